@@ -11,7 +11,7 @@
 
 static int test_checks, test_failures;
 
-/* Counts one check; nonzero if it failed and is to be printed: after 30 the rest are only counted. */
+/* Counts one check; nonzero if it failed and is to be printed: behind 30 they are only counted. */
 static inline int test_failed(int passed, const char *file, int line) {
     test_checks++;
     if (passed || ++test_failures > 30) return 0;
@@ -39,7 +39,8 @@ static inline void test_text(const char *file, int line, const char *text, const
 
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
-        if (test_failed((condition) != 0, __FILE__, __LINE__)) fprintf(stderr, "%s\n", #condition);  \
+        if (test_failed((condition) != 0, __FILE__, __LINE__))                                     \
+            fprintf(stderr, "%s\n", #condition);                                                   \
     } while (0)
 #define CHECK_INT(value, expected)                                                                 \
     test_int(__FILE__, __LINE__, #value, (long long)(value), (long long)(expected))

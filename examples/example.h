@@ -1,0 +1,478 @@
+/* example.h - what several of the example programs share: reading a command line, opening a data
+   set, testing a net on it, and a progress line. Needs POSIX: define _POSIX_C_SOURCE 200809L before
+   the first include. Errors end the program: status 2 for a bad command line, 1 for the rest. */
+#ifndef EXAMPLE_H
+#define EXAMPLE_H
+
+#include "../resnet.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+static const char *program = "example"; /* its name in messages */
+
+#if defined(__GNUC__)
+__attribute__((noreturn, format(printf, 2, 3)))
+#endif
+static inline void
+quit(int status, const char *format, ...) {
+    va_list values;
+    fflush(stdout);
+    fprintf(stderr, "%s: ", program);
+    va_start(values, format);
+    vfprintf(stderr, format, values);
+    va_end(values);
+    fprintf(stderr, status == 2 ? "; try --help\n" : "\n");
+    exit(status);
+}
+
+/* Ends the program if a call failed; a net that cannot be built is a fault of the command line. */
+static inline void check(rn_status status, const rn_error *error) {
+    if (status) quit(status == RN_BAD_DESCRIPTION ? 2 : 1, "%s", error->text);
+}
+
+/* The exit status of a program that did all it should. */
+static inline int finish(void) {
+    if (fflush(stdout) || ferror(stdout)) quit(1, "cannot write to standard output");
+    return 0;
+}
+
+static inline void check_description(rn_desc desc) {
+    rn_error error;
+    check(rn_resolve(&desc, &error), &error);
+}
+
+static inline void *allocate(size_t bytes) {
+    void *memory = malloc(bytes ? bytes : 1);
+    if (!memory) quit(1, "no memory for %zu bytes", bytes);
+    return memory;
+}
+
+/* ---- the command line: --name VALUE or --name=VALUE; '-' in a name equals '_' ---------------- */
+
+typedef struct arguments {
+    int count, at; /* words[at] is the one being looked at */
+    char **words;
+} arguments;
+
+/* Length of a flag's name: up to '=' or the end. */
+static inline size_t name_length(const char *name) { return strcspn(name, "="); }
+
+static inline int is_named(const arguments *a, const char *name) {
+    const char *word = a->words[a->at];
+    if (strncmp(word, "--", 2) != 0 || name_length(word + 2) != strlen(name)) return 0;
+    for (word += 2; *name; word++, name++)
+        if (*word != *name && !(*word == '-' && *name == '_') && !(*word == '_' && *name == '-'))
+            return 0;
+    return 1;
+}
+
+/* 1 if the word is --name, without a value. */
+static inline int is_flag(const arguments *a, const char *name) {
+    if (!is_named(a, name)) return 0;
+    if (strchr(a->words[a->at], '=')) quit(2, "--%s takes no value", name);
+    return 1;
+}
+
+/* 1 if the word is --name; then *value is its value. */
+static inline int has_text(arguments *a, const char *name, const char **value) {
+    const char *equals = strchr(a->words[a->at], '=');
+    if (!is_named(a, name)) return 0;
+    if (!equals && a->at + 1 >= a->count) quit(2, "--%s needs a value", name);
+    *value = equals ? equals + 1 : a->words[++a->at];
+    return 1;
+}
+
+static inline int has_number(arguments *a, const char *name, double least, double most,
+                             double *value) {
+    const char *text;
+    char *end;
+    if (!has_text(a, name, &text)) return 0;
+    *value = strtod(text, &end);
+    if (end == text || *end || !(*value >= least && *value <= most))
+        quit(2, "--%s is \"%s\" and should be a number from %g to %g", name, text, least, most);
+    return 1;
+}
+
+static inline int has_whole(arguments *a, const char *name, long least, long most, long *value) {
+    const char *text;
+    char *end;
+    if (!has_text(a, name, &text)) return 0;
+    errno = 0;
+    *value = strtol(text, &end, 10);
+    if (end == text || *end || errno || *value < least || *value > most)
+        quit(2, "--%s is \"%s\" and should be a whole number from %ld to %ld", name, text, least,
+             most);
+    return 1;
+}
+
+/* 1 if the word names a field of the description, which then has a new value. A depth replaces the
+   units of each stage, which otherwise would count more than it. */
+static inline int has_field(arguments *a, rn_desc *desc) {
+    const char *value;
+    rn_error error;
+    int i;
+    for (i = 0; rn_desc_key(i); i++) {
+        if (!has_text(a, rn_desc_key(i), &value)) continue;
+        if (rn_desc_set(desc, rn_desc_key(i), value, &error)) quit(2, "--%s", error.text);
+        if (!strcmp(rn_desc_key(i), "depth")) memset(desc->units, 0, sizeof desc->units);
+        return 1;
+    }
+    return 0;
+}
+
+/* One line for each field of the description, in the words of its own error message. */
+static inline void print_fields(void) {
+    rn_desc desc = rn_cifar(20);
+    rn_error error;
+    int i;
+    for (i = 0; rn_desc_key(i); i++) {
+        const char *takes = "it takes ", *text;
+        rn_desc_set(&desc, rn_desc_key(i), "?", &error);
+        text = strstr(error.text, takes);
+        printf("  --%-16s %s\n", rn_desc_key(i), text ? text + strlen(takes) : "");
+    }
+}
+
+static inline int all_cores(void) {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+/* ---- data ------------------------------------------------------------------------------------ */
+
+typedef enum dataset { CIFAR10, CIFAR100, IDX } dataset;
+static const char *const dataset_names[] = {"cifar10", "cifar100", "idx"};
+
+static inline int has_dataset(arguments *a, dataset *set) {
+    const char *name;
+    int i;
+    if (!has_text(a, "dataset", &name)) return 0;
+    for (i = 0; i < 3 && strcmp(name, dataset_names[i]) != 0;) i++;
+    if (i == 3) quit(2, "--dataset is \"%s\" and should be cifar10, cifar100 or idx", name);
+    *set = (dataset)i;
+    return 1;
+}
+
+/* The training or the test images in a directory: CIFAR's own folders, or four IDX files with the
+   names that MNIST gave them. `classes` counts for IDX alone, 0 means 10. */
+static inline void open_data(rn_data *data, dataset set, const char *directory, int train,
+                             int classes) {
+    rn_error error;
+    if (set == IDX) {
+        const char *part = train ? "train" : "t10k";
+        size_t room = strlen(directory) + 32;
+        char *images = (char *)allocate(room), *labels = (char *)allocate(room);
+        snprintf(images, room, "%s/%s-images-idx3-ubyte", directory, part);
+        snprintf(labels, room, "%s/%s-labels-idx1-ubyte", directory, part);
+        check(rn_load_idx(data, images, labels, classes ? classes : 10, NULL, NULL, &error),
+              &error);
+        free(images);
+        free(labels);
+    } else {
+        classes = set == CIFAR10 ? 10 : 100;
+        check(rn_load_cifar(data, directory, classes, train, NULL, NULL, &error), &error);
+    }
+}
+
+static inline void fit_size(int *field, int size, const char *name) {
+    if (*field && *field != size)
+        quit(2, "the net's %s is %d, but the data's is %d", name, *field, size);
+    *field = size;
+}
+
+/* Gives the description the sizes of the data; those that it has already must agree. */
+static inline void fit_to_data(rn_desc *desc, const rn_source *source) {
+    fit_size(&desc->channels, source->channels, "number of channels");
+    fit_size(&desc->height, source->height, "image height");
+    fit_size(&desc->width, source->width, "image width");
+    fit_size(&desc->classes, source->classes, "number of classes");
+}
+
+static inline int is_measured(const rn_desc *desc) {
+    return fabsf(desc->mean[0]) + desc->deviation[0] > 0;
+}
+
+/* ---- the recipe: data and training, as far as the description does not say -------------------- */
+
+typedef struct recipe {
+    dataset set;
+    const char *data;                          /* directory */
+    long batch, epochs, iterations, pad, flip; /* epochs and iterations 0: not given */
+    rn_schedule schedule;                      /* what it is without flags */
+    int kind;                                  /* -1: not given */
+    double learning_rate;                      /* 0: not given */
+} recipe;
+
+static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
+                                 rn_schedule schedule) {
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0};
+    return r;
+}
+
+static inline int has_recipe(arguments *a, recipe *r) {
+    rn_schedule_kind kind = RN_CONSTANT;
+    const char *name;
+    rn_error error;
+    if (has_text(a, "schedule", &name)) {
+        if (rn_schedule_parse(&kind, name, &error)) quit(2, "%s", error.text);
+        r->kind = (int)kind;
+        return 1;
+    }
+    return has_dataset(a, &r->set) || has_text(a, "data", &r->data) ||
+           has_whole(a, "batch", 1, 1 << 20, &r->batch) ||
+           has_whole(a, "epochs", 1, 1000000, &r->epochs) ||
+           has_whole(a, "iterations", 1, 1000000000, &r->iterations) ||
+           has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
+           has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 1, &r->flip);
+}
+
+static inline void print_recipe(const recipe *r) {
+    printf(
+        "  --dataset NAME      cifar10, cifar100 or idx (%s)\n"
+        "  --data DIR          holds cifar-10-batches-bin, cifar-100-binary (tools/get_cifar.sh\n"
+        "                      fetches them) or four IDX files with MNIST's names (%s)\n"
+        "  --batch N           images of a step (%ld)\n",
+        dataset_names[r->set], r->data, r->batch);
+    if (r->epochs) printf("  --epochs N          length (%ld), unless there is\n", r->epochs);
+    else printf("  --epochs N          length, unless there is\n");
+    printf("  --iterations N      length in steps");
+    if (!r->epochs) printf(" (%" PRIu64 ")", r->schedule.steps);
+    printf("\n  --lr X              largest learning rate (%g)\n"
+           "  --schedule NAME     constant, steps, cosine or one_cycle (%s)\n"
+           "  --pad N             crop at random from the image padded by N (%ld)\n"
+           "  --flip N            1: mirror half of the images (%ld)\n",
+           r->schedule.learning_rate, rn_schedule_name(r->schedule.kind), r->pad, r->flip);
+}
+
+/* The recipe's schedule with what the flags say otherwise. */
+static inline rn_schedule choose_schedule(const recipe *r, uint64_t steps_per_epoch) {
+    uint64_t steps =
+        r->iterations ? (uint64_t)r->iterations : (uint64_t)r->epochs * steps_per_epoch;
+    rn_schedule s = r->schedule;
+    if (r->kind < 0 && !steps && !(r->learning_rate > 0)) return s;
+    return rn_make_schedule(r->kind < 0 ? s.kind : (rn_schedule_kind)r->kind,
+                            r->learning_rate > 0 ? r->learning_rate : s.learning_rate,
+                            steps ? steps : s.steps);
+}
+
+/* Both parts of the data set, or only the test images where train is NULL; the description gets
+   their sizes, and their mean and deviation if it has none. */
+static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_data *test) {
+    rn_error error;
+    open_data(test, r->set, r->data, 0, desc->classes);
+    fit_to_data(desc, &test->source);
+    if (!train) return;
+    open_data(train, r->set, r->data, 1, desc->classes);
+    fit_to_data(desc, &train->source);
+    if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
+}
+
+/* ---- progress: one line that renews itself on a terminal, a plain line now and then elsewhere -- */
+
+static inline double seconds_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+typedef struct progress {
+    double done, total;  /* steps */
+    double begun, shown; /* seconds */
+    int live;            /* standard output is a terminal */
+} progress;
+
+static inline progress begin_progress(uint64_t total) {
+    progress p;
+    p.done = 0;
+    p.total = (double)total;
+    p.begun = p.shown = seconds_now();
+    p.live = isatty(STDOUT_FILENO);
+    return p;
+}
+
+/* Shows the line, and how long the rest will take at the pace so far, unless one was shown just
+   now. */
+static inline void show_progress(progress *p, const char *format, ...) {
+    double now = seconds_now(), pace = p->done > 0 ? (now - p->begun) / p->done : 0;
+    long left = (long)(pace * (p->total - p->done) + 0.5);
+    va_list values;
+    if (now - p->shown < (p->live ? 0.2 : 30)) return;
+    p->shown = now;
+    printf(p->live ? "\r" : "");
+    va_start(values, format);
+    vprintf(format, values);
+    va_end(values);
+    printf("  ETA %ld:%02ld:%02ld%s", left / 3600, left / 60 % 60, left % 60,
+           p->live ? "\033[K" : "\n");
+    fflush(stdout);
+}
+
+/* Makes room for a line that stays. */
+static inline void end_progress(const progress *p) {
+    if (p->live) printf("\r\033[K");
+}
+
+static volatile sig_atomic_t stopped; /* the signal that asked for the end */
+static inline void note_signal(int number) { stopped = number; }
+
+/* From here on Ctrl-C sets `stopped`; a second one kills. */
+static inline void catch_signals(void) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = note_signal;
+    action.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static inline double error_rate(double correct, double count) {
+    return 100 * (count - correct) / count;
+}
+
+/* ---- training and testing -------------------------------------------------------------------- */
+
+/* A net, what it learns from, and sums over the images of this epoch that it has seen. */
+typedef struct trainer {
+    rn_net *net;
+    const rn_source *source;
+    rn_augment augment;
+    int batch; /* images of a step */
+    double seen, loss, correct;
+    double speed;             /* images a second in this epoch */
+    rn_real *images, *logits; /* room for one batch */
+    int *labels;
+} trainer;
+
+/* Images of the next step; 0 at the end of an epoch. Its last, smaller batch counts, unless it is a
+   single image. */
+static inline int next_count(const trainer *t) {
+    ptrdiff_t left = t->source->count - (ptrdiff_t)t->net->cursor;
+    return left >= t->batch ? t->batch : left >= 2 ? (int)left : 0;
+}
+
+static inline uint64_t steps_per_epoch(const trainer *t) {
+    return (uint64_t)(t->source->count / t->batch + (t->source->count % t->batch >= 2));
+}
+
+/* Epochs that the schedule takes, the last one perhaps in part. */
+static inline uint64_t count_epochs(const trainer *t) {
+    return (t->net->schedule.steps - 1) / steps_per_epoch(t) + 1;
+}
+
+/* At the end of an epoch, or of the schedule. */
+static inline int is_due(const trainer *t) {
+    return !next_count(t) || t->net->step >= t->net->schedule.steps;
+}
+
+static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode mode,
+                                   const rn_source *source) {
+    const rn_desc *d;
+    rn_error error;
+    trainer t;
+    memset(&t, 0, sizeof t);
+    t.source = source;
+    t.augment.pad = (int)r->pad;
+    t.augment.flip = (int)r->flip;
+    t.batch = (int)r->batch;
+    t.net = rn_create(desc, t.batch, mode, NULL, &error);
+    if (!t.net) check(error.status, &error);
+    if (mode == RN_TRAINING && !steps_per_epoch(&t)) quit(1, "one training image is not enough");
+    d = &t.net->desc;
+    t.images = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->channels, d->height, d->width));
+    t.logits = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->classes, 1, 1));
+    t.labels = (int *)allocate((size_t)t.batch * sizeof(int));
+    return t;
+}
+
+static inline void free_trainer(trainer *t) {
+    free(t->images);
+    free(t->logits);
+    free(t->labels);
+    rn_destroy(t->net);
+}
+
+/* One step of training; it begins a new epoch where the last one ended. */
+static inline rn_status train_next(trainer *t, rn_error *error) {
+    rn_net *net = t->net;
+    rn_result result;
+    rn_status status;
+    double rate = rn_learning_rate(&net->schedule, net->step);
+    int count = next_count(t);
+    if (!count) {
+        net->epoch++;
+        net->cursor = 0;
+        t->seen = t->loss = t->correct = 0;
+        count = next_count(t);
+    }
+    status = rn_batch(t->source, &net->desc, &t->augment, net->epoch, (ptrdiff_t)net->cursor, count,
+                      t->images, t->labels, error);
+    if (!status) status = rn_train_step(net, t->images, t->labels, count, rate, &result, error);
+    if (status) return status;
+    net->cursor += (uint64_t)count;
+    t->seen += count;
+    t->loss += result.loss * count;
+    t->correct += result.correct;
+    return RN_OK;
+}
+
+/* Trains to the end of the epoch or of the schedule, to Ctrl-C, or for so many seconds. */
+static inline rn_status train_epoch(trainer *t, double seconds, progress *p, const char *title,
+                                    rn_error *error) {
+    rn_net *net = t->net;
+    double began = seconds_now(), before = next_count(t) ? t->seen : 0;
+    rn_status status;
+    do {
+        if ((status = train_next(t, error))) return status;
+        t->speed = (t->seen - before) / (seconds_now() - began);
+        p->done++;
+        show_progress(
+            p, "%sepoch %" PRIu64 "/%" PRIu64 " %3.0f %%  loss %.4f  error %5.2f %%  %.0f images/s",
+            title, net->epoch + 1, count_epochs(t),
+            100 * (double)net->cursor / (double)t->source->count, t->loss / t->seen,
+            error_rate(t->correct, t->seen), t->speed);
+    } while (!stopped && !is_due(t) && seconds_now() - began < seconds);
+    return RN_OK;
+}
+
+/* Mean loss and number of right answers of the net in inference; its predictions go to a file if
+   there is one, a class a line. Ctrl-C ends it early, with results of no worth. */
+static inline rn_status test_net(trainer *t, const rn_source *source, FILE *predictions,
+                                 rn_result *result, rn_error *error) {
+    const rn_net *net = t->net;
+    int classes = net->desc.classes, count, i;
+    ptrdiff_t first;
+    memset(result, 0, sizeof *result);
+    for (first = 0; first < source->count && !stopped; first += count) {
+        rn_tensor logits;
+        rn_result part;
+        rn_status status;
+        count = source->count - first < net->batch ? (int)(source->count - first) : net->batch;
+        logits = rn_tensor_in(t->logits, count, classes, 1, 1);
+        status = rn_batch(source, &net->desc, NULL, 0, first, count, t->images, t->labels, error);
+        if (!status)
+            status = rn_predict(net, rn_workspace(t->net), t->images, count, t->logits, error);
+        if (!status) status = rn_softmax_cross_entropy_forward(&part, &logits, t->labels, error);
+        if (status) return status;
+        result->loss += part.loss * count / (double)source->count;
+        result->correct += part.correct;
+        for (i = 0; predictions && i < count; i++)
+            fprintf(predictions, "%d\n", rn_argmax(t->logits + (ptrdiff_t)i * classes, classes));
+    }
+    return RN_OK;
+}
+
+#endif /* EXAMPLE_H */

@@ -1,0 +1,7630 @@
+/* resnet.h - deep residual networks in one C header: train them, run them, read them.
+
+   The system of "Identity Mappings in Deep Residual Networks" (He, Zhang, Ren, Sun 2016, [IM]
+   below) and its predecessor "Deep Residual Learning for Image Recognition" (2015, [DRL]): CIFAR
+   nets of any depth, 1001 layers included, ImageNet nets 18 to 200, the five orders of activation,
+   the shortcuts of their tables, batch normalisation, SGD, data and files. C99 that is also C++11;
+   nothing but libc and libm; OpenMP if you like. MIT or public domain, see the end of the file.
+
+   USE.  In ONE C or C++ file, and plainly everywhere else:
+
+       #define RESNET_IMPLEMENTATION
+       #include "resnet.h"
+
+       cc -O2 program.c -lm               (add -fopenmp for threads; no -march flag is needed)
+
+   A training program in ten functions:
+
+       rn_error error;
+       rn_data train;
+       rn_desc desc = rn_cifar(20);                        a full pre-activation ResNet-20
+       rn_load_cifar(&train, "data", 10, 1, NULL, NULL, &error);
+       rn_measure(&desc, &train.source, &error);           mean and deviation of the pixels
+       rn_net *net = rn_create(&desc, 128, RN_TRAINING, NULL, &error);
+       for (step = 0; step < 64000; step++) {
+           rn_batch(&train.source, &desc, &augment, epoch, first, 128, images, labels, &error);
+           rn_train_step(net, images, labels, 128, rn_learning_rate(&schedule, step), &result, &error);
+       }
+       rn_save(net, "net.safetensors", NULL, &error);
+       rn_predict(net, rn_workspace(net), images, count, logits, &error);
+       rn_destroy(net);
+
+   What can fail returns an rn_status (0 is success) or NULL, and writes a sentence into your
+   rn_error. Nothing is printed, nothing exits, there are no globals.
+
+
+   THE RESIDUAL UNIT.  A plain net learns x_{l+1} = F(x_l). A residual net learns what to add:
+
+       y_l     = h(x_l) + F(x_l, W_l)         (1)      h: the shortcut,  F: the residual function
+       x_{l+1} = f(y_l)                       (2)      f: what follows the addition
+
+         original [DRL]: f = ReLU           full pre-activation [IM]: f = identity
+
+              x_l                                  x_l
+               |-------.                            |-------.
+              conv     |                            BN      |
+              BN       |                           ReLU     |
+              ReLU     |                           conv     |
+              conv     | h(x) = x                   BN      | h(x) = x
+              BN       |                           ReLU     |
+               |       |                           conv     |
+              (+)<-----'                            |       |
+              ReLU                                 (+)<-----'
+               |                                    |
+              x_{l+1}                              x_{l+1}
+
+   With h and f identities, any deep x_L is any shallower x_l plus a sum, and the loss's gradient
+   reaches every unit both directly and through the weights between:
+
+       x_L       = x_l + sum_{i=l}^{L-1} F(x_i, W_i)                              (4)
+       dE/dx_l   = dE/dx_L (1 + d/dx_l sum_{i=l}^{L-1} F(x_i, W_i))               (5)
+
+   The "1" in (5) is why a thousand layers train. In this file it is visible twice: the planner
+   gives the gradient of an addition's inputs the very memory of the addition's own gradient, for
+   nothing happens to it; and a shortcut that multiplies by lambda makes it prod lambda_i (8),
+   which explodes or vanishes with depth: try `shortcut = RN_SHORTCUT_SCALE`.
+
+   Where the activations stand (Fig. 4, Table 2) is the table rn__orders below; what the shortcut
+   does (Fig. 2, Table 1) is rn__emit_unit. Both are short: start reading there, then >>naive
+   layers, >>executor. A net is a flat list of nodes, made once from the description; the printer,
+   the planner, both executors, the probes and the files all walk that one list.
+
+
+   TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain loops
+   over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked, vectorised,
+   threaded layers chosen for the machine at run time. The tests hold the second to the first.
+
+   The same bits come out for any number of threads; instruction sets differ within rounding.
+   Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed
+   run changes them. No allocation happens after rn_create, and rn_bytes tells its size beforehand.
+
+
+   OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
+   same; "one": only the file with the implementation.
+
+       RESNET_IMPLEMENTATION   one   compile the implementation here
+       RESNET_STATIC           all   everything static: several private copies in one program
+       RESNET_REAL             all   scalar type, default float; double has the naive executor only
+       RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
+       RESNET_FREE(memory)     one
+       RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
+       RESNET_NO_STDIO         one   no files but through rn_files, no stdlib: needs string.h, math.h
+       RESNET_NO_TRAIN         one   inference only: smaller
+       RESNET_NO_SIMD          one   portable kernels only
+       RESNET_NO_THREADS       one   one thread even under OpenMP
+       RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
+
+   CONTENTS (search for >>name).  A section calls only those above it.
+
+       interface        status and memory, level 1: nets, level 2: layers, random numbers, files
+       >>shims          compilers and options           >>text       sentences without stdio
+       >>memory         checked sizes, arenas           >>threads    one parallel loop
+       >>tensors        views                           >>random     counter-based numbers
+       >>naive layers   the reference                   >>simd       instruction sets
+       >>kernels        inner loops, once for all sets  >>fast convolution, >>fast layers
+       >>description    fields and names                >>nodes      description to list
+       >>planner        what lives when, and where      >>executor   naive and fast steps
+       >>kinds          the table of node kinds         >>passes     forward and backward
+       >>optimiser      SGD and schedules               >>file access, >>data, >>files
+       >>printer        the net as text                                                          */
+
+#ifndef RESNET_H
+#define RESNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef RESNET_REAL
+#define RESNET_REAL float
+#endif
+
+#if defined(RESNET_STATIC) && (defined(__GNUC__) || defined(__clang__))
+#define RNDEF static __attribute__((unused))
+#elif defined(RESNET_STATIC)
+#define RNDEF static
+#else
+#define RNDEF extern
+#endif
+
+#ifdef RESNET_NO_TRAIN
+#define RNTRAIN extern /* declared, but not there */
+#else
+#define RNTRAIN RNDEF
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ============================================================================================
+   Status, error, memory
+   ============================================================================================ */
+
+/* Every status with its text, once. */
+#define RN_STATUS_LIST(X)                                                                          \
+    X(RN_OK, 0, "success")                                                                         \
+    X(RN_BAD_ARGUMENT, -1, "an argument is out of range")                                          \
+    X(RN_BAD_DESCRIPTION, -2, "the description asks for an impossible net")                        \
+    X(RN_BAD_SHAPE, -3, "shapes do not fit together")                                              \
+    X(RN_NO_MEMORY, -4, "the allocator has no memory left")                                        \
+    X(RN_TOO_SMALL, -5, "the buffer is too small")                                                 \
+    X(RN_TOO_LARGE, -6, "a size does not fit the machine's integers")                              \
+    X(RN_NOT_FINITE, -7, "a number is infinite or not a number")                                   \
+    X(RN_NO_FILE, -8, "a file cannot be opened")                                                   \
+    X(RN_BAD_FILE, -9, "a file is damaged or of another kind")                                     \
+    X(RN_MISMATCH, -10, "a file belongs to another net")                                           \
+    X(RN_IO, -11, "reading or writing failed")
+
+#define RN_STATUS_ENUM(name, value, text) name = value,
+typedef enum rn_status { RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1 } rn_status;
+
+/* What went wrong, in words that name the thing and the way out. Functions that can fail take a
+   pointer to one (NULL: do not tell) and write it only when they fail. */
+typedef struct rn_error {
+    rn_status status;
+    char text[320];
+} rn_error;
+
+RNDEF const char *rn_status_name(rn_status status); /* "RN_BAD_SHAPE" */
+RNDEF const char *rn_status_text(rn_status status); /* "shapes do not fit together" */
+
+/* Where an object lives: in the caller's `buffer` of `bytes` bytes (any alignment) when buffer is
+   not NULL, else in memory from alloc(bytes, user), given back by free(memory, user). A NULL
+   rn_memory, or one without buffer and alloc, means RESNET_MALLOC and RESNET_FREE. */
+typedef struct rn_memory {
+    void *buffer;
+    size_t bytes;
+    void *(*alloc)(size_t bytes, void *user);
+    void (*free)(void *memory, void *user);
+    void *user;
+} rn_memory;
+
+/* ============================================================================================
+   Level 1: nets.  Ten functions make a training program: rn_cifar, rn_create, rn_load_idx (or
+   rn_load_cifar), rn_batch, rn_learning_rate, rn_train_step, rn_predict, rn_save, rn_load and
+   rn_destroy.
+   ============================================================================================ */
+
+typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
+
+/* Names of the options, in files and on command lines, stand beside them in lower case. The first
+   of each list is zero and the default. */
+typedef enum rn_block { /* paper: section 2 and Table 3 */
+    RN_BLOCK_AUTO,      /* "auto": bottleneck for depths that only 9n+2 gives and 164, 1001 */
+    RN_BASIC,           /* "basic": two 3x3 convolutions, depth 6n+2 */
+    RN_BOTTLENECK,      /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
+    RN_SINGLE           /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
+} rn_block;
+
+typedef enum rn_stem {
+    RN_STEM_CIFAR,   /* "cifar": 3x3 convolution, three stages of stride 1, 2, 2 */
+    RN_STEM_IMAGENET /* "imagenet": 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool, four stages */
+} rn_stem;
+
+typedef enum rn_order {  /* where BN and ReLU stand: Fig. 4, Table 2 */
+    RN_FULL_PREACT,      /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
+    RN_ORIGINAL,         /* "original":        F = BN conv ReLU BN conv, ReLU after + */
+    RN_BN_AFTER_ADD,     /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
+    RN_RELU_BEFORE_ADD,  /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
+    RN_RELU_PREACT       /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
+} rn_order;
+
+typedef enum rn_shortcut {     /* h(x) of equation (1): Fig. 2, Table 1 */
+    RN_SHORTCUT_IDENTITY,      /* "identity": x */
+    RN_SHORTCUT_SCALE,         /* "scale": shortcut_scale x, and residual_scale F(x) */
+    RN_SHORTCUT_EXCLUSIVE,     /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
+    RN_SHORTCUT_GATE,          /* "shortcut_gate": (1 - g) x and F */
+    RN_SHORTCUT_HIGHWAY,       /* "highway": C x and T F, each with a gate of its own */
+    RN_SHORTCUT_CONV1X1,       /* "conv1x1": a 1x1 convolution, in every unit */
+    RN_SHORTCUT_DROPOUT        /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
+} rn_shortcut;
+
+typedef enum rn_resize { /* the shortcut of a unit that changes the shape */
+    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B (with BN unless
+                            pre-activated) */
+    RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
+    RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
+    RN_RESIZE_B,         /* "B": 1x1 convolution */
+    RN_RESIZE_B_BN       /* "B_bn": 1x1 convolution and BN */
+} rn_resize;
+
+typedef enum rn_stride_on { RN_STRIDE_FIRST, RN_STRIDE_3X3 } rn_stride_on; /* "first", "3x3" */
+typedef enum rn_init { RN_FAN_OUT, RN_FAN_IN } rn_init;                    /* "fan_out", "fan_in" */
+typedef enum rn_decay { RN_DECAY_ALL, RN_DECAY_WEIGHTS } rn_decay;         /* "all", "weights" */
+
+typedef enum rn_sgd { /* v is the velocity, g the gradient with decay, r the learning rate */
+    RN_SGD_TORCH,     /* "torch":    v = m v + g;    w -= r v */
+    RN_SGD_NESTEROV,  /* "nesterov": v = m v + g;    w -= r (g + m v) */
+    RN_SGD_CAFFE      /* "caffe":    v = m v + r g;  w -= v */
+} rn_sgd;
+
+typedef enum rn_isa { /* instruction set of the fast kernels; the best the machine has by default */
+    RN_ISA_AUTO,      /* "auto" */
+    RN_ISA_PORTABLE,  /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
+    RN_ISA_AVX2,      /* "avx2" */
+    RN_ISA_AVX512     /* "avx512" */
+} rn_isa;
+
+typedef enum rn_dialect { /* whose details: reference sources disagree, see rn_set_dialect */
+    RN_PAPER,             /* "paper" */
+    RN_MSRA_1K,           /* "msra_1k": resnet-1k-layers, by the paper's authors */
+    RN_FB,                /* "fb": fb.resnet.torch */
+    RN_TORCHVISION        /* "torchvision" */
+} rn_dialect;
+
+typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
+
+#define RN_MAX_STAGES 4
+
+/* The description of a net. All zero is a full pre-activation ResNet-20 for CIFAR-10 trained by
+   plain SGD. Every field that is zero takes the default named beside it (rn_resolve does it). */
+typedef struct rn_desc {
+    int depth;                  /* 20; gives `units` where these are zero */
+    rn_block block;             /* auto */
+    int units[RN_MAX_STAGES];   /* units of each stage; from depth */
+    int base_width;             /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
+    rn_stem stem;               /* cifar */
+    int classes;                /* 10 (ImageNet 1000) */
+    int channels;               /* of the images; 3 */
+    int height, width;          /* of the images; 32 (ImageNet 224) */
+    rn_order order;             /* full_preact */
+    rn_shortcut shortcut;       /* identity */
+    float shortcut_scale;       /* for scale: 0, the plain net of Table 1's first rows */
+    float residual_scale;       /* for scale: 1 */
+    float gate_bias;            /* b_g at the start, of T in highway; 0 */
+    float carry_bias;           /* of C in highway; 0 */
+    float dropout;              /* ratio of shortcuts' elements set to zero; 0.5 */
+    rn_resize resize;           /* auto */
+    rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
+    rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
+    double bn_eps;              /* 1e-5, inside the root */
+    double bn_momentum;         /* 0.1, the weight of the new value */
+    int bn_group;               /* images that share statistics; 0: the whole batch */
+    rn_sgd sgd;                 /* torch */
+    double momentum;            /* 0; rn_cifar and rn_imagenet write 0.9 */
+    double weight_decay;        /* 0; rn_cifar and rn_imagenet write 1e-4 */
+    rn_decay decay_scope;       /* every parameter */
+    float mean[4];              /* of the image's channels, pixels in 0..1; 0 */
+    float deviation[4];         /* 1 */
+    uint64_t seed;              /* of initialisation, dropout and rn_batch */
+    int threads;                /* the most threads ever used, workspace is planned for them; 1 */
+    int naive;                  /* 1: run the naive layers, in NCHW */
+    rn_isa isa;                 /* auto */
+} rn_desc;
+
+/* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
+   6n+2, 9n+2) and ImageNet (18, 34, 50, 101, 152, 200), full pre-activation, with the paper's
+   momentum and weight decay. A depth that no formula gives is refused by rn_resolve and rn_create.
+ */
+RNDEF rn_desc rn_cifar(int depth);
+RNDEF rn_desc rn_imagenet(int depth);
+
+/* Sets stride_on, resize, init, sgd and decay_scope together as a public implementation has them:
+                 stride_on  resize            init     sgd       decay
+   paper         first      auto              fan_out  caffe     weights
+   msra_1k       first      B                 fan_out  nesterov  all
+   fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
+   torchvision   3x3        B*                fan_out  torch     all         (* with BN if not
+   pre-activated). Call it after block, stem and order are set. */
+RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
+
+/* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
+   RN_BAD_DESCRIPTION with a sentence for what cannot be built. rn_create calls it on a copy. */
+RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error);
+
+/* The description as text, field by field, for files and command lines. rn_desc_key gives the name
+   of field i (NULL behind the last), rn_desc_get writes its value ("full_preact", "3,3,3", floats
+   as the hexadecimal bits of a double such as 0x3fe0000000000000), rn_desc_set reads one (floats
+   also as decimals; '-' in names equals '_') and refuses unknown keys and values in words. */
+RNDEF const char *rn_desc_key(int i);
+RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]);
+RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error);
+
+/* What a node of the net computes; one entry each in the table behind >>nodes. */
+typedef enum rn_kind {
+    RN_INPUT,
+    RN_CONV2D,
+    RN_BATCH_NORM,
+    RN_RELU,
+    RN_GATE,
+    RN_DROPOUT,
+    RN_MAX_POOL,
+    RN_GLOBAL_AVG_POOL,
+    RN_LINEAR,
+    RN_ADD,
+    RN_SCALE,
+    RN_PAD_SUBSAMPLE,
+    RN_KINDS
+} rn_kind;
+
+/* A net is a list of nodes in the order of execution; node i produces value i, of c h w numbers an
+   image. The last node produces the logits. */
+typedef struct rn_node {
+    rn_kind kind;
+    int inputs[2];                 /* values it reads; -1 where there is none */
+    int c, h, w;                   /* shape of its value */
+    short kernel, stride, padding; /* convolutions, pools, pad-subsample */
+    short front;                   /* pad-subsample: zero channels before the input's */
+    short bias;                    /* convolution: 1 with bias */
+    short complement;              /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
+    short stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
+    const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
+    ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
+    ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
+    ptrdiff_t batch_statistics;    /* batch norm: of its mean in net->batch_statistics */
+    /* The fast executor's rewriting, see rn__fuse: */
+    short fused;         /* so many following nodes are done in one step with this one */
+    short absorbed;      /* so many nodes before this one starts the step that it is part of */
+    short lazy;          /* batch norm: its value is never stored, those who read it compute it */
+    short lazy_gradient; /* batch norm: nor is the gradient of its input */
+    int last_reader;               /* the last node that reads its value; -1: none */
+} rn_node;
+
+/* The learning rate as a function of the step. */
+typedef enum rn_schedule_kind {
+    RN_CONSTANT,  /* "constant": learning_rate */
+    RN_STEPS,     /* "steps":    times 0.1 from each of two drops on (the paper: 32k and 48k) */
+    RN_COSINE,    /* "cosine":   half a cosine from learning_rate to 0 over all steps */
+    RN_ONE_CYCLE  /* "one_cycle": up in a line over the first three tenths, down to 0 in a line */
+} rn_schedule_kind;
+
+typedef struct rn_schedule {
+    rn_schedule_kind kind;
+    double learning_rate;   /* the largest */
+    uint64_t steps;         /* in all */
+    uint64_t drops[2];      /* steps: where the rate falls to a tenth */
+    uint64_t warmup_steps;  /* first steps (the paper: 400), all kinds but one_cycle */
+    double warmup_rate;     /* at this rate (the paper: 0.01) */
+} rn_schedule;
+
+/* A schedule over `steps` steps as the paper shapes it: drops at 1/2 and 3/4, and for steps the
+   warm-up of its first 400 of 64,000 steps at a tenth of the rate, in proportion. */
+RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps);
+RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step); /* step from 0 */
+RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind);                 /* "one_cycle" */
+RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
+
+struct rn_net;
+/* Called after each step of the executors when set: forward with the node whose value is new,
+   backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
+   may change, what the next step reads. For tests, pictures and searches for trouble. */
+typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
+
+/* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
+   write the contents of the arrays, schedule, step, epoch, cursor and probe, nothing else. */
+typedef struct rn_net {
+    rn_desc desc; /* resolved */
+    rn_mode mode;
+    int batch;    /* the most images of one step */
+    size_t bytes; /* of the whole block */
+    rn_memory memory;
+    void *block; /* as it came from the allocator or caller */
+
+    rn_node *nodes;
+    int node_count;
+
+    ptrdiff_t parameter_count;  /* every weight, contiguous, in the order of the nodes */
+    rn_real *parameters;        /* [parameter_count] */
+    rn_real *gradients;         /* [parameter_count], training only */
+    rn_real *velocity;          /* [parameter_count], SGD's momentum, training only */
+    ptrdiff_t statistic_count;  /* every running mean and running variance */
+    rn_real *statistics;        /* [statistic_count] */
+    rn_real *batch_statistics;  /* of the last training forward, [group][mean C, variance C] a BN */
+    rn_real *logits;            /* [batch][classes] of the last training forward */
+
+    rn_schedule schedule; /* kept in checkpoints with the next three; the header only carries them */
+    uint64_t step;        /* updates so far; also the key of dropout's random numbers */
+    uint64_t epoch;       /* of the data */
+    uint64_t cursor;      /* images of this epoch already used */
+    int images;           /* count of the last training forward */
+
+    rn_probe probe;
+    void *probe_user;
+
+    const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
+    ptrdiff_t *value_offset[2];        /* by mode: bytes into the activations, of each value; -1 */
+    ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
+    size_t activation_bytes[2];        /* by mode */
+    size_t workspace_bytes[2];
+    int area_channels; /* the most of any BN, see rn__carve_area */
+    char *activations; /* activations, then workspace */
+    char *workspace;   /* behind them */
+} rn_net;
+
+/* The exact bytes of the block that rn_create takes for this net and batch, workspace for
+   desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
+   moment (without it: 48 KiB of stack, and refuses nets that do not fit there). */
+RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
+
+/* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
+   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says. No
+   function allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
+   suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
+   stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
+RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                        rn_error *error);
+RNDEF void rn_destroy(rn_net *net);
+
+/* Draws all parameters again from desc.seed, and clears velocity, running statistics and step. */
+RNDEF void rn_initialise(rn_net *net);
+
+typedef struct rn_result {
+    double loss; /* mean cross-entropy over the images */
+    int correct; /* images whose largest logit is their label's */
+} rn_result;
+
+/* One step of SGD on count images [count, C, H, W] (normalised, NCHW) with labels [count] in
+   [0, classes): forward in training mode, backward, update of parameters, velocity and running
+   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with RN_NOT_FINITE, naming the first node,
+   unit and step, when a number stops being finite; parameters, velocity and statistics then still
+   are as before. result may be NULL. */
+RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
+                              double learning_rate, rn_result *result, rn_error *error);
+
+/* Its two halves. rn_backpropagate overwrites net->gradients with those of the mean loss (weight
+   decay not included) and net->logits; rn_update does the rest. */
+RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
+                                 rn_result *result, rn_error *error);
+RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
+
+/* logits [count, classes] of count images [count, C, H, W] in inference mode (running statistics).
+   The net is only read: several threads may predict with one net, each with a workspace of its own
+   of rn_predict_bytes(net) bytes, aligned to 64. rn_workspace(net) lends the net's own, which is
+   free between training steps, and serves one call at a time. */
+RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
+                           rn_real *logits, rn_error *error);
+RNDEF size_t rn_predict_bytes(const rn_net *net);
+RNDEF void *rn_workspace(rn_net *net);
+
+/* Class with the largest of the logits [classes]. */
+RNDEF int rn_argmax(const rn_real *logits, int classes);
+
+/* Writes a table of the net, unit by unit in the exact order of operations, with shapes,
+   parameters and multiply-adds an image, as text of at most capacity - 1 characters. Returns the
+   length of the whole text, which was cut if that is not less than capacity. */
+RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity);
+
+/* The parameters and running statistics one by one, in the order of nodes and files:
+       rn_parameter p = {0};
+       while (rn_next_parameter(net, &p)) use(p.name, p.data, p.count);                          */
+typedef enum rn_role {
+    RN_CONV_WEIGHT,
+    RN_CONV_BIAS,
+    RN_BN_WEIGHT,
+    RN_BN_BIAS,
+    RN_LINEAR_WEIGHT,
+    RN_LINEAR_BIAS,
+    RN_RUNNING_MEAN,
+    RN_RUNNING_VAR
+} rn_role;
+
+typedef struct rn_parameter {
+    char name[64]; /* "layer1.0.conv1.weight" */
+    rn_role role;
+    int dims, shape[4]; /* weights of convolutions K C R S, of linear K C, others C */
+    ptrdiff_t count;
+    rn_real *data, *gradient, *velocity; /* the last two NULL for statistics and in inference */
+    int node, index;                     /* its node; index: where the walk goes on in that node */
+} rn_parameter;
+
+RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
+RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *parameter);
+RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
+RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
+RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
+
+/* ============================================================================================
+   Level 2: tensors and layers, naive: what you read beside the paper, and the oracle of the fast
+   kernels. Outputs come first. All check their shapes and return RN_BAD_SHAPE with a sentence that
+   names function, tensor and the shape it should have. Nothing is allocated.
+
+   Gradients of inputs are overwritten, or added to where `accumulate` is 1, and skipped where the
+   pointer is NULL. Gradients of parameters are always added to.
+   ============================================================================================ */
+
+/* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
+   data[n stride_n + c stride_c + h stride_h + w stride_w]. */
+typedef struct rn_tensor {
+    rn_real *data;
+    int n, c, h, w;
+    ptrdiff_t stride_n, stride_c, stride_h, stride_w;
+} rn_tensor;
+
+RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w); /* contiguous; 0 if it overflows */
+RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w); /* contiguous, in data */
+RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);     /* views, same data */
+RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count);
+RNDEF void rn_tensor_fill(rn_tensor t, rn_real value);
+RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
+/* Largest |a - b| over the largest |b| (over 1 if b is all zero); infinite for unequal shapes or
+   anything not finite. */
+RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b);
+
+/* output [N,K,OH,OW] = input [N,C,H,W] * weight [K,C,R,S] + bias [K] (NULL: none);
+   OH = (H + 2 padding - R) / stride + 1, likewise OW. */
+RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *input,
+                                        const rn_tensor *weight, const rn_real *bias, int stride,
+                                        int padding, rn_error *error);
+RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
+                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                         const rn_tensor *input, const rn_tensor *weight,
+                                         int stride, int padding, int accumulate, rn_error *error);
+
+/* The same by the blocked kernels of instruction set `isa`, in a workspace of
+   rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
+                             int padding, int threads);
+RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
+                                  const rn_tensor *weight, const rn_real *bias, int stride,
+                                  int padding, rn_isa isa, int threads, void *workspace,
+                                  rn_error *error);
+RNTRAIN rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
+                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                   const rn_tensor *input, const rn_tensor *weight, int stride,
+                                   int padding, int accumulate, rn_isa isa, int threads,
+                                   void *workspace, rn_error *error);
+
+/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all): output =
+   (input - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
+   statistics [groups][2][C], the means and biased variances, which backward reads. Refuses one value a channel. */
+RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
+                                      const rn_tensor *input, const rn_real *weight,
+                                      const rn_real *bias, double eps, int group, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
+                                       rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                       const rn_tensor *input, const rn_real *statistics,
+                                       const rn_real *weight, double eps, int group,
+                                       int accumulate, rn_error *error);
+/* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
+   running_var [C], which takes the unbiased variance of `values` values a channel and group. */
+RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
+                                const rn_real *statistics, int groups, int channels, double values,
+                                double momentum);
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
+                                        const rn_real *weight, const rn_real *bias,
+                                        const rn_real *running_mean, const rn_real *running_var,
+                                        double eps, rn_error *error);
+
+/* output = max(input, 0). Backward reads the output; the gradient at 0 is 0. */
+RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error);
+RNTRAIN rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                 const rn_tensor *output, int accumulate, rn_error *error);
+
+/* output = input sigmoid(logits), or input (1 - sigmoid(logits)) if complement; one shape. */
+RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
+                                int complement, rn_error *error);
+RNTRAIN rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
+                                 const rn_tensor *output_gradient, const rn_tensor *input,
+                                 const rn_tensor *logits, int complement, int accumulate_input,
+                                 int accumulate_logits, rn_error *error);
+
+/* output = input, elements set to zero with probability `ratio`, not rescaled (the paper's
+   dropout). The mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the
+   key alone; backward is the same function on the gradient. */
+typedef struct rn_key { /* of a stream of random numbers */
+    uint64_t seed, purpose, epoch;
+} rn_key;
+RNTRAIN rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
+                           int accumulate, rn_error *error);
+
+/* Largest value of each kernel x kernel window; padding is minus infinity; sizes as in conv2d. The
+   gradient goes to the first largest value of a window. */
+RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
+                                    int stride, int padding, rn_error *error);
+RNTRAIN rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                     const rn_tensor *input, int kernel, int stride, int padding,
+                                     int accumulate, rn_error *error);
+/* Mean of each window's values, padding not counted. */
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
+                                    int stride, int padding, rn_error *error);
+RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                     int kernel, int stride, int padding, int accumulate,
+                                     rn_error *error);
+/* Mean over H and W: output [N,C,1,1]. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
+                                           rn_error *error);
+RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
+                                            const rn_tensor *output_gradient, int accumulate,
+                                            rn_error *error);
+
+/* output [N,K,1,1] = input [N,C,1,1] weight [K,C]^T + bias [K]. */
+RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
+                                  const rn_real *bias, rn_error *error);
+RNTRAIN rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
+                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                   const rn_tensor *input, const rn_real *weight, int accumulate,
+                                   rn_error *error);
+
+/* output = a + b, the addition of equation (1). Its backward hands the gradient on unchanged: call
+   rn_scale with factor 1. output may be a or b. */
+RNDEF rn_status rn_add(rn_tensor *output, const rn_tensor *a, const rn_tensor *b, rn_error *error);
+/* output = factor input; also the backward of scale, on the gradient. */
+RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double factor, int accumulate,
+                         rn_error *error);
+
+/* Shortcut A: output [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of the
+   input, with `front` zero channels before its C channels and the rest behind. */
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
+                                         int front, rn_error *error);
+RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
+                                          const rn_tensor *output_gradient, int stride, int front,
+                                          int accumulate, rn_error *error);
+
+/* Softmax cross-entropy by log-sum-exp over logits [N,K,1,1]: result gets mean loss and number of
+   correct images. Backward: logits_gradient = (softmax(logits) - onehot(label)) * scale, with scale
+   1 / N for the mean. Labels outside [0, K) are refused. */
+RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
+                                                 const int *labels, rn_error *error);
+RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
+                                                  const rn_tensor *logits, const int *labels,
+                                                  double scale, rn_error *error);
+
+/* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
+RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
+RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
+RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
+RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error);
+
+/* ============================================================================================
+   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key.
+   ============================================================================================ */
+
+enum { RN_PURPOSE_INIT = 1, RN_PURPOSE_SHUFFLE, RN_PURPOSE_AUGMENT, RN_PURPOSE_DROPOUT };
+
+RNDEF uint64_t rn_random(rn_key key, uint64_t index);
+RNDEF double rn_uniform(rn_key key, uint64_t index); /* in [0, 1) */
+RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box-Muller) */
+/* Image at position `index` of `count` in the order of an epoch: a random permutation (a Feistel
+   network walked until it falls inside), so no list is stored and any place can be resumed. */
+RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
+
+/* ============================================================================================
+   Files and data
+   ============================================================================================ */
+
+/* How the header reaches files: all calls return 0 for success unless said otherwise. A NULL
+   rn_files means stdio (and fsync where there is POSIX); with RESNET_NO_STDIO there is no
+   default. */
+typedef struct rn_files {
+    void *user;
+    void *(*open)(void *user, const char *path, int write); /* NULL on failure */
+    int (*size)(void *user, void *file, uint64_t *bytes);
+    size_t (*read)(void *user, void *file, uint64_t offset, void *data, size_t bytes); /* read */
+    size_t (*write)(void *user, void *file, const void *data, size_t bytes); /* bytes written */
+    int (*sync)(void *user, void *file);                                     /* to the disk */
+    int (*close)(void *user, void *file);
+    int (*rename)(void *user, const char *from, const char *to); /* replaces `to` at once */
+    int (*remove)(void *user, const char *path);
+} rn_files;
+
+/* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
+   what inference needs; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule, step, epoch,
+   cursor and a CRC. Both write path + ".tmp", synchronise and rename, so that an older file
+   survives whatever fails. rn_load takes either into a net of the same description (for a
+   checkpoint into a training net: everything, so that training goes on with the same bits). It
+   reads and checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes
+   anything. */
+RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
+                        rn_error *error);
+RNTRAIN rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
+                                   rn_error *error);
+RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
+/* The description stored in a file, for rn_create before rn_load. */
+RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
+                             rn_error *error);
+
+/* Any safetensors file, entry by entry, without allocation:
+       rn_archive a;  rn_entry e = {0};
+       if (rn_archive_open(&a, path, NULL, &error) == RN_OK)
+           while (rn_archive_next(&a, &e, &error) == 1) ...
+       rn_archive_close(&a);                                                                      */
+typedef struct rn_archive {
+    rn_files files;
+    void *file;
+    char path[256];            /* for sentences; cut if longer */
+    uint64_t bytes;            /* of the file */
+    uint64_t json_end;         /* offset of the data */
+    uint64_t at;               /* of the JSON already read */
+    uint64_t window;           /* offset in the file of buffer[0] */
+    size_t filled;             /* bytes in buffer */
+    char buffer[1024];
+} rn_archive;
+
+typedef struct rn_entry {
+    char name[96];
+    char dtype[8];         /* "F32", "I32", "I64", "F16", ... */
+    int dims;              /* 0 to 4 */
+    int64_t shape[4];      /* 1 behind dims */
+    uint64_t begin, bytes; /* in the file */
+} rn_entry;
+
+RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
+                                rn_error *error);
+RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error); /* 1; 0 end; <0 */
+RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
+                                rn_error *error); /* RN_MISMATCH if it is not there */
+/* Value of a key of __metadata__: RN_MISMATCH if it is not there, RN_TOO_SMALL if cut. */
+RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
+                                    size_t capacity, rn_error *error);
+/* Bytes [offset, offset + bytes) of an entry's data. */
+RNDEF rn_status rn_archive_read(rn_archive *archive, const rn_entry *entry, uint64_t offset,
+                                void *data, size_t bytes, rn_error *error);
+RNDEF void rn_archive_close(rn_archive *archive);
+
+/* Where images come from. read fills pixels [C,H,W] (0..255) and the label of image `index`; it
+   must not change what it reads from if several threads call rn_batch. 0 for success. */
+typedef struct rn_source {
+    ptrdiff_t count;
+    int channels, height, width, classes;
+    int (*read)(void *user, ptrdiff_t index, uint8_t *pixels, int *label);
+    void *user;
+} rn_source;
+
+/* A data set in memory. Pass &data->source to rn_batch; rn_data_free gives the memory back. Do not
+   copy the struct: source.user points to it. */
+typedef struct rn_data {
+    rn_source source;
+    uint8_t *pixels; /* [count, C, H, W] */
+    uint8_t *labels; /* [count] */
+    rn_memory memory;
+    void *block;
+} rn_data;
+
+/* CIFAR-10 or CIFAR-100 (fine labels) in their binary versions from `directory`, which holds
+   cifar-10-batches-bin/ or cifar-100-binary/: the training images (train 1) or the test images. */
+RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
+                              const rn_memory *memory, const rn_files *files, rn_error *error);
+/* IDX files as of MNIST: images (unsigned bytes, 3 dimensions) and labels (1 dimension). classes
+   is what labels are checked against. */
+RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
+                            int classes, const rn_memory *memory, const rn_files *files,
+                            rn_error *error);
+RNDEF void rn_data_free(rn_data *data);
+
+/* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
+   desc->deviation; and channels, height, width and classes of the source into desc. */
+RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
+
+typedef struct rn_augment {
+    int pad;  /* zero-pad the normalised image by this and crop at random (the paper: 4) */
+    int flip; /* 1: mirror left to right with probability 1/2 */
+} rn_augment;
+
+/* Images at positions [first, first + count) of an epoch, normalised as desc says: images
+   [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
+   images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they are stored. */
+RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
+                         uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
+                         rn_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* RESNET_H */
+
+/* ============================================================================================
+   The implementation
+   ============================================================================================ */
+#if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
+#define RESNET_IMPLEMENTED
+
+/* >>shims ==================================================================================== */
+
+#include <float.h>
+#include <limits.h>
+#include <math.h>
+#include <stdarg.h>
+#include <string.h>
+#ifndef RESNET_NO_STDIO
+#include <stdio.h>
+#endif
+
+#if defined(RESNET_MALLOC) != defined(RESNET_FREE)
+#error "resnet.h: define both RESNET_MALLOC(bytes) and RESNET_FREE(memory), or neither"
+#endif
+#if !defined(RESNET_MALLOC) && !defined(RESNET_NO_STDIO)
+#include <stdlib.h>
+#define RESNET_MALLOC(bytes) malloc(bytes)
+#define RESNET_FREE(memory) free(memory)
+#endif
+
+#ifndef RESNET_ASSERT
+#include <assert.h>
+#define RESNET_ASSERT(condition) assert(condition)
+#endif
+
+/* The fast engine computes in float; with another RESNET_REAL only the naive one exists. */
+#define RN__IS_float 1
+#define RN__PASTE_(a, b) a##b
+#define RN__PASTE(a, b) RN__PASTE_(a, b)
+#if RN__PASTE(RN__IS_, RESNET_REAL)
+#define RN__FAST 1
+#else
+#define RN__FAST 0
+#endif
+
+#if defined(_OPENMP) && !defined(RESNET_NO_THREADS)
+#include <omp.h>
+#define RN__THREADS 1
+#else
+#define RN__THREADS 0
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RN__FUNCTION static __attribute__((unused)) /* some builds leave parts of the file out */
+#else
+#define RN__FUNCTION static
+#endif
+
+#define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
+
+static int rn__min(int a, int b) { return a < b ? a : b; }
+static int rn__max(int a, int b) { return a > b ? a : b; }
+static int rn__divide_up(int a, int b) { return (a + b - 1) / b; }
+
+/* Size of a window's output, 0 where the window does not fit. */
+static int rn__window_output(int size, int kernel, int stride, int padding) {
+    int room = size + 2 * padding - kernel;
+    return room < 0 ? 0 : room / stride + 1;
+}
+
+/* >>text ===================================================================================== */
+
+/* Text into a buffer of fixed capacity, cut where it ends; `length` counts on. The header needs no
+   stdio, and its numbers no locale. */
+typedef struct rn__text {
+    char *data;
+    size_t capacity, length;
+} rn__text;
+
+static rn__text rn__text_in(char *data, size_t capacity) {
+    rn__text text;
+    text.data = data;
+    text.capacity = capacity;
+    text.length = 0;
+    if (capacity) data[0] = 0;
+    return text;
+}
+
+static void rn__put(rn__text *text, char c) {
+    if (text->length + 1 < text->capacity) {
+        text->data[text->length] = c;
+        text->data[text->length + 1] = 0;
+    }
+    text->length++;
+}
+
+static void rn__puts(rn__text *text, const char *s) {
+    while (*s) rn__put(text, *s++);
+}
+
+static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int width, char fill) {
+    char digits[64];
+    int count = 0;
+    do {
+        digits[count++] = "0123456789abcdef"[value % base];
+        value /= base;
+    } while (value);
+    for (; width > count; width--) rn__put(text, fill);
+    while (count) rn__put(text, digits[--count]);
+}
+
+/* A number with `decimals` digits behind the point, rounded. */
+static void rn__put_fixed(rn__text *text, double value, int decimals) {
+    double scale = 1;
+    int i;
+    if (!(value >= -1e15 && value <= 1e15)) {
+        rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
+        return;
+    }
+    if (value < 0) {
+        rn__put(text, '-');
+        value = -value;
+    }
+    for (i = 0; i < decimals; i++) scale *= 10;
+    value = floor(value * scale + 0.5);
+    rn__put_unsigned(text, (uint64_t)(value / scale), 10, 0, ' ');
+    if (decimals) {
+        rn__put(text, '.');
+        value -= floor(value / scale) * scale;
+        rn__put_unsigned(text, (uint64_t)value, 10, decimals, '0');
+    }
+}
+
+/* printf's %s %c %d %i64 as %D (int64_t), %U (uint64_t), %z (size_t), %x (uint64_t, 16 hexadecimal
+   digits), %f (6 decimals), %.Nf, %%; and widths, '-' for left. */
+static void rn__format_list(rn__text *text, const char *format, va_list arguments) {
+    for (; *format; format++) {
+        char buffer[80];
+        rn__text piece = rn__text_in(buffer, sizeof buffer);
+        int width = 0, left = 0, decimals = 6;
+        const char *string = buffer;
+        size_t length;
+        if (*format != '%') {
+            rn__put(text, *format);
+            continue;
+        }
+        format++;
+        if (*format == '-') left = 1, format++;
+        for (; *format >= '0' && *format <= '9'; format++) width = width * 10 + (*format - '0');
+        if (*format == '.') decimals = format[1] - '0', format += 2;
+        if (*format == 's') {
+            string = va_arg(arguments, const char *);
+        } else if (*format == 'c') {
+            rn__put(&piece, (char)va_arg(arguments, int));
+        } else if (*format == 'd' || *format == 'D') {
+            int64_t value = *format == 'd' ? va_arg(arguments, int) : va_arg(arguments, int64_t);
+            if (value < 0) rn__put(&piece, '-');
+            rn__put_unsigned(&piece, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, 0, ' ');
+        } else if (*format == 'U') {
+            rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 10, 0, ' ');
+        } else if (*format == 'z') {
+            rn__put_unsigned(&piece, va_arg(arguments, size_t), 10, 0, ' ');
+        } else if (*format == 'x') {
+            rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 16, 16, '0');
+        } else if (*format == 'f') {
+            rn__put_fixed(&piece, va_arg(arguments, double), decimals);
+        } else {
+            rn__put(&piece, '%');
+        }
+        length = strlen(string);
+        if (!left)
+            for (; width > (int)length; width--) rn__put(text, ' ');
+        rn__puts(text, string);
+        for (; left && width > (int)length; width--) rn__put(text, ' ');
+    }
+}
+
+static void rn__format(rn__text *text, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    rn__format_list(text, format, arguments);
+    va_end(arguments);
+}
+
+/* Writes the sentence and returns the status, so that `return rn__fail(...)` reads well. */
+static rn_status rn__fail(rn_error *error, rn_status status, const char *format, ...) {
+    if (error) {
+        va_list arguments;
+        rn__text text = rn__text_in(error->text, sizeof error->text);
+        error->status = status;
+        va_start(arguments, format);
+        rn__format_list(&text, format, arguments);
+        va_end(arguments);
+    }
+    return status;
+}
+
+/* Reads a decimal integer at *s and moves *s behind it; 0 if there is none or it overflows. */
+static int rn__scan_unsigned(const char **s, uint64_t *value) {
+    const char *p = *s;
+    uint64_t v = 0;
+    if (*p < '0' || *p > '9') return 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        unsigned digit = (unsigned)(*p - '0');
+        if (v > (UINT64_MAX - digit) / 10) return 0;
+        v = v * 10 + digit;
+    }
+    *value = v;
+    *s = p;
+    return 1;
+}
+
+static uint64_t rn__double_bits(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+/* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 digits of its bits. */
+static int rn__scan_double(const char *s, double *value) {
+    uint64_t bits = 0, digits;
+    double v = 0, sign = 1, scale = 1;
+    int any = 0, i;
+    if (s[0] == '0' && s[1] == 'x') {
+        for (i = 2; i < 18; i++) {
+            const char *hexadecimal = "0123456789abcdef";
+            const char *digit = s[i] ? strchr(hexadecimal, s[i]) : NULL;
+            if (!digit) return 0;
+            bits = bits << 4 | (uint64_t)(digit - hexadecimal);
+        }
+        memcpy(value, &bits, sizeof bits);
+        return s[18] == 0;
+    }
+    if (*s == '-' || *s == '+') sign = *s++ == '-' ? -1 : 1;
+    for (; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0');
+    if (*s == '.')
+        for (s++; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0'), scale *= 10;
+    v /= scale;
+    if (any && (*s == 'e' || *s == 'E')) {
+        int negative = *++s == '-';
+        if (*s == '-' || *s == '+') s++;
+        if (!rn__scan_unsigned(&s, &digits) || digits > 400) return 0;
+        v *= pow(10, negative ? -(double)digits : (double)digits);
+    }
+    *value = sign * v;
+    return any && *s == 0;
+}
+
+RNDEF const char *rn_status_name(rn_status status) {
+#define RN__STATUS_NAME(name, value, text) case name: return #name;
+    switch (status) {
+        RN_STATUS_LIST(RN__STATUS_NAME)
+    default: return "RN_STATUS_?";
+    }
+}
+
+RNDEF const char *rn_status_text(rn_status status) {
+#define RN__STATUS_TEXT(name, value, text) case name: return text;
+    switch (status) {
+        RN_STATUS_LIST(RN__STATUS_TEXT)
+    default: return "not a status of resnet.h";
+    }
+}
+
+/* >>memory =================================================================================== */
+
+/* Sizes in bytes stick at SIZE_MAX when they overflow, so that one test at the end suffices. */
+static size_t rn__add_size(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
+
+static size_t rn__multiply_size(size_t a, size_t b) {
+    return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+}
+
+static size_t rn__align_size(size_t bytes) {
+    return bytes > SIZE_MAX - RN__ALIGN ? SIZE_MAX : (bytes + RN__ALIGN - 1) / RN__ALIGN * RN__ALIGN;
+}
+
+/* Measure, then carve: the same calls first add up the bytes (base NULL), then hand out pointers,
+   each aligned to RN__ALIGN. */
+typedef struct rn__arena {
+    char *base;
+    size_t used;
+} rn__arena;
+
+static void *rn__carve(rn__arena *arena, size_t count, size_t size) {
+    void *p = arena->base ? arena->base + arena->used : NULL;
+    size_t bytes = rn__align_size(rn__multiply_size(count, size));
+    arena->used = rn__add_size(arena->used, bytes);
+    return p;
+}
+
+/* Room for `bytes` bytes aligned to RN__ALIGN, as rn_memory says; *block is what to give back. */
+static void *rn__allocate(const rn_memory *memory, size_t bytes, void **block, rn_error *error) {
+    uintptr_t address;
+    size_t room = bytes;
+    *block = NULL;
+    if (memory && memory->buffer) {
+        address = (uintptr_t)memory->buffer;
+        *block = memory->buffer;
+        room = rn__add_size(bytes, (size_t)(0 - address) % RN__ALIGN);
+        if (memory->bytes < room) {
+            rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes and needs %z (%z if aligned to %d)",
+                     memory->bytes, room, bytes, RN__ALIGN);
+            return NULL;
+        }
+    } else {
+        room = rn__add_size(bytes, RN__ALIGN - 1);
+        if (room == SIZE_MAX) {
+            rn__fail(error, RN_TOO_LARGE, "the size in bytes overflows; use a smaller net or batch");
+            return NULL;
+        }
+        if (memory && memory->alloc) *block = memory->alloc(room, memory->user);
+#ifdef RESNET_MALLOC
+        else *block = RESNET_MALLOC(room);
+#endif
+        if (!*block) {
+            rn__fail(error, RN_NO_MEMORY, "no memory for %z bytes; give a buffer, or a smaller batch",
+                     room);
+            return NULL;
+        }
+    }
+    address = (uintptr_t)*block;
+    return (char *)*block + (size_t)(0 - address) % RN__ALIGN;
+}
+
+static void rn__release(const rn_memory *memory, void *block) {
+    if (!block || (memory && memory->buffer)) return;
+    if (memory && memory->alloc) {
+        if (memory->free) memory->free(block, memory->user);
+        return;
+    }
+#ifdef RESNET_MALLOC
+    RESNET_FREE(block);
+#endif
+}
+
+/* >>threads ================================================================================== */
+
+/* Runs job(context, i, thread) for i in [0, jobs) on up to `threads` threads, thread in [0,
+   threads). Jobs must be independent of each other and of which thread runs them: the same bits for
+   any number of threads rest on this. */
+typedef void (*rn__job)(void *context, int i, int thread);
+
+RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context) {
+    int i;
+#if RN__THREADS
+    if (threads > 1 && jobs > 1) {
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+        for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
+        return;
+    }
+#endif
+    (void)threads;
+    for (i = 0; i < jobs; i++) job(context, i, 0);
+}
+
+/* Infinite or not a number, told from the bits: comparisons do not survive -ffast-math. */
+static int rn__is_finite(double value) {
+    return (rn__double_bits(value) >> 52 & 0x7ff) != 0x7ff;
+}
+
+static int rn__not_finite(rn_real value) {
+#if RN__FAST
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & 0x7f800000u) == 0x7f800000u;
+#else
+    return !rn__is_finite((double)value);
+#endif
+}
+
+static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
+    ptrdiff_t i;
+    int bad = 0;
+    for (i = 0; i < count; i++) bad |= rn__not_finite(data[i]);
+    return !bad;
+}
+
+/* >>tensors ================================================================================== */
+
+RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
+    size_t bytes = sizeof(rn_real);
+    if (n < 0 || c < 0 || h < 0 || w < 0) return 0;
+    bytes = rn__multiply_size(rn__multiply_size(bytes, (size_t)n), (size_t)c);
+    bytes = rn__multiply_size(rn__multiply_size(bytes, (size_t)h), (size_t)w);
+    return bytes > PTRDIFF_MAX ? 0 : bytes;
+}
+
+RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w) {
+    rn_tensor t;
+    t.data = data;
+    t.n = n, t.c = c, t.h = h, t.w = w;
+    t.stride_w = 1;
+    t.stride_h = w;
+    t.stride_c = t.stride_h * h;
+    t.stride_n = t.stride_c * c;
+    return t;
+}
+
+RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count) {
+    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.n);
+    t.data += first * t.stride_n;
+    t.n = count;
+    return t;
+}
+
+RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count) {
+    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.c);
+    t.data += first * t.stride_c;
+    t.c = count;
+    return t;
+}
+
+static rn_real *rn__at(const rn_tensor *t, int n, int c, int h, int w) {
+    return t->data + (n * t->stride_n + c * t->stride_c + h * t->stride_h + w * t->stride_w);
+}
+
+static int rn__same_shape(const rn_tensor *a, const rn_tensor *b) {
+    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w;
+}
+
+/* The sentence of every shape error: function and tensor, what it is, what it should be. */
+static rn_status rn__expect(const char *function, const char *name, const rn_tensor *t, int n,
+                            int c, int h, int w, rn_error *error) {
+    if (t->n == n && t->c == c && t->h == h && t->w == w) return RN_OK;
+    return rn__fail(error, RN_BAD_SHAPE, "%s: %s is [%d,%d,%d,%d] and should be [%d,%d,%d,%d]",
+                    function, name, t->n, t->c, t->h, t->w, n, c, h, w);
+}
+
+/* For every element (n, c, h, w) of a tensor: RN__EACH(t) *rn__at(t, n, c, h, w) = 0; */
+#define RN__EACH(t)                                                                                \
+    for (n = 0; n < (t)->n; n++)                                                                   \
+        for (c = 0; c < (t)->c; c++)                                                               \
+            for (h = 0; h < (t)->h; h++)                                                           \
+                for (w = 0; w < (t)->w; w++)
+
+RNDEF void rn_tensor_fill(rn_tensor t, rn_real value) {
+    int n, c, h, w;
+    RN__EACH(&t) *rn__at(&t, n, c, h, w) = value;
+}
+
+RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error) {
+    int n, c, h, w;
+    rn_status status = rn__expect("rn_tensor_copy", "to", &to, from.n, from.c, from.h, from.w, error);
+    if (status) return status;
+    RN__EACH(&to) *rn__at(&to, n, c, h, w) = *rn__at(&from, n, c, h, w);
+    return RN_OK;
+}
+
+RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b) {
+    double largest = 0, difference = 0;
+    int n, c, h, w;
+    if (!rn__same_shape(&a, &b)) return HUGE_VAL;
+    RN__EACH(&a) {
+        double x = (double)*rn__at(&a, n, c, h, w), y = (double)*rn__at(&b, n, c, h, w);
+        if (!rn__is_finite(x) || !rn__is_finite(y)) return HUGE_VAL;
+        difference = fmax(difference, fabs(x - y));
+        largest = fmax(largest, fabs(y));
+    }
+    return difference / (largest > 0 ? largest : 1);
+}
+/* >>random =================================================================================== */
+
+/* Number `index` of stream `key` is a hash of both, so any number can be had at any time, on any
+   thread, in any order. rn__mix is a bijection of 64 bits in which every input bit reaches every
+   output bit (the finaliser of MurmurHash3 with Stafford's constants, as in SplitMix64). */
+static uint64_t rn__mix(uint64_t x) {
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+RNDEF uint64_t rn_random(rn_key key, uint64_t index) {
+    const uint64_t golden = 0x9e3779b97f4a7c15u; /* keeps rn__mix away from its fixed point 0 */
+    uint64_t stream = rn__mix(key.seed + golden);
+    stream = rn__mix((stream ^ key.purpose) + golden);
+    stream = rn__mix((stream ^ key.epoch) + golden);
+    /* Added, mixed, then combined again: two streams are never shifted copies of one sequence. */
+    return rn__mix(rn__mix(index + stream) ^ ~stream);
+}
+
+RNDEF double rn_uniform(rn_key key, uint64_t index) {
+    return (double)(rn_random(key, index) >> 11) * (1.0 / 9007199254740992.0); /* 2^53 */
+}
+
+RNDEF double rn_normal(rn_key key, uint64_t index) {
+    double radius = 1 - rn_uniform(key, 2 * index); /* in (0, 1]: has a logarithm */
+    double turn = rn_uniform(key, 2 * index + 1);
+    return sqrt(-2 * log(radius)) * cos(6.283185307179586476925 * turn);
+}
+
+/* A Feistel network permutes [0, 4^half): each round replaces (left, right) by (right, left ^
+   f(right)), which can be undone whatever f is. Alone it makes even permutations only, so a random
+   rotation goes before it. Where the image lies outside [0, count), walking on along its cycle
+   comes back inside, and keeps it a permutation; 4^half < 4 count, so soon. */
+RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
+    const uint64_t rotation = rn_random(key, UINT64_MAX);
+    uint64_t mask, left, right, round;
+    int half = 1;
+    RESNET_ASSERT(index < count);
+    while (half < 32 && (count - 1) >> 2 * half) half++;
+    mask = ((uint64_t)1 << half) - 1;
+    do {
+        index += rotation;
+        left = index >> half & mask;
+        right = index & mask;
+        for (round = 0; round < 12; round++) {
+            uint64_t next = left ^ (rn_random(key, round << 32 | right) & mask);
+            left = right;
+            right = next;
+        }
+        index = left << half | right;
+    } while (index >= count);
+    return index;
+}
+
+
+/* >>naive layers ============================================================================= */
+
+/* Every layer as its formula says, one number of the result after the other, sums in double: what
+   the fast kernels are held against, so the obvious way wins over the quick one. Letters: n image,
+   c channel (where a layer has two sorts, c of its input and k of its output), h and w row and
+   column, oh and ow those of an output that has fewer than its input, r and s row and column of a
+   kernel. A function checks everything before it writes anything. What inference needs comes first,
+   then what only training does. */
+
+/* What `accumulate` means. */
+static void rn__store(rn_real *at, double value, int accumulate) {
+    *at = (rn_real)(accumulate ? (double)*at + value : value);
+}
+
+/* A NULL tensor is a gradient that nobody wants. */
+static rn_status rn__expect_like(const char *function, const char *name, const rn_tensor *t,
+                                 const rn_tensor *like, rn_error *error) {
+    return t ? rn__expect(function, name, t, like->n, like->c, like->h, like->w, error) : RN_OK;
+}
+
+static rn_status rn__expect_within(const char *function, const char *name, int value, int low,
+                                   int high, rn_error *error) {
+    if (value >= low && value <= high) return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is %d and should be %d to %d", function, name,
+                    value, low, high);
+}
+
+/* Windows of r x s slide over the input by `stride`, from `padding` outside of it, with k results
+   at each place: the shape that `output`, called `name`, must have. */
+static rn_status rn__check_windows(const char *function, const char *name, const rn_tensor *output,
+                                   const rn_tensor *input, int k, int r, int s, int stride,
+                                   int padding, rn_error *error) {
+    rn_status status;
+    int oh, ow;
+    if ((status = rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error)) ||
+        (status = rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error)))
+        return status;
+    oh = rn__window_output(input->h, r, stride, padding);
+    ow = rn__window_output(input->w, s, stride, padding);
+    if (r < 1 || s < 1 || !oh || !ow)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: a kernel of %dx%d does not fit into images of %dx%d padded by %d; "
+                        "take a smaller kernel or more padding",
+                        function, r, s, input->h, input->w, padding);
+    return rn__expect(function, name, output, input->n, k, oh, ow, error);
+}
+
+static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *output,
+                                  const rn_tensor *input, const rn_tensor *weight, int stride,
+                                  int padding, rn_error *error) {
+    rn_status status =
+        rn__expect(function, "weight", weight, weight->n, input->c, weight->h, weight->w, error);
+    if (status) return status;
+    return rn__check_windows(function, name, output, input, weight->n, weight->h, weight->w, stride,
+                             padding, error);
+}
+
+/* Padding below the kernel's size leaves at least one pixel in every window. */
+static rn_status rn__check_pool(const char *function, const char *name, const rn_tensor *output,
+                                const rn_tensor *input, int kernel, int stride, int padding,
+                                rn_error *error) {
+    rn_status status;
+    if ((status = rn__expect_within(function, "kernel", kernel, 1, SHRT_MAX, error)) ||
+        (status = rn__expect_within(function, "padding", padding, 0, kernel - 1, error)))
+        return status;
+    return rn__check_windows(function, name, output, input, input->c, kernel, kernel, stride,
+                             padding, error);
+}
+
+/* What the window of output (oh, ow) covers of an image: rows [h0, h1), columns [w0, w1). Row h is
+   under row h - top of the kernel, column w under column w - left. */
+typedef struct rn__window {
+    int top, left, h0, h1, w0, w1;
+} rn__window;
+
+static rn__window rn__window_at(int oh, int ow, const rn_tensor *input, int r, int s, int stride,
+                                int padding) {
+    rn__window v;
+    v.top = oh * stride - padding;
+    v.left = ow * stride - padding;
+    v.h0 = rn__max(v.top, 0);
+    v.w0 = rn__max(v.left, 0);
+    v.h1 = rn__min(v.top + r, input->h);
+    v.w1 = rn__min(v.left + s, input->w);
+    return v;
+}
+
+/* Sum over c, h, w of the window of input[n,c,h,w] weight[k, c, h - top, w - left]. */
+static double rn__correlate(const rn_tensor *input, int n, rn__window v, const rn_tensor *weight,
+                            int k) {
+    double sum = 0;
+    int c, h, w;
+    for (c = 0; c < input->c; c++)
+        for (h = v.h0; h < v.h1; h++) {
+            const rn_real *x = rn__at(input, n, c, h, 0);
+            const rn_real *f = rn__at(weight, k, c, h - v.top, 0);
+            for (w = v.w0; w < v.w1; w++)
+                sum += (double)x[w * input->stride_w] * (double)f[(w - v.left) * weight->stride_w];
+        }
+    return sum;
+}
+
+static rn_status rn__convolve(const char *function, rn_tensor *output, const rn_tensor *input,
+                              const rn_tensor *weight, const rn_real *bias, int stride, int padding,
+                              rn_error *error) {
+    int n, k, oh, ow;
+    rn_status status =
+        rn__check_conv2d(function, "output", output, input, weight, stride, padding, error);
+    if (status) return status;
+    for (n = 0; n < output->n; n++)
+        for (k = 0; k < output->c; k++)
+            for (oh = 0; oh < output->h; oh++)
+                for (ow = 0; ow < output->w; ow++) {
+                    rn__window v =
+                        rn__window_at(oh, ow, input, weight->h, weight->w, stride, padding);
+                    double sum = rn__correlate(input, n, v, weight, k);
+                    *rn__at(output, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
+                }
+    return RN_OK;
+}
+
+/* output[n,k,oh,ow] = bias[k] + sum over c, r, s of
+       input[n, c, oh stride + r - padding, ow stride + s - padding] weight[k,c,r,s],
+   where pixels outside of the image are zero. */
+RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *input,
+                                        const rn_tensor *weight, const rn_real *bias, int stride,
+                                        int padding, rn_error *error) {
+    return rn__convolve("rn_conv2d_naive_forward", output, input, weight, bias, stride, padding,
+                        error);
+}
+
+/* A linear layer is a 1x1 convolution of images of one pixel: output[n,k] = bias[k] + sum over c of
+   input[n,c] weight[k,c]. */
+static rn_tensor rn__linear_weight(const rn_real *weight, int outputs, int inputs) {
+    return rn_tensor_in((rn_real *)weight, outputs, inputs, 1, 1);
+}
+
+RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
+                                  const rn_real *bias, rn_error *error) {
+    const char *function = "rn_linear_forward";
+    rn_tensor matrix = rn__linear_weight(weight, output->c, input->c);
+    rn_status status = rn__expect(function, "input", input, input->n, input->c, 1, 1, error);
+    return status ? status : rn__convolve(function, output, input, &matrix, bias, 1, 0, error);
+}
+
+/* output = (input - mean) / sqrt(variance + eps) weight + bias, in one channel. */
+static void rn__normalise(const rn_tensor *output, const rn_tensor *input, double mean,
+                          double variance, double eps, rn_real weight, rn_real bias) {
+    double scale = (double)weight / sqrt(variance + eps);
+    int n, c, h, w;
+    RN__EACH(input)
+        *rn__at(output, n, c, h, w) =
+            (rn_real)(((double)*rn__at(input, n, c, h, w) - mean) * scale + (double)bias);
+}
+
+/* With the running statistics in place of the batch's it is a scale and a shift for each channel,
+   the same for every image: predictions do not depend on what else is in the batch. */
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
+                                        const rn_real *weight, const rn_real *bias,
+                                        const rn_real *running_mean, const rn_real *running_var,
+                                        double eps, rn_error *error) {
+    int k;
+    rn_status status = rn__expect_like("rn_batch_norm_inference", "output", output, input, error);
+    if (status) return status;
+    for (k = 0; k < input->c; k++) {
+        rn_tensor x = rn_tensor_channels(*input, k, 1), y = rn_tensor_channels(*output, k, 1);
+        rn__normalise(&y, &x, (double)running_mean[k], (double)running_var[k], eps, weight[k],
+                      bias[k]);
+    }
+    return RN_OK;
+}
+
+/* output = max(input, 0), written so that a value that is not a number stays one and is found. */
+RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error) {
+    int n, c, h, w;
+    rn_status status = rn__expect_like("rn_relu_forward", "output", output, input, error);
+    if (status) return status;
+    RN__EACH(input) {
+        rn_real x = *rn__at(input, n, c, h, w);
+        *rn__at(output, n, c, h, w) = x < 0 ? 0 : x;
+    }
+    return RN_OK;
+}
+
+/* 1 - sigmoid(z) is sigmoid(-z), without the loss of digits. */
+static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
+
+/* output = input g or input (1 - g), g = sigmoid(logits): the two sides of an exclusive gate. */
+RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
+                                int complement, rn_error *error) {
+    int n, c, h, w;
+    rn_status status;
+    if ((status = rn__expect_like("rn_gate_forward", "output", output, input, error)) ||
+        (status = rn__expect_like("rn_gate_forward", "logits", logits, input, error)))
+        return status;
+    RN__EACH(input) {
+        double x = (double)*rn__at(input, n, c, h, w), z = (double)*rn__at(logits, n, c, h, w);
+        *rn__at(output, n, c, h, w) = (rn_real)(x * rn__sigmoid(complement ? -z : z));
+    }
+    return RN_OK;
+}
+
+/* Row and column of the first largest value that a window covers. */
+static void rn__window_largest(const rn_tensor *input, int n, int c, rn__window v, int *row,
+                               int *column) {
+    int h, w;
+    *row = v.h0;
+    *column = v.w0;
+    for (h = v.h0; h < v.h1; h++)
+        for (w = v.w0; w < v.w1; w++)
+            if (*rn__at(input, n, c, h, w) > *rn__at(input, n, c, *row, *column))
+                *row = h, *column = w;
+}
+
+/* output[n,c,oh,ow] = the largest pixel that its window covers. Padding is not looked at, so it
+   never wins, not even where all pixels are negative. */
+RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
+                                    int stride, int padding, rn_error *error) {
+    int n, c, h, w, row, column;
+    rn_status status = rn__check_pool("rn_max_pool_forward", "output", output, input, kernel,
+                                      stride, padding, error);
+    if (status) return status;
+    RN__EACH(output) {
+        rn__window v = rn__window_at(h, w, input, kernel, kernel, stride, padding);
+        rn__window_largest(input, n, c, v, &row, &column);
+        *rn__at(output, n, c, h, w) = *rn__at(input, n, c, row, column);
+    }
+    return RN_OK;
+}
+
+/* output[n,c,oh,ow] = mean of the pixels that its window covers; padding does not count. */
+static void rn__mean_windows(rn_tensor *output, const rn_tensor *input, int r, int s, int stride,
+                             int padding) {
+    int n, c, oh, ow, h, w;
+    for (n = 0; n < output->n; n++)
+        for (c = 0; c < output->c; c++)
+            for (oh = 0; oh < output->h; oh++)
+                for (ow = 0; ow < output->w; ow++) {
+                    rn__window v = rn__window_at(oh, ow, input, r, s, stride, padding);
+                    double sum = 0;
+                    for (h = v.h0; h < v.h1; h++)
+                        for (w = v.w0; w < v.w1; w++) sum += (double)*rn__at(input, n, c, h, w);
+                    sum /= (v.h1 - v.h0) * (v.w1 - v.w0);
+                    *rn__at(output, n, c, oh, ow) = (rn_real)sum;
+                }
+}
+
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
+                                    int stride, int padding, rn_error *error) {
+    rn_status status = rn__check_pool("rn_avg_pool_forward", "output", output, input, kernel,
+                                      stride, padding, error);
+    if (!status) rn__mean_windows(output, input, kernel, kernel, stride, padding);
+    return status;
+}
+
+/* One window as large as the image. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
+                                           rn_error *error) {
+    rn_status status =
+        rn__expect("rn_global_avg_pool_forward", "output", output, input->n, input->c, 1, 1, error);
+    if (!status) rn__mean_windows(output, input, input->h, input->w, 1, 0);
+    return status;
+}
+
+/* Equation (1): y = h(x) + F(x). What makes residual nets trainable is this line's gradient: dy
+   reaches h and F unchanged (equation (5)). */
+RNDEF rn_status rn_add(rn_tensor *output, const rn_tensor *a, const rn_tensor *b, rn_error *error) {
+    int n, c, h, w;
+    rn_status status;
+    if ((status = rn__expect_like("rn_add", "output", output, a, error)) ||
+        (status = rn__expect_like("rn_add", "b", b, a, error)))
+        return status;
+    RN__EACH(a) *rn__at(output, n, c, h, w) = *rn__at(a, n, c, h, w) + *rn__at(b, n, c, h, w);
+    return RN_OK;
+}
+
+/* Constant scaling, the lambda of equations (6) to (8). */
+RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double factor, int accumulate,
+                         rn_error *error) {
+    int n, c, h, w;
+    rn_status status = rn__expect_like("rn_scale", "output", output, input, error);
+    if (status || !output) return status;
+    RN__EACH(input)
+        rn__store(rn__at(output, n, c, h, w), factor * (double)*rn__at(input, n, c, h, w),
+                  accumulate);
+    return RN_OK;
+}
+
+static rn_status rn__check_pad_subsample(const char *function, const char *name,
+                                         const rn_tensor *output, const rn_tensor *input,
+                                         int stride, int front, rn_error *error) {
+    rn_status status = rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error);
+    if (status) return status;
+    if (front < 0 || front > output->c - input->c)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: front is %d; 0 or more zero channels and then the input's %d should "
+                        "fit into the %d of %s",
+                        function, front, input->c, output->c, name);
+    return rn__expect(function, name, output, input->n, output->c, rn__divide_up(input->h, stride),
+                      rn__divide_up(input->w, stride), error);
+}
+
+/* output[n, front + c, oh, ow] = input[n, c, oh stride, ow stride], the other channels zero: a
+   shortcut to a unit of another shape that has no parameters. */
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
+                                         int front, rn_error *error) {
+    int n, c, h, w;
+    rn_status status = rn__check_pad_subsample("rn_pad_subsample_forward", "output", output, input,
+                                               stride, front, error);
+    if (status) return status;
+    RN__EACH(output) {
+        int inside = c >= front && c < front + input->c;
+        *rn__at(output, n, c, h, w) =
+            inside ? *rn__at(input, n, c - front, h * stride, w * stride) : 0;
+    }
+    return RN_OK;
+}
+
+/* The first of several largest counts. */
+static int rn__argmax(const rn_real *values, int count, ptrdiff_t stride) {
+    int i, best = 0;
+    for (i = 1; i < count; i++)
+        if (values[i * stride] > values[best * stride]) best = i;
+    return best;
+}
+
+RNDEF int rn_argmax(const rn_real *logits, int classes) { return rn__argmax(logits, classes, 1); }
+
+#ifndef RESNET_NO_TRAIN
+
+/* The outputs o in [0, outputs) with low <= o stride < high: those whose windows hold a pixel, or
+   in whose windows a place of the kernel lies inside of the image. */
+typedef struct rn__range {
+    int begin, end;
+} rn__range;
+
+static rn__range rn__outputs_between(int low, int high, int stride, int outputs) {
+    rn__range range;
+    range.begin = rn__max(0, rn__divide_up(low, stride));
+    range.end = rn__min(outputs, rn__divide_up(high, stride));
+    return range;
+}
+
+/* dE/dinput[n,c,h,w] = sum over k, oh, ow of dE/doutput[n,k,oh,ow] weight[k,c,r,s] with
+   r = h + padding - oh stride in [0, R), likewise s. */
+static double rn__input_gradient_at(int n, int c, int h, int w, const rn_tensor *output_gradient,
+                                    const rn_tensor *weight, int stride, int padding) {
+    const rn_tensor *g = output_gradient, *f = weight;
+    int bottom = h + padding, right = w + padding, k, oh, ow;
+    rn__range rows = rn__outputs_between(bottom + 1 - f->h, bottom + 1, stride, g->h);
+    rn__range columns = rn__outputs_between(right + 1 - f->w, right + 1, stride, g->w);
+    double sum = 0;
+    for (k = 0; k < g->c; k++)
+        for (oh = rows.begin; oh < rows.end; oh++) {
+            const rn_real *g_row = rn__at(g, n, k, oh, 0);
+            const rn_real *f_row = rn__at(f, k, c, bottom - oh * stride, 0);
+            for (ow = columns.begin; ow < columns.end; ow++)
+                sum += (double)g_row[ow * g->stride_w] *
+                       (double)f_row[(right - ow * stride) * f->stride_w];
+        }
+    return sum;
+}
+
+/* dE/dweight[k,c,r,s] = sum over n, oh, ow of dE/doutput[n,k,oh,ow] input[n,c,h,w] with
+   h = oh stride + r - padding in [0, H), likewise w. */
+static double rn__weight_gradient_at(int k, int c, int r, int s, const rn_tensor *output_gradient,
+                                     const rn_tensor *input, int stride, int padding) {
+    const rn_tensor *g = output_gradient, *x = input;
+    int top = r - padding, left = s - padding, n, oh, ow;
+    rn__range rows = rn__outputs_between(-top, x->h - top, stride, g->h);
+    rn__range columns = rn__outputs_between(-left, x->w - left, stride, g->w);
+    double sum = 0;
+    for (n = 0; n < g->n; n++)
+        for (oh = rows.begin; oh < rows.end; oh++) {
+            const rn_real *g_row = rn__at(g, n, k, oh, 0);
+            const rn_real *x_row = rn__at(x, n, c, oh * stride + top, 0);
+            for (ow = columns.begin; ow < columns.end; ow++)
+                sum += (double)g_row[ow * g->stride_w] *
+                       (double)x_row[(ow * stride + left) * x->stride_w];
+        }
+    return sum;
+}
+
+static double rn__sum(const rn_tensor *t) {
+    double sum = 0;
+    int n, c, h, w;
+    RN__EACH(t) sum += (double)*rn__at(t, n, c, h, w);
+    return sum;
+}
+
+/* The chain rule: the gradient of a number is the sum over all outputs it has a part in, of their
+   gradients times its part. Every output has a part bias[k]. */
+static rn_status rn__convolve_backward(const char *function, rn_tensor *input_gradient,
+                                       rn_tensor *weight_gradient, rn_real *bias_gradient,
+                                       const rn_tensor *output_gradient, const rn_tensor *input,
+                                       const rn_tensor *weight, int stride, int padding,
+                                       int accumulate, rn_error *error) {
+    int n, c, h, w;
+    rn_status status;
+    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, weight,
+                                   stride, padding, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
+        (status = rn__expect_like(function, "weight_gradient", weight_gradient, weight, error)))
+        return status;
+    for (c = 0; bias_gradient && c < output_gradient->c; c++) {
+        rn_tensor channel = rn_tensor_channels(*output_gradient, c, 1);
+        rn__store(&bias_gradient[c], rn__sum(&channel), 1);
+    }
+    if (weight_gradient)
+        RN__EACH(weight_gradient) { /* (n, c, h, w) stands for (k, c, r, s) here */
+            double sum =
+                rn__weight_gradient_at(n, c, h, w, output_gradient, input, stride, padding);
+            rn__store(rn__at(weight_gradient, n, c, h, w), sum, 1);
+        }
+    if (input_gradient)
+        RN__EACH(input_gradient) {
+            double sum =
+                rn__input_gradient_at(n, c, h, w, output_gradient, weight, stride, padding);
+            rn__store(rn__at(input_gradient, n, c, h, w), sum, accumulate);
+        }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
+                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                         const rn_tensor *input, const rn_tensor *weight,
+                                         int stride, int padding, int accumulate, rn_error *error) {
+    return rn__convolve_backward("rn_conv2d_naive_backward", input_gradient, weight_gradient,
+                                 bias_gradient, output_gradient, input, weight, stride, padding,
+                                 accumulate, error);
+}
+
+RNDEF rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
+                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                   const rn_tensor *input, const rn_real *weight, int accumulate,
+                                   rn_error *error) {
+    const char *function = "rn_linear_backward";
+    int k = output_gradient->c, c = input->c;
+    rn_tensor matrix = rn__linear_weight(weight, k, c), matrix_gradient;
+    rn_status status = rn__expect(function, "input", input, input->n, c, 1, 1, error);
+    if (status) return status;
+    matrix_gradient = rn__linear_weight(weight_gradient, k, c);
+    return rn__convolve_backward(function, input_gradient,
+                                 weight_gradient ? &matrix_gradient : NULL, bias_gradient,
+                                 output_gradient, input, &matrix, 1, 0, accumulate, error);
+}
+
+/* Images of one group of batch normalisation; 0 stands for all n. */
+static int rn__group_size(int group, int n) { return group && group < n ? group : rn__max(n, 1); }
+
+/* Channel c of the images of group g, whose last one may be smaller. */
+static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
+    rn_tensor images = rn_tensor_images(*t, g * size, rn__min(size, t->n - g * size));
+    return rn_tensor_channels(images, c, 1);
+}
+
+static rn_status rn__check_groups(const char *function, const rn_tensor *input, int group,
+                                  rn_error *error) {
+    int size, images;
+    rn_status status = rn__expect_within(function, "group", group, 0, INT_MAX, error);
+    if (status) return status;
+    size = rn__group_size(group, input->n);
+    images = input->n % size ? input->n % size : size;
+    if ((double)images * input->h * input->w < 2)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
+                        "of %d image, and so no variance; take more images, a larger group, or "
+                        "rn_batch_norm_inference",
+                        function, input->n, input->c, input->h, input->w, images);
+    return RN_OK;
+}
+
+/* mean = sum x / m, variance = sum (x - mean)^2 / m over the group's m values of a channel, in two
+   passes: E[x^2] - E[x]^2 loses its digits where the mean is large. */
+RNDEF rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
+                                      const rn_tensor *input, const rn_real *weight,
+                                      const rn_real *bias, double eps, int group, rn_error *error) {
+    int size = rn__group_size(group, input->n), g, k, n, c, h, w;
+    rn_status status;
+    if ((status = rn__check_groups("rn_batch_norm_forward", input, group, error)) ||
+        (status = rn__expect_like("rn_batch_norm_forward", "output", output, input, error)))
+        return status;
+    for (g = 0; g * size < input->n; g++, statistics += 2 * (ptrdiff_t)input->c)
+        for (k = 0; k < input->c; k++) {
+            rn_tensor x = rn__group_channel(input, g, size, k);
+            rn_tensor y = rn__group_channel(output, g, size, k);
+            double values = (double)x.n * x.h * x.w, mean = rn__sum(&x) / values, variance = 0;
+            RN__EACH(&x) {
+                double centred = (double)*rn__at(&x, n, c, h, w) - mean;
+                variance += centred * centred;
+            }
+            variance /= values;
+            statistics[k] = (rn_real)mean;
+            statistics[input->c + k] = (rn_real)variance;
+            rn__normalise(&y, &x, mean, variance, eps, weight[k], bias[k]);
+        }
+    return RN_OK;
+}
+
+/* With x^ = (x - mean) / sqrt(variance + eps) and y = weight x^ + bias, over m values:
+       dE/dbias = sum dE/dy,   dE/dweight = sum dE/dy x^,
+       dE/dx = weight / sqrt(variance + eps) (dE/dy - dE/dbias / m - x^ dE/dweight / m),
+   where the last two terms are those of the mean and the variance, which depend on every x. */
+RNDEF rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
+                                       rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                       const rn_tensor *input, const rn_real *statistics,
+                                       const rn_real *weight, double eps, int group, int accumulate,
+                                       rn_error *error) {
+    const char *function = "rn_batch_norm_backward";
+    int size = rn__group_size(group, input->n), g, k, n, c, h, w;
+    rn_status status;
+    if ((status = rn__check_groups(function, input, group, error)) ||
+        (status = rn__expect_like(function, "output_gradient", output_gradient, input, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)))
+        return status;
+    for (g = 0; g * size < input->n; g++, statistics += 2 * (ptrdiff_t)input->c)
+        for (k = 0; k < input->c; k++) {
+            rn_tensor x = rn__group_channel(input, g, size, k);
+            rn_tensor dy = rn__group_channel(output_gradient, g, size, k), dx;
+            double mean = (double)statistics[k], values = (double)x.n * x.h * x.w;
+            double inverse = 1 / sqrt((double)statistics[input->c + k] + eps);
+            double bias_sum = rn__sum(&dy), weight_sum = 0;
+            RN__EACH(&x)
+                weight_sum += (double)*rn__at(&dy, n, c, h, w) *
+                              ((double)*rn__at(&x, n, c, h, w) - mean) * inverse;
+            if (bias_gradient) rn__store(&bias_gradient[k], bias_sum, 1);
+            if (weight_gradient) rn__store(&weight_gradient[k], weight_sum, 1);
+            if (!input_gradient) continue;
+            dx = rn__group_channel(input_gradient, g, size, k);
+            RN__EACH(&x) {
+                double normal = ((double)*rn__at(&x, n, c, h, w) - mean) * inverse;
+                double centred =
+                    (double)*rn__at(&dy, n, c, h, w) - (bias_sum + normal * weight_sum) / values;
+                rn__store(rn__at(&dx, n, c, h, w), (double)weight[k] * inverse * centred,
+                          accumulate);
+            }
+        }
+    return RN_OK;
+}
+
+/* What inference will use. A variance of m values around their own mean is too small by (m - 1) / m
+   on average: as it should be for normalising these values, put right here for others. */
+RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
+                                const rn_real *statistics, int groups, int channels, double values,
+                                double momentum) {
+    int g, k;
+    for (k = 0; k < channels; k++) {
+        double mean = 0, variance = 0;
+        for (g = 0; g < groups; g++) {
+            const rn_real *of_group = statistics + 2 * (ptrdiff_t)g * channels;
+            mean += (double)of_group[k] / groups;
+            variance += (double)of_group[channels + k] / groups;
+        }
+        variance *= values / (values - 1);
+        running_mean[k] = (rn_real)((1 - momentum) * (double)running_mean[k] + momentum * mean);
+        running_var[k] = (rn_real)((1 - momentum) * (double)running_var[k] + momentum * variance);
+    }
+}
+
+/* dE/dinput = dE/doutput where the output is positive, else 0. */
+RNDEF rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                 const rn_tensor *output, int accumulate, rn_error *error) {
+    const char *function = "rn_relu_backward";
+    int n, c, h, w;
+    rn_status status;
+    if ((status = rn__expect_like(function, "output_gradient", output_gradient, output, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, output, error)) ||
+        !input_gradient)
+        return status;
+    RN__EACH(output) {
+        int open = *rn__at(output, n, c, h, w) > 0;
+        double gradient = open ? (double)*rn__at(output_gradient, n, c, h, w) : 0;
+        rn__store(rn__at(input_gradient, n, c, h, w), gradient, accumulate);
+    }
+    return RN_OK;
+}
+
+/* With g = sigmoid(z) and y = x g: dy/dx = g, dy/dz = x g (1 - g). Of the complement, g is
+   sigmoid(-z), and dy/dz has the other sign. */
+RNDEF rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
+                                 const rn_tensor *output_gradient, const rn_tensor *input,
+                                 const rn_tensor *logits, int complement, int accumulate_input,
+                                 int accumulate_logits, rn_error *error) {
+    const char *function = "rn_gate_backward";
+    double sign = complement ? -1 : 1;
+    int n, c, h, w;
+    rn_status status;
+    if ((status = rn__expect_like(function, "logits", logits, input, error)) ||
+        (status = rn__expect_like(function, "output_gradient", output_gradient, input, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
+        (status = rn__expect_like(function, "logits_gradient", logits_gradient, input, error)))
+        return status;
+    RN__EACH(input) {
+        double x = (double)*rn__at(input, n, c, h, w);
+        double dy = (double)*rn__at(output_gradient, n, c, h, w);
+        double z = sign * (double)*rn__at(logits, n, c, h, w);
+        double gate = rn__sigmoid(z), slope = gate * rn__sigmoid(-z) * sign;
+        if (input_gradient)
+            rn__store(rn__at(input_gradient, n, c, h, w), dy * gate, accumulate_input);
+        if (logits_gradient)
+            rn__store(rn__at(logits_gradient, n, c, h, w), dy * x * slope, accumulate_logits);
+    }
+    return RN_OK;
+}
+
+/* The mask is not stored: the key gives the same one in backward, where dE/dinput is mask times
+   dE/doutput. index counts the elements in the order of NCHW. */
+RNDEF rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
+                           int accumulate, rn_error *error) {
+    uint64_t index = 0;
+    int n, c, h, w;
+    rn_status status = rn__expect_like("rn_dropout", "output", output, input, error);
+    if (status || !output) return status;
+    if (!rn__is_finite(ratio) || ratio < 0 || ratio >= 1)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
+    RN__EACH(input) {
+        int keep = rn_uniform(key, index++) >= ratio;
+        rn__store(rn__at(output, n, c, h, w), keep ? (double)*rn__at(input, n, c, h, w) : 0,
+                  accumulate);
+    }
+    return RN_OK;
+}
+
+/* Only the largest pixel of a window has a part in its output. */
+RNDEF rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                     const rn_tensor *input, int kernel, int stride, int padding,
+                                     int accumulate, rn_error *error) {
+    const char *function = "rn_max_pool_backward";
+    int n, c, h, w, row, column;
+    rn_status status;
+    if ((status = rn__check_pool(function, "output_gradient", output_gradient, input, kernel,
+                                 stride, padding, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
+        !input_gradient)
+        return status;
+    if (!accumulate) rn_tensor_fill(*input_gradient, 0); /* windows may overlap: add to it */
+    RN__EACH(output_gradient) {
+        rn__window v = rn__window_at(h, w, input, kernel, kernel, stride, padding);
+        rn__window_largest(input, n, c, v, &row, &column);
+        *rn__at(input_gradient, n, c, row, column) += *rn__at(output_gradient, n, c, h, w);
+    }
+    return RN_OK;
+}
+
+/* Every pixel of a window has an equal share in its mean, and so in its gradient. */
+static void rn__mean_windows_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                      int r, int s, int stride, int padding, int accumulate) {
+    const rn_tensor *dy = output_gradient;
+    int n, c, oh, ow, h, w;
+    if (!accumulate) rn_tensor_fill(*input_gradient, 0); /* windows may overlap: add to it */
+    for (n = 0; n < dy->n; n++)
+        for (c = 0; c < dy->c; c++)
+            for (oh = 0; oh < dy->h; oh++)
+                for (ow = 0; ow < dy->w; ow++) {
+                    rn__window v = rn__window_at(oh, ow, input_gradient, r, s, stride, padding);
+                    double share = (double)*rn__at(dy, n, c, oh, ow);
+                    share /= (v.h1 - v.h0) * (v.w1 - v.w0);
+                    for (h = v.h0; h < v.h1; h++)
+                        for (w = v.w0; w < v.w1; w++)
+                            rn__store(rn__at(input_gradient, n, c, h, w), share, 1);
+                }
+}
+
+RNDEF rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+                                     int kernel, int stride, int padding, int accumulate,
+                                     rn_error *error) {
+    rn_status status = RN_OK;
+    if (!input_gradient) return status;
+    status = rn__check_pool("rn_avg_pool_backward", "output_gradient", output_gradient,
+                            input_gradient, kernel, stride, padding, error);
+    if (!status)
+        rn__mean_windows_backward(input_gradient, output_gradient, kernel, kernel, stride, padding,
+                                  accumulate);
+    return status;
+}
+
+RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
+                                            const rn_tensor *output_gradient, int accumulate,
+                                            rn_error *error) {
+    const rn_tensor *dx = input_gradient;
+    rn_status status = RN_OK;
+    if (!input_gradient) return status;
+    status = rn__expect("rn_global_avg_pool_backward", "output_gradient", output_gradient, dx->n,
+                        dx->c, 1, 1, error);
+    if (!status)
+        rn__mean_windows_backward(input_gradient, output_gradient, dx->h, dx->w, 1, 0, accumulate);
+    return status;
+}
+
+/* Pixels that were left out have no part in the output, and gradient 0. */
+RNDEF rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
+                                          const rn_tensor *output_gradient, int stride, int front,
+                                          int accumulate, rn_error *error) {
+    const rn_tensor *dy = output_gradient;
+    int n, c, h, w;
+    rn_status status;
+    if (!input_gradient) return RN_OK;
+    status = rn__check_pad_subsample("rn_pad_subsample_backward", "output_gradient", dy,
+                                     input_gradient, stride, front, error);
+    if (status) return status;
+    RN__EACH(input_gradient) {
+        int taken = h % stride == 0 && w % stride == 0;
+        rn__store(rn__at(input_gradient, n, c, h, w),
+                  taken ? (double)*rn__at(dy, n, front + c, h / stride, w / stride) : 0,
+                  accumulate);
+    }
+    return RN_OK;
+}
+
+static rn_status rn__check_labels(const char *function, const rn_tensor *logits, const int *labels,
+                                  rn_error *error) {
+    int n;
+    rn_status status = rn__expect(function, "logits", logits, logits->n, logits->c, 1, 1, error);
+    if (status) return status;
+    for (n = 0; n < logits->n; n++)
+        if (labels[n] < 0 || labels[n] >= logits->c)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s: the label of image %d is %d and should be 0 to %d", function, n,
+                            labels[n], logits->c - 1);
+    return RN_OK;
+}
+
+/* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
+   softmax(z)[k] = exp(z[k] - log_sum_exp), and cross-entropy is log_sum_exp - z[label]. */
+static double rn__log_sum_exp(const rn_tensor *logits, int n) {
+    const rn_real *z = rn__at(logits, n, 0, 0, 0);
+    double largest = (double)z[rn__argmax(z, logits->c, logits->stride_c) * logits->stride_c];
+    double sum = 0;
+    int k;
+    for (k = 0; k < logits->c; k++) sum += exp((double)z[k * logits->stride_c] - largest);
+    return largest + log(sum);
+}
+
+/* Loss of one image: -log softmax(z)[label]. */
+RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
+                                                 const int *labels, rn_error *error) {
+    double sum = 0;
+    int n, correct = 0;
+    rn_status status = rn__check_labels("rn_softmax_cross_entropy_forward", logits, labels, error);
+    if (status) return status;
+    for (n = 0; n < logits->n; n++) {
+        const rn_real *z = rn__at(logits, n, 0, 0, 0);
+        sum += rn__log_sum_exp(logits, n) - (double)z[labels[n] * logits->stride_c];
+        correct += rn__argmax(z, logits->c, logits->stride_c) == labels[n];
+    }
+    result->loss = sum / rn__max(logits->n, 1);
+    result->correct = correct;
+    return RN_OK;
+}
+
+/* d loss / dz[k] = softmax(z)[k] - (k == label): what is predicted minus what should be. */
+RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
+                                                  const rn_tensor *logits, const int *labels,
+                                                  double scale, rn_error *error) {
+    const char *function = "rn_softmax_cross_entropy_backward";
+    int n, k;
+    rn_status status;
+    if ((status = rn__check_labels(function, logits, labels, error)) ||
+        (status = rn__expect_like(function, "logits_gradient", logits_gradient, logits, error)) ||
+        !logits_gradient)
+        return status;
+    for (n = 0; n < logits->n; n++) {
+        double normaliser = rn__log_sum_exp(logits, n);
+        for (k = 0; k < logits->c; k++) {
+            double softmax = exp((double)*rn__at(logits, n, k, 0, 0) - normaliser);
+            *rn__at(logits_gradient, n, k, 0, 0) = (rn_real)((softmax - (k == labels[n])) * scale);
+        }
+    }
+    return RN_OK;
+}
+
+#endif /* RESNET_NO_TRAIN */
+
+/* >>simd ===================================================================================== */
+
+/* The inner loops of the fast layers. They are written once, in the closed section >>kernels below,
+   and compiled for each instruction set by including this file into itself with
+       RN__ISA    suffix of the set's names
+       RN__WIDTH  floats in a vector
+       RN__TILE   pixels (or channels) whose sums a convolution holds in registers
+   Everywhere values are cut into blocks of 16 channels, [image][block][row][column][16], whatever
+   the width of the vectors; channels that only fill up the last block are zero. Steps and counts
+   are in floats, a pixel means the 16 floats of one block. */
+#ifndef RESNET_FILENAME
+#define RESNET_FILENAME "resnet.h" /* define it if your copy has another name */
+#endif
+
+#define RN__BLOCK 16 /* channels */
+
+#if RN__FAST
+
+/* A convolution as its inner loop sees it: output pixel (y, x) sums, over blocks of input channels
+   and over taps, what stands at y in_row + x 16 + tap.offset of the input, times the tap's 16 x 16
+   weights [input channel][output channel]. Strides are already taken out: see >>fast
+   convolution. */
+typedef struct rn__tap {
+    ptrdiff_t offset; /* in the input */
+    int index;        /* r S + s of its weights */
+} rn__tap;
+
+typedef struct rn__conv_rows {
+    const rn__tap *taps;
+    int tap_count, blocks, last; /* last: channels of the last input block */
+    int rows, pixels;            /* of the output */
+    ptrdiff_t in_block, in_row, out_row, out_pixel;
+    int accumulate;
+} rn__conv_rows;
+
+/* The weight gradient of one tap and pair of blocks: sums over pixels of x[c] dy[k]. */
+typedef struct rn__outer_rows {
+    int rows, pixels, channels; /* channels: of the input's block */
+    ptrdiff_t x_row, x_pixel, dy_row, dy_pixel;
+} rn__outer_rows;
+
+/* The products of Winograd's transformed tiles and filters, one output block. Steps lead from one
+   of the 36 matrices to the next, v_block from one input block to the next. */
+typedef struct rn__product {
+    int blocks, tiles;
+    ptrdiff_t m_step, v_step, v_block, u_step;
+} rn__product;
+
+/* A transform of Winograd's: out and in are squares of pixels, whose rows and columns lie these
+   steps apart. */
+typedef void (*rn__transform)(float *out, ptrdiff_t out_row, ptrdiff_t out_column, const float *in,
+                              ptrdiff_t in_row, ptrdiff_t in_column, int accumulate);
+
+/* Batch normalisation of one block of channels, [16] each. */
+typedef struct rn__bn_lanes {
+    float scale[RN__BLOCK], shift[RN__BLOCK]; /* output = input scale + shift */
+    float mean[RN__BLOCK];
+    float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK]; /* dx = a dy + b (x - mean) + c */
+} rn__bn_lanes;
+
+/* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
+typedef struct rn__kernels {
+    const char *name;
+    void (*conv_rows)(float *out, const rn__conv_rows *shape, const float *in, const float *weight,
+                      const float *bias);
+    /* dw [16 input channels][16 output channels] += sum over pixels */
+    void (*conv_weight)(float *dw, const rn__outer_rows *shape, const float *x, const float *dy);
+    rn__transform winograd_input, winograd_output, winograd_gradient, winograd_filter,
+        winograd_weight;
+    void (*winograd_multiply)(float *m, const rn__product *shape, const float *v, const float *u);
+    /* Copies pixels that lie `step` floats apart; what reads a convolution's input. */
+    void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
+    void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
+    void (*moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels);
+    /* out = in scale + shift, through a ReLU with `relu`, plus addend (NULL: none), through a ReLU
+       with `relu_after`; pixels of in lie `step` floats apart */
+    void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                      ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu, int relu_after);
+    /* sums of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass */
+    void (*bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x, ptrdiff_t pixels,
+                    const rn__bn_lanes *lanes, int relu);
+    void (*bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
+                        const rn__bn_lanes *lanes, int relu, int accumulate);
+    void (*add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu);
+    void (*relu)(float *out, const float *in, ptrdiff_t pixels);
+    void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
+                          int accumulate);
+    void (*scale)(float *out, const float *in, ptrdiff_t pixels, float factor, int accumulate);
+} rn__kernels;
+
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(RESNET_NO_SIMD)
+#define RN__VECTORS 1
+#else
+#define RN__VECTORS 0
+#endif
+
+/* gcc leaves accumulators in memory unless told to unroll, and does not contract a * b + c under
+   -std=c99 unless told; clang obeys pragmas of its own. */
+#if defined(__clang__)
+#define RN__UNROLL _Pragma("clang loop unroll(full)")
+#define RN__CONTRACT _Pragma("clang fp contract(fast)")
+#elif defined(__GNUC__)
+#define RN__UNROLL _Pragma("GCC unroll 32")
+#define RN__CONTRACT
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+#else
+#define RN__UNROLL
+#define RN__CONTRACT
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define RN__INLINE static inline __attribute__((always_inline))
+#else
+#define RN__INLINE static inline
+#endif
+
+#define RN__ISA _portable
+#if RN__VECTORS && defined(__aarch64__)
+#define RN__WIDTH 4
+#define RN__TILE 6
+#elif RN__VECTORS && defined(__SSE2__)
+#define RN__WIDTH 4
+#define RN__TILE 3
+#else
+#define RN__WIDTH 1
+#define RN__TILE 1
+#endif
+#include RESNET_FILENAME
+#undef RN__ISA
+#undef RN__WIDTH
+#undef RN__TILE
+
+#if RN__VECTORS && defined(__x86_64__)
+#define RN__X86 1
+
+#define RN__ISA _avx2
+#define RN__WIDTH 8
+#define RN__TILE 6
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#include RESNET_FILENAME
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef RN__ISA
+#undef RN__WIDTH
+#undef RN__TILE
+
+#define RN__ISA _avx512
+#define RN__WIDTH 16
+#define RN__TILE 16
+#ifdef __clang__ /* a prefer-vector-width would make it drop the whole attribute */
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))),    \
+                             apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
+#endif
+#include RESNET_FILENAME
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef RN__ISA
+#undef RN__WIDTH
+#undef RN__TILE
+
+#else
+#define RN__X86 0
+#endif
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+/* The set asked for, the best one for RN_ISA_AUTO; NULL if this machine or build lacks it. */
+RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
+#if RN__X86
+    if (isa == RN_ISA_AVX512 || isa == RN_ISA_AUTO)
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+            return &rn__kernels_avx512;
+    if (isa == RN_ISA_AVX2 || isa == RN_ISA_AUTO)
+        if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+            return &rn__kernels_avx2;
+#endif
+    return isa == RN_ISA_AUTO || isa == RN_ISA_PORTABLE ? &rn__kernels_portable : NULL;
+}
+
+#endif /* RN__FAST */
+#endif /* first half of the implementation */
+
+#ifdef RN__WIDTH
+
+/* >>kernels ================================================================================== */
+
+/* Read by the self-inclusions of >>simd only. The seam to the compiler's vectors: a type RN__V of
+   RN__WIDTH floats, + - * between vectors and with a float, and the macros here. */
+#define RN__NAME(name) RN__PASTE(rn__##name, RN__ISA)
+#define RN__V RN__NAME(v)
+#define RN__LANES (RN__BLOCK / RN__WIDTH)     /* vectors of a pixel */
+#define RN__CHAINS (RN__LANES < 4 ? 4 : 2)    /* sums in flight, to hide the adder's latency */
+#define RN__EACH_LANE RN__UNROLL for (l = 0; l < RN__LANES; l++)
+
+#if RN__WIDTH == 1
+typedef float RN__V;
+#define RN__LOAD(p) (*(p))
+#define RN__STORE(p, v) (*(p) = (v))
+#define RN__WHERE_POSITIVE(x, v) ((x) <= 0 ? 0 : (v))
+#else
+typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
+typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligned(4), may_alias));
+typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
+#define RN__LOAD(p) (*(const RN__NAME(memory) *)(p))
+#define RN__STORE(p, v) (*(RN__NAME(memory) *)(p) = (v))
+/* v where x is above zero or not a number, else zero */
+#define RN__WHERE_POSITIVE(x, v) ((RN__V)((RN__NAME(mask))(v) & ~((x) <= 0)))
+#endif
+
+/* One tile of a convolution: `tile` output pixels (a constant once inlined), all in registers. The
+   first half reads at in[0] and is written to out[0], the second half at [1], so that a tile is
+   `tile` pixels of a row or those of two rows of a narrow image. */
+RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2],
+                                    const rn__conv_rows *shape, const float *const in[2],
+                                    const float *weight, const float *bias) {
+    RN__CONTRACT
+    RN__V sum[RN__TILE][RN__LANES];
+    const int half = tile / 2;
+    int i, l, b, t, c;
+    RN__UNROLL
+    for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(bias + l * RN__WIDTH);
+    for (b = 0; b < shape->blocks; b++) {
+        const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
+        for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
+            const float *p = in[0] + b * shape->in_block + shape->taps[t].offset;
+            const float *q = in[1] + b * shape->in_block + shape->taps[t].offset;
+            const float *w = weight;
+            for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
+                RN__V row[RN__LANES];
+                RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
+                RN__UNROLL
+                for (i = 0; i < tile; i++) {
+                    const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
+                    RN__EACH_LANE sum[i][l] += row[l] * x;
+                }
+            }
+        }
+    }
+    RN__UNROLL
+    for (i = 0; i < tile; i++) {
+        float *to = i < half ? out[0] + i * shape->out_pixel
+                             : out[1] + (i - half) * shape->out_pixel;
+        if (shape->accumulate) RN__EACH_LANE sum[i][l] += RN__LOAD(to + l * RN__WIDTH);
+        RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, sum[i][l]);
+    }
+}
+
+/* X(n) for every constant size of a tile; those above RN__TILE are never reached and fold away. */
+#define RN__TILES(X)                                                                               \
+    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)
+#define RN__FIT(n) ((n) <= RN__TILE ? (n) : 1)
+
+static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const float *in,
+                                const float *weight, const float *bias) {
+    const int joined = shape->rows > 1 && shape->in_row == (ptrdiff_t)shape->pixels * RN__BLOCK &&
+                       shape->out_row == shape->pixels * shape->out_pixel;
+    const int rows = joined ? 1 : shape->rows; /* a whole image without borders is one row */
+    const int pixels = joined ? shape->rows * shape->pixels : shape->pixels;
+    int y = 0;
+    while (y < rows) {
+        const int lines = 2 * pixels <= RN__TILE && y + 1 < rows ? 2 : 1;
+        int tiles = lines == 2 ? 1 : rn__divide_up(pixels, RN__TILE), x = 0;
+        for (; tiles > 0; tiles--) {
+            const int width = rn__divide_up(pixels - x, tiles); /* of equal width, but for one */
+            const int half = lines * width / 2;
+            const float *from[2];
+            float *to[2];
+            from[0] = in + y * shape->in_row + (ptrdiff_t)x * RN__BLOCK;
+            from[1] = from[0] + (lines == 2 ? shape->in_row : (ptrdiff_t)half * RN__BLOCK);
+            to[0] = out + y * shape->out_row + x * shape->out_pixel;
+            to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
+            switch (lines * width) {
+#define RN__CASE(n)                                                                                \
+    case n: RN__NAME(conv_tile)(RN__FIT(n), to, shape, from, weight, bias); break;
+                RN__TILES(RN__CASE)
+#undef RN__CASE
+            default: break;
+            }
+            x += width;
+        }
+        y += lines;
+    }
+}
+
+/* The outer products of `tile` input channels (a constant once inlined) and 16 output channels. */
+RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_rows *shape,
+                                     const float *x, const float *dy) {
+    RN__CONTRACT
+    const RN__V zero = {0};
+    RN__V sum[RN__TILE][RN__LANES];
+    int i, l, y, j;
+    RN__UNROLL
+    for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = zero;
+    for (y = 0; y < shape->rows; y++) {
+        const float *p = x + y * shape->x_row, *q = dy + y * shape->dy_row;
+        for (j = 0; j < shape->pixels; j++, p += shape->x_pixel, q += shape->dy_pixel) {
+            RN__V row[RN__LANES];
+            RN__EACH_LANE row[l] = RN__LOAD(q + l * RN__WIDTH);
+            RN__UNROLL
+            for (i = 0; i < tile; i++) {
+                const float value = p[i];
+                RN__EACH_LANE sum[i][l] += row[l] * value;
+            }
+        }
+    }
+    RN__UNROLL
+    for (i = 0; i < tile; i++, dw += RN__BLOCK)
+        RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
+}
+
+static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
+                                  const float *dy) {
+    int tiles = rn__divide_up(shape->channels, RN__TILE), c = 0;
+    for (; tiles > 0; tiles--) {
+        const int width = rn__divide_up(shape->channels - c, tiles);
+        switch (width) {
+#define RN__CASE(n)                                                                                \
+    case n: RN__NAME(outer_tile)(RN__FIT(n), dw + c * RN__BLOCK, shape, x + c, dy); break;
+            RN__TILES(RN__CASE)
+#undef RN__CASE
+        default: break;
+        }
+        c += width;
+    }
+}
+
+/* ---- Winograd F(4x4, 3x3) ------------------------------------------------------------------
+   Lavin and Gray 2015: a 4 x 4 tile of a 3x3 convolution of stride 1 takes 36 products a pair of
+   channels instead of 144: y = A^T [(G w G^T) . (B^T x B)] A with x the 6 x 6 pixels the tile
+   reads. Every transform is a short sum along rows and then along columns. */
+
+/* B^T */
+RN__INLINE void RN__NAME(winograd_line_input)(RN__V *out, const RN__V *d) {
+    RN__CONTRACT
+    const RN__V a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
+    const RN__V c = d[4] - d[2], e = 2.0f * (d[3] - d[1]);
+    out[0] = 4.0f * d[0] - 5.0f * d[2] + d[4];
+    out[1] = a + b;
+    out[2] = a - b;
+    out[3] = c + e;
+    out[4] = c - e;
+    out[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
+}
+
+/* A^T */
+RN__INLINE void RN__NAME(winograd_line_output)(RN__V *out, const RN__V *m) {
+    RN__CONTRACT
+    const RN__V a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
+    out[0] = m[0] + a + c;
+    out[1] = b + 2.0f * d;
+    out[2] = a + 4.0f * c;
+    out[3] = b + 8.0f * d + m[5];
+}
+
+/* A */
+RN__INLINE void RN__NAME(winograd_line_gradient)(RN__V *out, const RN__V *y) {
+    RN__CONTRACT
+    const RN__V a = y[0] + y[2], b = y[1] + y[3];
+    const RN__V c = y[0] + 4.0f * y[2], d = 2.0f * y[1] + 8.0f * y[3];
+    out[0] = y[0];
+    out[1] = a + b;
+    out[2] = a - b;
+    out[3] = c + d;
+    out[4] = c - d;
+    out[5] = y[3];
+}
+
+/* G */
+RN__INLINE void RN__NAME(winograd_line_filter)(RN__V *out, const RN__V *w) {
+    RN__CONTRACT
+    const RN__V a = (w[0] + w[2]) * (1.0f / 6), b = w[1] * (1.0f / 6);
+    const RN__V c = w[0] * (1.0f / 24) + w[2] * (1.0f / 6), d = w[1] * (1.0f / 12);
+    out[0] = w[0] * 0.25f;
+    out[1] = -a - b;
+    out[2] = b - a;
+    out[3] = c + d;
+    out[4] = c - d;
+    out[5] = w[2];
+}
+
+/* G^T */
+RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
+    RN__CONTRACT
+    const RN__V a = (u[1] + u[2]) * (1.0f / 6), b = u[3] + u[4];
+    out[0] = u[0] * 0.25f + b * (1.0f / 24) - a;
+    out[1] = (u[2] - u[1]) * (1.0f / 6) + (u[3] - u[4]) * (1.0f / 12);
+    out[2] = b * (1.0f / 6) - a + u[5];
+}
+
+/* The two-dimensional transform of `from` x `from` pixels to `to` x `to`: rows and columns lie
+   `in` and `out` steps apart. */
+#define RN__WINOGRAD(name, from, to)                                                               \
+    static void RN__NAME(winograd_##name)(float *out, ptrdiff_t out_row, ptrdiff_t out_column,     \
+                                          const float *in, ptrdiff_t in_row, ptrdiff_t in_column,  \
+                                          int accumulate) {                                        \
+        int i, j, l;                                                                               \
+        for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                               \
+            RN__V columns[from][to], line[6];                                                      \
+            RN__UNROLL for (j = 0; j < from; j++) {                                                \
+                RN__UNROLL for (i = 0; i < from; i++) line[i] =                                    \
+                    RN__LOAD(in + i * in_row + j * in_column + l);                                 \
+                RN__NAME(winograd_line_##name)(columns[j], line);                                  \
+            }                                                                                      \
+            RN__UNROLL for (i = 0; i < to; i++) {                                                  \
+                RN__V result[6];                                                                   \
+                float *p = out + i * out_row + l;                                                  \
+                RN__UNROLL for (j = 0; j < from; j++) line[j] = columns[j][i];                     \
+                RN__NAME(winograd_line_##name)(result, line);                                      \
+                RN__UNROLL for (j = 0; j < to; j++) {                                              \
+                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                     \
+                    RN__STORE(p + j * out_column, result[j]);                                      \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+    }
+RN__WINOGRAD(input, 6, 6)
+RN__WINOGRAD(output, 6, 4)
+RN__WINOGRAD(gradient, 4, 6)
+RN__WINOGRAD(filter, 3, 6)
+RN__WINOGRAD(weight, 6, 3)
+
+/* m [36][tiles][16] = v [36][blocks][tiles][16] u [36][blocks][16][16], `tile` tiles of it. */
+RN__INLINE void RN__NAME(multiply_tile)(const int tile, const rn__product *shape, float *m,
+                                        const float *v, const float *u) {
+    RN__CONTRACT
+    int p, i, l, b, c;
+    for (p = 0; p < 36; p++, m += shape->m_step, v += shape->v_step, u += shape->u_step) {
+        RN__V sum[RN__TILE][RN__LANES];
+        const float *x = v, *w = u;
+        RN__UNROLL
+        for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(u) - RN__LOAD(u);
+        for (b = 0; b < shape->blocks; b++, x += shape->v_block - RN__BLOCK)
+            for (c = 0; c < RN__BLOCK; c++, x++, w += RN__BLOCK) {
+                RN__V row[RN__LANES];
+                RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
+                RN__UNROLL
+                for (i = 0; i < tile; i++) {
+                    const float value = x[i * RN__BLOCK];
+                    RN__EACH_LANE sum[i][l] += row[l] * value;
+                }
+            }
+        RN__UNROLL
+        for (i = 0; i < tile; i++)
+            RN__EACH_LANE RN__STORE(m + i * RN__BLOCK + l * RN__WIDTH, sum[i][l]);
+    }
+}
+
+static void RN__NAME(winograd_multiply)(float *m, const rn__product *shape, const float *v,
+                                        const float *u) {
+    int pieces = rn__divide_up(shape->tiles, RN__TILE), t = 0;
+    for (; pieces > 0; pieces--) {
+        const int width = rn__divide_up(shape->tiles - t, pieces);
+        switch (width) {
+#define RN__CASE(n)                                                                                \
+    case n:                                                                                        \
+        RN__NAME(multiply_tile)(RN__FIT(n), shape, m + t * RN__BLOCK, v + t * RN__BLOCK, u);       \
+        break;
+            RN__TILES(RN__CASE)
+#undef RN__CASE
+        default: break;
+        }
+        t += width;
+    }
+}
+
+static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
+    ptrdiff_t i;
+    int l;
+    for (i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
+        RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
+}
+
+/* Sums over pixels of x, or of (x - mean)^2 if `squares` (a constant once inlined). */
+RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, const float *mean,
+                                 const int squares) {
+    RN__CONTRACT
+    RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
+    ptrdiff_t i;
+    int j, l;
+    RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
+    RN__UNROLL
+    for (j = 0; j < RN__CHAINS; j++) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
+    for (i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
+        RN__UNROLL
+        for (j = 0; j < RN__CHAINS; j++)
+            if (i + j < pixels) RN__EACH_LANE {
+                RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
+                if (squares) v = v - centre[l], v = v * v;
+                sum[j][l] += v;
+            }
+    }
+    RN__UNROLL
+    for (j = 1; j < RN__CHAINS; j++) RN__EACH_LANE sum[0][l] += sum[j][l];
+    RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
+}
+
+static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
+    RN__NAME(reduce)(sums, x, pixels, x, 0);
+}
+
+/* Two passes over the block, which stays in cache: mean, then sum of squares about it. */
+static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
+    int c;
+    RN__NAME(sum)(mean, x, pixels);
+    for (c = 0; c < RN__BLOCK; c++) mean[c] /= (float)pixels;
+    RN__NAME(reduce)(m2, x, pixels, mean, 1);
+}
+
+static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                                ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu,
+                                int relu_after) {
+    RN__CONTRACT
+    RN__V scale[RN__LANES], shift[RN__LANES];
+    ptrdiff_t i;
+    int l;
+    RN__EACH_LANE scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
+    RN__EACH_LANE shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
+    for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) RN__EACH_LANE {
+        RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
+        if (relu) y = RN__WHERE_POSITIVE(y, y);
+        if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+        if (relu_after) y = RN__WHERE_POSITIVE(y, y);
+        RN__STORE(out + l * RN__WIDTH, y);
+    }
+}
+
+/* dy of lane l, zero where the ReLU behind the normalisation stopped x */
+#define RN__MASKED(g, x)                                                                           \
+    (relu ? RN__WHERE_POSITIVE(x * scale[l] + shift[l], g) : g)
+
+static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
+                              ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu) {
+    RN__CONTRACT
+    RN__V scale[RN__LANES], shift[RN__LANES], mean[RN__LANES];
+    RN__V first[2][RN__LANES], second[2][RN__LANES];
+    ptrdiff_t i;
+    int j, l;
+    RN__EACH_LANE {
+        scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
+        shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
+        mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
+        first[0][l] = first[1][l] = second[0][l] = second[1][l] = mean[l] - mean[l];
+    }
+    for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
+        RN__UNROLL
+        for (j = 0; j < 2; j++)
+            if (i + j < pixels) RN__EACH_LANE {
+                const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
+                const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
+                const RN__V g = RN__MASKED(d, v);
+                first[j][l] += g;
+                second[j][l] += g * (v - mean[l]);
+            }
+    }
+    RN__EACH_LANE {
+        RN__STORE(sum_g + l * RN__WIDTH, first[0][l] + first[1][l]);
+        RN__STORE(sum_gx + l * RN__WIDTH, second[0][l] + second[1][l]);
+    }
+}
+
+static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
+                                  const rn__bn_lanes *lanes, int relu, int accumulate) {
+    RN__CONTRACT
+    RN__V scale[RN__LANES], shift[RN__LANES], mean[RN__LANES];
+    RN__V a[RN__LANES], b[RN__LANES], c[RN__LANES];
+    ptrdiff_t i;
+    int l;
+    RN__EACH_LANE {
+        scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
+        shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
+        mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
+        a[l] = RN__LOAD(lanes->a + l * RN__WIDTH);
+        b[l] = RN__LOAD(lanes->b + l * RN__WIDTH);
+        c[l] = RN__LOAD(lanes->c + l * RN__WIDTH);
+    }
+    for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) RN__EACH_LANE {
+        const RN__V v = RN__LOAD(x + l * RN__WIDTH), d = RN__LOAD(dy + l * RN__WIDTH);
+        const RN__V g = RN__MASKED(d, v);
+        RN__V to = a[l] * g + (b[l] * (v - mean[l]) + c[l]);
+        if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
+        RN__STORE(dx + l * RN__WIDTH, to);
+    }
+}
+#undef RN__MASKED
+
+/* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
+#define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
+
+static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        RN__V v = RN__LOAD(a + i) + RN__LOAD(b + i);
+        if (relu) v = RN__WHERE_POSITIVE(v, v);
+        RN__STORE(out + i, v);
+    }
+}
+
+static void RN__NAME(relu)(float *out, const float *in, ptrdiff_t pixels) {
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        const RN__V v = RN__LOAD(in + i);
+        RN__STORE(out + i, RN__WHERE_POSITIVE(v, v));
+    }
+}
+
+static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
+                                    int accumulate) {
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        const RN__V y = RN__LOAD(out + i), d = RN__LOAD(dy + i);
+        RN__V g = RN__WHERE_POSITIVE(y, d);
+        if (accumulate) g += RN__LOAD(dx + i);
+        RN__STORE(dx + i, g);
+    }
+}
+
+static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float factor,
+                            int accumulate) {
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        RN__V v = RN__LOAD(in + i) * factor;
+        if (accumulate) v += RN__LOAD(out + i);
+        RN__STORE(out + i, v);
+    }
+}
+
+#define RN__STRING_(text) #text
+#define RN__STRING(text) RN__STRING_(text)
+static const rn__kernels RN__NAME(kernels) = {
+    &RN__STRING(RN__ISA)[1], RN__NAME(conv_rows),  RN__NAME(conv_weight),
+    RN__NAME(winograd_input), RN__NAME(winograd_output), RN__NAME(winograd_gradient),
+    RN__NAME(winograd_filter), RN__NAME(winograd_weight), RN__NAME(winograd_multiply),
+    RN__NAME(read_row),      RN__NAME(sum),         RN__NAME(moments),
+    RN__NAME(normalise),     RN__NAME(bn_sums),     RN__NAME(bn_gradient),
+    RN__NAME(add),           RN__NAME(relu),        RN__NAME(relu_gradient),
+    RN__NAME(scale)};
+
+#undef RN__NAME
+#undef RN__V
+#undef RN__LANES
+#undef RN__CHAINS
+#undef RN__EACH_LANE
+#undef RN__LOAD
+#undef RN__STORE
+#undef RN__WHERE_POSITIVE
+#undef RN__WINOGRAD
+#undef RN__TILES
+#undef RN__FIT
+#undef RN__EACH_VECTOR
+#undef RN__STRING_
+#undef RN__STRING
+
+#endif /* RN__WIDTH */
+
+#if defined(RESNET_IMPLEMENTATION) && !defined(RN__WIDTH) && !defined(RN__SECOND_HALF)
+#define RN__SECOND_HALF
+
+/* >>fast convolution ========================================================================= */
+
+#if RN__FAST
+
+/* n images of c channels, as [n][blocks of 16 channels][h][w][16] floats, 64-byte aligned. What
+   fills up the last block is zero, and every layer keeps it so.
+
+   A convolution can read a lazy one, which exists nowhere in memory: the output of a BN and its
+   ReLU, computed from the BN's input `data`, or the gradient of a BN's input, computed from that of
+   its output (behind the ReLU) `data` and from its input `partner`. Lanes are those of rn__lanes_of
+   for groups of `group` images. */
+typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
+typedef struct rn__blocked {
+    float *data;
+    int n, c, h, w;
+    rn__lazy lazy;
+    const float *partner;
+    const rn__bn_lanes *lanes;
+    int group, relu;
+} rn__blocked;
+
+/* What neighbouring steps hand on about a BN: sums over each plane, and its lanes forward and
+   backward. */
+typedef struct rn__bn_area {
+    float *partial;                   /* [images][blocks][2][16] */
+    rn__bn_lanes *forward, *backward; /* [groups][blocks] */
+} rn__bn_area;
+
+/* What the fast layers run on. Each takes its temporary memory from the start of the workspace;
+   rn__conv_bytes and its kin say how much, for up to `threads` threads. */
+typedef struct rn__engine {
+    const rn__kernels *kernels;
+    int threads;
+    char *workspace;
+    rn__bn_area area;
+} rn__engine;
+
+static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
+
+/* Takes the area for n images of c channels from the workspace; returns its bytes. */
+RN__FUNCTION size_t rn__carve_area(rn__engine *engine, int n, int c) {
+    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
+    rn__arena arena = {NULL, 0};
+    arena.base = engine->workspace;
+    engine->area.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
+    engine->area.forward = (rn__bn_lanes *)rn__carve(&arena, planes, sizeof(rn__bn_lanes));
+    engine->area.backward = (rn__bn_lanes *)rn__carve(&arena, planes, sizeof(rn__bn_lanes));
+    if (engine->workspace) engine->workspace += arena.used;
+    return arena.used;
+}
+
+RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w) {
+    rn__blocked v;
+    memset(&v, 0, sizeof v);
+    v.data = data;
+    v.n = n, v.c = c, v.h = h, v.w = w;
+    return v;
+}
+
+/* A plane is one block of channels of one image; they lie one behind the other, image by image. */
+static ptrdiff_t rn__plane_pixels(const rn__blocked *v) { return (ptrdiff_t)v->h * v->w; }
+
+static float *rn__plane(const rn__blocked *v, int plane) {
+    return v->data + plane * rn__plane_pixels(v) * RN__BLOCK;
+}
+
+static size_t rn__blocked_floats(int n, int c, int h, int w) {
+    size_t pixels = rn__multiply_size((size_t)h, (size_t)w);
+    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
+    return rn__multiply_size(rn__multiply_size(pixels, planes), RN__BLOCK);
+}
+
+/* Most layers work plane by plane: what their jobs know. */
+typedef struct rn__pass {
+    const rn__kernels *kernels;
+    rn__blocked a, b, c, d, e;               /* outputs first, as in the layer's arguments */
+    int flag, accumulate;                    /* flag: fuse a ReLU, or complement */
+    int kernel, stride, padding;             /* windows; padding is `front` for pad-subsample */
+    double factor;                           /* scale's factor, dropout's ratio */
+    rn_key key;                              /* of dropout */
+    rn_tensor tensor;                        /* outside of the net */
+    float *partial;                          /* [images][blocks][2][16] */
+    void (*job)(const struct rn__pass *pass, int plane);
+    int planes; /* of one call of rn__planes_job */
+} rn__pass;
+
+static rn__pass rn__make_pass(const rn__engine *engine) {
+    rn__pass pass;
+    memset(&pass, 0, sizeof pass);
+    pass.kernels = engine->kernels;
+    return pass;
+}
+
+static void rn__planes_job(void *context, int i, int thread) {
+    const rn__pass *pass = (const rn__pass *)context;
+    int plane;
+    (void)thread;
+    for (plane = i * pass->planes; plane < (i + 1) * pass->planes; plane++) pass->job(pass, plane);
+}
+
+/* Calls job for every plane of `images` images of `channels` channels. */
+static void rn__each_plane(const rn__engine *engine, rn__pass *pass, int images, int channels,
+                           void (*job)(const rn__pass *pass, int plane)) {
+    int blocks = rn__blocks(channels);
+    pass->job = job;
+    pass->planes = images < 8 ? 1 : blocks; /* few images: smaller pieces */
+    rn__parallel(engine->threads, images * blocks / pass->planes, rn__planes_job, pass);
+}
+
+static void rn__block_plane(const rn__pass *pass, int plane) {
+    int blocks = rn__blocks(pass->a.c), n = plane / blocks, first = plane % blocks * RN__BLOCK;
+    int lane, h, w;
+    float *to = rn__plane(&pass->a, plane);
+    for (lane = 0; lane < RN__BLOCK; lane++)
+        for (h = 0; h < pass->a.h; h++) {
+            float *row = to + (ptrdiff_t)h * pass->a.w * RN__BLOCK + lane;
+            if (first + lane < pass->a.c) {
+                const float *from = rn__at(&pass->tensor, n, first + lane, h, 0);
+                for (w = 0; w < pass->a.w; w++, from += pass->tensor.stride_w)
+                    row[w * RN__BLOCK] = *from;
+            } else {
+                for (w = 0; w < pass->a.w; w++) row[w * RN__BLOCK] = 0;
+            }
+        }
+}
+
+/* From NCHW, or any strides, into blocks. */
+RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor from) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = to;
+    pass.tensor = from;
+    rn__each_plane(engine, &pass, to.n, to.c, rn__block_plane);
+}
+
+static void rn__unblock_plane(const rn__pass *pass, int plane) {
+    int blocks = rn__blocks(pass->a.c), n = plane / blocks, first = plane % blocks * RN__BLOCK;
+    int c, h, w;
+    for (c = first; c < rn__min(first + RN__BLOCK, pass->a.c); c++)
+        for (h = 0; h < pass->a.h; h++) {
+            const float *from = rn__plane(&pass->a, plane) + c - first;
+            float *to = rn__at(&pass->tensor, n, c, h, 0);
+            from += (ptrdiff_t)h * pass->a.w * RN__BLOCK;
+            for (w = 0; w < pass->a.w; w++, from += RN__BLOCK, to += pass->tensor.stride_w)
+                *to = pass->accumulate ? *to + *from : *from;
+        }
+}
+
+RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
+                              int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = from;
+    pass.tensor = to;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, from.n, from.c, rn__unblock_plane);
+}
+
+/* Pixels [first, first + pixels * step) of a plane, `step` floats apart, into `to`: what a lazy value
+   would hold there. */
+static void rn__read_lazy(const rn__kernels *kernels, float *to, const rn__blocked *v, int plane,
+                     ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t step) {
+    const ptrdiff_t at = plane * rn__plane_pixels(v) * RN__BLOCK + first;
+    const int blocks = rn__blocks(v->c);
+    const rn__bn_lanes *lanes =
+        v->lazy ? v->lanes + plane / blocks / v->group * blocks + plane % blocks : NULL;
+    if (v->lazy == RN__PLAIN) kernels->read_row(to, v->data + at, pixels, step);
+    else if (v->lazy == RN__NORMALISED)
+        kernels->normalise(to, v->data + at, step, NULL, pixels, lanes, v->relu, 0);
+    else kernels->bn_gradient(to, v->data + at, v->partner + at, pixels, lanes, v->relu, 0);
+}
+
+/* The planes of image n: where they are, or blocks [block, end) of them read into scratch. */
+RN__FUNCTION const float *rn__read_planes(const rn__kernels *kernels, float *scratch,
+                                          const rn__blocked *v, int n, int block, int end) {
+    const int blocks = rn__blocks(v->c);
+    const ptrdiff_t pixels = rn__plane_pixels(v);
+    if (!v->lazy) return rn__plane(v, n * blocks);
+    for (; block < end; block++)
+        rn__read_lazy(kernels, scratch + block * pixels * RN__BLOCK, v, n * blocks + block, 0, pixels,
+                 RN__BLOCK);
+    return scratch;
+}
+
+/* A convolution's weights [K][C][R][S] and geometry. */
+typedef struct rn__filter {
+    const float *weight;
+    int k, c, r, s, stride, padding;
+} rn__filter;
+
+static rn__filter rn__make_filter(const float *weight, int k, int c, int r, int s, int stride,
+                                  int padding) {
+    rn__filter f;
+    f.weight = weight;
+    f.k = k, f.c = c, f.r = r, f.s = s, f.stride = stride, f.padding = padding;
+    return f;
+}
+
+/* One sweep computes the output of a convolution or the gradient of its input: both sum products
+   of pixels of `in` and taps into pixels of `out`.
+
+   The output is cut into out_step x out_step interleaved phases (one, unless it is the input
+   gradient of a strided convolution), each with the taps that reach it: there pixel (y, x) of a
+   phase reads around (y in_step, x in_step). A job copies the rows it reads, with zeros for the
+   padding, into a scratch image of its thread; columns that lie in_step apart are put next to each
+   other, so that the kernel always reads neighbours. */
+typedef struct rn__sweep {
+    const rn__engine *engine;
+    rn__filter filter;
+    rn__blocked out, in;
+    int gradient;                    /* of the input */
+    int accumulate;
+    int in_step, out_step;
+    int rows, columns;               /* of a phase of the output, at most */
+    int top, left;                   /* where pixel (0, 0) starts to read */
+    int row_phases, column_phases;   /* rows and columns of in_step of each that are read at all */
+    int window_rows, window_columns; /* read for one output pixel, all phases together */
+    int phase_columns;               /* columns of a phase of the scratch image */
+    int direct;                      /* no padding, no stride: reads `in` itself */
+    int bands, groups;               /* pieces of an image: rows, output blocks */
+    int winograd;                    /* by tiles of 4 x 4 pixels */
+    int images, chunk;               /* of a job; tiles transformed at a time */
+    ptrdiff_t scratch_floats;        /* of a thread */
+    float *tiles;                    /* [threads], transformed input and output of a chunk */
+    rn__tap *taps;                   /* [R S], ordered by phase */
+    int *phase_taps;                 /* [phases + 1], where the taps of a phase start */
+    float *packed;                   /* [out block][phase][in block][tap][16 in][16 out] */
+    float *bias;                     /* [16 out blocks] */
+    const rn__pass *after;           /* to do to every plane of the output while it is in cache */
+    float *scratch;                  /* [threads][in block][row][column phase][column][16] */
+} rn__sweep;
+
+/* Where along one axis a tap reads, seen from phase `phase` of the output; 0 if it never does. */
+static int rn__tap_reads(const rn__sweep *s, int phase, int place, int *position) {
+    int at = s->gradient ? phase + s->filter.padding - place : place - s->filter.padding;
+    *position = at / s->out_step;
+    return at % s->out_step == 0;
+}
+
+/* First place read along an axis, and the number from there to the last. */
+static void rn__sweep_window(const rn__sweep *s, int places, int *first, int *count) {
+    int phase, place, position, last = INT_MIN;
+    *first = INT_MAX;
+    for (phase = 0; phase < s->out_step; phase++)
+        for (place = 0; place < places; place++)
+            if (rn__tap_reads(s, phase, place, &position)) {
+                *first = rn__min(*first, position);
+                last = rn__max(last, position);
+            }
+    *count = last - *first + 1;
+}
+
+/* Pieces by shape alone: bands of rows whose input stays in the second-level cache, and enough
+   pieces for some threads if there are few images. */
+static void rn__sweep_pieces(rn__sweep *s) {
+    const ptrdiff_t cache_floats = 1 << 16;
+    int blocks = rn__blocks(s->in.c), wanted = rn__divide_up(16, rn__max(s->in.n, 1));
+    ptrdiff_t row = (ptrdiff_t)s->column_phases * s->phase_columns * RN__BLOCK;
+    ptrdiff_t rows = cache_floats / (row * blocks * s->row_phases);
+    rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
+    s->bands = rn__divide_up(s->rows, (int)rows);
+    s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
+    s->groups = rn__min(rn__divide_up(wanted, s->bands), rn__blocks(s->out.c));
+    rows = rn__divide_up(s->rows, s->bands);
+    s->scratch_floats = row * blocks * ((rows - 1) * s->row_phases + s->window_rows);
+    if (s->direct) s->scratch_floats = 0;
+}
+
+/* Floats between rows of the scratch image, and between its blocks in a band of `rows` rows. */
+static ptrdiff_t rn__scratch_row(const rn__sweep *s) {
+    return (ptrdiff_t)s->column_phases * s->phase_columns * RN__BLOCK;
+}
+
+static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
+    return rn__scratch_row(s) * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
+}
+
+/* A 3x3 convolution of stride 1 with enough tiles to fill the kernels. */
+static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, const rn__filter *f) {
+    ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4) * out->n;
+    return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
+           tiles >= 12;
+}
+
+/* Tiles of a band, and images of a job, so that there are enough tiles at a time. */
+static void rn__winograd_pieces(rn__sweep *s) {
+    int tiles, columns = s->columns / 4, most = s->in.c > 128 ? 64 : 16;
+    s->bands = rn__min(s->bands, s->rows / 4);
+    tiles = rn__divide_up(s->rows / 4, s->bands) * columns;
+    s->images = s->bands == 1 ? rn__max(1, rn__min(most / tiles, s->in.n)) : 1;
+    s->chunk = rn__min(most, tiles * s->images);
+    s->scratch_floats = rn__scratch_block(s, rn__divide_up(s->rows / 4, s->bands) * 4) *
+                        rn__blocks(s->in.c);
+}
+
+/* Transformed tiles: [36][in block][tile][16], a cache line longer each, or all 36 would fall into
+   the same few sets of the first-level cache; and products [36][tile][16]. */
+static ptrdiff_t rn__tile_step(const rn__sweep *s, int blocks) {
+    return (ptrdiff_t)blocks * s->chunk * RN__BLOCK + RN__BLOCK;
+}
+
+static ptrdiff_t rn__chunk_floats(const rn__sweep *s) {
+    return 36 * (rn__tile_step(s, rn__blocks(s->in.c)) + rn__tile_step(s, 1));
+}
+
+/* Lays the sweep out, and its memory with it (arena->base NULL: only measures). */
+static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                                rn__filter filter, int gradient, rn__arena *arena) {
+    const int taps = filter.r * filter.s;
+    rn__sweep s;
+    size_t blocks = (size_t)rn__blocks(in.c) * (size_t)rn__blocks(out.c);
+    memset(&s, 0, sizeof s);
+    s.engine = engine;
+    s.filter = filter;
+    s.out = out;
+    s.in = in;
+    s.gradient = gradient;
+    s.in_step = gradient ? 1 : filter.stride;
+    s.out_step = gradient ? filter.stride : 1;
+    s.rows = rn__divide_up(out.h, s.out_step);
+    s.columns = rn__divide_up(out.w, s.out_step);
+    s.winograd = rn__suits_winograd(&out, &in, &filter);
+    if (s.winograd) {
+        s.rows = rn__divide_up(s.rows, 4) * 4;
+        s.columns = rn__divide_up(s.columns, 4) * 4;
+    }
+    rn__sweep_window(&s, filter.r, &s.top, &s.window_rows);
+    rn__sweep_window(&s, filter.s, &s.left, &s.window_columns);
+    s.row_phases = rn__min(s.in_step, s.window_rows);
+    s.column_phases = rn__min(s.in_step, s.window_columns);
+    s.phase_columns = s.columns + (s.window_columns - 1) / s.column_phases;
+    s.direct = taps == 1 && !filter.padding && filter.stride == 1 && !in.lazy;
+    rn__sweep_pieces(&s);
+    if (s.winograd) rn__winograd_pieces(&s);
+    s.taps = (rn__tap *)rn__carve(arena, (size_t)taps, sizeof *s.taps);
+    s.phase_taps = (int *)rn__carve(arena, (size_t)s.out_step * (size_t)s.out_step + 1, sizeof(int));
+    s.packed = (float *)rn__carve(arena, rn__multiply_size(blocks, s.winograd ? 36 : (size_t)taps),
+                                  RN__BLOCK * RN__BLOCK * sizeof(float));
+    s.bias = (float *)rn__carve(arena, (size_t)rn__blocks(out.c), RN__BLOCK * sizeof(float));
+    s.scratch = (float *)rn__carve(arena, (size_t)engine->threads,
+                                   (size_t)s.scratch_floats * sizeof(float));
+    s.tiles = (float *)rn__carve(arena, s.winograd ? (size_t)engine->threads : 0,
+                                 (size_t)rn__chunk_floats(&s) * sizeof(float));
+    return s;
+}
+
+static void rn__sweep_taps(rn__sweep *s) {
+    int phase_y, phase_x, i, j, y, x, count = 0, phase = 0;
+    for (i = 0; i < 9 && s->winograd; i++) s->taps[i].index = s->gradient ? 8 - i : i;
+    if (s->winograd) return;
+    for (phase_y = 0; phase_y < s->out_step; phase_y++)
+        for (phase_x = 0; phase_x < s->out_step; phase_x++) {
+            s->phase_taps[phase++] = count;
+            for (i = 0; i < s->filter.r; i++)
+                for (j = 0; j < s->filter.s; j++) {
+                    if (!rn__tap_reads(s, phase_y, i, &y) || !rn__tap_reads(s, phase_x, j, &x))
+                        continue;
+                    x -= s->left;
+                    s->taps[count].offset =
+                        (y - s->top) * rn__scratch_row(s) +
+                        ((ptrdiff_t)(x % s->column_phases) * s->phase_columns +
+                         x / s->column_phases) *
+                            RN__BLOCK;
+                    s->taps[count++].index = i * s->filter.s + j;
+                }
+        }
+    s->phase_taps[phase] = count;
+}
+
+/* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of f, or
+   (to_weight) back. Channel of lane 1 is the filter's c, of lane 2 its k; swapped for a gradient. */
+static void rn__pack(float *packed, const rn__filter *f, float *to_weight, int block1, int block2,
+                     int swap, const rn__tap *taps, int tap_count) {
+    int lane1, lane2, t;
+    if (!to_weight)
+        memset(packed, 0, (size_t)tap_count * RN__BLOCK * RN__BLOCK * sizeof(float));
+    for (lane2 = 0; lane2 < RN__BLOCK; lane2++)
+        for (lane1 = 0; lane1 < RN__BLOCK; lane1++) {
+            int one = block1 * RN__BLOCK + lane1, two = block2 * RN__BLOCK + lane2;
+            int k = swap ? one : two, c = swap ? two : one;
+            ptrdiff_t at = ((ptrdiff_t)k * f->c + c) * f->r * f->s;
+            float *lanes = packed + lane1 * RN__BLOCK + lane2;
+            if (k >= f->k || c >= f->c) continue;
+            if (to_weight)
+                for (t = 0; t < tap_count; t++, lanes += RN__BLOCK * RN__BLOCK)
+                    to_weight[at + taps[t].index] = *lanes;
+            else
+                for (t = 0; t < tap_count; t++, lanes += RN__BLOCK * RN__BLOCK)
+                    *lanes = f->weight[at + taps[t].index];
+        }
+}
+
+static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
+    ptrdiff_t taps = (ptrdiff_t)block * s->filter.r * s->filter.s + s->phase_taps[phase];
+    return s->packed + taps * rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
+}
+
+/* Filters of one output block, transformed: [36][out block][in block][16 in][16 out]. */
+static void rn__winograd_pack_job(void *context, int block, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int blocks = rn__blocks(s->in.c), square = RN__BLOCK * RN__BLOCK;
+    const ptrdiff_t step = (ptrdiff_t)rn__blocks(s->out.c) * blocks * square;
+    float packed[9 * RN__BLOCK * RN__BLOCK];
+    int from, c;
+    (void)thread;
+    for (from = 0; from < blocks; from++) {
+        float *to = s->packed + ((ptrdiff_t)block * blocks + from) * square;
+        rn__pack(packed, &s->filter, NULL, from, block, s->gradient, s->taps, 9);
+        for (c = 0; c < RN__BLOCK; c++)
+            s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
+                                                packed + c * RN__BLOCK, 3 * square, square, 0);
+    }
+}
+
+static void rn__pack_job(void *context, int block, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    int phase, from;
+    (void)thread;
+    for (phase = 0; phase < s->out_step * s->out_step; phase++) {
+        int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
+        /* a phase's taps start after those of the phases before it, of this block */
+        float *to = s->packed + ((ptrdiff_t)block * s->filter.r * s->filter.s + first) *
+                                    rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
+        for (from = 0; from < rn__blocks(s->in.c); from++, to += count * RN__BLOCK * RN__BLOCK)
+            rn__pack(to, &s->filter, NULL, from, block, s->gradient, s->taps + first, count);
+    }
+}
+
+/* Row `row` of a plane of the input as a row of the scratch image. */
+static void rn__read_row(const rn__sweep *s, float *to, int plane, int row) {
+    int phase, step = s->in_step;
+    if (row < 0 || row >= s->in.h) {
+        memset(to, 0, (size_t)rn__scratch_row(s) * sizeof(float));
+        return;
+    }
+    for (phase = 0; phase < s->column_phases; phase++, to += s->phase_columns * RN__BLOCK) {
+        int at = s->left + phase; /* column i of this phase is column at + i step of the input */
+        int begin = rn__min(rn__max(0, rn__divide_up(-at, step)), s->phase_columns);
+        int end = rn__min(rn__max(begin, rn__divide_up(s->in.w - at, step)), s->phase_columns);
+        memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
+        if (end > begin)
+            rn__read_lazy(s->engine->kernels, to + begin * RN__BLOCK, &s->in, plane,
+                     ((ptrdiff_t)row * s->in.w + at + begin * step) * RN__BLOCK, end - begin,
+                     (ptrdiff_t)step * RN__BLOCK);
+        memset(to + end * RN__BLOCK, 0,
+               (size_t)(s->phase_columns - end) * RN__BLOCK * sizeof(float));
+    }
+}
+
+/* Copies what rows [first, first + rows) of the output read, all blocks. */
+static void rn__read_band(const rn__sweep *s, float *to, int n, int first, int rows) {
+    int blocks = rn__blocks(s->in.c), block, i;
+    int count = (rows - 1) * s->row_phases + s->window_rows;
+    for (block = 0; block < blocks; block++)
+        for (i = 0; i < count; i++, to += rn__scratch_row(s)) {
+            int row = (first + i / s->row_phases) * s->in_step + i % s->row_phases + s->top;
+            rn__read_row(s, to, n * blocks + block, row);
+        }
+}
+
+/* What comes after the output of images [n, end), if this job has made all of it. */
+static void rn__sweep_after(const rn__sweep *s, int n, int end) {
+    int plane;
+    if (!s->after || s->bands * s->groups > 1) return;
+    for (plane = n * rn__blocks(s->out.c); plane < end * rn__blocks(s->out.c); plane++)
+        s->after->job(s->after, plane);
+}
+
+static void rn__sweep_job(void *context, int i, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int step = s->out_step, blocks = rn__blocks(s->out.c);
+    const int group = i % s->groups, band = i / s->groups % s->bands;
+    const int n = i / s->groups / s->bands;
+    const int first = band * s->rows / s->bands, last = (band + 1) * s->rows / s->bands;
+    int block, y, x;
+    const float *in = rn__plane(&s->in, n * rn__blocks(s->in.c));
+    rn__conv_rows shape;
+    shape.blocks = rn__blocks(s->in.c);
+    shape.last = s->in.c - (shape.blocks - 1) * RN__BLOCK;
+    shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
+    shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
+    shape.accumulate = s->accumulate;
+    if (s->direct) {
+        shape.in_row = (ptrdiff_t)s->in.w * RN__BLOCK;
+        shape.in_block = rn__plane_pixels(&s->in) * RN__BLOCK;
+        in += first * shape.in_row;
+    } else {
+        float *scratch = s->scratch + thread * s->scratch_floats;
+        rn__read_band(s, scratch, n, first, last - first);
+        in = scratch;
+        shape.in_row = rn__scratch_row(s) * s->row_phases;
+        shape.in_block = rn__scratch_block(s, last - first);
+    }
+    for (block = group * blocks / s->groups; block < (group + 1) * blocks / s->groups; block++)
+        for (y = 0; y < step; y++)
+            for (x = 0; x < step; x++) {
+                int taps = s->phase_taps[y * step + x];
+                float *out = rn__plane(&s->out, n * blocks + block);
+                shape.taps = s->taps + taps;
+                shape.tap_count = s->phase_taps[y * step + x + 1] - taps;
+                shape.rows = rn__min(last, rn__divide_up(s->out.h - y, step)) - first;
+                shape.pixels = rn__divide_up(s->out.w - x, step);
+                if (shape.rows <= 0 || shape.pixels <= 0) continue;
+                out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
+                s->engine->kernels->conv_rows(out, &shape, in,
+                                              rn__sweep_packed(s, block, y * step + x),
+                                              s->bias + block * RN__BLOCK);
+            }
+    rn__sweep_after(s, n, n + 1);
+}
+
+/* Where a tile of the chunk comes from. */
+typedef struct rn__tile {
+    int n, y, x;
+} rn__tile;
+
+/* Multiplies the chunk's transformed tiles with the filters, block by block, and writes the
+   output's pixels; a tile that hangs over the edge goes through a buffer. */
+static void rn__winograd_finish(const rn__sweep *s, const rn__tile *tiles, int count, int group,
+                                const float *v, float *m) {
+    const rn__kernels *kernels = s->engine->kernels;
+    const int blocks = rn__blocks(s->out.c), in_blocks = rn__blocks(s->in.c);
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK;
+    float edge[16 * RN__BLOCK];
+    rn__product shape;
+    int block, t, i;
+    shape.blocks = in_blocks;
+    shape.tiles = count;
+    shape.m_step = rn__tile_step(s, 1);
+    shape.v_step = rn__tile_step(s, in_blocks);
+    shape.v_block = (ptrdiff_t)s->chunk * RN__BLOCK;
+    shape.u_step = (ptrdiff_t)blocks * in_blocks * RN__BLOCK * RN__BLOCK;
+    for (block = group * blocks / s->groups; block < (group + 1) * blocks / s->groups; block++) {
+        kernels->winograd_multiply(
+            m, &shape, v, s->packed + (ptrdiff_t)block * in_blocks * RN__BLOCK * RN__BLOCK);
+        for (t = 0; t < count; t++) {
+            float *out = rn__plane(&s->out, tiles[t].n * blocks + block) + tiles[t].y * row +
+                         tiles[t].x * RN__BLOCK;
+            int rows = rn__min(4, s->out.h - tiles[t].y);
+            int columns = rn__min(4, s->out.w - tiles[t].x);
+            int whole = rows == 4 && columns == 4;
+            kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
+                                     m + t * RN__BLOCK, 6 * shape.m_step, shape.m_step,
+                                     whole && s->accumulate);
+            for (i = 0; i < rows && !whole; i++)
+                if (s->accumulate)
+                    kernels->add(out + i * row, out + i * row, edge + i * 4 * RN__BLOCK, columns, 0);
+                else
+                    memcpy(out + i * row, edge + i * 4 * RN__BLOCK,
+                           (size_t)columns * RN__BLOCK * sizeof(float));
+        }
+    }
+}
+
+static void rn__winograd_job(void *context, int i, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int group = i % s->groups, band = i / s->groups % s->bands, blocks = rn__blocks(s->in.c);
+    const int first = band * (s->rows / 4) / s->bands * 4;
+    const int last = (band + 1) * (s->rows / 4) / s->bands * 4;
+    const int begin = i / s->groups / s->bands * s->images, end = rn__min(begin + s->images, s->in.n);
+    float *scratch = s->scratch + thread * s->scratch_floats;
+    float *v = s->tiles + thread * rn__chunk_floats(s), *m = v + 36 * rn__tile_step(s, blocks);
+    rn__tile tiles[64];
+    int n, y, x, block, count = 0;
+    for (n = begin; n < end; n++) {
+        rn__read_band(s, scratch, n, first, last - first);
+        for (y = first; y < last; y += 4)
+            for (x = 0; x < s->columns; x += 4) {
+                const float *in = scratch + (y - first) * rn__scratch_row(s) + x * RN__BLOCK;
+                for (block = 0; block < blocks; block++)
+                    s->engine->kernels->winograd_input(
+                        v + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK,
+                        6 * rn__tile_step(s, blocks), rn__tile_step(s, blocks),
+                        in + block * rn__scratch_block(s, last - first), rn__scratch_row(s),
+                        RN__BLOCK, 0);
+                tiles[count].n = n, tiles[count].y = y, tiles[count].x = x;
+                if (++count < s->chunk) continue;
+                rn__winograd_finish(s, tiles, count, group, v, m);
+                count = 0;
+            }
+    }
+    if (count) rn__winograd_finish(s, tiles, count, group, v, m);
+    rn__sweep_after(s, begin, end);
+}
+
+static void rn__run_sweep(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                          rn__filter filter, const float *bias, int gradient, int accumulate,
+                          rn__pass *after) {
+    rn__arena arena;
+    rn__sweep s;
+    arena.base = engine->workspace;
+    arena.used = 0;
+    s = rn__plan_sweep(engine, out, in, filter, gradient, &arena);
+    s.accumulate = accumulate;
+    s.after = after;
+    rn__sweep_taps(&s);
+    memset(s.bias, 0, (size_t)rn__blocks(out.c) * RN__BLOCK * sizeof(float));
+    if (bias) memcpy(s.bias, bias, (size_t)out.c * sizeof(float));
+    rn__parallel(engine->threads, rn__blocks(out.c), s.winograd ? rn__winograd_pack_job : rn__pack_job, &s);
+    if (s.winograd)
+        rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups, rn__winograd_job, &s);
+    else
+        rn__parallel(engine->threads, out.n * s.bands * s.groups, rn__sweep_job, &s);
+    if (after && s.bands * s.groups > 1) rn__each_plane(engine, after, out.n, out.c, after->job);
+}
+
+#ifndef RESNET_NO_TRAIN
+
+/* The weight gradient, packed [k block][c block][tap][16 c][16 k]. Layers of many weights and small
+   images split the weights among the jobs, each of which walks over all images. The others split
+   the images: into pieces of a fixed number, each summed in a buffer of its own, a wave of `threads`
+   pieces at a time; the pieces are then added in the order of the images. Either way the order of
+   the sums, on top of what the gradient was before, depends on shapes alone, and not on how many
+   images a call has. */
+typedef struct rn__weight_pass {
+    const rn__engine *engine;
+    rn__filter filter;
+    float *dweight;
+    rn__blocked x, dy;
+    int by_weights, c_blocks; /* input blocks of a job that works by weights */
+    int images, first, count; /* of a piece; first piece and number of a wave */
+    int band;                 /* rows of dy summed at a time */
+    size_t floats;            /* of the packed gradient, or of the transformed one */
+    int winograd;
+    rn__sweep sweep;          /* winograd: reads x and its tiles */
+    float *transformed;       /* winograd: [k block][c block][36][16 c][16 k] */
+    float *tiles;             /* winograd: [threads] x and dy of a chunk, transformed */
+    rn__tap *taps;
+    float *total, *partial; /* [floats], [threads][floats] */
+    float *bias_sums;       /* [images][k blocks][16] */
+    float *image;           /* [threads] an image of x, then of dy, where these are lazy */
+    size_t image_floats;
+} rn__weight_pass;
+
+static ptrdiff_t rn__weight_chunk_floats(const rn__weight_pass *p) {
+    return 36 * (rn__tile_step(&p->sweep, rn__blocks(p->x.c)) +
+                 rn__tile_step(&p->sweep, rn__blocks(p->dy.c)));
+}
+
+static void rn__plan_winograd_weight(rn__weight_pass *p, rn__arena *arena) {
+    const size_t threads = (size_t)p->engine->threads;
+    rn__arena unused = {NULL, 0};
+    int tiles;
+    p->sweep = rn__plan_sweep(p->engine, p->dy, p->x, p->filter, 0, &unused);
+    tiles = p->sweep.rows / 4 * (p->sweep.columns / 4);
+    p->images = rn__max(1, rn__min(16, 256 / tiles));
+    p->sweep.chunk = rn__min(32, tiles * p->images);
+    p->sweep.scratch = (float *)rn__carve(arena, threads, (size_t)p->sweep.scratch_floats * sizeof(float));
+    p->transformed = (float *)rn__carve(arena, p->floats, sizeof(float));
+    p->tiles = (float *)rn__carve(arena, threads, (size_t)rn__weight_chunk_floats(p) * sizeof(float));
+}
+
+static rn__weight_pass rn__plan_weight_pass(const rn__engine *engine, rn__blocked x,
+                                            rn__blocked dy, rn__filter filter, rn__arena *arena) {
+    size_t image = rn__blocked_floats(1, x.c, x.h, x.w) + rn__blocked_floats(1, dy.c, dy.h, dy.w);
+    size_t piece = ((size_t)1 << 17) / (image ? image : 1), taps = (size_t)(filter.r * filter.s);
+    size_t pairs = (size_t)rn__blocks(x.c) * (size_t)rn__blocks(dy.c);
+    rn__weight_pass p;
+    memset(&p, 0, sizeof p);
+    p.engine = engine;
+    p.filter = filter;
+    p.x = x;
+    p.dy = dy;
+    p.winograd = rn__suits_winograd(&dy, &x, &filter);
+    p.floats = pairs * (p.winograd ? 36 : taps) * RN__BLOCK * RN__BLOCK;
+    p.by_weights = p.winograd ? p.floats > 1 << 20 : pairs >= 16 && p.floats > image;
+    p.c_blocks = rn__min(rn__blocks(x.c), 8);
+    p.images = piece < 1 ? 1 : piece > 8 ? 8 : (int)piece;
+    p.band = rn__max(1, 256 / rn__max(dy.w, 1));
+    p.taps = (rn__tap *)rn__carve(arena, taps, sizeof *p.taps);
+    p.total = (float *)rn__carve(arena, pairs * taps * RN__BLOCK * RN__BLOCK, sizeof(float));
+    if (p.winograd) rn__plan_winograd_weight(&p, arena);
+    p.partial = (float *)rn__carve(arena, p.by_weights ? 0 : (size_t)engine->threads,
+                                   p.floats * sizeof(float));
+    p.image_floats = x.lazy || dy.lazy ? image : 0;
+    p.image = (float *)rn__carve(arena, (size_t)engine->threads, p.image_floats * sizeof(float));
+    p.bias_sums = (float *)rn__carve(arena, rn__blocked_floats(dy.n, dy.c, 1, 1), sizeof(float));
+    return p;
+}
+
+/* Adds what tap `tap` and one pair of blocks get from rows [begin, end) of a plane of dy. Pixels
+   that the tap sees in the padding add nothing, so they are left out. */
+static void rn__weight_tap(const rn__weight_pass *p, float *dw, const float *x, const float *dy,
+                           int channels, int tap, int begin, int end) {
+    const rn__filter *f = &p->filter;
+    int top = tap / f->s - f->padding, left = tap % f->s - f->padding;
+    rn__range rows = rn__outputs_between(-top, p->x.h - top, f->stride, p->dy.h);
+    rn__range columns = rn__outputs_between(-left, p->x.w - left, f->stride, p->dy.w);
+    rn__outer_rows shape;
+    begin = rn__max(begin, rows.begin);
+    end = rn__min(end, rows.end);
+    if (begin >= end || columns.begin >= columns.end) return;
+    shape.rows = end - begin;
+    shape.pixels = columns.end - columns.begin;
+    shape.channels = channels;
+    shape.x_pixel = (ptrdiff_t)f->stride * RN__BLOCK;
+    shape.x_row = shape.x_pixel * p->x.w;
+    shape.dy_pixel = RN__BLOCK;
+    shape.dy_row = (ptrdiff_t)p->dy.w * RN__BLOCK;
+    x += ((ptrdiff_t)(begin * f->stride + top) * p->x.w + columns.begin * f->stride + left) *
+         RN__BLOCK;
+    dy += ((ptrdiff_t)begin * p->dy.w + columns.begin) * RN__BLOCK;
+    p->engine->kernels->conv_weight(dw, &shape, x, dy);
+}
+
+/* Adds images [n, n_end) to the blocks [k, k_end) x [c, c_end) of dw. */
+static void rn__weight_images(const rn__weight_pass *p, float *dw, int n, int n_end, int k_begin,
+                              int k_end, int c_begin, int c_end, int thread) {
+    const int taps = p->filter.r * p->filter.s;
+    const ptrdiff_t x_plane = rn__plane_pixels(&p->x) * RN__BLOCK;
+    const ptrdiff_t dy_plane = rn__plane_pixels(&p->dy) * RN__BLOCK;
+    float *image = p->image + (size_t)thread * p->image_floats;
+    int y, k, c, tap;
+    for (; n < n_end; n++) {
+        const float *x = rn__read_planes(p->engine->kernels, image, &p->x, n, c_begin, c_end);
+        const float *dy = rn__read_planes(p->engine->kernels,
+                                          image + rn__blocked_floats(1, p->x.c, p->x.h, p->x.w),
+                                          &p->dy, n, k_begin, k_end);
+        for (y = 0; y < p->dy.h; y += p->band)
+            for (k = k_begin; k < k_end; k++)
+                for (c = c_begin; c < c_end; c++) {
+                    ptrdiff_t at = ((ptrdiff_t)k * rn__blocks(p->x.c) + c) * taps;
+                    for (tap = 0; tap < taps; tap++, at++)
+                        rn__weight_tap(p, dw + at * RN__BLOCK * RN__BLOCK, x + c * x_plane,
+                                       dy + k * dy_plane,
+                                       rn__min(RN__BLOCK, p->x.c - c * RN__BLOCK), tap, y,
+                                       rn__min(y + p->band, p->dy.h));
+                }
+    }
+}
+
+/* Adds the products of a chunk's tiles to output blocks [k, k_end) of dw. */
+static void rn__winograd_outer(const rn__weight_pass *p, float *dw, int k, int k_end, int count,
+                               const float *x, const float *dy) {
+    const int blocks = rn__blocks(p->x.c);
+    const ptrdiff_t x_step = rn__tile_step(&p->sweep, blocks);
+    const ptrdiff_t dy_step = rn__tile_step(&p->sweep, rn__blocks(p->dy.c));
+    const ptrdiff_t block = (ptrdiff_t)p->sweep.chunk * RN__BLOCK;
+    rn__outer_rows shape;
+    int c, i;
+    memset(&shape, 0, sizeof shape);
+    shape.rows = 1;
+    shape.pixels = count;
+    shape.channels = RN__BLOCK;
+    shape.x_pixel = shape.dy_pixel = RN__BLOCK;
+    for (; k < k_end; k++)
+        for (c = 0; c < blocks; c++) {
+            float *to = dw + ((ptrdiff_t)k * blocks + c) * 36 * RN__BLOCK * RN__BLOCK;
+            for (i = 0; i < 36; i++, to += RN__BLOCK * RN__BLOCK)
+                p->engine->kernels->conv_weight(to, &shape, x + i * x_step + c * block,
+                                                dy + i * dy_step + k * block);
+        }
+}
+
+/* Transforms the tile at (y, x) of a plane of dy, zero beyond the edge. */
+static void rn__winograd_dy_tile(const rn__weight_pass *p, float *to, const float *dy, int y,
+                                 int x) {
+    const rn__kernels *kernels = p->engine->kernels;
+    const ptrdiff_t step = rn__tile_step(&p->sweep, rn__blocks(p->dy.c));
+    ptrdiff_t row = (ptrdiff_t)p->dy.w * RN__BLOCK;
+    int rows = rn__min(4, p->dy.h - y), columns = rn__min(4, p->dy.w - x), i;
+    float edge[16 * RN__BLOCK];
+    dy += ((ptrdiff_t)y * p->dy.w + x) * RN__BLOCK;
+    if (rows < 4 || columns < 4) {
+        memset(edge, 0, sizeof edge);
+        for (i = 0; i < rows; i++)
+            memcpy(edge + i * 4 * RN__BLOCK, dy + i * row, (size_t)columns * RN__BLOCK * sizeof(float));
+        dy = edge;
+        row = 4 * RN__BLOCK;
+    }
+    kernels->winograd_gradient(to, 6 * step, step, dy, row, RN__BLOCK, 0);
+}
+
+/* Adds images [n, n_end) to output blocks [k_begin, k_end) of the transformed gradient dw. */
+static void rn__winograd_images(const rn__weight_pass *p, float *dw, int n, int n_end, int k_begin,
+                                int k_end, int thread) {
+    const rn__sweep *s = &p->sweep;
+    const int blocks = rn__blocks(p->x.c);
+    const ptrdiff_t step = rn__tile_step(s, blocks);
+    float *scratch = s->scratch + thread * s->scratch_floats;
+    float *vx = p->tiles + thread * rn__weight_chunk_floats(p), *vy = vx + 36 * step;
+    float *image = p->image + (size_t)thread * p->image_floats;
+    int band, y, x, block, count = 0;
+    for (; n < n_end; n++) {
+        const float *dy = rn__read_planes(s->engine->kernels, image, &p->dy, n, k_begin, k_end);
+        for (band = 0; band < s->bands; band++) {
+            const int first = band * (s->rows / 4) / s->bands * 4;
+            const int last = (band + 1) * (s->rows / 4) / s->bands * 4;
+            rn__read_band(s, scratch, n, first, last - first);
+            for (y = first; y < last; y += 4)
+                for (x = 0; x < s->columns; x += 4) {
+                    const float *in = scratch + (y - first) * rn__scratch_row(s) + x * RN__BLOCK;
+                    for (block = 0; block < blocks; block++)
+                        s->engine->kernels->winograd_input(
+                            vx + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK, 6 * step, step,
+                            in + block * rn__scratch_block(s, last - first), rn__scratch_row(s),
+                            RN__BLOCK, 0);
+                    for (block = k_begin; block < k_end; block++)
+                        rn__winograd_dy_tile(p, vy + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK,
+                                             dy + block * rn__plane_pixels(&p->dy) * RN__BLOCK, y, x);
+                    if (++count < s->chunk) continue;
+                    rn__winograd_outer(p, dw, k_begin, k_end, count, vx, vy);
+                    count = 0;
+                }
+        }
+    }
+    if (count) rn__winograd_outer(p, dw, k_begin, k_end, count, vx, vy);
+}
+
+/* The transformed gradient back into taps, on top of what they were. */
+static void rn__winograd_weight_job(void *context, int block, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    const ptrdiff_t square = RN__BLOCK * RN__BLOCK;
+    int c, pair = block * rn__blocks(p->x.c), end = pair + rn__blocks(p->x.c);
+    (void)thread;
+    for (; pair < end; pair++)
+        for (c = 0; c < RN__BLOCK; c++)
+            p->engine->kernels->winograd_weight(
+                p->total + pair * 9 * square + c * RN__BLOCK, 3 * square, square,
+                p->transformed + pair * 36 * square + c * RN__BLOCK, 6 * square, square, 1);
+}
+
+static void rn__winograd_blocks_job(void *context, int i, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    rn__winograd_images(p, p->transformed, 0, p->x.n, i * 4, rn__min(i * 4 + 4, rn__blocks(p->dy.c)), thread);
+}
+
+static void rn__weight_blocks_job(void *context, int i, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    int groups = rn__divide_up(rn__blocks(p->x.c), p->c_blocks), k = i / groups;
+    int c = i % groups * p->c_blocks;
+    rn__weight_images(p, p->total, 0, p->x.n, k, k + 1, c,
+                      rn__min(c + p->c_blocks, rn__blocks(p->x.c)), thread);
+}
+
+static void rn__weight_piece_job(void *context, int i, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    float *dw = p->partial + (size_t)i * p->floats;
+    int n = (p->first + i) * p->images;
+    memset(dw, 0, p->floats * sizeof(float));
+    if (p->winograd)
+        rn__winograd_images(p, dw, n, rn__min(n + p->images, p->x.n), 0, rn__blocks(p->dy.c), thread);
+    else
+        rn__weight_images(p, dw, n, rn__min(n + p->images, p->x.n), 0, rn__blocks(p->dy.c), 0,
+                          rn__blocks(p->x.c), thread);
+}
+
+/* Adds the pieces of a wave, for one block of output channels. */
+static void rn__weight_fold_job(void *context, int block, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    size_t floats = p->floats / (size_t)rn__blocks(p->dy.c);
+    float *total = (p->winograd ? p->transformed : p->total) + (size_t)block * floats;
+    int i;
+    (void)thread;
+    for (i = 0; i < p->count; i++)
+        p->engine->kernels->add(total, total,
+                                p->partial + (size_t)i * p->floats + (size_t)block * floats,
+                                (ptrdiff_t)(floats / RN__BLOCK), 0);
+}
+
+static void rn__weight_pack_job(void *context, int block, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    const int taps = p->filter.r * p->filter.s, blocks = rn__blocks(p->x.c);
+    int c;
+    (void)thread;
+    for (c = 0; c < blocks; c++)
+        rn__pack(p->total + ((ptrdiff_t)block * blocks + c) * taps * RN__BLOCK * RN__BLOCK,
+                 &p->filter, p->dweight, c, block, 0, p->taps, taps);
+}
+
+static void rn__bias_job(void *context, int i, int thread) {
+    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    (void)thread;
+    p->engine->kernels->sum(p->bias_sums + (ptrdiff_t)i * RN__BLOCK, rn__plane(&p->dy, i),
+                            rn__plane_pixels(&p->dy));
+}
+
+static void rn__run_weight_pass(const rn__engine *engine, float *dweight, float *dbias,
+                                rn__blocked dy, rn__blocked x, rn__filter filter) {
+    const int threads = engine->threads, k_blocks = rn__blocks(dy.c);
+    rn__weight_pass p;
+    rn__arena arena;
+    int i, k;
+    arena.base = engine->workspace;
+    arena.used = 0;
+    filter.weight = dweight;
+    p = rn__plan_weight_pass(engine, x, dy, filter, &arena);
+    for (i = 0; i < filter.r * filter.s; i++) p.taps[i].index = i;
+    if (dweight) {
+        int pieces = rn__divide_up(x.n, p.images);
+        rn__parallel(threads, k_blocks, rn__weight_pack_job, &p);
+        if (p.winograd) memset(p.transformed, 0, p.floats * sizeof(float));
+        if (p.by_weights && p.winograd)
+            rn__parallel(threads, rn__divide_up(k_blocks, 4), rn__winograd_blocks_job, &p);
+        else if (p.by_weights)
+            rn__parallel(threads, k_blocks * rn__divide_up(rn__blocks(x.c), p.c_blocks),
+                         rn__weight_blocks_job, &p);
+        else
+            for (; p.first < pieces; p.first += p.count) {
+                p.count = rn__min(threads, pieces - p.first);
+                rn__parallel(threads, p.count, rn__weight_piece_job, &p);
+                rn__parallel(threads, k_blocks, rn__weight_fold_job, &p);
+            }
+        if (p.winograd) rn__parallel(threads, k_blocks, rn__winograd_weight_job, &p);
+        p.dweight = dweight;
+        rn__parallel(threads, k_blocks, rn__weight_pack_job, &p);
+    }
+    if (!dbias) return;
+    rn__parallel(threads, x.n * k_blocks, rn__bias_job, &p);
+    for (i = 0; i < x.n; i++)
+        for (k = 0; k < dy.c; k++)
+            dbias[k] += p.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
+}
+
+#endif /* RESNET_NO_TRAIN */
+
+static size_t rn__filter_bytes(rn__filter f, int n, int h, int w, int threads, int training,
+                               int lazy) {
+    rn__engine engine;
+    rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
+    rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
+                                     rn__window_output(w, f.s, f.stride, f.padding));
+    rn__arena arena[3];
+    size_t bytes = 0;
+    int i;
+    memset(&engine, 0, sizeof engine);
+    memset(arena, 0, sizeof arena);
+    engine.threads = threads;
+    in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
+    (void)rn__plan_sweep(&engine, out, in, f, 0, &arena[0]);
+#ifndef RESNET_NO_TRAIN
+    if (training) {
+        (void)rn__plan_sweep(&engine, in, out, f, 1, &arena[1]);
+        (void)rn__plan_weight_pass(&engine, in, out, f, &arena[2]);
+    }
+#else
+    (void)training;
+#endif
+    for (i = 0; i < 3; i++) bytes = arena[i].used > bytes ? arena[i].used : bytes;
+    return bytes;
+}
+
+/* lazy: input or output gradient may be. */
+RN__FUNCTION size_t rn__conv_bytes(int n, int c, int h, int w, int k, int kernel, int stride,
+                                   int padding, int threads, int training, int lazy) {
+    rn__filter f = rn__make_filter(NULL, k, c, kernel, kernel, stride, padding);
+    return rn__filter_bytes(f, n, h, w, threads, training, lazy);
+}
+
+/* bias and after may be NULL; after->job is called for every plane of the output while it is in
+   cache. */
+RN__FUNCTION void rn__conv_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                                   const float *weight, const float *bias, int kernel, int stride,
+                                   int padding, int accumulate, rn__pass *after) {
+    rn__filter f = rn__make_filter(weight, out.c, in.c, kernel, kernel, stride, padding);
+    rn__run_sweep(engine, out, in, f, bias, 0, accumulate, after);
+}
+
+#ifndef RESNET_NO_TRAIN
+/* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
+RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                    float *dbias, rn__blocked dy, rn__blocked x,
+                                    const float *weight, int kernel, int stride, int padding,
+                                    int accumulate, rn__pass *after) {
+    rn__filter f = rn__make_filter(weight, dy.c, x.c, kernel, kernel, stride, padding);
+    if (dx.data) rn__run_sweep(engine, dx, dy, f, NULL, 1, accumulate, after);
+    if (dweight || dbias) rn__run_weight_pass(engine, dweight, dbias, dy, x, f);
+}
+#endif
+
+/* Linear layers are 1 x 1 convolutions of one image that has the images as its rows. */
+static void rn__swap_plane(const rn__pass *pass, int plane) {
+    int blocks = rn__blocks(pass->a.c), n = plane / blocks, block = plane % blocks;
+    float *image = pass->a.data + (ptrdiff_t)plane * RN__BLOCK;
+    float *row = pass->b.data + ((ptrdiff_t)block * pass->a.n + n) * RN__BLOCK;
+    if (pass->flag)
+        pass->kernels->scale(image, row, 1, 1, pass->accumulate);
+    else
+        pass->kernels->scale(row, image, 1, 1, 0);
+}
+
+/* Between images and rows, which come back if `back`. */
+static void rn__swap(const rn__engine *engine, rn__blocked images, rn__blocked rows, int back,
+                     int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = images;
+    pass.b = rows;
+    pass.flag = back;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, images.n, images.c, rn__swap_plane);
+}
+
+/* The rows of a value of n images, in the workspace, of which the engine then keeps the rest. */
+static rn__blocked rn__linear_rows(rn__engine *engine, int n, int c) {
+    rn__blocked rows = rn__blocked_in((float *)(void *)engine->workspace, 1, c, n, 1);
+    engine->workspace += rn__align_size(rn__blocked_floats(1, c, n, 1) * sizeof(float));
+    return rows;
+}
+
+RN__FUNCTION size_t rn__linear_bytes(int n, int c, int k, int threads, int training) {
+    size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, c, n, 1)),
+                                 rn__blocked_floats(1, k, n, 1));
+    return rn__add_size(rn__multiply_size(floats, sizeof(float)),
+                        rn__conv_bytes(1, c, n, 1, k, 1, 1, 0, threads, training, 0));
+}
+
+RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                                     const float *weight, const float *bias) {
+    rn__engine rest = *engine;
+    rn__blocked x = rn__linear_rows(&rest, in.n, in.c), y = rn__linear_rows(&rest, out.n, out.c);
+    rn__swap(&rest, in, x, 0, 0);
+    rn__conv_forward(&rest, y, x, weight, bias, 1, 1, 0, 0, NULL);
+    rn__swap(&rest, out, y, 1, 0);
+}
+
+#ifndef RESNET_NO_TRAIN
+RN__FUNCTION void rn__linear_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                      float *dbias, rn__blocked dy, rn__blocked x,
+                                      const float *weight, int accumulate) {
+    rn__engine rest = *engine;
+    rn__blocked in = rn__linear_rows(&rest, x.n, x.c), g = rn__linear_rows(&rest, dy.n, dy.c);
+    rn__blocked to = rn__linear_rows(&rest, x.n, x.c);
+    rn__swap(&rest, x, in, 0, 0);
+    rn__swap(&rest, dy, g, 0, 0);
+    if (!dx.data) to.data = NULL;
+    rn__conv_backward(&rest, to, dweight, dbias, g, in, weight, 1, 1, 0, 0, NULL);
+    if (dx.data) rn__swap(&rest, dx, to, 1, accumulate);
+}
+#endif
+
+/* >>fast layers ============================================================================== */
+
+/* Batch normalisation, ReLU, pools and the like on blocked values, plane by plane. */
+
+static int rn__groups(int group, int n) { return rn__divide_up(n, rn__group_size(group, n)); }
+
+static float *rn__partial_of(const rn__pass *pass, int plane) {
+    return pass->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
+}
+
+static void rn__add_plane(const rn__pass *pass, int plane) {
+    if (pass->c.data)
+        pass->kernels->add(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
+                           rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a), pass->flag);
+    if (pass->partial) {
+        float *partial = rn__partial_of(pass, plane);
+        pass->kernels->moments(partial, partial + RN__BLOCK, rn__plane(&pass->a, plane),
+                               rn__plane_pixels(&pass->a));
+    }
+}
+
+/* The pass of an addition, out = a + b (b.data NULL: nothing is added), through a ReLU if `relu`,
+   whose moments then go to `partial` (NULL: nowhere). out may be a or b. */
+static rn__pass rn__addition(const rn__engine *engine, rn__blocked out, rn__blocked a,
+                             rn__blocked b, int relu, float *partial) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = a;
+    pass.c = b;
+    pass.flag = relu;
+    pass.partial = partial;
+    pass.job = rn__add_plane;
+    return pass;
+}
+
+RN__FUNCTION void rn__add(const rn__engine *engine, rn__blocked out, rn__blocked a, rn__blocked b,
+                          int relu, float *partial) {
+    rn__pass pass = rn__addition(engine, out, a, b, relu, partial);
+    rn__each_plane(engine, &pass, out.n, out.c, rn__add_plane);
+}
+
+/* The output of a BN, and of the ReLU behind it with `relu`, as a lazy value: statistics
+   [groups][2][C] are means and biased variances, of the batch or (group 0) the running ones. */
+RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked in,
+                                        const float *statistics, const float *weight,
+                                        const float *bias, double eps, int group, int relu) {
+    rn__bn_lanes *lanes = engine->area.forward;
+    int g, c, groups = rn__groups(group, in.n), blocks = rn__blocks(in.c);
+    memset(lanes, 0, (size_t)groups * (size_t)blocks * sizeof *lanes);
+    in.lazy = RN__NORMALISED;
+    in.lanes = lanes;
+    in.group = rn__group_size(group, in.n);
+    in.relu = relu;
+    for (g = 0; g < groups; g++, statistics += 2 * in.c)
+        for (c = 0; c < in.c; c++) {
+            rn__bn_lanes *lane = &lanes[g * blocks + c / RN__BLOCK];
+            double inverse = 1 / sqrt((double)statistics[in.c + c] + eps);
+            double scale = (double)weight[c] * inverse;
+            lane->scale[c % RN__BLOCK] = (float)scale;
+            lane->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
+            lane->mean[c % RN__BLOCK] = statistics[c];
+        }
+    return in;
+}
+
+static void rn__materialise_plane(const rn__pass *pass, int plane) {
+    const rn__blocked *v = &pass->b;
+    const int blocks = rn__blocks(v->c);
+    const rn__bn_lanes *lanes = v->lanes + plane / blocks / v->group * blocks + plane % blocks;
+    const ptrdiff_t pixels = rn__plane_pixels(v), at = plane * pixels * RN__BLOCK;
+    if (v->lazy == RN__NORMALISED)
+        pass->kernels->normalise(pass->a.data + at, v->data + at, RN__BLOCK,
+                                 pass->c.data ? pass->c.data + at : NULL, pixels, lanes, v->relu,
+                                 pass->flag);
+    else
+        pass->kernels->bn_gradient(pass->a.data + at, v->data + at, v->partner + at, pixels, lanes,
+                                   v->relu, pass->accumulate);
+}
+
+/* Writes a lazy value: a normalised one plus `addend` (data NULL: none) through a ReLU if
+   `relu_after`; a gradient on top of what is there if `accumulate`. out may be what is read. */
+RN__FUNCTION void rn__materialise(const rn__engine *engine, rn__blocked out, rn__blocked lazy,
+                                  rn__blocked addend, int relu_after, int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = lazy;
+    pass.c = addend;
+    pass.flag = relu_after;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, out.n, out.c, rn__materialise_plane);
+}
+
+#ifndef RESNET_NO_TRAIN
+
+/* Merges the moments of a channel over the images [n, end) (Chan et al. 1979). */
+static void rn__merge_moments(const rn__pass *pass, int n, int end, int c, float *mean,
+                              float *variance) {
+    int blocks = rn__blocks(pass->a.c);
+    double values = (double)rn__plane_pixels(&pass->a), count = 0, m2 = 0, average = 0;
+    for (; n < end; n++) {
+        const float *partial = rn__partial_of(pass, n * blocks + c / RN__BLOCK) + c % RN__BLOCK;
+        double delta = (double)partial[0] - average;
+        count += values;
+        average += delta * values / count;
+        m2 += (double)partial[RN__BLOCK] + delta * delta * values * (count - values) / count;
+    }
+    *mean = (float)average;
+    *variance = (float)(m2 / count);
+}
+
+/* statistics [groups][2][C]: means and biased variances. measured: what made `in` has left the
+   moments of its planes in the area. */
+RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
+                                    int group, int measured) {
+    float *partial = engine->area.partial;
+    rn__pass pass = rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, partial);
+    int g, c, size = rn__group_size(group, in.n);
+    if (!measured) rn__each_plane(engine, &pass, in.n, in.c, rn__add_plane);
+    for (g = 0; g * size < in.n; g++, statistics += 2 * in.c)
+        for (c = 0; c < in.c; c++)
+            rn__merge_moments(&pass, g * size, rn__min((g + 1) * size, in.n), c, &statistics[c],
+                              &statistics[in.c + c]);
+}
+
+/* Sums of g and of g (x - mean), g being dy where the ReLU behind the BN let x pass. */
+static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
+    const rn__blocked *x = &pass->b;
+    const int blocks = rn__blocks(x->c);
+    float *partial = rn__partial_of(pass, plane);
+    pass->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&pass->a, plane),
+                           rn__plane(x, plane), rn__plane_pixels(x),
+                           x->lanes + plane / blocks / x->group * blocks + plane % blocks, x->relu);
+}
+
+/* The pass that sums g = dy against the BN's input x, normalised. */
+static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = dy;
+    pass.b = x;
+    pass.partial = engine->area.partial;
+    pass.job = rn__bn_sums_plane;
+    return pass;
+}
+
+/* With the sums over a group: the gradients of weight and bias, and what dx = a g + b (x - mean) + c
+   takes from them. */
+static void rn__bn_coefficients(const rn__pass *pass, rn__bn_lanes *lanes, int g, int c,
+                                float variance, float weight, double eps, float *dweight,
+                                float *dbias) {
+    const rn__blocked *x = &pass->b;
+    int blocks = rn__blocks(x->c), end = rn__min((g + 1) * x->group, x->n), n, lane = c % RN__BLOCK;
+    double sum_g = 0, sum_gx = 0, inverse = 1 / sqrt((double)variance + eps), values;
+    for (n = g * x->group; n < end; n++) {
+        const float *partial = rn__partial_of(pass, n * blocks + c / RN__BLOCK) + lane;
+        sum_g += (double)partial[0];
+        sum_gx += (double)partial[RN__BLOCK];
+    }
+    values = (double)rn__plane_pixels(x) * (end - g * x->group);
+    *dbias += (float)sum_g;
+    *dweight += (float)(sum_gx * inverse);
+    lanes->a[lane] = (float)((double)weight * inverse);
+    lanes->b[lane] = (float)(-(double)weight * inverse * inverse * inverse * sum_gx / values);
+    lanes->c[lane] = (float)(-(double)weight * inverse * sum_g / values);
+}
+
+/* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
+   normalised; dweight and dbias are added to. measured: what made dy has left the sums in the area.
+   Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
+RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweight, float *dbias,
+                                         rn__blocked dy, rn__blocked x, const float *statistics,
+                                         const float *weight, double eps, int measured) {
+    rn__pass pass = rn__bn_sums(engine, dy, x);
+    rn__bn_lanes *lanes = engine->area.backward;
+    int g, c, blocks = rn__blocks(x.c), groups = rn__divide_up(x.n, x.group);
+    if (!measured) rn__each_plane(engine, &pass, x.n, x.c, rn__bn_sums_plane);
+    memcpy(lanes, x.lanes, (size_t)groups * (size_t)blocks * sizeof *lanes);
+    for (g = 0; g < groups; g++, statistics += 2 * x.c)
+        for (c = 0; c < x.c; c++)
+            rn__bn_coefficients(&pass, &lanes[g * blocks + c / RN__BLOCK], g, c,
+                                statistics[x.c + c], weight[c], eps, &dweight[c], &dbias[c]);
+    x.partner = x.data;
+    x.data = dy.data;
+    x.lazy = RN__BN_GRADIENT;
+    x.lanes = lanes;
+    return x;
+}
+
+#endif /* RESNET_NO_TRAIN */
+
+static void rn__relu_plane(const rn__pass *pass, int plane) {
+    pass->kernels->relu(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
+                        rn__plane_pixels(&pass->a));
+}
+
+RN__FUNCTION void rn__relu_forward(const rn__engine *engine, rn__blocked out, rn__blocked in) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = in;
+    rn__each_plane(engine, &pass, out.n, out.c, rn__relu_plane);
+}
+
+static void rn__scale_plane(const rn__pass *pass, int plane) {
+    pass->kernels->scale(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
+                         rn__plane_pixels(&pass->a), (float)pass->factor, pass->accumulate);
+}
+
+RN__FUNCTION void rn__scale(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                            double factor, int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = in;
+    pass.factor = factor;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, out.n, out.c, rn__scale_plane);
+}
+
+static void rn__gate_plane(const rn__pass *pass, int plane) {
+    float *out = rn__plane(&pass->a, plane);
+    const float *in = rn__plane(&pass->b, plane), *logits = rn__plane(&pass->c, plane);
+    ptrdiff_t i, count = rn__plane_pixels(&pass->a) * RN__BLOCK;
+    for (i = 0; i < count; i++)
+        out[i] = in[i] * (float)rn__sigmoid((double)(pass->flag ? -logits[i] : logits[i]));
+}
+
+RN__FUNCTION void rn__gate_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                                   rn__blocked logits, int complement) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = in;
+    pass.c = logits;
+    pass.flag = complement;
+    rn__each_plane(engine, &pass, out.n, out.c, rn__gate_plane);
+}
+
+static void rn__dropout_plane(const rn__pass *pass, int plane) {
+    const rn__blocked *a = &pass->a;
+    ptrdiff_t i, pixels = rn__plane_pixels(a);
+    int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK, lane;
+    int lanes = rn__min(RN__BLOCK, a->c - first);
+    uint64_t index = ((uint64_t)(plane / blocks) * (uint64_t)a->c + (uint64_t)first) * (uint64_t)pixels;
+    float *out = rn__plane(a, plane);
+    const float *in = rn__plane(&pass->b, plane);
+    for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
+        for (lane = 0; lane < RN__BLOCK; lane++) {
+            uint64_t at = index + (uint64_t)lane * (uint64_t)pixels + (uint64_t)i;
+            int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
+            out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
+        }
+}
+
+/* The mask of rn_dropout: its index counts in NCHW order. */
+RN__FUNCTION void rn__dropout(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                              double ratio, rn_key key, int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = out;
+    pass.b = in;
+    pass.factor = ratio;
+    pass.key = key;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, out.n, out.c, rn__dropout_plane);
+}
+
+/* Pools: a is the pooled value or its gradient, b the value with the windows, or its gradient, c
+   max-pool's input. */
+static rn__pass rn__pool_pass(const rn__engine *engine, rn__blocked pooled, rn__blocked in,
+                              int kernel, int stride, int padding, int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = pooled;
+    pass.b = in;
+    pass.kernel = kernel;
+    pass.stride = stride;
+    pass.padding = padding;
+    pass.accumulate = accumulate;
+    return pass;
+}
+
+static ptrdiff_t rn__pixel(const rn__blocked *v, int h, int w) {
+    return ((ptrdiff_t)h * v->w + w) * RN__BLOCK;
+}
+
+/* For every pixel `at` of the pooled plane and what its window covers; braces follow. */
+#define RN__EACH_WINDOW(pass, window)                                                              \
+    const rn_tensor image = rn_tensor_in(NULL, 1, 1, (pass)->b.h, (pass)->b.w);                    \
+    rn__window window;                                                                             \
+    ptrdiff_t at = 0;                                                                              \
+    int oh, ow, h, w, lane;                                                                        \
+    for (oh = 0; oh < (pass)->a.h; oh++)                                                           \
+        for (ow = 0; ow < (pass)->a.w; ow++, at += RN__BLOCK)                                      \
+            if (window = rn__window_at(oh, ow, &image, (pass)->kernel, (pass)->kernel,             \
+                                       (pass)->stride, (pass)->padding),                           \
+                1)
+
+static void rn__max_pool_plane(const rn__pass *pass, int plane) {
+    float *out = rn__plane(&pass->a, plane);
+    const float *in = rn__plane(&pass->b, plane);
+    RN__EACH_WINDOW(pass, v) {
+        const float *x = in + rn__pixel(&pass->b, v.h0, v.w0);
+        for (lane = 0; lane < RN__BLOCK; lane++) out[at + lane] = x[lane];
+        for (h = v.h0; h < v.h1; h++)
+            for (w = v.w0, x = in + rn__pixel(&pass->b, h, w); w < v.w1; w++, x += RN__BLOCK)
+                for (lane = 0; lane < RN__BLOCK; lane++)
+                    out[at + lane] = x[lane] > out[at + lane] ? x[lane] : out[at + lane];
+    }
+}
+
+RN__FUNCTION void rn__max_pool_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                                       int kernel, int stride, int padding) {
+    rn__pass pass = rn__pool_pass(engine, out, in, kernel, stride, padding, 0);
+    rn__each_plane(engine, &pass, out.n, out.c, rn__max_pool_plane);
+}
+
+static void rn__global_pool_plane(const rn__pass *pass, int plane) {
+    ptrdiff_t pixels = rn__plane_pixels(&pass->b);
+    float *out = rn__plane(&pass->a, plane);
+    pass->kernels->sum(out, rn__plane(&pass->b, plane), pixels);
+    pass->kernels->scale(out, out, 1, 1 / (float)pixels, 0);
+}
+
+RN__FUNCTION void rn__global_avg_pool_forward(const rn__engine *engine, rn__blocked out,
+                                              rn__blocked in) {
+    rn__pass pass = rn__pool_pass(engine, out, in, 0, 0, 0, 0);
+    rn__each_plane(engine, &pass, out.n, out.c, rn__global_pool_plane);
+}
+
+/* Plane of the padded value, from lanes of up to two planes of the input. */
+static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
+    int blocks = rn__blocks(pass->a.c), n = plane / blocks, lane, h, w;
+    float *out = rn__plane(&pass->a, plane);
+    memset(out, 0, (size_t)rn__plane_pixels(&pass->a) * RN__BLOCK * sizeof(float));
+    for (lane = 0; lane < RN__BLOCK; lane++) {
+        int c = plane % blocks * RN__BLOCK + lane - pass->padding;
+        const float *in;
+        if (c < 0 || c >= pass->b.c) continue;
+        in = rn__plane(&pass->b, n * rn__blocks(pass->b.c) + c / RN__BLOCK) + c % RN__BLOCK;
+        for (h = 0; h < pass->a.h; h++)
+            for (w = 0; w < pass->a.w; w++)
+                out[rn__pixel(&pass->a, h, w) + lane] =
+                    in[rn__pixel(&pass->b, h * pass->stride, w * pass->stride)];
+    }
+}
+
+RN__FUNCTION void rn__pad_subsample_forward(const rn__engine *engine, rn__blocked out,
+                                            rn__blocked in, int stride, int front) {
+    rn__pass pass = rn__pool_pass(engine, out, in, 1, stride, front, 0);
+    rn__each_plane(engine, &pass, out.n, out.c, rn__pad_subsample_plane);
+}
+
+#ifndef RESNET_NO_TRAIN
+
+static void rn__relu_gradient_plane(const rn__pass *pass, int plane) {
+    pass->kernels->relu_gradient(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
+                                 rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a),
+                                 pass->accumulate);
+}
+
+/* By the output; dx may be dy. */
+RN__FUNCTION void rn__relu_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dy,
+                                    rn__blocked out, int accumulate) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = dx;
+    pass.b = dy;
+    pass.c = out;
+    pass.accumulate = accumulate;
+    rn__each_plane(engine, &pass, dx.n, dx.c, rn__relu_gradient_plane);
+}
+
+static void rn__gate_gradient_plane(const rn__pass *pass, int plane) {
+    float *dx = pass->a.data ? rn__plane(&pass->a, plane) : NULL;
+    float *dlogits = pass->b.data ? rn__plane(&pass->b, plane) : NULL;
+    const float *dy = rn__plane(&pass->c, plane), *x = rn__plane(&pass->d, plane);
+    const float *logits = rn__plane(&pass->e, plane);
+    ptrdiff_t i, count = rn__plane_pixels(&pass->c) * RN__BLOCK;
+    for (i = 0; i < count; i++) {
+        double sign = pass->flag ? -1 : 1, z = sign * (double)logits[i], gate = rn__sigmoid(z);
+        float to_x = (float)((double)dy[i] * gate);
+        float to_z = (float)((double)(dy[i] * x[i]) * gate * rn__sigmoid(-z) * sign);
+        if (dx) dx[i] = (pass->accumulate & 1 ? dx[i] : 0) + to_x;
+        if (dlogits) dlogits[i] = (pass->accumulate & 2 ? dlogits[i] : 0) + to_z;
+    }
+}
+
+RN__FUNCTION void rn__gate_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dlogits,
+                                    rn__blocked dy, rn__blocked x, rn__blocked logits,
+                                    int complement, int accumulate_input, int accumulate_logits) {
+    rn__pass pass = rn__make_pass(engine);
+    pass.a = dx;
+    pass.b = dlogits;
+    pass.c = dy;
+    pass.d = x;
+    pass.e = logits;
+    pass.flag = complement;
+    pass.accumulate = (accumulate_input ? 1 : 0) | (accumulate_logits ? 2 : 0);
+    rn__each_plane(engine, &pass, dy.n, dy.c, rn__gate_gradient_plane);
+}
+
+static void rn__clear_plane(const rn__pass *pass, int plane) {
+    if (!pass->accumulate)
+        memset(rn__plane(&pass->b, plane), 0,
+               (size_t)rn__plane_pixels(&pass->b) * RN__BLOCK * sizeof(float));
+}
+
+static void rn__max_pool_gradient_plane(const rn__pass *pass, int plane) {
+    const float *dy = rn__plane(&pass->a, plane), *in = rn__plane(&pass->c, plane);
+    float *dx = rn__plane(&pass->b, plane);
+    rn__clear_plane(pass, plane);
+    RN__EACH_WINDOW(pass, v) {
+        ptrdiff_t best[RN__BLOCK], x;
+        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = rn__pixel(&pass->b, v.h0, v.w0) + lane;
+        for (h = v.h0; h < v.h1; h++)
+            for (w = v.w0, x = rn__pixel(&pass->b, h, w); w < v.w1; w++, x += RN__BLOCK)
+                for (lane = 0; lane < RN__BLOCK; lane++)
+                    if (in[x + lane] > in[best[lane]]) best[lane] = x + lane;
+        for (lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += dy[at + lane];
+    }
+}
+
+/* The gradient goes to the first largest value of a window. */
+RN__FUNCTION void rn__max_pool_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dy,
+                                        rn__blocked x, int kernel, int stride, int padding,
+                                        int accumulate) {
+    rn__pass pass = rn__pool_pass(engine, dy, dx, kernel, stride, padding, accumulate);
+    pass.c = x;
+    rn__each_plane(engine, &pass, dy.n, dy.c, rn__max_pool_gradient_plane);
+}
+
+static void rn__global_pool_gradient_plane(const rn__pass *pass, int plane) {
+    ptrdiff_t i, pixels = rn__plane_pixels(&pass->b);
+    float *dx = rn__plane(&pass->b, plane);
+    for (i = 0; i < pixels; i++, dx += RN__BLOCK)
+        pass->kernels->scale(dx, rn__plane(&pass->a, plane), 1, 1 / (float)pixels,
+                             pass->accumulate);
+}
+
+RN__FUNCTION void rn__global_avg_pool_backward(const rn__engine *engine, rn__blocked dx,
+                                               rn__blocked dy, int accumulate) {
+    rn__pass pass = rn__pool_pass(engine, dy, dx, 0, 0, 0, accumulate);
+    rn__each_plane(engine, &pass, dy.n, dy.c, rn__global_pool_gradient_plane);
+}
+
+static void rn__pad_subsample_gradient_plane(const rn__pass *pass, int plane) {
+    int blocks = rn__blocks(pass->b.c), n = plane / blocks, lane, h, w;
+    int first = plane % blocks * RN__BLOCK;
+    float *dx = rn__plane(&pass->b, plane);
+    rn__clear_plane(pass, plane);
+    for (lane = 0; lane < rn__min(RN__BLOCK, pass->b.c - first); lane++) {
+        int k = first + lane + pass->padding;
+        const float *dy = rn__plane(&pass->a, n * rn__blocks(pass->a.c) + k / RN__BLOCK);
+        dy += k % RN__BLOCK;
+        for (h = 0; h < pass->a.h; h++)
+            for (w = 0; w < pass->a.w; w++)
+                dx[rn__pixel(&pass->b, h * pass->stride, w * pass->stride) + lane] +=
+                    dy[rn__pixel(&pass->a, h, w)];
+    }
+}
+
+RN__FUNCTION void rn__pad_subsample_backward(const rn__engine *engine, rn__blocked dx,
+                                             rn__blocked dy, int stride, int front,
+                                             int accumulate) {
+    rn__pass pass = rn__pool_pass(engine, dy, dx, 1, stride, front, accumulate);
+    rn__each_plane(engine, &pass, dx.n, dx.c, rn__pad_subsample_gradient_plane);
+}
+
+#endif /* RESNET_NO_TRAIN */
+#endif /* RN__FAST */
+
+/* The convolution of the second level: blocked copies of its tensors in the workspace. */
+
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
+                             int padding, int threads) {
+#if RN__FAST
+    rn__filter f = rn__make_filter(NULL, weight->n, weight->c, weight->h, weight->w, stride, padding);
+    int oh, ow;
+    size_t floats, bytes;
+    if (stride < 1 || padding < 0 || threads < 1) return 0;
+    oh = rn__window_output(input->h, weight->h, stride, padding);
+    ow = rn__window_output(input->w, weight->w, stride, padding);
+    if (oh < 1 || ow < 1) return 0;
+    floats = rn__multiply_size(2, rn__blocked_floats(input->n, input->c, input->h, input->w));
+    floats = rn__add_size(floats, rn__blocked_floats(input->n, weight->n, oh, ow));
+    bytes = rn__add_size(rn__multiply_size(floats, sizeof(float)),
+                         rn__filter_bytes(f, input->n, input->h, input->w, threads, 1, 0));
+    return bytes > PTRDIFF_MAX ? 0 : bytes;
+#else
+    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
+    return 0;
+#endif
+}
+
+#if RN__FAST
+
+/* The kernels for a call of the second level. */
+static rn_status rn__make_engine(const char *function, rn__engine *engine, rn_isa isa, int threads,
+                                 void *workspace, rn_error *error) {
+    engine->kernels = rn__choose_kernels(isa);
+    engine->threads = threads;
+    engine->workspace = (char *)workspace;
+    if (!engine->kernels)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: this machine or build lacks the instruction set asked for; take "
+                        "RN_ISA_AUTO",
+                        function);
+    return rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error);
+}
+
+/* A blocked value of the tensor's shape, taken from the engine's workspace. */
+static rn__blocked rn__take_blocked(rn__engine *engine, const rn_tensor *t) {
+    rn__blocked v = rn__blocked_in((float *)(void *)engine->workspace, t->n, t->c, t->h, t->w);
+    engine->workspace += rn__blocked_floats(t->n, t->c, t->h, t->w) * sizeof(float);
+    return v;
+}
+
+static rn__filter rn__filter_of(const rn_tensor *weight, int stride, int padding) {
+    return rn__make_filter(weight->data, weight->n, weight->c, weight->h, weight->w, stride,
+                           padding);
+}
+
+static int rn__contiguous(const rn_tensor *t) {
+    rn_tensor plain = rn_tensor_in(t->data, t->n, t->c, t->h, t->w);
+    return t->stride_n == plain.stride_n && t->stride_c == plain.stride_c &&
+           t->stride_h == plain.stride_h && t->stride_w == plain.stride_w;
+}
+
+static rn_status rn__expect_contiguous(const char *function, const char *name, const rn_tensor *t,
+                                       rn_error *error) {
+    if (!t || rn__contiguous(t)) return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first", function,
+                    name);
+}
+#endif
+
+RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
+                                  const rn_tensor *weight, const rn_real *bias, int stride,
+                                  int padding, rn_isa isa, int threads, void *workspace,
+                                  rn_error *error) {
+    const char *function = "rn_conv2d_forward";
+#if RN__FAST
+    rn__engine engine;
+    rn__blocked in, out;
+    rn_status status;
+    if ((status = rn__check_conv2d(function, "output", output, input, weight, stride, padding,
+                                   error)) ||
+        (status = rn__expect_contiguous(function, "weight", weight, error)) ||
+        (status = rn__make_engine(function, &engine, isa, threads, workspace, error)))
+        return status;
+    in = rn__take_blocked(&engine, input);
+    out = rn__take_blocked(&engine, output);
+    rn__block(&engine, in, *input);
+    rn__run_sweep(&engine, out, in, rn__filter_of(weight, stride, padding), bias, 0, 0, NULL);
+    rn__unblock(&engine, *output, out, 0);
+    return RN_OK;
+#else
+    (void)output, (void)input, (void)weight, (void)bias, (void)stride, (void)padding, (void)isa;
+    (void)threads, (void)workspace;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", function);
+#endif
+}
+
+#ifndef RESNET_NO_TRAIN
+RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
+                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                   const rn_tensor *input, const rn_tensor *weight, int stride,
+                                   int padding, int accumulate, rn_isa isa, int threads,
+                                   void *workspace, rn_error *error) {
+    const char *function = "rn_conv2d_backward";
+#if RN__FAST
+    rn__filter f = rn__filter_of(weight, stride, padding);
+    rn__engine engine;
+    rn__blocked x, dy, dx;
+    rn_status status;
+    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, weight,
+                                   stride, padding, error)) ||
+        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
+        (status = rn__expect_like(function, "weight_gradient", weight_gradient, weight, error)) ||
+        (status = rn__expect_contiguous(function, "weight", weight, error)) ||
+        (status = rn__expect_contiguous(function, "weight_gradient", weight_gradient, error)) ||
+        (status = rn__make_engine(function, &engine, isa, threads, workspace, error)))
+        return status;
+    x = rn__take_blocked(&engine, input);
+    dy = rn__take_blocked(&engine, output_gradient);
+    dx = rn__take_blocked(&engine, input);
+    rn__block(&engine, dy, *output_gradient);
+    if (weight_gradient || bias_gradient) {
+        rn__block(&engine, x, *input);
+        rn__run_weight_pass(&engine, weight_gradient ? weight_gradient->data : NULL, bias_gradient,
+                            dy, x, f);
+    }
+    if (input_gradient) {
+        rn__run_sweep(&engine, dx, dy, f, NULL, 1, 0, NULL);
+        rn__unblock(&engine, *input_gradient, dx, accumulate);
+    }
+    return RN_OK;
+#else
+    (void)input_gradient, (void)weight_gradient, (void)bias_gradient, (void)output_gradient;
+    (void)input, (void)weight, (void)stride, (void)padding, (void)accumulate, (void)isa;
+    (void)threads, (void)workspace;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", function);
+#endif
+}
+#endif
+
+/* >>description ==============================================================================
+   Fields of rn_desc with their names: files, command lines and rn_resolve all read this table. */
+
+typedef enum rn__type { RN__INT, RN__UINT64, RN__FLOAT, RN__DOUBLE } rn__type;
+
+typedef struct rn__field {
+    const char *key;
+    rn__type type;
+    int count;                /* more than 1: a list */
+    size_t offset;            /* in rn_desc */
+    const char *const *names; /* of an enum's values; NULL: a number */
+    int shapes;               /* 1: nets that differ in it do not share weights */
+    double least, most;       /* what rn_resolve accepts, once zeros are replaced */
+    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
+} rn__field;
+
+static const char *const rn__block_names[] = {"auto", "basic", "bottleneck", "single", NULL};
+static const char *const rn__stem_names[] = {"cifar", "imagenet", NULL};
+static const char *const rn__order_names[] = {"full_preact",     "original",    "bn_after_add",
+                                              "relu_before_add", "relu_preact", NULL};
+static const char *const rn__shortcut_names[] = {"identity", "scale",   "exclusive_gate", "shortcut_gate",
+                                                 "highway",  "conv1x1", "dropout",        NULL};
+static const char *const rn__resize_names[] = {"auto", "A", "A_centred", "B", "B_bn", NULL};
+static const char *const rn__stride_on_names[] = {"first", "3x3", NULL};
+static const char *const rn__init_names[] = {"fan_out", "fan_in", NULL};
+static const char *const rn__decay_names[] = {"all", "weights", NULL};
+static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
+static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
+static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
+
+#define RN__FIELD(member) offsetof(rn_desc, member)
+static const rn__field rn__fields[] = {
+    {"depth", RN__INT, 1, RN__FIELD(depth), NULL, 0, 0, 1 << 20, 0},
+    {"block", RN__INT, 1, RN__FIELD(block), rn__block_names, 1, 0, 0, 0},
+    {"units", RN__INT, RN_MAX_STAGES, RN__FIELD(units), NULL, 1, 0, 1 << 16, 0},
+    {"width", RN__INT, 1, RN__FIELD(base_width), NULL, 1, 1, 1 << 14, 0},
+    {"stem", RN__INT, 1, RN__FIELD(stem), rn__stem_names, 1, 0, 0, 0},
+    {"classes", RN__INT, 1, RN__FIELD(classes), NULL, 1, 2, 1 << 20, 0},
+    {"channels", RN__INT, 1, RN__FIELD(channels), NULL, 1, 1, 1 << 14, 3},
+    {"image_height", RN__INT, 1, RN__FIELD(height), NULL, 1, 1, 1 << 14, 0},
+    {"image_width", RN__INT, 1, RN__FIELD(width), NULL, 1, 1, 1 << 14, 0},
+    {"order", RN__INT, 1, RN__FIELD(order), rn__order_names, 1, 0, 0, 0},
+    {"shortcut", RN__INT, 1, RN__FIELD(shortcut), rn__shortcut_names, 1, 0, 0, 0},
+    {"shortcut_scale", RN__FLOAT, 1, RN__FIELD(shortcut_scale), NULL, 1, -1e6, 1e6, 0},
+    {"residual_scale", RN__FLOAT, 1, RN__FIELD(residual_scale), NULL, 1, -1e6, 1e6, 1},
+    {"gate_bias", RN__FLOAT, 1, RN__FIELD(gate_bias), NULL, 0, -1e6, 1e6, 0},
+    {"carry_bias", RN__FLOAT, 1, RN__FIELD(carry_bias), NULL, 0, -1e6, 1e6, 0},
+    {"dropout", RN__FLOAT, 1, RN__FIELD(dropout), NULL, 1, 0, 0.999, 0.5},
+    {"resize", RN__INT, 1, RN__FIELD(resize), rn__resize_names, 1, 0, 0, 0},
+    {"stride_on", RN__INT, 1, RN__FIELD(stride_on), rn__stride_on_names, 1, 0, 0, 0},
+    {"init", RN__INT, 1, RN__FIELD(init), rn__init_names, 0, 0, 0, 0},
+    {"bn_eps", RN__DOUBLE, 1, RN__FIELD(bn_eps), NULL, 1, 1e-12, 1, 1e-5},
+    {"bn_momentum", RN__DOUBLE, 1, RN__FIELD(bn_momentum), NULL, 0, 1e-9, 1, 0.1},
+    {"bn_group", RN__INT, 1, RN__FIELD(bn_group), NULL, 0, 0, 1 << 24, 0},
+    {"sgd", RN__INT, 1, RN__FIELD(sgd), rn__sgd_names, 0, 0, 0, 0},
+    {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
+    {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
+    {"decay_scope", RN__INT, 1, RN__FIELD(decay_scope), rn__decay_names, 0, 0, 0, 0},
+    {"mean", RN__FLOAT, 4, RN__FIELD(mean), NULL, 1, -1e6, 1e6, 0},
+    {"std", RN__FLOAT, 4, RN__FIELD(deviation), NULL, 1, 1e-6, 1e6, 1},
+    {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
+    {"threads", RN__INT, 1, RN__FIELD(threads), NULL, 0, 1, 1024, 1},
+    {"naive", RN__INT, 1, RN__FIELD(naive), NULL, 0, 0, 1, 0},
+    {"isa", RN__INT, 1, RN__FIELD(isa), rn__isa_names, 0, 0, 0, 0},
+};
+enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
+
+static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
+    const char *at = (const char *)desc + field->offset;
+    int integer;
+    float single;
+    double value;
+    if (field->type == RN__INT) return memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), integer;
+    if (field->type == RN__FLOAT) {
+        memcpy(&single, at + i * (int)sizeof(float), sizeof(float));
+        return (double)single;
+    }
+    memcpy(&value, at + i * (int)sizeof(double), sizeof(double));
+    return value;
+}
+
+static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
+    char *at = (char *)desc + field->offset;
+    int integer = (int)number;
+    float single = (float)number;
+    if (field->type == RN__INT) memcpy(at + i * (int)sizeof(int), &integer, sizeof(int));
+    if (field->type == RN__FLOAT) memcpy(at + i * (int)sizeof(float), &single, sizeof(float));
+    if (field->type == RN__DOUBLE) memcpy(at + i * (int)sizeof(double), &number, sizeof(double));
+}
+
+RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
+
+RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
+    rn__text out = rn__text_in(text, 96);
+    const rn__field *field = &rn__fields[i];
+    int k;
+    RESNET_ASSERT(i >= 0 && i < RN__FIELDS);
+    for (k = 0; k < field->count; k++) {
+        double number = field->type == RN__UINT64 ? 0 : rn__get_number(desc, field, k);
+        if (k) rn__put(&out, ',');
+        if (field->type == RN__UINT64) rn__format(&out, "%U", desc->seed);
+        else if (field->names) rn__puts(&out, field->names[(int)number]);
+        else if (field->type == RN__INT) rn__format(&out, "%d", (int)number);
+        else rn__format(&out, "0x%x", rn__double_bits(number));
+    }
+}
+
+/* Index of a name in a list, with '-' for '_'; -1 where it is not. */
+static int rn__find_name(const char *const *names, const char *name) {
+    int i;
+    for (i = 0; names[i]; i++) {
+        const char *a = names[i], *b = name;
+        while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+        if (!*a && !*b) return i;
+    }
+    return -1;
+}
+
+/* "basic, bottleneck or single": for sentences. */
+static void rn__list_names(const char *const *names, char text[160]) {
+    rn__text out = rn__text_in(text, 160);
+    int i;
+    for (i = 0; names[i]; i++)
+        rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+}
+
+static rn_status rn__bad_value(const rn__field *field, const char *value, rn_error *error) {
+    char takes[160] = "a number";
+    rn__text list = rn__text_in(takes, sizeof takes);
+    if (field->names) rn__list_names(field->names, takes);
+    else if (field->count > 1) rn__format(&list, "1 to %d numbers between commas", field->count);
+    else rn__puts(&list, "a number");
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
+                    takes);
+}
+
+static int rn__parse_item(const rn__field *field, const char *item, double *number) {
+    if (field->names) return (*number = rn__find_name(field->names, item)) >= 0;
+    return rn__scan_double(item, number) && rn__is_finite(*number) &&
+           (field->type != RN__INT || (fabs(*number) < INT_MAX && floor(*number) >= *number));
+}
+
+RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
+    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
+    const char *at = value;
+    rn_desc set = *desc;
+    int k;
+    for (; field < end; field++) {
+        const char *one[2] = {NULL, NULL};
+        one[0] = field->key;
+        if (rn__find_name(one, key) == 0) break;
+    }
+    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    if (field->type == RN__UINT64) {
+        if (!rn__scan_unsigned(&at, &set.seed) || *at)
+            return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes a whole number", key, value);
+        *desc = set;
+        return RN_OK;
+    }
+    for (k = 0; k < field->count; k++) {
+        char item[48];
+        rn__text text = rn__text_in(item, sizeof item);
+        double number = 0;
+        if (*at || k == 0) { /* a list that ends early goes on with zeros */
+            while (*at && *at != ',') rn__put(&text, *at++);
+            if (!rn__parse_item(field, item, &number)) return rn__bad_value(field, value, error);
+            if (*at == ',') at++;
+        }
+        rn__set_number(&set, field, k, number);
+    }
+    if (*at) return rn__bad_value(field, value, error);
+    *desc = set;
+    return RN_OK;
+}
+
+static rn_desc rn__recipe(int depth, rn_stem stem) {
+    rn_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.depth = depth;
+    desc.stem = stem;
+    desc.momentum = 0.9;
+    desc.weight_decay = 1e-4;
+    return desc;
+}
+
+RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
+RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
+
+static int rn__is_preactivated(const rn_desc *desc) {
+    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT;
+}
+
+RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
+    int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
+    rn_resize b = rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+    desc->init = RN_FAN_OUT;
+    desc->stride_on = dialect == RN_PAPER || dialect == RN_MSRA_1K ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
+    desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
+    desc->sgd = dialect == RN_PAPER         ? RN_SGD_CAFFE
+                : dialect == RN_TORCHVISION ? RN_SGD_TORCH
+                                            : RN_SGD_NESTEROV;
+    desc->resize = dialect == RN_PAPER                ? RN_RESIZE_AUTO
+                   : dialect == RN_MSRA_1K            ? RN_RESIZE_B
+                   : dialect == RN_FB && cifar_a      ? RN_RESIZE_A
+                                                      : b;
+}
+
+RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
+    int i = rn__find_name(rn__dialect_names, name);
+    char names[160];
+    if (i >= 0) return *dialect = (rn_dialect)i, RN_OK;
+    rn__list_names(rn__dialect_names, names);
+    return rn__fail(error, RN_BAD_ARGUMENT, "there is no dialect \"%s\"; take %s", name, names);
+}
+
+static int rn__block_layers(rn_block block) {
+    return block == RN_SINGLE ? 1 : block == RN_BASIC ? 2 : 3;
+}
+
+/* Units of each stage from the depth: CIFAR 3n+2, 6n+2, 9n+2 (section 3.1 of the paper), ImageNet
+   by the table of its appendix. */
+static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
+    static const int imagenet[][5] = {{18, 2, 2, 2, 2},   {34, 3, 4, 6, 3},   {50, 3, 4, 6, 3},
+                                      {101, 3, 4, 23, 3}, {152, 3, 8, 36, 3}, {200, 3, 24, 36, 3}};
+    int i, depth = desc->depth, per_unit;
+    if (desc->stem == RN_STEM_IMAGENET) {
+        if (desc->block == RN_BLOCK_AUTO) desc->block = depth < 50 ? RN_BASIC : RN_BOTTLENECK;
+        for (i = 0; i < 6; i++)
+            if (imagenet[i][0] == depth) memcpy(desc->units, imagenet[i] + 1, sizeof desc->units);
+        if (desc->units[0]) return RN_OK;
+        return rn__fail(error, RN_BAD_DESCRIPTION,
+                        "there is no ImageNet net of depth %d; take 18, 34, 50, 101, 152 or 200, "
+                        "or give the units of each stage",
+                        depth);
+    }
+    if (desc->block == RN_BLOCK_AUTO)
+        desc->block = depth == 164 || depth == 1001 || ((depth - 2) % 9 == 0 && (depth - 2) % 6)
+                          ? RN_BOTTLENECK
+                          : RN_BASIC;
+    per_unit = rn__block_layers(desc->block);
+    if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
+        return rn__fail(error, RN_BAD_DESCRIPTION,
+                        "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, "
+                        "110), 9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give the units of "
+                        "each stage",
+                        rn__block_names[desc->block], depth);
+    for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
+    return RN_OK;
+}
+
+static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
+    int i, sum = 0;
+    for (i = 0; i < RN_MAX_STAGES; i++) {
+        if (desc->units[i] && i && !desc->units[i - 1])
+            return rn__fail(error, RN_BAD_DESCRIPTION, "units of stage %d without units of stage %d",
+                            i + 1, i);
+        sum += desc->units[i];
+    }
+    if (!sum) {
+        if (!desc->depth) desc->depth = imagenet ? 50 : 20;
+        return rn__units_of_depth(desc, error);
+    }
+    if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC;
+    desc->depth = 2 + rn__block_layers(desc->block) * sum;
+    return RN_OK;
+}
+
+/* Every field is what its row of the table accepts. */
+static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
+    int i, k, names;
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i];
+        if (field->type == RN__UINT64) continue;
+        for (names = 0; field->names && field->names[names];) names++;
+        for (k = 0; k < field->count; k++) {
+            double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
+            if (!rn__is_finite(value) || value < field->least || value > most)
+                return rn__fail(error, RN_BAD_DESCRIPTION, "%s is %.6f and must lie in %.6f to %.6f",
+                                field->key, value, field->least, most);
+        }
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
+    rn_desc d = *desc;
+    int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
+    rn_status status;
+    for (i = 0; i < RN__FIELDS; i++)
+        for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
+            if (!(fabs(rn__get_number(&d, &rn__fields[i], k)) > 0))
+                rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
+    if (!d.base_width) d.base_width = imagenet ? 64 : 16;
+    if (!d.classes) d.classes = imagenet ? 1000 : 10;
+    if (!d.height) d.height = imagenet ? 224 : 32;
+    if (!d.width) d.width = imagenet ? 224 : 32;
+    if (!RN__FAST) d.naive = 1;
+    if ((status = rn__check_fields(&d, error))) return status;
+    if ((status = rn__resolve_units(&d, imagenet, error))) return status;
+    if (d.resize == RN_RESIZE_AUTO) {
+        if (!imagenet && d.block != RN_BOTTLENECK) d.resize = RN_RESIZE_A;
+        else d.resize = rn__is_preactivated(&d) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+    }
+    *desc = d;
+    return RN_OK;
+}
+
+/* >>nodes ====================================================================================
+   The description becomes a flat list of nodes, once; printing, planning, executing, probing and
+   file names all walk that list. */
+
+/* What the kinds have in common with each other; the table itself stands behind the executors
+   (>>kinds), for it names their functions. */
+typedef struct rn__step rn__step; /* one node with its operands, see >>executor */
+typedef struct rn__layer {
+    const char *name;
+    int keeps_input, keeps_output; /* backward reads them */
+    int in_place;          /* the value may take the place of the first input's */
+    int gradient_in_place; /* the first input's gradient may take the place of the value's */
+    void (*naive_forward)(rn__step *step);
+    void (*naive_backward)(rn__step *step);
+    void (*fast_forward)(rn__step *step);
+    void (*fast_backward)(rn__step *step);
+    size_t (*fast_bytes)(const rn_net *net, int node, rn_mode mode); /* workspace; NULL: none */
+} rn__layer;
+static const rn__layer *rn__layer_of(rn_kind kind);
+
+RNDEF const char *rn_kind_name(rn_kind kind) { return rn__layer_of(kind)->name; }
+
+/* Parameter `index` of a node: suffix of its name, role and shape; 0 behind the last. */
+static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_parameter *p) {
+    static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
+    static const rn_role bn_roles[] = {RN_BN_WEIGHT, RN_BN_BIAS, RN_RUNNING_MEAN, RN_RUNNING_VAR};
+    int count = 0, i;
+    if (node->kind == RN_CONV2D) count = node->bias ? 2 : 1;
+    if (node->kind == RN_LINEAR) count = 2;
+    if (node->kind == RN_BATCH_NORM) count = 4;
+    if (index >= count) return 0;
+    p->dims = 1;
+    p->shape[0] = node->c;
+    p->shape[1] = p->shape[2] = p->shape[3] = 1;
+    if (node->kind != RN_BATCH_NORM && index == 0) {
+        p->dims = node->kind == RN_CONV2D ? 4 : 2;
+        p->shape[1] = c_in;
+        if (node->kind == RN_CONV2D) p->shape[2] = p->shape[3] = node->kernel;
+    }
+    if (node->kind == RN_CONV2D) p->role = index ? RN_CONV_BIAS : RN_CONV_WEIGHT;
+    else if (node->kind == RN_LINEAR) p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
+    else p->role = bn_roles[index];
+    for (p->count = 1, i = 0; i < 4; i++) p->count *= p->shape[i];
+    rn__text_in(p->name, sizeof p->name);
+    {
+        rn__text name = rn__text_in(p->name, sizeof p->name);
+        rn__puts(&name, suffixes[index]);
+    }
+    return 1;
+}
+
+typedef struct rn__builder {
+    const rn_desc *desc;
+    rn_node *nodes; /* NULL: only count */
+    int count, stage, unit;
+    int groups; /* BN groups of the batch that the net is for */
+    ptrdiff_t parameters, statistics, batch_statistics;
+} rn__builder;
+
+static rn_node rn__node(rn_kind kind, const char *role, int input) {
+    rn_node node;
+    memset(&node, 0, sizeof node);
+    node.kind = kind;
+    node.role = role;
+    node.inputs[0] = input;
+    node.inputs[1] = -1;
+    node.stride = 1;
+    return node;
+}
+
+/* Shape rule of every kind: the input's shape, but for windows, pools and what sets c itself. */
+static void rn__shape(rn_node *node, const rn_node *input) {
+    int windowed = node->kind == RN_CONV2D || node->kind == RN_MAX_POOL;
+    int whole = node->kind == RN_GLOBAL_AVG_POOL || node->kind == RN_LINEAR;
+    if (!node->c) node->c = input->c;
+    node->h = whole ? 1 : rn__divide_up(input->h, node->stride);
+    node->w = whole ? 1 : rn__divide_up(input->w, node->stride);
+    if (windowed) {
+        node->h = rn__window_output(input->h, node->kernel, node->stride, node->padding);
+        node->w = rn__window_output(input->w, node->kernel, node->stride, node->padding);
+    }
+}
+
+static int rn__emit(rn__builder *b, rn_node node) {
+    rn_parameter p;
+    int i, c_in;
+    if (!b->nodes) return b->count++;
+    if (node.kind != RN_INPUT) rn__shape(&node, &b->nodes[node.inputs[0]]);
+    for (i = 0; i < 2; i++)
+        if (node.inputs[i] >= 0) b->nodes[node.inputs[i]].last_reader = b->count;
+    node.last_reader = -1;
+    node.stage = (short)b->stage;
+    node.unit = (short)b->unit;
+    node.parameters = b->parameters;
+    node.statistics = b->statistics;
+    node.batch_statistics = b->batch_statistics;
+    c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
+    for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
+        if (p.role < RN_RUNNING_MEAN) b->parameters += p.count;
+        else b->statistics += p.count;
+    }
+    if (node.kind == RN_BATCH_NORM) b->batch_statistics += (ptrdiff_t)b->groups * 2 * node.c;
+    b->nodes[b->count] = node;
+    return b->count++;
+}
+
+static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel, int stride) {
+    rn_node node = rn__node(RN_CONV2D, role, x);
+    node.c = filters;
+    node.kernel = (short)kernel;
+    node.stride = (short)stride;
+    node.padding = (short)(kernel / 2);
+    return rn__emit(b, node);
+}
+
+/* BN, ReLU, both or none: the activations of Fig. 4 are sums of these. */
+enum { RN__BN = 1, RN__RELU = 2 };
+
+static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
+    if (what & RN__BN) x = rn__emit(b, rn__node(RN_BATCH_NORM, bn, x));
+    if (what & RN__RELU) x = rn__emit(b, rn__node(RN_RELU, relu, x));
+    return x;
+}
+
+/* Fig. 4 as a table: which activation stands where, in the order of rn_order. */
+static const struct {
+    int before, between, last; /* before each convolution, behind each but the last, behind the last */
+    int after_add;
+    int stem, tail; /* behind the first convolution of a CIFAR net, behind the last unit */
+} rn__orders[] = {
+    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},             /* full pre-activation */
+    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0}, /* original */
+    {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
+    {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
+    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU},                /* ReLU-only pre-activation */
+};
+
+static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
+static const char *const rn__bn_roles[] = {"bn1", "bn2", "bn3"};
+static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
+
+static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int channels, float bias) {
+    rn_node node = rn__node(RN_CONV2D, role, x);
+    node.c = channels;
+    node.kernel = 1;
+    node.bias = 1;
+    node.factor = bias;
+    return rn__emit(b, node);
+}
+
+static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
+    rn_node node = rn__node(RN_GATE, role, x);
+    node.inputs[1] = logits;
+    node.complement = (short)complement;
+    return rn__emit(b, node);
+}
+
+static int rn__emit_factor(rn__builder *b, rn_kind kind, int x, const char *role, float factor) {
+    rn_node node = rn__node(kind, role, x);
+    node.factor = factor;
+    return rn__emit(b, node);
+}
+
+/* The shortcut of a unit that changes the shape from c channels to filters. */
+static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
+    rn_resize resize = b->desc->resize;
+    rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
+    if (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED) {
+        node.c = filters;
+        node.stride = (short)stride;
+        node.front = (short)(resize == RN_RESIZE_A ? 0 : (filters - c) / 2);
+        return rn__emit(b, node);
+    }
+    x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
+    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN ? RN__BN : 0, "shortcut_bn", NULL);
+}
+
+/* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
+   activation. */
+static int rn__emit_branch(rn__builder *b, int x, int filters, int out, int stride, int activated) {
+    const rn_desc *desc = b->desc;
+    int i, layers = rn__block_layers(desc->block);
+    for (i = 0; i < layers; i++) {
+        int is_3x3 = desc->block != RN_BOTTLENECK || i == 1;
+        int strides = desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
+        int what = i < layers - 1 ? rn__orders[desc->order].between : rn__orders[desc->order].last;
+        if (i || !activated)
+            x = rn__emit_activation(b, x, rn__orders[desc->order].before, rn__bn_roles[i],
+                                    rn__relu_roles[i]);
+        x = rn__emit_conv(b, x, rn__conv_roles[i], i == layers - 1 ? out : filters, is_3x3 ? 3 : 1,
+                          strides ? stride : 1);
+        x = rn__emit_activation(b, x, what, rn__bn_roles[i], rn__relu_roles[i]);
+    }
+    return x;
+}
+
+/* One residual unit, equations (1) and (2): y = h(x) + F(x), x' = f(y). */
+static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int stride) {
+    const rn_desc *desc = b->desc;
+    rn_shortcut kind = desc->shortcut;
+    int first = b->unit == 0, layers = rn__block_layers(desc->block);
+    int done_by_stem = desc->stem == RN_STEM_IMAGENET && b->stage == 1;
+    int changes = stride != 1 || c != out, gate = -1, carry = -1, shortcut, residual;
+    rn_node add = rn__node(RN_ADD, "add", -1);
+    if (first && !done_by_stem) /* before the split, so that the shortcut sees it too */
+        x = rn__emit_activation(b, x, rn__orders[desc->order].before, "bn1", "relu1");
+    shortcut = x;
+    if (kind == RN_SHORTCUT_CONV1X1) {
+        int bn = changes && desc->resize == RN_RESIZE_B_BN ? RN__BN : 0;
+        shortcut = rn__emit_conv(b, x, "shortcut", out, 1, stride);
+        shortcut = rn__emit_activation(b, shortcut, bn, "shortcut_bn", NULL);
+    } else if (changes) shortcut = rn__emit_resize(b, x, c, out, stride);
+    else if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE || kind == RN_SHORTCUT_HIGHWAY) {
+        gate = rn__emit_gate_logits(b, x, "gate", out, desc->gate_bias);
+        carry = gate;
+        if (kind == RN_SHORTCUT_HIGHWAY)
+            carry = rn__emit_gate_logits(b, x, "carry", out, desc->carry_bias);
+        shortcut = rn__emit_gate(b, x, carry, "gated_shortcut", kind != RN_SHORTCUT_HIGHWAY);
+    }
+    if (kind == RN_SHORTCUT_SCALE)
+        shortcut = rn__emit_factor(b, RN_SCALE, shortcut, "scaled_shortcut", desc->shortcut_scale);
+    if (kind == RN_SHORTCUT_DROPOUT)
+        shortcut = rn__emit_factor(b, RN_DROPOUT, shortcut, "dropout", desc->dropout);
+    residual = rn__emit_branch(b, x, filters, out, stride, first);
+    if (gate >= 0 && kind != RN_SHORTCUT_GATE)
+        residual = rn__emit_gate(b, residual, gate, "gated_residual", 0);
+    if (kind == RN_SHORTCUT_SCALE)
+        residual = rn__emit_factor(b, RN_SCALE, residual, "scaled_residual", desc->residual_scale);
+    add.inputs[0] = residual;
+    add.inputs[1] = shortcut;
+    x = rn__emit(b, add);
+    return rn__emit_activation(b, x, rn__orders[desc->order].after_add, rn__bn_roles[layers - 1],
+                               "relu");
+}
+
+/* Image, first convolution and what follows it before the first unit. */
+static int rn__emit_stem(rn__builder *b) {
+    const rn_desc *desc = b->desc;
+    rn_node input = rn__node(RN_INPUT, "input", -1), pool = rn__node(RN_MAX_POOL, "pool1", -1);
+    int x, imagenet = desc->stem == RN_STEM_IMAGENET;
+    input.c = desc->channels;
+    input.h = desc->height;
+    input.w = desc->width;
+    x = rn__emit(b, input);
+    x = rn__emit_conv(b, x, "conv1", desc->base_width, imagenet ? 7 : 3, imagenet ? 2 : 1);
+    x = rn__emit_activation(b, x, imagenet ? RN__BN | RN__RELU : rn__orders[desc->order].stem, "bn1",
+                            "relu1");
+    if (!imagenet) return x;
+    pool.inputs[0] = x;
+    pool.kernel = 3;
+    pool.stride = 2;
+    pool.padding = 1;
+    return rn__emit(b, pool);
+}
+
+/* Runs the builder over the whole net. */
+static void rn__build(rn__builder *b, const rn_desc *desc, int groups, rn_node *nodes) {
+    rn_node linear = rn__node(RN_LINEAR, "fc", -1);
+    int x, unit, stage, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
+    memset(b, 0, sizeof *b);
+    b->desc = desc;
+    b->groups = groups;
+    b->nodes = nodes;
+    x = rn__emit_stem(b);
+    for (stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
+        int filters = desc->base_width << (stage - 1), out = filters * expansion;
+        for (unit = 0; unit < desc->units[stage - 1]; unit++) {
+            b->stage = stage;
+            b->unit = unit;
+            x = rn__emit_unit(b, x, c, filters, out, unit == 0 && stage > 1 ? 2 : 1);
+            c = out;
+        }
+    }
+    b->stage = -1;
+    b->unit = 0;
+    x = rn__emit_activation(b, x, rn__orders[desc->order].tail, "bn", "relu");
+    x = rn__emit(b, rn__node(RN_GLOBAL_AVG_POOL, "pool", x));
+    linear.inputs[0] = x;
+    linear.c = desc->classes;
+    rn__emit(b, linear);
+}
+
+/* Node i + 1 if it is of that kind, reads value i first, and nobody else does; else NULL. */
+RN__FUNCTION rn_node *rn__sole_reader(rn_node *nodes, int count, int i, rn_kind kind) {
+    int k, readers = 0;
+    if (i + 1 >= count || nodes[i + 1].kind != kind || nodes[i + 1].inputs[0] != i) return NULL;
+    for (k = i + 1; k <= nodes[i].last_reader; k++)
+        readers += (nodes[k].inputs[0] == i) + (nodes[k].inputs[1] == i);
+    return readers == 1 ? &nodes[i + 1] : NULL;
+}
+
+/* Takes the node behind step i into it. */
+static void rn__absorb(rn_node *nodes, int i) {
+    nodes[i].fused++;
+    nodes[i + nodes[i].fused].absorbed = nodes[i].fused;
+}
+
+/* For the fast executor: which nodes become one step, whose inner values never exist,
+       conv add,  BN [ReLU] [add [ReLU]],  add ReLU,
+   which BN stay lazy because all who read them are convolutions, and which of their inputs'
+   gradients, because a convolution alone takes it. */
+RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
+    int i, k, v;
+    for (i = 1; i < count; i++) {
+        rn_node *node = &nodes[i];
+        if (node->absorbed) continue;
+        if (node->kind == RN_CONV2D && rn__sole_reader(nodes, count, i, RN_ADD))
+            rn__absorb(nodes, i);
+        if (node->kind == RN_BATCH_NORM && rn__sole_reader(nodes, count, i, RN_RELU))
+            rn__absorb(nodes, i);
+        if (node->kind == RN_BATCH_NORM && rn__sole_reader(nodes, count, i + node->fused, RN_ADD))
+            rn__absorb(nodes, i);
+        if ((node->kind == RN_ADD || nodes[i + node->fused].kind == RN_ADD) &&
+            node->kind != RN_CONV2D && rn__sole_reader(nodes, count, i + node->fused, RN_RELU))
+            rn__absorb(nodes, i);
+        if (node->kind != RN_BATCH_NORM) continue;
+        v = i + node->fused;
+        node->lazy = v == i || (v == i + 1 && nodes[v].kind == RN_RELU);
+        for (k = v + 1; k <= nodes[v].last_reader; k++)
+            if ((nodes[k].inputs[0] == v && nodes[k].kind != RN_CONV2D) || nodes[k].inputs[1] == v)
+                node->lazy = 0;
+        node->lazy_gradient = nodes[i - 1].kind == RN_CONV2D && !nodes[i - 1].fused &&
+                              rn__sole_reader(nodes, count, i - 1, RN_BATCH_NORM) != NULL;
+    }
+}
+
+static void rn__name_node(const rn_node *node, char name[64]) {
+    rn__text text = rn__text_in(name, 64);
+    if (node->stage > 0) rn__format(&text, "layer%d.%d.", node->stage, node->unit);
+    rn__puts(&text, node->role);
+}
+
+RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
+    rn__name_node(&net->nodes[node], name);
+}
+
+RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
+    for (; p->node < net->node_count; p->node++, p->index = 0) {
+        const rn_node *node = &net->nodes[p->node];
+        int c_in = node->inputs[0] < 0 ? 0 : net->nodes[node->inputs[0]].c;
+        char suffix[64];
+        rn__text name;
+        ptrdiff_t offset = 0;
+        if (!rn__parameter_rule(node, c_in, p->index, p)) continue;
+        memcpy(suffix, p->name, sizeof suffix);
+        if (p->role == RN_RUNNING_VAR || p->role == RN_BN_BIAS) offset = node->c;
+        if (p->role == RN_LINEAR_BIAS || p->role == RN_CONV_BIAS)
+            offset = (ptrdiff_t)node->c * c_in * (node->kernel ? node->kernel * node->kernel : 1);
+        offset += p->role >= RN_RUNNING_MEAN ? node->statistics : node->parameters;
+        p->data = (p->role >= RN_RUNNING_MEAN ? net->statistics : net->parameters) + offset;
+        p->gradient = p->role < RN_RUNNING_MEAN && net->gradients ? net->gradients + offset : NULL;
+        p->velocity = p->role < RN_RUNNING_MEAN && net->velocity ? net->velocity + offset : NULL;
+        rn__name_node(node, p->name);
+        name.data = p->name;
+        name.capacity = sizeof p->name;
+        name.length = strlen(p->name);
+        rn__format(&name, ".%s", suffix);
+        p->index++;
+        return 1;
+    }
+    return 0;
+}
+
+RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
+    memset(p, 0, sizeof *p);
+    while (rn_next_parameter(net, p))
+        if (!strcmp(p->name, name)) return 1;
+    return 0;
+}
+
+RNDEF double rn_node_macs(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i];
+    double pixels = (double)node->h * node->w;
+    if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) return 0;
+    if (node->kind == RN_LINEAR) return (double)node->c * net->nodes[node->inputs[0]].c;
+    return pixels * node->c * net->nodes[node->inputs[0]].c * node->kernel * node->kernel;
+}
+
+/* >>planner ==================================================================================
+   Which bytes each value and each gradient takes, and when. Time runs 0 .. n-1 over the forward
+   steps, n is the loss, 2n - i the backward of step i. Every buffer is a span of time; spans that
+   overlap in time never overlap in memory. Values and gradients that may share (in-place
+   activations; the gradient of an addition, which equation (5) hands on unchanged) are merged into
+   one span first. The same code measures and places. */
+
+typedef struct rn__span {
+    size_t bytes, offset;
+    int start, end; /* first and last time; start -1: does not exist */
+    int root;       /* the span whose memory it shares, itself if none */
+    int next;       /* root spans placed now, in the order of offsets */
+} rn__span;
+
+typedef struct rn__plan {
+    const rn_net *net;
+    int n, training;
+    rn__span *values, *gradients; /* [n] each, one array */
+    int active;                   /* first of the placed spans, -1 if none */
+    size_t bytes;                 /* the highest end of any span */
+} rn__plan;
+
+/* Index of the value that step i writes: that of the last node fused into it. */
+static int rn__output(const rn_net *net, int i) { return i + net->nodes[i].fused; }
+
+/* The step that writes value v. */
+static int rn__producer(const rn_net *net, int v) { return v - net->nodes[v].absorbed; }
+
+/* The value in memory that readers of value v read: v itself, or what a lazy BN reads. */
+static int rn__stored(const rn_net *net, int v) {
+    const rn_node *node = &net->nodes[rn__producer(net, v)];
+    return node->lazy ? node->inputs[0] : v;
+}
+
+/* Input k of a step (k counts over its nodes) that comes from outside of it; -1 behind the last. In
+   *reader the node that reads it. */
+static int rn__outer_input(const rn_net *net, int i, int k, int *reader) {
+    int end = 2 * (net->nodes[i].fused + 1), at;
+    for (at = 0; at < end; at++) {
+        int v = net->nodes[i + at / 2].inputs[at % 2];
+        if (v < 0 || v >= i || k-- > 0) continue;
+        *reader = i + at / 2;
+        return v;
+    }
+    return -1;
+}
+
+/* The addition in a step, -1 if it has none. */
+static int rn__addition_in(const rn_net *net, int i) {
+    int k;
+    for (k = i; k <= i + net->nodes[i].fused; k++)
+        if (net->nodes[k].kind == RN_ADD) return k;
+    return -1;
+}
+
+/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast executor. */
+static size_t rn__value_count(const rn_net *net, int v, int count) {
+    const rn_node *node = &net->nodes[v];
+    size_t c = (size_t)(net->desc.naive ? node->c : rn__divide_up(node->c, 16) * 16);
+    size_t pixels = rn__multiply_size((size_t)node->h, (size_t)node->w);
+    return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
+}
+
+/* Backward reads the value of step i itself: ReLU its mask, a convolution for the BN behind it whose
+   input gradient is lazy. */
+static int rn__keeps_output(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i], *last = &net->nodes[rn__output(net, i)];
+    if (node->kind == RN_CONV2D && i + 1 < net->node_count && net->nodes[i + 1].lazy_gradient) return 1;
+    return rn__layer_of(last->kind)->keeps_output && (node == last || rn__addition_in(net, i) >= 0);
+}
+
+/* When each value is needed: until its last reader, and in training until the last backward that
+   reads it. */
+static void rn__plan_values(rn__plan *plan) {
+    const rn_net *net = plan->net;
+    int i, k, v, reader, n = plan->n;
+    for (i = 0; i < 2 * n; i++) {
+        plan->values[i].start = -1;
+        plan->values[i].root = i;
+    }
+    for (i = 0; i < n; i++) {
+        const rn_node *node = &net->nodes[i];
+        rn__span *output = &plan->values[rn__output(net, i)];
+        if (node->absorbed) continue;
+        for (k = 0; (v = rn__outer_input(net, i, k, &reader)) >= 0; k++) {
+            rn__span *input = &plan->values[rn__stored(net, v)];
+            int kept = plan->training && rn__layer_of(net->nodes[reader].kind)->keeps_input;
+            if (input->start >= 0) input->end = rn__max(input->end, kept ? 2 * n - i : i);
+        }
+        if ((i == 0 && net->desc.naive) || node->lazy) continue; /* naive reads the caller's images */
+        output->start = i;
+        output->end = plan->training && rn__keeps_output(net, i) ? 2 * n - i : i;
+        output->bytes = rn__align_size(
+            rn__multiply_size(rn__value_count(net, i, net->batch), sizeof(rn_real)));
+    }
+    plan->values[n - 1].end = rn__max(plan->values[n - 1].end, n);
+}
+
+/* A gradient lives from the backward of its value's last reader to that of its producer, or with a
+   lazy BN gradient to that of the convolution before it. */
+static void rn__plan_gradients(rn__plan *plan) {
+    const rn_net *net = plan->net;
+    int i, n = plan->n;
+    for (i = 1; i < n; i++) {
+        int v = rn__output(net, i), last = net->nodes[v].last_reader;
+        rn__span *span = &plan->gradients[v];
+        if (net->nodes[i].absorbed) continue;
+        if (net->nodes[i].kind == RN_CONV2D && i + 1 < n && net->nodes[i + 1].lazy_gradient) continue;
+        span->bytes = rn__align_size(
+            rn__multiply_size(rn__value_count(net, v, net->batch), sizeof(rn_real)));
+        span->start = last < 0 ? n : 2 * n - rn__producer(net, last);
+        span->end = 2 * n - i + net->nodes[i].lazy_gradient;
+    }
+}
+
+/* Makes `span` share the memory of `with`, whose life it prolongs. */
+static void rn__share(rn__plan *plan, rn__span *span, const rn__span *with) {
+    rn__span *root = &plan->values[with->root];
+    span->root = with->root;
+    root->end = rn__max(root->end, span->end);
+}
+
+static int rn__root_ends(const rn__plan *plan, const rn__span *span) {
+    return plan->values[span->root].end;
+}
+
+/* The last reader of value v besides node i; -1 if there is none. */
+static int rn__other_reader(const rn_net *net, int v, int i) {
+    int k;
+    for (k = net->nodes[v].last_reader; k > v; k--)
+        if (k != i && (net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v)) return k;
+    return -1;
+}
+
+/* May the gradients of both inputs of addition i be the addition's own? Others add to the gradient
+   of an input with more readers; by then the step that made the other input must have read it. */
+static int rn__both_share(const rn_net *net, int i) {
+    int a = net->nodes[i].inputs[0], b = net->nodes[i].inputs[1];
+    int other_a = rn__other_reader(net, a, i), other_b = rn__other_reader(net, b, i);
+    if (other_a >= 0 && other_b >= 0) return 0;
+    return other_a < rn__producer(net, b) && other_b < rn__producer(net, a);
+}
+
+/* The values that may give their memory to the output of step i: the first input, or for a
+   convolution, which then accumulates, the addend; -1 if none. */
+static int rn__in_place_of(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i];
+    if (node->kind == RN_CONV2D && node->fused) /* but not over what it reads */
+        return rn__stored(net, node->inputs[0]) == node[1].inputs[1] ? -1 : node[1].inputs[1];
+    return rn__layer_of(node->kind)->in_place ? node->inputs[0] : -1;
+}
+
+static void rn__plan_sharing(rn__plan *plan) {
+    const rn_net *net = plan->net;
+    int i, k, n = plan->n;
+    for (i = 1; i < n; i++) {
+        rn__span *output = &plan->values[rn__output(net, i)];
+        int v = rn__in_place_of(net, i);
+        if (net->nodes[i].absorbed || output->start < 0 || v < 0) continue;
+        if (plan->values[v].start >= 0 && rn__root_ends(plan, &plan->values[v]) == i)
+            rn__share(plan, output, &plan->values[v]);
+    }
+    for (i = n - 1; i > 0 && plan->training; i--) {
+        const rn_node *node = &net->nodes[i];
+        rn__span *output = &plan->gradients[rn__output(net, i)];
+        int add = rn__addition_in(net, i), first = add > i;
+        int last = add < 0 ? 0 : first || rn__both_share(net, add);
+        int ends = rn__root_ends(plan, output) == 2 * n - i + node->lazy_gradient;
+        if (node->absorbed || !ends || (add < 0 && !rn__layer_of(node->kind)->gradient_in_place))
+            continue;
+        for (k = first; k <= last; k++) {
+            int v = add < 0 ? node->inputs[0] : net->nodes[add].inputs[k];
+            rn__span *input = &plan->gradients[v];
+            int others = rn__other_reader(net, v, add); /* may add to it only when dy was read */
+            if (input->start == 2 * n - i && (add <= i || others < i - node->lazy_gradient))
+                rn__share(plan, input, output);
+        }
+    }
+}
+
+/* First fit: the lowest gap between the spans still alive that is large enough. */
+static void rn__place(rn__plan *plan, rn__span *span, int time) {
+    int *link = &plan->active;
+    size_t offset = 0;
+    if (span->start != time || &plan->values[span->root] != span) return;
+    while (*link >= 0) {
+        const rn__span *other = &plan->values[*link];
+        if (other->end < time) {
+            *link = other->next; /* its time is over */
+            continue;
+        }
+        if (other->offset - offset >= span->bytes) break;
+        offset = other->offset + other->bytes;
+        link = &plan->values[*link].next;
+    }
+    span->offset = offset;
+    span->next = *link;
+    *link = span->root;
+    plan->bytes = rn__add_size(offset, span->bytes) > plan->bytes ? rn__add_size(offset, span->bytes)
+                                                                   : plan->bytes;
+}
+
+/* The area of the BNs, then what the hungriest layer takes. */
+static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
+#if RN__FAST
+    rn__engine engine;
+    size_t most = 0;
+    int i;
+    memset(&engine, 0, sizeof engine);
+    for (i = 0; i < net->node_count && !net->desc.naive; i++) {
+        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
+        size_t bytes = layer->fast_bytes ? layer->fast_bytes(net, i, mode) : 0;
+        if (bytes > most) most = bytes;
+        if (net->nodes[i].kind == RN_BATCH_NORM)
+            net->area_channels = rn__max(net->area_channels, net->nodes[i].c);
+    }
+    if (!net->desc.naive)
+        return rn__add_size(most, rn__carve_area(&engine, net->batch, net->area_channels));
+#endif
+    (void)net, (void)mode;
+    return 0;
+}
+
+/* Plans one mode into net->value_offset, net->gradient_offset and net->activation_bytes. */
+static void rn__plan_mode(rn_net *net, rn_mode mode, rn__span *spans) {
+    rn__plan plan;
+    int i, k, v, reader, n = net->node_count;
+    memset(&plan, 0, sizeof plan);
+    plan.net = net;
+    plan.n = n;
+    plan.training = mode == RN_TRAINING;
+    plan.values = spans;
+    plan.gradients = spans + n;
+    plan.active = -1;
+    rn__plan_values(&plan);
+    if (plan.training) rn__plan_gradients(&plan);
+    rn__plan_sharing(&plan);
+    for (i = 0; i < n; i++)
+        if (!net->nodes[i].absorbed) rn__place(&plan, &plan.values[rn__output(net, i)], i);
+    if (plan.training) rn__place(&plan, &plan.gradients[n - 1], n);
+    for (i = n - 1; i > 0 && plan.training; i--)
+        for (k = 0; !net->nodes[i].absorbed && (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
+            rn__place(&plan, &plan.gradients[v], 2 * n - i);
+    for (i = 0; i < n; i++) {
+        const rn__span *value = &plan.values[i], *gradient = &plan.gradients[i];
+        net->value_offset[mode][i] = value->start < 0 ? -1 : (ptrdiff_t)spans[value->root].offset;
+        if (plan.training)
+            net->gradient_offset[i] = gradient->start < 0 ? -1 : (ptrdiff_t)spans[gradient->root].offset;
+    }
+    net->activation_bytes[mode] = plan.bytes;
+    net->workspace_bytes[mode] = rn__fast_workspace(net, mode);
+}
+
+static size_t rn__scratch_bytes(int nodes) {
+    return rn__align_size(rn__multiply_size(2 * (size_t)nodes, sizeof(rn__span)));
+}
+
+/* Kernels for the machine, and the list rewritten for them. */
+static int rn__prepare_fast(rn_net *net, rn_error *error) {
+#if RN__FAST
+    net->kernels = rn__choose_kernels(net->desc.isa);
+    rn__fuse(net->nodes, net->node_count);
+    if (net->kernels) return 1;
+#endif
+    rn__fail(error, RN_BAD_ARGUMENT, "this machine or build has no %s kernels; take isa auto",
+             rn__isa_names[net->desc.isa]);
+    return 0;
+}
+
+/* The first arrays of the block, whose size follows from the number of nodes alone. */
+static rn_net *rn__carve_head(rn__arena *arena, int nodes, rn_mode mode) {
+    rn_net *net = (rn_net *)rn__carve(arena, 1, sizeof *net);
+    rn_node *list = (rn_node *)rn__carve(arena, (size_t)nodes, sizeof *list);
+    ptrdiff_t *offsets[3];
+    int i;
+    for (i = 0; i < (mode == RN_TRAINING ? 3 : 1); i++)
+        offsets[i] = (ptrdiff_t *)rn__carve(arena, (size_t)nodes, sizeof *offsets[i]);
+    if (!net) return NULL;
+    memset(net, 0, sizeof *net);
+    net->nodes = list;
+    net->node_count = nodes;
+    net->value_offset[RN_INFERENCE] = offsets[0];
+    if (mode == RN_TRAINING) {
+        net->value_offset[RN_TRAINING] = offsets[1];
+        net->gradient_offset = offsets[2];
+    }
+    return net;
+}
+
+/* The other arrays. */
+static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
+    size_t parameters = (size_t)built->parameters, bytes = 0;
+    int mode, training = net->mode == RN_TRAINING;
+    net->parameter_count = built->parameters;
+    net->statistic_count = built->statistics;
+    net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+    net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    if (training) {
+        net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+        net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+        net->batch_statistics =
+            (rn_real *)rn__carve(arena, (size_t)built->batch_statistics, sizeof(rn_real));
+        net->logits = (rn_real *)rn__carve(
+            arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
+            sizeof(rn_real));
+    }
+    for (mode = 0; mode <= training; mode++) {
+        size_t room = rn__add_size(net->activation_bytes[mode], net->workspace_bytes[mode]);
+        if (room > bytes) bytes = room;
+    }
+    net->activations = (char *)rn__carve(arena, bytes, 1);
+}
+
+static int rn__group_count(const rn_desc *desc, int images) {
+    return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
+}
+
+/* Lays the whole net out in `room` bytes at base (aligned) and returns it, with net->bytes the size
+   of the whole block. With `measure`, head and scratch must fit, the rest is only counted. */
+static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *base, size_t room,
+                           int measure, rn_error *error) {
+    rn__builder built;
+    rn__arena arena = {NULL, 0};
+    rn__span *spans;
+    rn_net *net;
+    int groups = rn__group_count(desc, batch), i;
+    rn__build(&built, desc, groups, NULL);
+    rn__carve_head(&arena, built.count, mode);
+    if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count))) {
+        rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes; the list of %d nodes alone takes %z",
+                 room, built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
+        return NULL;
+    }
+    arena.base = base;
+    arena.used = 0;
+    net = rn__carve_head(&arena, built.count, mode);
+    spans = (rn__span *)(base + arena.used);
+    net->desc = *desc;
+    net->mode = mode;
+    net->batch = batch;
+    rn__build(&built, desc, groups, net->nodes);
+    if (!desc->naive && !rn__prepare_fast(net, error)) return NULL;
+    for (i = 0; i <= (int)mode; i++) rn__plan_mode(net, (rn_mode)i, spans);
+    net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
+    if (measure) arena.base = NULL;
+    rn__carve_body(&arena, net, &built);
+    if (arena.used > net->bytes) net->bytes = arena.used;
+    if (net->bytes > PTRDIFF_MAX) {
+        rn__fail(error, RN_TOO_LARGE, "the net needs more bytes than this machine can address; use "
+                                      "a smaller batch, width or image");
+        return NULL;
+    }
+    if (measure || room >= net->bytes) return net;
+    rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes (aligned to %d) and the net needs %z",
+             room, RN__ALIGN, net->bytes);
+    return NULL;
+}
+
+/* The size of the block, measured in memory that is given back at once. */
+static size_t rn__measure_bytes(const rn_desc *desc, int batch, rn_mode mode,
+                                const rn_memory *memory, rn_error *error) {
+    rn__builder built;
+    rn__arena arena = {NULL, 0};
+    rn_net *net;
+    size_t room, bytes;
+    void *block;
+    char *base;
+#ifndef RESNET_MALLOC
+    uint64_t stack[48 * 128];
+    rn_memory on_stack = {NULL, 0, NULL, NULL, NULL};
+    on_stack.buffer = stack;
+    on_stack.bytes = sizeof stack;
+    if (!memory || !memory->alloc) memory = &on_stack;
+#endif
+    rn__build(&built, desc, rn__group_count(desc, batch), NULL);
+    rn__carve_head(&arena, built.count, mode);
+    room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
+    base = (char *)rn__allocate(memory, room, &block, error);
+    if (!base) return 0;
+    net = rn__lay_out(desc, batch, mode, base, room, 1, error);
+    bytes = net ? net->bytes : 0;
+    rn__release(memory, block);
+    return bytes;
+}
+
+static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
+    if (batch < 1) return rn__fail(error, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
+#ifdef RESNET_NO_TRAIN
+    if (mode != RN_INFERENCE)
+        return rn__fail(error, RN_BAD_ARGUMENT, "compiled with RESNET_NO_TRAIN: only RN_INFERENCE");
+#endif
+    if (mode != RN_INFERENCE && mode != RN_TRAINING)
+        return rn__fail(error, RN_BAD_ARGUMENT, "mode must be RN_INFERENCE or RN_TRAINING");
+    return rn_resolve(desc, error);
+}
+
+RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
+    rn_desc resolved = *desc;
+    if (rn__check_creation(&resolved, batch, mode, error)) return 0;
+    return rn__measure_bytes(&resolved, batch, mode, NULL, error);
+}
+
+RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                        rn_error *error) {
+    rn_desc resolved = *desc;
+    rn_net *net;
+    void *block;
+    char *base;
+    size_t room = 0;
+    if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
+    if (!memory || !memory->buffer) {
+        room = rn__measure_bytes(&resolved, batch, mode, memory, error);
+        if (!room) return NULL;
+    }
+    base = (char *)rn__allocate(memory, room, &block, error);
+    if (!base) return NULL;
+    if (memory && memory->buffer) room = memory->bytes - (size_t)(base - (char *)block);
+    net = rn__lay_out(&resolved, batch, mode, base, room, 0, error);
+    if (!net) {
+        rn__release(memory, block);
+        return NULL;
+    }
+    net->block = block;
+    if (memory) net->memory = *memory;
+    rn_initialise(net);
+    return net;
+}
+
+RNDEF void rn_destroy(rn_net *net) {
+    if (net) {
+        rn_memory memory = net->memory;
+        rn__release(&memory, net->block);
+    }
+}
+
+/* A bound of He et al. 2015 (equation 10): the variance of a convolution's weights is 2 / n. */
+static void rn__initialise_weight(rn_net *net, const rn_parameter *p, ptrdiff_t first) {
+    const rn_node *node = &net->nodes[p->node];
+    rn_key key = {0, RN_PURPOSE_INIT, 0};
+    int fan = p->shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p->shape[2] * p->shape[3];
+    double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p->shape[1]);
+    ptrdiff_t i;
+    key.seed = net->desc.seed;
+    for (i = 0; i < p->count; i++) {
+        uint64_t index = (uint64_t)(first + i);
+        double value = p->role == RN_RUNNING_VAR || p->role == RN_BN_WEIGHT ? 1 : 0;
+        if (p->role == RN_CONV_WEIGHT) value = deviation * rn_normal(key, index);
+        if (p->role == RN_CONV_BIAS) value = (double)node->factor;
+        if (p->role == RN_LINEAR_WEIGHT) value = limit * (2 * rn_uniform(key, index) - 1);
+        p->data[i] = (rn_real)value;
+    }
+}
+
+RNDEF void rn_initialise(rn_net *net) {
+    rn_parameter p;
+    ptrdiff_t first = 0;
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p)) {
+        rn__initialise_weight(net, &p, first);
+        first += p.count;
+    }
+    if (net->velocity)
+        memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    net->step = net->epoch = net->cursor = 0;
+}
+
+/* >>executor =================================================================================
+   One pass over the nodes forward, one backward. The naive executor calls the layers of level 2 on
+   NCHW tensors: read that one first. The fast one calls blocked layers on the same list, with ReLUs
+   fused; tests compare the two node by node. */
+
+/* What one pass over the list works on. */
+typedef struct rn__run {
+    const rn_net *net;
+    rn_mode mode;
+    int count; /* images */
+    const rn_real *images;
+    char *activations, *workspace;
+} rn__run;
+
+/* One node with its operands. In fast execution the tensors' data are blocked, and their strides
+   mean nothing. Gradients that nobody wants have data NULL. */
+struct rn__step {
+    const rn_net *net;
+    const rn_node *node;
+    rn_mode mode;
+    rn_tensor value, input, second;
+    rn_tensor value_gradient, input_gradient, second_gradient;
+    rn_real *weight, *bias, *weight_gradient, *bias_gradient;
+    rn_real *statistics; /* means, then variances: running in inference, of the batch in training */
+    int accumulate, accumulate_second; /* a later reader has written the input's gradient already */
+    rn_key key;                        /* of dropout's mask */
+    const rn__run *run;
+};
+
+static rn_tensor rn__tensor_at(const rn__run *run, int v, const ptrdiff_t *offsets) {
+    const rn_node *node = &run->net->nodes[v];
+    rn_real *data = NULL;
+    if (offsets && offsets[v] >= 0) data = (rn_real *)(void *)(run->activations + offsets[v]);
+    return rn_tensor_in(data, run->count, node->c, node->h, node->w);
+}
+
+static rn_tensor rn__value(const rn__run *run, int v) {
+    rn_tensor t = rn__tensor_at(run, v, run->net->value_offset[run->mode]);
+    /* The naive executor reads the images where they are; a tensor is not const, but only read. */
+    if (v == 0 && !t.data) memcpy(&t.data, &run->images, sizeof t.data);
+    return t;
+}
+
+static rn_tensor rn__gradient(const rn__run *run, int v) {
+    return rn__tensor_at(run, v, run->mode == RN_TRAINING ? run->net->gradient_offset : NULL);
+}
+
+/* Where the parameters and statistics of a node are. */
+static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
+    const rn_net *net = run->net;
+    const rn_node *node = &net->nodes[i];
+    ptrdiff_t bias_offset = node->c;
+    if (node->kind != RN_BATCH_NORM)
+        bias_offset *= (ptrdiff_t)net->nodes[node->inputs[0]].c *
+                       rn__max(1, node->kernel * node->kernel);
+    step->weight = net->parameters + node->parameters;
+    step->bias = node->kind != RN_CONV2D || node->bias ? step->weight + bias_offset : NULL;
+    step->statistics = net->statistics + node->statistics; /* running mean, running variance */
+    if (run->mode != RN_TRAINING) return;
+    step->weight_gradient = net->gradients + node->parameters;
+    step->bias_gradient = step->bias ? step->weight_gradient + bias_offset : NULL;
+    step->statistics = net->batch_statistics + node->batch_statistics;
+}
+
+static void rn__prepare_step(const rn__run *run, int i, rn__step *step) {
+    const rn_net *net = run->net;
+    const rn_node *node = &net->nodes[i];
+    int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
+    int b = add > i ? net->nodes[add].inputs[1] : node->inputs[1];
+    memset(step, 0, sizeof *step);
+    step->net = net;
+    step->node = node;
+    step->mode = run->mode;
+    step->run = run;
+    step->value = rn__value(run, output);
+    step->value_gradient = rn__gradient(run, output);
+    step->input = rn__value(run, rn__stored(net, a));
+    step->input_gradient = rn__gradient(run, a);
+    step->accumulate = rn__producer(net, net->nodes[a].last_reader) != i || a == b;
+    if (b >= 0) {
+        step->second = rn__value(run, b);
+        step->second_gradient = rn__gradient(run, b);
+        step->accumulate_second = rn__producer(net, net->nodes[b].last_reader) != i;
+    }
+    rn__prepare_parameters(run, i, step);
+    step->key.seed = net->desc.seed;
+    step->key.purpose = RN_PURPOSE_DROPOUT | (uint64_t)i << 8;
+    step->key.epoch = net->step;
+}
+
+/* The layers check their shapes; the list of nodes has them right. */
+static void rn__must(rn_status status) {
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
+}
+
+RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
+
+/* ---- naive, kind by kind: straight calls of level 2 ---------------------------------------- */
+
+#define RN__NAIVE(name, call)                                                                      \
+    static void rn__naive_##name(rn__step *s) { rn__must(call); }
+#define RN__X &s->input
+#define RN__Y &s->value
+#define RN__DX rn__wanted(&s->input_gradient)
+#define RN__DY &s->value_gradient
+#define RN__WINDOW s->node->kernel, s->node->stride, s->node->padding
+
+static rn_tensor rn__weight_tensor(const rn__step *s, rn_real *data) {
+    return rn_tensor_in(data, s->node->c, s->input.c, s->node->kernel, s->node->kernel);
+}
+
+static void rn__naive_conv2d_forward(rn__step *s) {
+    rn_tensor weight = rn__weight_tensor(s, s->weight);
+    rn__must(rn_conv2d_naive_forward(RN__Y, RN__X, &weight, s->bias, s->node->stride,
+                                     s->node->padding, NULL));
+}
+
+static void rn__naive_batch_norm_forward(rn__step *s) {
+    const rn_desc *d = &s->net->desc;
+#ifndef RESNET_NO_TRAIN
+    if (s->mode == RN_TRAINING) {
+        rn__must(rn_batch_norm_forward(RN__Y, s->statistics, RN__X, s->weight, s->bias, d->bn_eps,
+                                       d->bn_group, NULL));
+        return;
+    }
+#endif
+    rn__must(rn_batch_norm_inference(RN__Y, RN__X, s->weight, s->bias, s->statistics,
+                                     s->statistics + s->node->c, d->bn_eps, NULL));
+}
+
+/* In inference every element is multiplied by the probability to be kept. */
+static void rn__naive_dropout_forward(rn__step *s) {
+    double ratio = (double)s->node->factor;
+#ifndef RESNET_NO_TRAIN
+    if (s->mode == RN_TRAINING) {
+        rn__must(rn_dropout(RN__Y, RN__X, ratio, s->key, 0, NULL));
+        return;
+    }
+#endif
+    rn__must(rn_scale(RN__Y, RN__X, 1 - ratio, 0, NULL));
+}
+
+RN__NAIVE(relu_forward, rn_relu_forward(RN__Y, RN__X, NULL))
+RN__NAIVE(gate_forward, rn_gate_forward(RN__Y, RN__X, &s->second, s->node->complement, NULL))
+RN__NAIVE(max_pool_forward, rn_max_pool_forward(RN__Y, RN__X, RN__WINDOW, NULL))
+RN__NAIVE(global_avg_pool_forward, rn_global_avg_pool_forward(RN__Y, RN__X, NULL))
+RN__NAIVE(linear_forward, rn_linear_forward(RN__Y, RN__X, s->weight, s->bias, NULL))
+RN__NAIVE(add_forward, rn_add(RN__Y, RN__X, &s->second, NULL))
+RN__NAIVE(scale_forward, rn_scale(RN__Y, RN__X, (double)s->node->factor, 0, NULL))
+RN__NAIVE(pad_subsample_forward,
+          rn_pad_subsample_forward(RN__Y, RN__X, s->node->stride, s->node->front, NULL))
+
+#ifndef RESNET_NO_TRAIN
+
+static void rn__naive_conv2d_backward(rn__step *s) {
+    rn_tensor weight = rn__weight_tensor(s, s->weight);
+    rn_tensor weight_gradient = rn__weight_tensor(s, s->weight_gradient);
+    rn__must(rn_conv2d_naive_backward(RN__DX, &weight_gradient, s->bias_gradient, RN__DY, RN__X,
+                                      &weight, s->node->stride, s->node->padding, s->accumulate,
+                                      NULL));
+}
+
+/* Where the planner lets an input's gradient be the sum's own, there is nothing to do. */
+static void rn__naive_add_backward(rn__step *s) {
+    rn_tensor *a = RN__DX, *b = rn__wanted(&s->second_gradient);
+    if (a && a->data != s->value_gradient.data)
+        rn__must(rn_scale(a, RN__DY, 1, s->accumulate, NULL));
+    if (b && b->data != s->value_gradient.data)
+        rn__must(rn_scale(b, RN__DY, 1, s->accumulate_second, NULL));
+}
+
+RN__NAIVE(batch_norm_backward,
+          rn_batch_norm_backward(RN__DX, s->weight_gradient, s->bias_gradient, RN__DY, RN__X,
+                                 s->statistics, s->weight, s->net->desc.bn_eps,
+                                 s->net->desc.bn_group, s->accumulate, NULL))
+RN__NAIVE(relu_backward, rn_relu_backward(RN__DX, RN__DY, RN__Y, s->accumulate, NULL))
+RN__NAIVE(gate_backward,
+          rn_gate_backward(RN__DX, rn__wanted(&s->second_gradient), RN__DY, RN__X, &s->second,
+                           s->node->complement, s->accumulate, s->accumulate_second, NULL))
+RN__NAIVE(dropout_backward,
+          rn_dropout(RN__DX, RN__DY, (double)s->node->factor, s->key, s->accumulate, NULL))
+RN__NAIVE(max_pool_backward,
+          rn_max_pool_backward(RN__DX, RN__DY, RN__X, RN__WINDOW, s->accumulate, NULL))
+RN__NAIVE(global_avg_pool_backward,
+          rn_global_avg_pool_backward(RN__DX, RN__DY, s->accumulate, NULL))
+RN__NAIVE(linear_backward, rn_linear_backward(RN__DX, s->weight_gradient, s->bias_gradient, RN__DY,
+                                              RN__X, s->weight, s->accumulate, NULL))
+RN__NAIVE(scale_backward,
+          rn_scale(RN__DX, RN__DY, (double)s->node->factor, s->accumulate, NULL))
+RN__NAIVE(pad_subsample_backward, rn_pad_subsample_backward(RN__DX, RN__DY, s->node->stride,
+                                                            s->node->front, s->accumulate, NULL))
+
+#endif /* RESNET_NO_TRAIN */
+
+/* ---- fast, kind by kind -------------------------------------------------------------------- */
+
+#if RN__FAST
+
+static rn__blocked rn__as_blocked(const rn_tensor *t) {
+    return rn__blocked_in(t->data, t->n, t->c, t->h, t->w);
+}
+
+static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
+    rn__engine engine;
+    memset(&engine, 0, sizeof engine);
+    engine.kernels = net->kernels;
+    engine.threads = net->desc.threads;
+    engine.workspace = workspace;
+    if (workspace) rn__carve_area(&engine, net->batch, net->area_channels);
+    return engine;
+}
+
+/* What every fast layer works on: value, inputs and their gradients, blocked. */
+typedef struct rn__operands {
+    rn__engine engine;
+    rn__blocked y, x, z, dy, dx, dz;
+} rn__operands;
+
+/* The input of step s normalised by the BN at node `bn`. */
+static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, int bn) {
+    const rn_desc *d = &s->net->desc;
+    rn__step of;
+    rn__prepare_parameters(s->run, bn, &of);
+    return rn__normalised_by(engine, rn__as_blocked(&s->input), of.statistics, of.weight, of.bias,
+                          d->bn_eps, s->mode == RN_TRAINING ? d->bn_group : 0,
+                          s->net->nodes[bn].fused && s->net->nodes[bn + 1].kind == RN_RELU);
+}
+
+static rn__operands rn__operands_of(const rn__step *s) {
+    const int a = rn__producer(s->net, s->node->inputs[0]);
+    rn__operands o;
+    o.engine = rn__engine_of(s->net, s->run->workspace);
+    o.y = rn__as_blocked(&s->value);
+    o.x = s->net->nodes[a].lazy ? rn__through_bn(&o.engine, s, a) : rn__as_blocked(&s->input);
+    o.z = rn__as_blocked(&s->second);
+    o.dy = rn__as_blocked(&s->value_gradient);
+    o.dx = rn__as_blocked(&s->input_gradient);
+    o.dz = rn__as_blocked(&s->second_gradient);
+    return o;
+}
+
+/* Do steps i and the one behind it hand on the moments of i's value in the area, for a BN? */
+static int rn__hands_moments(const rn_net *net, int i, rn_mode mode) {
+    int next = rn__output(net, i) + 1;
+    return mode == RN_TRAINING && (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
+           next < net->node_count && net->nodes[next].kind == RN_BATCH_NORM &&
+           net->nodes[next].inputs[0] == next - 1;
+}
+
+/* Does the backward of convolution i hand on the sums that the lazy BN before it needs? */
+RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
+    return net->nodes[i].kind == RN_CONV2D && net->nodes[i].inputs[0] == i - 1 &&
+           net->nodes[rn__producer(net, i - 1)].lazy;
+}
+
+static size_t rn__fast_conv2d_bytes(const rn_net *net, int i, rn_mode mode) {
+    const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
+    return rn__conv_bytes(net->batch, x->c, x->h, x->w, node->c, node->kernel, node->stride,
+                          node->padding, net->desc.threads, mode == RN_TRAINING, 1);
+}
+
+static size_t rn__fast_linear_bytes(const rn_net *net, int i, rn_mode mode) {
+    const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
+    return rn__linear_bytes(net->batch, x->c, node->c, net->desc.threads, mode == RN_TRAINING);
+}
+
+#define RN__FAST_STEP(name, call)                                                                  \
+    static void rn__fast_##name(rn__step *s) {                                                     \
+        rn__operands o = rn__operands_of(s);                                                       \
+        call;                                                                                      \
+    }
+
+static int rn__node_index(const rn__step *s) { return (int)(s->node - s->net->nodes); }
+
+static int rn__ends_in_relu(const rn__step *s) { return s->node[s->node->fused].kind == RN_RELU; }
+
+/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in cache. */
+static void rn__fast_conv2d_forward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+    int moments = rn__hands_moments(s->net, rn__node_index(s), s->mode);
+    int accumulate = o.z.data && o.z.data == o.y.data;
+    rn__pass after;
+    if (accumulate) o.z.data = NULL;
+    after = rn__addition(&o.engine, o.y, o.y, o.z, 0, moments ? o.engine.area.partial : NULL);
+    rn__conv_forward(&o.engine, o.y, o.x, s->weight, s->bias, RN__WINDOW, accumulate,
+                     o.z.data || moments ? &after : NULL);
+}
+
+/* A lazy one only finds its statistics. */
+static void rn__fast_batch_norm_forward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+    int i = rn__node_index(s);
+    int after_add = rn__addition_in(s->net, i) >= 0 && rn__ends_in_relu(s);
+#ifndef RESNET_NO_TRAIN
+    if (s->mode == RN_TRAINING)
+        rn__bn_statistics(&o.engine, s->statistics, o.x, s->net->desc.bn_group,
+                          s->node->inputs[0] == i - 1 &&
+                              rn__hands_moments(s->net, rn__producer(s->net, i - 1), s->mode));
+#endif
+    if (s->node->lazy) return;
+    rn__materialise(&o.engine, o.y, rn__through_bn(&o.engine, s, i), o.z, after_add, 0);
+}
+
+static void rn__fast_dropout_forward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+#ifndef RESNET_NO_TRAIN
+    if (s->mode == RN_TRAINING) {
+        rn__dropout(&o.engine, o.y, o.x, (double)s->node->factor, s->key, 0);
+        return;
+    }
+#endif
+    rn__scale(&o.engine, o.y, o.x, 1 - (double)s->node->factor, 0);
+}
+
+RN__FAST_STEP(relu_forward, rn__relu_forward(&o.engine, o.y, o.x))
+RN__FAST_STEP(gate_forward, rn__gate_forward(&o.engine, o.y, o.x, o.z, s->node->complement))
+RN__FAST_STEP(max_pool_forward, rn__max_pool_forward(&o.engine, o.y, o.x, RN__WINDOW))
+RN__FAST_STEP(global_avg_pool_forward, rn__global_avg_pool_forward(&o.engine, o.y, o.x))
+RN__FAST_STEP(linear_forward, rn__linear_forward(&o.engine, o.y, o.x, s->weight, s->bias))
+RN__FAST_STEP(add_forward,
+              rn__add(&o.engine, o.y, o.x, o.z, s->node->fused,
+                      rn__hands_moments(s->net, rn__node_index(s), s->mode) ? o.engine.area.partial
+                                                                            : NULL))
+RN__FAST_STEP(scale_forward, rn__scale(&o.engine, o.y, o.x, (double)s->node->factor, 0))
+RN__FAST_STEP(pad_subsample_forward,
+              rn__pad_subsample_forward(&o.engine, o.y, o.x, s->node->stride, s->node->front))
+
+#ifndef RESNET_NO_TRAIN
+
+/* Gives the gradient dy of a sum to a term of it, unless the planner has them share memory. */
+static void rn__hand_gradient(const rn__operands *o, rn__blocked to, int accumulate) {
+    if (to.data && to.data != o->dy.data) rn__scale(&o->engine, to, o->dy, 1, accumulate);
+}
+
+/* With a ReLU behind it, the sum's gradient is masked where it is. */
+static void rn__fast_add_backward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+    if (s->node->fused) rn__relu_backward(&o.engine, o.dy, o.dy, o.y, 0);
+    rn__hand_gradient(&o, o.dx, s->accumulate);
+    rn__hand_gradient(&o, o.dz, s->accumulate_second);
+}
+
+/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
+   BN in front are taken while the input's gradient is in cache. */
+static void rn__fast_conv2d_backward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+    int i = rn__node_index(s);
+    const rn_node *next = i + 1 < s->net->node_count && s->node[1].lazy_gradient ? s->node + 1 : NULL;
+    rn__pass sums;
+    rn__hand_gradient(&o, o.dz, s->accumulate_second);
+    if (next) {
+        rn_tensor gradient = rn__gradient(s->run, rn__output(s->net, i + 1));
+        o.dy = o.y;
+        o.dy.lazy = RN__BN_GRADIENT;
+        o.dy.data = gradient.data;
+        o.dy.partner = o.y.data;
+        o.dy.lanes = o.engine.area.backward;
+        o.dy.group = rn__group_size(s->net->desc.bn_group, o.y.n);
+        o.dy.relu = next->fused && next[1].kind == RN_RELU;
+    }
+    sums = rn__bn_sums(&o.engine, o.dx, o.x);
+    rn__conv_backward(&o.engine, o.dx, s->weight_gradient, s->bias_gradient, o.dy, o.x, s->weight,
+                      RN__WINDOW, s->accumulate, rn__hands_sums(s->net, i) ? &sums : NULL);
+}
+
+static void rn__fast_batch_norm_backward(rn__step *s) {
+    rn__operands o = rn__operands_of(s);
+    int i = rn__node_index(s), next = rn__output(s->net, i) + 1;
+    rn__blocked none = rn__blocked_in(NULL, 0, 0, 0, 0), dx;
+    if (rn__addition_in(s->net, i) >= 0 && rn__ends_in_relu(s))
+        rn__relu_backward(&o.engine, o.dy, o.dy, o.y, 0);
+    rn__hand_gradient(&o, o.dz, s->accumulate_second);
+    dx = rn__bn_backward(&o.engine, s->weight_gradient, s->bias_gradient, o.dy,
+                         rn__through_bn(&o.engine, s, i), s->statistics, s->weight,
+                         s->net->desc.bn_eps, s->node->lazy && rn__hands_sums(s->net, next));
+    if (!s->node->lazy_gradient && o.dx.data)
+        rn__materialise(&o.engine, o.dx, dx, none, 0, s->accumulate);
+}
+
+RN__FAST_STEP(relu_backward, rn__relu_backward(&o.engine, o.dx, o.dy, o.y, s->accumulate))
+RN__FAST_STEP(gate_backward,
+              rn__gate_backward(&o.engine, o.dx, o.dz, o.dy, o.x, o.z, s->node->complement,
+                                s->accumulate, s->accumulate_second))
+RN__FAST_STEP(dropout_backward, rn__dropout(&o.engine, o.dx, o.dy, (double)s->node->factor, s->key,
+                                            s->accumulate))
+RN__FAST_STEP(max_pool_backward,
+              rn__max_pool_backward(&o.engine, o.dx, o.dy, o.x, RN__WINDOW, s->accumulate))
+RN__FAST_STEP(global_avg_pool_backward,
+              rn__global_avg_pool_backward(&o.engine, o.dx, o.dy, s->accumulate))
+RN__FAST_STEP(linear_backward,
+              rn__linear_backward(&o.engine, o.dx, s->weight_gradient, s->bias_gradient, o.dy, o.x,
+                                  s->weight, s->accumulate))
+RN__FAST_STEP(scale_backward,
+              rn__scale(&o.engine, o.dx, o.dy, (double)s->node->factor, s->accumulate))
+RN__FAST_STEP(pad_subsample_backward,
+              rn__pad_subsample_backward(&o.engine, o.dx, o.dy, s->node->stride, s->node->front,
+                                         s->accumulate))
+
+#endif /* RESNET_NO_TRAIN */
+#endif /* RN__FAST */
+
+/* >>kinds ====================================================================================
+   Every kind of node: its name, what its backward reads, what may share memory, its functions.
+   A new kind is a row here, its four functions above, and its parameters in rn__parameter_rule. */
+
+#ifdef RESNET_NO_TRAIN
+#define RN__BACKWARD(function) NULL
+#else
+#define RN__BACKWARD(function) function
+#endif
+#if RN__FAST
+#define RN__FAST_ONLY(function) function
+#else
+#define RN__FAST_ONLY(function) NULL
+#endif
+#define RN__ROW(name, keeps_input, keeps_output, in_place, gradient_in_place, bytes)               \
+    {                                                                                              \
+        #name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name##_forward, \
+            RN__BACKWARD(rn__naive_##name##_backward), RN__FAST_ONLY(rn__fast_##name##_forward),   \
+            RN__FAST_ONLY(RN__BACKWARD(rn__fast_##name##_backward)), RN__FAST_ONLY(bytes)          \
+    }
+
+static const rn__layer *rn__layer_of(rn_kind kind) {
+    static const rn__layer layers[RN_KINDS] = {
+        {"input", 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL},
+        /*      name       keeps input, output   in place: value, gradient   workspace */
+        RN__ROW(conv2d, 1, 0, 0, 0, rn__fast_conv2d_bytes),
+        RN__ROW(batch_norm, 1, 0, 1, 1, NULL),
+        RN__ROW(relu, 0, 1, 1, 1, NULL),
+        RN__ROW(gate, 1, 0, 0, 0, NULL),
+        RN__ROW(dropout, 0, 0, 1, 1, NULL),
+        RN__ROW(max_pool, 1, 0, 0, 0, NULL),
+        RN__ROW(global_avg_pool, 0, 0, 0, 0, NULL),
+        RN__ROW(linear, 1, 0, 0, 0, rn__fast_linear_bytes),
+        RN__ROW(add, 0, 0, 1, 0, NULL),
+        RN__ROW(scale, 0, 0, 1, 1, NULL),
+        RN__ROW(pad_subsample, 0, 0, 0, 0, NULL),
+    };
+    return &layers[kind];
+}
+
+/* >>passes =================================================================================== */
+
+/* In fast execution a value of h = w = 1 (the logits) is a plain tensor whose images lie a blocked
+   value apart. */
+static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
+    if (!net->desc.naive) t.stride_n = rn__divide_up(t.c, 16) * 16;
+    return t;
+}
+
+static void rn__load_images(const rn__run *run) {
+#if RN__FAST
+    rn_tensor value = rn__value(run, 0), images = value;
+    rn__engine engine = rn__engine_of(run->net, run->workspace);
+    if (run->net->desc.naive) return;
+    memcpy(&images.data, &run->images, sizeof images.data);
+    rn__block(&engine, rn__as_blocked(&value), images);
+#else
+    (void)run;
+#endif
+}
+
+/* A ReLU may hide a NaN, the statistics of the BN in front of it do not. */
+static int rn__statistics_finite(const rn_net *net, int i, int count) {
+    const rn_node *node = &net->nodes[i];
+    return node->kind != RN_BATCH_NORM ||
+           rn__all_finite(net->batch_statistics + node->batch_statistics,
+                          (ptrdiff_t)rn__group_count(&net->desc, count) * 2 * node->c);
+}
+
+/* Forward over the list; with `broken`, stops behind the first step whose value is not finite and
+   returns its index. */
+static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
+    const rn_net *net = run->net;
+    int i;
+    rn__load_images(run);
+    for (i = 1; i < net->node_count; i++) {
+        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
+        rn__step step;
+        if (net->nodes[i].absorbed) continue;
+        rn__prepare_step(run, i, &step);
+        if (net->desc.naive) layer->naive_forward(&step);
+        else layer->fast_forward(&step);
+        if (probed && probed->probe) probed->probe(probed->probe_user, probed, rn__output(net, i), 0);
+        if (find_broken &&
+            ((!net->nodes[i].lazy &&
+              !rn__all_finite(step.value.data, (ptrdiff_t)rn__value_count(net, i, run->count))) ||
+             !rn__statistics_finite(net, i, run->count)))
+            return i;
+    }
+    return -1;
+}
+
+static rn_status rn__check_step(const rn_net *net, const rn_real *images, int count,
+                                rn_error *error) {
+    if (!net || !images)
+        return rn__fail(error, RN_BAD_ARGUMENT, "net and images must not be NULL");
+    if (count < 1 || count > net->batch)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%d images; this net takes 1 to %d at a time", count,
+                        net->batch);
+    return RN_OK;
+}
+
+RNDEF size_t rn_predict_bytes(const rn_net *net) {
+    return rn__add_size(net->activation_bytes[RN_INFERENCE], net->workspace_bytes[RN_INFERENCE]);
+}
+
+RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
+
+RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
+                           rn_real *logits, rn_error *error) {
+    rn__run run;
+    rn_status status = rn__check_step(net, images, count, error);
+    if (status) return status;
+    if (!workspace || (uintptr_t)workspace % RN__ALIGN)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "workspace must be %z bytes aligned to %d; rn_workspace(net) is",
+                        rn_predict_bytes(net), RN__ALIGN);
+    run.net = net;
+    run.mode = RN_INFERENCE;
+    run.count = count;
+    run.images = images;
+    run.activations = (char *)workspace;
+    run.workspace = run.activations + net->activation_bytes[RN_INFERENCE];
+    rn__forward(&run, NULL, 0);
+    return rn_tensor_copy(
+        rn_tensor_in(logits, count, net->desc.classes, 1, 1),
+        rn__plain_vector(net, rn__value(&run, net->node_count - 1)), error);
+}
+
+#ifndef RESNET_NO_TRAIN
+
+static rn__run rn__training_run(const rn_net *net, const rn_real *images, int count) {
+    rn__run run;
+    run.net = net;
+    run.mode = RN_TRAINING;
+    run.count = count;
+    run.images = images;
+    run.activations = net->activations;
+    run.workspace = net->activations + net->activation_bytes[RN_TRAINING];
+    return run;
+}
+
+static void rn__backward(const rn__run *run, rn_net *probed) {
+    const rn_net *net = run->net;
+    int i;
+    for (i = net->node_count - 1; i > 0; i--) {
+        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
+        rn__step step;
+        if (net->nodes[i].absorbed) continue;
+        rn__prepare_step(run, i, &step);
+        if (net->desc.naive) layer->naive_backward(&step);
+        else layer->fast_backward(&step);
+        if (probed->probe) probed->probe(probed->probe_user, probed, i, 1);
+    }
+}
+
+/* Every BN needs two values a channel in the smallest of its groups. */
+static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
+    int i, group = net->desc.bn_group, least = group ? count % group : count;
+    if (group && (least == 0 || count < group)) least = rn__min(count, group);
+    for (i = 0; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i];
+        char name[64];
+        if (node->kind != RN_BATCH_NORM || least * node->h * node->w > 1) continue;
+        rn__name_node(node, name);
+        return rn__fail(error, RN_BAD_SHAPE,
+                        "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
+                        "train with 2 or more images a group, or larger images",
+                        name, least, node->c, node->h, node->w);
+    }
+    return RN_OK;
+}
+
+/* Runs the step again to name the first node whose value is not finite. */
+static rn_status rn__explain_not_finite(const rn__run *run, rn_error *error) {
+    const rn_net *net = run->net;
+    const rn_node *image = &net->nodes[0];
+    char name[64] = "the loss";
+    int broken;
+    if (!rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w))
+        return rn__fail(error, RN_NOT_FINITE,
+                        "step %U: the images hold infinite numbers or NaN; nothing was changed",
+                        net->step);
+    broken = rn__forward(run, NULL, 1);
+    if (broken >= 0) rn__name_node(&net->nodes[broken], name);
+    return rn__fail(error, RN_NOT_FINITE,
+                    "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
+                    "lower the learning rate or look at the data",
+                    net->step, name, broken >= 0 ? rn_kind_name(net->nodes[broken].kind) : "",
+                    broken >= 0 ? ", " : "", broken >= 0 ? broken : net->node_count);
+}
+
+RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
+                                 rn_result *result, rn_error *error) {
+    rn_result own = {0, 0};
+    rn_tensor logits, gradient, plain;
+    rn__run run;
+    int i;
+    rn_status status = rn__check_step(net, images, count, error);
+    if (status) return status;
+    if (net->mode != RN_TRAINING || !labels)
+        return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
+    if ((status = rn__check_groups_of(net, count, error))) return status;
+    plain = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+    rn_tensor_fill(plain, 0); /* the layer checks the labels, before anything is changed */
+    if ((status = rn_softmax_cross_entropy_forward(&own, &plain, labels, error))) return status;
+    run = rn__training_run(net, images, count);
+    net->images = count;
+    rn__forward(&run, net, 0);
+    logits = rn__plain_vector(net, rn__value(&run, net->node_count - 1));
+    rn_tensor_copy(plain, logits, NULL);
+    rn_softmax_cross_entropy_forward(&own, &plain, labels, NULL);
+    for (i = 0; i < net->node_count; i++)
+        if (!rn__is_finite(own.loss) || !rn__statistics_finite(net, i, count)) {
+            net->images = 0; /* no gradients to update with */
+            return rn__explain_not_finite(&run, error);
+        }
+    memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    gradient = rn__plain_vector(net, rn__gradient(&run, net->node_count - 1));
+    memset(gradient.data, 0,
+           rn__value_count(net, net->node_count - 1, count) * sizeof(rn_real));
+    rn_softmax_cross_entropy_backward(&gradient, &plain, labels, 1.0 / count, NULL);
+    rn__backward(&run, net);
+    if (result) *result = own;
+    return RN_OK;
+}
+
+#endif /* RESNET_NO_TRAIN */
+
+/* Values and gradients for probes, in and out of the executor's layout. */
+static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, int into_net,
+                              rn_tensor outside, rn_error *error) {
+    rn__run run;
+    rn_tensor inside;
+    memset(&run, 0, sizeof run);
+    run.net = net;
+    run.mode = net->mode;
+    run.count = net->images;
+    run.activations = net->activations;
+    if (net->mode != RN_TRAINING || node < 0 || node >= net->node_count)
+        return rn__fail(error, RN_BAD_ARGUMENT, "node %d: a net of RN_TRAINING has values 0 to %d",
+                        node, net->node_count - 1);
+    inside = want_gradient ? rn__gradient(&run, node) : rn__value(&run, node);
+    if (!inside.data)
+        return rn__fail(error, RN_BAD_ARGUMENT, "node %d has no %s in this execution", node,
+                        want_gradient ? "gradient" : "value");
+#if RN__FAST
+    if (!net->desc.naive) {
+        rn__engine engine = rn__engine_of(net, NULL);
+        rn_status status = rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c,
+                                      inside.h, inside.w, error);
+        if (status) return status;
+        if (into_net) rn__block(&engine, rn__as_blocked(&inside), outside);
+        else rn__unblock(&engine, outside, rn__as_blocked(&inside), 0);
+        return RN_OK;
+    }
+#endif
+    return into_net ? rn_tensor_copy(inside, outside, error) : rn_tensor_copy(outside, inside, error);
+}
+
+RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error) {
+    return rn__exchange(net, node, 0, 0, to, error);
+}
+
+RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    return rn__exchange(net, node, 0, 1, from, error);
+}
+
+RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error) {
+    return rn__exchange(net, node, 1, 0, to, error);
+}
+
+RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    return rn__exchange(net, node, 1, 1, from, error);
+}
+
+/* >>optimiser ================================================================================
+   SGD with momentum over the contiguous parameters, and the learning rate of each step. */
+
+RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps) {
+    rn_schedule schedule;
+    memset(&schedule, 0, sizeof schedule);
+    schedule.kind = kind;
+    schedule.learning_rate = learning_rate;
+    schedule.steps = steps;
+    schedule.drops[0] = steps / 2;
+    schedule.drops[1] = steps / 4 * 3;
+    if (kind == RN_STEPS) {
+        schedule.warmup_steps = steps / 160; /* 400 of 64,000 */
+        schedule.warmup_rate = learning_rate / 10;
+    }
+    return schedule;
+}
+
+RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
+    double rate = schedule->learning_rate, steps = (double)(schedule->steps ? schedule->steps : 1);
+    double done = (double)step / steps;
+    if (done > 1) done = 1;
+    if (schedule->kind == RN_ONE_CYCLE)
+        return rate * (done < 0.3 ? (done + 1 / steps) / (0.3 + 1 / steps) : (1 - done) / 0.7);
+    if (step < schedule->warmup_steps) return schedule->warmup_rate;
+    if (schedule->kind == RN_COSINE) return rate * 0.5 * (1 + cos(3.14159265358979323846 * done));
+    if (schedule->kind == RN_STEPS)
+        return rate * (step < schedule->drops[0] ? 1 : step < schedule->drops[1] ? 0.1 : 0.01);
+    return rate;
+}
+
+static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", "one_cycle", NULL};
+
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind) { return rn__schedule_names[kind]; }
+
+RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
+    int i = rn__find_name(rn__schedule_names, name);
+    char names[160];
+    if (i >= 0) {
+        *kind = (rn_schedule_kind)i;
+        return RN_OK;
+    }
+    rn__list_names(rn__schedule_names, names);
+    return rn__fail(error, RN_BAD_ARGUMENT, "there is no schedule \"%s\"; take %s", name, names);
+}
+
+#ifndef RESNET_NO_TRAIN
+
+/* One parameter's update; the three forms differ only in what the velocity holds. Without `write`
+   it is only tried: 0 if a number of it would not be finite. */
+static int rn__update_parameter(const rn_desc *desc, const rn_parameter *p, rn_real rate,
+                                int write) {
+    int decays = desc->decay_scope == RN_DECAY_ALL || p->role == RN_CONV_WEIGHT ||
+                 p->role == RN_LINEAR_WEIGHT;
+    rn_real decay = (rn_real)(decays ? desc->weight_decay : 0), momentum = (rn_real)desc->momentum;
+    rn_real into_velocity = desc->sgd == RN_SGD_CAFFE ? rate : 1;
+    rn_real from_velocity = desc->sgd == RN_SGD_CAFFE ? 1 : rate;
+    rn_real *w = p->data, *v = p->velocity;
+    const rn_real *g = p->gradient;
+    int nesterov = desc->sgd == RN_SGD_NESTEROV, bad = 0;
+    ptrdiff_t i;
+    for (i = 0; i < p->count; i++) {
+        rn_real gradient = g[i] + decay * w[i];
+        rn_real velocity = momentum * v[i] + into_velocity * gradient;
+        rn_real weight = w[i] - (nesterov ? rate * (gradient + momentum * velocity)
+                                          : from_velocity * velocity);
+        bad |= rn__not_finite(velocity) | rn__not_finite(weight);
+        if (!write) continue;
+        v[i] = velocity;
+        w[i] = weight;
+    }
+    return !bad;
+}
+
+RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
+    rn_parameter p;
+    int i;
+    if (net->mode != RN_TRAINING || !net->images)
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs the gradients of rn_backpropagate");
+    if (!rn__is_finite(learning_rate))
+        return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite", net->step);
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p))
+        if (p.gradient && !rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 0))
+            return rn__fail(error, RN_NOT_FINITE,
+                            "step %U: the gradient or update of %s (node %d) is not finite; nothing "
+                            "was changed: lower the learning rate or look at the data",
+                            net->step, p.name, p.node);
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p))
+        if (p.gradient) rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 1);
+    for (i = 0; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i];
+        int group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images;
+        rn_real *running_mean = net->statistics + node->statistics;
+        if (node->kind != RN_BATCH_NORM) continue;
+        rn_batch_norm_update(running_mean, running_mean + node->c,
+                             net->batch_statistics + node->batch_statistics,
+                             rn__group_count(&net->desc, net->images), node->c,
+                             (double)group * node->h * node->w, net->desc.bn_momentum);
+    }
+    net->step++;
+    net->images = 0;
+    return RN_OK;
+}
+
+RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
+                              double learning_rate, rn_result *result, rn_error *error) {
+    rn_status status = rn_backpropagate(net, images, labels, count, result, error);
+    return status ? status : rn_update(net, learning_rate, error);
+}
+
+#endif /* RESNET_NO_TRAIN */
+/* >>file access ==============================================================================
+   rn_files by stdio, and opening and reading with sentences for what fails. */
+
+#ifndef RESNET_NO_STDIO
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#ifndef __cplusplus /* strict -std=c99 hides these two */
+int(fileno)(FILE *file);
+int fsync(int descriptor);
+#endif
+#endif
+
+static void *rn__stdio_open(void *user, const char *path, int write) {
+    (void)user;
+    return fopen(path, write ? "wb" : "rb");
+}
+
+static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
+    FILE *f = (FILE *)file;
+    long end;
+    (void)user;
+    if (fgetc(f) == EOF && ferror(f)) return -1; /* a directory opens, but does not read */
+    if (fseek(f, 0, SEEK_END) || (end = ftell(f)) < 0) return -1;
+    *bytes = (uint64_t)end;
+    return 0;
+}
+
+static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
+    FILE *f = (FILE *)file;
+    long at = ftell(f);
+    (void)user;
+    if (offset > LONG_MAX) return 0;
+    if (at != (long)offset && fseek(f, (long)offset, SEEK_SET)) return 0;
+    return fread(data, 1, bytes, f);
+}
+
+static size_t rn__stdio_write(void *user, void *file, const void *data, size_t bytes) {
+    (void)user;
+    return fwrite(data, 1, bytes, (FILE *)file);
+}
+
+static int rn__stdio_sync(void *user, void *file) {
+    (void)user;
+    if (fflush((FILE *)file)) return -1;
+#if defined(__unix__) || defined(__APPLE__)
+    return fsync(fileno((FILE *)file));
+#else
+    return 0;
+#endif
+}
+
+static int rn__stdio_close(void *user, void *file) {
+    (void)user;
+    return fclose((FILE *)file);
+}
+
+static int rn__stdio_rename(void *user, const char *from, const char *to) {
+    (void)user;
+#ifdef _WIN32
+    remove(to); /* rename does not replace there */
+#endif
+    return rename(from, to);
+}
+
+static int rn__stdio_remove(void *user, const char *path) {
+    (void)user;
+    return remove(path);
+}
+#endif
+
+/* The functions to use: the caller's, or stdio's. */
+static rn_status rn__choose_files(rn_files *files, const rn_files *given, int write,
+                                  rn_error *error) {
+#ifndef RESNET_NO_STDIO
+    static const rn_files stdio = {
+        NULL,           rn__stdio_open,  rn__stdio_size,   rn__stdio_read,  rn__stdio_write,
+        rn__stdio_sync, rn__stdio_close, rn__stdio_rename, rn__stdio_remove};
+    if (!given) given = &stdio;
+#endif
+    memset(files, 0, sizeof *files);
+    if (given) *files = *given;
+    if (files->open && files->close &&
+        (write ? files->write && files->sync && files->rename && files->remove
+               : files->size && files->read))
+        return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "no rn_files, which RESNET_NO_STDIO asks for, or one that lacks a function: "
+                    "reading takes open, size, read, close; saving open, write, sync, close, "
+                    "rename, remove");
+}
+
+static rn_status rn__open(const rn_files *files, const char *path, void **file, uint64_t *bytes,
+                          rn_error *error) {
+    *file = files->open(files->user, path, 0);
+    if (!*file)
+        return rn__fail(error, RN_NO_FILE, "cannot open %s; does it exist, and may it be read?", path);
+    if (!files->size(files->user, *file, bytes)) return RN_OK;
+    files->close(files->user, *file);
+    *file = NULL;
+    return rn__fail(error, RN_IO, "%s cannot be read; it should be a file, is it a directory?", path);
+}
+
+static rn_status rn__read(const rn_files *files, void *file, const char *path, uint64_t offset,
+                          void *data, size_t bytes, rn_error *error) {
+    if (files->read(files->user, file, offset, data, bytes) == bytes) return RN_OK;
+    return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?", path,
+                    bytes, offset);
+}
+
+/* Opens a file, finds its size, reads `bytes` bytes at `offset`, and closes it. */
+static rn_status rn__read_once(const rn_files *files, const char *path, uint64_t offset, void *data,
+                               uint64_t bytes, uint64_t *size, rn_error *error) {
+    void *file;
+    rn_status status = rn__open(files, path, &file, size, error);
+    if (status) return status;
+    if (*size < offset + bytes)
+        status = rn__fail(error, RN_BAD_FILE, "%s has %U bytes and should have %U or more; it is %s",
+                          path, *size, offset + bytes, *size ? "cut" : "empty");
+    else if (bytes) status = rn__read(files, file, path, offset, data, (size_t)bytes, error);
+    files->close(files->user, file);
+    return status;
+}
+
+/* >>data =====================================================================================
+   CIFAR and IDX files into memory, and mini-batches out of any rn_source. */
+
+static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
+    const rn_data *data = (const rn_data *)user;
+    const rn_source *s = &data->source;
+    size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+    memcpy(pixels, data->pixels + (size_t)index * size, size);
+    *label = data->labels[index];
+    return 0;
+}
+
+RNDEF void rn_data_free(rn_data *data) {
+    if (!data) return;
+    rn__release(&data->memory, data->block);
+    memset(data, 0, sizeof *data);
+}
+
+/* One block: `room` bytes for the pixels, or for the records that hold them, then the labels. */
+static rn_status rn__allocate_data(rn_data *data, uint64_t count, uint64_t room, int channels,
+                                   int height, int width, int classes, const rn_memory *memory,
+                                   rn_error *error) {
+    rn_error inner;
+    size_t bytes = room > SIZE_MAX - count ? SIZE_MAX : (size_t)(room + count);
+    if (memory) data->memory = *memory;
+    data->pixels = (uint8_t *)rn__allocate(memory, bytes, &data->block, &inner);
+    if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
+    data->labels = data->pixels + (size_t)room;
+    data->source.count = (ptrdiff_t)count;
+    data->source.channels = channels, data->source.height = height, data->source.width = width;
+    data->source.classes = classes;
+    data->source.read = rn__data_read, data->source.user = data;
+    return RN_OK;
+}
+
+static rn_status rn__check_label(const char *path, uint64_t index, int label, int classes,
+                                 rn_error *error) {
+    if (label >= 0 && label < classes) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s: image %U has label %d; labels should be 0 to %d", path,
+                    index, label, classes - 1);
+}
+
+enum { RN__CIFAR_PIXELS = 3 * 32 * 32 };
+
+/* Checks the size of a file of CIFAR. */
+static rn_status rn__measure_cifar(const rn_files *files, const char *path, const char *directory,
+                                   int classes, uint64_t record, uint64_t *bytes, rn_error *error) {
+    rn_status status = rn__read_once(files, path, 0, NULL, 0, bytes, error);
+    if (status == RN_NO_FILE)
+        return rn__fail(error, status,
+                        "cannot open %s; looked for CIFAR-%d in the directory \"%s\", which "
+                        "tools/get_cifar.sh cifar%d can fill",
+                        path, classes, directory, classes);
+    if (status || (*bytes && *bytes % record == 0)) return status;
+    return rn__fail(error, RN_BAD_FILE,
+                    "%s has %U bytes and should have a multiple of %U, the bytes of an image; it is "
+                    "%s: fetch it again by tools/get_cifar.sh",
+                    path, *bytes, record, *bytes ? "cut, or another kind of file" : "empty");
+}
+
+/* Reads records, one or two label bytes and the pixels each, and splits them: pixels move towards
+   the front of the block that the records themselves lie in. */
+static rn_status rn__read_cifar(rn_data *data, const rn_files *files, const char *path,
+                                uint64_t before, uint64_t bytes, size_t record, rn_error *error) {
+    const uint8_t *at = data->pixels + (size_t)before;
+    uint64_t i, size, first = before / record;
+    rn_status status = rn__read_once(files, path, 0, data->pixels + (size_t)before, bytes, &size, error);
+    for (i = 0; !status && i < bytes / record; i++, at += record) {
+        uint8_t label = at[record - RN__CIFAR_PIXELS - 1]; /* the last: CIFAR-100's fine one */
+        status = rn__check_label(path, i, label, data->source.classes, error);
+        data->labels[first + i] = label;
+        memmove(data->pixels + (first + i) * RN__CIFAR_PIXELS, at + record - RN__CIFAR_PIXELS,
+                RN__CIFAR_PIXELS);
+    }
+    return status;
+}
+
+RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
+                              const rn_memory *memory, const rn_files *files, rn_error *error) {
+    const uint64_t record = RN__CIFAR_PIXELS + (classes == 10 ? 1 : 2);
+    char name[1024];
+    rn_files chosen;
+    uint64_t bytes[5], before;
+    int i, pass;
+    rn_status status = rn__choose_files(&chosen, files, 0, error);
+    memset(data, 0, sizeof *data);
+    if (status) return status;
+    if (!directory || !*directory || strlen(directory) > sizeof name - 64 ||
+        (classes != 10 && classes != 100))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_load_cifar takes a directory, of at most %d characters (\".\" for this "
+                        "one), and 10 or 100 classes", (int)sizeof name - 64);
+    for (pass = 0; !status && pass < 2; pass++) { /* sizes, then bytes */
+        for (before = 0, i = 0; !status && i < (classes == 10 && train ? 5 : 1); i++) {
+            rn__text path = rn__text_in(name, sizeof name);
+            if (classes == 100)
+                rn__format(&path, "%s/cifar-100-binary/%s", directory, train ? "train.bin" : "test.bin");
+            else if (train)
+                rn__format(&path, "%s/cifar-10-batches-bin/data_batch_%d.bin", directory, i + 1);
+            else rn__format(&path, "%s/cifar-10-batches-bin/test_batch.bin", directory);
+            if (pass) status = rn__read_cifar(data, &chosen, name, before, bytes[i], record, error);
+            else status = rn__measure_cifar(&chosen, name, directory, classes, record, &bytes[i], error);
+            before += bytes[i];
+        }
+        if (!status && !pass)
+            status = rn__allocate_data(data, before / record, before, 3, 32, 32, classes, memory, error);
+    }
+    if (status) rn_data_free(data);
+    return status;
+}
+
+/* The sizes in the header of an IDX file: a magic number, `dims` sizes, then a byte an item. */
+static rn_status rn__read_idx_header(const rn_files *files, const char *path, int dims,
+                                     uint64_t size[3], rn_error *error) {
+    const uint64_t magic = 0x800 + (uint64_t)dims, header = 4 + 4 * (uint64_t)dims;
+    uint8_t b[16];
+    uint64_t found[4], bytes, items = 1;
+    int i;
+    rn_status status = rn__read_once(files, path, 0, b, header, &bytes, error);
+    if (status) return status;
+    for (i = 0; i <= dims; i++)
+        found[i] = (uint64_t)b[4 * i] << 24 | (uint64_t)b[4 * i + 1] << 16 |
+                   (uint64_t)b[4 * i + 2] << 8 | b[4 * i + 3];
+    if (found[0] != magic)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s starts with %U and should start with %U, as IDX %s do; is it %s?", path,
+                        found[0], magic, dims == 3 ? "images" : "labels",
+                        found[0] >> 16 == 0x1f8b ? "packed? gunzip it, or" : "another file");
+    for (i = 0; i < dims; i++) {
+        size[i] = found[i + 1];
+        if (!size[i] || (i && size[i] > 16384))
+            return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
+                            size[i], (uint64_t)(i ? 16384 : UINT32_MAX));
+        items *= size[i];
+    }
+    if (bytes == header + items) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s has %U bytes and should have %U by its header; it is %s",
+                    path, bytes, header + items, bytes < header + items ? "cut" : "too long");
+}
+
+RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
+                            int classes, const rn_memory *memory, const rn_files *files,
+                            rn_error *error) {
+    rn_files chosen;
+    uint64_t size[3], labels[3], pixels, bytes, i;
+    rn_status status = rn__choose_files(&chosen, files, 0, error);
+    memset(data, 0, sizeof *data);
+    if (status) return status;
+    if (!images_path || !labels_path || classes < 1 || classes > 256)
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
+    status = rn__read_idx_header(&chosen, images_path, 3, size, error);
+    if (!status) status = rn__read_idx_header(&chosen, labels_path, 1, labels, error);
+    if (status) return status;
+    if (labels[0] != size[0])
+        return rn__fail(error, RN_BAD_FILE, "%s holds %U images, but %s %U labels; they are no pair",
+                        images_path, size[0], labels_path, labels[0]);
+    pixels = size[0] * size[1] * size[2];
+    status = rn__allocate_data(data, size[0], pixels, 1, (int)size[1], (int)size[2], classes, memory,
+                               error);
+    if (!status)
+        status = rn__read_once(&chosen, images_path, 16, data->pixels, pixels, &bytes, error);
+    if (!status)
+        status = rn__read_once(&chosen, labels_path, 8, data->labels, size[0], &bytes, error);
+    for (i = 0; !status && i < size[0]; i++)
+        status = rn__check_label(labels_path, i, data->labels[i], classes, error);
+    if (status) rn_data_free(data);
+    return status;
+}
+
+static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
+                                int *label, rn_error *error) {
+    *label = -1;
+    if (source->read(source->user, index, pixels, label))
+        return rn__fail(error, RN_IO, "the source cannot read image %D of %D", (int64_t)index,
+                        (int64_t)source->count);
+    return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
+}
+
+static rn_status rn__check_source(const rn_source *source, rn_error *error) {
+    if (source->read && source->count > 0 && source->classes > 0 &&
+        rn_tensor_bytes(1, source->channels, source->height, source->width))
+        return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "the source has %D images of [%d,%d,%d] in %d classes%s; all must be positive",
+                    (int64_t)source->count, source->channels, source->height, source->width,
+                    source->classes, source->read ? "" : " and no function that reads them");
+}
+
+/* Mean and deviation from how often each value occurs. */
+static void rn__measure_channel(rn_desc *desc, int channel, const uint64_t counts[256]) {
+    double values = 0, mean = 0, variance = 0;
+    int v;
+    for (v = 0; v < 256; v++) values += (double)counts[v], mean += v * (double)counts[v];
+    mean /= values;
+    for (v = 0; v < 256; v++) variance += (v - mean) * (v - mean) * (double)counts[v];
+    desc->mean[channel] = (float)(mean / 255);
+    desc->deviation[channel] = (float)(sqrt(variance / values) / 255);
+}
+
+/* An image in memory is read where it lies; only other sources need room for one. */
+RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+    uint64_t counts[4][256];
+    uint8_t *room = NULL;
+    void *block = NULL;
+    ptrdiff_t image, plane, i;
+    int c, label, channels;
+    rn_status status = rn__check_source(source, error);
+    if (status) return status;
+    channels = rn__min(source->channels, 4);
+    plane = (ptrdiff_t)source->height * source->width;
+    if (source->read != rn__data_read) {
+        room = (uint8_t *)rn__allocate(NULL, (size_t)plane * (size_t)source->channels, &block, error);
+        if (!room) return RN_NO_MEMORY;
+    }
+    memset(counts, 0, sizeof counts);
+    for (image = 0; !status && image < source->count; image++) {
+        const uint8_t *pixels = room;
+        if (room) status = rn__read_image(source, image, room, &label, error);
+        else pixels = ((const rn_data *)source->user)->pixels + image * plane * source->channels;
+        for (c = 0; !status && c < channels; c++)
+            for (i = 0; i < plane; i++) counts[c][pixels[c * plane + i]]++;
+    }
+    rn__release(NULL, block);
+    if (status) return status;
+    for (c = 0; c < channels; c++) rn__measure_channel(desc, c, counts[c]);
+    desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
+    desc->classes = source->classes;
+    return RN_OK;
+}
+
+/* The 256 values of normalised pixels; channels from the fifth on are only scaled to 0..1. */
+static void rn__normalised(rn_real table[5][256], const rn_desc *desc) {
+    int c, v;
+    for (c = 0; c < 5; c++) {
+        double mean = c < 4 ? (double)desc->mean[c] : 0, deviation = c < 4 ? (double)desc->deviation[c] : 0;
+        if (!(fabs(deviation) > 0)) deviation = 1;
+        for (v = 0; v < 256; v++) table[c][v] = (rn_real)((v / 255.0 - mean) / deviation);
+    }
+}
+
+/* Moves a plane by (dy, dx), zeros coming in at the edges, and mirrors its rows. Rows are taken in
+   the order in which none is overwritten before it has moved. */
+static void rn__shift_plane(rn_real *plane, int height, int width, int dy, int dx, int flip) {
+    int i, w;
+    for (i = 0; i < height; i++) {
+        int h = dy >= 0 ? i : height - 1 - i;
+        rn_real *row = plane + (ptrdiff_t)h * width;
+        int from = rn__max(dx, 0), to = rn__max(-dx, 0), count = width - from - to;
+        if (h + dy < 0 || h + dy >= height) count = 0, to = width;
+        else memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
+        for (w = 0; w < to; w++) row[w] = 0;
+        for (w = to + count; w < width; w++) row[w] = 0;
+        for (w = 0; flip && w < width / 2; w++) {
+            rn_real swapped = row[w];
+            row[w] = row[width - 1 - w];
+            row[width - 1 - w] = swapped;
+        }
+    }
+}
+
+/* Pads, crops and mirrors a normalised image as its position in the epoch decides. Draws 3p, 3p + 1
+   and 3p + 2 of the epoch's stream belong to position p. */
+static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
+                        rn_key key, uint64_t position) {
+    int places = 2 * augment->pad + 1, c;
+    int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
+    int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
+    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
+    if (!dy && !dx && !flip) return;
+    for (c = 0; c < source->channels; c++, image += (ptrdiff_t)source->height * source->width)
+        rn__shift_plane(image, source->height, source->width, dy, dx, flip);
+}
+
+static rn_status rn__check_batch(const rn_source *source, const rn_desc *desc,
+                                 const rn_augment *augment, ptrdiff_t first, int count,
+                                 rn_error *error) {
+    rn_status status = rn__check_source(source, error);
+    if (status) return status;
+    if (first < 0 || count < 1 || count > source->count || first > source->count - count)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_batch: %d images from %D of %D; end an epoch with a smaller batch", count,
+                        (int64_t)first, (int64_t)source->count);
+    if (augment && (augment->pad < 0 || augment->pad >= rn__min(source->height, source->width)))
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
+                        augment->pad, rn__min(source->height, source->width) - 1);
+    if ((desc->channels && desc->channels != source->channels) ||
+        (desc->height && desc->height != source->height) ||
+        (desc->width && desc->width != source->width))
+        return rn__fail(error, RN_BAD_SHAPE,
+                        "rn_batch: the net takes images [%d,%d,%d], the source has [%d,%d,%d]",
+                        desc->channels, desc->height, desc->width, source->channels, source->height,
+                        source->width);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
+                         uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
+                         rn_error *error) {
+    rn_real table[5][256];
+    rn_key order = {0, RN_PURPOSE_SHUFFLE, 0}, changes = {0, RN_PURPOSE_AUGMENT, 0};
+    ptrdiff_t plane, size, index, j;
+    int i, c;
+    rn_status status = rn__check_batch(source, desc, augment, first, count, error);
+    if (status) return status;
+    order.seed = changes.seed = desc->seed;
+    order.epoch = changes.epoch = epoch;
+    plane = (ptrdiff_t)source->height * source->width;
+    size = plane * source->channels;
+    rn__normalised(table, desc);
+    for (i = 0; i < count; i++) {
+        rn_real *image = images + i * size;
+        /* The bytes lie at the end of the image's own room: number j ends before byte j + 1. */
+        uint8_t *pixels = (uint8_t *)(image + size) - size;
+        uint64_t position = (uint64_t)(first + i);
+        index = first + i;
+        if (augment) index = (ptrdiff_t)rn_shuffle(order, position, (uint64_t)source->count);
+        status = rn__read_image(source, index, pixels, &labels[i], error);
+        if (status) return status;
+        for (c = 0; c < source->channels; c++)
+            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[rn__min(c, 4)][pixels[j]];
+        if (augment) rn__augment(image, source, augment, changes, position);
+    }
+    return RN_OK;
+}
+
+/* >>files ====================================================================================
+   Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
+   the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
+   and "__metadata__" to strings. It is read through a window of 1 KiB and nothing of it is kept, so
+   no file is too large and nothing is allocated. */
+
+enum { RN__JSON_BEGIN = 8 };
+
+static rn_status rn__damaged(const rn_archive *a, const char *expected, rn_error *error) {
+    return rn__fail(error, RN_BAD_FILE,
+                    "%s: the JSON header is damaged at byte %U, where %s should stand", a->path,
+                    a->at, expected);
+}
+
+/* The next byte of the header; -1 at its end, or where it cannot be read. */
+static int rn__json_peek(rn_archive *a) {
+    if (a->at >= a->json_end) return -1;
+    if (a->at < a->window || a->at - a->window >= a->filled) {
+        uint64_t left = a->json_end - a->at;
+        size_t want = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
+        a->window = a->at;
+        a->filled = a->files.read(a->files.user, a->file, a->at, a->buffer, want);
+        if (a->filled > want) a->filled = 0;
+        if (!a->filled) return -1;
+    }
+    return (unsigned char)a->buffer[a->at - a->window];
+}
+
+static int rn__json_next(rn_archive *a) {
+    int c = rn__json_peek(a);
+    if (c >= 0) a->at++;
+    return c;
+}
+
+/* Skips space; takes c and returns 1 if it comes then. */
+static int rn__json_takes(rn_archive *a, int c) {
+    int next = rn__json_peek(a);
+    while (next == ' ' || next == '\t' || next == '\n' || next == '\r') {
+        a->at++;
+        next = rn__json_peek(a);
+    }
+    if (next != c) return 0;
+    a->at++;
+    return 1;
+}
+
+/* The four digits of \uXXXX; -1 if they are none. */
+static int rn__json_hex(rn_archive *a) {
+    int i, value = 0;
+    for (i = 0; i < 4; i++) {
+        int c = rn__json_next(a), letter = c | 32;
+        if (c >= '0' && c <= '9') value = value * 16 + c - '0';
+        else if (letter >= 'a' && letter <= 'f') value = value * 16 + letter - 'a' + 10;
+        else return -1;
+    }
+    return value;
+}
+
+/* What follows \u, or \u twice for a character beyond 16 bits, as UTF-8. */
+static int rn__json_unicode(rn_archive *a, rn__text *text) {
+    int code = rn__json_hex(a), low, shift;
+    if (code <= 0 || (code >= 0xdc00 && code < 0xe000)) return 0;
+    if (code >= 0xd800 && code < 0xdc00) {
+        if (rn__json_next(a) != '\\' || rn__json_next(a) != 'u') return 0;
+        low = rn__json_hex(a);
+        if (low < 0xdc00 || low >= 0xe000) return 0;
+        code = 0x10000 + (code - 0xd800) * 1024 + (low - 0xdc00);
+    }
+    shift = code < 0x80 ? 0 : code < 0x800 ? 6 : code < 0x10000 ? 12 : 18;
+    rn__put(text, (char)((shift ? 0x780 >> shift / 6 & 0xff : 0) | code >> shift));
+    while ((shift -= 6) >= 0) rn__put(text, (char)(0x80 | (code >> shift & 63)));
+    return 1;
+}
+
+/* A string, cut to the capacity of `data`; 0 if there is none. *length is that of all of it. */
+static int rn__json_string(rn_archive *a, char *data, size_t capacity, size_t *length) {
+    static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
+    rn__text text = rn__text_in(data, capacity);
+    int c;
+    if (!rn__json_takes(a, '"')) return 0;
+    while ((c = rn__json_next(a)) != '"') {
+        const char *escape = escapes;
+        if (c < ' ') return 0; /* -1, too */
+        if (c == '\\') {
+            c = rn__json_next(a);
+            if (c == 'u') {
+                if (!rn__json_unicode(a, &text)) return 0;
+                continue;
+            }
+            while (*escape && *escape != c) escape += 2;
+            if (!*escape) return 0;
+            c = escape[1];
+        }
+        rn__put(&text, (char)c);
+    }
+    *length = text.length;
+    return 1;
+}
+
+/* [1, 2, 3]: at most `most` whole numbers below 2^63; the number of them, or -1. */
+static int rn__json_array(rn_archive *a, int64_t *values, int most) {
+    int count = 0;
+    if (!rn__json_takes(a, '[')) return -1;
+    if (rn__json_takes(a, ']')) return 0;
+    do {
+        int64_t value = 0;
+        int digits = 0, c;
+        rn__json_takes(a, ' '); /* never there, but skips space */
+        for (; (c = rn__json_peek(a)) >= '0' && c <= '9'; a->at++, digits++) {
+            if (value > (INT64_MAX - 9) / 10) return -1;
+            value = value * 10 + (c - '0');
+        }
+        if (!digits || count == most) return -1;
+        values[count++] = value;
+    } while (rn__json_takes(a, ','));
+    return rn__json_takes(a, ']') ? count : -1;
+}
+
+/* Bytes of a number of this type; 0 if there is no such type. */
+static int rn__dtype_bytes(const char *dtype) {
+    static const char *const types[] = {"1BOOL", "1U8",  "1I8",  "1F8_E5M2", "1F8_E4M3",
+                                        "2I16",  "2U16", "2F16", "2BF16",    "4I32",
+                                        "4U32",  "4F32", "8F64", "8I64",     "8U64"};
+    int i;
+    for (i = 0; i < (int)(sizeof types / sizeof types[0]); i++)
+        if (!strcmp(types[i] + 1, dtype)) return types[i][0] - '0';
+    return 0;
+}
+
+/* The object that describes tensor e->name. */
+static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
+    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1;
+    int seen = 0, i, size;
+    size_t length;
+    if (!rn__json_takes(a, '{')) return rn__damaged(a, "the { of a tensor", error);
+    do {
+        char key[16];
+        int bit = 0, good = rn__json_string(a, key, sizeof key, &length) && rn__json_takes(a, ':');
+        if (good && !strcmp(key, "dtype")) {
+            bit = 1;
+            good = rn__json_string(a, e->dtype, sizeof e->dtype, &length) && length < sizeof e->dtype;
+        } else if (good && !strcmp(key, "shape")) {
+            bit = 2;
+            good = (e->dims = rn__json_array(a, e->shape, 4)) >= 0;
+        } else if (good && !strcmp(key, "data_offsets")) {
+            bit = 4;
+            good = rn__json_array(a, offsets, 2) == 2;
+        }
+        if (!good || !bit || (seen & bit))
+            return rn__damaged(a, "dtype, shape of at most 4 sizes, or data_offsets, once", error);
+        seen |= bit;
+    } while (rn__json_takes(a, ','));
+    if (seen != 7 || !rn__json_takes(a, '}'))
+        return rn__damaged(a, "the rest of dtype, shape and data_offsets", error);
+    size = rn__dtype_bytes(e->dtype);
+    if (!size)
+        return rn__fail(error, RN_BAD_FILE, "%s: tensor %s has the unknown dtype \"%s\"", a->path,
+                        e->name, e->dtype);
+    if (offsets[0] > offsets[1] || offsets[1] > most)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s: tensor %s lies at %D to %D of data that has %D bytes; is the file cut?",
+                        a->path, e->name, offsets[0], offsets[1], most);
+    for (i = e->dims; i < 4; i++) e->shape[i] = 1;
+    for (i = 0; i < 4; i++) /* sticks at a number that no file can hold */
+        numbers = e->shape[i] && numbers > INT64_MAX / 16 / e->shape[i] ? INT64_MAX / 16
+                                                                         : numbers * e->shape[i];
+    e->begin = a->json_end + (uint64_t)offsets[0];
+    e->bytes = (uint64_t)(offsets[1] - offsets[0]);
+    if (e->bytes != (uint64_t)numbers * (uint64_t)size)
+        return rn__fail(error, RN_BAD_FILE, "%s: tensor %s has %U bytes, but its shape says %U",
+                        a->path, e->name, e->bytes, (uint64_t)numbers * (uint64_t)size);
+    return RN_OK;
+}
+
+/* Reads an object of strings up to the value of `key`: 1 with the archive behind it, 0 if it is not
+   there (NULL never is) with the archive behind the object, < 0 on failure. */
+static int rn__json_strings(rn_archive *a, const char *key, char *value, size_t capacity,
+                            size_t *length, rn_error *error) {
+    char name[64];
+    int good = rn__json_takes(a, '{');
+    if (good && rn__json_takes(a, '}')) return 0;
+    do {
+        good = good && rn__json_string(a, name, sizeof name, length) && rn__json_takes(a, ':') &&
+               rn__json_string(a, value, capacity, length);
+        if (good && key && !strcmp(name, key)) return 1;
+    } while (good && rn__json_takes(a, ','));
+    return good && rn__json_takes(a, '}') ? 0 : rn__damaged(a, "{\"key\":\"value\"}", error);
+}
+
+/* Goes on to the next tensor, or if `metadata` to the object of __metadata__: 1, 0 at the end, < 0. */
+static int rn__json_member(rn_archive *a, int metadata, rn_entry *e, rn_error *error) {
+    for (;;) {
+        int first = a->at == RN__JSON_BEGIN, is_metadata, status;
+        size_t length;
+        if (first && !rn__json_takes(a, '{')) return rn__damaged(a, "{", error);
+        if (rn__json_takes(a, '}')) return a->at--, 0;
+        if ((!first && !rn__json_takes(a, ',')) ||
+            !rn__json_string(a, e->name, sizeof e->name, &length) || length >= sizeof e->name ||
+            !rn__json_takes(a, ':'))
+            return rn__damaged(a, "a name of at most 95 bytes", error);
+        is_metadata = !strcmp(e->name, "__metadata__");
+        if (metadata && is_metadata) return 1;
+        status = is_metadata ? rn__json_strings(a, NULL, NULL, 0, &length, error)
+                             : (int)rn__json_entry(a, e, error);
+        if (status) return status;
+        if (!metadata && !is_metadata) return 1;
+    }
+}
+
+RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error) {
+    return rn__json_member(archive, 0, entry, error);
+}
+
+/* The whole header once, and whether the tensors cover the data without gap or overlap, in any
+   order: then every border but the first and last both ends one and begins one, so the sums of
+   hashes of all begins and of all ends agree, and hardly otherwise. */
+static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
+    uint8_t b[RN__JSON_BEGIN];
+    uint64_t length = 0, begins, ends;
+    rn_entry e;
+    int i, found;
+    if (a->bytes >= RN__JSON_BEGIN) {
+        if (rn__read(&a->files, a->file, a->path, 0, b, sizeof b, error)) return RN_IO;
+        for (i = 7; i >= 0; i--) length = length << 8 | b[i];
+    }
+    if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s has %U bytes, its header %U; it is cut, or no safetensors file", a->path,
+                        a->bytes, length);
+    a->json_end = length + RN__JSON_BEGIN;
+    a->at = RN__JSON_BEGIN;
+    begins = rn__mix(a->bytes);
+    ends = rn__mix(a->json_end);
+    while ((found = rn_archive_next(a, &e, error)) == 1) {
+        begins += rn__mix(e.begin);
+        ends += rn__mix(e.begin + e.bytes);
+    }
+    if (found) return (rn_status)found;
+    if (!rn__json_takes(a, '}') || !rn__json_takes(a, -1)) return rn__damaged(a, "the end", error);
+    if (begins != ends)
+        return rn__fail(error, RN_BAD_FILE, "%s: tensors overlap, or leave parts of the data unused",
+                        a->path);
+    a->at = RN__JSON_BEGIN;
+    return RN_OK;
+}
+
+RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
+                                rn_error *error) {
+    rn__text name = rn__text_in(archive->path, sizeof archive->path);
+    rn_status status;
+    archive->file = NULL;
+    archive->filled = 0;
+    rn__puts(&name, path);
+    status = rn__choose_files(&archive->files, files, 0, error);
+    if (!status) status = rn__open(&archive->files, path, &archive->file, &archive->bytes, error);
+    if (!status) status = rn__check_archive(archive, error);
+    if (status) rn_archive_close(archive);
+    return status;
+}
+
+RNDEF void rn_archive_close(rn_archive *archive) {
+    if (archive->file) archive->files.close(archive->files.user, archive->file);
+    archive->file = NULL;
+}
+
+/* Looks from where the archive stands to the end, then from the beginning: who asks for names in
+   the order of the file finds each at once. */
+RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
+                                rn_error *error) {
+    uint64_t start = archive->at;
+    int wrapped = 0, found;
+    for (;;) {
+        found = rn_archive_next(archive, entry, error);
+        if (found < 0) return (rn_status)found;
+        if (found && !strcmp(entry->name, name)) return RN_OK;
+        if (wrapped && (!found || archive->at >= start)) break;
+        if (found) continue;
+        archive->at = RN__JSON_BEGIN;
+        wrapped = 1;
+    }
+    return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", archive->path, name);
+}
+
+static int rn__find_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
+                             size_t *length, rn_error *error) {
+    rn_entry entry;
+    int found;
+    a->at = RN__JSON_BEGIN;
+    found = rn__json_member(a, 1, &entry, error);
+    return found == 1 ? rn__json_strings(a, key, value, capacity, length, error) : found;
+}
+
+RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
+                                    size_t capacity, rn_error *error) {
+    uint64_t before = archive->at;
+    size_t length = 0;
+    int found = rn__find_metadata(archive, key, value, capacity, &length, error);
+    archive->at = before;
+    if (found < 0) return (rn_status)found;
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", archive->path, key);
+    if (length < capacity) return RN_OK;
+    return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %z bytes, there are %z",
+                    archive->path, key, length + 1, capacity);
+}
+
+RNDEF rn_status rn_archive_read(rn_archive *archive, const rn_entry *entry, uint64_t offset,
+                                void *data, size_t bytes, rn_error *error) {
+    if (offset > entry->bytes || bytes > entry->bytes - offset)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s: bytes %U to %U of tensor %s, which has %U",
+                        archive->path, offset, offset + bytes, entry->name, entry->bytes);
+    return rn__read(&archive->files, archive->file, archive->path, entry->begin + offset, data,
+                    bytes, error);
+}
+
+/* >>weights and checkpoints ==================================================================
+   Files of ours are safetensors with this in __metadata__: "format" (resnet.h), "crc" (CRC-32 of
+   the whole file, eight digits that count as zeros themselves), "desc.KEY" for every field of the
+   description; a checkpoint has the fields of rn__progress and tensors velocity/NAME as well. */
+
+/* The CRC-32 of zip and PNG, four bits at a time. */
+static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
+    static const uint32_t table[16] = {
+        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    size_t i;
+    crc = ~crc;
+    for (i = 0; i < bytes; i++) {
+        crc ^= data[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* The tensors of a file, in its order: parameters and running statistics, then the velocity. */
+typedef struct rn__tensor_walk {
+    rn_parameter p;
+    int velocity;
+    rn_real *data;
+    char name[80];
+} rn__tensor_walk;
+
+static int rn__next_tensor(const rn_net *net, int checkpoint, rn__tensor_walk *walk) {
+    for (; walk->velocity <= checkpoint; walk->velocity++) {
+        while (rn_next_parameter(net, &walk->p)) {
+            rn__text name = rn__text_in(walk->name, sizeof walk->name);
+            walk->data = walk->velocity ? walk->p.velocity : walk->p.data;
+            if (!walk->data) continue; /* statistics have no velocity */
+            rn__format(&name, "%s%s", walk->velocity ? "velocity/" : "", walk->p.name);
+            return 1;
+        }
+        memset(&walk->p, 0, sizeof walk->p);
+    }
+    return 0;
+}
+
+/* Writes through a small buffer, and sums up; without a file it only sums up. */
+typedef struct rn__writer {
+    const rn_files *files;
+    void *file;
+    uint64_t bytes;
+    uint32_t crc;
+    int failed;
+    size_t filled;
+    uint8_t buffer[4096];
+} rn__writer;
+
+static void rn__flush(rn__writer *w) {
+    w->crc = rn__crc32(w->crc, w->buffer, w->filled);
+    if (w->file && !w->failed)
+        w->failed = w->files->write(w->files->user, w->file, w->buffer, w->filled) != w->filled;
+    w->filled = 0;
+}
+
+static void rn__write_byte(rn__writer *w, unsigned byte) {
+    if (w->filled == sizeof w->buffer) rn__flush(w);
+    w->buffer[w->filled++] = (uint8_t)byte;
+    w->bytes++;
+}
+
+static void rn__write_format(rn__writer *w, const char *format, ...) {
+    char line[320];
+    rn__text text = rn__text_in(line, sizeof line);
+    const char *c;
+    va_list arguments;
+    va_start(arguments, format);
+    rn__format_list(&text, format, arguments);
+    va_end(arguments);
+    RESNET_ASSERT(text.length < sizeof line);
+    for (c = line; *c; c++) rn__write_byte(w, (unsigned char)*c);
+}
+
+#ifndef RESNET_NO_TRAIN
+/* What a checkpoint has beside tensors and description. */
+static const struct {
+    const char *key;
+    size_t offset;
+    char type; /* u: uint64_t, f: double, as its bits, k: kind of schedule */
+} rn__progress[] = {{"step", offsetof(rn_net, step), 'u'},
+                    {"epoch", offsetof(rn_net, epoch), 'u'},
+                    {"cursor", offsetof(rn_net, cursor), 'u'},
+                    {"schedule.kind", offsetof(rn_net, schedule.kind), 'k'},
+                    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), 'f'},
+                    {"schedule.steps", offsetof(rn_net, schedule.steps), 'u'},
+                    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), 'u'},
+                    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), 'u'},
+                    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), 'u'},
+                    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), 'f'}};
+enum { RN__PROGRESS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
+
+static void rn__write_progress(rn__writer *w, const rn_net *net) {
+    uint64_t bits;
+    int i;
+    for (i = 0; i < RN__PROGRESS; i++) {
+        rn__write_format(w, ",\"%s\":\"", rn__progress[i].key);
+        memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
+        if (rn__progress[i].type == 'u') rn__write_format(w, "%U\"", bits);
+        else if (rn__progress[i].type == 'f') rn__write_format(w, "0x%x\"", bits);
+        else rn__write_format(w, "%s\"", rn_schedule_name(net->schedule.kind));
+    }
+}
+
+static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
+    char value[64];
+    int i;
+    for (i = 0; i < RN__PROGRESS; i++) {
+        char *to = (char *)net + rn__progress[i].offset, type = rn__progress[i].type;
+        const char *at = value;
+        uint64_t bits = 0;
+        double real;
+        rn_status status = rn_archive_metadata(a, rn__progress[i].key, value, sizeof value, error);
+        if (!status && type == 'k') status = rn_schedule_parse(&net->schedule.kind, value, error);
+        if (status) return status;
+        if (type == 'f' && rn__scan_double(value, &real)) memcpy(to, &real, sizeof real);
+        else if (type == 'u' && rn__scan_unsigned(&at, &bits) && !*at) memcpy(to, &bits, sizeof bits);
+        else if (type != 'k')
+            return rn__fail(error, RN_BAD_FILE, "%s: %s is \"%s\" and should be a number", a->path,
+                            rn__progress[i].key, value);
+    }
+    return RN_OK;
+}
+#endif
+
+static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uint32_t crc) {
+    char value[96];
+    rn__text digits = rn__text_in(value, sizeof value);
+    rn__tensor_walk walk;
+    uint64_t offset = 0, end;
+    int i;
+    rn__put_unsigned(&digits, crc, 16, 8, '0');
+    rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%s\"", value);
+    for (i = 0; rn_desc_key(i); i++) {
+        rn_desc_get(&net->desc, i, value);
+        rn__write_format(w, ",\"desc.%s\":\"%s\"", rn_desc_key(i), value);
+    }
+#ifndef RESNET_NO_TRAIN
+    if (checkpoint) rn__write_progress(w, net);
+#endif
+    rn__write_format(w, "}");
+    memset(&walk, 0, sizeof walk);
+    for (; rn__next_tensor(net, checkpoint, &walk); offset = end) {
+        end = offset + 4 * (uint64_t)walk.p.count;
+        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", walk.name);
+        for (i = 0; i < walk.p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", walk.p.shape[i]);
+        rn__write_format(w, "],\"data_offsets\":[%U,%U]}", offset, end);
+    }
+    rn__write_format(w, "}");
+}
+
+/* The whole file. The header takes `json` bytes, filled up with spaces. */
+static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
+                               uint32_t crc, rn_error *error) {
+    rn__tensor_walk walk;
+    ptrdiff_t i;
+    int k;
+    w->bytes = 0;
+    w->crc = 0;
+    w->filled = 0;
+    for (k = 0; k < 8; k++) rn__write_byte(w, (unsigned)(json >> 8 * k & 255));
+    rn__write_json(w, net, checkpoint, crc);
+    while (w->bytes < RN__JSON_BEGIN + json) rn__write_byte(w, ' ');
+    memset(&walk, 0, sizeof walk);
+    while (rn__next_tensor(net, checkpoint, &walk)) {
+        for (i = 0; i < walk.p.count; i++) {
+            float value = (float)walk.data[i];
+            uint32_t bits;
+            memcpy(&bits, &value, sizeof bits);
+            if ((bits & 0x7f800000) == 0x7f800000)
+                return rn__fail(error, RN_NOT_FINITE,
+                                "%s[%D] is infinite or not a number; nothing is saved", walk.name,
+                                (int64_t)i);
+            for (k = 0; k < 32; k += 8) rn__write_byte(w, bits >> k & 255);
+        }
+    }
+    rn__flush(w);
+    return RN_OK;
+}
+
+/* Opens, writes, synchronises, closes, renames; returns what failed, NULL for nothing. */
+static const char *rn__replace_file(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
+                                    uint32_t crc, const char *temporary, const char *path) {
+    const rn_files *files = w->files;
+    const char *failed = NULL;
+    w->file = files->open(files->user, temporary, 1);
+    if (!w->file) return "opening";
+    if (rn__write_all(w, net, checkpoint, json, crc, NULL) || w->failed) failed = "writing";
+    else if (files->sync(files->user, w->file)) failed = "synchronising";
+    if (files->close(files->user, w->file) && !failed) failed = "closing";
+    if (!failed && files->rename(files->user, temporary, path)) failed = "renaming";
+    if (failed) files->remove(files->user, temporary);
+    return failed;
+}
+
+static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
+                          const rn_files *files, rn_error *error) {
+    char temporary[1024];
+    rn__text text = rn__text_in(temporary, sizeof temporary);
+    rn_files chosen;
+    rn__writer w;
+    uint64_t json;
+    uint32_t crc;
+    const char *failed;
+    rn_status status = rn__choose_files(&chosen, files, 1, error);
+    if (status) return status;
+    rn__format(&text, "%s.tmp", path);
+    if (text.length >= sizeof temporary)
+        return rn__fail(error, RN_BAD_ARGUMENT, "the path has %z characters; at most %z are allowed",
+                        strlen(path), sizeof temporary - 5);
+    memset(&w, 0, sizeof w);
+    w.files = &chosen;
+    rn__write_json(&w, net, checkpoint, 0);
+    json = (RN__JSON_BEGIN + w.bytes + 63) / 64 * 64 - RN__JSON_BEGIN;
+    status = rn__write_all(&w, net, checkpoint, json, 0, error);
+    if (status) return status;
+    crc = w.crc;
+    failed = rn__replace_file(&w, net, checkpoint, json, crc, temporary, path);
+    if (!failed) return RN_OK;
+    return rn__fail(error, RN_IO,
+                    "%s: %s failed; is there such a directory, and room on the disk? %s is as it was",
+                    temporary, failed, path);
+}
+
+RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
+                        rn_error *error) {
+    return rn__save(net, path, 0, files, error);
+}
+
+#ifndef RESNET_NO_TRAIN
+RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
+                                   rn_error *error) {
+    if (net->velocity) return rn__save(net, path, 1, files, error);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: a net made for inference has no checkpoint; use rn_save", path);
+}
+#endif
+
+/* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
+static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
+    uint8_t buffer[4096];
+    char stored[9] = "", found[9];
+    rn__text text = rn__text_in(found, sizeof found);
+    uint32_t crc = 0;
+    uint64_t at, digits, i;
+    size_t bytes;
+    if (rn__find_metadata(a, "crc", stored, sizeof stored, &bytes, NULL) != 1) stored[0] = 0;
+    digits = a->at - 9; /* behind them stands a quotation mark */
+    a->at = RN__JSON_BEGIN;
+    for (at = 0; at < a->bytes; at += bytes) {
+        bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
+        if (rn__read(&a->files, a->file, a->path, at, buffer, bytes, error)) return RN_IO;
+        for (i = digits; i < digits + 8; i++)
+            if (i >= at && i - at < bytes) buffer[i - at] = '0';
+        crc = rn__crc32(crc, buffer, bytes);
+    }
+    rn__put_unsigned(&text, crc, 16, 8, '0');
+    if (!strcmp(found, stored)) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s and it says \"%s\"", a->path,
+                    found, stored);
+}
+
+/* The description in the metadata, resolved, of a file whose CRC is right. *ours is 0 for files that
+   others wrote: they have neither. */
+static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int *ours, rn_error *error) {
+    char key[64], value[96];
+    rn_error inner;
+    rn_status status, bad = RN_OK;
+    int i;
+    memset(desc, 0, sizeof *desc);
+    for (*ours = 0, i = 0; rn_desc_key(i); i++) { /* what an older file lacks takes its default */
+        rn__text text = rn__text_in(key, sizeof key);
+        rn__format(&text, "desc.%s", rn_desc_key(i));
+        status = rn_archive_metadata(a, key, value, sizeof value, bad ? NULL : &inner);
+        if (status == RN_MISMATCH) continue;
+        *ours = 1;
+        if (!status && !bad) status = rn_desc_set(desc, key + 5, value, &inner);
+        if (!bad) bad = status;
+    }
+    if (!*ours) return RN_OK;
+    status = rn__check_crc(a, error);
+    if (status) return status;
+    if (!bad) bad = rn_resolve(desc, &inner);
+    return bad ? rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text) : RN_OK;
+}
+
+RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
+                             rn_error *error) {
+    rn_archive a;
+    rn_desc stored;
+    int ours;
+    rn_status status = rn_archive_open(&a, path, files, error);
+    if (status) return status;
+    status = rn__read_desc(&a, &stored, &ours, error);
+    rn_archive_close(&a);
+    if (status) return status;
+    if (!ours) return rn__fail(error, RN_MISMATCH, "%s has no description; give it yourself", path);
+    stored.threads = 1; /* how to compute is the machine's matter, not the net's */
+    stored.isa = RN_ISA_AUTO;
+    stored.naive = !RN__FAST;
+    *desc = stored;
+    return RN_OK;
+}
+
+static void rn__put_value(rn__text *text, const rn__field *field, double value) {
+    if (field->names) rn__puts(text, field->names[(int)value]);
+    else rn__put_fixed(text, value, field->type == RN__INT ? 0 : 9);
+}
+
+/* Refuses weights of a net that computes something else, and when training goes on, of one that
+   trains otherwise. */
+static rn_status rn__compare_desc(const rn_desc *file, const rn_desc *own, int training,
+                                  const char *path, rn_error *error) {
+    char theirs[48], ours[48];
+    rn__text first = rn__text_in(theirs, sizeof theirs), second = rn__text_in(ours, sizeof ours);
+    int i, k;
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i];
+        if (!field->shapes && !(training && !strcmp(field->key, "bn_group"))) continue;
+        for (k = 0; k < field->count; k++) {
+            double a = rn__get_number(file, field, k), b = rn__get_number(own, field, k);
+            if (!(fabs(a - b) > 0)) continue;
+            rn__put_value(&first, field, a);
+            rn__put_value(&second, field, b);
+            return rn__fail(error, RN_MISMATCH,
+                            "%s is of another net: its %s is %s, here it is %s; rn_load_desc tells "
+                            "what to create",
+                            path, field->key, theirs, ours);
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks one tensor, its numbers included, or stores it. */
+static rn_status rn__load_tensor(rn_archive *a, const rn__tensor_walk *walk, int store,
+                                 rn_error *error) {
+    uint8_t buffer[4096];
+    ptrdiff_t i, j, count;
+    rn_entry e;
+    const int *shape = walk->p.shape;
+    rn_status status = rn_archive_find(a, walk->name, &e, error);
+    if (status) return status;
+    if (e.dims != walk->p.dims || e.shape[0] != shape[0] || e.shape[1] != shape[1] ||
+        e.shape[2] != shape[2] || e.shape[3] != shape[3] || strcmp(e.dtype, "F32"))
+        return rn__fail(error, RN_MISMATCH,
+                        "%s: %s is %s [%D,%D,%D,%D] and should be F32 [%d,%d,%d,%d]", a->path, e.name,
+                        e.dtype, e.shape[0], e.shape[1], e.shape[2], e.shape[3], shape[0], shape[1],
+                        shape[2], shape[3]);
+    for (i = 0; i < walk->p.count; i += count) {
+        count = walk->p.count - i < 1024 ? walk->p.count - i : 1024;
+        status = rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error);
+        if (status) return status;
+        for (j = 0; j < count; j++) {
+            const uint8_t *b = buffer + 4 * j;
+            uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+            float value;
+            if ((bits & 0x7f800000) == 0x7f800000)
+                return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is infinite or not a number",
+                                a->path, e.name, (int64_t)(i + j));
+            memcpy(&value, &bits, sizeof value);
+            if (store) walk->data[i + j] = (rn_real)value;
+        }
+    }
+    return RN_OK;
+}
+
+/* All `expected` tensors were found: the file has others if it has more. Which ones, only a failure
+   asks. */
+static rn_status rn__refuse_others(rn_archive *a, const rn_net *net, int training, int expected,
+                                   rn_error *error) {
+    rn_parameter p;
+    rn_entry e;
+    int naming, found, count = 0;
+    for (naming = 0; naming < 2; naming++) {
+        a->at = RN__JSON_BEGIN;
+        for (count = 0; (found = rn_archive_next(a, &e, error)) == 1;) {
+            int velocity = !strncmp(e.name, "velocity/", 9);
+            if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
+                strstr(e.name, ".num_batches_tracked"))
+                continue; /* PyTorch counts batches */
+            count++;
+            if (naming && !rn_find_parameter(net, e.name + (velocity ? 9 : 0), &p))
+                return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s, which this net has not",
+                                a->path, e.name);
+        }
+        if (found) return (rn_status)found;
+        if (count == expected) return RN_OK;
+    }
+    return rn__fail(error, RN_BAD_FILE, "%s holds %d tensors of a net of %d; one is there twice",
+                    a->path, count, expected);
+}
+
+RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+    rn_archive a;
+    rn_net loaded = *net; /* takes what is no array, until all is known to be good */
+    rn_desc desc;
+    int ours, store, training = 0;
+    rn_status status = rn_archive_open(&a, path, files, error);
+    if (status) return status;
+    status = rn__read_desc(&a, &desc, &ours, error);
+#ifndef RESNET_NO_TRAIN
+    if (!status && ours && net->velocity) {
+        status = rn__read_progress(&a, &loaded, error);
+        training = !status;
+        if (status == RN_MISMATCH) status = RN_OK; /* no checkpoint, weights alone */
+    }
+    if (training) {
+        loaded.desc.seed = desc.seed;
+        loaded.desc.sgd = desc.sgd;
+        loaded.desc.momentum = desc.momentum;
+        loaded.desc.weight_decay = desc.weight_decay;
+        loaded.desc.decay_scope = desc.decay_scope;
+        loaded.desc.bn_momentum = desc.bn_momentum;
+    }
+#endif
+    if (!status && ours) status = rn__compare_desc(&desc, &net->desc, training, path, error);
+    for (store = 0; !status && store < 2; store++) {
+        rn__tensor_walk walk;
+        int count = 0;
+        memset(&walk, 0, sizeof walk);
+        for (; !status && rn__next_tensor(net, training, &walk); count++)
+            status = rn__load_tensor(&a, &walk, store, error);
+        if (!status && !store) status = rn__refuse_others(&a, net, training, count, error);
+        if (status && store)
+            rn__fail(error, status, "%s: reading failed after all was checked; the net holds part of "
+                     "it, load again before you use it", path);
+    }
+    rn_archive_close(&a);
+    if (!status && training) *net = loaded;
+    return status;
+}
+
+
+/* >>printer ================================================================================== */
+
+/* What a node does, in words: "3x3 convolution, stride 2", "ReLU (done with the node before)". */
+static void rn__describe_operation(const rn_node *node, rn__text *text) {
+    rn__puts(text, rn_kind_name(node->kind));
+    if (node->kernel) rn__format(text, " %dx%d", node->kernel, node->kernel);
+    if (node->stride > 1) rn__format(text, " stride %d", node->stride);
+    if (node->kind == RN_PAD_SUBSAMPLE) rn__format(text, " %d zero channels in front", node->front);
+    if (node->kind == RN_SCALE || node->kind == RN_DROPOUT)
+        rn__format(text, " %.3f", (double)node->factor);
+    if (node->kind == RN_GATE)
+        rn__puts(text, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
+    if (node->bias) rn__puts(text, " with bias");
+    if (node->absorbed) rn__puts(text, " (fused)");
+}
+
+static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
+    const rn_node *node = &net->nodes[i];
+    char cell[96], inputs[32], shape[48];
+    rn__text out = rn__text_in(inputs, sizeof inputs);
+    rn_parameter p;
+    ptrdiff_t parameters = 0;
+    int k, c_in = node->inputs[0] < 0 ? 0 : net->nodes[node->inputs[0]].c;
+    for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
+        rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
+    out = rn__text_in(shape, sizeof shape);
+    rn__format(&out, "%d x %d x %d", node->c, node->h, node->w);
+    for (k = 0; rn__parameter_rule(node, c_in, k, &p); k++)
+        if (p.role < RN_RUNNING_MEAN) parameters += p.count;
+    rn__name_node(node, cell);
+    rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
+    out = rn__text_in(cell, sizeof cell);
+    rn__describe_operation(node, &out);
+    rn__format(text, "%-38s %-18s", cell, shape);
+    if (parameters) rn__format(text, "%10D", (int64_t)parameters);
+    if (rn_node_macs(net, i) > 0) rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
+    rn__put(text, '\n');
+}
+
+RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
+    rn__text out = rn__text_in(text, capacity);
+    const rn_desc *desc = &net->desc;
+    double macs = 0;
+    int i;
+    rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s\n", desc->depth,
+               rn__block_names[desc->block], rn__order_names[desc->order],
+               rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize]);
+    rn__format(&out, "%5s  %-26s %-10s %-38s %-18s%10s%14s\n", "node", "name", "reads", "operation",
+               "value C x H x W", "parameters", "multiply-adds");
+    for (i = 0; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i];
+        if (i && (node->stage != node[-1].stage || node->unit != node[-1].unit)) rn__put(&out, '\n');
+        rn__describe_node(net, i, &out);
+        macs += rn_node_macs(net, i);
+    }
+    rn__format(&out, "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
+               (int64_t)net->parameter_count, macs / 1e6, net->bytes,
+               net->mode == RN_TRAINING ? "training" : "inference", net->batch,
+#if RN__FAST
+               net->kernels ? net->kernels->name : "naive"
+#else
+               "naive"
+#endif
+    );
+    return out.length;
+}
+
+#endif /* RESNET_IMPLEMENTATION */
+
+/* resnet.h is available under two licences; take the one you like.
+
+   MIT: Copyright (c) 2026 The resnet.h authors. Permission is hereby granted, free of charge, to
+   any person obtaining a copy of this software and associated documentation files (the "Software"),
+   to deal in the Software without restriction, including without limitation the rights to use,
+   copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to
+   permit persons to whom the Software is furnished to do so, subject to the following conditions:
+   The above copyright notice and this permission notice shall be included in all copies or
+   substantial portions of the Software. THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY
+   KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS
+   FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS
+   BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+   OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
+   IN THE SOFTWARE.
+
+   Public domain: this is free and unencumbered software released into the public domain. Anyone is
+   free to copy, modify, publish, use, compile, sell, or distribute it, in source code form or as a
+   compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognise copyright laws, the authors dedicate any and all copyright interest
+   in the software to the public domain, for the benefit of the public at large. The software comes
+   as is, without warranty of any kind. For more information, see <https://unlicense.org>.         */

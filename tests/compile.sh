@@ -1,0 +1,202 @@
+#!/bin/sh
+# compile.sh - the header as a compiler sees it: in two files that are linked together, static and
+# not, as C99, C11, C++11 and C++17, by gcc and clang, with and without OpenMP, under each option,
+# warnings as errors, each program run; the symbols that it defines and needs; the README's program;
+# its length, that of its functions, its format. CC names a third compiler to try.
+#
+# tests/compile.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+checks=0
+failures=0
+warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
+
+# check WORDS COMMAND...: runs it, prints its output if it fails
+check() {
+    what=$1
+    shift
+    checks=$((checks + 1))
+    if "$@" >"$work/log" 2>&1; then return 0; fi
+    failures=$((failures + 1))
+    echo "compile: failed: $what"
+    head -20 "$work/log"
+    return 1
+}
+
+# ---- the matrix: one line a program, run by two processes side by side ---------------------------
+
+# program COMPILER STANDARD NAME FLAGS...
+program() {
+    compiler=$1 standard=$2 name=$3
+    shift 3
+    case $standard in
+    c++*) language="-x c++ -std=$standard" driver=$(echo "$compiler" | sed 's/gcc/g++/; s/clang$/clang++/') ;;
+    *) language="-std=$standard" driver=$compiler ;;
+    esac
+    dir=$work/$name
+    mkdir "$dir"
+    for file in main other; do
+        # shellcheck disable=SC2086
+        $compiler $language $warnings "$@" -c -o "$dir/$file.o" "$here/compile/$file.c" || return 1
+    done
+    openmp=
+    case " $* " in *" -fopenmp "*) openmp=-fopenmp ;; esac
+    # shellcheck disable=SC2086
+    $driver $openmp -o "$dir/program" "$dir/main.o" "$dir/other.o" -lm || return 1
+    "$dir/program" || {
+        echo "the program ended with $?"
+        return 1
+    }
+    rm -r "$dir"
+}
+
+if [ "$1" = program ]; then # one line of the list, called by xargs below
+    work=$2
+    shift 2
+    if program "$@" >"$work/$3.log" 2>&1; then touch "$work/$3.passed"; fi
+    exit 0
+fi
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+compilers=
+for compiler in gcc clang $CC; do
+    case " $compilers " in *" $compiler "*) continue ;; esac
+    case $compiler in cc | c99) continue ;; esac
+    if command -v "$compiler" >/dev/null; then compilers="$compilers $compiler"
+    else echo "compile: skipped $compiler, which is not installed"; fi
+done
+number=0
+for compiler in $compilers; do
+    openmp=-fopenmp
+    echo 'int main(void) { return 0; }' >"$work/try.c"
+    if ! "$compiler" -fopenmp -o "$work/try" "$work/try.c" 2>/dev/null; then
+        echo "compile: skipped OpenMP with $compiler, which has no library for it"
+        openmp=
+    fi
+    for standard in c99 c11 c++11 c++17; do
+        for option in '' -DRESNET_NO_STDIO -DRESNET_NO_TRAIN -DRESNET_NO_SIMD -DRESNET_NO_THREADS \
+            -DRESNET_REAL=double '-DRESNET_NO_STDIO -DRESNET_NO_TRAIN -DRESNET_NO_SIMD'; do
+            number=$((number + 1)) # static and OpenMP take turns: seven options, so all meet all
+            flags=$option
+            [ $((number % 2)) = 1 ] && flags="$flags -DRESNET_STATIC"
+            [ $((number / 2 % 2)) = 1 ] && flags="$flags $openmp"
+            echo "$compiler $standard p$number" $flags # unquoted: xargs joins lines that end in space
+        done
+    done
+    echo "$compiler c99 o$number -O2" $openmp # warnings that only the optimiser can give
+done >"$work/list"
+xargs -P 2 -L 1 "$0" program "$work" <"$work/list"
+while read -r line; do
+    name=$(echo "$line" | cut -d' ' -f3)
+    checks=$((checks + 1))
+    [ -e "$work/$name.passed" ] && continue
+    failures=$((failures + 1))
+    echo "compile: failed: $line"
+    head -20 "$work/$name.log"
+done <"$work/list"
+
+# ---- symbols -------------------------------------------------------------------------------------
+
+# object NAME FLAGS...: the implementation alone
+object() {
+    name=$1
+    shift
+    # shellcheck disable=SC2086
+    $one -O1 -fno-pie "$@" -c -o "$work/$name.o" "$work/implementation.c"
+}
+
+# none FILE: no line in it
+none() {
+    [ ! -s "$1" ] || {
+        cat "$1"
+        false
+    }
+}
+
+printf '#define RESNET_IMPLEMENTATION\n#include "%s/resnet.h"\n' "$root" >"$work/implementation.c"
+for compiler in $compilers; do
+    for language in '-std=c99' '-x c++ -std=c++11'; do
+        one="$compiler $language"
+        check "$one: object" object whole || continue
+        nm -g --defined-only "$work/whole.o" | awk '{print $NF}' | grep -v '^rn_[a-z]' >"$work/found"
+        check "$one: every symbol starts with rn_" none "$work/found"
+        nm "$work/whole.o" | awk '$2 ~ /^[BbDdCcSs]$/' >"$work/found"
+        check "$one: there are no variables" none "$work/found"
+        nm -u "$work/whole.o" | awk '{print $NF}' | grep -E \
+            '^(_?exit|abort|v?f?printf|puts|fputs|putchar|fputc|perror|raise|signal|setlocale|rand|srand|time)$' \
+            >"$work/found"
+        check "$one: it does not print, exit or ask the time" none "$work/found"
+        check "$one: object without stdio" object bare -DRESNET_NO_STDIO '-DRESNET_ASSERT(x)=((void)0)'
+        nm -u "$work/bare.o" | awk '{print $NF}' | grep -v -E \
+            '^(mem(cpy|move|set|cmp|chr)|str(len|cmp|ncmp|chr|str)|(sqrt|exp|log|cos|sin|pow|floor|ceil|fabs|fmax|fmin|round)f?|_GLOBAL_OFFSET_TABLE_|__cpu_(model|indicator_init)|__stack_chk_fail)$' \
+            >"$work/found"
+        check "$one: without stdio it needs string.h and math.h alone" none "$work/found"
+        check "$one: object with an allocator" object own \
+            '-DRESNET_MALLOC(bytes)=mine_alloc(bytes)' '-DRESNET_FREE(memory)=mine_free(memory)' \
+            -include "$here/compile/allocator.h"
+        nm -u "$work/own.o" | awk '{print $NF}' | grep -E '^(malloc|calloc|realloc|free)$' >"$work/found"
+        check "$one: with RESNET_MALLOC it calls no other" none "$work/found"
+        checks=$((checks + 1)) # half of the pair is refused in words
+        if object half '-DRESNET_MALLOC(bytes)=malloc(bytes)' 2>"$work/log" ||
+            ! grep -q 'define both RESNET_MALLOC' "$work/log"; then
+            failures=$((failures + 1))
+            echo "compile: failed: $one takes RESNET_MALLOC without RESNET_FREE"
+        fi
+    done
+done
+one="$(echo "$compilers" | awk '{print $1}') -std=c99"
+
+# Under another name.
+mkdir "$work/renamed"
+cp "$root/resnet.h" "$work/renamed/net.h"
+printf '#define RESNET_IMPLEMENTATION\n#include "net.h"\n' >"$work/renamed/implementation.c"
+# shellcheck disable=SC2086
+check "renamed to net.h" $one -DRESNET_FILENAME='"net.h"' -c -o "$work/renamed.o" \
+    "$work/renamed/implementation.c"
+
+# ---- the README's program ------------------------------------------------------------------------
+
+readme() {
+    awk '/^```c$/ && !done { on = 1; next } /^```$/ { if (on) done = 1; on = 0 } on' \
+        "$root/README.md" >"$work/readme.c"
+    # shellcheck disable=SC2086
+    $one -O2 -I "$root" -o "$work/readme" "$work/readme.c" -lm && (cd "$root" && "$work/readme") \
+        >"$work/readme.out" && cat "$work/readme.out"
+    right=$(sed -n 's/^\([0-9]*\) of 50 right$/\1/p' "$work/readme.out")
+    [ "${right:-0}" -ge 25 ] # of 50, ten classes
+}
+check "the README's program learns" readme
+
+# ---- the text ------------------------------------------------------------------------------------
+
+short() { awk 'END { print NR " lines"; exit NR >= 6000 }' "$root/resnet.h"; }
+check "resnet.h has less than 6,000 lines" short
+
+# Functions: from a line at the margin with a bracket, over one that ends in {, to the } at the margin.
+functions() {
+    awk '/^[A-Za-z].*\(/ { start = NR; name = $0; body = 0 }
+         start && !body && /;$/ { start = 0 }
+         start && /\{$/ { body = 1 }
+         /^\}/ { if (start && body) {
+                     count++
+                     if (NR - start + 1 > 80) { print name ": " NR - start + 1 " lines"; bad = 1 }
+                 }
+                 start = 0 }
+         END { if (count < 100) print "found only " count " functions"; exit bad || count < 100 }' \
+        "$root/resnet.h"
+}
+check "no function has more than 80 lines" functions
+
+if clang-format --version 2>/dev/null | grep -q 'version 14'; then
+    for file in "$root/resnet.h" "$here"/*.[ch] "$here"/compile/*.[ch] "$root"/examples/*.[ch] \
+        "$root"/tools/*.c; do
+        check "format of $file" clang-format --dry-run --Werror --ferror-limit=1 "$file"
+    done
+else
+    echo "compile: skipped the format, for there is no clang-format 14"
+fi
+
+echo "compile: $checks checks, $failures failed"
+[ "$failures" = 0 ]

@@ -1,0 +1,438 @@
+/* executors.c - fast execution against naive execution, node by node, forward and backward. A naive
+   net records every value and gradient when it is new; a fast net compares each of its steps with
+   the recording (1e-5 of the tensor's largest magnitude) and then goes on with the recorded numbers,
+   so that every step has the same input in both and errors do not pile up. Every order, block,
+   shortcut, resize shortcut and stem, with odd sizes, widths that are no multiple of 16, batches
+   that are not full, batch norm in groups, one and two threads, every instruction set of the
+   machine. Then whole nets, whose bits must not depend on the number of threads, and inference.
+
+   cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
+
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#include "nets.h"
+
+#define BOUND 1e-5     /* of a value or gradient, relative to its largest magnitude */
+#define WINOGRAD 1e-4  /* the same, of what Winograd's transforms had a hand in */
+#define KINK 1e-5      /* inputs of ReLUs nearer to zero, relative likewise, are drawn again */
+#define INFERENCE 2e-5 /* logits of a whole net, where errors do pile up */
+
+#ifdef REDUCED
+enum { EVERY = 11, MOST_THREADS = 3 }; /* prime: it meets every option */
+#else
+enum { EVERY = 1, MOST_THREADS = 8 };
+#endif
+
+/* ---- recording ------------------------------------------------------------------------------- */
+
+typedef struct record {
+    rn_real **values;    /* [node] */
+    rn_real **gradients; /* [2 node + input]: of the inputs, behind the node's backward */
+    rn_real *parameters, *statistics;
+    int values_met, gradients_met;
+    double worst; /* error, relative to what it is compared with */
+} record;
+
+static rn_tensor tensor_of(const rn_net *net, int node, rn_real *data) {
+    const rn_node *n = &net->nodes[node];
+    return rn_tensor_in(data, net->images, n->c, n->h, n->w);
+}
+
+static ptrdiff_t count_of(const rn_net *net, int node) {
+    const rn_node *n = &net->nodes[node];
+    return (ptrdiff_t)net->images * n->c * n->h * n->w;
+}
+
+static rn_real *keep(rn_real *old, const rn_real *data, ptrdiff_t count) {
+    rn_real *copy = old ? old : (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    memcpy(copy, data, (size_t)count * sizeof(rn_real));
+    return copy;
+}
+
+static void record_step(void *user, rn_net *net, int i, int backward) {
+    record *r = (record *)user;
+    int k;
+    rn_real **to;
+    if (!backward) {
+        to = &r->values[i];
+        if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, i) * sizeof(rn_real));
+        CHECK_INT(rn_read_value(net, i, tensor_of(net, i, *to), NULL), RN_OK);
+        return;
+    }
+    for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
+        int a = net->nodes[i].inputs[k];
+        to = &r->gradients[2 * i + k];
+        if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, a) * sizeof(rn_real));
+        CHECK_INT(rn_read_gradient(net, a, tensor_of(net, a, *to), NULL), RN_OK);
+    }
+}
+
+static record new_record(const rn_net *net) {
+    record r;
+    memset(&r, 0, sizeof r);
+    r.values = (rn_real **)net_take((size_t)net->node_count * sizeof(rn_real *));
+    r.gradients = (rn_real **)net_take((size_t)net->node_count * 2 * sizeof(rn_real *));
+    return r;
+}
+
+static void free_record(record *r, const rn_net *net) {
+    int i;
+    for (i = 0; i < net->node_count; i++) {
+        free(r->values[i]);
+        free(r->gradients[2 * i]);
+        free(r->gradients[2 * i + 1]);
+    }
+    free(r->values);
+    free(r->gradients);
+    free(r->parameters);
+    free(r->statistics);
+}
+
+/* Is an input of a ReLU so close to zero that rounding may switch it? */
+static int near_kink(const record *r, const rn_net *net) {
+    int i;
+    for (i = 1; i < net->node_count; i++) {
+        int source = net->nodes[i].inputs[0];
+        ptrdiff_t k, count = count_of(net, source);
+        double limit = KINK * net_largest(r->values[source], count);
+        if (net->nodes[i].kind != RN_RELU) continue;
+        for (k = 0; k < count; k++)
+            if (fabs((double)r->values[source][k]) < limit) return 1;
+    }
+    return 0;
+}
+
+/* ---- comparing ------------------------------------------------------------------------------- */
+
+/* Is node i a convolution by Winograd's transforms? */
+static int is_winograd(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i];
+    rn__blocked out = rn__blocked_in(NULL, net->images, node->c, node->h, node->w), in = out;
+    rn__filter f;
+    if (i < 1 || i >= net->node_count || node->kind != RN_CONV2D) return 0;
+    in.c = net->nodes[node->inputs[0]].c;
+    f = rn__make_filter(NULL, node->c, in.c, node->kernel, node->kernel, node->stride,
+                        node->padding);
+    return rn__suits_winograd(&out, &in, &f);
+}
+
+/* A step hands sums on to a batch norm beside it before the probe can put the recorded numbers in
+   their place, so the batch norm beside a convolution gets its bound. */
+static double bound_of(const rn_net *net, int i) {
+    int near_winograd = is_winograd(net, i), k;
+    for (k = i - 2; net->nodes[i].kind == RN_BATCH_NORM && k <= i + 2; k++)
+        near_winograd |= k > 0 && is_winograd(net, k);
+    return near_winograd ? WINOGRAD : BOUND;
+}
+
+static void compare(record *r, const rn_net *net, int i, const char *what, const rn_real *got,
+                    const rn_real *want, ptrdiff_t count, double least) {
+    double scale = fmax(fmax(net_largest(want, count), least), 1e-30), error = 0;
+    char name[64], place[128];
+    ptrdiff_t k;
+    for (k = 0; k < count; k++) {
+        double e = fabs((double)got[k] - (double)want[k]) / scale;
+        if (!(e <= error)) error = e; /* NaN, too */
+    }
+    rn_node_name(net, i, name);
+    snprintf(place, sizeof place, "%s: %s of %s, width %d, threads %d, batch %d",
+             net->kernels->name, what, name, net->desc.base_width, net->desc.threads, net->images);
+    net_check(error <= bound_of(net, i), __LINE__, &net->desc, place, error, bound_of(net, i));
+    r->worst = fmax(r->worst, error);
+}
+
+/* Values and gradients that fast execution never stores have no memory to read; the steps that
+   compute them on the way are compared instead. */
+static int is_stored(const ptrdiff_t *offsets, int i) { return offsets[i] >= 0; }
+
+static void compare_step(void *user, rn_net *net, int i, int backward) {
+    record *r = (record *)user;
+    int k;
+    if (!backward) {
+        rn_real *got;
+        r->values_met++;
+        if (!is_stored(net->value_offset[RN_TRAINING], i)) {
+            CHECK(net->nodes[rn__producer(net, i)].lazy);
+            return;
+        }
+        got = (rn_real *)net_take((size_t)count_of(net, i) * sizeof(rn_real));
+                CHECK_INT(rn_read_value(net, i, tensor_of(net, i, got), NULL), RN_OK);
+        compare(r, net, i, "value", got, r->values[i], count_of(net, i), 0);
+        CHECK_INT(rn_write_value(net, i, tensor_of(net, i, r->values[i]), NULL), RN_OK);
+        free(got);
+        return;
+    }
+    r->gradients_met++;
+    for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
+        int a = net->nodes[i].inputs[k];
+                rn_real *got;
+        if (!is_stored(net->gradient_offset, a)) {
+            CHECK(net->nodes[i].lazy_gradient);
+            continue;
+        }
+        got = (rn_real *)net_take((size_t)count_of(net, a) * sizeof(rn_real));
+        CHECK_INT(rn_read_gradient(net, a, tensor_of(net, a, got), NULL), RN_OK);
+        compare(r, net, i, k ? "gradient of the second input" : "gradient of the input", got,
+                r->gradients[2 * i + k], count_of(net, a), 0);
+        free(got);
+    }
+    /* Inputs of an addition may share one gradient: written when both have been compared. */
+    for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
+        int a = net->nodes[i].inputs[k];
+                rn_tensor t = tensor_of(net, a, r->gradients[2 * i + k]);
+        if (!is_stored(net->gradient_offset, a)) continue;
+        CHECK_INT(rn_write_gradient(net, a, t, NULL), RN_OK);
+    }
+}
+
+/* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold only
+   rounding errors of what goes into them, so they are compared with the net's largest gradient; so
+   are those of nets of one channel, where batch norm takes away the scale of a 1x1 convolution.
+   Small ones are compared with a thousandth of it. */
+static void compare_arrays(record *r, const rn_net *net) {
+    double most = net_largest(r->parameters, net->parameter_count);
+    int group = net->desc.bn_group ? net->desc.bn_group : net->images;
+    int i, groups = (net->images + group - 1) / group;
+    rn_parameter p;
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p)) {
+        int zero = net->desc.base_width == 1 || net_zero_by_analysis(&net->desc, p.name);
+        if (p.gradient)
+            compare(r, net, p.node, p.name, p.gradient,
+                    r->parameters + (p.gradient - net->gradients), p.count,
+                    zero ? most : 1e-3 * most);
+    }
+    for (i = 0; i < net->node_count; i++)
+        if (net->nodes[i].kind == RN_BATCH_NORM)
+            compare(r, net, i, "statistics", net->batch_statistics + net->nodes[i].batch_statistics,
+                    r->statistics + net->nodes[i].batch_statistics,
+                    (ptrdiff_t)groups * 2 * net->nodes[i].c, 0);
+}
+
+/* A fast net against the recording of the naive one. */
+static void check_fast(const rn_net *naive, record *r, const net_batch *batch, rn_isa isa,
+                       int threads) {
+    rn_desc desc = naive->desc;
+    rn_net *net;
+    rn_result result;
+    int i, steps = 0;
+    desc.naive = 0;
+    desc.isa = isa;
+    desc.threads = threads;
+    net = net_create(&desc, naive->batch, RN_TRAINING);
+    if (!net) return;
+    memcpy(net->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
+    net->step = naive->step;
+    net->probe = compare_step;
+    net->probe_user = r;
+    r->values_met = r->gradients_met = 0;
+    CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, &result, NULL),
+              RN_OK);
+    for (i = 1; i < net->node_count; i++) steps += !net->nodes[i].absorbed;
+    CHECK_INT(r->values_met, steps);
+    CHECK_INT(r->gradients_met, steps);
+    compare_arrays(r, net);
+    rn_destroy(net);
+}
+
+static int has_isa(rn_isa isa) { return rn__choose_kernels(isa) != NULL; }
+
+static double worst;
+static int drawn_again;
+
+static void check_variant(const rn_desc *given, int batch, int count, uint64_t seed) {
+    rn_desc desc = *given;
+    net_batch images;
+    rn_net *naive;
+    record r;
+    int tries, isa, threads;
+    desc.naive = 1;
+    naive = net_create(&desc, batch, RN_TRAINING);
+    if (!naive) return;
+    images = net_draw_batch(&naive->desc, count, seed);
+    r = new_record(naive);
+    naive->probe = record_step;
+    naive->probe_user = &r;
+    naive->step = 3;
+    for (tries = 0; tries < 100; tries++) {
+        net_draw(naive, seed + (uint64_t)tries * 1000003);
+        CHECK_INT(rn_backpropagate(naive, images.images, images.labels, count, NULL, NULL), RN_OK);
+        r.values[0] = keep(r.values[0], images.images, net_image_count(&naive->desc, count));
+        if (!near_kink(&r, naive)) break;
+        drawn_again++;
+    }
+    CHECK(tries < 100);
+    r.parameters = keep(NULL, naive->gradients, naive->parameter_count);
+    {
+        const rn_node *last = &naive->nodes[naive->node_count - 1];
+        r.statistics = keep(NULL, naive->batch_statistics,
+                            last->batch_statistics); /* counts those of all before it */
+    }
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
+        for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
+            check_fast(naive, &r, &images, (rn_isa)isa, threads);
+    worst = fmax(worst, r.worst);
+    free_record(&r, naive);
+    net_free_batch(&images);
+    rn_destroy(naive);
+}
+
+/* Every combination; sizes, widths, batches and groups take turns. */
+static void check_variants(void) {
+    static const int widths[] = {5, 16, 3, 17, 8, 1, 20};
+    static const int sizes[2][4][2] = {{{7, 6}, {9, 19}, {12, 5}, {17, 17}},
+                                       {{21, 19}, {17, 40}, {35, 18}, {23, 23}}};
+    int order, block, shortcut, resize, stem, turn = 0;
+    for (order = 0; order < ORDERS; order++)
+        for (block = RN_BASIC; block < BLOCKS; block++)
+            for (shortcut = 0; shortcut < SHORTCUTS; shortcut++)
+                for (resize = RN_RESIZE_A; resize < RESIZES; resize++)
+                    for (stem = 0; stem < 2; stem++, turn++) {
+                        int batch = 2 + turn % 4, count = turn % 3 ? batch : rn__max(2, batch - 1);
+                        rn_desc desc =
+                            net_desc((rn_order)order, (rn_block)block, (rn_shortcut)shortcut,
+                                     (rn_resize)resize, (rn_stem)stem);
+                        desc.base_width = widths[turn % 7];
+                        if (block == RN_BOTTLENECK && desc.base_width > 8) desc.base_width = 5;
+                        desc.height = sizes[stem][turn % 4][0];
+                        desc.width = sizes[stem][turn % 4][1];
+                        desc.bn_group = turn % 5 == 0 ? 2 : 0;
+                        desc.stride_on = turn % 2 ? RN_STRIDE_3X3 : RN_STRIDE_FIRST;
+                        desc.channels = 1 + turn % 4;
+                        if (turn % EVERY == 0) check_variant(&desc, batch, count, (uint64_t)turn);
+                    }
+}
+
+/* ---- threads --------------------------------------------------------------------------------- */
+
+/* A few steps; the net with all that they changed. */
+static rn_net *train(const rn_desc *given, int threads, rn_isa isa, double logits[]) {
+    rn_desc desc = *given;
+    rn_net *net;
+    net_batch batch;
+    int step, i, images = 7;
+    rn_real out[7 * 16];
+    desc.threads = threads;
+    desc.isa = isa;
+    net = net_create(&desc, images, RN_TRAINING);
+    if (!net) return NULL;
+    batch = net_draw_batch(&net->desc, images, 5);
+    for (step = 0; step < 3; step++)
+        CHECK_INT(rn_train_step(net, batch.images, batch.labels, images - step, 0.05, NULL, NULL),
+                  RN_OK);
+    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, images, out, NULL), RN_OK);
+    for (i = 0; i < images * net->desc.classes; i++) logits[i] = (double)out[i];
+    net_free_batch(&batch);
+    return net;
+}
+
+static void check_threads(const rn_desc *desc, rn_isa isa) {
+    double one[7 * 16], many[7 * 16];
+    rn_net *single = train(desc, 1, isa, one);
+    int threads;
+    if (!single) return;
+    for (threads = 2; threads <= MOST_THREADS; threads++) {
+        rn_net *net = train(desc, threads, isa, many);
+        size_t bytes = (size_t)single->parameter_count * sizeof(rn_real);
+        if (!net) continue;
+        CHECK(!memcmp(net->parameters, single->parameters, bytes));
+        CHECK(!memcmp(net->gradients, single->gradients, bytes));
+        CHECK(!memcmp(net->velocity, single->velocity, bytes));
+        CHECK(!memcmp(net->statistics, single->statistics,
+                      (size_t)single->statistic_count * sizeof(rn_real)));
+        CHECK(!memcmp(one, many, (size_t)(7 * net->desc.classes) * sizeof(double)));
+        rn_destroy(net);
+    }
+    rn_destroy(single);
+}
+
+static void check_all_threads(void) {
+    int order, shortcut, isa;
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++) {
+        if (!has_isa((rn_isa)isa)) continue;
+        for (order = 0; order < ORDERS; order++) {
+            rn_desc desc = net_desc((rn_order)order, order % 2 ? RN_BOTTLENECK : RN_BASIC,
+                                    RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+            desc.base_width = 12;
+            desc.height = desc.width = 20;
+            desc.units[2] = 1;
+            desc.bn_group = order == 2 ? 3 : 0;
+            check_threads(&desc, (rn_isa)isa);
+            desc.stem = RN_STEM_IMAGENET;
+            desc.height = desc.width = 45;
+            check_threads(&desc, (rn_isa)isa);
+        }
+        for (shortcut = 1; shortcut < SHORTCUTS; shortcut++) {
+            rn_desc desc = net_desc(RN_FULL_PREACT, RN_SINGLE, (rn_shortcut)shortcut,
+                                    RN_RESIZE_B_BN, RN_STEM_CIFAR);
+            desc.base_width = 20;
+            check_threads(&desc, (rn_isa)isa);
+        }
+    }
+}
+
+/* ---- inference ------------------------------------------------------------------------------- */
+
+static double worst_inference;
+
+static void check_inference(const rn_desc *given, uint64_t seed) {
+    rn_desc desc = *given;
+    rn_real want[5 * 4], got[5 * 4];
+    rn_net *naive, *net;
+    net_batch batch;
+    int isa;
+    desc.naive = 1;
+    naive = net_create(&desc, 5, RN_INFERENCE);
+    if (!naive) return;
+    net_draw(naive, seed);
+    batch = net_draw_batch(&naive->desc, 5, seed);
+    CHECK_INT(rn_predict(naive, rn_workspace(naive), batch.images, 5, want, NULL), RN_OK);
+    desc.naive = 0;
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++) {
+        int counts[2] = {5, 3}, i;
+        desc.isa = (rn_isa)isa;
+        if (!has_isa(desc.isa) || !(net = net_create(&desc, 5, RN_INFERENCE))) continue;
+        memcpy(net->parameters, naive->parameters,
+               (size_t)naive->parameter_count * sizeof(rn_real));
+        memcpy(net->statistics, naive->statistics,
+               (size_t)naive->statistic_count * sizeof(rn_real));
+        for (i = 0; i < 2; i++) {
+            rn_tensor a = rn_tensor_in(got, counts[i], 4, 1, 1);
+            rn_tensor b = rn_tensor_in(want, counts[i], 4, 1, 1);
+            double error;
+            CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, counts[i], got, NULL),
+                      RN_OK);
+            error = rn_tensor_difference(a, b);
+            net_check(error <= INFERENCE, __LINE__, &desc, net->kernels->name, error, INFERENCE);
+            worst_inference = fmax(worst_inference, error);
+        }
+        rn_destroy(net);
+    }
+    net_free_batch(&batch);
+    rn_destroy(naive);
+}
+
+static void check_all_inference(void) {
+    int order, shortcut, stem;
+    for (order = 0; order < ORDERS; order++)
+        for (shortcut = 0; shortcut < SHORTCUTS; shortcut++)
+            for (stem = 0; stem < 2; stem++) {
+                int turn = order + shortcut + stem;
+                rn_desc desc = net_desc((rn_order)order, (rn_block)(RN_BASIC + turn % 3),
+                                        (rn_shortcut)shortcut, (rn_resize)(RN_RESIZE_A + turn % 4),
+                                        (rn_stem)stem);
+                desc.base_width = 5 + turn;
+                check_inference(&desc, (uint64_t)turn);
+            }
+}
+
+int main(void) {
+    check_variants();
+    check_all_inference();
+    check_all_threads();
+    printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
+           worst_inference, drawn_again);
+    return test_end("executors");
+}

@@ -1,0 +1,201 @@
+/* gradients.c - signed gradient checks of whole small nets in double: the derivative of the loss by
+   elements of every parameter tensor against its central difference, for every order with every
+   block, every shortcut with every order, every resize shortcut, both stems, batch norm in groups,
+   and dropout under its fixed mask. A tensor whose gradient is zero fails, but for those of which
+   net_zero_by_analysis proves it; these must be zero.
+
+   A ReLU or max-pool makes a kink in the loss. Each difference is taken with a step so small that
+   no ReLU and no maximum changes its mind between its ends, which is checked on every value; if one
+   does, the step is divided by ten, and if it still does at 1e-9, the check fails.
+
+   cc -std=c99 -O2 -DRESNET_REAL=double -o gradients tests/gradients.c -lm && ./gradients */
+
+#ifndef RESNET_REAL
+#define RESNET_REAL double
+#endif
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#include "nets.h"
+
+enum { SAMPLES = 5 }; /* elements of a tensor */
+
+/* ---- decisions ------------------------------------------------------------------------------- */
+
+/* A hash of every decision of one forward pass. */
+typedef struct decisions {
+    uint64_t hash;
+} decisions;
+
+static void decide(decisions *d, int bit) { d->hash = rn__mix(d->hash * 2 + (uint64_t)bit); }
+
+/* Which pixel of each window is the largest. */
+static void hash_maxima(decisions *d, const rn_node *node, const rn_tensor *x) {
+    int n, c, h, w, r, s, k = node->kernel;
+    for (n = 0; n < x->n; n++)
+        for (c = 0; c < x->c; c++)
+            for (h = 0; h < node->h; h++)
+                for (w = 0; w < node->w; w++) {
+                    int best = -1;
+                    rn_real most = 0;
+                    for (r = 0; r < k; r++)
+                        for (s = 0; s < k; s++) {
+                            int row = h * node->stride + r - node->padding;
+                            int column = w * node->stride + s - node->padding;
+                            if (row < 0 || row >= x->h || column < 0 || column >= x->w) continue;
+                            if (best >= 0 && *rn__at(x, n, c, row, column) <= most) continue;
+                            best = r * k + s;
+                            most = *rn__at(x, n, c, row, column);
+                        }
+                    decide(d, best);
+                }
+}
+
+static void probe(void *user, rn_net *net, int i, int backward) {
+    const rn_node *node = &net->nodes[i];
+    int source = node->kind == RN_MAX_POOL ? node->inputs[0] : i;
+    const rn_node *shape = &net->nodes[source];
+    ptrdiff_t count = (ptrdiff_t)net->images * shape->c * shape->h * shape->w, k;
+    rn_real *data;
+    rn_tensor t;
+    if (backward || (node->kind != RN_RELU && node->kind != RN_MAX_POOL)) return;
+    data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    t = rn_tensor_in(data, net->images, shape->c, shape->h, shape->w);
+    CHECK_INT(rn_read_value(net, source, t, NULL), RN_OK);
+    if (node->kind == RN_MAX_POOL)
+        hash_maxima((decisions *)user, node, &t);
+    else
+        for (k = 0; k < count; k++) decide((decisions *)user, data[k] > 0);
+    free(data);
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
+
+static double worst; /* largest error of all, relative to what it is compared with */
+static int shrunk;   /* differences that took a smaller step */
+
+static double loss_of(rn_net *net, const net_batch *batch, int count, decisions *made) {
+    rn_result result = {0, 0};
+    rn_error error;
+    made->hash = 1;
+    net->probe = probe;
+    net->probe_user = made;
+    if (test_failed(rn_backpropagate(net, batch->images, batch->labels, count, &result, &error) ==
+                        RN_OK,
+                    __FILE__, __LINE__))
+        fprintf(stderr, "%s\n", error.text);
+    net->probe = NULL;
+    return result.loss;
+}
+
+/* Central difference; sets *step to the one taken, 0 if there was none without a kink. */
+static double difference(rn_net *net, const net_batch *batch, int count, rn_real *at,
+                         double *step) {
+    const rn_real before = *at;
+    double slope = 0;
+    for (*step = 1e-5; *step > 5e-10; *step /= 10) {
+        decisions up, down;
+        double more, less;
+        *at = before + *step;
+        more = loss_of(net, batch, count, &up);
+        *at = before - *step;
+        less = loss_of(net, batch, count, &down);
+        *at = before;
+        slope = (more - less) / (2 * *step);
+        if (up.hash == down.hash) return slope;
+        shrunk++;
+    }
+    *step = 0;
+    return slope;
+}
+
+/* Truncation is about step^2 and rounding 1e-16 / step, of losses about 1. */
+static void check_tensor(rn_net *net, const net_batch *batch, int count, const rn_parameter *p,
+                         const rn_real *gradient, double net_largest_gradient) {
+    const rn_desc *desc = &net->desc;
+    double own = net_largest(gradient, p->count), least = 1e-3 * net_largest_gradient;
+    int zero = net_zero_by_analysis(desc, p->name), i, samples = SAMPLES;
+    if (zero)
+        net_check(own <= 1e-11 * net_largest_gradient, __LINE__, desc, p->name, own, 0);
+    else
+        net_check(own >= 1e-7 * net_largest_gradient, __LINE__, desc, p->name, own, 0);
+    if (p->count < samples) samples = (int)p->count;
+    for (i = 0; i < samples; i++) {
+        /* the first, the last and some between, spread over all four dimensions */
+        ptrdiff_t k = i == 0 ? 0 : i == 1 ? p->count - 1 : (p->count * i / samples + 5) % p->count;
+        double step, slope = difference(net, batch, count, &p->data[k], &step), error, scale;
+        scale = fmax(fmax(own, least), 1e-30);
+        error = fabs(slope - (double)gradient[k]) / scale;
+        net_check(step > 0, __LINE__, desc, p->name, (double)k, 0);
+        net_check(error <= fmax(1e-6, 1e-11 / fmax(step, 1e-30)), __LINE__, desc, p->name, error,
+                  1e-6);
+        worst = fmax(worst, error);
+    }
+}
+
+static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) {
+    rn_net *net = net_create(desc, batch, RN_TRAINING);
+    net_batch images;
+    rn_real *gradients;
+    rn_parameter p;
+    decisions made;
+    double most;
+    if (!net) return;
+    net_draw(net, seed);
+    net->step = 5; /* dropout's mask depends on it */
+    images = net_draw_batch(&net->desc, count, seed);
+    gradients = (rn_real *)net_take((size_t)net->parameter_count * sizeof(rn_real));
+    loss_of(net, &images, count, &made);
+    memcpy(gradients, net->gradients, (size_t)net->parameter_count * sizeof(rn_real));
+    most = net_largest(gradients, net->parameter_count);
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p))
+        if (p.gradient)
+            check_tensor(net, &images, count, &p, gradients + (p.gradient - net->gradients), most);
+    net_free_batch(&images);
+    free(gradients);
+    rn_destroy(net);
+}
+
+int main(void) {
+    static const rn_order orders[] = {RN_FULL_PREACT, RN_ORIGINAL, RN_BN_AFTER_ADD,
+                                      RN_RELU_BEFORE_ADD, RN_RELU_PREACT};
+    uint64_t seed = 1;
+    rn_desc desc;
+    int order, block, i;
+    for (order = 0; order < ORDERS; order++)
+        for (block = RN_BASIC; block < BLOCKS; block++) {
+            /* resize by A, B, B with BN: each with every order and every block */
+            for (i = RN_RESIZE_A; i < RESIZES; i++) {
+                desc = net_desc(orders[order], (rn_block)block, RN_SHORTCUT_IDENTITY, (rn_resize)i,
+                                RN_STEM_CIFAR);
+                check_net(&desc, 3, 3, seed++);
+            }
+            desc = net_desc(orders[order], (rn_block)block, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO,
+                            RN_STEM_IMAGENET);
+            check_net(&desc, 3, 3, seed++);
+        }
+    for (order = 0; order < ORDERS; order++)
+        for (i = RN_SHORTCUT_SCALE; i < SHORTCUTS; i++) {
+            desc = net_desc(orders[order], order % 2 ? RN_BOTTLENECK : RN_BASIC, (rn_shortcut)i,
+                            order % 2 ? RN_RESIZE_A_CENTRED : RN_RESIZE_B_BN, RN_STEM_CIFAR);
+            check_net(&desc, 3, 3, seed++);
+            /* statistics of groups; the last of them one image, of a batch that is not full */
+            desc.block = RN_SINGLE;
+            desc.stride_on = RN_STRIDE_3X3;
+            desc.bn_group = 2;
+            check_net(&desc, 6, 5, seed++);
+        }
+    /* three stages, a bottleneck that strides on its 3x3 */
+    desc =
+        net_desc(RN_FULL_PREACT, RN_BOTTLENECK, RN_SHORTCUT_IDENTITY, RN_RESIZE_B, RN_STEM_CIFAR);
+    desc.units[2] = 2;
+    desc.stride_on = RN_STRIDE_3X3;
+    check_net(&desc, 3, 3, seed++);
+    desc.order = RN_RELU_BEFORE_ADD;
+    desc.resize = RN_RESIZE_B_BN;
+    check_net(&desc, 3, 3, seed++);
+    printf("gradients: largest error %.1e; %d differences took a smaller step\n", worst, shrunk);
+    return test_end("gradients");
+}

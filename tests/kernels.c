@@ -1,0 +1,588 @@
+/* kernels.c - the fast layers on blocked values against the naive ones of the same header, for
+   every instruction set this machine has: many shapes, gradients that are overwritten, added up or
+   not wanted, outputs in place of inputs. Beyond the numbers: channels that fill up the last block
+   stay zero, workspaces are not overrun, and the bits are the same for 1 to 8 threads.
+
+   cc -std=c99 -O2 -fopenmp -o kernels tests/kernels.c -lm && ./kernels */
+
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#define TOLERANCE 1e-5 /* of the largest magnitude */
+#define GUARD 64       /* bytes behind every array that nobody may write */
+
+/* ---- memory and numbers -------------------------------------------------------------------- */
+
+typedef struct area {
+    void *memory;
+    unsigned char *guard;
+} area;
+
+static area areas[256];
+static int area_count;
+
+/* Aligned bytes with a guard behind them, all set to a pattern that is not zero. */
+static void *take(size_t bytes) {
+    area *a = &areas[area_count++];
+    char *memory = (char *)malloc(bytes + GUARD + 64);
+    char *start = memory + (64 - (uintptr_t)memory % 64) % 64;
+    CHECK(memory != NULL && area_count < 256);
+    memset(start, 0x5a, bytes + GUARD);
+    a->memory = memory;
+    a->guard = (unsigned char *)start + bytes;
+    return start;
+}
+
+static void release_to(int count) {
+    while (area_count > count) {
+        area *a = &areas[--area_count];
+        int i, whole = 1;
+        for (i = 0; i < GUARD; i++) whole &= a->guard[i] == 0x5a;
+        CHECK(whole);
+        free(a->memory);
+    }
+}
+
+static uint64_t draws = 1;
+
+static unsigned draw(unsigned range) {
+    draws = draws * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(draws >> 33) % range;
+}
+
+static float number(void) { return (float)draw(1 << 23) / (float)(1 << 22) - 1; }
+
+static float *numbers(ptrdiff_t count) {
+    float *v = (float *)take((size_t)count * sizeof(float));
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) v[i] = number();
+    return v;
+}
+
+static float *copy_of(const float *from, ptrdiff_t count) {
+    float *v = (float *)take((size_t)count * sizeof(float));
+    memcpy(v, from, (size_t)count * sizeof(float));
+    return v;
+}
+
+static ptrdiff_t count_of(rn_tensor t) { return (ptrdiff_t)t.n * t.c * t.h * t.w; }
+
+static rn_tensor random_tensor(int n, int c, int h, int w) {
+    return rn_tensor_in(numbers((ptrdiff_t)n * c * h * w), n, c, h, w);
+}
+
+static rn_tensor same(rn_tensor t) {
+    return rn_tensor_in(copy_of(t.data, count_of(t)), t.n, t.c, t.h, t.w);
+}
+
+/* ---- the engine under test, and blocked values --------------------------------------------- */
+
+static rn__engine engine;
+static const char *context = "";
+
+static size_t floats_of(rn_tensor t) { return rn__blocked_floats(t.n, t.c, t.h, t.w); }
+
+/* A blocked copy of t. */
+static rn__blocked blocked(rn_tensor t) {
+    rn__blocked v = rn__blocked_in((float *)take(floats_of(t) * sizeof(float)), t.n, t.c, t.h, t.w);
+    rn__block(&engine, v, t);
+    return v;
+}
+
+/* A blocked value of the shape of t, with rubbish in it. */
+static rn__blocked rubbish(rn_tensor t) {
+    return rn__blocked_in((float *)take(floats_of(t) * sizeof(float)), t.n, t.c, t.h, t.w);
+}
+
+static rn__blocked nothing(rn__blocked v) {
+    v.data = NULL;
+    return v;
+}
+
+static void set_workspace(size_t bytes) { engine.workspace = (char *)take(bytes); }
+
+/* The blocked value is that of the tensor within the tolerance, and zero in the filling lanes. */
+static void check_blocked(int line, const char *what, rn__blocked v, rn_tensor expected) {
+    rn_tensor t = same(expected);
+    double difference;
+    ptrdiff_t plane, i;
+    int lane, filling = 0, lanes = v.c % 16 ? v.c % 16 : 16, blocks = (v.c + 15) / 16;
+    rn__unblock(&engine, t, v, 0);
+    difference = rn_tensor_difference(t, expected);
+    if (test_failed(difference <= TOLERANCE, __FILE__, line))
+        fprintf(stderr, "%s is off by %g (%s, %s)\n", what, difference, engine.kernels->name,
+                context);
+    for (plane = blocks - 1; plane < (ptrdiff_t)v.n * blocks; plane += blocks)
+        for (i = 0; i < (ptrdiff_t)v.h * v.w; i++)
+            for (lane = lanes; lane < 16; lane++)
+                filling |= v.data[(plane * v.h * v.w + i) * 16 + lane] != 0;
+    if (test_failed(!filling, __FILE__, line))
+        fprintf(stderr, "%s has channels that are not there (%s, %s)\n", what, engine.kernels->name,
+                context);
+}
+#define CHECK_BLOCKED(value, expected) check_blocked(__LINE__, #value, value, expected)
+
+static void check_array(int line, const char *what, const float *v, const float *expected,
+                        ptrdiff_t count) {
+    double difference = rn_tensor_difference(rn_tensor_in((float *)v, 1, 1, 1, (int)count),
+                                             rn_tensor_in((float *)expected, 1, 1, 1, (int)count));
+    if (test_failed(difference <= TOLERANCE, __FILE__, line))
+        fprintf(stderr, "%s is off by %g (%s, %s)\n", what, difference, engine.kernels->name,
+                context);
+}
+#define CHECK_ARRAY(v, expected, count) check_array(__LINE__, #v, v, expected, count)
+
+/* ---- convolution --------------------------------------------------------------------------- */
+
+typedef struct conv_case {
+    int n, c, h, w, k, kernel, stride, padding;
+} conv_case;
+
+static void conv(conv_case s) {
+    int oh = rn__window_output(s.h, s.kernel, s.stride, s.padding);
+    int ow = rn__window_output(s.w, s.kernel, s.stride, s.padding), set = area_count;
+    rn_tensor x = random_tensor(s.n, s.c, s.h, s.w), y = random_tensor(s.n, s.k, oh, ow);
+    rn_tensor w = random_tensor(s.k, s.c, s.kernel, s.kernel), dy = random_tensor(s.n, s.k, oh, ow);
+    rn_tensor dx = same(x), dx2 = same(x), dw = random_tensor(s.k, s.c, s.kernel, s.kernel);
+    float *bias = numbers(s.k), *dbias = numbers(s.k);
+    rn_tensor fast_dw = same(dw);
+    float *fast_dbias = copy_of(dbias, s.k);
+    rn__blocked bx = blocked(x), bdy = blocked(dy), out = rubbish(y), bdx = rubbish(x);
+    rn__blocked bdx2 = blocked(x);
+    char text[128];
+    sprintf(text, "n %d c %d h %d w %d k %d kernel %d stride %d padding %d, %d threads", s.n, s.c,
+            s.h, s.w, s.k, s.kernel, s.stride, s.padding, engine.threads);
+    context = text;
+
+    CHECK_INT(rn_conv2d_naive_forward(&y, &x, &w, bias, s.stride, s.padding, NULL), RN_OK);
+    set_workspace(
+        rn__conv_bytes(s.n, s.c, s.h, s.w, s.k, s.kernel, s.stride, s.padding, engine.threads, 0));
+    rn__conv_forward(&engine, out, bx, w.data, bias, s.kernel, s.stride, s.padding);
+    CHECK_BLOCKED(out, y);
+
+    rn_conv2d_naive_backward(&dx, &dw, dbias, &dy, &x, &w, s.stride, s.padding, 0, NULL);
+    rn_conv2d_naive_backward(&dx2, NULL, NULL, &dy, &x, &w, s.stride, s.padding, 1, NULL);
+    set_workspace(
+        rn__conv_bytes(s.n, s.c, s.h, s.w, s.k, s.kernel, s.stride, s.padding, engine.threads, 1));
+    rn__conv_backward(&engine, bdx, fast_dw.data, NULL, bdy, bx, w.data, s.kernel, s.stride,
+                      s.padding, 0);
+    CHECK_BLOCKED(bdx, dx);
+    CHECK_ARRAY(fast_dw.data, dw.data, count_of(dw));
+    rn__conv_backward(&engine, bdx2, NULL, fast_dbias, bdy, bx, w.data, s.kernel, s.stride,
+                      s.padding, 1);
+    CHECK_BLOCKED(bdx2, dx2);
+    CHECK_ARRAY(fast_dbias, dbias, s.k);
+    rn__conv_forward(&engine, out, bx, w.data, NULL, s.kernel, s.stride, s.padding);
+    rn_conv2d_naive_forward(&y, &x, &w, NULL, s.stride, s.padding, NULL);
+    CHECK_BLOCKED(out, y);
+    release_to(set);
+}
+
+static void convolutions(void) {
+    static const int channels[] = {1, 3, 12, 16, 17, 40}, kernels[] = {1, 3, 3, 3, 5, 7, 2};
+    static const conv_case fixed[] = {
+        {2, 16, 32, 32, 16, 3, 1, 1},  {9, 64, 8, 8, 64, 3, 1, 1},   {2, 40, 7, 7, 33, 3, 1, 1},
+        {3, 3, 23, 22, 16, 7, 2, 3},   {2, 32, 16, 16, 64, 3, 2, 1}, {2, 64, 16, 16, 128, 1, 2, 0},
+        {1, 20, 9, 17, 40, 1, 1, 0},   {1, 16, 5, 1, 16, 3, 1, 2},   {17, 80, 3, 3, 80, 3, 1, 1},
+        {1, 130, 60, 60, 17, 3, 1, 1}, {1, 16, 40, 3, 272, 1, 1, 0}, {40, 3, 8, 8, 5, 3, 1, 1},
+    };
+    int i;
+    for (i = 0; i < (int)(sizeof fixed / sizeof *fixed); i++) conv(fixed[i]);
+    for (i = 0; i < 60; i++) {
+        conv_case s;
+        s.n = 1 + (int)draw(9);
+        s.c = channels[draw(6)];
+        s.k = channels[draw(6)];
+        s.kernel = kernels[draw(7)];
+        s.stride = 1 + (int)draw(3);
+        s.padding = (int)draw((unsigned)s.kernel);
+        s.h = s.kernel + (int)draw(14);
+        s.w = s.kernel + (int)draw(20);
+        if ((double)s.n * s.c * s.k * s.h * s.w * s.kernel * s.kernel > 1e7)
+            s.n = 1, s.h = 7, s.w = 8;
+        engine.threads = 1 + (int)draw(3);
+        conv(s);
+    }
+}
+
+static void linear(int n, int c, int k) {
+    int set = area_count;
+    rn_tensor x = random_tensor(n, c, 1, 1), y = random_tensor(n, k, 1, 1), dx = same(x);
+    rn_tensor dy = random_tensor(n, k, 1, 1);
+    float *w = numbers(k * c), *bias = numbers(k), *dw = numbers(k * c), *dbias = numbers(k);
+    float *fast_dw = copy_of(dw, k * c), *fast_dbias = copy_of(dbias, k);
+    rn__blocked bx = blocked(x), out = rubbish(y), bdx = blocked(x), bdy = blocked(dy);
+    context = "linear";
+    set_workspace(rn__linear_bytes(n, c, k, engine.threads, 0));
+    rn_linear_forward(&y, &x, w, bias, NULL);
+    rn__linear_forward(&engine, out, bx, w, bias);
+    CHECK_BLOCKED(out, y);
+    set_workspace(rn__linear_bytes(n, c, k, engine.threads, 1));
+    rn_linear_backward(&dx, dw, dbias, &dy, &x, w, 1, NULL);
+    rn__linear_backward(&engine, bdx, fast_dw, fast_dbias, bdy, bx, w, 1);
+    CHECK_BLOCKED(bdx, dx);
+    CHECK_ARRAY(fast_dw, dw, k * c);
+    CHECK_ARRAY(fast_dbias, dbias, k);
+    rn_linear_backward(&dx, NULL, NULL, &dy, &x, w, 0, NULL);
+    rn__linear_backward(&engine, bdx, NULL, NULL, bdy, bx, w, 0);
+    CHECK_BLOCKED(bdx, dx);
+    rn_linear_backward(NULL, dw, NULL, &dy, &x, w, 0, NULL);
+    rn__linear_backward(&engine, nothing(bdx), fast_dw, NULL, bdy, bx, w, 0);
+    CHECK_ARRAY(fast_dw, dw, k * c);
+    release_to(set);
+}
+
+/* ---- batch normalisation ------------------------------------------------------------------- */
+
+static void batch_norm(int n, int c, int h, int w, int group, double offset) {
+    const double eps = 1e-5;
+    int set = area_count, groups = rn__divide_up(n, rn__group_size(group, n)), i;
+    rn_tensor x = random_tensor(n, c, h, w), y = same(x), dy = random_tensor(n, c, h, w);
+    rn_tensor dx = same(x), masked = same(x), gradient = same(x);
+    float *weight = numbers(c), *bias = numbers(c), *variance = numbers(c);
+    float *statistics = numbers(2 * c * groups), *fast_statistics = numbers(2 * c * groups);
+    float *dweight = numbers(c), *dbias = numbers(c);
+    float *fast_dweight = copy_of(dweight, c), *fast_dbias = copy_of(dbias, c);
+    rn__blocked bx, out = rubbish(x), bdy = blocked(dy), bdx;
+    context = "batch norm";
+    for (i = 0; i < (int)count_of(x); i++) x.data[i] += (float)offset;
+    bx = blocked(x);
+    bdx = blocked(dx);
+    set_workspace(rn__bn_bytes(n, c, engine.threads));
+
+    for (i = 0; i < c; i++) variance[i] = variance[i] * variance[i] + (float)0.1;
+    rn_batch_norm_inference(&y, &x, weight, bias, bias, variance, eps, NULL);
+    rn__bn_inference(&engine, out, bx, weight, bias, bias, variance, eps, 0);
+    CHECK_BLOCKED(out, y);
+    CHECK_INT(rn_batch_norm_forward(&y, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
+    rn__bn_forward(&engine, out, fast_statistics, bx, weight, bias, eps, group, 0);
+    CHECK_BLOCKED(out, y);
+    CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
+    rn_relu_forward(&y, &y, NULL);
+    rn__bn_forward(&engine, out, fast_statistics, bx, weight, bias, eps, group, 1);
+    CHECK_BLOCKED(out, y);
+
+    rn_batch_norm_backward(&dx, dweight, dbias, &dy, &x, statistics, weight, eps, group, 1, NULL);
+    rn__bn_backward(&engine, bdx, fast_dweight, fast_dbias, bdy, bx, fast_statistics, weight, bias,
+                    eps, group, 0, 1);
+    CHECK_BLOCKED(bdx, dx);
+    CHECK_ARRAY(fast_dweight, dweight, c);
+    CHECK_ARRAY(fast_dbias, dbias, c);
+    /* with the ReLU, in place: what passed is what the fast forward let through */
+    rn__unblock(&engine, y, out, 0);
+    rn_relu_backward(&masked, &dy, &y, 0, NULL);
+    rn_batch_norm_backward(&gradient, dweight, NULL, &masked, &x, statistics, weight, eps, group, 0,
+                           NULL);
+    rn__bn_backward(&engine, bdy, fast_dweight, NULL, bdy, bx, fast_statistics, weight, bias, eps,
+                    group, 1, 0);
+    CHECK_BLOCKED(bdy, gradient);
+    CHECK_ARRAY(fast_dweight, dweight, c);
+    rn__bn_backward(&engine, nothing(bdx), fast_dweight, NULL, bdx, bx, fast_statistics, weight,
+                    bias, eps, group, 0, 0);
+    release_to(set);
+}
+
+/* ---- layers without parameters ------------------------------------------------------------- */
+
+static void element_wise(int n, int c, int h, int w) {
+    static const rn_key key = {7, RN_PURPOSE_DROPOUT, 3};
+    int set = area_count, complement;
+    rn_tensor a = random_tensor(n, c, h, w), b = random_tensor(n, c, h, w), y = same(a),
+              z = same(a);
+    rn_tensor g = random_tensor(n, c, h, w);
+    rn__blocked ba = blocked(a), bb = blocked(b), out = rubbish(a), out2 = rubbish(a),
+                bg = blocked(g);
+    context = "element-wise";
+    rn_add(&y, &a, &b, NULL);
+    rn__add(&engine, out, ba, bb, 0);
+    CHECK_BLOCKED(out, y);
+    rn_relu_forward(&y, &y, NULL);
+    rn__add(&engine, out, ba, bb, 1);
+    CHECK_BLOCKED(out, y);
+    rn_relu_forward(&y, &a, NULL);
+    rn__relu_forward(&engine, out, ba);
+    CHECK_BLOCKED(out, y);
+    rn_relu_backward(&z, &g, &y, 0, NULL);
+    rn__relu_backward(&engine, out2, bg, out, 0);
+    CHECK_BLOCKED(out2, z);
+    rn_relu_backward(&z, &g, &y, 1, NULL);
+    rn__relu_backward(&engine, out2, bg, out, 1);
+    CHECK_BLOCKED(out2, z);
+    rn_scale(&z, &a, -0.75, 1, NULL);
+    rn__scale(&engine, out2, ba, -0.75, 1);
+    CHECK_BLOCKED(out2, z);
+    rn_scale(&z, &a, 1.5, 0, NULL);
+    rn__scale(&engine, out2, ba, 1.5, 0);
+    CHECK_BLOCKED(out2, z);
+    rn_dropout(&z, &a, 0.4, key, 0, NULL);
+    rn__dropout(&engine, out2, ba, 0.4, key, 0);
+    CHECK_BLOCKED(out2, z);
+    rn_dropout(&z, &g, 0.4, key, 1, NULL);
+    rn__dropout(&engine, out2, bg, 0.4, key, 1);
+    CHECK_BLOCKED(out2, z);
+    for (complement = 0; complement < 2; complement++) {
+        rn_gate_forward(&y, &a, &b, complement, NULL);
+        rn__gate_forward(&engine, out, ba, bb, complement);
+        CHECK_BLOCKED(out, y);
+        rn_gate_backward(&y, &z, &g, &a, &b, complement, complement, !complement, NULL);
+        rn__gate_backward(&engine, out, out2, bg, ba, bb, complement, complement, !complement);
+        CHECK_BLOCKED(out, y);
+        CHECK_BLOCKED(out2, z);
+        rn__gate_backward(&engine, nothing(out), nothing(out2), bg, ba, bb, complement, 0, 0);
+    }
+    rn_add(&a, &a, &b, NULL); /* in place, each way */
+    rn__add(&engine, ba, ba, bb, 0);
+    CHECK_BLOCKED(ba, a);
+    rn_add(&b, &a, &b, NULL);
+    rn__add(&engine, bb, ba, bb, 0);
+    CHECK_BLOCKED(bb, b);
+    rn_relu_forward(&b, &b, NULL);
+    rn__relu_forward(&engine, bb, bb);
+    CHECK_BLOCKED(bb, b);
+    rn_relu_backward(&g, &g, &b, 0, NULL);
+    rn__relu_backward(&engine, bg, bg, bb, 0);
+    CHECK_BLOCKED(bg, g);
+    release_to(set);
+}
+
+static void pools(int n, int c, int h, int w, int kernel, int stride, int padding) {
+    int oh = rn__window_output(h, kernel, stride, padding);
+    int ow = rn__window_output(w, kernel, stride, padding), set = area_count, accumulate;
+    rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, c, oh, ow), dx = same(x);
+    rn_tensor dy = random_tensor(n, c, oh, ow);
+    rn__blocked bx, out = rubbish(y), bdy = blocked(dy), bdx = rubbish(x);
+    int i;
+    context = "pools";
+    for (i = 0; i < (int)count_of(x); i++) x.data[i] = (float)(int)(x.data[i] * 4); /* some equal */
+    bx = blocked(x);
+    rn_max_pool_forward(&y, &x, kernel, stride, padding, NULL);
+    rn__max_pool_forward(&engine, out, bx, kernel, stride, padding);
+    CHECK_BLOCKED(out, y);
+    rn_avg_pool_forward(&y, &x, kernel, stride, padding, NULL);
+    rn__avg_pool_forward(&engine, out, bx, kernel, stride, padding);
+    CHECK_BLOCKED(out, y);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        rn_max_pool_backward(&dx, &dy, &x, kernel, stride, padding, accumulate, NULL);
+        rn__max_pool_backward(&engine, bdx, bdy, bx, kernel, stride, padding, accumulate);
+        CHECK_BLOCKED(bdx, dx);
+        rn_avg_pool_backward(&dx, &dy, kernel, stride, padding, accumulate, NULL);
+        rn__avg_pool_backward(&engine, bdx, bdy, kernel, stride, padding, accumulate);
+        CHECK_BLOCKED(bdx, dx);
+    }
+    y = random_tensor(n, c, 1, 1);
+    out = rubbish(y);
+    rn_global_avg_pool_forward(&y, &x, NULL);
+    rn__global_avg_pool_forward(&engine, out, bx);
+    CHECK_BLOCKED(out, y);
+    for (accumulate = 1; accumulate >= 0; accumulate--) {
+        rn_global_avg_pool_backward(&dx, &y, accumulate, NULL);
+        rn__global_avg_pool_backward(&engine, bdx, out, accumulate);
+        CHECK_BLOCKED(bdx, dx);
+    }
+    release_to(set);
+}
+
+static void pad_subsample(int n, int c, int h, int w, int k, int stride, int front) {
+    int oh = (h + stride - 1) / stride, ow = (w + stride - 1) / stride, set = area_count,
+        accumulate;
+    rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, k, oh, ow), dx = same(x);
+    rn__blocked bx = blocked(x), out = rubbish(y), bdx = rubbish(x), bdy;
+    context = "pad-subsample";
+    CHECK_INT(rn_pad_subsample_forward(&y, &x, stride, front, NULL), RN_OK);
+    rn__pad_subsample_forward(&engine, out, bx, stride, front);
+    CHECK_BLOCKED(out, y);
+    y = random_tensor(n, k, oh, ow);
+    bdy = blocked(y);
+    for (accumulate = 0; accumulate < 2; accumulate++) {
+        rn_pad_subsample_backward(&dx, &y, stride, front, accumulate, NULL);
+        rn__pad_subsample_backward(&engine, bdx, bdy, stride, front, accumulate);
+        CHECK_BLOCKED(bdx, dx);
+    }
+    release_to(set);
+}
+
+/* ---- the same bits for any number of threads ----------------------------------------------- */
+
+/* What a training step computes with one convolution and one batch normalisation. */
+typedef struct outcome {
+    rn__blocked out, dx, normal, dnormal;
+    float *dw, *dbias, *statistics, *dweight;
+} outcome;
+
+static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int threads) {
+    ptrdiff_t weights = (ptrdiff_t)s.k * s.c * s.kernel * s.kernel;
+    rn__blocked bx = blocked(x), bdy = blocked(dy);
+    outcome o;
+    o.out = rubbish(dy), o.dx = rubbish(x), o.normal = rubbish(x), o.dnormal = rubbish(x);
+    o.dw = copy_of(w, weights), o.dbias = copy_of(w, s.k);
+    o.statistics = numbers(2 * s.n * s.c), o.dweight = copy_of(w, s.c);
+    engine.threads = threads;
+    set_workspace(rn__add_size(
+        rn__bn_bytes(s.n, s.c, threads),
+        rn__conv_bytes(s.n, s.c, s.h, s.w, s.k, s.kernel, s.stride, s.padding, threads, 1)));
+    rn__conv_forward(&engine, o.out, bx, w, w, s.kernel, s.stride, s.padding);
+    rn__conv_backward(&engine, o.dx, o.dw, o.dbias, bdy, bx, w, s.kernel, s.stride, s.padding, 0);
+    rn__bn_forward(&engine, o.normal, o.statistics, bx, w, w, 1e-5, 4, 1);
+    rn__bn_backward(&engine, o.dnormal, o.dweight, NULL, o.dx, bx, o.statistics, w, w, 1e-5, 4, 1,
+                    0);
+    return o;
+}
+
+static void check_bits(int line, const char *what, const float *a, const float *b, size_t floats) {
+    if (test_failed(!memcmp(a, b, floats * sizeof(float)), __FILE__, line))
+        fprintf(stderr, "%s has other bits with %d threads (%s)\n", what, engine.threads,
+                engine.kernels->name);
+}
+#define CHECK_BITS(a, b, floats) check_bits(__LINE__, #a, a, b, floats)
+
+static void same_bits(conv_case s) {
+    int oh = rn__window_output(s.h, s.kernel, s.stride, s.padding);
+    int ow = rn__window_output(s.w, s.kernel, s.stride, s.padding), set = area_count, threads;
+    rn_tensor x = random_tensor(s.n, s.c, s.h, s.w), dy = random_tensor(s.n, s.k, oh, ow);
+    ptrdiff_t weights = (ptrdiff_t)s.k * s.c * s.kernel * s.kernel;
+    const float *w = numbers(weights);
+    outcome first = train(s, x, dy, w, 1);
+    float *dw = copy_of(w, weights), *dbias = copy_of(w, s.k);
+    for (threads = 2; threads <= 8; threads++) {
+        int here = area_count;
+        outcome o = train(s, x, dy, w, threads);
+        CHECK_BITS(o.out.data, first.out.data, floats_of(dy));
+        CHECK_BITS(o.dx.data, first.dx.data, floats_of(x));
+        CHECK_BITS(o.normal.data, first.normal.data, floats_of(x));
+        CHECK_BITS(o.dnormal.data, first.dnormal.data, floats_of(x));
+        CHECK_BITS(o.dw, first.dw, (size_t)weights);
+        CHECK_BITS(o.dbias, first.dbias, (size_t)s.k);
+        CHECK_BITS(o.dweight, first.dweight, (size_t)s.c);
+        release_to(here);
+    }
+    /* and weight gradients of a batch in two micro-batches of 8 and the rest */
+    if (s.n > 8) {
+        rn__blocked bx = blocked(rn_tensor_images(x, 0, 8)),
+                    bdy = blocked(rn_tensor_images(dy, 0, 8));
+        set_workspace(rn__conv_bytes(s.n, s.c, s.h, s.w, s.k, s.kernel, s.stride, s.padding, 8, 1));
+        rn__conv_backward(&engine, nothing(bx), dw, dbias, bdy, bx, w, s.kernel, s.stride,
+                          s.padding, 0);
+        bx = blocked(rn_tensor_images(x, 8, s.n - 8)),
+        bdy = blocked(rn_tensor_images(dy, 8, s.n - 8));
+        rn__conv_backward(&engine, nothing(bx), dw, dbias, bdy, bx, w, s.kernel, s.stride,
+                          s.padding, 0);
+        CHECK_BITS(dw, first.dw, (size_t)weights);
+        CHECK_BITS(dbias, first.dbias, (size_t)s.k);
+    }
+    release_to(set);
+    engine.threads = 1;
+}
+
+/* ---- the public convolution ---------------------------------------------------------------- */
+
+/* Views in, views out, a kernel that is not square, and what is refused. */
+static void public_conv(rn_isa isa) {
+    const int h = 9, w = 12, r = 3, s = 2, stride = 2, padding = 1;
+    const int oh = rn__window_output(h, r, stride, padding);
+    const int ow = rn__window_output(w, s, stride, padding), set = area_count;
+    rn_tensor x = rn_tensor_channels(random_tensor(3, 24, h, w), 2, 20);
+    rn_tensor weight = random_tensor(18, 20, r, s), dw = same(weight), fast_dw = same(weight);
+    rn_tensor y = random_tensor(3, 18, oh, ow), all = random_tensor(3, 20, oh, ow);
+    rn_tensor fast_y = rn_tensor_channels(all, 1, 18), dy = rn_tensor_channels(same(all), 2, 18);
+    rn_tensor dx = random_tensor(3, 20, h, w), fast_dx = same(dx);
+    float *bias = numbers(18), *dbias = numbers(18), *fast_dbias = copy_of(dbias, 18);
+    void *workspace = take(rn_conv2d_bytes(&x, &weight, stride, padding, 2));
+    rn_error error;
+    context = "rn_conv2d";
+    CHECK_INT(rn_conv2d_naive_forward(&y, &x, &weight, bias, stride, padding, NULL), RN_OK);
+    CHECK_INT(
+        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace, NULL),
+        RN_OK);
+    CHECK(rn_tensor_difference(fast_y, y) <= TOLERANCE);
+    rn_conv2d_naive_backward(&dx, &dw, dbias, &dy, &x, &weight, stride, padding, 1, NULL);
+    CHECK_INT(rn_conv2d_backward(&fast_dx, &fast_dw, fast_dbias, &dy, &x, &weight, stride, padding,
+                                 1, isa, 2, workspace, NULL),
+              RN_OK);
+    CHECK(rn_tensor_difference(fast_dx, dx) <= TOLERANCE);
+    CHECK(rn_tensor_difference(fast_dw, dw) <= TOLERANCE);
+    CHECK_ARRAY(fast_dbias, dbias, 18);
+    CHECK_INT(rn_conv2d_backward(NULL, NULL, NULL, &dy, &x, &weight, stride, padding, 0, isa, 1,
+                                 workspace, NULL),
+              RN_OK);
+
+    CHECK_INT(rn_conv2d_forward(&x, &x, &weight, bias, stride, padding, isa, 2, workspace, &error),
+              RN_BAD_SHAPE);
+    CHECK_TEXT(error.text, "rn_conv2d_forward: output is [3,20,9,12] and should be [3,18,5,7]");
+    CHECK_INT(
+        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 0, workspace, &error),
+        RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "threads is 0");
+    weight = rn_tensor_channels(random_tensor(18, 21, r, s), 0, 20);
+    CHECK_INT(
+        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace, &error),
+        RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "weight is a view");
+    CHECK_INT(rn_conv2d_backward(NULL, NULL, NULL, &dy, &x, &weight, 0, padding, 0, isa, 1,
+                                 workspace, &error),
+              RN_BAD_ARGUMENT);
+    CHECK(rn_conv2d_bytes(&x, &weight, 0, padding, 2) == 0);
+    release_to(set);
+}
+
+/* Not a number and infinity go through a ReLU, so that they are found. */
+static void not_finite(void) {
+    int set = area_count;
+    rn_tensor t = random_tensor(1, 16, 1, 2);
+    rn__blocked v, out = rubbish(t);
+    t.data[4] = (float)NAN;
+    t.data[5] = (float)INFINITY;
+    t.data[6] = -(float)NAN;
+    v = blocked(t);
+    rn__relu_forward(&engine, out, v);
+    rn__unblock(&engine, t, out, 0);
+    CHECK(!rn__is_finite((double)t.data[4]));
+    CHECK(!rn__is_finite((double)t.data[5]));
+    CHECK(!rn__is_finite((double)t.data[6]));
+    CHECK(rn__all_finite(t.data, 4) && rn__all_finite(t.data + 7, 25));
+    release_to(set);
+}
+
+static void all_layers(void) {
+    static const conv_case bits[] = {{19, 16, 8, 8, 16, 3, 1, 1},  {9, 40, 7, 5, 20, 3, 2, 1},
+                                     {2, 64, 6, 6, 80, 3, 1, 1},   {10, 64, 4, 4, 64, 3, 1, 1},
+                                     {1, 16, 33, 20, 33, 1, 1, 0}, {12, 3, 12, 12, 16, 5, 1, 2}};
+    int i;
+    convolutions();
+    for (i = 1; i < 4; i++) {
+        engine.threads = i;
+        linear(1, 16, 10), linear(9, 40, 3), linear(17, 5, 33), linear(3, 64, 100);
+        batch_norm(8, 16, 8, 8, 0, 0), batch_norm(5, 17, 3, 5, 2, 1), batch_norm(4, 3, 1, 1, 0, -3);
+        batch_norm(1, 40, 9, 7, 0, 4), batch_norm(9, 12, 6, 6, 3, 0), batch_norm(3, 1, 17, 2, 8, 1);
+        element_wise(1, 3, 5, 7), element_wise(9, 16, 4, 4), element_wise(3, 40, 3, 2);
+        pools(2, 17, 11, 9, 3, 2, 1), pools(9, 16, 8, 8, 2, 2, 0), pools(1, 5, 7, 7, 3, 1, 2);
+        pools(3, 40, 6, 5, 5, 3, 2);
+        pad_subsample(3, 16, 8, 8, 32, 2, 0), pad_subsample(2, 16, 7, 5, 32, 2, 8);
+        pad_subsample(9, 12, 5, 5, 40, 1, 17), pad_subsample(1, 40, 6, 6, 80, 3, 20);
+    }
+    for (i = 0; i < (int)(sizeof bits / sizeof *bits); i++) same_bits(bits[i]);
+    not_finite();
+}
+
+int main(void) {
+    static const rn_isa sets[] = {RN_ISA_PORTABLE, RN_ISA_AVX2, RN_ISA_AVX512};
+    int i;
+    CHECK(rn__choose_kernels(RN_ISA_AUTO) != NULL);
+    CHECK(rn__choose_kernels(RN_ISA_PORTABLE) != NULL);
+    for (i = 0; i < 3; i++) {
+        engine.kernels = rn__choose_kernels(sets[i]);
+        engine.threads = 1;
+        if (!engine.kernels) {
+            rn_error error;
+            rn_tensor t = random_tensor(1, 1, 3, 3);
+            CHECK_INT(rn_conv2d_forward(&t, &t, &t, NULL, 1, 1, sets[i], 1, t.data, &error),
+                      RN_BAD_ARGUMENT);
+            release_to(0);
+            continue;
+        }
+        all_layers();
+        public_conv(sets[i]);
+        CHECK_INT(area_count, 0);
+    }
+    return test_end("kernels");
+}

@@ -1,0 +1,171 @@
+/* nets.h - small nets and batches for the tests that walk the variants of the description. Include
+   it behind resnet.h and test.h. */
+
+#ifndef NETS_H
+#define NETS_H
+
+#include <stdlib.h>
+
+enum { ORDERS = RN_RELU_PREACT + 1, BLOCKS = RN_SINGLE + 1, SHORTCUTS = RN_SHORTCUT_DROPOUT + 1 };
+enum { RESIZES = RN_RESIZE_B_BN + 1, ISAS = RN_ISA_AVX512 + 1 };
+
+/* The images of ImageNet stems are larger, for it divides their size by four. */
+static inline rn_desc net_desc(rn_order order, rn_block block, rn_shortcut shortcut,
+                               rn_resize resize, rn_stem stem) {
+    rn_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.order = order;
+    desc.block = block;
+    desc.shortcut = shortcut;
+    desc.resize = resize;
+    desc.stem = stem;
+    desc.units[0] = 2;
+    desc.units[1] = 1;
+    desc.base_width = 3;
+    desc.classes = 4;
+    desc.channels = 2;
+    desc.height = stem == RN_STEM_CIFAR ? 7 : 21;
+    desc.width = stem == RN_STEM_CIFAR ? 6 : 19;
+    desc.shortcut_scale = 0.5f;
+    desc.residual_scale = 0.75f;
+    desc.gate_bias = -0.5f;
+    desc.carry_bias = 0.5f;
+    desc.momentum = 0.9;
+    desc.weight_decay = 1e-3;
+    desc.threads = 1;
+    return desc;
+}
+
+/* "bottleneck original highway B_bn cifar", for messages. */
+static inline const char *net_name(const rn_desc *desc, char name[128]) {
+    static const char *const keys[] = {"block", "order", "shortcut", "resize", "stem"};
+    int i, k;
+    name[0] = 0;
+    for (k = 0; k < 5; k++)
+        for (i = 0; rn_desc_key(i); i++) {
+            char value[96];
+            if (strcmp(rn_desc_key(i), keys[k])) continue;
+            rn_desc_get(desc, i, value);
+            if (k) strcat(name, " ");
+            strcat(name, value);
+        }
+    return name;
+}
+
+/* A check of a net, which is named with the values if it fails. */
+static inline int net_check(int passed, int line, const rn_desc *desc, const char *what,
+                            double value, double limit) {
+    char name[128];
+    if (test_failed(passed, "net", line))
+        fprintf(stderr, "%s: %s: %g; limit %g\n", net_name(desc, name), what, value, limit);
+    return passed;
+}
+
+/* rn_create, which must succeed; NULL counts as a failure. */
+static inline rn_net *net_create(const rn_desc *desc, int batch, rn_mode mode) {
+    rn_error error;
+    rn_net *net = rn_create(desc, batch, mode, NULL, &error);
+    char name[128];
+    if (test_failed(net != NULL, "net", __LINE__))
+        fprintf(stderr, "%s: %s\n", net_name(desc, name), error.text);
+    return net;
+}
+
+/* A stream of test's own. */
+static inline double net_number(uint64_t seed, uint64_t index) {
+    rn_key key = {0, 99, 0};
+    key.seed = seed;
+    return rn_normal(key, index);
+}
+
+/* Parameters and running statistics off their usual first values, so that none hides. The stem's
+   bias in front of a max-pool is low: were every window above zero, it would only add a constant,
+   and a batch norm behind a 1x1 convolution would take that away again. */
+static inline void net_draw(rn_net *net, uint64_t seed) {
+    rn_parameter p;
+    uint64_t index = 0;
+    ptrdiff_t i;
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p))
+        for (i = 0; i < p.count; i++) {
+            double x = net_number(seed, index++);
+            double fan = (double)p.count / p.shape[0];
+            if (p.role == RN_CONV_WEIGHT)
+                x *= sqrt(2 / fan);
+            else if (p.role == RN_LINEAR_WEIGHT)
+                x *= sqrt(1 / fan);
+            else if (p.role == RN_BN_WEIGHT || p.role == RN_RUNNING_VAR)
+                x = 1 + 0.2 * tanh(x);
+            else
+                x *= 0.3;
+            if (!strcmp(p.name, "bn1.bias") && net->desc.stem == RN_STEM_IMAGENET) x -= 0.8;
+            p.data[i] = (rn_real)x;
+        }
+}
+
+static inline ptrdiff_t net_image_count(const rn_desc *desc, int count) {
+    return (ptrdiff_t)count * desc->channels * desc->height * desc->width;
+}
+
+/* Memory for a test's array; a test that has none cannot go on. */
+static inline void *net_take(size_t bytes) {
+    void *memory = calloc(1, bytes + 1);
+    if (!memory) {
+        fprintf(stderr, "no memory for the test\n");
+        exit(2);
+    }
+    return memory;
+}
+
+/* A batch of random images and labels, to be freed by free(images) and free(labels). */
+typedef struct net_batch {
+    rn_real *images;
+    int *labels;
+} net_batch;
+
+static inline net_batch net_draw_batch(const rn_desc *desc, int count, uint64_t seed) {
+    net_batch batch;
+    ptrdiff_t i, numbers = net_image_count(desc, count);
+    batch.images = (rn_real *)net_take((size_t)numbers * sizeof(rn_real));
+    batch.labels = (int *)net_take((size_t)count * sizeof(int));
+    for (i = 0; i < numbers; i++)
+        batch.images[i] = (rn_real)net_number(seed + 1000000, (uint64_t)i);
+    for (i = 0; i < count; i++) batch.labels[i] = (int)((i * 7 + (ptrdiff_t)seed) % desc->classes);
+    return batch;
+}
+
+static inline void net_free_batch(net_batch *batch) {
+    free(batch->images);
+    free(batch->labels);
+}
+
+static inline double net_largest(const rn_real *data, ptrdiff_t count) {
+    double largest = 0;
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) largest = fmax(largest, fabs((double)data[i]));
+    return largest;
+}
+
+/* The bias of a batch norm adds a constant to each channel. Every batch norm takes such a constant
+   away again, and a 1x1 convolution without bias hands it on as another. So the gradient of a
+   shortcut_bn's bias is zero where every path from it, through additions, scales and 1x1
+   convolutions, ends in a batch norm:
+   - BN after addition: the sum goes into one at once.
+   - Full pre-activation: units, next stages and the tail all read the sum through one.
+   - ReLU before addition with bottlenecks: conv1 is 1x1 with a batch norm behind it, and so is the
+     shortcut (B_bn) of the next stage; the tail of the last stage has none.
+   Dropout, ReLUs and gates do not hand constants on; a gate stands in the units behind a stage's
+   first, of which these nets have one in the first stage alone. */
+static inline int net_zero_by_analysis(const rn_desc *desc, const char *name) {
+    int gated = desc->shortcut == RN_SHORTCUT_EXCLUSIVE || desc->shortcut == RN_SHORTCUT_GATE ||
+                desc->shortcut == RN_SHORTCUT_HIGHWAY;
+    int stage = name[5] - '0'; /* "layer2.0.shortcut_bn.bias" */
+    if (!strstr(name, ".shortcut_bn.bias") || desc->shortcut == RN_SHORTCUT_DROPOUT) return 0;
+    if (desc->order == RN_BN_AFTER_ADD) return 1;
+    if (gated && stage == 1) return 0;
+    if (desc->order == RN_FULL_PREACT) return 1;
+    return desc->order == RN_RELU_BEFORE_ADD && desc->block == RN_BOTTLENECK &&
+           stage < RN_MAX_STAGES && desc->units[stage] > 0;
+}
+
+#endif /* NETS_H */

@@ -1,0 +1,985 @@
+/* training.c - nets that learn. Every variant but dropout fits one batch below a loss of 0.01; the
+   paper's depths make steps that stay finite; SGD, weight decay, running statistics and schedules
+   against numbers computed another way; what is not finite is refused, named, and changes nothing;
+   N steps, a checkpoint and M more give the bits of N + M; descriptions that cannot be built are
+   refused in words. Arguments choose parts by name; without any, all run.
+
+   cc -std=c99 -O2 -fopenmp -o training tests/training.c -lm && ./training
+   cc -std=c99 -O2 -ffast-math -o training tests/training.c -lm && ./training finite */
+
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#include "nets.h"
+
+#define CHECK_OK(call) CHECK_INT(call, RN_OK)
+
+static const char *data_directory = "../examples/data";
+static const char *const file_names[] = {"training_test.safetensors", "training_test2.safetensors"};
+
+/* ---- overfitting ----------------------------------------------------------------------------- */
+
+#ifdef REDUCED
+enum { EVERY = 7 }; /* of the variants below */
+#else
+enum { EVERY = 1 };
+#endif
+
+static int most_steps;
+
+static void overfit(const rn_desc *desc) {
+    enum { COUNT = 8, STEPS = 300 };
+    rn_net *net = net_create(desc, COUNT, RN_TRAINING);
+    net_batch batch;
+    rn_result result = {0, 0};
+    rn_error error;
+    int step;
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, COUNT, 1);
+    for (step = 0; step < STEPS; step++) {
+        error.text[0] = 0;
+        if (rn_train_step(net, batch.images, batch.labels, COUNT, 0.05, &result, &error)) {
+            fprintf(stderr, "%s\n", error.text);
+            result.loss = HUGE_VAL;
+            break;
+        }
+        if (result.loss < 0.01) break;
+    }
+    if (step > most_steps) most_steps = step;
+    net_check(result.loss < 0.01, __LINE__, desc, "loss of one batch", result.loss, 0.01);
+    if (result.loss < 0.01) CHECK_INT(result.correct, COUNT);
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
+static void check_overfit(void) {
+    int order, block, shortcut, i = 0;
+    for (order = 0; order < ORDERS; order++)
+        for (block = RN_BASIC; block < BLOCKS; block++)
+            for (shortcut = 0; shortcut < RN_SHORTCUT_DROPOUT; shortcut++, i++) {
+                rn_desc desc = net_desc((rn_order)order, (rn_block)block, (rn_shortcut)shortcut,
+                                        (rn_resize)(RN_RESIZE_A + i % 4), RN_STEM_CIFAR);
+                desc.base_width = block == RN_BOTTLENECK ? 6 : 12;
+                desc.threads = 2;
+                desc.sgd = (rn_sgd)(i % 3);
+                if (i % EVERY) continue;
+                overfit(&desc);
+                if (block == RN_BASIC && shortcut < 2) {
+                    desc.stem = RN_STEM_IMAGENET;
+                    desc.height = desc.width = 33;
+                    desc.naive = shortcut;
+                    overfit(&desc);
+                }
+            }
+    printf("training: one batch fits after at most %d steps\n", most_steps);
+}
+
+/* ---- depths ---------------------------------------------------------------------------------- */
+
+/* Some steps that must stay finite; with `falls`, the loss must fall. */
+static void run_steps(const rn_desc *desc, int images, int steps, double rate, int falls) {
+    rn_net *net = net_create(desc, images, RN_TRAINING);
+    rn_result first = {0, 0}, last = {0, 0};
+    net_batch batch;
+    rn_error error;
+    int step;
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, images, 1);
+    for (step = 0; step < steps; step++) {
+        rn_status status = rn_train_step(net, batch.images, batch.labels, images, rate,
+                                         step ? &last : &first, &error);
+        if (!net_check(status == RN_OK, __LINE__, desc, status ? error.text : "", status, 0)) break;
+    }
+    CHECK(rn__all_finite(net->parameters, net->parameter_count));
+    CHECK(rn__all_finite(net->statistics, net->statistic_count));
+    if (falls) net_check(last.loss < first.loss, __LINE__, desc, "loss", last.loss, first.loss);
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
+static rn_desc depth_desc(int depth, int width, int size) {
+    rn_desc desc = rn_cifar(depth);
+    desc.base_width = width;
+    desc.height = desc.width = size;
+    desc.threads = 2;
+    return desc;
+}
+
+static void check_depths(void) {
+    static const int depths[][3] = {
+        {20, 3, RN_BASIC},          {32, 5, RN_BASIC},     {44, 7, RN_BASIC},
+        {56, 9, RN_BASIC},          {110, 18, RN_BASIC},   {164, 18, RN_BOTTLENECK},
+        {1001, 111, RN_BOTTLENECK}, {1202, 200, RN_BASIC}, {29, 3, RN_BOTTLENECK}};
+    static const int imagenet[][6] = {
+        {18, RN_BASIC, 2, 2, 2, 2},        {34, RN_BASIC, 3, 4, 6, 3},
+        {50, RN_BOTTLENECK, 3, 4, 6, 3},   {101, RN_BOTTLENECK, 3, 4, 23, 3},
+        {152, RN_BOTTLENECK, 3, 8, 36, 3}, {200, RN_BOTTLENECK, 3, 24, 36, 3}};
+    rn_desc desc;
+    int i, k, order, shortcut;
+    for (i = 0; i < (int)(sizeof depths / sizeof depths[0]); i++) {
+        desc = rn_cifar(depths[i][0]);
+        CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+        CHECK_INT(desc.block, depths[i][2]);
+        for (k = 0; k < 3; k++) CHECK_INT(desc.units[k], depths[i][1]);
+        CHECK_INT(desc.units[3], 0);
+    }
+    for (i = 0; i < 6; i++) {
+        desc = rn_imagenet(imagenet[i][0]);
+        CHECK(rn_bytes(&desc, 1, RN_INFERENCE, NULL) > 0);
+        CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+        CHECK_INT(desc.block, imagenet[i][1]);
+        for (k = 0; k < 4; k++) CHECK_INT(desc.units[k], imagenet[i][2 + k]);
+        desc.base_width = 8;
+        desc.classes = 4;
+        desc.height = desc.width = 33;
+        run_steps(&desc, 2, imagenet[i][0] <= 50 ? 2 : 1, 0.01, 0);
+    }
+    desc = depth_desc(1001, EVERY > 1 ? 4 : 16, 8);
+    run_steps(&desc, 2, 4, 0.01, 1);
+    desc = depth_desc(164, 16, 8);
+    run_steps(&desc, 4, 6, 0.01, 1);
+    desc = depth_desc(110, 16, 8);
+    run_steps(&desc, 4, 6, 0.01, 1);
+    for (order = 0; order < ORDERS; order++)
+        for (shortcut = order % EVERY; shortcut < SHORTCUTS; shortcut += EVERY) {
+            desc = depth_desc(110, 4, 8);
+            desc.order = (rn_order)order;
+            desc.shortcut = (rn_shortcut)shortcut;
+            desc.gate_bias = -6;
+            desc.shortcut_scale = 0.5f;
+            desc.residual_scale = 0.5f;
+            /* 1x1 convolutions in place of 54 identities, with no batch norm among them, multiply
+               gradients: that is why the paper keeps the path clean. */
+            run_steps(&desc, 4, 3, shortcut == RN_SHORTCUT_CONV1X1 ? 1e-6 : 0.01, 0);
+        }
+}
+
+/* Parameters that the literature counts: He et al. 2016a, and torchvision's nets. */
+static void check_counts(void) {
+    rn_desc desc = rn_cifar(20);
+    rn_net *net;
+    desc.order = RN_ORIGINAL;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    CHECK_INT(net->parameter_count, 269722); /* option A, 0.27 M */
+    rn_destroy(net);
+    desc = rn_cifar(110);
+    desc.order = RN_ORIGINAL;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    CHECK_INT(net->parameter_count, 1727962); /* 1.7 M */
+    rn_destroy(net);
+    desc = rn_imagenet(50);
+    desc.order = RN_ORIGINAL;
+    desc.height = desc.width = 32;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    CHECK_INT(net->parameter_count, 25557032); /* torchvision.models.resnet50 */
+    rn_destroy(net);
+}
+
+/* ---- SGD ------------------------------------------------------------------------------------- */
+
+static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_EXCLUSIVE, RN_RESIZE_B_BN, RN_STEM_CIFAR);
+    const double rates[] = {0.1, 0.05, 0.025}, m = 0.9, decay = 0.03;
+    rn_net *net;
+    net_batch batch;
+    double *w, *v;
+    rn_parameter p;
+    int step;
+    ptrdiff_t i, n;
+    desc.sgd = form;
+    desc.decay_scope = scope;
+    desc.weight_decay = decay;
+    desc.naive = naive;
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (!net) return;
+    net_draw(net, 2);
+    batch = net_draw_batch(&net->desc, 4, 2);
+    n = net->parameter_count;
+    w = (double *)net_take((size_t)n * sizeof(double));
+    v = (double *)net_take((size_t)n * sizeof(double));
+    for (step = 0; step < 3; step++) {
+        double r = rates[step];
+        CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+        memset(&p, 0, sizeof p);
+        for (i = 0; i < n; i++) w[i] = (double)net->parameters[i];
+        while (rn_next_parameter(net, &p)) {
+            int decays = scope == RN_DECAY_ALL || strstr(p.name, "conv") || strstr(p.name, "fc.") ||
+                         strstr(p.name, "gate") || strstr(p.name, "shortcut.");
+            if (scope == RN_DECAY_WEIGHTS && !strstr(p.name, ".weight")) decays = 0;
+            if (!p.gradient) continue;
+            for (i = p.gradient - net->gradients; i < p.gradient - net->gradients + p.count; i++) {
+                double g = (double)net->gradients[i] + (decays ? decay * w[i] : 0);
+                if (form == RN_SGD_CAFFE) {
+                    v[i] = m * v[i] + r * g;
+                    w[i] -= v[i];
+                } else {
+                    v[i] = m * v[i] + g;
+                    w[i] -= form == RN_SGD_NESTEROV ? r * (g + m * v[i]) : r * v[i];
+                }
+            }
+        }
+        CHECK_INT(rn_update(net, r, NULL), RN_OK);
+        CHECK_INT(net->step, step + 1);
+        for (i = 0; i < n; i++) {
+            CHECK_NEAR(net->parameters[i], w[i], 2e-7 * fmax(1, fabs(w[i])));
+            CHECK_NEAR(net->velocity[i], v[i], 2e-6 * fmax(1, fabs(v[i])));
+        }
+    }
+    CHECK_INT(rn_update(net, 0.1, NULL), RN_BAD_ARGUMENT); /* no gradients since */
+    free(w);
+    free(v);
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
+static void check_sgd(void) {
+    int form, scope;
+    for (form = 0; form < 3; form++)
+        for (scope = 0; scope < 2; scope++) check_sgd_form((rn_sgd)form, (rn_decay)scope, scope);
+}
+
+/* ---- schedules ------------------------------------------------------------------------------- */
+
+static void check_schedules(void) {
+    static const char *const names[] = {"constant", "steps", "cosine", "one_cycle"};
+    rn_schedule s = rn_make_schedule(RN_STEPS, 0.1, 64000); /* the paper's */
+    rn_schedule_kind kind = RN_CONSTANT;
+    rn_error error;
+    int i;
+    CHECK_NEAR(rn_learning_rate(&s, 0), 0.01, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 399), 0.01, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 400), 0.1, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 31999), 0.1, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 32000), 0.01, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 47999), 0.01, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 48000), 0.001, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 100000), 0.001, 1e-15);
+    s.drops[0] = 10;
+    s.drops[1] = 20;
+    s.warmup_steps = 3;
+    s.warmup_rate = 0.5;
+    CHECK_NEAR(rn_learning_rate(&s, 2), 0.5, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 3), 0.1, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 10), 0.01, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 20), 0.001, 1e-15);
+    s = rn_make_schedule(RN_COSINE, 0.2, 100);
+    CHECK_NEAR(rn_learning_rate(&s, 0), 0.2, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 25), 0.17071067811865476, 1e-15); /* 0.1 (1 + sqrt(1/2)) */
+    CHECK_NEAR(rn_learning_rate(&s, 50), 0.1, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 75), 0.029289321881345254, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 100), 0, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 1000), 0, 1e-15);
+    s = rn_make_schedule(RN_ONE_CYCLE, 0.4, 100); /* a line from 0 at step -1 to 0.4 at step 30 */
+    CHECK_NEAR(rn_learning_rate(&s, 0), 0.4 / 31, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 9), 4.0 / 31, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 30), 0.4, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 65), 0.2, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 93), 0.04, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 100), 0, 1e-15);
+    CHECK_NEAR(rn_learning_rate(&s, 5000), 0, 1e-15);
+    s = rn_make_schedule(RN_CONSTANT, 0.3, 10);
+    CHECK_NEAR(rn_learning_rate(&s, 0), 0.3, 0);
+    CHECK_NEAR(rn_learning_rate(&s, 99), 0.3, 0);
+    for (i = 0; i < 4; i++) { /* no steps at all: still numbers */
+        s = rn_make_schedule((rn_schedule_kind)i, 0.3, 0);
+        CHECK(rn__is_finite(rn_learning_rate(&s, 0)) && rn__is_finite(rn_learning_rate(&s, 7)));
+        CHECK(!strcmp(rn_schedule_name((rn_schedule_kind)i), names[i]));
+        CHECK_INT(rn_schedule_parse(&kind, names[i], NULL), RN_OK);
+        CHECK_INT(kind, i);
+    }
+    CHECK_INT(rn_schedule_parse(&kind, "one-cycle", NULL), RN_OK);
+    CHECK_INT(kind, RN_ONE_CYCLE);
+    CHECK_INT(rn_schedule_parse(&kind, "cycle", &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text,
+               "there is no schedule \"cycle\"; take constant, steps, cosine or one_cycle");
+}
+
+/* ---- running statistics ---------------------------------------------------------------------- */
+
+typedef struct bn_oracle {
+    int bn; /* the node */
+    int images, group;
+    double mean[64], variance[64]; /* means over the groups; the variance unbiased */
+} bn_oracle;
+
+static void watch_bn(void *user, rn_net *net, int node, int backward) {
+    bn_oracle *o = (bn_oracle *)user;
+    int input = net->nodes[o->bn].inputs[0], n, c, h, w, g;
+    const rn_node *x = &net->nodes[input];
+    rn_tensor t;
+    rn_real *data;
+    if (backward || node != input) return;
+    data = (rn_real *)net_take(rn_tensor_bytes(net->images, x->c, x->h, x->w));
+    t = rn_tensor_in(data, net->images, x->c, x->h, x->w);
+    CHECK_OK(rn_read_value(net, input, t, NULL));
+    o->images = net->images;
+    o->group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images;
+    for (c = 0; c < x->c; c++) {
+        int groups = net->images / o->group;
+        o->mean[c] = o->variance[c] = 0;
+        for (g = 0; g < groups; g++) {
+            double sum = 0, squares = 0, m = (double)o->group * x->h * x->w;
+            for (n = g * o->group; n < (g + 1) * o->group; n++)
+                for (h = 0; h < x->h; h++)
+                    for (w = 0; w < x->w; w++) sum += (double)*rn__at(&t, n, c, h, w);
+            for (n = g * o->group; n < (g + 1) * o->group; n++)
+                for (h = 0; h < x->h; h++)
+                    for (w = 0; w < x->w; w++)
+                        squares += pow((double)*rn__at(&t, n, c, h, w) - sum / m, 2);
+            o->mean[c] += sum / m / groups;
+            o->variance[c] += squares / (m - 1) / groups;
+        }
+    }
+    free(data);
+}
+
+static void check_running(int naive, int group, double momentum) {
+    rn_desc desc =
+        net_desc(RN_ORIGINAL, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_A, RN_STEM_CIFAR);
+    bn_oracle o;
+    rn_net *net;
+    net_batch batch;
+    double mean[64], variance[64];
+    int c, step;
+    desc.naive = naive;
+    desc.bn_group = group;
+    desc.bn_momentum = momentum;
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 4, 2);
+    memset(&o, 0, sizeof o);
+    for (o.bn = 3; net->nodes[o.bn].kind != RN_BATCH_NORM;) o.bn++; /* layer1.0.bn1 */
+    net->probe = watch_bn;
+    net->probe_user = &o;
+    for (c = 0; c < 64; c++) mean[c] = 0, variance[c] = 1;
+    for (step = 0; step < 3; step++) {
+        const rn_node *node = &net->nodes[o.bn];
+        const rn_real *running = net->statistics + node->statistics;
+        CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
+        CHECK_INT(o.images, 4);
+        for (c = 0; c < node->c; c++) {
+            mean[c] = (1 - momentum) * mean[c] + momentum * o.mean[c];
+            variance[c] = (1 - momentum) * variance[c] + momentum * o.variance[c];
+            CHECK_NEAR(running[c], mean[c], 1e-6);
+            CHECK_NEAR(running[node->c + c], variance[c], 1e-6 * fmax(1, variance[c]));
+        }
+    }
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
+static void check_statistics(void) {
+    int naive;
+    for (naive = 0; naive < 2; naive++) {
+        check_running(naive, 0, 0.1);
+        check_running(naive, 2, 0.25);
+        check_running(naive, 8, 0.9); /* a group larger than the batch */
+    }
+}
+
+/* ---- not finite ------------------------------------------------------------------------------ */
+
+typedef struct snapshot {
+    rn_real *parameters, *velocity, *statistics;
+    uint64_t step;
+} snapshot;
+
+static rn_real *copy(const rn_real *data, ptrdiff_t count) {
+    rn_real *to = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    return (rn_real *)memcpy(to, data, (size_t)count * sizeof(rn_real));
+}
+
+static snapshot take_snapshot(const rn_net *net) {
+    snapshot s;
+    s.parameters = copy(net->parameters, net->parameter_count);
+    s.velocity = copy(net->velocity, net->parameter_count);
+    s.statistics = copy(net->statistics, net->statistic_count);
+    s.step = net->step;
+    return s;
+}
+
+/* Nothing of the net has changed since. */
+static void check_snapshot(snapshot *s, const rn_net *net) {
+    size_t bytes = (size_t)net->parameter_count * sizeof(rn_real);
+    CHECK(!memcmp(s->parameters, net->parameters, bytes));
+    CHECK(!memcmp(s->velocity, net->velocity, bytes));
+    CHECK(!memcmp(s->statistics, net->statistics, (size_t)net->statistic_count * sizeof(rn_real)));
+    CHECK_INT(s->step, net->step);
+    free(s->parameters);
+    free(s->velocity);
+    free(s->statistics);
+}
+
+/* NaN and infinity by their bits, which -ffast-math leaves alone. */
+static rn_real not_a_number(int infinite) {
+    uint32_t bits = infinite ? 0xff800000u : 0x7fc00000u;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return (rn_real)value;
+}
+
+static void check_refused(rn_net *net, const net_batch *batch, double rate, const char *named) {
+    snapshot before = take_snapshot(net);
+    rn_error error;
+    char step[32];
+    error.text[0] = 0;
+    CHECK_INT(rn_train_step(net, batch->images, batch->labels, 4, rate, NULL, &error),
+              RN_NOT_FINITE);
+    CHECK_TEXT(error.text, named);
+    snprintf(step, sizeof step, "step %d: ", (int)net->step);
+    CHECK_TEXT(error.text, step);
+    check_snapshot(&before, net);
+    if (rn__is_finite(rate)) /* no gradients are left to use */
+        CHECK_INT(rn_update(net, 0.1, NULL), RN_BAD_ARGUMENT);
+}
+
+/* A NaN or infinity in a parameter: the first node that shows it is named. */
+static void check_bad_parameter(rn_net *net, const net_batch *batch, const char *parameter,
+                                int infinite) {
+    rn_parameter p;
+    char node[64], named[128];
+    rn_real before;
+    CHECK(rn_find_parameter(net, parameter, &p));
+    rn_node_name(net, p.node, node);
+    before = p.data[0];
+    p.data[0] = not_a_number(infinite);
+    snprintf(named, sizeof named, "%s (%s, node %d)", node, rn_kind_name(net->nodes[p.node].kind),
+             p.node);
+    check_refused(net, batch, 0.1, named);
+    p.data[0] = before;
+}
+
+/* Rates so large that numbers overflow, here or there: whatever fails leaves all as it was, and
+   parameters never stop being finite. */
+static void explode(rn_net *net, const net_batch *batch, double rate) {
+    rn_error error;
+    int step, failed = 0;
+    for (step = 0; step < 20 && !failed; step++) {
+        snapshot before = take_snapshot(net);
+        rn_status status;
+        error.text[0] = 0;
+        status = rn_train_step(net, batch->images, batch->labels, 4, rate, NULL, &error);
+        failed = status != RN_OK;
+        if (!failed)
+            before = (free(before.parameters), free(before.velocity), free(before.statistics),
+                      take_snapshot(net));
+        else
+            CHECK_INT(status, RN_NOT_FINITE);
+        if (failed) CHECK_TEXT(error.text, "step ");
+        if (failed) CHECK_TEXT(error.text, "node ");
+        check_snapshot(&before, net);
+        CHECK(rn__all_finite(net->parameters, net->parameter_count));
+        CHECK(rn__all_finite(net->velocity, net->parameter_count));
+        CHECK(rn__all_finite(net->statistics, net->statistic_count));
+    }
+    CHECK(failed);
+}
+
+static void check_not_finite_in(int naive, rn_order order, rn_sgd sgd) {
+    rn_desc desc = net_desc(order, RN_BASIC, RN_SHORTCUT_GATE, RN_RESIZE_A, RN_STEM_CIFAR);
+    static const double rates[] = {1e20, 1e30, 3e38, 1e39, 1e300};
+    rn_net *net;
+    net_batch batch;
+    rn_real pixel;
+    int i, infinite;
+    desc.naive = naive;
+    desc.sgd = sgd;
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 4, 2);
+    CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
+    for (infinite = 0; infinite < 2; infinite++) {
+        pixel = batch.images[7];
+        batch.images[7] = not_a_number(infinite);
+        check_refused(net, &batch, 0.1, "images");
+        batch.images[7] = pixel;
+        check_bad_parameter(net, &batch, "conv1.weight", infinite);
+        check_bad_parameter(net, &batch, "layer1.0.conv1.weight", infinite);
+        check_bad_parameter(net, &batch, "layer2.0.conv2.weight", infinite);
+        check_bad_parameter(net, &batch, "fc.weight", infinite);
+        check_bad_parameter(net, &batch, "fc.bias", infinite);
+        check_refused(net, &batch, (double)not_a_number(infinite), "learning rate");
+    }
+    CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL)); /* it goes on */
+    for (i = 0; i < 5; i++) {
+        rn_initialise(net);
+        explode(net, &batch, rates[i]);
+    }
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
+static void check_not_finite(void) {
+    int order, naive;
+    for (naive = 0; naive < 2; naive++)
+        for (order = 0; order < ORDERS; order++)
+            check_not_finite_in(naive, (rn_order)order, (rn_sgd)(order % 3));
+}
+
+/* Labels outside, batches too large or of one value a channel. */
+static void check_step_arguments(void) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_A, RN_STEM_CIFAR);
+    rn_net *net = net_create(&desc, 4, RN_TRAINING);
+    snapshot before;
+    net_batch batch;
+    rn_error error;
+    int label;
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 4, 2);
+    before = take_snapshot(net);
+    for (label = -1; label <= 4; label += 5) {
+        int was = batch.labels[3];
+        batch.labels[3] = label;
+        CHECK_INT(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, &error),
+                  RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, label < 0 ? "-1" : "4");
+        batch.labels[3] = was;
+    }
+    CHECK_INT(rn_train_step(net, batch.images, batch.labels, 5, 0.1, NULL, &error),
+              RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "5 images; this net takes 1 to 4");
+    CHECK_INT(rn_train_step(net, batch.images, batch.labels, 0, 0.1, NULL, &error),
+              RN_BAD_ARGUMENT);
+    CHECK_INT(rn_train_step(net, NULL, batch.labels, 4, 0.1, NULL, &error), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_train_step(net, batch.images, NULL, 4, 0.1, NULL, &error), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_update(net, 0.1, &error), RN_BAD_ARGUMENT);
+    check_snapshot(&before, net);
+    rn_destroy(net);
+    desc.height = desc.width = 2; /* 1 x 1 in the second stage */
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (net) {
+        CHECK_INT(rn_train_step(net, batch.images, batch.labels, 1, 0.1, NULL, &error),
+                  RN_BAD_SHAPE);
+        CHECK_TEXT(error.text, "layer2.0.bn2: batch norm over one value a channel");
+        CHECK_OK(rn_train_step(net, batch.images, batch.labels, 2, 0.1, NULL, NULL));
+    }
+    rn_destroy(net);
+    desc.bn_group = 3; /* 4 images: the last group has one */
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (net) {
+        CHECK_INT(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, &error),
+                  RN_BAD_SHAPE);
+        CHECK_OK(rn_train_step(net, batch.images, batch.labels, 3, 0.1, NULL, NULL));
+    }
+    rn_destroy(net);
+    net_free_batch(&batch);
+}
+
+/* ---- resuming -------------------------------------------------------------------------------- */
+
+enum { BATCH = 8, EPOCH = 50 }; /* images; an epoch ends with a short batch */
+
+/* One step on the next images of the source, as a trainer does it. */
+static void step_on_data(rn_net *net, const rn_source *source) {
+    static rn_real images[BATCH * 28 * 28];
+    int labels[BATCH], count = rn__min(BATCH, EPOCH - (int)net->cursor);
+    const rn_augment augment = {2, 1};
+    CHECK_OK(rn_batch(source, &net->desc, &augment, net->epoch, (ptrdiff_t)net->cursor, count,
+                      images, labels, NULL));
+    CHECK_OK(rn_train_step(net, images, labels, count, rn_learning_rate(&net->schedule, net->step),
+                           NULL, NULL));
+    net->cursor += (uint64_t)count;
+    if (net->cursor >= EPOCH) net->cursor = 0, net->epoch++;
+}
+
+static void check_same_net(const rn_net *a, const rn_net *b, int velocity) {
+    size_t bytes = (size_t)a->parameter_count * sizeof(rn_real);
+    CHECK(!memcmp(a->parameters, b->parameters, bytes));
+    if (velocity) CHECK(!memcmp(a->velocity, b->velocity, bytes));
+    CHECK(!memcmp(a->statistics, b->statistics, (size_t)a->statistic_count * sizeof(rn_real)));
+}
+
+static rn_schedule schedule_of_test(int i) {
+    return rn_make_schedule((rn_schedule_kind)(i % 4), 0.05, 20);
+}
+
+static void resume(const rn_desc *given, const rn_data *data, int n, int m) {
+    rn_desc desc = *given, other;
+    rn_net *whole = net_create(&desc, BATCH, RN_TRAINING), *rest, *inference;
+    rn_error error;
+    int i;
+    rn_real image[28 * 28], logits[2][10];
+    int label;
+    if (!whole) return;
+    error.text[0] = 0;
+    whole->schedule = schedule_of_test(n);
+    for (i = 0; i < n; i++) step_on_data(whole, &data->source);
+    CHECK_INT(rn_save_checkpoint(whole, file_names[0], NULL, &error), RN_OK);
+    CHECK_INT(rn_save(whole, file_names[1], NULL, &error), RN_OK);
+    CHECK_TEXT(error.text, "");
+
+    CHECK_INT(rn_load_desc(&other, file_names[0], NULL, &error), RN_OK);
+    other.naive = desc.naive; /* how a net is executed is no part of it */
+    rest = net_create(&other, BATCH, RN_TRAINING);
+    if (rest) {
+        net_draw(rest, 77); /* whatever it was before */
+        CHECK_INT(rn_load(rest, file_names[0], NULL, &error), RN_OK);
+        check_same_net(whole, rest, 1);
+        CHECK_INT(rest->step, whole->step);
+        CHECK_INT(rest->epoch, whole->epoch);
+        CHECK_INT(rest->cursor, whole->cursor);
+        CHECK(!memcmp(&rest->schedule, &whole->schedule, sizeof rest->schedule));
+        CHECK_INT(rest->desc.seed, whole->desc.seed);
+        for (i = 0; i < m; i++) {
+            step_on_data(whole, &data->source);
+            step_on_data(rest, &data->source);
+        }
+        check_same_net(whole, rest, 1);
+        rn_destroy(rest);
+    }
+
+    /* The weights alone, as of step n, in a net for inference; then those of the checkpoint. */
+    CHECK_OK(rn_batch(&data->source, &whole->desc, NULL, 0, 0, 1, image, &label, NULL));
+    for (i = 0; i < 2; i++) {
+        CHECK_INT(rn_load_desc(&other, file_names[i], NULL, &error), RN_OK);
+        other.naive = desc.naive;
+        inference = net_create(&other, 1, RN_INFERENCE);
+        if (!inference) continue;
+        CHECK_INT(rn_load(inference, file_names[i], NULL, &error), RN_OK);
+        CHECK_OK(rn_predict(inference, rn_workspace(inference), image, 1, logits[i], NULL));
+        rn_destroy(inference);
+    }
+    CHECK(!memcmp(logits[0], logits[1], sizeof logits[0]));
+    CHECK_INT(rn_load(whole, file_names[0], NULL, &error), RN_OK); /* back to step n */
+    CHECK_OK(rn_predict(whole, rn_workspace(whole), image, 1, logits[1], NULL));
+    CHECK(!memcmp(logits[0], logits[1], sizeof logits[0]));
+    CHECK_INT(whole->step, n);
+    rn_destroy(whole);
+}
+
+static void check_resume(void) {
+    rn_data data;
+    rn_error error;
+    char path[2][256];
+    int i;
+    snprintf(path[0], sizeof path[0], "%s/t10k-images-idx3-ubyte", data_directory);
+    snprintf(path[1], sizeof path[1], "%s/t10k-labels-idx1-ubyte", data_directory);
+    error.text[0] = 0;
+    if (rn_load_idx(&data, path[0], path[1], 10, NULL, NULL, &error)) {
+        CHECK_TEXT(error.text, "the bundled sample, which could not be loaded");
+        return;
+    }
+    data.source.count = EPOCH;
+    for (i = 0; i < SHORTCUTS; i++) {
+        rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
+                                (rn_shortcut)i, RN_RESIZE_B_BN, RN_STEM_CIFAR);
+        desc.seed = 12345678901234567u;
+        desc.naive = i % 4 == 3;
+        desc.sgd = (rn_sgd)(i % 3);
+        desc.bn_group = i % 3 == 1 ? 2 : 0; /* the last batch has two images */
+        CHECK_OK(rn_measure(&desc, &data.source, NULL));
+        resume(&desc, &data, 5 + i % 3, 6); /* the epoch ends behind step 7 */
+    }
+    rn_data_free(&data);
+    remove(file_names[0]);
+    remove(file_names[1]);
+}
+
+/* ---- two runs -------------------------------------------------------------------------------- */
+
+static void check_two_runs(void) {
+    int i, k, step;
+    for (i = 0; i < 2 * SHORTCUTS; i++) {
+        rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
+                                (rn_shortcut)(i / 2), RN_RESIZE_B_BN, RN_STEM_CIFAR);
+        rn_net *nets[3];
+        desc.naive = i % 2;
+        desc.seed = 5;
+        for (k = 0; k < 3; k++) {
+            net_batch batch;
+            desc.seed = k < 2 ? 5 : 6;
+            nets[k] = net_create(&desc, 4, RN_TRAINING);
+            if (!nets[k]) return;
+            batch = net_draw_batch(&nets[k]->desc, 4, 3);
+            for (step = 0; step < 3; step++)
+                CHECK_OK(
+                    rn_train_step(nets[k], batch.images, batch.labels, 4 - step, 0.05, NULL, NULL));
+            net_free_batch(&batch);
+        }
+        check_same_net(nets[0], nets[1], 1);
+        CHECK(memcmp(nets[0]->parameters, nets[2]->parameters,
+                     (size_t)nets[0]->parameter_count * sizeof(rn_real)) != 0);
+        for (k = 0; k < 3; k++) rn_destroy(nets[k]);
+    }
+}
+
+/* Initial weights: He's deviation, as fan-out and as fan-in; the rest as the header says. */
+static void check_initialisation(void) {
+    int fan, i;
+    for (fan = 0; fan < 2; fan++) {
+        rn_desc desc = rn_cifar(20);
+        rn_net *net;
+        rn_parameter p;
+        desc.init = (rn_init)fan;
+        desc.shortcut = RN_SHORTCUT_HIGHWAY;
+        desc.gate_bias = -3;
+        desc.carry_bias = 2;
+        net = net_create(&desc, 1, RN_TRAINING);
+        if (!net) return;
+        memset(&p, 0, sizeof p);
+        while (rn_next_parameter(net, &p)) {
+            double sum = 0, squares = 0, n = (double)p.count;
+            double window = (double)p.shape[2] * p.shape[3];
+            double want = 2 / (window * (fan == RN_FAN_OUT ? p.shape[0] : p.shape[1]));
+            for (i = 0; i < p.count; i++) sum += (double)p.data[i];
+            for (i = 0; i < p.count; i++) squares += pow((double)p.data[i] - sum / n, 2);
+            if (p.role == RN_CONV_WEIGHT) {
+                CHECK_NEAR(sum / n, 0, 4.5 * sqrt(want / n));
+                CHECK_NEAR(squares / n / want, 1, 6 / sqrt(n / 2));
+            } else if (p.role == RN_LINEAR_WEIGHT) { /* uniform within 1/8: variance 1/8^2/3 */
+                CHECK(net_largest(p.data, p.count) <= 0.125);
+                CHECK_NEAR(squares / n * 3 * 64, 1, 6 / sqrt(n / 2));
+            } else {
+                double value = p.role == RN_BN_WEIGHT || p.role == RN_RUNNING_VAR ? 1 : 0;
+                if (strstr(p.name, "gate.bias")) value = -3;
+                if (strstr(p.name, "carry.bias")) value = 2;
+                for (i = 0; i < p.count; i++) CHECK_NEAR(p.data[i], value, 0);
+            }
+        }
+        rn_destroy(net);
+    }
+}
+
+/* ---- descriptions ---------------------------------------------------------------------------- */
+
+static void refuses(rn_desc desc, const char *part) {
+    rn_desc before = desc;
+    rn_error error;
+    error.text[0] = 0;
+    CHECK_INT(rn_resolve(&desc, &error), RN_BAD_DESCRIPTION);
+    CHECK_INT(error.status, RN_BAD_DESCRIPTION);
+    CHECK_TEXT(error.text, part);
+    CHECK(!memcmp(&before, &desc, sizeof desc));
+    error.text[0] = 0;
+    CHECK(rn_create(&desc, 1, RN_TRAINING, NULL, &error) == NULL);
+    CHECK_TEXT(error.text, part);
+}
+
+static rn_desc set(const char *key, const char *value) {
+    rn_desc desc = rn_cifar(20);
+    rn_error error;
+    error.text[0] = 0;
+    if (test_failed(rn_desc_set(&desc, key, value, &error) == RN_OK, __FILE__, __LINE__))
+        fprintf(stderr, "%s = %s: %s\n", key, value, error.text);
+    return desc;
+}
+
+static void check_refusals(void) {
+    static const char *const outside[][3] = {
+        {"width", "-1", "width is -1"},
+        {"width", "100000", "width is 100000"},
+        {"classes", "1", "classes is 1"},
+        {"classes", "-2", "classes is -2"},
+        {"channels", "-3", "channels is -3"},
+        {"image_height", "-1", "image_height is -1"},
+        {"image_width", "40000", "image_width is 40000"},
+        {"dropout", "1", "dropout is 1"},
+        {"dropout", "-0.5", "dropout is -0.5"},
+        {"bn_eps", "-1e-5", "bn_eps is"},
+        {"bn_eps", "2", "bn_eps is 2"},
+        {"bn_momentum", "1.5", "bn_momentum is 1.5"},
+        {"bn_group", "-4", "bn_group is -4"},
+        {"momentum", "1", "momentum is 1"},
+        {"momentum", "-0.1", "momentum is -0.1"},
+        {"weight_decay", "-1", "weight_decay is -1"},
+        {"std", "-1,1,1", "std is -1"},
+        {"mean", "0,1e9", "mean is 1000000000"},
+        {"threads", "-1", "threads is -1"},
+        {"threads", "5000", "threads is 5000"},
+        {"naive", "2", "naive is 2"},
+        {"residual_scale", "1e9", "residual_scale is 1000000000"},
+        {"gate_bias", "-1e9", "gate_bias is -1000000000"},
+        {"depth", "-20", "depth is -20"},
+    };
+    rn_desc desc;
+    uint32_t nan_bits = 0x7fc00000u;
+    int i;
+    refuses(rn_cifar(21), "no basic CIFAR net has depth 21: it must be 6n+2");
+    refuses(rn_cifar(2), "depth 2");
+    refuses(rn_cifar(7), "depth 7");
+    refuses(rn_imagenet(20),
+            "there is no ImageNet net of depth 20; take 18, 34, 50, 101, 152 or 200");
+    desc = rn_cifar(20);
+    desc.block = RN_BOTTLENECK; /* 20 is 9 2 + 2 */
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    CHECK_INT(desc.units[0], 2);
+    desc = rn_cifar(32);
+    desc.block = RN_BOTTLENECK;
+    refuses(desc, "no bottleneck CIFAR net has depth 32");
+    refuses(set("units", "3,0,3"), "units of stage 3 without units of stage 2");
+    refuses(set("units", "0,3"), "units of stage 2 without units of stage 1");
+    refuses(set("units", "-1"), "units is -1");
+    for (i = 0; i < (int)(sizeof outside / sizeof outside[0]); i++)
+        refuses(set(outside[i][0], outside[i][1]), outside[i][2]);
+    desc = rn_cifar(20);
+    memcpy(&desc.gate_bias, &nan_bits, sizeof nan_bits);
+    refuses(desc, "gate_bias is nan");
+    desc = rn_cifar(20);
+    desc.order = (rn_order)9;
+    refuses(desc, "order is 9");
+    desc = rn_cifar(20);
+    desc.shortcut = (rn_shortcut)-1;
+    refuses(desc, "shortcut is -1");
+}
+
+/* Every field, written and read back, with values of its kind. */
+static void check_round_trip(void) {
+    static const char *const numbers[] = {"3", "7", "1", "250"};
+    rn_desc a = rn_cifar(56), b;
+    char text[96], again[96];
+    int i, fields = 0;
+    memset(&b, 0, sizeof b);
+    for (i = 0; rn_desc_key(i); i++, fields++) {
+        rn_desc_get(&a, i, text);
+        if (strchr("0123456789", text[0]) && text[1] != 'x' && !strchr(text, ','))
+            CHECK_OK(rn_desc_set(&a, rn_desc_key(i),
+                                 strcmp(rn_desc_key(i), "naive") ? numbers[i % 4] : "1", NULL));
+        if (text[0] == '0' && text[1] == 'x' && !strchr(text, ','))
+            CHECK_OK(rn_desc_set(&a, rn_desc_key(i), i % 2 ? "0.1" : "-3.25e-3", NULL));
+    }
+    a.units[0] = 5, a.units[1] = 4, a.units[2] = 9;
+    a.mean[0] = 0.1f, a.mean[3] = -1e-20f, a.deviation[1] = 0.25f;
+    a.block = RN_SINGLE, a.stem = RN_STEM_IMAGENET, a.order = RN_RELU_PREACT;
+    a.shortcut = RN_SHORTCUT_DROPOUT, a.resize = RN_RESIZE_A_CENTRED, a.stride_on = RN_STRIDE_3X3;
+    a.init = RN_FAN_IN, a.decay_scope = RN_DECAY_WEIGHTS, a.sgd = RN_SGD_CAFFE;
+    a.isa = RN_ISA_AVX2, a.seed = UINT64_MAX, a.bn_eps = 1.0 / 3;
+    for (i = 0; rn_desc_key(i); i++) {
+        rn_desc_get(&a, i, text);
+        CHECK_OK(rn_desc_set(&b, rn_desc_key(i), text, NULL));
+        rn_desc_get(&b, i, again);
+        CHECK(!strcmp(text, again));
+    }
+    CHECK(fields >= 32);
+    CHECK(rn_desc_key(-1) == NULL && rn_desc_key(fields) == NULL);
+    CHECK_INT(b.depth, a.depth);
+    CHECK(b.block == a.block && b.stem == a.stem && b.order == a.order && b.shortcut == a.shortcut);
+    CHECK(b.resize == a.resize && b.stride_on == a.stride_on && b.init == a.init && b.isa == a.isa);
+    CHECK(b.sgd == a.sgd && b.decay_scope == a.decay_scope && b.seed == a.seed);
+    CHECK(!memcmp(b.units, a.units, sizeof a.units));
+    CHECK(!memcmp(b.mean, a.mean, sizeof a.mean) &&
+          !memcmp(b.deviation, a.deviation, sizeof a.mean));
+    CHECK(b.base_width == a.base_width && b.classes == a.classes && b.channels == a.channels);
+    CHECK(b.height == a.height && b.width == a.width && b.bn_group == a.bn_group);
+    CHECK(b.threads == a.threads && b.naive == a.naive);
+    CHECK_NEAR(b.bn_eps, a.bn_eps, 0);
+    CHECK_NEAR(b.bn_momentum, a.bn_momentum, 0);
+    CHECK_NEAR(b.momentum, a.momentum, 0);
+    CHECK_NEAR(b.weight_decay, a.weight_decay, 0);
+    CHECK_NEAR(b.shortcut_scale, a.shortcut_scale, 0);
+    CHECK_NEAR(b.residual_scale, a.residual_scale, 0);
+    CHECK_NEAR(b.gate_bias, a.gate_bias, 0);
+    CHECK_NEAR(b.carry_bias, a.carry_bias, 0);
+    CHECK_NEAR(b.dropout, a.dropout, 0);
+}
+
+static void check_words(void) {
+    static const char *const bad[][3] = {
+        {"order", "post",
+         "order cannot be \"post\"; it takes full_preact, original, bn_after_add, "
+         "relu_before_add or relu_preact"},
+        {"block", "wide", "it takes auto, basic, bottleneck or single"},
+        {"shortcut", "", "it takes identity, scale"},
+        {"depth", "twenty", "depth cannot be \"twenty\""},
+        {"depth", "20.5", "depth cannot be \"20.5\""},
+        {"depth", "99999999999", "depth cannot be \"99999999999\""},
+        {"depth", "20x", "depth cannot be \"20x\""},
+        {"depth", "", "depth cannot be \"\""},
+        {"units", "1,2,3,4,5", "units cannot be \"1,2,3,4,5\""},
+        {"units", "1,,2", "units cannot be \"1,,2\""},
+        {"momentum", "nan", "momentum cannot be \"nan\""},
+        {"momentum", "0x7ff8000000000000", "momentum cannot be"},
+        {"momentum", "0x12", "momentum cannot be"},
+        {"momentum", "1e999", "momentum cannot be"},
+        {"momentum", "0.5 ", "momentum cannot be"},
+        {"seed", "-1", "seed cannot be \"-1\""},
+        {"seed", "18446744073709551616", "seed cannot be"},
+    };
+    rn_desc desc = rn_cifar(20), before = desc;
+    rn_dialect dialect = RN_PAPER;
+    rn_error error;
+    int i;
+    for (i = 0; i < (int)(sizeof bad / sizeof bad[0]); i++) {
+        error.text[0] = 0;
+        CHECK_INT(rn_desc_set(&desc, bad[i][0], bad[i][1], &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, bad[i][2]);
+        CHECK(!memcmp(&desc, &before, sizeof desc));
+    }
+    CHECK_INT(rn_desc_set(&desc, "colour", "red", &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "the description has no \"colour\"");
+    CHECK_INT(set("order", "bn-after-add").order, RN_BN_AFTER_ADD);
+    CHECK_INT(set("stride-on", "3x3").stride_on, RN_STRIDE_3X3);
+    CHECK_INT(set("seed", "18446744073709551615").seed == UINT64_MAX, 1);
+    CHECK_NEAR(set("momentum", "0.875").momentum, 0.875, 0);
+    CHECK_NEAR(set("momentum", "0x3fe0000000000000").momentum, 0.5, 0);
+    CHECK_NEAR(set("weight_decay", "5e-4").weight_decay, 5e-4, 1e-18);
+    CHECK_NEAR(set("mean", "0.5,0.25").mean[1], 0.25, 0);
+    CHECK_INT(rn_dialect_parse(&dialect, "msra-1k", NULL), RN_OK);
+    CHECK_INT(dialect, RN_MSRA_1K);
+    CHECK_INT(rn_dialect_parse(&dialect, "keras", &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "there is no dialect \"keras\"; take paper, msra_1k, fb or torchvision");
+}
+
+/* The table beside rn_set_dialect. */
+static void check_dialects(void) {
+    static const int want[][6] = {
+        /* dialect, stride_on, resize of a basic CIFAR net, sgd, decay, resize of an original 50 */
+        {RN_PAPER, RN_STRIDE_FIRST, RN_RESIZE_AUTO, RN_SGD_CAFFE, RN_DECAY_WEIGHTS, RN_RESIZE_AUTO},
+        {RN_MSRA_1K, RN_STRIDE_FIRST, RN_RESIZE_B, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B},
+        {RN_FB, RN_STRIDE_3X3, RN_RESIZE_A, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B_BN},
+        {RN_TORCHVISION, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_TORCH, RN_DECAY_ALL, RN_RESIZE_B_BN},
+    };
+    int i;
+    for (i = 0; i < 4; i++) {
+        rn_desc desc = rn_cifar(20);
+        rn_set_dialect(&desc, (rn_dialect)want[i][0]);
+        CHECK_INT(desc.stride_on, want[i][1]);
+        CHECK_INT(desc.resize, want[i][2]);
+        CHECK_INT(desc.sgd, want[i][3]);
+        CHECK_INT(desc.decay_scope, want[i][4]);
+        CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+        desc = rn_imagenet(50);
+        desc.order = RN_ORIGINAL;
+        rn_set_dialect(&desc, (rn_dialect)want[i][0]);
+        CHECK_INT(desc.resize, want[i][5]);
+        CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    }
+}
+
+static void check_status(void) {
+    CHECK(!strcmp(rn_status_name(RN_BAD_SHAPE), "RN_BAD_SHAPE"));
+    CHECK(!strcmp(rn_status_text(RN_OK), "success"));
+    CHECK(!strcmp(rn_status_text(RN_IO), "reading or writing failed"));
+    CHECK(rn_status_name((rn_status)-99) != NULL && rn_status_text((rn_status)-99) != NULL);
+}
+
+static void check_descriptions(void) {
+    check_refusals();
+    check_round_trip();
+    check_words();
+    check_dialects();
+    check_status();
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } parts[] = {
+        {"overfit", check_overfit},     {"depths", check_depths},
+        {"counts", check_counts},       {"sgd", check_sgd},
+        {"schedules", check_schedules}, {"statistics", check_statistics},
+        {"finite", check_not_finite},   {"arguments", check_step_arguments},
+        {"resume", check_resume},       {"runs", check_two_runs},
+        {"init", check_initialisation}, {"descriptions", check_descriptions},
+    };
+    int i, k;
+    for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {
+        int chosen = argc == 1;
+        for (k = 1; k < argc; k++) chosen |= !strcmp(argv[k], parts[i].name);
+        if (chosen) parts[i].run();
+    }
+    return test_end("training");
+}
