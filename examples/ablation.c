@@ -122,14 +122,14 @@ static int ascending(const void *a, const void *b) {
 
 /* The median over seeds. */
 static double measure(const rn_desc *base, long seeds, const recipe *r, const rn_data *train,
-                      const rn_data *test, progress *p, const char *name) {
+                      const rn_data *test, progress *p, int number) {
     double errors[MOST_SEEDS];
-    char title[128];
+    char title[48];
     int i;
     for (i = 0; i < seeds; i++) {
         rn_desc desc = *base;
         desc.seed += (uint64_t)i;
-        snprintf(title, sizeof title, "%s, seed %d: ", name, i + 1);
+        snprintf(title, sizeof title, "%d/%d seed %d ", number, ROWS, i + 1);
         errors[i] = train_one(&desc, r, train, test, p, title);
     }
     qsort(errors, (size_t)seeds, sizeof errors[0], ascending);
@@ -191,8 +191,7 @@ int main(int count, char **words) {
                    titles[rows[i].table - 1]);
         desc = row_description(&rows[i], base, depth);
         k = first_alike(i);
-        if (!(measured[k] > 0))
-            measured[k] = measure(&desc, seeds, &r, &train, &test, &p, rows[i].name);
+        if (!(measured[k] > 0)) measured[k] = measure(&desc, seeds, &r, &train, &test, &p, i + 1);
         end_progress(&p);
         printf("%-36s %6d ", rows[i].name, desc.depth);
         if (measured[k] > 100) printf("    fail %9s\n", rows[i].published);

@@ -305,19 +305,22 @@ static inline progress begin_progress(uint64_t total) {
 }
 
 /* Shows the line, and how long the rest will take at the pace so far, unless one was shown just
-   now. */
+   now. On a terminal it is cut to 79 characters, because a longer one could not renew itself. */
 static inline void show_progress(progress *p, const char *format, ...) {
     double now = seconds_now(), pace = p->done > 0 ? (now - p->begun) / p->done : 0;
     long left = (long)(pace * (p->total - p->done) + 0.5);
+    char line[200], eta[40];
     va_list values;
     if (now - p->shown < (p->live ? 0.2 : 30)) return;
     p->shown = now;
-    printf(p->live ? "\r" : "");
     va_start(values, format);
-    vprintf(format, values);
+    vsnprintf(line, sizeof line, format, values);
     va_end(values);
-    printf("  ETA %ld:%02ld:%02ld%s", left / 3600, left / 60 % 60, left % 60,
-           p->live ? "\033[K" : "\n");
+    if (left >= 3600)
+        snprintf(eta, sizeof eta, "%ld:%02ld:%02ld", left / 3600, left / 60 % 60, left % 60);
+    else snprintf(eta, sizeof eta, "%ld:%02ld", left / 60, left % 60);
+    if (p->live) printf("\r%.*s  ETA %s\033[K", 79 - 6 - (int)strlen(eta), line, eta);
+    else printf("%s  ETA %s\n", line, eta);
     fflush(stdout);
 }
 
@@ -440,7 +443,7 @@ static inline rn_status train_epoch(trainer *t, double seconds, progress *p, con
         t->speed = (t->seen - before) / (seconds_now() - began);
         p->done++;
         show_progress(
-            p, "%sepoch %" PRIu64 "/%" PRIu64 " %3.0f %%  loss %.4f  error %5.2f %%  %.0f images/s",
+            p, "%sepoch %" PRIu64 "/%" PRIu64 " %3.0f %%  loss %.3f  error %.1f %%  %.0f images/s",
             title, net->epoch + 1, count_epochs(t),
             100 * (double)net->cursor / (double)t->source->count, t->loss / t->seen,
             error_rate(t->correct, t->seen), t->speed);

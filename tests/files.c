@@ -133,11 +133,13 @@ static void put_archive(const char *path, const char *json, const void *data, si
    others. `change` picks a fault. */
 typedef enum fault {
     NO_FAULT,
-    MISSING, /* fc.bias */
-    TWICE,   /* the first */
-    UNKNOWN, /* one more */
-    DTYPE,   /* I32 in place of F32 */
-    SHAPE,   /* [3,4] as [4,3] */
+    MISSING,  /* fc.bias */
+    TWICE,    /* the first */
+    UNKNOWN,  /* one more */
+    INTEGERS, /* one more, I64 [1] */
+    NARROW,   /* conv1.weight with one channel fewer */
+    DTYPE,    /* I32 in place of F32 */
+    SHAPE,    /* [3,4] as [4,3] */
     NAN_WEIGHT,
     INFINITE_MEAN,
     FOUR_DIMS /* [2] as [2,1,1,1], which is no fault */
@@ -175,7 +177,8 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         const rn_parameter *p = &list[i];
         size_t begin = at;
         if (change == MISSING && !strcmp(p->name, "fc.bias")) continue;
-        for (k = 0; k < p->count; k++) data[at++] = (float)p->data[k];
+        for (k = 0; k < p->count / (change == NARROW && i == 0 ? 2 : 1); k++)
+            data[at++] = (float)p->data[k];
         if (change == NAN_WEIGHT && !strcmp(p->name, "layer2.0.conv2.weight"))
             memset(&data[begin + 7], 0xff, 4);
         if (change == INFINITE_MEAN && p->role == RN_RUNNING_MEAN) {
@@ -185,7 +188,8 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         add(&t, ",\n \"%s\" : {\"shape\":[", p->name);
         for (k = 0; k < p->dims; k++) {
             int swap = change == SHAPE && !strcmp(p->name, "fc.weight");
-            add(&t, k ? ", %d" : "%d", p->shape[swap ? 1 - k : k]);
+            int narrow = change == NARROW && i == 0 && k == 1;
+            add(&t, k ? ", %d" : "%d", narrow ? 1 : p->shape[swap ? 1 - k : k]);
         }
         if (change == FOUR_DIMS && p->dims == 1) add(&t, ",1,1,1");
         add(&t, "], \"data_offsets\" :[%d,%d] ,\"dtype\":\"%s\"}", (int)(4 * begin), (int)(4 * at),
@@ -196,6 +200,11 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
             add(&t, "\"data_offsets\":[%d,%d]}", (int)(4 * at), (int)(4 * at + 8));
             at += 2;
         }
+    }
+    if (change == INTEGERS) {
+        add(&t, ",\"fc.count\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
+            (int)(4 * at), (int)(4 * at + 8));
+        at += 2;
     }
     if (change == UNKNOWN) {
         add(&t, ",\"fc.scale\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
@@ -343,6 +352,10 @@ static void test_damaged_headers(void) {
          "dtype, shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", "data_offsets"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8]}}", "data_offsets"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8}}", "data_offsets"},
+        {"{\"a\":{\"dtype\":\"F8_E4M3X\",\"shape\":[8],\"data_offsets\":[0,8]}}", "dtype"},
+        {"{\"a\":" T ",\"b\":{\"dtype\":\"X\",\"shape\":[0],\"data_offsets\":[8,8]}}",
+         "its dtype X"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", "lies at 8 to 0"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", "is the file cut?"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "unused"},
@@ -482,6 +495,17 @@ static void test_round_trip(void) {
     rn_destroy(again);
     rn_destroy(weights);
     rn_destroy(predicting);
+
+    desc.naive = 1; /* how one machine computed is not for the next one */
+    desc.threads = 7;
+    desc.isa = RN_ISA_PORTABLE;
+    net = make_net(&desc, RN_INFERENCE);
+    OK(rn_save(net, "w", files, &error));
+    OK(rn_load_desc(&stored, "w", files, &error));
+    CHECK_INT(stored.threads, 1);
+    CHECK_INT(stored.isa, RN_ISA_AUTO);
+    CHECK_INT(stored.naive, sizeof(rn_real) != sizeof(float));
+    rn_destroy(net);
 }
 
 /* The CRC is that of zip: of "123456789" it is cbf43926. */
@@ -684,6 +708,10 @@ static void test_foreign(void) {
     REFUSES(other, "f", RN_BAD_FILE, "twice");
     put_foreign("f", net, UNKNOWN);
     REFUSES(other, "f", RN_MISMATCH, "fc.scale, which this net has not");
+    put_foreign("f", net, INTEGERS);
+    REFUSES(other, "f", RN_MISMATCH, "fc.count, which this net has not");
+    put_foreign("f", net, NARROW);
+    REFUSES(other, "f", RN_MISMATCH, "conv1.weight is F32 [2,1,3,3] and should be F32 [2,2,3,3]");
     put_foreign("f", net, DTYPE);
     REFUSES(other, "f", RN_MISMATCH, "conv1.weight is I32 [2,2,3,3] and should be F32 [2,2,3,3]");
     put_foreign("f", net, SHAPE);
