@@ -23,7 +23,8 @@
        rn_net *net = rn_create(&desc, 128, RN_TRAINING, NULL, &error);
        for (step = 0; step < 64000; step++) {
            rn_batch(&train.source, &desc, &augment, epoch, first, 128, images, labels, &error);
-           rn_train_step(net, images, labels, 128, rn_learning_rate(&schedule, step), &result, &error);
+           rate = rn_learning_rate(&schedule, step);
+           rn_train_step(net, images, labels, 128, rate, &result, &error);
        }
        rn_save(net, "net.safetensors", NULL, &error);
        rn_predict(net, rn_workspace(net), images, count, logits, &error);
@@ -70,13 +71,13 @@
    the planner, both executors, the probes and the files all walk that one list.
 
 
-   TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain loops
-   over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked, vectorised,
+   TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain
+   loops over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked, vectorised,
    threaded layers chosen for the machine at run time. The tests hold the second to the first.
 
    The same bits come out for any number of threads; instruction sets differ within rounding.
-   Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed
-   run changes them. No allocation happens after rn_create, and rn_bytes tells its size beforehand.
+   Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a
+   resumed run changes them. No allocation happens after rn_create, and rn_bytes tells its size beforehand.
 
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
@@ -141,18 +142,18 @@ extern "C" {
    ============================================================================================ */
 
 /* Every status with its text, once. */
-#define RN_STATUS_LIST(X)                                                                          \
-    X(RN_OK, 0, "success")                                                                         \
-    X(RN_BAD_ARGUMENT, -1, "an argument is out of range")                                          \
-    X(RN_BAD_DESCRIPTION, -2, "the description asks for an impossible net")                        \
-    X(RN_BAD_SHAPE, -3, "shapes do not fit together")                                              \
-    X(RN_NO_MEMORY, -4, "the allocator has no memory left")                                        \
-    X(RN_TOO_SMALL, -5, "the buffer is too small")                                                 \
-    X(RN_TOO_LARGE, -6, "a size does not fit the machine's integers")                              \
-    X(RN_NOT_FINITE, -7, "a number is infinite or not a number")                                   \
-    X(RN_NO_FILE, -8, "a file cannot be opened")                                                   \
-    X(RN_BAD_FILE, -9, "a file is damaged or of another kind")                                     \
-    X(RN_MISMATCH, -10, "a file belongs to another net")                                           \
+#define RN_STATUS_LIST(X)                                                   \
+    X(RN_OK, 0, "success")                                                  \
+    X(RN_BAD_ARGUMENT, -1, "an argument is out of range")                   \
+    X(RN_BAD_DESCRIPTION, -2, "the description asks for an impossible net") \
+    X(RN_BAD_SHAPE, -3, "shapes do not fit together")                       \
+    X(RN_NO_MEMORY, -4, "the allocator has no memory left")                 \
+    X(RN_TOO_SMALL, -5, "the buffer is too small")                          \
+    X(RN_TOO_LARGE, -6, "a size does not fit the machine's integers")       \
+    X(RN_NOT_FINITE, -7, "a number is infinite or not a number")            \
+    X(RN_NO_FILE, -8, "a file cannot be opened")                            \
+    X(RN_BAD_FILE, -9, "a file is damaged or of another kind")              \
+    X(RN_MISMATCH, -10, "a file belongs to another net")                    \
     X(RN_IO, -11, "reading or writing failed")
 
 #define RN_STATUS_ENUM(name, value, text) name = value,
@@ -189,11 +190,11 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
 
 /* Names of the options, in files and on command lines, stand beside them in lower case. The first
    of each list is zero and the default. */
-typedef enum rn_block { /* paper: section 2 and Table 3 */
-    RN_BLOCK_AUTO,      /* "auto": bottleneck for depths that only 9n+2 gives and 164, 1001 */
-    RN_BASIC,           /* "basic": two 3x3 convolutions, depth 6n+2 */
-    RN_BOTTLENECK,      /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
-    RN_SINGLE           /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
+typedef enum rn_block {                /* paper: section 2 and Table 3 */
+                        RN_BLOCK_AUTO, /* "auto": bottleneck for depths that only 9n+2 gives and 164, 1001 */
+                        RN_BASIC, /* "basic": two 3x3 convolutions, depth 6n+2 */
+                        RN_BOTTLENECK, /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
+                        RN_SINGLE /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
 } rn_block;
 
 typedef enum rn_stem {
@@ -201,31 +202,31 @@ typedef enum rn_stem {
     RN_STEM_IMAGENET /* "imagenet": 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool, four stages */
 } rn_stem;
 
-typedef enum rn_order {  /* where BN and ReLU stand: Fig. 4, Table 2 */
-    RN_FULL_PREACT,      /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
-    RN_ORIGINAL,         /* "original":        F = BN conv ReLU BN conv, ReLU after + */
-    RN_BN_AFTER_ADD,     /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
-    RN_RELU_BEFORE_ADD,  /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
-    RN_RELU_PREACT       /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
+typedef enum rn_order {                 /* where BN and ReLU stand: Fig. 4, Table 2 */
+                        RN_FULL_PREACT, /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
+                        RN_ORIGINAL, /* "original":        F = BN conv ReLU BN conv, ReLU after + */
+                        RN_BN_AFTER_ADD, /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
+                        RN_RELU_BEFORE_ADD, /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
+                        RN_RELU_PREACT      /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
 } rn_order;
 
-typedef enum rn_shortcut {     /* h(x) of equation (1): Fig. 2, Table 1 */
-    RN_SHORTCUT_IDENTITY,      /* "identity": x */
-    RN_SHORTCUT_SCALE,         /* "scale": shortcut_scale x, and residual_scale F(x) */
-    RN_SHORTCUT_EXCLUSIVE,     /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
-    RN_SHORTCUT_GATE,          /* "shortcut_gate": (1 - g) x and F */
-    RN_SHORTCUT_HIGHWAY,       /* "highway": C x and T F, each with a gate of its own */
-    RN_SHORTCUT_CONV1X1,       /* "conv1x1": a 1x1 convolution, in every unit */
-    RN_SHORTCUT_DROPOUT        /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
+typedef enum rn_shortcut {                       /* h(x) of equation (1): Fig. 2, Table 1 */
+                           RN_SHORTCUT_IDENTITY, /* "identity": x */
+                           RN_SHORTCUT_SCALE, /* "scale": shortcut_scale x, and residual_scale F(x) */
+                           RN_SHORTCUT_EXCLUSIVE, /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
+                           RN_SHORTCUT_GATE, /* "shortcut_gate": (1 - g) x and F */
+                           RN_SHORTCUT_HIGHWAY, /* "highway": C x and T F, each with a gate of its own */
+                           RN_SHORTCUT_CONV1X1, /* "conv1x1": a 1x1 convolution, in every unit */
+                           RN_SHORTCUT_DROPOUT /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
 } rn_shortcut;
 
-typedef enum rn_resize { /* the shortcut of a unit that changes the shape */
-    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B (with BN unless
+typedef enum rn_resize {                 /* the shortcut of a unit that changes the shape */
+                         RN_RESIZE_AUTO, /* "auto": A for basic and single CIFAR nets, else B (with BN unless
                             pre-activated) */
-    RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
-    RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
-    RN_RESIZE_B,         /* "B": 1x1 convolution */
-    RN_RESIZE_B_BN       /* "B_bn": 1x1 convolution and BN */
+                         RN_RESIZE_A, /* "A": pixels 0, 2, 4, ...; zero channels appended */
+                         RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
+                         RN_RESIZE_B,   /* "B": 1x1 convolution */
+                         RN_RESIZE_B_BN /* "B_bn": 1x1 convolution and BN */
 } rn_resize;
 
 typedef enum rn_stride_on { RN_STRIDE_FIRST, RN_STRIDE_3X3 } rn_stride_on; /* "first", "3x3" */
@@ -233,23 +234,23 @@ typedef enum rn_init { RN_FAN_OUT, RN_FAN_IN } rn_init;                    /* "f
 typedef enum rn_decay { RN_DECAY_ALL, RN_DECAY_WEIGHTS } rn_decay;         /* "all", "weights" */
 
 typedef enum rn_sgd { /* v is the velocity, g the gradient with decay, r the learning rate */
-    RN_SGD_TORCH,     /* "torch":    v = m v + g;    w -= r v */
-    RN_SGD_NESTEROV,  /* "nesterov": v = m v + g;    w -= r (g + m v) */
-    RN_SGD_CAFFE      /* "caffe":    v = m v + r g;  w -= v */
+                      RN_SGD_TORCH,    /* "torch":    v = m v + g;    w -= r v */
+                      RN_SGD_NESTEROV, /* "nesterov": v = m v + g;    w -= r (g + m v) */
+                      RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
 } rn_sgd;
 
 typedef enum rn_isa { /* instruction set of the fast kernels; the best the machine has by default */
-    RN_ISA_AUTO,      /* "auto" */
-    RN_ISA_PORTABLE,  /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
-    RN_ISA_AVX2,      /* "avx2" */
-    RN_ISA_AVX512     /* "avx512" */
+                      RN_ISA_AUTO, /* "auto" */
+                      RN_ISA_PORTABLE, /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
+                      RN_ISA_AVX2,  /* "avx2" */
+                      RN_ISA_AVX512 /* "avx512" */
 } rn_isa;
 
 typedef enum rn_dialect { /* whose details: reference sources disagree, see rn_set_dialect */
-    RN_PAPER,             /* "paper" */
-    RN_MSRA_1K,           /* "msra_1k": resnet-1k-layers, by the paper's authors */
-    RN_FB,                /* "fb": fb.resnet.torch */
-    RN_TORCHVISION        /* "torchvision" */
+                          RN_PAPER,      /* "paper" */
+                          RN_MSRA_1K,    /* "msra_1k": resnet-1k-layers, by the paper's authors */
+                          RN_FB,         /* "fb": fb.resnet.torch */
+                          RN_TORCHVISION /* "torchvision" */
 } rn_dialect;
 
 typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
@@ -259,37 +260,37 @@ typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
 /* The description of a net. All zero is a full pre-activation ResNet-20 for CIFAR-10 trained by
    plain SGD. Every field that is zero takes the default named beside it (rn_resolve does it). */
 typedef struct rn_desc {
-    int depth;                  /* 20; gives `units` where these are zero */
-    rn_block block;             /* auto */
-    int units[RN_MAX_STAGES];   /* units of each stage; from depth */
-    int base_width;             /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
-    rn_stem stem;               /* cifar */
-    int classes;                /* 10 (ImageNet 1000) */
-    int channels;               /* of the images; 3 */
-    int height, width;          /* of the images; 32 (ImageNet 224) */
-    rn_order order;             /* full_preact */
-    rn_shortcut shortcut;       /* identity */
-    float shortcut_scale;       /* for scale: 0, the plain net of Table 1's first rows */
-    float residual_scale;       /* for scale: 1 */
-    float gate_bias;            /* b_g at the start, of T in highway; 0 */
-    float carry_bias;           /* of C in highway; 0 */
-    float dropout;              /* ratio of shortcuts' elements set to zero; 0.5 */
-    rn_resize resize;           /* auto */
-    rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
-    rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
-    double bn_eps;              /* 1e-5, inside the root */
-    double bn_momentum;         /* 0.1, the weight of the new value */
-    int bn_group;               /* images that share statistics; 0: the whole batch */
-    rn_sgd sgd;                 /* torch */
-    double momentum;            /* 0; rn_cifar and rn_imagenet write 0.9 */
-    double weight_decay;        /* 0; rn_cifar and rn_imagenet write 1e-4 */
-    rn_decay decay_scope;       /* every parameter */
-    float mean[4];              /* of the image's channels, pixels in 0..1; 0 */
-    float deviation[4];         /* 1 */
-    uint64_t seed;              /* of initialisation, dropout and rn_batch */
-    int threads;                /* the most threads ever used, workspace is planned for them; 1 */
-    int naive;                  /* 1: run the naive layers, in NCHW */
-    rn_isa isa;                 /* auto */
+    int depth;                /* 20; gives `units` where these are zero */
+    rn_block block;           /* auto */
+    int units[RN_MAX_STAGES]; /* units of each stage; from depth */
+    int base_width;           /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
+    rn_stem stem;             /* cifar */
+    int classes;              /* 10 (ImageNet 1000) */
+    int channels;             /* of the images; 3 */
+    int height, width;        /* of the images; 32 (ImageNet 224) */
+    rn_order order;           /* full_preact */
+    rn_shortcut shortcut;     /* identity */
+    float shortcut_scale;     /* for scale: 0, the plain net of Table 1's first rows */
+    float residual_scale;     /* for scale: 1 */
+    float gate_bias;          /* b_g at the start, of T in highway; 0 */
+    float carry_bias;         /* of C in highway; 0 */
+    float dropout;            /* ratio of shortcuts' elements set to zero; 0.5 */
+    rn_resize resize;         /* auto */
+    rn_stride_on stride_on;   /* of a bottleneck that shrinks: its first 1x1 */
+    rn_init init;             /* He's normal(0, sqrt(2 / n)), n the fan-out */
+    double bn_eps;            /* 1e-5, inside the root */
+    double bn_momentum;       /* 0.1, the weight of the new value */
+    int bn_group;             /* images that share statistics; 0: the whole batch */
+    rn_sgd sgd;               /* torch */
+    double momentum;          /* 0; rn_cifar and rn_imagenet write 0.9 */
+    double weight_decay;      /* 0; rn_cifar and rn_imagenet write 1e-4 */
+    rn_decay decay_scope;     /* every parameter */
+    float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
+    float deviation[4];       /* 1 */
+    uint64_t seed;            /* of initialisation, dropout and rn_batch */
+    int threads;              /* the most threads ever used, workspace is planned for them; 1 */
+    int naive;                /* 1: run the naive layers, in NCHW */
+    rn_isa isa;               /* auto */
 } rn_desc;
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
@@ -358,24 +359,24 @@ typedef struct rn_node {
     short absorbed;      /* so many nodes before this one starts the step that it is part of */
     short lazy;          /* batch norm: its value is never stored, those who read it compute it */
     short lazy_gradient; /* batch norm: nor is the gradient of its input */
-    int last_reader;               /* the last node that reads its value; -1: none */
+    int last_reader;     /* the last node that reads its value; -1: none */
 } rn_node;
 
 /* The learning rate as a function of the step. */
 typedef enum rn_schedule_kind {
-    RN_CONSTANT,  /* "constant": learning_rate */
-    RN_STEPS,     /* "steps":    times 0.1 from each of two drops on (the paper: 32k and 48k) */
-    RN_COSINE,    /* "cosine":   half a cosine from learning_rate to 0 over all steps */
-    RN_ONE_CYCLE  /* "one_cycle": up in a line over the first three tenths, down to 0 in a line */
+    RN_CONSTANT, /* "constant": learning_rate */
+    RN_STEPS,    /* "steps":    times 0.1 from each of two drops on (the paper: 32k and 48k) */
+    RN_COSINE,   /* "cosine":   half a cosine from learning_rate to 0 over all steps */
+    RN_ONE_CYCLE /* "one_cycle": up in a line over the first three tenths, down to 0 in a line */
 } rn_schedule_kind;
 
 typedef struct rn_schedule {
     rn_schedule_kind kind;
-    double learning_rate;   /* the largest */
-    uint64_t steps;         /* in all */
-    uint64_t drops[2];      /* steps: where the rate falls to a tenth */
-    uint64_t warmup_steps;  /* first steps (the paper: 400), all kinds but one_cycle */
-    double warmup_rate;     /* at this rate (the paper: 0.01) */
+    double learning_rate;  /* the largest */
+    uint64_t steps;        /* in all */
+    uint64_t drops[2];     /* steps: where the rate falls to a tenth */
+    uint64_t warmup_steps; /* first steps (the paper: 400), all kinds but one_cycle */
+    double warmup_rate;    /* at this rate (the paper: 0.01) */
 } rn_schedule;
 
 /* A schedule over `steps` steps as the paper shapes it: drops at 1/2 and 3/4, and for steps the
@@ -383,7 +384,7 @@ typedef struct rn_schedule {
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps);
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step); /* step from 0 */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
-RNDEF const char *rn_schedule_name(rn_schedule_kind kind);                 /* "one_cycle" */
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle" */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
 struct rn_net;
@@ -405,20 +406,21 @@ typedef struct rn_net {
     rn_node *nodes;
     int node_count;
 
-    ptrdiff_t parameter_count;  /* every weight, contiguous, in the order of the nodes */
-    rn_real *parameters;        /* [parameter_count] */
-    rn_real *gradients;         /* [parameter_count], training only */
-    rn_real *velocity;          /* [parameter_count], SGD's momentum, training only */
-    ptrdiff_t statistic_count;  /* every running mean and running variance */
-    rn_real *statistics;        /* [statistic_count] */
-    rn_real *batch_statistics;  /* of the last training forward, [group][mean C, variance C] a BN */
-    rn_real *logits;            /* [batch][classes] of the last training forward */
+    ptrdiff_t parameter_count; /* every weight, contiguous, in the order of the nodes */
+    rn_real *parameters;       /* [parameter_count] */
+    rn_real *gradients;        /* [parameter_count], training only */
+    rn_real *velocity;         /* [parameter_count], SGD's momentum, training only */
+    ptrdiff_t statistic_count; /* every running mean and running variance */
+    rn_real *statistics;       /* [statistic_count] */
+    rn_real *batch_statistics; /* of the last training forward, [group][mean C, variance C] a BN */
+    rn_real *logits;           /* [batch][classes] of the last training forward */
 
-    rn_schedule schedule; /* kept in checkpoints with the next three; the header only carries them */
-    uint64_t step;        /* updates so far; also the key of dropout's random numbers */
-    uint64_t epoch;       /* of the data */
-    uint64_t cursor;      /* images of this epoch already used */
-    int images;           /* count of the last training forward */
+    rn_schedule
+        schedule;    /* kept in checkpoints with the next three; the header only carries them */
+    uint64_t step;   /* updates so far; also the key of dropout's random numbers */
+    uint64_t epoch;  /* of the data */
+    uint64_t cursor; /* images of this epoch already used */
+    int images;      /* count of the last training forward */
 
     rn_probe probe;
     void *probe_user;
@@ -461,12 +463,12 @@ typedef struct rn_result {
    unit and step, when a number stops being finite; parameters, velocity and statistics then still
    are as before. result may be NULL. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
-                              double learning_rate, rn_result *result, rn_error *error);
+                                double learning_rate, rn_result *result, rn_error *error);
 
 /* Its two halves. rn_backpropagate overwrites net->gradients with those of the mean loss (weight
    decay not included) and net->logits; rn_update does the rest. */
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
-                                 rn_result *result, rn_error *error);
+                                   rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
 
 /* logits [count, classes] of count images [count, C, H, W] in inference mode (running statistics).
@@ -548,9 +550,10 @@ RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *inpu
                                         const rn_tensor *weight, const rn_real *bias, int stride,
                                         int padding, rn_error *error);
 RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                         const rn_tensor *input, const rn_tensor *weight,
-                                         int stride, int padding, int accumulate, rn_error *error);
+                                           rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                           const rn_tensor *input, const rn_tensor *weight,
+                                           int stride, int padding, int accumulate,
+                                           rn_error *error);
 
 /* The same by the blocked kernels of instruction set `isa`, in a workspace of
    rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
@@ -561,27 +564,28 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
                                   int padding, rn_isa isa, int threads, void *workspace,
                                   rn_error *error);
 RNTRAIN rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *input, const rn_tensor *weight, int stride,
-                                   int padding, int accumulate, rn_isa isa, int threads,
-                                   void *workspace, rn_error *error);
+                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                     const rn_tensor *input, const rn_tensor *weight, int stride,
+                                     int padding, int accumulate, rn_isa isa, int threads,
+                                     void *workspace, rn_error *error);
 
 /* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all): output =
    (input - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
    statistics [groups][2][C], the means and biased variances, which backward reads. Refuses one value a channel. */
 RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
-                                      const rn_tensor *input, const rn_real *weight,
-                                      const rn_real *bias, double eps, int group, rn_error *error);
+                                        const rn_tensor *input, const rn_real *weight,
+                                        const rn_real *bias, double eps, int group,
+                                        rn_error *error);
 RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                       rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                       const rn_tensor *input, const rn_real *statistics,
-                                       const rn_real *weight, double eps, int group,
-                                       int accumulate, rn_error *error);
+                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                         const rn_tensor *input, const rn_real *statistics,
+                                         const rn_real *weight, double eps, int group,
+                                         int accumulate, rn_error *error);
 /* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
    running_var [C], which takes the unbiased variance of `values` values a channel and group. */
 RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                const rn_real *statistics, int groups, int channels, double values,
-                                double momentum);
+                                  const rn_real *statistics, int groups, int channels,
+                                  double values, double momentum);
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
                                         const rn_real *weight, const rn_real *bias,
                                         const rn_real *running_mean, const rn_real *running_var,
@@ -590,15 +594,15 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *inpu
 /* output = max(input, 0). Backward reads the output; the gradient at 0 is 0. */
 RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error);
 RNTRAIN rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                 const rn_tensor *output, int accumulate, rn_error *error);
+                                   const rn_tensor *output, int accumulate, rn_error *error);
 
 /* output = input sigmoid(logits), or input (1 - sigmoid(logits)) if complement; one shape. */
 RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
                                 int complement, rn_error *error);
 RNTRAIN rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
-                                 const rn_tensor *output_gradient, const rn_tensor *input,
-                                 const rn_tensor *logits, int complement, int accumulate_input,
-                                 int accumulate_logits, rn_error *error);
+                                   const rn_tensor *output_gradient, const rn_tensor *input,
+                                   const rn_tensor *logits, int complement, int accumulate_input,
+                                   int accumulate_logits, rn_error *error);
 
 /* output = input, elements set to zero with probability `ratio`, not rescaled (the paper's
    dropout). The mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the
@@ -607,35 +611,35 @@ typedef struct rn_key { /* of a stream of random numbers */
     uint64_t seed, purpose, epoch;
 } rn_key;
 RNTRAIN rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
-                           int accumulate, rn_error *error);
+                             int accumulate, rn_error *error);
 
 /* Largest value of each kernel x kernel window; padding is minus infinity; sizes as in conv2d. The
    gradient goes to the first largest value of a window. */
 RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
                                     int stride, int padding, rn_error *error);
 RNTRAIN rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, int kernel, int stride, int padding,
-                                     int accumulate, rn_error *error);
+                                       const rn_tensor *input, int kernel, int stride, int padding,
+                                       int accumulate, rn_error *error);
 /* Mean of each window's values, padding not counted. */
 RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
                                     int stride, int padding, rn_error *error);
 RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                     int kernel, int stride, int padding, int accumulate,
-                                     rn_error *error);
+                                       int kernel, int stride, int padding, int accumulate,
+                                       rn_error *error);
 /* Mean over H and W: output [N,C,1,1]. */
 RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
                                            rn_error *error);
 RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
-                                            const rn_tensor *output_gradient, int accumulate,
-                                            rn_error *error);
+                                              const rn_tensor *output_gradient, int accumulate,
+                                              rn_error *error);
 
 /* output [N,K,1,1] = input [N,C,1,1] weight [K,C]^T + bias [K]. */
 RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
                                   const rn_real *bias, rn_error *error);
 RNTRAIN rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *input, const rn_real *weight, int accumulate,
-                                   rn_error *error);
+                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
+                                     const rn_tensor *input, const rn_real *weight, int accumulate,
+                                     rn_error *error);
 
 /* output = a + b, the addition of equation (1). Its backward hands the gradient on unchanged: call
    rn_scale with factor 1. output may be a or b. */
@@ -649,17 +653,17 @@ RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double facto
 RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
                                          int front, rn_error *error);
 RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
-                                          const rn_tensor *output_gradient, int stride, int front,
-                                          int accumulate, rn_error *error);
+                                            const rn_tensor *output_gradient, int stride, int front,
+                                            int accumulate, rn_error *error);
 
 /* Softmax cross-entropy by log-sum-exp over logits [N,K,1,1]: result gets mean loss and number of
    correct images. Backward: logits_gradient = (softmax(logits) - onehot(label)) * scale, with scale
    1 / N for the mean. Labels outside [0, K) are refused. */
 RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
-                                                 const int *labels, rn_error *error);
+                                                   const int *labels, rn_error *error);
 RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
-                                                  const rn_tensor *logits, const int *labels,
-                                                  double scale, rn_error *error);
+                                                    const rn_tensor *logits, const int *labels,
+                                                    double scale, rn_error *error);
 
 /* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -709,7 +713,7 @@ typedef struct rn_files {
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNTRAIN rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
-                                   rn_error *error);
+                                     rn_error *error);
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
 /* The description stored in a file, for rn_create before rn_load. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
@@ -723,12 +727,12 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 typedef struct rn_archive {
     rn_files files;
     void *file;
-    char path[256];            /* for sentences; cut if longer */
-    uint64_t bytes;            /* of the file */
-    uint64_t json_end;         /* offset of the data */
-    uint64_t at;               /* of the JSON already read */
-    uint64_t window;           /* offset in the file of buffer[0] */
-    size_t filled;             /* bytes in buffer */
+    char path[256];    /* for sentences; cut if longer */
+    uint64_t bytes;    /* of the file */
+    uint64_t json_end; /* offset of the data */
+    uint64_t at;       /* of the JSON already read */
+    uint64_t window;   /* offset in the file of buffer[0] */
+    size_t filled;     /* bytes in buffer */
     char buffer[1024];
 } rn_archive;
 
@@ -837,19 +841,14 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 
 /* The fast engine computes in float; with another RESNET_REAL only the naive one exists. */
 #define RN__IS_float 1
+#define RN__IS_double 0
 #define RN__PASTE_(a, b) a##b
 #define RN__PASTE(a, b) RN__PASTE_(a, b)
-#if RN__PASTE(RN__IS_, RESNET_REAL)
-#define RN__FAST 1
-#else
-#define RN__FAST 0
-#endif
+#define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
 #if defined(_OPENMP) && !defined(RESNET_NO_THREADS)
 #include <omp.h>
-#define RN__THREADS 1
-#else
-#define RN__THREADS 0
+#define RN__THREADS
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -870,9 +869,8 @@ static int rn__window_output(int size, int kernel, int stride, int padding) {
     return room < 0 ? 0 : room / stride + 1;
 }
 
-/* >>text ===================================================================================== */
-
-/* Text into a buffer of fixed capacity, cut where it ends; `length` counts on. The header needs no
+/* >>text =====================================================================================
+   Text into a buffer of fixed capacity, cut where it ends; `length` counts on. The header needs no
    stdio, and its numbers no locale. */
 typedef struct rn__text {
     char *data;
@@ -880,10 +878,7 @@ typedef struct rn__text {
 } rn__text;
 
 static rn__text rn__text_in(char *data, size_t capacity) {
-    rn__text text;
-    text.data = data;
-    text.capacity = capacity;
-    text.length = 0;
+    rn__text text = {data, capacity, 0};
     if (capacity) data[0] = 0;
     return text;
 }
@@ -913,67 +908,55 @@ static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int 
 
 /* A number with `decimals` digits behind the point, rounded. */
 static void rn__put_fixed(rn__text *text, double value, int decimals) {
-    double scale = 1;
+    double scale = 1, whole;
     int i;
     if (!(value >= -1e15 && value <= 1e15)) {
         rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
         return;
     }
-    if (value < 0) {
-        rn__put(text, '-');
-        value = -value;
-    }
+    if (value < 0) rn__put(text, '-');
     for (i = 0; i < decimals; i++) scale *= 10;
-    value = floor(value * scale + 0.5);
-    rn__put_unsigned(text, (uint64_t)(value / scale), 10, 0, ' ');
-    if (decimals) {
-        rn__put(text, '.');
-        value -= floor(value / scale) * scale;
-        rn__put_unsigned(text, (uint64_t)value, 10, decimals, '0');
-    }
+    value = floor(fabs(value) * scale + 0.5);
+    whole = floor(value / scale);
+    rn__put_unsigned(text, (uint64_t)whole, 10, 0, ' ');
+    if (!decimals) return;
+    rn__put(text, '.');
+    rn__put_unsigned(text, (uint64_t)(value - whole * scale), 10, decimals, '0');
 }
 
-/* printf's %s %c %d %i64 as %D (int64_t), %U (uint64_t), %z (size_t), %x (uint64_t, 16 hexadecimal
-   digits), %f (6 decimals), %.Nf, %%; and widths, '-' for left. */
+static void rn__put_signed(rn__text *text, int64_t value) {
+    if (value < 0) rn__put(text, '-');
+    rn__put_unsigned(text, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, 0, ' ');
+}
+
+/* printf's %s, %d, int64_t as %D, uint64_t as %U or %x (16 hexadecimal digits), size_t as %z, %f,
+   %.Nf and %%; widths, '-' for left. */
 static void rn__format_list(rn__text *text, const char *format, va_list arguments) {
     for (; *format; format++) {
         char buffer[80];
         rn__text piece = rn__text_in(buffer, sizeof buffer);
-        int width = 0, left = 0, decimals = 6;
         const char *string = buffer;
-        size_t length;
+        int width = 0, left = 0, decimals = 6;
         if (*format != '%') {
             rn__put(text, *format);
             continue;
         }
-        format++;
-        if (*format == '-') left = 1, format++;
+        if (*++format == '-') left = 1, format++;
         for (; *format >= '0' && *format <= '9'; format++) width = width * 10 + (*format - '0');
         if (*format == '.') decimals = format[1] - '0', format += 2;
-        if (*format == 's') {
-            string = va_arg(arguments, const char *);
-        } else if (*format == 'c') {
-            rn__put(&piece, (char)va_arg(arguments, int));
-        } else if (*format == 'd' || *format == 'D') {
-            int64_t value = *format == 'd' ? va_arg(arguments, int) : va_arg(arguments, int64_t);
-            if (value < 0) rn__put(&piece, '-');
-            rn__put_unsigned(&piece, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, 0, ' ');
-        } else if (*format == 'U') {
-            rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 10, 0, ' ');
-        } else if (*format == 'z') {
-            rn__put_unsigned(&piece, va_arg(arguments, size_t), 10, 0, ' ');
-        } else if (*format == 'x') {
-            rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 16, 16, '0');
-        } else if (*format == 'f') {
-            rn__put_fixed(&piece, va_arg(arguments, double), decimals);
-        } else {
-            rn__put(&piece, '%');
+        switch (*format) {
+        case 's': string = va_arg(arguments, const char *); break;
+        case 'd': rn__put_signed(&piece, va_arg(arguments, int)); break;
+        case 'D': rn__put_signed(&piece, va_arg(arguments, int64_t)); break;
+        case 'U': rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 10, 0, ' '); break;
+        case 'x': rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 16, 16, '0'); break;
+        case 'z': rn__put_unsigned(&piece, va_arg(arguments, size_t), 10, 0, ' '); break;
+        case 'f': rn__put_fixed(&piece, va_arg(arguments, double), decimals); break;
+        default: rn__put(&piece, '%');
         }
-        length = strlen(string);
-        if (!left)
-            for (; width > (int)length; width--) rn__put(text, ' ');
+        for (width -= (int)strlen(string); !left && width > 0; width--) rn__put(text, ' ');
         rn__puts(text, string);
-        for (; left && width > (int)length; width--) rn__put(text, ' ');
+        for (; width > 0; width--) rn__put(text, ' ');
     }
 }
 
@@ -997,19 +980,22 @@ static rn_status rn__fail(rn_error *error, rn_status status, const char *format,
     return status;
 }
 
+/* Hands a failure on. */
+#define RN__TRY(call)                      \
+    do {                                   \
+        rn_status rn__status = (call);     \
+        if (rn__status) return rn__status; \
+    } while (0)
+
 /* Reads a decimal integer at *s and moves *s behind it; 0 if there is none or it overflows. */
 static int rn__scan_unsigned(const char **s, uint64_t *value) {
-    const char *p = *s;
-    uint64_t v = 0;
-    if (*p < '0' || *p > '9') return 0;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        unsigned digit = (unsigned)(*p - '0');
-        if (v > (UINT64_MAX - digit) / 10) return 0;
-        v = v * 10 + digit;
+    const char *start = *s;
+    for (*value = 0; **s >= '0' && **s <= '9'; ++*s) {
+        unsigned digit = (unsigned)(**s - '0');
+        if (*value > (UINT64_MAX - digit) / 10) return 0;
+        *value = *value * 10 + digit;
     }
-    *value = v;
-    *s = p;
-    return 1;
+    return *s > start;
 }
 
 static uint64_t rn__double_bits(double value) {
@@ -1020,18 +1006,15 @@ static uint64_t rn__double_bits(double value) {
 
 /* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 digits of its bits. */
 static int rn__scan_double(const char *s, double *value) {
+    const char *hexadecimal = "0123456789abcdef", *digit;
     uint64_t bits = 0, digits;
     double v = 0, sign = 1, scale = 1;
-    int any = 0, i;
+    int any = 0;
     if (s[0] == '0' && s[1] == 'x') {
-        for (i = 2; i < 18; i++) {
-            const char *hexadecimal = "0123456789abcdef";
-            const char *digit = s[i] ? strchr(hexadecimal, s[i]) : NULL;
-            if (!digit) return 0;
+        for (s += 2; *s && (digit = strchr(hexadecimal, *s)) != NULL; s++, any++)
             bits = bits << 4 | (uint64_t)(digit - hexadecimal);
-        }
         memcpy(value, &bits, sizeof bits);
-        return s[18] == 0;
+        return any == 16 && *s == 0;
     }
     if (*s == '-' || *s == '+') sign = *s++ == '-' ? -1 : 1;
     for (; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0');
@@ -1048,21 +1031,17 @@ static int rn__scan_double(const char *s, double *value) {
     return any && *s == 0;
 }
 
-RNDEF const char *rn_status_name(rn_status status) {
-#define RN__STATUS_NAME(name, value, text) case name: return #name;
+static const char *rn__status_string(rn_status status, int sentence) {
+#define RN__STATUS_CASE(name, value, text) \
+    case name: return sentence ? text : #name;
     switch (status) {
-        RN_STATUS_LIST(RN__STATUS_NAME)
-    default: return "RN_STATUS_?";
+        RN_STATUS_LIST(RN__STATUS_CASE)
+    default: return sentence ? "not a status of resnet.h" : "RN_STATUS_?";
     }
 }
 
-RNDEF const char *rn_status_text(rn_status status) {
-#define RN__STATUS_TEXT(name, value, text) case name: return text;
-    switch (status) {
-        RN_STATUS_LIST(RN__STATUS_TEXT)
-    default: return "not a status of resnet.h";
-    }
-}
+RNDEF const char *rn_status_name(rn_status status) { return rn__status_string(status, 0); }
+RNDEF const char *rn_status_text(rn_status status) { return rn__status_string(status, 1); }
 
 /* >>memory =================================================================================== */
 
@@ -1074,7 +1053,8 @@ static size_t rn__multiply_size(size_t a, size_t b) {
 }
 
 static size_t rn__align_size(size_t bytes) {
-    return bytes > SIZE_MAX - RN__ALIGN ? SIZE_MAX : (bytes + RN__ALIGN - 1) / RN__ALIGN * RN__ALIGN;
+    return bytes > SIZE_MAX - RN__ALIGN ? SIZE_MAX
+                                        : (bytes + RN__ALIGN - 1) / RN__ALIGN * RN__ALIGN;
 }
 
 /* Measure, then carve: the same calls first add up the bytes (base NULL), then hand out pointers,
@@ -1086,53 +1066,42 @@ typedef struct rn__arena {
 
 static void *rn__carve(rn__arena *arena, size_t count, size_t size) {
     void *p = arena->base ? arena->base + arena->used : NULL;
-    size_t bytes = rn__align_size(rn__multiply_size(count, size));
-    arena->used = rn__add_size(arena->used, bytes);
+    arena->used = rn__add_size(arena->used, rn__align_size(rn__multiply_size(count, size)));
     return p;
 }
 
+/* Bytes from p to the next multiple of RN__ALIGN. */
+static size_t rn__gap(const void *p) { return (size_t)(0 - (uintptr_t)p) % RN__ALIGN; }
+
 /* Room for `bytes` bytes aligned to RN__ALIGN, as rn_memory says; *block is what to give back. */
 static void *rn__allocate(const rn_memory *memory, size_t bytes, void **block, rn_error *error) {
-    uintptr_t address;
-    size_t room = bytes;
+    void *buffer = memory ? memory->buffer : NULL;
+    size_t room = rn__add_size(bytes, buffer ? rn__gap(buffer) : RN__ALIGN - 1);
     *block = NULL;
-    if (memory && memory->buffer) {
-        address = (uintptr_t)memory->buffer;
-        *block = memory->buffer;
-        room = rn__add_size(bytes, (size_t)(0 - address) % RN__ALIGN);
-        if (memory->bytes < room) {
-            rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes and needs %z (%z if aligned to %d)",
-                     memory->bytes, room, bytes, RN__ALIGN);
-            return NULL;
-        }
-    } else {
-        room = rn__add_size(bytes, RN__ALIGN - 1);
-        if (room == SIZE_MAX) {
-            rn__fail(error, RN_TOO_LARGE, "the size in bytes overflows; use a smaller net or batch");
-            return NULL;
-        }
-        if (memory && memory->alloc) *block = memory->alloc(room, memory->user);
+    if (buffer && memory->bytes < room)
+        rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes and needs %z (%z if aligned to %d)",
+                 memory->bytes, room, bytes, RN__ALIGN);
+    else if (room == SIZE_MAX)
+        rn__fail(error, RN_TOO_LARGE, "the size in bytes overflows; use a smaller net or batch");
+    else if (buffer)
+        *block = buffer;
+    else if (memory && memory->alloc)
+        *block = memory->alloc(room, memory->user);
 #ifdef RESNET_MALLOC
-        else *block = RESNET_MALLOC(room);
+    else
+        *block = RESNET_MALLOC(room);
 #endif
-        if (!*block) {
-            rn__fail(error, RN_NO_MEMORY, "no memory for %z bytes; give a buffer, or a smaller batch",
-                     room);
-            return NULL;
-        }
-    }
-    address = (uintptr_t)*block;
-    return (char *)*block + (size_t)(0 - address) % RN__ALIGN;
+    if (!*block && !buffer && room < SIZE_MAX)
+        rn__fail(error, RN_NO_MEMORY, "no memory for %z bytes; give a buffer, or a smaller batch",
+                 room);
+    return *block ? (char *)*block + rn__gap(*block) : NULL;
 }
 
 static void rn__release(const rn_memory *memory, void *block) {
     if (!block || (memory && memory->buffer)) return;
-    if (memory && memory->alloc) {
-        if (memory->free) memory->free(block, memory->user);
-        return;
-    }
+    if (memory && memory->alloc && memory->free) memory->free(block, memory->user);
 #ifdef RESNET_MALLOC
-    RESNET_FREE(block);
+    if (!memory || !memory->alloc) RESNET_FREE(block);
 #endif
 }
 
@@ -1145,7 +1114,7 @@ typedef void (*rn__job)(void *context, int i, int thread);
 
 RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context) {
     int i;
-#if RN__THREADS
+#ifdef RN__THREADS
     if (threads > 1 && jobs > 1) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
         for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
@@ -1157,9 +1126,7 @@ RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context
 }
 
 /* Infinite or not a number, told from the bits: comparisons do not survive -ffast-math. */
-static int rn__is_finite(double value) {
-    return (rn__double_bits(value) >> 52 & 0x7ff) != 0x7ff;
-}
+static int rn__is_finite(double value) { return (rn__double_bits(value) >> 52 & 0x7ff) != 0x7ff; }
 
 static int rn__not_finite(rn_real value) {
 #if RN__FAST
@@ -1189,13 +1156,8 @@ RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
 }
 
 RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w) {
-    rn_tensor t;
-    t.data = data;
-    t.n = n, t.c = c, t.h = h, t.w = w;
-    t.stride_w = 1;
-    t.stride_h = w;
-    t.stride_c = t.stride_h * h;
-    t.stride_n = t.stride_c * c;
+    ptrdiff_t row = w, channel = row * h, image = channel * c;
+    rn_tensor t = {data, n, c, h, w, image, channel, row, 1};
     return t;
 }
 
@@ -1217,8 +1179,8 @@ static rn_real *rn__at(const rn_tensor *t, int n, int c, int h, int w) {
     return t->data + (n * t->stride_n + c * t->stride_c + h * t->stride_h + w * t->stride_w);
 }
 
-static int rn__same_shape(const rn_tensor *a, const rn_tensor *b) {
-    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w;
+static double rn__get(const rn_tensor *t, int n, int c, int h, int w) {
+    return (double)*rn__at(t, n, c, h, w);
 }
 
 /* The sentence of every shape error: function and tensor, what it is, what it should be. */
@@ -1229,32 +1191,29 @@ static rn_status rn__expect(const char *function, const char *name, const rn_ten
                     function, name, t->n, t->c, t->h, t->w, n, c, h, w);
 }
 
-/* For every element (n, c, h, w) of a tensor: RN__EACH(t) *rn__at(t, n, c, h, w) = 0; */
-#define RN__EACH(t)                                                                                \
-    for (n = 0; n < (t)->n; n++)                                                                   \
-        for (c = 0; c < (t)->c; c++)                                                               \
-            for (h = 0; h < (t)->h; h++)                                                           \
-                for (w = 0; w < (t)->w; w++)
+/* For every element of a tensor, in letters of your choice:
+   RN__EACH(t, n, c, h, w) *rn__at(t, n, c, h, w) = 0; */
+#define RN__EACH(t, i, j, y, x)              \
+    for (int i = 0; i < (t)->n; i++)         \
+        for (int j = 0; j < (t)->c; j++)     \
+            for (int y = 0; y < (t)->h; y++) \
+                for (int x = 0; x < (t)->w; x++)
 
 RNDEF void rn_tensor_fill(rn_tensor t, rn_real value) {
-    int n, c, h, w;
-    RN__EACH(&t) *rn__at(&t, n, c, h, w) = value;
+    RN__EACH(&t, n, c, h, w) *rn__at(&t, n, c, h, w) = value;
 }
 
 RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error) {
-    int n, c, h, w;
-    rn_status status = rn__expect("rn_tensor_copy", "to", &to, from.n, from.c, from.h, from.w, error);
-    if (status) return status;
-    RN__EACH(&to) *rn__at(&to, n, c, h, w) = *rn__at(&from, n, c, h, w);
+    RN__TRY(rn__expect(__func__, "to", &to, from.n, from.c, from.h, from.w, error));
+    RN__EACH(&to, n, c, h, w) *rn__at(&to, n, c, h, w) = *rn__at(&from, n, c, h, w);
     return RN_OK;
 }
 
 RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b) {
     double largest = 0, difference = 0;
-    int n, c, h, w;
-    if (!rn__same_shape(&a, &b)) return HUGE_VAL;
-    RN__EACH(&a) {
-        double x = (double)*rn__at(&a, n, c, h, w), y = (double)*rn__at(&b, n, c, h, w);
+    if (a.n != b.n || a.c != b.c || a.h != b.h || a.w != b.w) return HUGE_VAL;
+    RN__EACH(&a, n, c, h, w) {
+        double x = rn__get(&a, n, c, h, w), y = rn__get(&b, n, c, h, w);
         if (!rn__is_finite(x) || !rn__is_finite(y)) return HUGE_VAL;
         difference = fmax(difference, fabs(x - y));
         largest = fmax(largest, fabs(y));
@@ -1316,15 +1275,13 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     return index;
 }
 
-
-/* >>naive layers ============================================================================= */
-
-/* Every layer as its formula says, one number of the result after the other, sums in double: what
-   the fast kernels are held against, so the obvious way wins over the quick one. Letters: n image,
-   c channel (where a layer has two sorts, c of its input and k of its output), h and w row and
-   column, oh and ow those of an output that has fewer than its input, r and s row and column of a
-   kernel. A function checks everything before it writes anything. What inference needs comes first,
-   then what only training does. */
+/* >>naive layers =============================================================================
+   Every layer as its formula says, one number of the result after the other, sums in double: what
+   the fast kernels are held against, so the obvious way wins over the quick one. Letters: x input,
+   y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by input, output, weight
+   and bias; n image, c channel (where there are two sorts, c of x and k of y), h and w row and
+   column, oh and ow those of a y that has fewer than x, r and s those of a kernel. A function checks
+   everything before it writes anything. Inference comes first, then what only training needs. */
 
 /* What `accumulate` means. */
 static void rn__store(rn_real *at, double value, int accumulate) {
@@ -1344,293 +1301,221 @@ static rn_status rn__expect_within(const char *function, const char *name, int v
                     value, low, high);
 }
 
-/* Windows of r x s slide over the input by `stride`, from `padding` outside of it, with k results
-   at each place: the shape that `output`, called `name`, must have. */
-static rn_status rn__check_windows(const char *function, const char *name, const rn_tensor *output,
-                                   const rn_tensor *input, int k, int r, int s, int stride,
-                                   int padding, rn_error *error) {
-    rn_status status;
+/* Windows of f's size slide over x by `stride`, from `padding` outside of it, with f->n results at
+   each place: the shape that y, called `name`, must have. */
+static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *y,
+                                  const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                                  rn_error *error) {
     int oh, ow;
-    if ((status = rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error)) ||
-        (status = rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error)))
-        return status;
-    oh = rn__window_output(input->h, r, stride, padding);
-    ow = rn__window_output(input->w, s, stride, padding);
-    if (r < 1 || s < 1 || !oh || !ow)
+    RN__TRY(rn__expect(function, "weight", f, f->n, x->c, f->h, f->w, error));
+    RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
+    RN__TRY(rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error));
+    oh = rn__window_output(x->h, f->h, stride, padding);
+    ow = rn__window_output(x->w, f->w, stride, padding);
+    if (f->h < 1 || f->w < 1 || !oh || !ow)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: a kernel of %dx%d does not fit into images of %dx%d padded by %d; "
                         "take a smaller kernel or more padding",
-                        function, r, s, input->h, input->w, padding);
-    return rn__expect(function, name, output, input->n, k, oh, ow, error);
+                        function, f->h, f->w, x->h, x->w, padding);
+    return rn__expect(function, name, y, x->n, f->n, oh, ow, error);
 }
 
-static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *output,
-                                  const rn_tensor *input, const rn_tensor *weight, int stride,
-                                  int padding, rn_error *error) {
-    rn_status status =
-        rn__expect(function, "weight", weight, weight->n, input->c, weight->h, weight->w, error);
-    if (status) return status;
-    return rn__check_windows(function, name, output, input, weight->n, weight->h, weight->w, stride,
-                             padding, error);
-}
-
-/* Padding below the kernel's size leaves at least one pixel in every window. */
-static rn_status rn__check_pool(const char *function, const char *name, const rn_tensor *output,
-                                const rn_tensor *input, int kernel, int stride, int padding,
-                                rn_error *error) {
-    rn_status status;
-    if ((status = rn__expect_within(function, "kernel", kernel, 1, SHRT_MAX, error)) ||
-        (status = rn__expect_within(function, "padding", padding, 0, kernel - 1, error)))
-        return status;
-    return rn__check_windows(function, name, output, input, input->c, kernel, kernel, stride,
-                             padding, error);
-}
-
-/* What the window of output (oh, ow) covers of an image: rows [h0, h1), columns [w0, w1). Row h is
-   under row h - top of the kernel, column w under column w - left. */
+/* What a window covers of an image: rows [h0, h1), columns [w0, w1). Row h is under row h - top of
+   the kernel, column w under column w - left. */
 typedef struct rn__window {
     int top, left, h0, h1, w0, w1;
 } rn__window;
 
-static rn__window rn__window_at(int oh, int ow, const rn_tensor *input, int r, int s, int stride,
+static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s, int stride,
                                 int padding) {
     rn__window v;
-    v.top = oh * stride - padding;
-    v.left = ow * stride - padding;
-    v.h0 = rn__max(v.top, 0);
-    v.w0 = rn__max(v.left, 0);
-    v.h1 = rn__min(v.top + r, input->h);
-    v.w1 = rn__min(v.left + s, input->w);
+    v.top = oh * stride - padding, v.left = ow * stride - padding;
+    v.h0 = rn__max(v.top, 0), v.h1 = rn__min(v.top + r, x->h);
+    v.w0 = rn__max(v.left, 0), v.w1 = rn__min(v.left + s, x->w);
     return v;
 }
 
-/* Sum over c, h, w of the window of input[n,c,h,w] weight[k, c, h - top, w - left]. */
-static double rn__correlate(const rn_tensor *input, int n, rn__window v, const rn_tensor *weight,
-                            int k) {
-    double sum = 0;
+/* y[n,k,oh,ow] = bias[k] + sum over c, r, s of
+       x[n, c, oh stride + r - padding, ow stride + s - padding] f[k,c,r,s],
+   where pixels outside of the image are zero. */
+RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                        const rn_real *bias, int stride, int padding,
+                                        rn_error *error) {
     int c, h, w;
-    for (c = 0; c < input->c; c++)
-        for (h = v.h0; h < v.h1; h++) {
-            const rn_real *x = rn__at(input, n, c, h, 0);
-            const rn_real *f = rn__at(weight, k, c, h - v.top, 0);
-            for (w = v.w0; w < v.w1; w++)
-                sum += (double)x[w * input->stride_w] * (double)f[(w - v.left) * weight->stride_w];
-        }
-    return sum;
-}
-
-static rn_status rn__convolve(const char *function, rn_tensor *output, const rn_tensor *input,
-                              const rn_tensor *weight, const rn_real *bias, int stride, int padding,
-                              rn_error *error) {
-    int n, k, oh, ow;
-    rn_status status =
-        rn__check_conv2d(function, "output", output, input, weight, stride, padding, error);
-    if (status) return status;
-    for (n = 0; n < output->n; n++)
-        for (k = 0; k < output->c; k++)
-            for (oh = 0; oh < output->h; oh++)
-                for (ow = 0; ow < output->w; ow++) {
-                    rn__window v =
-                        rn__window_at(oh, ow, input, weight->h, weight->w, stride, padding);
-                    double sum = rn__correlate(input, n, v, weight, k);
-                    *rn__at(output, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
-                }
+    RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
+    RN__EACH(y, n, k, oh, ow) {
+        rn__window v = rn__window_at(oh, ow, x, f->h, f->w, stride, padding);
+        double sum = 0;
+        for (c = 0; c < x->c; c++)
+            for (h = v.h0; h < v.h1; h++) {
+                const rn_real *p = rn__at(x, n, c, h, 0), *q = rn__at(f, k, c, h - v.top, 0);
+                for (w = v.w0; w < v.w1; w++)
+                    sum += (double)p[w * x->stride_w] * (double)q[(w - v.left) * f->stride_w];
+            }
+        *rn__at(y, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
+    }
     return RN_OK;
 }
 
-/* output[n,k,oh,ow] = bias[k] + sum over c, r, s of
-       input[n, c, oh stride + r - padding, ow stride + s - padding] weight[k,c,r,s],
-   where pixels outside of the image are zero. */
-RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *input,
-                                        const rn_tensor *weight, const rn_real *bias, int stride,
-                                        int padding, rn_error *error) {
-    return rn__convolve("rn_conv2d_naive_forward", output, input, weight, bias, stride, padding,
-                        error);
-}
-
-/* A linear layer is a 1x1 convolution of images of one pixel: output[n,k] = bias[k] + sum over c of
-   input[n,c] weight[k,c]. */
-static rn_tensor rn__linear_weight(const rn_real *weight, int outputs, int inputs) {
-    return rn_tensor_in((rn_real *)weight, outputs, inputs, 1, 1);
-}
-
-RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
+/* A linear layer is a 1x1 convolution of images of one pixel: y[n,k] = bias[k] + sum over c of
+   x[n,c] weight[k,c]. */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                   const rn_real *bias, rn_error *error) {
-    const char *function = "rn_linear_forward";
-    rn_tensor matrix = rn__linear_weight(weight, output->c, input->c);
-    rn_status status = rn__expect(function, "input", input, input->n, input->c, 1, 1, error);
-    return status ? status : rn__convolve(function, output, input, &matrix, bias, 1, 0, error);
+    rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
+    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
+    RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
+    return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
 }
 
-/* output = (input - mean) / sqrt(variance + eps) weight + bias, in one channel. */
-static void rn__normalise(const rn_tensor *output, const rn_tensor *input, double mean,
-                          double variance, double eps, rn_real weight, rn_real bias) {
+/* Images of one group of batch normalisation; 0 stands for all n. */
+RN__FUNCTION int rn__group_size(int size, int n) { return size && size < n ? size : rn__max(n, 1); }
+
+/* y = (x - mean) / sqrt(variance + eps) weight + bias, in one channel. */
+static void rn__normalise(const rn_tensor *y, const rn_tensor *x, double mean, double variance,
+                          double eps, rn_real weight, rn_real bias) {
     double scale = (double)weight / sqrt(variance + eps);
-    int n, c, h, w;
-    RN__EACH(input)
-        *rn__at(output, n, c, h, w) =
-            (rn_real)(((double)*rn__at(input, n, c, h, w) - mean) * scale + (double)bias);
+    RN__EACH(x, n, c, h, w)
+        *rn__at(y, n, c, h, w) = (rn_real)((rn__get(x, n, c, h, w) - mean) * scale + (double)bias);
 }
 
 /* With the running statistics in place of the batch's it is a scale and a shift for each channel,
    the same for every image: predictions do not depend on what else is in the batch. */
-RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
-                                        const rn_real *weight, const rn_real *bias,
-                                        const rn_real *running_mean, const rn_real *running_var,
-                                        double eps, rn_error *error) {
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                        const rn_real *bias, const rn_real *running_mean,
+                                        const rn_real *running_var, double eps, rn_error *error) {
     int k;
-    rn_status status = rn__expect_like("rn_batch_norm_inference", "output", output, input, error);
-    if (status) return status;
-    for (k = 0; k < input->c; k++) {
-        rn_tensor x = rn_tensor_channels(*input, k, 1), y = rn_tensor_channels(*output, k, 1);
-        rn__normalise(&y, &x, (double)running_mean[k], (double)running_var[k], eps, weight[k],
-                      bias[k]);
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    for (k = 0; k < x->c; k++) {
+        rn_tensor x_k = rn_tensor_channels(*x, k, 1), y_k = rn_tensor_channels(*y, k, 1);
+        double mean = (double)running_mean[k], variance = (double)running_var[k];
+        rn__normalise(&y_k, &x_k, mean, variance, eps, weight[k], bias[k]);
     }
     return RN_OK;
 }
 
-/* output = max(input, 0), written so that a value that is not a number stays one and is found. */
-RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error) {
-    int n, c, h, w;
-    rn_status status = rn__expect_like("rn_relu_forward", "output", output, input, error);
-    if (status) return status;
-    RN__EACH(input) {
-        rn_real x = *rn__at(input, n, c, h, w);
-        *rn__at(output, n, c, h, w) = x < 0 ? 0 : x;
-    }
+/* y = max(x, 0), written so that a value that is not a number stays one and is found. */
+RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    RN__EACH(x, n, c, h, w)
+        *rn__at(y, n, c, h, w) = *rn__at(x, n, c, h, w) < 0 ? 0 : *rn__at(x, n, c, h, w);
     return RN_OK;
 }
 
 /* 1 - sigmoid(z) is sigmoid(-z), without the loss of digits. */
 static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
 
-/* output = input g or input (1 - g), g = sigmoid(logits): the two sides of an exclusive gate. */
-RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
+/* y = x g or x (1 - g), g = sigmoid(z), z the logits: the two sides of an exclusive gate. */
+RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
                                 int complement, rn_error *error) {
-    int n, c, h, w;
-    rn_status status;
-    if ((status = rn__expect_like("rn_gate_forward", "output", output, input, error)) ||
-        (status = rn__expect_like("rn_gate_forward", "logits", logits, input, error)))
-        return status;
-    RN__EACH(input) {
-        double x = (double)*rn__at(input, n, c, h, w), z = (double)*rn__at(logits, n, c, h, w);
-        *rn__at(output, n, c, h, w) = (rn_real)(x * rn__sigmoid(complement ? -z : z));
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
+    RN__EACH(x, n, c, h, w) {
+        double logit = rn__get(z, n, c, h, w), gate = rn__sigmoid(complement ? -logit : logit);
+        *rn__at(y, n, c, h, w) = (rn_real)(rn__get(x, n, c, h, w) * gate);
     }
     return RN_OK;
 }
 
-/* Row and column of the first largest value that a window covers. */
-static void rn__window_largest(const rn_tensor *input, int n, int c, rn__window v, int *row,
-                               int *column) {
-    int h, w;
-    *row = v.h0;
-    *column = v.w0;
+/* What max-pooling leaves of a window: its first largest pixel. */
+static rn__window rn__largest(const rn_tensor *x, int n, int c, rn__window v) {
+    rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
+    int h, w, row = v.h0, column = v.w0;
     for (h = v.h0; h < v.h1; h++)
         for (w = v.w0; w < v.w1; w++)
-            if (*rn__at(input, n, c, h, w) > *rn__at(input, n, c, *row, *column))
-                *row = h, *column = w;
+            if (*rn__at(x, n, c, h, w) > largest)
+                largest = *rn__at(x, n, c, h, w), row = h, column = w;
+    v.h0 = row, v.h1 = row + 1;
+    v.w0 = column, v.w1 = column + 1;
+    return v;
 }
 
-/* output[n,c,oh,ow] = the largest pixel that its window covers. Padding is not looked at, so it
-   never wins, not even where all pixels are negative. */
-RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error) {
-    int n, c, h, w, row, column;
-    rn_status status = rn__check_pool("rn_max_pool_forward", "output", output, input, kernel,
-                                      stride, padding, error);
-    if (status) return status;
-    RN__EACH(output) {
-        rn__window v = rn__window_at(h, w, input, kernel, kernel, stride, padding);
-        rn__window_largest(input, n, c, v, &row, &column);
-        *rn__at(output, n, c, h, w) = *rn__at(input, n, c, row, column);
+/* Pools: y[n,c,oh,ow] = mean of the pixels that its window covers, or the largest of them, which is
+   the mean of a window of that pixel alone. Padding is not looked at, so it does not count and never
+   wins, not even where all pixels are negative. Backward, y is dy, and each pixel of a window has an
+   equal share of it; windows may overlap, so dx is added to. */
+static rn_status rn__pool(const char *function, const rn_tensor *y, const rn_tensor *x,
+                          const rn_tensor *dx, int largest, int backward, int r, int s, int stride,
+                          int padding, int accumulate, rn_error *error) {
+    const char *name = backward ? "output_gradient" : "output";
+    rn_tensor kernel = rn_tensor_in(NULL, x->c, x->c, r, s);
+    int h, w;
+    RN__TRY(rn__expect_within(function, "kernel", rn__min(r, s), 1, INT_MAX, error));
+    RN__TRY(rn__expect_within(function, "padding", padding, 0, rn__min(r, s) - 1, error));
+    RN__TRY(rn__check_conv2d(function, name, y, x, &kernel, stride, padding, error));
+    RN__TRY(rn__expect_like(function, "input_gradient", dx, x, error));
+    if (backward && !dx) return RN_OK;
+    if (backward && !accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(y, n, c, oh, ow) {
+        rn__window v = rn__window_at(oh, ow, x, r, s, stride, padding);
+        double pixels, value;
+        if (largest) v = rn__largest(x, n, c, v);
+        pixels = (v.h1 - v.h0) * (v.w1 - v.w0);
+        value = backward ? rn__get(y, n, c, oh, ow) / pixels : 0;
+        for (h = v.h0; backward && h < v.h1; h++)
+            for (w = v.w0; w < v.w1; w++) rn__store(rn__at(dx, n, c, h, w), value, 1);
+        for (h = v.h0; !backward && h < v.h1; h++)
+            for (w = v.w0; w < v.w1; w++) value += rn__get(x, n, c, h, w);
+        if (!backward) *rn__at(y, n, c, oh, ow) = (rn_real)(value / pixels);
     }
     return RN_OK;
 }
 
-/* output[n,c,oh,ow] = mean of the pixels that its window covers; padding does not count. */
-static void rn__mean_windows(rn_tensor *output, const rn_tensor *input, int r, int s, int stride,
-                             int padding) {
-    int n, c, oh, ow, h, w;
-    for (n = 0; n < output->n; n++)
-        for (c = 0; c < output->c; c++)
-            for (oh = 0; oh < output->h; oh++)
-                for (ow = 0; ow < output->w; ow++) {
-                    rn__window v = rn__window_at(oh, ow, input, r, s, stride, padding);
-                    double sum = 0;
-                    for (h = v.h0; h < v.h1; h++)
-                        for (w = v.w0; w < v.w1; w++) sum += (double)*rn__at(input, n, c, h, w);
-                    sum /= (v.h1 - v.h0) * (v.w1 - v.w0);
-                    *rn__at(output, n, c, oh, ow) = (rn_real)sum;
-                }
+RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error) {
+    return rn__pool(__func__, y, x, NULL, 1, 0, kernel, kernel, stride, padding, 0, error);
 }
 
-RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error) {
-    rn_status status = rn__check_pool("rn_avg_pool_forward", "output", output, input, kernel,
-                                      stride, padding, error);
-    if (!status) rn__mean_windows(output, input, kernel, kernel, stride, padding);
-    return status;
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error) {
+    return rn__pool(__func__, y, x, NULL, 0, 0, kernel, kernel, stride, padding, 0, error);
 }
 
 /* One window as large as the image. */
-RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
-                                           rn_error *error) {
-    rn_status status =
-        rn__expect("rn_global_avg_pool_forward", "output", output, input->n, input->c, 1, 1, error);
-    if (!status) rn__mean_windows(output, input, input->h, input->w, 1, 0);
-    return status;
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
+    return rn__pool(__func__, y, x, NULL, 0, 0, x->h, x->w, 1, 0, 0, error);
 }
 
 /* Equation (1): y = h(x) + F(x). What makes residual nets trainable is this line's gradient: dy
    reaches h and F unchanged (equation (5)). */
-RNDEF rn_status rn_add(rn_tensor *output, const rn_tensor *a, const rn_tensor *b, rn_error *error) {
-    int n, c, h, w;
-    rn_status status;
-    if ((status = rn__expect_like("rn_add", "output", output, a, error)) ||
-        (status = rn__expect_like("rn_add", "b", b, a, error)))
-        return status;
-    RN__EACH(a) *rn__at(output, n, c, h, w) = *rn__at(a, n, c, h, w) + *rn__at(b, n, c, h, w);
+RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output", y, a, error));
+    RN__TRY(rn__expect_like(__func__, "b", b, a, error));
+    RN__EACH(a, n, c, h, w)
+        *rn__at(y, n, c, h, w) = *rn__at(a, n, c, h, w) + *rn__at(b, n, c, h, w);
     return RN_OK;
 }
 
 /* Constant scaling, the lambda of equations (6) to (8). */
-RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double factor, int accumulate,
+RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
                          rn_error *error) {
-    int n, c, h, w;
-    rn_status status = rn__expect_like("rn_scale", "output", output, input, error);
-    if (status || !output) return status;
-    RN__EACH(input)
-        rn__store(rn__at(output, n, c, h, w), factor * (double)*rn__at(input, n, c, h, w),
-                  accumulate);
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    if (!y) return RN_OK;
+    RN__EACH(x, n, c, h, w)
+        rn__store(rn__at(y, n, c, h, w), factor * rn__get(x, n, c, h, w), accumulate);
     return RN_OK;
 }
 
-static rn_status rn__check_pad_subsample(const char *function, const char *name,
-                                         const rn_tensor *output, const rn_tensor *input,
-                                         int stride, int front, rn_error *error) {
-    rn_status status = rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error);
-    if (status) return status;
-    if (front < 0 || front > output->c - input->c)
+static rn_status rn__check_pad_subsample(const char *function, const char *name, const rn_tensor *y,
+                                         const rn_tensor *x, int stride, int front,
+                                         rn_error *error) {
+    RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
+    if (front < 0 || front > y->c - x->c)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: front is %d; 0 or more zero channels and then the input's %d should "
                         "fit into the %d of %s",
-                        function, front, input->c, output->c, name);
-    return rn__expect(function, name, output, input->n, output->c, rn__divide_up(input->h, stride),
-                      rn__divide_up(input->w, stride), error);
+                        function, front, x->c, y->c, name);
+    return rn__expect(function, name, y, x->n, y->c, rn__divide_up(x->h, stride),
+                      rn__divide_up(x->w, stride), error);
 }
 
-/* output[n, front + c, oh, ow] = input[n, c, oh stride, ow stride], the other channels zero: a
+/* y[n, front + c, oh, ow] = x[n, c, oh stride, ow stride], the other channels zero: a
    shortcut to a unit of another shape that has no parameters. */
-RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
-                                         int front, rn_error *error) {
-    int n, c, h, w;
-    rn_status status = rn__check_pad_subsample("rn_pad_subsample_forward", "output", output, input,
-                                               stride, front, error);
-    if (status) return status;
-    RN__EACH(output) {
-        int inside = c >= front && c < front + input->c;
-        *rn__at(output, n, c, h, w) =
-            inside ? *rn__at(input, n, c - front, h * stride, w * stride) : 0;
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
+                                         rn_error *error) {
+    RN__TRY(rn__check_pad_subsample(__func__, "output", y, x, stride, front, error));
+    RN__EACH(y, n, k, oh, ow) {
+        int c = k - front, inside = c >= 0 && c < x->c;
+        *rn__at(y, n, k, oh, ow) = inside ? *rn__at(x, n, c, oh * stride, ow * stride) : 0;
     }
     return RN_OK;
 }
@@ -1654,118 +1539,85 @@ typedef struct rn__range {
 } rn__range;
 
 static rn__range rn__outputs_between(int low, int high, int stride, int outputs) {
-    rn__range range;
-    range.begin = rn__max(0, rn__divide_up(low, stride));
-    range.end = rn__min(outputs, rn__divide_up(high, stride));
+    rn__range range = {rn__max(0, rn__divide_up(low, stride)),
+                       rn__min(outputs, rn__divide_up(high, stride))};
     return range;
 }
 
-/* dE/dinput[n,c,h,w] = sum over k, oh, ow of dE/doutput[n,k,oh,ow] weight[k,c,r,s] with
+/* dx[n,c,h,w] = sum over k, oh, ow of dy[n,k,oh,ow] f[k,c,r,s] with
    r = h + padding - oh stride in [0, R), likewise s. */
-static double rn__input_gradient_at(int n, int c, int h, int w, const rn_tensor *output_gradient,
-                                    const rn_tensor *weight, int stride, int padding) {
-    const rn_tensor *g = output_gradient, *f = weight;
-    int bottom = h + padding, right = w + padding, k, oh, ow;
-    rn__range rows = rn__outputs_between(bottom + 1 - f->h, bottom + 1, stride, g->h);
-    rn__range columns = rn__outputs_between(right + 1 - f->w, right + 1, stride, g->w);
+static double rn__dx_at(int n, int c, int h, int w, const rn_tensor *dy, const rn_tensor *f,
+                        int stride, int padding) {
+    int r0 = h + padding, s0 = w + padding, k, oh, ow;
+    rn__range rows = rn__outputs_between(r0 + 1 - f->h, r0 + 1, stride, dy->h);
+    rn__range columns = rn__outputs_between(s0 + 1 - f->w, s0 + 1, stride, dy->w);
     double sum = 0;
-    for (k = 0; k < g->c; k++)
+    for (k = 0; k < dy->c; k++)
         for (oh = rows.begin; oh < rows.end; oh++) {
-            const rn_real *g_row = rn__at(g, n, k, oh, 0);
-            const rn_real *f_row = rn__at(f, k, c, bottom - oh * stride, 0);
+            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(f, k, c, r0 - oh * stride, 0);
             for (ow = columns.begin; ow < columns.end; ow++)
-                sum += (double)g_row[ow * g->stride_w] *
-                       (double)f_row[(right - ow * stride) * f->stride_w];
+                sum += (double)p[ow * dy->stride_w] * (double)q[(s0 - ow * stride) * f->stride_w];
         }
     return sum;
 }
 
-/* dE/dweight[k,c,r,s] = sum over n, oh, ow of dE/doutput[n,k,oh,ow] input[n,c,h,w] with
-   h = oh stride + r - padding in [0, H), likewise w. */
-static double rn__weight_gradient_at(int k, int c, int r, int s, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, int stride, int padding) {
-    const rn_tensor *g = output_gradient, *x = input;
-    int top = r - padding, left = s - padding, n, oh, ow;
-    rn__range rows = rn__outputs_between(-top, x->h - top, stride, g->h);
-    rn__range columns = rn__outputs_between(-left, x->w - left, stride, g->w);
+/* dw[k,c,r,s] = sum over n, oh, ow of dy[n,k,oh,ow] x[n,c,h,w] with
+   h = r - padding + oh stride in [0, H), likewise w. */
+static double rn__dw_at(int k, int c, int r, int s, const rn_tensor *dy, const rn_tensor *x,
+                        int stride, int padding) {
+    int h0 = r - padding, w0 = s - padding, n, oh, ow;
+    rn__range rows = rn__outputs_between(-h0, x->h - h0, stride, dy->h);
+    rn__range columns = rn__outputs_between(-w0, x->w - w0, stride, dy->w);
     double sum = 0;
-    for (n = 0; n < g->n; n++)
+    for (n = 0; n < dy->n; n++)
         for (oh = rows.begin; oh < rows.end; oh++) {
-            const rn_real *g_row = rn__at(g, n, k, oh, 0);
-            const rn_real *x_row = rn__at(x, n, c, oh * stride + top, 0);
+            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(x, n, c, h0 + oh * stride, 0);
             for (ow = columns.begin; ow < columns.end; ow++)
-                sum += (double)g_row[ow * g->stride_w] *
-                       (double)x_row[(ow * stride + left) * x->stride_w];
+                sum += (double)p[ow * dy->stride_w] * (double)q[(w0 + ow * stride) * x->stride_w];
         }
     return sum;
 }
 
 static double rn__sum(const rn_tensor *t) {
     double sum = 0;
-    int n, c, h, w;
-    RN__EACH(t) sum += (double)*rn__at(t, n, c, h, w);
+    RN__EACH(t, n, c, h, w) sum += rn__get(t, n, c, h, w);
     return sum;
 }
 
 /* The chain rule: the gradient of a number is the sum over all outputs it has a part in, of their
    gradients times its part. Every output has a part bias[k]. */
-static rn_status rn__convolve_backward(const char *function, rn_tensor *input_gradient,
-                                       rn_tensor *weight_gradient, rn_real *bias_gradient,
-                                       const rn_tensor *output_gradient, const rn_tensor *input,
-                                       const rn_tensor *weight, int stride, int padding,
-                                       int accumulate, rn_error *error) {
-    int n, c, h, w;
-    rn_status status;
-    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, weight,
-                                   stride, padding, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        (status = rn__expect_like(function, "weight_gradient", weight_gradient, weight, error)))
-        return status;
-    for (c = 0; bias_gradient && c < output_gradient->c; c++) {
-        rn_tensor channel = rn_tensor_channels(*output_gradient, c, 1);
-        rn__store(&bias_gradient[c], rn__sum(&channel), 1);
+RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_tensor *f, int stride, int padding,
+                                         int accumulate, rn_error *error) {
+    int i;
+    RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, x, f, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
+    for (i = 0; db && i < dy->c; i++) {
+        rn_tensor channel = rn_tensor_channels(*dy, i, 1);
+        rn__store(&db[i], rn__sum(&channel), 1);
     }
-    if (weight_gradient)
-        RN__EACH(weight_gradient) { /* (n, c, h, w) stands for (k, c, r, s) here */
-            double sum =
-                rn__weight_gradient_at(n, c, h, w, output_gradient, input, stride, padding);
-            rn__store(rn__at(weight_gradient, n, c, h, w), sum, 1);
-        }
-    if (input_gradient)
-        RN__EACH(input_gradient) {
-            double sum =
-                rn__input_gradient_at(n, c, h, w, output_gradient, weight, stride, padding);
-            rn__store(rn__at(input_gradient, n, c, h, w), sum, accumulate);
-        }
+    if (dw)
+        RN__EACH(dw, k, c, r, s)
+            rn__store(rn__at(dw, k, c, r, s), rn__dw_at(k, c, r, s, dy, x, stride, padding), 1);
+    if (dx)
+        RN__EACH(dx, n, c, h, w)
+            rn__store(rn__at(dx, n, c, h, w), rn__dx_at(n, c, h, w, dy, f, stride, padding),
+                      accumulate);
     return RN_OK;
 }
 
-RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                         const rn_tensor *input, const rn_tensor *weight,
-                                         int stride, int padding, int accumulate, rn_error *error) {
-    return rn__convolve_backward("rn_conv2d_naive_backward", input_gradient, weight_gradient,
-                                 bias_gradient, output_gradient, input, weight, stride, padding,
-                                 accumulate, error);
-}
-
-RNDEF rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *input, const rn_real *weight, int accumulate,
+RNDEF rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_real *weight, int accumulate,
                                    rn_error *error) {
-    const char *function = "rn_linear_backward";
-    int k = output_gradient->c, c = input->c;
-    rn_tensor matrix = rn__linear_weight(weight, k, c), matrix_gradient;
-    rn_status status = rn__expect(function, "input", input, input->n, c, 1, 1, error);
-    if (status) return status;
-    matrix_gradient = rn__linear_weight(weight_gradient, k, c);
-    return rn__convolve_backward(function, input_gradient,
-                                 weight_gradient ? &matrix_gradient : NULL, bias_gradient,
-                                 output_gradient, input, &matrix, 1, 0, accumulate, error);
+    rn_tensor f = rn_tensor_in((rn_real *)weight, dy->c, x->c, 1, 1);
+    rn_tensor df = rn_tensor_in(dw, dy->c, x->c, 1, 1);
+    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
+    RN__TRY(rn__expect(__func__, "output_gradient", dy, x->n, dy->c, 1, 1, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    return rn_conv2d_naive_backward(dx, dw ? &df : NULL, db, dy, x, &f, 1, 0, accumulate, error);
 }
-
-/* Images of one group of batch normalisation; 0 stands for all n. */
-static int rn__group_size(int group, int n) { return group && group < n ? group : rn__max(n, 1); }
 
 /* Channel c of the images of group g, whose last one may be smaller. */
 static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
@@ -1773,85 +1625,69 @@ static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
     return rn_tensor_channels(images, c, 1);
 }
 
-static rn_status rn__check_groups(const char *function, const rn_tensor *input, int group,
+static rn_status rn__check_groups(const char *function, const rn_tensor *x, int group,
                                   rn_error *error) {
-    int size, images;
-    rn_status status = rn__expect_within(function, "group", group, 0, INT_MAX, error);
-    if (status) return status;
-    size = rn__group_size(group, input->n);
-    images = input->n % size ? input->n % size : size;
-    if ((double)images * input->h * input->w < 2)
+    int size = rn__group_size(group, x->n), last = x->n % size ? x->n % size : size;
+    RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
+    if ((double)last * x->h * x->w < 2)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
                         "of %d image, and so no variance; take more images, a larger group, or "
                         "rn_batch_norm_inference",
-                        function, input->n, input->c, input->h, input->w, images);
+                        function, x->n, x->c, x->h, x->w, last);
     return RN_OK;
 }
 
 /* mean = sum x / m, variance = sum (x - mean)^2 / m over the group's m values of a channel, in two
    passes: E[x^2] - E[x]^2 loses its digits where the mean is large. */
-RNDEF rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
-                                      const rn_tensor *input, const rn_real *weight,
-                                      const rn_real *bias, double eps, int group, rn_error *error) {
-    int size = rn__group_size(group, input->n), g, k, n, c, h, w;
-    rn_status status;
-    if ((status = rn__check_groups("rn_batch_norm_forward", input, group, error)) ||
-        (status = rn__expect_like("rn_batch_norm_forward", "output", output, input, error)))
-        return status;
-    for (g = 0; g * size < input->n; g++, statistics += 2 * (ptrdiff_t)input->c)
-        for (k = 0; k < input->c; k++) {
-            rn_tensor x = rn__group_channel(input, g, size, k);
-            rn_tensor y = rn__group_channel(output, g, size, k);
-            double values = (double)x.n * x.h * x.w, mean = rn__sum(&x) / values, variance = 0;
-            RN__EACH(&x) {
-                double centred = (double)*rn__at(&x, n, c, h, w) - mean;
-                variance += centred * centred;
-            }
-            variance /= values;
+RNDEF rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
+                                      const rn_real *weight, const rn_real *bias, double eps,
+                                      int group, rn_error *error) {
+    int size = rn__group_size(group, x->n), g, k;
+    RN__TRY(rn__check_groups(__func__, x, group, error));
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    for (g = 0; g * size < x->n; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (k = 0; k < x->c; k++) {
+            rn_tensor x_k = rn__group_channel(x, g, size, k);
+            rn_tensor y_k = rn__group_channel(y, g, size, k);
+            double m = (double)x_k.n * x_k.h * x_k.w, mean = rn__sum(&x_k) / m, variance = 0;
+            RN__EACH(&x_k, n, c, h, w) variance += pow(rn__get(&x_k, n, c, h, w) - mean, 2);
+            variance /= m;
             statistics[k] = (rn_real)mean;
-            statistics[input->c + k] = (rn_real)variance;
-            rn__normalise(&y, &x, mean, variance, eps, weight[k], bias[k]);
+            statistics[x->c + k] = (rn_real)variance;
+            rn__normalise(&y_k, &x_k, mean, variance, eps, weight[k], bias[k]);
         }
     return RN_OK;
 }
 
 /* With x^ = (x - mean) / sqrt(variance + eps) and y = weight x^ + bias, over m values:
-       dE/dbias = sum dE/dy,   dE/dweight = sum dE/dy x^,
-       dE/dx = weight / sqrt(variance + eps) (dE/dy - dE/dbias / m - x^ dE/dweight / m),
+       db = sum dy,   dw = sum dy x^,   dx = weight / sqrt(variance + eps) (dy - (db + x^ dw) / m),
    where the last two terms are those of the mean and the variance, which depend on every x. */
-RNDEF rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                       rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                       const rn_tensor *input, const rn_real *statistics,
+RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                       const rn_tensor *x, const rn_real *statistics,
                                        const rn_real *weight, double eps, int group, int accumulate,
                                        rn_error *error) {
-    const char *function = "rn_batch_norm_backward";
-    int size = rn__group_size(group, input->n), g, k, n, c, h, w;
-    rn_status status;
-    if ((status = rn__check_groups(function, input, group, error)) ||
-        (status = rn__expect_like(function, "output_gradient", output_gradient, input, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)))
-        return status;
-    for (g = 0; g * size < input->n; g++, statistics += 2 * (ptrdiff_t)input->c)
-        for (k = 0; k < input->c; k++) {
-            rn_tensor x = rn__group_channel(input, g, size, k);
-            rn_tensor dy = rn__group_channel(output_gradient, g, size, k), dx;
-            double mean = (double)statistics[k], values = (double)x.n * x.h * x.w;
-            double inverse = 1 / sqrt((double)statistics[input->c + k] + eps);
-            double bias_sum = rn__sum(&dy), weight_sum = 0;
-            RN__EACH(&x)
-                weight_sum += (double)*rn__at(&dy, n, c, h, w) *
-                              ((double)*rn__at(&x, n, c, h, w) - mean) * inverse;
-            if (bias_gradient) rn__store(&bias_gradient[k], bias_sum, 1);
-            if (weight_gradient) rn__store(&weight_gradient[k], weight_sum, 1);
-            if (!input_gradient) continue;
-            dx = rn__group_channel(input_gradient, g, size, k);
-            RN__EACH(&x) {
-                double normal = ((double)*rn__at(&x, n, c, h, w) - mean) * inverse;
-                double centred =
-                    (double)*rn__at(&dy, n, c, h, w) - (bias_sum + normal * weight_sum) / values;
-                rn__store(rn__at(&dx, n, c, h, w), (double)weight[k] * inverse * centred,
-                          accumulate);
+    int size = rn__group_size(group, x->n), g, k;
+    RN__TRY(rn__check_groups(__func__, x, group, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    for (g = 0; g * size < x->n; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (k = 0; k < x->c; k++) {
+            rn_tensor x_k = rn__group_channel(x, g, size, k), dx_k;
+            rn_tensor dy_k = rn__group_channel(dy, g, size, k);
+            double m = (double)x_k.n * x_k.h * x_k.w, mean = (double)statistics[k];
+            double inverse = 1 / sqrt((double)statistics[x->c + k] + eps);
+            double scale = (double)weight[k] * inverse, db_k = rn__sum(&dy_k), dw_k = 0;
+            RN__EACH(&x_k, n, c, h, w)
+                dw_k += rn__get(&dy_k, n, c, h, w) * (rn__get(&x_k, n, c, h, w) - mean) * inverse;
+            if (db) rn__store(&db[k], db_k, 1);
+            if (dw) rn__store(&dw[k], dw_k, 1);
+            if (!dx) continue;
+            dx_k = rn__group_channel(dx, g, size, k);
+            RN__EACH(&x_k, n, c, h, w) {
+                double normal = (rn__get(&x_k, n, c, h, w) - mean) * inverse;
+                double part = rn__get(&dy_k, n, c, h, w) - (db_k + normal * dw_k) / m;
+                rn__store(rn__at(&dx_k, n, c, h, w), scale * part, accumulate);
             }
         }
     return RN_OK;
@@ -1865,10 +1701,10 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
     int g, k;
     for (k = 0; k < channels; k++) {
         double mean = 0, variance = 0;
-        for (g = 0; g < groups; g++) {
-            const rn_real *of_group = statistics + 2 * (ptrdiff_t)g * channels;
-            mean += (double)of_group[k] / groups;
-            variance += (double)of_group[channels + k] / groups;
+        const rn_real *s = statistics + k;
+        for (g = 0; g < groups; g++, s += 2 * (ptrdiff_t)channels) {
+            mean += (double)s[0] / groups;
+            variance += (double)s[channels] / groups;
         }
         variance *= values / (values - 1);
         running_mean[k] = (rn_real)((1 - momentum) * (double)running_mean[k] + momentum * mean);
@@ -1876,214 +1712,133 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
     }
 }
 
-/* dE/dinput = dE/doutput where the output is positive, else 0. */
-RNDEF rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                 const rn_tensor *output, int accumulate, rn_error *error) {
-    const char *function = "rn_relu_backward";
-    int n, c, h, w;
-    rn_status status;
-    if ((status = rn__expect_like(function, "output_gradient", output_gradient, output, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, output, error)) ||
-        !input_gradient)
-        return status;
-    RN__EACH(output) {
-        int open = *rn__at(output, n, c, h, w) > 0;
-        double gradient = open ? (double)*rn__at(output_gradient, n, c, h, w) : 0;
-        rn__store(rn__at(input_gradient, n, c, h, w), gradient, accumulate);
-    }
+/* dx = dy where y is positive, else 0. */
+RNDEF rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
+                                 int accumulate, rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, y, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, y, error));
+    if (!dx) return RN_OK;
+    RN__EACH(y, n, c, h, w)
+        rn__store(rn__at(dx, n, c, h, w), *rn__at(y, n, c, h, w) > 0 ? rn__get(dy, n, c, h, w) : 0,
+                  accumulate);
     return RN_OK;
 }
 
-/* With g = sigmoid(z) and y = x g: dy/dx = g, dy/dz = x g (1 - g). Of the complement, g is
-   sigmoid(-z), and dy/dz has the other sign. */
-RNDEF rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
-                                 const rn_tensor *output_gradient, const rn_tensor *input,
-                                 const rn_tensor *logits, int complement, int accumulate_input,
-                                 int accumulate_logits, rn_error *error) {
-    const char *function = "rn_gate_backward";
+/* With g = sigmoid(z) and y = x g: dx = dy g, dz = dy x g (1 - g). Of the complement, g is
+   sigmoid(-z), and dz has the other sign. */
+RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
+                                 const rn_tensor *x, const rn_tensor *z, int complement,
+                                 int accumulate_input, int accumulate_logits, rn_error *error) {
     double sign = complement ? -1 : 1;
-    int n, c, h, w;
-    rn_status status;
-    if ((status = rn__expect_like(function, "logits", logits, input, error)) ||
-        (status = rn__expect_like(function, "output_gradient", output_gradient, input, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        (status = rn__expect_like(function, "logits_gradient", logits_gradient, input, error)))
-        return status;
-    RN__EACH(input) {
-        double x = (double)*rn__at(input, n, c, h, w);
-        double dy = (double)*rn__at(output_gradient, n, c, h, w);
-        double z = sign * (double)*rn__at(logits, n, c, h, w);
-        double gate = rn__sigmoid(z), slope = gate * rn__sigmoid(-z) * sign;
-        if (input_gradient)
-            rn__store(rn__at(input_gradient, n, c, h, w), dy * gate, accumulate_input);
-        if (logits_gradient)
-            rn__store(rn__at(logits_gradient, n, c, h, w), dy * x * slope, accumulate_logits);
+    RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, x, error));
+    RN__EACH(x, n, c, h, w) {
+        double logit = sign * rn__get(z, n, c, h, w), gradient = rn__get(dy, n, c, h, w);
+        double gate = rn__sigmoid(logit), slope = gate * rn__sigmoid(-logit) * sign;
+        double through = gradient * rn__get(x, n, c, h, w) * slope;
+        if (dx) rn__store(rn__at(dx, n, c, h, w), gradient * gate, accumulate_input);
+        if (dz) rn__store(rn__at(dz, n, c, h, w), through, accumulate_logits);
     }
     return RN_OK;
 }
 
-/* The mask is not stored: the key gives the same one in backward, where dE/dinput is mask times
-   dE/doutput. index counts the elements in the order of NCHW. */
-RNDEF rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
+/* The mask is not stored: the key gives the same one in backward. index counts in NCHW's order. */
+RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
                            int accumulate, rn_error *error) {
     uint64_t index = 0;
-    int n, c, h, w;
-    rn_status status = rn__expect_like("rn_dropout", "output", output, input, error);
-    if (status || !output) return status;
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    if (!y) return RN_OK;
     if (!rn__is_finite(ratio) || ratio < 0 || ratio >= 1)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
-    RN__EACH(input) {
-        int keep = rn_uniform(key, index++) >= ratio;
-        rn__store(rn__at(output, n, c, h, w), keep ? (double)*rn__at(input, n, c, h, w) : 0,
-                  accumulate);
+    RN__EACH(x, n, c, h, w) {
+        double kept = rn_uniform(key, index++) >= ratio ? rn__get(x, n, c, h, w) : 0;
+        rn__store(rn__at(y, n, c, h, w), kept, accumulate);
     }
     return RN_OK;
 }
 
-/* Only the largest pixel of a window has a part in its output. */
-RNDEF rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, int kernel, int stride, int padding,
-                                     int accumulate, rn_error *error) {
-    const char *function = "rn_max_pool_backward";
-    int n, c, h, w, row, column;
-    rn_status status;
-    if ((status = rn__check_pool(function, "output_gradient", output_gradient, input, kernel,
-                                 stride, padding, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        !input_gradient)
-        return status;
-    if (!accumulate) rn_tensor_fill(*input_gradient, 0); /* windows may overlap: add to it */
-    RN__EACH(output_gradient) {
-        rn__window v = rn__window_at(h, w, input, kernel, kernel, stride, padding);
-        rn__window_largest(input, n, c, v, &row, &column);
-        *rn__at(input_gradient, n, c, row, column) += *rn__at(output_gradient, n, c, h, w);
-    }
-    return RN_OK;
-}
-
-/* Every pixel of a window has an equal share in its mean, and so in its gradient. */
-static void rn__mean_windows_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                      int r, int s, int stride, int padding, int accumulate) {
-    const rn_tensor *dy = output_gradient;
-    int n, c, oh, ow, h, w;
-    if (!accumulate) rn_tensor_fill(*input_gradient, 0); /* windows may overlap: add to it */
-    for (n = 0; n < dy->n; n++)
-        for (c = 0; c < dy->c; c++)
-            for (oh = 0; oh < dy->h; oh++)
-                for (ow = 0; ow < dy->w; ow++) {
-                    rn__window v = rn__window_at(oh, ow, input_gradient, r, s, stride, padding);
-                    double share = (double)*rn__at(dy, n, c, oh, ow);
-                    share /= (v.h1 - v.h0) * (v.w1 - v.w0);
-                    for (h = v.h0; h < v.h1; h++)
-                        for (w = v.w0; w < v.w1; w++)
-                            rn__store(rn__at(input_gradient, n, c, h, w), share, 1);
-                }
-}
-
-RNDEF rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
                                      int kernel, int stride, int padding, int accumulate,
                                      rn_error *error) {
-    rn_status status = RN_OK;
-    if (!input_gradient) return status;
-    status = rn__check_pool("rn_avg_pool_backward", "output_gradient", output_gradient,
-                            input_gradient, kernel, stride, padding, error);
-    if (!status)
-        rn__mean_windows_backward(input_gradient, output_gradient, kernel, kernel, stride, padding,
-                                  accumulate);
-    return status;
+    return rn__pool(__func__, dy, x, dx, 1, 1, kernel, kernel, stride, padding, accumulate, error);
 }
 
-RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
-                                            const rn_tensor *output_gradient, int accumulate,
+RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                     int padding, int accumulate, rn_error *error) {
+    if (!dx) return RN_OK;
+    return rn__pool(__func__, dy, dx, dx, 0, 1, kernel, kernel, stride, padding, accumulate, error);
+}
+
+RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
                                             rn_error *error) {
-    const rn_tensor *dx = input_gradient;
-    rn_status status = RN_OK;
-    if (!input_gradient) return status;
-    status = rn__expect("rn_global_avg_pool_backward", "output_gradient", output_gradient, dx->n,
-                        dx->c, 1, 1, error);
-    if (!status)
-        rn__mean_windows_backward(input_gradient, output_gradient, dx->h, dx->w, 1, 0, accumulate);
-    return status;
+    if (!dx) return RN_OK;
+    return rn__pool(__func__, dy, dx, dx, 0, 1, dx->h, dx->w, 1, 0, accumulate, error);
 }
 
-/* Pixels that were left out have no part in the output, and gradient 0. */
-RNDEF rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
-                                          const rn_tensor *output_gradient, int stride, int front,
+/* Pixels that were left out have no part in y, and gradient 0. */
+RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride, int front,
                                           int accumulate, rn_error *error) {
-    const rn_tensor *dy = output_gradient;
-    int n, c, h, w;
-    rn_status status;
-    if (!input_gradient) return RN_OK;
-    status = rn__check_pad_subsample("rn_pad_subsample_backward", "output_gradient", dy,
-                                     input_gradient, stride, front, error);
-    if (status) return status;
-    RN__EACH(input_gradient) {
+    if (!dx) return RN_OK;
+    RN__TRY(rn__check_pad_subsample(__func__, "output_gradient", dy, dx, stride, front, error));
+    RN__EACH(dx, n, c, h, w) {
         int taken = h % stride == 0 && w % stride == 0;
-        rn__store(rn__at(input_gradient, n, c, h, w),
-                  taken ? (double)*rn__at(dy, n, front + c, h / stride, w / stride) : 0,
-                  accumulate);
+        double gradient = taken ? rn__get(dy, n, front + c, h / stride, w / stride) : 0;
+        rn__store(rn__at(dx, n, c, h, w), gradient, accumulate);
     }
     return RN_OK;
 }
 
-static rn_status rn__check_labels(const char *function, const rn_tensor *logits, const int *labels,
+static rn_status rn__check_labels(const char *function, const rn_tensor *z, const int *labels,
                                   rn_error *error) {
     int n;
-    rn_status status = rn__expect(function, "logits", logits, logits->n, logits->c, 1, 1, error);
-    if (status) return status;
-    for (n = 0; n < logits->n; n++)
-        if (labels[n] < 0 || labels[n] >= logits->c)
+    RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
+    for (n = 0; n < z->n; n++)
+        if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s: the label of image %d is %d and should be 0 to %d", function, n,
-                            labels[n], logits->c - 1);
+                            labels[n], z->c - 1);
     return RN_OK;
 }
 
 /* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
    softmax(z)[k] = exp(z[k] - log_sum_exp), and cross-entropy is log_sum_exp - z[label]. */
-static double rn__log_sum_exp(const rn_tensor *logits, int n) {
-    const rn_real *z = rn__at(logits, n, 0, 0, 0);
-    double largest = (double)z[rn__argmax(z, logits->c, logits->stride_c) * logits->stride_c];
-    double sum = 0;
-    int k;
-    for (k = 0; k < logits->c; k++) sum += exp((double)z[k * logits->stride_c] - largest);
+static double rn__log_sum_exp(const rn_tensor *z, int n) {
+    int k, best = rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c);
+    double largest = rn__get(z, n, best, 0, 0), sum = 0;
+    for (k = 0; k < z->c; k++) sum += exp(rn__get(z, n, k, 0, 0) - largest);
     return largest + log(sum);
 }
 
 /* Loss of one image: -log softmax(z)[label]. */
-RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
+RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
                                                  const int *labels, rn_error *error) {
     double sum = 0;
     int n, correct = 0;
-    rn_status status = rn__check_labels("rn_softmax_cross_entropy_forward", logits, labels, error);
-    if (status) return status;
-    for (n = 0; n < logits->n; n++) {
-        const rn_real *z = rn__at(logits, n, 0, 0, 0);
-        sum += rn__log_sum_exp(logits, n) - (double)z[labels[n] * logits->stride_c];
-        correct += rn__argmax(z, logits->c, logits->stride_c) == labels[n];
+    RN__TRY(rn__check_labels(__func__, z, labels, error));
+    for (n = 0; n < z->n; n++) {
+        sum += rn__log_sum_exp(z, n) - rn__get(z, n, labels[n], 0, 0);
+        correct += rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c) == labels[n];
     }
-    result->loss = sum / rn__max(logits->n, 1);
+    result->loss = sum / rn__max(z->n, 1);
     result->correct = correct;
     return RN_OK;
 }
 
-/* d loss / dz[k] = softmax(z)[k] - (k == label): what is predicted minus what should be. */
-RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
-                                                  const rn_tensor *logits, const int *labels,
-                                                  double scale, rn_error *error) {
-    const char *function = "rn_softmax_cross_entropy_backward";
+/* dz[k] = softmax(z)[k] - (k == label): what is predicted minus what should be. */
+RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
+                                                  const int *labels, double scale,
+                                                  rn_error *error) {
     int n, k;
-    rn_status status;
-    if ((status = rn__check_labels(function, logits, labels, error)) ||
-        (status = rn__expect_like(function, "logits_gradient", logits_gradient, logits, error)) ||
-        !logits_gradient)
-        return status;
-    for (n = 0; n < logits->n; n++) {
-        double normaliser = rn__log_sum_exp(logits, n);
-        for (k = 0; k < logits->c; k++) {
-            double softmax = exp((double)*rn__at(logits, n, k, 0, 0) - normaliser);
-            *rn__at(logits_gradient, n, k, 0, 0) = (rn_real)((softmax - (k == labels[n])) * scale);
+    RN__TRY(rn__check_labels(__func__, z, labels, error));
+    RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
+    for (n = 0; dz && n < z->n; n++) {
+        double normaliser = rn__log_sum_exp(z, n);
+        for (k = 0; k < z->c; k++) {
+            double softmax = exp(rn__get(z, n, k, 0, 0) - normaliser);
+            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax - (k == labels[n])) * scale);
         }
     }
     return RN_OK;
@@ -2111,8 +1866,7 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
 
 /* A convolution as its inner loop sees it: output pixel (y, x) sums, over blocks of input channels
    and over taps, what stands at y in_row + x 16 + tap.offset of the input, times the tap's 16 x 16
-   weights [input channel][output channel]. Strides are already taken out: see >>fast
-   convolution. */
+   weights [input channel][output channel]. Strides are already taken out: see >>fast convolution. */
 typedef struct rn__tap {
     ptrdiff_t offset; /* in the input */
     int index;        /* r S + s of its weights */
@@ -2123,21 +1877,16 @@ typedef struct rn__conv_rows {
     int tap_count, blocks, last; /* last: channels of the last input block */
     int rows, pixels;            /* of the output */
     ptrdiff_t in_block, in_row, out_row, out_pixel;
+    int matrices; /* of which each has its weights and bias, and lies these steps behind the last */
+    ptrdiff_t in_matrix, out_matrix;
     int accumulate;
 } rn__conv_rows;
 
 /* The weight gradient of one tap and pair of blocks: sums over pixels of x[c] dy[k]. */
 typedef struct rn__outer_rows {
     int rows, pixels, channels; /* channels: of the input's block */
-    ptrdiff_t x_row, x_pixel, dy_row, dy_pixel;
+    ptrdiff_t x_row, dy_row;
 } rn__outer_rows;
-
-/* The products of Winograd's transformed tiles and filters, one output block. Steps lead from one
-   of the 36 matrices to the next, v_block from one input block to the next. */
-typedef struct rn__product {
-    int blocks, tiles;
-    ptrdiff_t m_step, v_step, v_block, u_step;
-} rn__product;
 
 /* A transform of Winograd's: out and in are squares of pixels, whose rows and columns lie these
    steps apart. */
@@ -2160,7 +1909,6 @@ typedef struct rn__kernels {
     void (*conv_weight)(float *dw, const rn__outer_rows *shape, const float *x, const float *dy);
     rn__transform winograd_input, winograd_output, winograd_gradient, winograd_filter,
         winograd_weight;
-    void (*winograd_multiply)(float *m, const rn__product *shape, const float *v, const float *u);
     /* Copies pixels that lie `step` floats apart; what reads a convolution's input. */
     void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
     void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
@@ -2174,12 +1922,18 @@ typedef struct rn__kernels {
                     const rn__bn_lanes *lanes, int relu);
     void (*bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
                         const rn__bn_lanes *lanes, int relu, int accumulate);
+    /* b may be NULL */
     void (*add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu);
-    void (*relu)(float *out, const float *in, ptrdiff_t pixels);
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                           int accumulate);
     void (*scale)(float *out, const float *in, ptrdiff_t pixels, float factor, int accumulate);
 } rn__kernels;
+
+RN__FUNCTION int32_t rn__float_bits(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
 
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(RESNET_NO_SIMD)
 #define RN__VECTORS 1
@@ -2220,9 +1974,6 @@ typedef struct rn__kernels {
 #define RN__TILE 1
 #endif
 #include RESNET_FILENAME
-#undef RN__ISA
-#undef RN__WIDTH
-#undef RN__TILE
 
 #if RN__VECTORS && defined(__x86_64__)
 #define RN__X86 1
@@ -2242,15 +1993,12 @@ typedef struct rn__kernels {
 #else
 #pragma GCC pop_options
 #endif
-#undef RN__ISA
-#undef RN__WIDTH
-#undef RN__TILE
 
 #define RN__ISA _avx512
 #define RN__WIDTH 16
 #define RN__TILE 16
 #ifdef __clang__ /* a prefer-vector-width would make it drop the whole attribute */
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))),    \
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), \
                              apply_to = function)
 #else
 #pragma GCC push_options
@@ -2262,9 +2010,6 @@ typedef struct rn__kernels {
 #else
 #pragma GCC pop_options
 #endif
-#undef RN__ISA
-#undef RN__WIDTH
-#undef RN__TILE
 
 #else
 #define RN__X86 0
@@ -2299,67 +2044,72 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
    RN__WIDTH floats, + - * between vectors and with a float, and the macros here. */
 #define RN__NAME(name) RN__PASTE(rn__##name, RN__ISA)
 #define RN__V RN__NAME(v)
-#define RN__LANES (RN__BLOCK / RN__WIDTH)     /* vectors of a pixel */
-#define RN__CHAINS (RN__LANES < 4 ? 4 : 2)    /* sums in flight, to hide the adder's latency */
-#define RN__EACH_LANE RN__UNROLL for (l = 0; l < RN__LANES; l++)
+#define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
+#define RN__CHAINS (RN__LANES < 4 ? 4 : 2) /* sums in flight, to hide the adder's latency */
+#define RN__EACH_LANE \
+    RN__UNROLL        \
+    for (l = 0; l < RN__LANES; l++)
 
 #if RN__WIDTH == 1
 typedef float RN__V;
 #define RN__LOAD(p) (*(p))
 #define RN__STORE(p, v) (*(p) = (v))
-#define RN__WHERE_POSITIVE(x, v) ((x) <= 0 ? 0 : (v))
+#define RN__WHERE_ABOVE(x, limit, v) (rn__float_bits(x) > (limit) ? (v) : 0)
 #else
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
 typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligned(4), may_alias));
 typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__LOAD(p) (*(const RN__NAME(memory) *)(p))
 #define RN__STORE(p, v) (*(RN__NAME(memory) *)(p) = (v))
-/* v where x is above zero or not a number, else zero */
-#define RN__WHERE_POSITIVE(x, v) ((RN__V)((RN__NAME(mask))(v) & ~((x) <= 0)))
+#define RN__WHERE_ABOVE(x, limit, v) \
+    ((RN__V)((RN__NAME(mask))(v) & ((RN__NAME(mask))(x) > (limit))))
 #endif
+/* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
+   compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
+   goes through and is found. */
+#define RN__WHERE_POSITIVE(x, v) RN__WHERE_ABOVE(x, 0, v)
+#define RN__RELU(x) RN__WHERE_ABOVE(x, -0x800000, x)
 
 /* One tile of a convolution: `tile` output pixels (a constant once inlined), all in registers. The
    first half reads at in[0] and is written to out[0], the second half at [1], so that a tile is
    `tile` pixels of a row or those of two rows of a narrow image. */
-RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2],
-                                    const rn__conv_rows *shape, const float *const in[2],
-                                    const float *weight, const float *bias) {
+RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2], const rn__conv_rows *shape,
+                                    const float *const in[2], const float *weight,
+                                    const float *bias) {
     RN__CONTRACT
-    RN__V sum[RN__TILE][RN__LANES];
     const int half = tile / 2;
-    int i, l, b, t, c;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(bias + l * RN__WIDTH);
-    for (b = 0; b < shape->blocks; b++) {
-        const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-        for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
-            const float *p = in[0] + b * shape->in_block + shape->taps[t].offset;
-            const float *q = in[1] + b * shape->in_block + shape->taps[t].offset;
-            const float *w = weight;
-            for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
-                RN__V row[RN__LANES];
-                RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
-                RN__UNROLL
-                for (i = 0; i < tile; i++) {
-                    const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
-                    RN__EACH_LANE sum[i][l] += row[l] * x;
+    int m, i, l, b, t, c;
+    for (m = 0; m < shape->matrices; m++, bias += RN__BLOCK) {
+        RN__V sum[RN__TILE][RN__LANES];
+        RN__UNROLL
+        for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(bias + l * RN__WIDTH);
+        for (b = 0; b < shape->blocks; b++) {
+            const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
+            for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
+                const ptrdiff_t at =
+                    m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
+                const float *p = in[0] + at, *q = in[1] + at, *w = weight;
+                for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
+                    RN__V row[RN__LANES];
+                    RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
+                    RN__UNROLL
+                    for (i = 0; i < tile; i++) {
+                        const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
+                        RN__EACH_LANE sum[i][l] += row[l] * x;
+                    }
                 }
             }
         }
-    }
-    RN__UNROLL
-    for (i = 0; i < tile; i++) {
-        float *to = i < half ? out[0] + i * shape->out_pixel
-                             : out[1] + (i - half) * shape->out_pixel;
-        if (shape->accumulate) RN__EACH_LANE sum[i][l] += RN__LOAD(to + l * RN__WIDTH);
-        RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, sum[i][l]);
+        RN__UNROLL
+        for (i = 0; i < tile; i++) {
+            float *to =
+                i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
+            to += m * shape->out_matrix;
+            if (shape->accumulate) RN__EACH_LANE sum[i][l] += RN__LOAD(to + l * RN__WIDTH);
+            RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, sum[i][l]);
+        }
     }
 }
-
-/* X(n) for every constant size of a tile; those above RN__TILE are never reached and fold away. */
-#define RN__TILES(X)                                                                               \
-    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16)
-#define RN__FIT(n) ((n) <= RN__TILE ? (n) : 1)
 
 static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const float *in,
                                 const float *weight, const float *bias) {
@@ -2381,11 +2131,15 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
             to[0] = out + y * shape->out_row + x * shape->out_pixel;
             to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
             switch (lines * width) {
-#define RN__CASE(n)                                                                                \
-    case n: RN__NAME(conv_tile)(RN__FIT(n), to, shape, from, weight, bias); break;
-                RN__TILES(RN__CASE)
+                /* those above RN__TILE are never reached and fold away */
+#define RN__CASE(n) \
+    case n: RN__NAME(conv_tile)(n <= RN__TILE ? n : 1, to, shape, from, weight, bias); break;
+                RN__CASE(1)
+                RN__CASE(2) RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8)
+                    RN__CASE(9) RN__CASE(10) RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14)
+                        RN__CASE(15) RN__CASE(16)
 #undef RN__CASE
-            default: break;
+                            default : break;
             }
             x += width;
         }
@@ -2393,18 +2147,21 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
     }
 }
 
+/* Channels of a tile of outer products: what divides a block, and leaves room in the registers. */
+#define RN__OUTER (RN__TILE < 2 ? 1 : RN__TILE < 4 ? 2 : RN__TILE < 16 ? 4 : 16)
+
 /* The outer products of `tile` input channels (a constant once inlined) and 16 output channels. */
 RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_rows *shape,
                                      const float *x, const float *dy) {
     RN__CONTRACT
     const RN__V zero = {0};
-    RN__V sum[RN__TILE][RN__LANES];
+    RN__V sum[RN__OUTER][RN__LANES];
     int i, l, y, j;
     RN__UNROLL
     for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = zero;
     for (y = 0; y < shape->rows; y++) {
         const float *p = x + y * shape->x_row, *q = dy + y * shape->dy_row;
-        for (j = 0; j < shape->pixels; j++, p += shape->x_pixel, q += shape->dy_pixel) {
+        for (j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
             RN__V row[RN__LANES];
             RN__EACH_LANE row[l] = RN__LOAD(q + l * RN__WIDTH);
             RN__UNROLL
@@ -2419,20 +2176,15 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
         RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
 }
 
+/* Channels that are not there are zero and do no harm. */
 static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
                                   const float *dy) {
-    int tiles = rn__divide_up(shape->channels, RN__TILE), c = 0;
-    for (; tiles > 0; tiles--) {
-        const int width = rn__divide_up(shape->channels - c, tiles);
-        switch (width) {
-#define RN__CASE(n)                                                                                \
-    case n: RN__NAME(outer_tile)(RN__FIT(n), dw + c * RN__BLOCK, shape, x + c, dy); break;
-            RN__TILES(RN__CASE)
-#undef RN__CASE
-        default: break;
-        }
-        c += width;
-    }
+    int c;
+    if (shape->channels <= 4 && RN__OUTER > 4) /* an image's colours */
+        RN__NAME(outer_tile)(RN__OUTER > 4 ? 4 : RN__OUTER, dw, shape, x, dy);
+    else
+        for (c = 0; c < shape->channels; c += RN__OUTER)
+            RN__NAME(outer_tile)(RN__OUTER, dw + c * RN__BLOCK, shape, x + c, dy);
 }
 
 /* ---- Winograd F(4x4, 3x3) ------------------------------------------------------------------
@@ -2500,79 +2252,40 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
 
 /* The two-dimensional transform of `from` x `from` pixels to `to` x `to`: rows and columns lie
    `in` and `out` steps apart. */
-#define RN__WINOGRAD(name, from, to)                                                               \
-    static void RN__NAME(winograd_##name)(float *out, ptrdiff_t out_row, ptrdiff_t out_column,     \
-                                          const float *in, ptrdiff_t in_row, ptrdiff_t in_column,  \
-                                          int accumulate) {                                        \
-        int i, j, l;                                                                               \
-        for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                               \
-            RN__V columns[from][to], line[6];                                                      \
-            RN__UNROLL for (j = 0; j < from; j++) {                                                \
-                RN__UNROLL for (i = 0; i < from; i++) line[i] =                                    \
-                    RN__LOAD(in + i * in_row + j * in_column + l);                                 \
-                RN__NAME(winograd_line_##name)(columns[j], line);                                  \
-            }                                                                                      \
-            RN__UNROLL for (i = 0; i < to; i++) {                                                  \
-                RN__V result[6];                                                                   \
-                float *p = out + i * out_row + l;                                                  \
-                RN__UNROLL for (j = 0; j < from; j++) line[j] = columns[j][i];                     \
-                RN__NAME(winograd_line_##name)(result, line);                                      \
-                RN__UNROLL for (j = 0; j < to; j++) {                                              \
-                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                     \
-                    RN__STORE(p + j * out_column, result[j]);                                      \
-                }                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
+#define RN__WINOGRAD(name, from, to)                                                              \
+    static void RN__NAME(winograd_##name)(float *out, ptrdiff_t out_row, ptrdiff_t out_column,    \
+                                          const float *in, ptrdiff_t in_row, ptrdiff_t in_column, \
+                                          int accumulate) {                                       \
+        int i, j, l;                                                                              \
+        for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                              \
+            RN__V columns[from][to], line[6];                                                     \
+            RN__UNROLL                                                                            \
+            for (j = 0; j < from; j++) {                                                          \
+                RN__UNROLL                                                                        \
+                for (i = 0; i < from; i++)                                                        \
+                    line[i] = RN__LOAD(in + i * in_row + j * in_column + l);                      \
+                RN__NAME(winograd_line_##name)(columns[j], line);                                 \
+            }                                                                                     \
+            RN__UNROLL                                                                            \
+            for (i = 0; i < to; i++) {                                                            \
+                RN__V result[6];                                                                  \
+                float *p = out + i * out_row + l;                                                 \
+                RN__UNROLL                                                                        \
+                for (j = 0; j < from; j++) line[j] = columns[j][i];                               \
+                RN__NAME(winograd_line_##name)(result, line);                                     \
+                RN__UNROLL                                                                        \
+                for (j = 0; j < to; j++) {                                                        \
+                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                    \
+                    RN__STORE(p + j * out_column, result[j]);                                     \
+                }                                                                                 \
+            }                                                                                     \
+        }                                                                                         \
     }
 RN__WINOGRAD(input, 6, 6)
 RN__WINOGRAD(output, 6, 4)
 RN__WINOGRAD(gradient, 4, 6)
 RN__WINOGRAD(filter, 3, 6)
 RN__WINOGRAD(weight, 6, 3)
-
-/* m [36][tiles][16] = v [36][blocks][tiles][16] u [36][blocks][16][16], `tile` tiles of it. */
-RN__INLINE void RN__NAME(multiply_tile)(const int tile, const rn__product *shape, float *m,
-                                        const float *v, const float *u) {
-    RN__CONTRACT
-    int p, i, l, b, c;
-    for (p = 0; p < 36; p++, m += shape->m_step, v += shape->v_step, u += shape->u_step) {
-        RN__V sum[RN__TILE][RN__LANES];
-        const float *x = v, *w = u;
-        RN__UNROLL
-        for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(u) - RN__LOAD(u);
-        for (b = 0; b < shape->blocks; b++, x += shape->v_block - RN__BLOCK)
-            for (c = 0; c < RN__BLOCK; c++, x++, w += RN__BLOCK) {
-                RN__V row[RN__LANES];
-                RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
-                RN__UNROLL
-                for (i = 0; i < tile; i++) {
-                    const float value = x[i * RN__BLOCK];
-                    RN__EACH_LANE sum[i][l] += row[l] * value;
-                }
-            }
-        RN__UNROLL
-        for (i = 0; i < tile; i++)
-            RN__EACH_LANE RN__STORE(m + i * RN__BLOCK + l * RN__WIDTH, sum[i][l]);
-    }
-}
-
-static void RN__NAME(winograd_multiply)(float *m, const rn__product *shape, const float *v,
-                                        const float *u) {
-    int pieces = rn__divide_up(shape->tiles, RN__TILE), t = 0;
-    for (; pieces > 0; pieces--) {
-        const int width = rn__divide_up(shape->tiles - t, pieces);
-        switch (width) {
-#define RN__CASE(n)                                                                                \
-    case n:                                                                                        \
-        RN__NAME(multiply_tile)(RN__FIT(n), shape, m + t * RN__BLOCK, v + t * RN__BLOCK, u);       \
-        break;
-            RN__TILES(RN__CASE)
-#undef RN__CASE
-        default: break;
-        }
-        t += width;
-    }
-}
 
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
     ptrdiff_t i;
@@ -2595,10 +2308,10 @@ RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, 
         RN__UNROLL
         for (j = 0; j < RN__CHAINS; j++)
             if (i + j < pixels) RN__EACH_LANE {
-                RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
-                if (squares) v = v - centre[l], v = v * v;
-                sum[j][l] += v;
-            }
+                    RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
+                    if (squares) v = v - centre[l], v = v * v;
+                    sum[j][l] += v;
+                }
     }
     RN__UNROLL
     for (j = 1; j < RN__CHAINS; j++) RN__EACH_LANE sum[0][l] += sum[j][l];
@@ -2627,41 +2340,38 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
     RN__EACH_LANE scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
     RN__EACH_LANE shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
     for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) RN__EACH_LANE {
-        RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
-        if (relu) y = RN__WHERE_POSITIVE(y, y);
-        if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
-        if (relu_after) y = RN__WHERE_POSITIVE(y, y);
-        RN__STORE(out + l * RN__WIDTH, y);
-    }
+            RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
+            if (relu) y = RN__RELU(y);
+            if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+            if (relu_after) y = RN__RELU(y);
+            RN__STORE(out + l * RN__WIDTH, y);
+        }
 }
 
-/* dy of lane l, zero where the ReLU behind the normalisation stopped x */
-#define RN__MASKED(g, x)                                                                           \
-    (relu ? RN__WHERE_POSITIVE(x * scale[l] + shift[l], g) : g)
+/* dy of lane l, zero where the ReLU behind the normalisation stopped x. The lanes are copied, so
+   that no output can be among them, and they can stay in registers. */
+#define RN__LANE(field) RN__LOAD(lanes.field + l * RN__WIDTH)
+#define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(shift), g) : g)
 
 static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                              ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu) {
+                              ptrdiff_t pixels, const rn__bn_lanes *of, int relu) {
     RN__CONTRACT
-    RN__V scale[RN__LANES], shift[RN__LANES], mean[RN__LANES];
+    const rn__bn_lanes lanes = *of;
+    const RN__V zero = {0};
     RN__V first[2][RN__LANES], second[2][RN__LANES];
     ptrdiff_t i;
     int j, l;
-    RN__EACH_LANE {
-        scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
-        shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
-        mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
-        first[0][l] = first[1][l] = second[0][l] = second[1][l] = mean[l] - mean[l];
-    }
+    RN__EACH_LANE first[0][l] = first[1][l] = second[0][l] = second[1][l] = zero;
     for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
         RN__UNROLL
         for (j = 0; j < 2; j++)
             if (i + j < pixels) RN__EACH_LANE {
-                const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
-                const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
-                const RN__V g = RN__MASKED(d, v);
-                first[j][l] += g;
-                second[j][l] += g * (v - mean[l]);
-            }
+                    const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
+                    const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
+                    const RN__V g = RN__MASKED(d, v);
+                    first[j][l] += g;
+                    second[j][l] += g * (v - RN__LANE(mean));
+                }
     }
     RN__EACH_LANE {
         RN__STORE(sum_g + l * RN__WIDTH, first[0][l] + first[1][l]);
@@ -2670,29 +2380,19 @@ static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, cons
 }
 
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                                  const rn__bn_lanes *lanes, int relu, int accumulate) {
+                                  const rn__bn_lanes *of, int relu, int accumulate) {
     RN__CONTRACT
-    RN__V scale[RN__LANES], shift[RN__LANES], mean[RN__LANES];
-    RN__V a[RN__LANES], b[RN__LANES], c[RN__LANES];
+    const rn__bn_lanes lanes = *of;
     ptrdiff_t i;
     int l;
-    RN__EACH_LANE {
-        scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
-        shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
-        mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
-        a[l] = RN__LOAD(lanes->a + l * RN__WIDTH);
-        b[l] = RN__LOAD(lanes->b + l * RN__WIDTH);
-        c[l] = RN__LOAD(lanes->c + l * RN__WIDTH);
-    }
     for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) RN__EACH_LANE {
-        const RN__V v = RN__LOAD(x + l * RN__WIDTH), d = RN__LOAD(dy + l * RN__WIDTH);
-        const RN__V g = RN__MASKED(d, v);
-        RN__V to = a[l] * g + (b[l] * (v - mean[l]) + c[l]);
-        if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
-        RN__STORE(dx + l * RN__WIDTH, to);
-    }
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH), d = RN__LOAD(dy + l * RN__WIDTH);
+            const RN__V g = RN__MASKED(d, v);
+            RN__V to = RN__LANE(a) * g + (RN__LANE(b) * (v - RN__LANE(mean)) + RN__LANE(c));
+            if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
+            RN__STORE(dx + l * RN__WIDTH, to);
+        }
 }
-#undef RN__MASKED
 
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
 #define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
@@ -2700,17 +2400,10 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
 static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
     ptrdiff_t i;
     RN__EACH_VECTOR {
-        RN__V v = RN__LOAD(a + i) + RN__LOAD(b + i);
-        if (relu) v = RN__WHERE_POSITIVE(v, v);
+        RN__V v = RN__LOAD(a + i);
+        if (b) v += RN__LOAD(b + i);
+        if (relu) v = RN__RELU(v);
         RN__STORE(out + i, v);
-    }
-}
-
-static void RN__NAME(relu)(float *out, const float *in, ptrdiff_t pixels) {
-    ptrdiff_t i;
-    RN__EACH_VECTOR {
-        const RN__V v = RN__LOAD(in + i);
-        RN__STORE(out + i, RN__WHERE_POSITIVE(v, v));
     }
 }
 
@@ -2737,15 +2430,27 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
 
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
-static const rn__kernels RN__NAME(kernels) = {
-    &RN__STRING(RN__ISA)[1], RN__NAME(conv_rows),  RN__NAME(conv_weight),
-    RN__NAME(winograd_input), RN__NAME(winograd_output), RN__NAME(winograd_gradient),
-    RN__NAME(winograd_filter), RN__NAME(winograd_weight), RN__NAME(winograd_multiply),
-    RN__NAME(read_row),      RN__NAME(sum),         RN__NAME(moments),
-    RN__NAME(normalise),     RN__NAME(bn_sums),     RN__NAME(bn_gradient),
-    RN__NAME(add),           RN__NAME(relu),        RN__NAME(relu_gradient),
-    RN__NAME(scale)};
+static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
+                                              RN__NAME(conv_rows),
+                                              RN__NAME(conv_weight),
+                                              RN__NAME(winograd_input),
+                                              RN__NAME(winograd_output),
+                                              RN__NAME(winograd_gradient),
+                                              RN__NAME(winograd_filter),
+                                              RN__NAME(winograd_weight),
+                                              RN__NAME(read_row),
+                                              RN__NAME(sum),
+                                              RN__NAME(moments),
+                                              RN__NAME(normalise),
+                                              RN__NAME(bn_sums),
+                                              RN__NAME(bn_gradient),
+                                              RN__NAME(add),
+                                              RN__NAME(relu_gradient),
+                                              RN__NAME(scale)};
 
+#undef RN__ISA
+#undef RN__WIDTH
+#undef RN__TILE
 #undef RN__NAME
 #undef RN__V
 #undef RN__LANES
@@ -2753,17 +2458,18 @@ static const rn__kernels RN__NAME(kernels) = {
 #undef RN__EACH_LANE
 #undef RN__LOAD
 #undef RN__STORE
+#undef RN__WHERE_ABOVE
 #undef RN__WHERE_POSITIVE
+#undef RN__RELU
+#undef RN__OUTER
 #undef RN__WINOGRAD
-#undef RN__TILES
-#undef RN__FIT
+#undef RN__LANE
+#undef RN__MASKED
 #undef RN__EACH_VECTOR
 #undef RN__STRING_
 #undef RN__STRING
 
-#endif /* RN__WIDTH */
-
-#if defined(RESNET_IMPLEMENTATION) && !defined(RN__WIDTH) && !defined(RN__SECOND_HALF)
+#elif defined(RESNET_IMPLEMENTATION) && !defined(RN__SECOND_HALF)
 #define RN__SECOND_HALF
 
 /* >>fast convolution ========================================================================= */
@@ -2771,12 +2477,12 @@ static const rn__kernels RN__NAME(kernels) = {
 #if RN__FAST
 
 /* n images of c channels, as [n][blocks of 16 channels][h][w][16] floats, 64-byte aligned. What
-   fills up the last block is zero, and every layer keeps it so.
+   fills up the last block is zero, and every layer keeps it so. A plane is one block of one image.
 
-   A convolution can read a lazy one, which exists nowhere in memory: the output of a BN and its
+   A convolution can read a lazy value, which exists nowhere in memory: the output of a BN and its
    ReLU, computed from the BN's input `data`, or the gradient of a BN's input, computed from that of
-   its output (behind the ReLU) `data` and from its input `partner`. Lanes are those of rn__lanes_of
-   for groups of `group` images. */
+   its output (behind the ReLU) `data` and from its input `partner`. Lanes are [groups][blocks], for
+   groups of `group` images. */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
     float *data;
@@ -2787,20 +2493,16 @@ typedef struct rn__blocked {
     int group, relu;
 } rn__blocked;
 
-/* What neighbouring steps hand on about a BN: sums over each plane, and its lanes forward and
-   backward. */
-typedef struct rn__bn_area {
-    float *partial;                   /* [images][blocks][2][16] */
-    rn__bn_lanes *forward, *backward; /* [groups][blocks] */
-} rn__bn_area;
-
 /* What the fast layers run on. Each takes its temporary memory from the start of the workspace;
    rn__conv_bytes and its kin say how much, for up to `threads` threads. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
     char *workspace;
-    rn__bn_area area;
+    struct {                              /* what neighbouring steps hand on about a BN */
+        float *partial;                   /* [images][blocks][2][16] sums over planes */
+        rn__bn_lanes *forward, *backward; /* [groups][blocks] */
+    } area;
 } rn__engine;
 
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
@@ -2825,37 +2527,55 @@ RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w)
     return v;
 }
 
-/* A plane is one block of channels of one image; they lie one behind the other, image by image. */
-static ptrdiff_t rn__plane_pixels(const rn__blocked *v) { return (ptrdiff_t)v->h * v->w; }
-
-static float *rn__plane(const rn__blocked *v, int plane) {
-    return v->data + plane * rn__plane_pixels(v) * RN__BLOCK;
-}
-
 static size_t rn__blocked_floats(int n, int c, int h, int w) {
     size_t pixels = rn__multiply_size((size_t)h, (size_t)w);
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
     return rn__multiply_size(rn__multiply_size(pixels, planes), RN__BLOCK);
 }
 
+/* A value in the workspace, of which the engine then keeps the rest. */
+static rn__blocked rn__take(rn__engine *engine, int n, int c, int h, int w) {
+    rn__blocked v = rn__blocked_in((float *)(void *)engine->workspace, n, c, h, w);
+    engine->workspace += rn__blocked_floats(n, c, h, w) * sizeof(float);
+    return v;
+}
+
+static ptrdiff_t rn__plane_pixels(const rn__blocked *v) { return (ptrdiff_t)v->h * v->w; }
+
+static float *rn__plane(const rn__blocked *v, int plane) {
+    return v->data + plane * rn__plane_pixels(v) * RN__BLOCK;
+}
+
+static void rn__clear_plane(const rn__blocked *v, int plane) {
+    memset(rn__plane(v, plane), 0, (size_t)rn__plane_pixels(v) * RN__BLOCK * sizeof(float));
+}
+
+static const rn__bn_lanes *rn__lanes_of(const rn__blocked *v, int plane) {
+    const int blocks = rn__blocks(v->c);
+    return v->lanes + plane / blocks / v->group * blocks + plane % blocks;
+}
+
 /* Most layers work plane by plane: what their jobs know. */
 typedef struct rn__pass {
+    const rn__engine *engine;
     const rn__kernels *kernels;
-    rn__blocked a, b, c, d, e;               /* outputs first, as in the layer's arguments */
-    int flag, accumulate;                    /* flag: fuse a ReLU, or complement */
-    int kernel, stride, padding;             /* windows; padding is `front` for pad-subsample */
-    double factor;                           /* scale's factor, dropout's ratio */
-    rn_key key;                              /* of dropout */
-    rn_tensor tensor;                        /* outside of the net */
-    float *partial;                          /* [images][blocks][2][16] */
-    void (*job)(const struct rn__pass *pass, int plane);
-    int planes; /* of one call of rn__planes_job */
+    void (*job)(const struct rn__pass *pass, int plane); /* to do to every plane of a */
+    rn__blocked a, b, c, d, e;   /* outputs first, as in the layer's arguments */
+    int flag, accumulate;        /* flag: fuse a ReLU, complement, direction */
+    int kernel, stride, padding; /* windows; padding is `front` for pad-subsample */
+    double factor;               /* scale's factor, dropout's ratio */
+    rn_key key;                  /* of dropout */
+    rn_tensor tensor;            /* outside of the net */
+    float *partial;              /* [images][blocks][2][16] */
+    int planes;                  /* of one call of rn__planes_job */
 } rn__pass;
 
-static rn__pass rn__make_pass(const rn__engine *engine) {
+static rn__pass rn__make_pass(const rn__engine *engine, void (*job)(const rn__pass *, int)) {
     rn__pass pass;
     memset(&pass, 0, sizeof pass);
+    pass.engine = engine;
     pass.kernels = engine->kernels;
+    pass.job = job;
     return pass;
 }
 
@@ -2866,86 +2586,57 @@ static void rn__planes_job(void *context, int i, int thread) {
     for (plane = i * pass->planes; plane < (i + 1) * pass->planes; plane++) pass->job(pass, plane);
 }
 
-/* Calls job for every plane of `images` images of `channels` channels. */
-static void rn__each_plane(const rn__engine *engine, rn__pass *pass, int images, int channels,
-                           void (*job)(const rn__pass *pass, int plane)) {
-    int blocks = rn__blocks(channels);
-    pass->job = job;
-    pass->planes = images < 8 ? 1 : blocks; /* few images: smaller pieces */
-    rn__parallel(engine->threads, images * blocks / pass->planes, rn__planes_job, pass);
+static void rn__run_pass(rn__pass *pass) {
+    const int blocks = rn__blocks(pass->a.c);
+    pass->planes = pass->a.n < 8 ? 1 : blocks; /* few images: smaller pieces */
+    rn__parallel(pass->engine->threads, pass->a.n * blocks / pass->planes, rn__planes_job, pass);
 }
 
+/* A layer with these parameters: does rn__JOB_plane to every plane of pass.a, after `setup`. */
+#define RN__LAYER(name, job, setup, ...)                                  \
+    RN__FUNCTION void rn__##name(const rn__engine *engine, __VA_ARGS__) { \
+        rn__pass pass = rn__make_pass(engine, rn__##job##_plane);         \
+        setup;                                                            \
+        rn__run_pass(&pass);                                              \
+    }
+
+/* Between a plane of `a` and the tensor: into the plane, or (flag) out of it. */
 static void rn__block_plane(const rn__pass *pass, int plane) {
-    int blocks = rn__blocks(pass->a.c), n = plane / blocks, first = plane % blocks * RN__BLOCK;
-    int lane, h, w;
-    float *to = rn__plane(&pass->a, plane);
-    for (lane = 0; lane < RN__BLOCK; lane++)
-        for (h = 0; h < pass->a.h; h++) {
-            float *row = to + (ptrdiff_t)h * pass->a.w * RN__BLOCK + lane;
-            if (first + lane < pass->a.c) {
-                const float *from = rn__at(&pass->tensor, n, first + lane, h, 0);
-                for (w = 0; w < pass->a.w; w++, from += pass->tensor.stride_w)
-                    row[w * RN__BLOCK] = *from;
-            } else {
-                for (w = 0; w < pass->a.w; w++) row[w * RN__BLOCK] = 0;
-            }
-        }
-}
-
-/* From NCHW, or any strides, into blocks. */
-RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor from) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = to;
-    pass.tensor = from;
-    rn__each_plane(engine, &pass, to.n, to.c, rn__block_plane);
-}
-
-static void rn__unblock_plane(const rn__pass *pass, int plane) {
-    int blocks = rn__blocks(pass->a.c), n = plane / blocks, first = plane % blocks * RN__BLOCK;
+    const rn__blocked *v = &pass->a;
+    const int blocks = rn__blocks(v->c), first = plane % blocks * RN__BLOCK;
     int c, h, w;
-    for (c = first; c < rn__min(first + RN__BLOCK, pass->a.c); c++)
-        for (h = 0; h < pass->a.h; h++) {
-            const float *from = rn__plane(&pass->a, plane) + c - first;
-            float *to = rn__at(&pass->tensor, n, c, h, 0);
-            from += (ptrdiff_t)h * pass->a.w * RN__BLOCK;
-            for (w = 0; w < pass->a.w; w++, from += RN__BLOCK, to += pass->tensor.stride_w)
-                *to = pass->accumulate ? *to + *from : *from;
+    if (!pass->flag) rn__clear_plane(v, plane);
+    for (c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
+        for (h = 0; h < v->h; h++) {
+            float *inside = rn__plane(v, plane) + (ptrdiff_t)h * v->w * RN__BLOCK + c - first;
+            float *outside = rn__at(&pass->tensor, plane / blocks, c, h, 0);
+            for (w = 0; w < v->w; w++, inside += RN__BLOCK, outside += pass->tensor.stride_w)
+                if (!pass->flag)
+                    *inside = *outside;
+                else
+                    *outside = pass->accumulate ? *outside + *inside : *inside;
         }
 }
 
-RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
-                              int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = from;
-    pass.tensor = to;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, from.n, from.c, rn__unblock_plane);
-}
+/* From NCHW, or any strides, into blocks; and back. */
+RN__LAYER(block, block, (pass.a = to, pass.tensor = from), rn__blocked to, rn_tensor from)
+RN__LAYER(unblock, block,
+          (pass.a = from, pass.tensor = to, pass.accumulate = accumulate, pass.flag = 1),
+          rn_tensor to, rn__blocked from, int accumulate)
 
-/* Pixels [first, first + pixels * step) of a plane, `step` floats apart, into `to`: what a lazy value
-   would hold there. */
-static void rn__read_lazy(const rn__kernels *kernels, float *to, const rn__blocked *v, int plane,
-                     ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t step) {
+/* `pixels` pixels of a plane from float `first` on, `step` floats apart (one after the other, if it
+   is a gradient), into `to`: what is there, or what a lazy value would hold. */
+static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blocked *v, int plane,
+                            ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t step) {
     const ptrdiff_t at = plane * rn__plane_pixels(v) * RN__BLOCK + first;
-    const int blocks = rn__blocks(v->c);
-    const rn__bn_lanes *lanes =
-        v->lazy ? v->lanes + plane / blocks / v->group * blocks + plane % blocks : NULL;
-    if (v->lazy == RN__PLAIN) kernels->read_row(to, v->data + at, pixels, step);
+    if (v->lazy == RN__PLAIN)
+        kernels->read_row(to, v->data + at, pixels, step);
     else if (v->lazy == RN__NORMALISED)
-        kernels->normalise(to, v->data + at, step, NULL, pixels, lanes, v->relu, 0);
-    else kernels->bn_gradient(to, v->data + at, v->partner + at, pixels, lanes, v->relu, 0);
-}
-
-/* The planes of image n: where they are, or blocks [block, end) of them read into scratch. */
-RN__FUNCTION const float *rn__read_planes(const rn__kernels *kernels, float *scratch,
-                                          const rn__blocked *v, int n, int block, int end) {
-    const int blocks = rn__blocks(v->c);
-    const ptrdiff_t pixels = rn__plane_pixels(v);
-    if (!v->lazy) return rn__plane(v, n * blocks);
-    for (; block < end; block++)
-        rn__read_lazy(kernels, scratch + block * pixels * RN__BLOCK, v, n * blocks + block, 0, pixels,
-                 RN__BLOCK);
-    return scratch;
+        kernels->normalise(to, v->data + at, step, NULL, pixels, rn__lanes_of(v, plane), v->relu,
+                           0);
+    else
+        kernels->bn_gradient(to, v->data + at, v->partner + at, pixels, rn__lanes_of(v, plane),
+                             v->relu, 0);
 }
 
 /* A convolution's weights [K][C][R][S] and geometry. */
@@ -2962,83 +2653,69 @@ static rn__filter rn__make_filter(const float *weight, int k, int c, int r, int 
     return f;
 }
 
-/* One sweep computes the output of a convolution or the gradient of its input: both sum products
-   of pixels of `in` and taps into pixels of `out`.
+/* One sweep computes the output of a convolution, the gradient of its input or that of its weights.
+   The first two sum products of pixels of `in` and taps into pixels of `out`; for the third, `out`
+   is the gradient of the output and only read.
 
    The output is cut into out_step x out_step interleaved phases (one, unless it is the input
    gradient of a strided convolution), each with the taps that reach it: there pixel (y, x) of a
    phase reads around (y in_step, x in_step). A job copies the rows it reads, with zeros for the
    padding, into a scratch image of its thread; columns that lie in_step apart are put next to each
-   other, so that the kernel always reads neighbours. */
+   other, so that the kernels always read neighbours.
+
+   Winograd's sweeps go by tiles of 4 x 4 pixels of the output, a chunk of them at a time. */
+typedef enum rn__sweep_kind { RN__FORWARD, RN__INPUT_GRADIENT, RN__WEIGHT_GRADIENT } rn__sweep_kind;
 typedef struct rn__sweep {
     const rn__engine *engine;
+    rn__sweep_kind kind;
     rn__filter filter;
     rn__blocked out, in;
-    int gradient;                    /* of the input */
     int accumulate;
     int in_step, out_step;
-    int rows, columns;               /* of a phase of the output, at most */
+    int rows, columns;               /* of a phase of the output, at most; whole tiles */
     int top, left;                   /* where pixel (0, 0) starts to read */
     int row_phases, column_phases;   /* rows and columns of in_step of each that are read at all */
     int window_rows, window_columns; /* read for one output pixel, all phases together */
     int phase_columns;               /* columns of a phase of the scratch image */
+    ptrdiff_t scratch_row;           /* floats */
     int direct;                      /* no padding, no stride: reads `in` itself */
-    int bands, groups;               /* pieces of an image: rows, output blocks */
-    int winograd;                    /* by tiles of 4 x 4 pixels */
-    int images, chunk;               /* of a job; tiles transformed at a time */
-    ptrdiff_t scratch_floats;        /* of a thread */
-    float *tiles;                    /* [threads], transformed input and output of a chunk */
-    rn__tap *taps;                   /* [R S], ordered by phase */
-    int *phase_taps;                 /* [phases + 1], where the taps of a phase start */
-    float *packed;                   /* [out block][phase][in block][tap][16 in][16 out] */
-    float *bias;                     /* [16 out blocks] */
+    int winograd, matrices, chunk;   /* 36 or 1, tiles of a chunk */
+    int bands, groups, images;       /* of a job: a band of rows, a group of output blocks */
     const rn__pass *after;           /* to do to every plane of the output while it is in cache */
-    float *scratch;                  /* [threads][in block][row][column phase][column][16] */
+
+    int by_weights, k_blocks; /* of a weight gradient's job, see rn__weight_pieces */
+    int first, count;         /* pieces of a wave */
+    float *dweight;
+
+    rn__tap *taps;   /* [R S], ordered by phase */
+    int *phase_taps; /* [phases + 1], where the taps of a phase start */
+    float *bias;     /* [out blocks][16], transformed [out blocks][36][16] */
+    /* Weights or their gradient: [out block][phase][in block][tap][16 in][16 out]. Transformed ones
+       are [out block][36][in block][16][16], a transformed gradient [out block][in block][36].. */
+    float *packed;
+    size_t block_floats; /* of an output block */
+    float *bias_sums;    /* [images][out blocks][16] */
+    /* [threads] each: */
+    float *scratch; /* [in block][row][column phase][column][16] */
+    float *tiles;   /* a chunk of `in`, transformed, then products, or a chunk of dy */
+    float *dy;      /* [out block][row][column][16], rows that are lazy or hang over */
+    float *partial; /* the packed weight gradient of a piece */
+    ptrdiff_t scratch_floats, tile_floats, dy_floats;
 } rn__sweep;
 
-/* Where along one axis a tap reads, seen from phase `phase` of the output; 0 if it never does. */
-static int rn__tap_reads(const rn__sweep *s, int phase, int place, int *position) {
-    int at = s->gradient ? phase + s->filter.padding - place : place - s->filter.padding;
-    *position = at / s->out_step;
-    return at % s->out_step == 0;
+/* First place read along an axis of `size` taps, and the number from there to the last. */
+static void rn__sweep_window(const rn__sweep *s, int size, int *first, int *count) {
+    const int padding = s->filter.padding, step = s->out_step, least = padding - size + 1;
+    *first = -padding;
+    *count = size;
+    if (s->kind != RN__INPUT_GRADIENT) return;
+    *first = least > 0 ? rn__divide_up(least, step) : least / step;
+    *count = (padding + step - 1) / step - *first + 1;
 }
 
-/* First place read along an axis, and the number from there to the last. */
-static void rn__sweep_window(const rn__sweep *s, int places, int *first, int *count) {
-    int phase, place, position, last = INT_MIN;
-    *first = INT_MAX;
-    for (phase = 0; phase < s->out_step; phase++)
-        for (place = 0; place < places; place++)
-            if (rn__tap_reads(s, phase, place, &position)) {
-                *first = rn__min(*first, position);
-                last = rn__max(last, position);
-            }
-    *count = last - *first + 1;
-}
-
-/* Pieces by shape alone: bands of rows whose input stays in the second-level cache, and enough
-   pieces for some threads if there are few images. */
-static void rn__sweep_pieces(rn__sweep *s) {
-    const ptrdiff_t cache_floats = 1 << 16;
-    int blocks = rn__blocks(s->in.c), wanted = rn__divide_up(16, rn__max(s->in.n, 1));
-    ptrdiff_t row = (ptrdiff_t)s->column_phases * s->phase_columns * RN__BLOCK;
-    ptrdiff_t rows = cache_floats / (row * blocks * s->row_phases);
-    rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
-    s->bands = rn__divide_up(s->rows, (int)rows);
-    s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
-    s->groups = rn__min(rn__divide_up(wanted, s->bands), rn__blocks(s->out.c));
-    rows = rn__divide_up(s->rows, s->bands);
-    s->scratch_floats = row * blocks * ((rows - 1) * s->row_phases + s->window_rows);
-    if (s->direct) s->scratch_floats = 0;
-}
-
-/* Floats between rows of the scratch image, and between its blocks in a band of `rows` rows. */
-static ptrdiff_t rn__scratch_row(const rn__sweep *s) {
-    return (ptrdiff_t)s->column_phases * s->phase_columns * RN__BLOCK;
-}
-
+/* Floats of a block of the scratch image for `rows` rows of the output. */
 static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
-    return rn__scratch_row(s) * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
+    return s->scratch_row * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
 }
 
 /* A 3x3 convolution of stride 1 with enough tiles to fill the kernels. */
@@ -3048,44 +2725,118 @@ static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, con
            tiles >= 12;
 }
 
-/* Tiles of a band, and images of a job, so that there are enough tiles at a time. */
-static void rn__winograd_pieces(rn__sweep *s) {
-    int tiles, columns = s->columns / 4, most = s->in.c > 128 ? 64 : 16;
-    s->bands = rn__min(s->bands, s->rows / 4);
-    tiles = rn__divide_up(s->rows / 4, s->bands) * columns;
-    s->images = s->bands == 1 ? rn__max(1, rn__min(most / tiles, s->in.n)) : 1;
-    s->chunk = rn__min(most, tiles * s->images);
-    s->scratch_floats = rn__scratch_block(s, rn__divide_up(s->rows / 4, s->bands) * 4) *
-                        rn__blocks(s->in.c);
+/* Band b of an image starts at this row of a phase of the output. */
+static int rn__band_row(const rn__sweep *s, int b) {
+    const int unit = s->winograd ? 4 : 1;
+    return b * (s->rows / unit) / s->bands * unit;
 }
 
-/* Transformed tiles: [36][in block][tile][16], a cache line longer each, or all 36 would fall into
-   the same few sets of the first-level cache; and products [36][tile][16]. */
+/* Pieces by shape alone: bands of rows whose input stays in the second-level cache, enough pieces
+   for some threads if there are few images, and enough tiles for a chunk. */
+static void rn__sweep_pieces(rn__sweep *s) {
+    const ptrdiff_t cache_floats = 1 << 16;
+    const int blocks = rn__blocks(s->in.c), wanted = rn__divide_up(16, rn__max(s->in.n, 1));
+    ptrdiff_t rows = cache_floats / (s->scratch_row * blocks * s->row_phases);
+    rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
+    s->bands = rn__divide_up(s->rows, (int)rows);
+    s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
+    s->groups = rn__min(rn__divide_up(wanted, s->bands), rn__blocks(s->out.c));
+    s->images = 1;
+    rows = rn__divide_up(s->rows, s->bands);
+    if (s->winograd) {
+        int tiles, most = s->in.c > 128 ? 64 : 16;
+        s->bands = rn__min(s->bands, s->rows / 4);
+        rows = rn__divide_up(s->rows / 4, s->bands) * 4;
+        tiles = (int)rows / 4 * (s->columns / 4);
+        if (s->bands == 1) s->images = rn__max(1, rn__min(most / tiles, s->in.n));
+        s->chunk = rn__min(most, tiles * s->images);
+    }
+    s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * blocks;
+}
+
+/* Rows of dy that are read, and their products summed, at a time. */
+static int rn__dy_rows(const rn__sweep *s) {
+    return s->winograd ? 4 : rn__max(1, rn__min(256 / rn__max(s->out.w, 1), s->out.h));
+}
+
+/* Are rows of dy copied, because they are lazy or to fill up tiles? */
+static int rn__copies_dy(const rn__sweep *s) {
+    return s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
+}
+
+/* Weight gradients of many weights and small images split the weights among the jobs, each of which
+   walks over all images. The others split the images into pieces of a fixed number, each summed in
+   a buffer of its own, a wave of `threads` pieces at a time, which are then added in their order.
+   Either way the order of the sums, on top of what the gradient was before, depends on shapes
+   alone, and not on how many images a call has. */
+static void rn__weight_pieces(rn__sweep *s) {
+    const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
+    const size_t floats = s->block_floats * (size_t)k_blocks;
+    const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
+                         rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
+    if (s->winograd) {
+        const int tiles = s->rows / 4 * (s->columns / 4);
+        s->images = rn__max(1, rn__min(16, 256 / tiles));
+        s->chunk = rn__min(32, tiles * s->images);
+        s->by_weights = floats > 1 << 20;
+    } else {
+        const size_t piece = ((size_t)1 << 17) / (image ? image : 1);
+        s->images = piece < 1 ? 1 : piece > 8 ? 8 : (int)piece;
+        s->by_weights = k_blocks * c_blocks >= 16 && floats > image;
+        if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
+    }
+    s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? 4 : 1;
+    if (s->by_weights) s->images = rn__max(1, s->in.n);
+    if (rn__copies_dy(s))
+        s->dy_floats = s->columns * k_blocks * rn__dy_rows(s) * (ptrdiff_t)RN__BLOCK;
+}
+
+/* Floats between the 36 matrices of transformed tiles [36][block][tile][16]: a cache line more than
+   they have, or all 36 would fall into the same few sets of the first-level cache. */
 static ptrdiff_t rn__tile_step(const rn__sweep *s, int blocks) {
     return (ptrdiff_t)blocks * s->chunk * RN__BLOCK + RN__BLOCK;
 }
 
-static ptrdiff_t rn__chunk_floats(const rn__sweep *s) {
-    return 36 * (rn__tile_step(s, rn__blocks(s->in.c)) + rn__tile_step(s, 1));
+static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
+    return (float *)rn__carve(arena, count, rn__multiply_size(floats, sizeof(float)));
+}
+
+static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
+    const size_t threads = (size_t)s->engine->threads, k_blocks = (size_t)rn__blocks(s->out.c);
+    const int weights = s->kind == RN__WEIGHT_GRADIENT;
+    s->taps =
+        (rn__tap *)rn__carve(arena, (size_t)s->filter.r * (size_t)s->filter.s, sizeof(rn__tap));
+    s->phase_taps =
+        (int *)rn__carve(arena, (size_t)s->out_step * (size_t)s->out_step + 1, sizeof(int));
+    s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
+    s->packed = rn__carve_floats(arena, k_blocks, s->block_floats);
+    s->scratch = rn__carve_floats(arena, threads, (size_t)s->scratch_floats);
+    if (s->winograd)
+        s->tile_floats = 36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
+                               rn__tile_step(s, weights ? rn__blocks(s->out.c) : 1));
+    s->tiles = rn__carve_floats(arena, threads, (size_t)s->tile_floats);
+    if (!weights) return;
+    s->dy = rn__carve_floats(arena, threads, (size_t)s->dy_floats);
+    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : threads * k_blocks, s->block_floats);
+    s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
 /* Lays the sweep out, and its memory with it (arena->base NULL: only measures). */
-static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                rn__filter filter, int gradient, rn__arena *arena) {
+static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                                rn__blocked in, rn__filter filter, rn__arena *arena) {
     const int taps = filter.r * filter.s;
     rn__sweep s;
-    size_t blocks = (size_t)rn__blocks(in.c) * (size_t)rn__blocks(out.c);
     memset(&s, 0, sizeof s);
     s.engine = engine;
+    s.kind = kind;
     s.filter = filter;
-    s.out = out;
-    s.in = in;
-    s.gradient = gradient;
-    s.in_step = gradient ? 1 : filter.stride;
-    s.out_step = gradient ? filter.stride : 1;
+    s.out = out, s.in = in;
+    s.in_step = kind == RN__INPUT_GRADIENT ? 1 : filter.stride;
+    s.out_step = kind == RN__INPUT_GRADIENT ? filter.stride : 1;
     s.rows = rn__divide_up(out.h, s.out_step);
     s.columns = rn__divide_up(out.w, s.out_step);
     s.winograd = rn__suits_winograd(&out, &in, &filter);
+    s.matrices = s.winograd ? 36 : 1;
     if (s.winograd) {
         s.rows = rn__divide_up(s.rows, 4) * 4;
         s.columns = rn__divide_up(s.columns, 4) * 4;
@@ -3095,615 +2846,459 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__blocked out, rn__b
     s.row_phases = rn__min(s.in_step, s.window_rows);
     s.column_phases = rn__min(s.in_step, s.window_columns);
     s.phase_columns = s.columns + (s.window_columns - 1) / s.column_phases;
+    s.scratch_row = (ptrdiff_t)s.column_phases * s.phase_columns * RN__BLOCK;
     s.direct = taps == 1 && !filter.padding && filter.stride == 1 && !in.lazy;
+    s.block_floats = rn__multiply_size((size_t)rn__blocks(in.c) * RN__BLOCK * RN__BLOCK,
+                                       s.winograd ? 36 : (size_t)taps);
     rn__sweep_pieces(&s);
-    if (s.winograd) rn__winograd_pieces(&s);
-    s.taps = (rn__tap *)rn__carve(arena, (size_t)taps, sizeof *s.taps);
-    s.phase_taps = (int *)rn__carve(arena, (size_t)s.out_step * (size_t)s.out_step + 1, sizeof(int));
-    s.packed = (float *)rn__carve(arena, rn__multiply_size(blocks, s.winograd ? 36 : (size_t)taps),
-                                  RN__BLOCK * RN__BLOCK * sizeof(float));
-    s.bias = (float *)rn__carve(arena, (size_t)rn__blocks(out.c), RN__BLOCK * sizeof(float));
-    s.scratch = (float *)rn__carve(arena, (size_t)engine->threads,
-                                   (size_t)s.scratch_floats * sizeof(float));
-    s.tiles = (float *)rn__carve(arena, s.winograd ? (size_t)engine->threads : 0,
-                                 (size_t)rn__chunk_floats(&s) * sizeof(float));
+    if (kind == RN__WEIGHT_GRADIENT) rn__weight_pieces(&s);
+    rn__carve_sweep(&s, arena);
     return s;
 }
 
+/* The taps of each phase, from the first place they read to the last: along an axis, that is
+   (phase + padding - tap) / out_step for an input gradient where it is whole, else tap - padding. */
 static void rn__sweep_taps(rn__sweep *s) {
-    int phase_y, phase_x, i, j, y, x, count = 0, phase = 0;
-    for (i = 0; i < 9 && s->winograd; i++) s->taps[i].index = s->gradient ? 8 - i : i;
-    if (s->winograd) return;
-    for (phase_y = 0; phase_y < s->out_step; phase_y++)
-        for (phase_x = 0; phase_x < s->out_step; phase_x++) {
-            s->phase_taps[phase++] = count;
-            for (i = 0; i < s->filter.r; i++)
-                for (j = 0; j < s->filter.s; j++) {
-                    if (!rn__tap_reads(s, phase_y, i, &y) || !rn__tap_reads(s, phase_x, j, &x))
-                        continue;
-                    x -= s->left;
-                    s->taps[count].offset =
-                        (y - s->top) * rn__scratch_row(s) +
-                        ((ptrdiff_t)(x % s->column_phases) * s->phase_columns +
-                         x / s->column_phases) *
-                            RN__BLOCK;
-                    s->taps[count++].index = i * s->filter.s + j;
-                }
+    const rn__filter *f = &s->filter;
+    const int step = s->out_step, last = f->r * f->s - 1, back = s->kind == RN__INPUT_GRADIENT;
+    int phase, i, count = 0;
+    for (phase = 0; phase < step * step; phase++) {
+        s->phase_taps[phase] = count;
+        for (i = 0; i <= last; i++) {
+            const int index = back ? last - i : i, r = index / f->s, c = index % f->s;
+            int y = back ? phase / step + f->padding - r : r - f->padding;
+            int x = back ? phase % step + f->padding - c : c - f->padding;
+            if (y % step || x % step) continue;
+            y = y / step - s->top;
+            x = x / step - s->left;
+            s->taps[count].index = index;
+            s->taps[count++].offset =
+                y * s->scratch_row +
+                (x % s->column_phases * s->phase_columns + x / s->column_phases) * RN__BLOCK;
         }
+    }
     s->phase_taps[phase] = count;
 }
 
-/* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of f, or
-   (to_weight) back. Channel of lane 1 is the filter's c, of lane 2 its k; swapped for a gradient. */
-static void rn__pack(float *packed, const rn__filter *f, float *to_weight, int block1, int block2,
-                     int swap, const rn__tap *taps, int tap_count) {
-    int lane1, lane2, t;
-    if (!to_weight)
+/* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of the filter,
+   or (to_weight) back. The first index is the input's channel, the second the output's. */
+static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int out_block,
+                     int in_block, const rn__tap *taps, int tap_count) {
+    const rn__filter *f = &s->filter;
+    const int swap = s->kind == RN__INPUT_GRADIENT, size = f->r * f->s;
+    const int k_first = (swap ? in_block : out_block) * RN__BLOCK;
+    const int c_first = (swap ? out_block : in_block) * RN__BLOCK;
+    const int k_count = rn__min(RN__BLOCK, f->k - k_first);
+    const int c_count = rn__min(RN__BLOCK, f->c - c_first);
+    const int k_step = swap ? RN__BLOCK : 1, c_step = swap ? 1 : RN__BLOCK;
+    int k, c, t;
+    if (!to_weight && (k_count < RN__BLOCK || c_count < RN__BLOCK))
         memset(packed, 0, (size_t)tap_count * RN__BLOCK * RN__BLOCK * sizeof(float));
-    for (lane2 = 0; lane2 < RN__BLOCK; lane2++)
-        for (lane1 = 0; lane1 < RN__BLOCK; lane1++) {
-            int one = block1 * RN__BLOCK + lane1, two = block2 * RN__BLOCK + lane2;
-            int k = swap ? one : two, c = swap ? two : one;
-            ptrdiff_t at = ((ptrdiff_t)k * f->c + c) * f->r * f->s;
-            float *lanes = packed + lane1 * RN__BLOCK + lane2;
-            if (k >= f->k || c >= f->c) continue;
+    for (k = 0; k < k_count; k++)
+        for (t = 0; t < tap_count; t++) {
+            const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
+            float *lanes = packed + t * RN__BLOCK * RN__BLOCK + k * k_step;
             if (to_weight)
-                for (t = 0; t < tap_count; t++, lanes += RN__BLOCK * RN__BLOCK)
-                    to_weight[at + taps[t].index] = *lanes;
+                for (c = 0; c < c_count; c++) to_weight[at + c * size] = lanes[c * c_step];
             else
-                for (t = 0; t < tap_count; t++, lanes += RN__BLOCK * RN__BLOCK)
-                    *lanes = f->weight[at + taps[t].index];
+                for (c = 0; c < c_count; c++) lanes[c * c_step] = f->weight[at + c * size];
         }
 }
 
 static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
-    ptrdiff_t taps = (ptrdiff_t)block * s->filter.r * s->filter.s + s->phase_taps[phase];
-    return s->packed + taps * rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
+    return s->packed + (size_t)block * s->block_floats +
+           (ptrdiff_t)s->phase_taps[phase] * rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
 }
 
-/* Filters of one output block, transformed: [36][out block][in block][16 in][16 out]. */
-static void rn__winograd_pack_job(void *context, int block, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int blocks = rn__blocks(s->in.c), square = RN__BLOCK * RN__BLOCK;
-    const ptrdiff_t step = (ptrdiff_t)rn__blocks(s->out.c) * blocks * square;
-    float packed[9 * RN__BLOCK * RN__BLOCK];
-    int from, c;
-    (void)thread;
-    for (from = 0; from < blocks; from++) {
-        float *to = s->packed + ((ptrdiff_t)block * blocks + from) * square;
-        rn__pack(packed, &s->filter, NULL, from, block, s->gradient, s->taps, 9);
-        for (c = 0; c < RN__BLOCK; c++)
-            s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
-                                                packed + c * RN__BLOCK, 3 * square, square, 0);
-    }
-}
-
+/* Packs the weights for one block of the output; Winograd's are transformed. */
 static void rn__pack_job(void *context, int block, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    int phase, from;
+    const int blocks = rn__blocks(s->in.c), square = RN__BLOCK * RN__BLOCK, step = blocks * square;
+    float taps[9 * RN__BLOCK * RN__BLOCK];
+    int phase, from, c;
     (void)thread;
     for (phase = 0; phase < s->out_step * s->out_step; phase++) {
-        int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
-        /* a phase's taps start after those of the phases before it, of this block */
-        float *to = s->packed + ((ptrdiff_t)block * s->filter.r * s->filter.s + first) *
-                                    rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
-        for (from = 0; from < rn__blocks(s->in.c); from++, to += count * RN__BLOCK * RN__BLOCK)
-            rn__pack(to, &s->filter, NULL, from, block, s->gradient, s->taps + first, count);
+        const int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
+        float *to = rn__sweep_packed(s, block, phase);
+        for (from = 0; from < blocks; from++, to += s->winograd ? square : count * square) {
+            rn__pack(s->winograd ? taps : to, s, NULL, block, from, s->taps + first, count);
+            for (c = 0; c < RN__BLOCK && s->winograd; c++)
+                s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
+                                                    taps + c * RN__BLOCK, 3 * square, square, 0);
+        }
     }
 }
 
 /* Row `row` of a plane of the input as a row of the scratch image. */
 static void rn__read_row(const rn__sweep *s, float *to, int plane, int row) {
-    int phase, step = s->in_step;
+    const int step = s->in_step;
+    int phase;
     if (row < 0 || row >= s->in.h) {
-        memset(to, 0, (size_t)rn__scratch_row(s) * sizeof(float));
+        memset(to, 0, (size_t)s->scratch_row * sizeof(float));
         return;
     }
     for (phase = 0; phase < s->column_phases; phase++, to += s->phase_columns * RN__BLOCK) {
         int at = s->left + phase; /* column i of this phase is column at + i step of the input */
-        int begin = rn__min(rn__max(0, rn__divide_up(-at, step)), s->phase_columns);
-        int end = rn__min(rn__max(begin, rn__divide_up(s->in.w - at, step)), s->phase_columns);
+        int begin = at < 0 ? rn__min(rn__divide_up(-at, step), s->phase_columns) : 0;
+        int end = rn__min(rn__divide_up(s->in.w - at, step), s->phase_columns);
+        end = rn__max(begin, end);
         memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
-        if (end > begin)
-            rn__read_lazy(s->engine->kernels, to + begin * RN__BLOCK, &s->in, plane,
-                     ((ptrdiff_t)row * s->in.w + at + begin * step) * RN__BLOCK, end - begin,
-                     (ptrdiff_t)step * RN__BLOCK);
+        rn__read_pixels(s->engine->kernels, to + begin * RN__BLOCK, &s->in, plane,
+                        ((ptrdiff_t)row * s->in.w + at + begin * step) * RN__BLOCK, end - begin,
+                        (ptrdiff_t)step * RN__BLOCK);
         memset(to + end * RN__BLOCK, 0,
                (size_t)(s->phase_columns - end) * RN__BLOCK * sizeof(float));
     }
 }
 
-/* Copies what rows [first, first + rows) of the output read, all blocks. */
-static void rn__read_band(const rn__sweep *s, float *to, int n, int first, int rows) {
-    int blocks = rn__blocks(s->in.c), block, i;
-    int count = (rows - 1) * s->row_phases + s->window_rows;
+/* What rows [first, first + rows) of the output read of image n, where it is or in the scratch
+   image; *step floats lie between its blocks. */
+static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows, int thread,
+                                  ptrdiff_t *step) {
+    const int blocks = rn__blocks(s->in.c), count = (rows - 1) * s->row_phases + s->window_rows;
+    float *scratch = s->scratch + thread * s->scratch_floats;
+    int block, i;
+    *step = s->direct ? rn__plane_pixels(&s->in) * RN__BLOCK : rn__scratch_block(s, rows);
+    if (s->direct) return rn__plane(&s->in, n * blocks) + first * s->scratch_row;
     for (block = 0; block < blocks; block++)
-        for (i = 0; i < count; i++, to += rn__scratch_row(s)) {
+        for (i = 0; i < count; i++) {
             int row = (first + i / s->row_phases) * s->in_step + i % s->row_phases + s->top;
-            rn__read_row(s, to, n * blocks + block, row);
+            rn__read_row(s, scratch + block * *step + i * s->scratch_row, n * blocks + block, row);
+        }
+    return scratch;
+}
+
+/* Rows [first, first + rows) of image n of dy, blocks [k, end), likewise, with zeros beyond the edge
+   if they fill up tiles. */
+static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, int k, int end,
+                                int thread, ptrdiff_t *step) {
+    const int blocks = rn__blocks(s->out.c), there = rn__min(rows, s->out.h - first);
+    const int lines = s->columns == s->out.w ? there : 1; /* read at a time */
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, to = (ptrdiff_t)s->columns * RN__BLOCK;
+    float *dy = s->dy + thread * s->dy_floats;
+    int y;
+    *step = rn__copies_dy(s) ? to * rn__dy_rows(s) : row * s->out.h;
+    if (!rn__copies_dy(s)) return rn__plane(&s->out, n * blocks) + first * row;
+    for (; k < end; k++) {
+        if (to > row || there < rows)
+            memset(dy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
+        for (y = 0; y < there; y += lines)
+            rn__read_pixels(s->engine->kernels, dy + k * *step + y * to, &s->out, n * blocks + k,
+                            (first + y) * row, (ptrdiff_t)lines * s->out.w, RN__BLOCK);
+    }
+    return dy;
+}
+
+/* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
+static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
+                            int thread) {
+    const int step = s->out_step, blocks = rn__blocks(s->out.c);
+    const float *in;
+    int phase;
+    rn__conv_rows shape;
+    shape.blocks = rn__blocks(s->in.c);
+    shape.last = s->in.c - (shape.blocks - 1) * RN__BLOCK;
+    shape.in_row = s->scratch_row * s->row_phases;
+    shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
+    shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
+    shape.accumulate = s->accumulate;
+    shape.matrices = 1;
+    shape.in_matrix = shape.out_matrix = 0;
+    in = rn__read_band(s, n, first, last - first, thread, &shape.in_block);
+    for (; block < end; block++)
+        for (phase = 0; phase < step * step; phase++) {
+            const int y = phase / step, x = phase % step;
+            float *out = rn__plane(&s->out, n * blocks + block);
+            shape.taps = s->taps + s->phase_taps[phase];
+            shape.tap_count = s->phase_taps[phase + 1] - s->phase_taps[phase];
+            shape.rows = rn__min(last, rn__divide_up(s->out.h - y, step)) - first;
+            shape.pixels = rn__divide_up(s->out.w - x, step);
+            if (shape.rows <= 0 || shape.pixels <= 0) continue;
+            out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
+            s->engine->kernels->conv_rows(out, &shape, in, rn__sweep_packed(s, block, phase),
+                                          s->bias + block * RN__BLOCK);
         }
 }
 
-/* What comes after the output of images [n, end), if this job has made all of it. */
-static void rn__sweep_after(const rn__sweep *s, int n, int end) {
-    int plane;
-    if (!s->after || s->bands * s->groups > 1) return;
-    for (plane = n * rn__blocks(s->out.c); plane < end * rn__blocks(s->out.c); plane++)
-        s->after->job(s->after, plane);
+/* Adds the sums of products of x and dy to blocks [k, end) of the weight gradient dw: tap by tap, or
+   transformed ones matrix by matrix. */
+static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k, int end,
+                      const float *x, ptrdiff_t x_block, const float *dy, ptrdiff_t dy_block) {
+    const int count = s->winograd ? 36 : s->filter.r * s->filter.s;
+    const ptrdiff_t x_step = rn__tile_step(s, rn__blocks(s->in.c));
+    const ptrdiff_t dy_step = s->winograd ? rn__tile_step(s, rn__blocks(s->out.c)) : 0;
+    int c, t;
+    for (; k < end; k++) {
+        float *to = dw + (size_t)k * s->block_floats;
+        for (c = 0; c < rn__blocks(s->in.c); c++) {
+            shape.channels = rn__min(RN__BLOCK, s->in.c - c * RN__BLOCK);
+            for (t = 0; t < count; t++, to += RN__BLOCK * RN__BLOCK)
+                s->engine->kernels->conv_weight(
+                    to, &shape, x + c * x_block + (s->winograd ? t * x_step : s->taps[t].offset),
+                    dy + k * dy_block + t * dy_step);
+        }
+    }
+}
+
+/* A chunk of tiles. */
+typedef struct rn__chunk {
+    float *in, *out; /* transformed: what the tiles read; products, or what dy has there */
+    int count;
+    struct {
+        int n, y, x;
+    } tiles[64];
+} rn__chunk;
+
+/* Multiplies the transformed tiles with the filters of output blocks [block, end) and writes the
+   output's pixels; a tile that hangs over the edge goes through a buffer. */
+static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, int block, int end) {
+    const rn__kernels *kernels = s->engine->kernels;
+    const int blocks = rn__blocks(s->in.c);
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = rn__tile_step(s, 1);
+    const rn__tap tap = {0, 0};
+    float edge[16 * RN__BLOCK];
+    rn__conv_rows shape;
+    int t, i;
+    memset(&shape, 0, sizeof shape);
+    shape.taps = &tap;
+    shape.tap_count = shape.rows = 1;
+    shape.blocks = blocks;
+    shape.last = s->in.c - (blocks - 1) * RN__BLOCK;
+    shape.pixels = chunk->count;
+    shape.in_block = (ptrdiff_t)s->chunk * RN__BLOCK;
+    shape.out_pixel = RN__BLOCK;
+    shape.matrices = 36;
+    shape.in_matrix = rn__tile_step(s, blocks);
+    shape.out_matrix = step;
+    for (; block < end; block++) {
+        kernels->conv_rows(chunk->out, &shape, chunk->in,
+                           s->packed + (size_t)block * s->block_floats,
+                           s->bias + block * 36 * RN__BLOCK);
+        for (t = 0; t < chunk->count; t++) {
+            const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
+            const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
+            const int whole = rows == 4 && columns == 4;
+            float *out = rn__plane(&s->out, chunk->tiles[t].n * rn__blocks(s->out.c) + block) +
+                         y * row + x * RN__BLOCK;
+            kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
+                                     chunk->out + t * RN__BLOCK, 6 * step, step,
+                                     whole && s->accumulate);
+            for (i = 0; i < rows && !whole; i++, out += row)
+                kernels->add(out, edge + i * 4 * RN__BLOCK, s->accumulate ? out : NULL, columns, 0);
+        }
+    }
+}
+
+/* Walks over the tiles of bands [band, band_end) of images [n, end), chunk by chunk, for output
+   blocks [k, k_end): to make these, or to add to a weight gradient dw. */
+static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int band_end, int k,
+                              int k_end, float *dw, int thread) {
+    const rn__kernels *kernels = s->engine->kernels;
+    const int blocks = rn__blocks(s->in.c);
+    const ptrdiff_t step = rn__tile_step(s, blocks),
+                    step_dy = rn__tile_step(s, rn__blocks(s->out.c));
+    const ptrdiff_t block_step = (ptrdiff_t)s->chunk * RN__BLOCK,
+                    row = (ptrdiff_t)s->columns * RN__BLOCK;
+    const float *in, *dy = NULL;
+    ptrdiff_t in_block, dy_block = 0;
+    rn__outer_rows shape = {1, 0, 0, 0, 0};
+    rn__chunk chunk;
+    int b, y, x, c;
+    chunk.in = s->tiles + thread * s->tile_floats;
+    chunk.out = chunk.in + 36 * step;
+    chunk.count = 0;
+    for (; n < end; n++)
+        for (b = band; b < band_end; b++) {
+            const int first = rn__band_row(s, b), last = rn__band_row(s, b + 1);
+            in = rn__read_band(s, n, first, last - first, thread, &in_block);
+            for (y = first; y < last; y += 4, in += 4 * s->scratch_row) {
+                if (dw) dy = rn__read_dy(s, n, y, 4, k, k_end, thread, &dy_block);
+                for (x = 0; x < s->columns; x += 4) {
+                    const int t = chunk.count++;
+                    chunk.tiles[t].n = n, chunk.tiles[t].y = y, chunk.tiles[t].x = x;
+                    for (c = 0; c < blocks; c++)
+                        kernels->winograd_input(chunk.in + c * block_step + t * RN__BLOCK, 6 * step,
+                                                step, in + c * in_block + x * RN__BLOCK,
+                                                s->scratch_row, RN__BLOCK, 0);
+                    for (c = k; c < k_end && dw; c++)
+                        kernels->winograd_gradient(
+                            chunk.out + c * block_step + t * RN__BLOCK, 6 * step_dy, step_dy,
+                            dy + c * dy_block + x * RN__BLOCK, row, RN__BLOCK, 0);
+                    if (chunk.count < s->chunk &&
+                        (n + 1 < end || b + 1 < band_end || y + 4 < last || x + 4 < s->columns))
+                        continue;
+                    shape.pixels = chunk.count;
+                    if (dw)
+                        rn__outer(s, shape, dw, k, k_end, chunk.in, block_step, chunk.out,
+                                  block_step);
+                    else
+                        rn__winograd_products(s, &chunk, k, k_end);
+                    chunk.count = 0;
+                }
+            }
+        }
 }
 
 static void rn__sweep_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const int step = s->out_step, blocks = rn__blocks(s->out.c);
-    const int group = i % s->groups, band = i / s->groups % s->bands;
-    const int n = i / s->groups / s->bands;
-    const int first = band * s->rows / s->bands, last = (band + 1) * s->rows / s->bands;
-    int block, y, x;
-    const float *in = rn__plane(&s->in, n * rn__blocks(s->in.c));
-    rn__conv_rows shape;
-    shape.blocks = rn__blocks(s->in.c);
-    shape.last = s->in.c - (shape.blocks - 1) * RN__BLOCK;
-    shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
-    shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
-    shape.accumulate = s->accumulate;
-    if (s->direct) {
-        shape.in_row = (ptrdiff_t)s->in.w * RN__BLOCK;
-        shape.in_block = rn__plane_pixels(&s->in) * RN__BLOCK;
-        in += first * shape.in_row;
-    } else {
-        float *scratch = s->scratch + thread * s->scratch_floats;
-        rn__read_band(s, scratch, n, first, last - first);
-        in = scratch;
-        shape.in_row = rn__scratch_row(s) * s->row_phases;
-        shape.in_block = rn__scratch_block(s, last - first);
-    }
-    for (block = group * blocks / s->groups; block < (group + 1) * blocks / s->groups; block++)
-        for (y = 0; y < step; y++)
-            for (x = 0; x < step; x++) {
-                int taps = s->phase_taps[y * step + x];
-                float *out = rn__plane(&s->out, n * blocks + block);
-                shape.taps = s->taps + taps;
-                shape.tap_count = s->phase_taps[y * step + x + 1] - taps;
-                shape.rows = rn__min(last, rn__divide_up(s->out.h - y, step)) - first;
-                shape.pixels = rn__divide_up(s->out.w - x, step);
-                if (shape.rows <= 0 || shape.pixels <= 0) continue;
-                out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
-                s->engine->kernels->conv_rows(out, &shape, in,
-                                              rn__sweep_packed(s, block, y * step + x),
-                                              s->bias + block * RN__BLOCK);
-            }
-    rn__sweep_after(s, n, n + 1);
+    const int blocks = rn__blocks(s->out.c), group = i % s->groups, band = i / s->groups % s->bands;
+    const int n = i / s->groups / s->bands * s->images, end = rn__min(n + s->images, s->in.n);
+    const int k = group * blocks / s->groups, k_end = (group + 1) * blocks / s->groups;
+    int plane;
+    if (s->winograd)
+        rn__winograd_walk(s, n, end, band, band + 1, k, k_end, NULL, thread);
+    else
+        rn__direct_band(s, n, rn__band_row(s, band), rn__band_row(s, band + 1), k, k_end, thread);
+    for (plane = n * blocks; plane < end * blocks && s->after; plane++)
+        s->after->job(s->after, plane);
 }
 
-/* Where a tile of the chunk comes from. */
-typedef struct rn__tile {
-    int n, y, x;
-} rn__tile;
-
-/* Multiplies the chunk's transformed tiles with the filters, block by block, and writes the
-   output's pixels; a tile that hangs over the edge goes through a buffer. */
-static void rn__winograd_finish(const rn__sweep *s, const rn__tile *tiles, int count, int group,
-                                const float *v, float *m) {
-    const rn__kernels *kernels = s->engine->kernels;
-    const int blocks = rn__blocks(s->out.c), in_blocks = rn__blocks(s->in.c);
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK;
-    float edge[16 * RN__BLOCK];
-    rn__product shape;
-    int block, t, i;
-    shape.blocks = in_blocks;
-    shape.tiles = count;
-    shape.m_step = rn__tile_step(s, 1);
-    shape.v_step = rn__tile_step(s, in_blocks);
-    shape.v_block = (ptrdiff_t)s->chunk * RN__BLOCK;
-    shape.u_step = (ptrdiff_t)blocks * in_blocks * RN__BLOCK * RN__BLOCK;
-    for (block = group * blocks / s->groups; block < (group + 1) * blocks / s->groups; block++) {
-        kernels->winograd_multiply(
-            m, &shape, v, s->packed + (ptrdiff_t)block * in_blocks * RN__BLOCK * RN__BLOCK);
-        for (t = 0; t < count; t++) {
-            float *out = rn__plane(&s->out, tiles[t].n * blocks + block) + tiles[t].y * row +
-                         tiles[t].x * RN__BLOCK;
-            int rows = rn__min(4, s->out.h - tiles[t].y);
-            int columns = rn__min(4, s->out.w - tiles[t].x);
-            int whole = rows == 4 && columns == 4;
-            kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
-                                     m + t * RN__BLOCK, 6 * shape.m_step, shape.m_step,
-                                     whole && s->accumulate);
-            for (i = 0; i < rows && !whole; i++)
-                if (s->accumulate)
-                    kernels->add(out + i * row, out + i * row, edge + i * 4 * RN__BLOCK, columns, 0);
-                else
-                    memcpy(out + i * row, edge + i * 4 * RN__BLOCK,
-                           (size_t)columns * RN__BLOCK * sizeof(float));
-        }
-    }
-}
-
-static void rn__winograd_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int group = i % s->groups, band = i / s->groups % s->bands, blocks = rn__blocks(s->in.c);
-    const int first = band * (s->rows / 4) / s->bands * 4;
-    const int last = (band + 1) * (s->rows / 4) / s->bands * 4;
-    const int begin = i / s->groups / s->bands * s->images, end = rn__min(begin + s->images, s->in.n);
-    float *scratch = s->scratch + thread * s->scratch_floats;
-    float *v = s->tiles + thread * rn__chunk_floats(s), *m = v + 36 * rn__tile_step(s, blocks);
-    rn__tile tiles[64];
-    int n, y, x, block, count = 0;
-    for (n = begin; n < end; n++) {
-        rn__read_band(s, scratch, n, first, last - first);
-        for (y = first; y < last; y += 4)
-            for (x = 0; x < s->columns; x += 4) {
-                const float *in = scratch + (y - first) * rn__scratch_row(s) + x * RN__BLOCK;
-                for (block = 0; block < blocks; block++)
-                    s->engine->kernels->winograd_input(
-                        v + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK,
-                        6 * rn__tile_step(s, blocks), rn__tile_step(s, blocks),
-                        in + block * rn__scratch_block(s, last - first), rn__scratch_row(s),
-                        RN__BLOCK, 0);
-                tiles[count].n = n, tiles[count].y = y, tiles[count].x = x;
-                if (++count < s->chunk) continue;
-                rn__winograd_finish(s, tiles, count, group, v, m);
-                count = 0;
-            }
-    }
-    if (count) rn__winograd_finish(s, tiles, count, group, v, m);
-    rn__sweep_after(s, begin, end);
-}
-
-static void rn__run_sweep(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                          rn__filter filter, const float *bias, int gradient, int accumulate,
+static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                          rn__blocked in, rn__filter filter, const float *bias, int accumulate,
                           rn__pass *after) {
-    rn__arena arena;
+    rn__arena arena = {NULL, 0};
     rn__sweep s;
+    int whole, c;
     arena.base = engine->workspace;
-    arena.used = 0;
-    s = rn__plan_sweep(engine, out, in, filter, gradient, &arena);
+    s = rn__plan_sweep(engine, kind, out, in, filter, &arena);
+    whole = s.bands * s.groups == 1; /* a job makes whole planes */
     s.accumulate = accumulate;
-    s.after = after;
+    s.after = whole ? after : NULL;
     rn__sweep_taps(&s);
-    memset(s.bias, 0, (size_t)rn__blocks(out.c) * RN__BLOCK * sizeof(float));
-    if (bias) memcpy(s.bias, bias, (size_t)out.c * sizeof(float));
-    rn__parallel(engine->threads, rn__blocks(out.c), s.winograd ? rn__winograd_pack_job : rn__pack_job, &s);
-    if (s.winograd)
-        rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups, rn__winograd_job, &s);
-    else
-        rn__parallel(engine->threads, out.n * s.bands * s.groups, rn__sweep_job, &s);
-    if (after && s.bands * s.groups > 1) rn__each_plane(engine, after, out.n, out.c, after->job);
+    memset(s.bias, 0, (size_t)(rn__blocks(out.c) * s.matrices) * RN__BLOCK * sizeof(float));
+    for (c = 0; c < out.c && bias; c++) /* what is in matrix 7 goes to every pixel of a tile */
+        s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
+            bias[c];
+    rn__parallel(engine->threads, rn__blocks(out.c), rn__pack_job, &s);
+    rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
+                 rn__sweep_job, &s);
+    if (after && !whole) rn__run_pass(after);
 }
 
-#ifndef RESNET_NO_TRAIN
-
-/* The weight gradient, packed [k block][c block][tap][16 c][16 k]. Layers of many weights and small
-   images split the weights among the jobs, each of which walks over all images. The others split
-   the images: into pieces of a fixed number, each summed in a buffer of its own, a wave of `threads`
-   pieces at a time; the pieces are then added in the order of the images. Either way the order of
-   the sums, on top of what the gradient was before, depends on shapes alone, and not on how many
-   images a call has. */
-typedef struct rn__weight_pass {
-    const rn__engine *engine;
-    rn__filter filter;
-    float *dweight;
-    rn__blocked x, dy;
-    int by_weights, c_blocks; /* input blocks of a job that works by weights */
-    int images, first, count; /* of a piece; first piece and number of a wave */
-    int band;                 /* rows of dy summed at a time */
-    size_t floats;            /* of the packed gradient, or of the transformed one */
-    int winograd;
-    rn__sweep sweep;          /* winograd: reads x and its tiles */
-    float *transformed;       /* winograd: [k block][c block][36][16 c][16 k] */
-    float *tiles;             /* winograd: [threads] x and dy of a chunk, transformed */
-    rn__tap *taps;
-    float *total, *partial; /* [floats], [threads][floats] */
-    float *bias_sums;       /* [images][k blocks][16] */
-    float *image;           /* [threads] an image of x, then of dy, where these are lazy */
-    size_t image_floats;
-} rn__weight_pass;
-
-static ptrdiff_t rn__weight_chunk_floats(const rn__weight_pass *p) {
-    return 36 * (rn__tile_step(&p->sweep, rn__blocks(p->x.c)) +
-                 rn__tile_step(&p->sweep, rn__blocks(p->dy.c)));
-}
-
-static void rn__plan_winograd_weight(rn__weight_pass *p, rn__arena *arena) {
-    const size_t threads = (size_t)p->engine->threads;
-    rn__arena unused = {NULL, 0};
-    int tiles;
-    p->sweep = rn__plan_sweep(p->engine, p->dy, p->x, p->filter, 0, &unused);
-    tiles = p->sweep.rows / 4 * (p->sweep.columns / 4);
-    p->images = rn__max(1, rn__min(16, 256 / tiles));
-    p->sweep.chunk = rn__min(32, tiles * p->images);
-    p->sweep.scratch = (float *)rn__carve(arena, threads, (size_t)p->sweep.scratch_floats * sizeof(float));
-    p->transformed = (float *)rn__carve(arena, p->floats, sizeof(float));
-    p->tiles = (float *)rn__carve(arena, threads, (size_t)rn__weight_chunk_floats(p) * sizeof(float));
-}
-
-static rn__weight_pass rn__plan_weight_pass(const rn__engine *engine, rn__blocked x,
-                                            rn__blocked dy, rn__filter filter, rn__arena *arena) {
-    size_t image = rn__blocked_floats(1, x.c, x.h, x.w) + rn__blocked_floats(1, dy.c, dy.h, dy.w);
-    size_t piece = ((size_t)1 << 17) / (image ? image : 1), taps = (size_t)(filter.r * filter.s);
-    size_t pairs = (size_t)rn__blocks(x.c) * (size_t)rn__blocks(dy.c);
-    rn__weight_pass p;
-    memset(&p, 0, sizeof p);
-    p.engine = engine;
-    p.filter = filter;
-    p.x = x;
-    p.dy = dy;
-    p.winograd = rn__suits_winograd(&dy, &x, &filter);
-    p.floats = pairs * (p.winograd ? 36 : taps) * RN__BLOCK * RN__BLOCK;
-    p.by_weights = p.winograd ? p.floats > 1 << 20 : pairs >= 16 && p.floats > image;
-    p.c_blocks = rn__min(rn__blocks(x.c), 8);
-    p.images = piece < 1 ? 1 : piece > 8 ? 8 : (int)piece;
-    p.band = rn__max(1, 256 / rn__max(dy.w, 1));
-    p.taps = (rn__tap *)rn__carve(arena, taps, sizeof *p.taps);
-    p.total = (float *)rn__carve(arena, pairs * taps * RN__BLOCK * RN__BLOCK, sizeof(float));
-    if (p.winograd) rn__plan_winograd_weight(&p, arena);
-    p.partial = (float *)rn__carve(arena, p.by_weights ? 0 : (size_t)engine->threads,
-                                   p.floats * sizeof(float));
-    p.image_floats = x.lazy || dy.lazy ? image : 0;
-    p.image = (float *)rn__carve(arena, (size_t)engine->threads, p.image_floats * sizeof(float));
-    p.bias_sums = (float *)rn__carve(arena, rn__blocked_floats(dy.n, dy.c, 1, 1), sizeof(float));
-    return p;
-}
-
-/* Adds what tap `tap` and one pair of blocks get from rows [begin, end) of a plane of dy. Pixels
-   that the tap sees in the padding add nothing, so they are left out. */
-static void rn__weight_tap(const rn__weight_pass *p, float *dw, const float *x, const float *dy,
-                           int channels, int tap, int begin, int end) {
-    const rn__filter *f = &p->filter;
-    int top = tap / f->s - f->padding, left = tap % f->s - f->padding;
-    rn__range rows = rn__outputs_between(-top, p->x.h - top, f->stride, p->dy.h);
-    rn__range columns = rn__outputs_between(-left, p->x.w - left, f->stride, p->dy.w);
+/* Adds images [n, end) to blocks [k, k_end) of the weight gradient dw, tap by tap. */
+static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end, float *dw,
+                            int thread) {
+    ptrdiff_t x_block, dy_block;
     rn__outer_rows shape;
-    begin = rn__max(begin, rows.begin);
-    end = rn__min(end, rows.end);
-    if (begin >= end || columns.begin >= columns.end) return;
-    shape.rows = end - begin;
-    shape.pixels = columns.end - columns.begin;
-    shape.channels = channels;
-    shape.x_pixel = (ptrdiff_t)f->stride * RN__BLOCK;
-    shape.x_row = shape.x_pixel * p->x.w;
-    shape.dy_pixel = RN__BLOCK;
-    shape.dy_row = (ptrdiff_t)p->dy.w * RN__BLOCK;
-    x += ((ptrdiff_t)(begin * f->stride + top) * p->x.w + columns.begin * f->stride + left) *
-         RN__BLOCK;
-    dy += ((ptrdiff_t)begin * p->dy.w + columns.begin) * RN__BLOCK;
-    p->engine->kernels->conv_weight(dw, &shape, x, dy);
-}
-
-/* Adds images [n, n_end) to the blocks [k, k_end) x [c, c_end) of dw. */
-static void rn__weight_images(const rn__weight_pass *p, float *dw, int n, int n_end, int k_begin,
-                              int k_end, int c_begin, int c_end, int thread) {
-    const int taps = p->filter.r * p->filter.s;
-    const ptrdiff_t x_plane = rn__plane_pixels(&p->x) * RN__BLOCK;
-    const ptrdiff_t dy_plane = rn__plane_pixels(&p->dy) * RN__BLOCK;
-    float *image = p->image + (size_t)thread * p->image_floats;
-    int y, k, c, tap;
-    for (; n < n_end; n++) {
-        const float *x = rn__read_planes(p->engine->kernels, image, &p->x, n, c_begin, c_end);
-        const float *dy = rn__read_planes(p->engine->kernels,
-                                          image + rn__blocked_floats(1, p->x.c, p->x.h, p->x.w),
-                                          &p->dy, n, k_begin, k_end);
-        for (y = 0; y < p->dy.h; y += p->band)
-            for (k = k_begin; k < k_end; k++)
-                for (c = c_begin; c < c_end; c++) {
-                    ptrdiff_t at = ((ptrdiff_t)k * rn__blocks(p->x.c) + c) * taps;
-                    for (tap = 0; tap < taps; tap++, at++)
-                        rn__weight_tap(p, dw + at * RN__BLOCK * RN__BLOCK, x + c * x_plane,
-                                       dy + k * dy_plane,
-                                       rn__min(RN__BLOCK, p->x.c - c * RN__BLOCK), tap, y,
-                                       rn__min(y + p->band, p->dy.h));
-                }
-    }
-}
-
-/* Adds the products of a chunk's tiles to output blocks [k, k_end) of dw. */
-static void rn__winograd_outer(const rn__weight_pass *p, float *dw, int k, int k_end, int count,
-                               const float *x, const float *dy) {
-    const int blocks = rn__blocks(p->x.c);
-    const ptrdiff_t x_step = rn__tile_step(&p->sweep, blocks);
-    const ptrdiff_t dy_step = rn__tile_step(&p->sweep, rn__blocks(p->dy.c));
-    const ptrdiff_t block = (ptrdiff_t)p->sweep.chunk * RN__BLOCK;
-    rn__outer_rows shape;
-    int c, i;
-    memset(&shape, 0, sizeof shape);
-    shape.rows = 1;
-    shape.pixels = count;
-    shape.channels = RN__BLOCK;
-    shape.x_pixel = shape.dy_pixel = RN__BLOCK;
-    for (; k < k_end; k++)
-        for (c = 0; c < blocks; c++) {
-            float *to = dw + ((ptrdiff_t)k * blocks + c) * 36 * RN__BLOCK * RN__BLOCK;
-            for (i = 0; i < 36; i++, to += RN__BLOCK * RN__BLOCK)
-                p->engine->kernels->conv_weight(to, &shape, x + i * x_step + c * block,
-                                                dy + i * dy_step + k * block);
+    int y;
+    shape.pixels = s->out.w;
+    shape.x_row = s->scratch_row * s->row_phases;
+    shape.dy_row = (ptrdiff_t)s->out.w * RN__BLOCK;
+    for (; n < end; n++)
+        for (y = 0; y < s->out.h; y += shape.rows) {
+            const float *x, *dy;
+            shape.rows = rn__min(rn__dy_rows(s), s->out.h - y);
+            x = rn__read_band(s, n, y, shape.rows, thread, &x_block);
+            dy = rn__read_dy(s, n, y, shape.rows, k, k_end, thread, &dy_block);
+            rn__outer(s, shape, dw, k, k_end, x, x_block, dy, dy_block);
         }
 }
 
-/* Transforms the tile at (y, x) of a plane of dy, zero beyond the edge. */
-static void rn__winograd_dy_tile(const rn__weight_pass *p, float *to, const float *dy, int y,
-                                 int x) {
-    const rn__kernels *kernels = p->engine->kernels;
-    const ptrdiff_t step = rn__tile_step(&p->sweep, rn__blocks(p->dy.c));
-    ptrdiff_t row = (ptrdiff_t)p->dy.w * RN__BLOCK;
-    int rows = rn__min(4, p->dy.h - y), columns = rn__min(4, p->dy.w - x), i;
-    float edge[16 * RN__BLOCK];
-    dy += ((ptrdiff_t)y * p->dy.w + x) * RN__BLOCK;
-    if (rows < 4 || columns < 4) {
-        memset(edge, 0, sizeof edge);
-        for (i = 0; i < rows; i++)
-            memcpy(edge + i * 4 * RN__BLOCK, dy + i * row, (size_t)columns * RN__BLOCK * sizeof(float));
-        dy = edge;
-        row = 4 * RN__BLOCK;
+/* A part of the weights over all images, or a piece of the images. */
+static void rn__weight_job(void *context, int i, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int n = s->by_weights ? 0 : (s->first + i) * s->images;
+    const int end = rn__min(n + s->images, s->in.n), k = s->by_weights ? i * s->k_blocks : 0;
+    const int k_end = rn__min(k + s->k_blocks, rn__blocks(s->out.c));
+    float *dw = s->packed;
+    if (!s->by_weights) {
+        dw = s->partial + (size_t)i * (size_t)k_end * s->block_floats;
+        memset(dw, 0, (size_t)k_end * s->block_floats * sizeof(float));
     }
-    kernels->winograd_gradient(to, 6 * step, step, dy, row, RN__BLOCK, 0);
-}
-
-/* Adds images [n, n_end) to output blocks [k_begin, k_end) of the transformed gradient dw. */
-static void rn__winograd_images(const rn__weight_pass *p, float *dw, int n, int n_end, int k_begin,
-                                int k_end, int thread) {
-    const rn__sweep *s = &p->sweep;
-    const int blocks = rn__blocks(p->x.c);
-    const ptrdiff_t step = rn__tile_step(s, blocks);
-    float *scratch = s->scratch + thread * s->scratch_floats;
-    float *vx = p->tiles + thread * rn__weight_chunk_floats(p), *vy = vx + 36 * step;
-    float *image = p->image + (size_t)thread * p->image_floats;
-    int band, y, x, block, count = 0;
-    for (; n < n_end; n++) {
-        const float *dy = rn__read_planes(s->engine->kernels, image, &p->dy, n, k_begin, k_end);
-        for (band = 0; band < s->bands; band++) {
-            const int first = band * (s->rows / 4) / s->bands * 4;
-            const int last = (band + 1) * (s->rows / 4) / s->bands * 4;
-            rn__read_band(s, scratch, n, first, last - first);
-            for (y = first; y < last; y += 4)
-                for (x = 0; x < s->columns; x += 4) {
-                    const float *in = scratch + (y - first) * rn__scratch_row(s) + x * RN__BLOCK;
-                    for (block = 0; block < blocks; block++)
-                        s->engine->kernels->winograd_input(
-                            vx + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK, 6 * step, step,
-                            in + block * rn__scratch_block(s, last - first), rn__scratch_row(s),
-                            RN__BLOCK, 0);
-                    for (block = k_begin; block < k_end; block++)
-                        rn__winograd_dy_tile(p, vy + ((ptrdiff_t)block * s->chunk + count) * RN__BLOCK,
-                                             dy + block * rn__plane_pixels(&p->dy) * RN__BLOCK, y, x);
-                    if (++count < s->chunk) continue;
-                    rn__winograd_outer(p, dw, k_begin, k_end, count, vx, vy);
-                    count = 0;
-                }
-        }
-    }
-    if (count) rn__winograd_outer(p, dw, k_begin, k_end, count, vx, vy);
-}
-
-/* The transformed gradient back into taps, on top of what they were. */
-static void rn__winograd_weight_job(void *context, int block, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    const ptrdiff_t square = RN__BLOCK * RN__BLOCK;
-    int c, pair = block * rn__blocks(p->x.c), end = pair + rn__blocks(p->x.c);
-    (void)thread;
-    for (; pair < end; pair++)
-        for (c = 0; c < RN__BLOCK; c++)
-            p->engine->kernels->winograd_weight(
-                p->total + pair * 9 * square + c * RN__BLOCK, 3 * square, square,
-                p->transformed + pair * 36 * square + c * RN__BLOCK, 6 * square, square, 1);
-}
-
-static void rn__winograd_blocks_job(void *context, int i, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    rn__winograd_images(p, p->transformed, 0, p->x.n, i * 4, rn__min(i * 4 + 4, rn__blocks(p->dy.c)), thread);
-}
-
-static void rn__weight_blocks_job(void *context, int i, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    int groups = rn__divide_up(rn__blocks(p->x.c), p->c_blocks), k = i / groups;
-    int c = i % groups * p->c_blocks;
-    rn__weight_images(p, p->total, 0, p->x.n, k, k + 1, c,
-                      rn__min(c + p->c_blocks, rn__blocks(p->x.c)), thread);
-}
-
-static void rn__weight_piece_job(void *context, int i, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    float *dw = p->partial + (size_t)i * p->floats;
-    int n = (p->first + i) * p->images;
-    memset(dw, 0, p->floats * sizeof(float));
-    if (p->winograd)
-        rn__winograd_images(p, dw, n, rn__min(n + p->images, p->x.n), 0, rn__blocks(p->dy.c), thread);
+    if (s->winograd)
+        rn__winograd_walk(s, n, end, 0, s->bands, k, k_end, dw, thread);
     else
-        rn__weight_images(p, dw, n, rn__min(n + p->images, p->x.n), 0, rn__blocks(p->dy.c), 0,
-                          rn__blocks(p->x.c), thread);
+        rn__direct_walk(s, n, end, k, k_end, dw, thread);
 }
 
 /* Adds the pieces of a wave, for one block of output channels. */
-static void rn__weight_fold_job(void *context, int block, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    size_t floats = p->floats / (size_t)rn__blocks(p->dy.c);
-    float *total = (p->winograd ? p->transformed : p->total) + (size_t)block * floats;
+static void rn__fold_job(void *context, int block, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    float *total = s->packed + (size_t)block * s->block_floats;
     int i;
     (void)thread;
-    for (i = 0; i < p->count; i++)
-        p->engine->kernels->add(total, total,
-                                p->partial + (size_t)i * p->floats + (size_t)block * floats,
-                                (ptrdiff_t)(floats / RN__BLOCK), 0);
+    for (i = 0; i < s->count; i++)
+        s->engine->kernels->add(total, total,
+                                s->partial +
+                                    ((size_t)i * (size_t)rn__blocks(s->out.c) + (size_t)block) *
+                                        s->block_floats,
+                                (ptrdiff_t)(s->block_floats / RN__BLOCK), 0);
 }
 
-static void rn__weight_pack_job(void *context, int block, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
-    const int taps = p->filter.r * p->filter.s, blocks = rn__blocks(p->x.c);
-    int c;
+/* The packed gradient of one block of output channels back into the weights' order. What was there
+   before is below the sums already; Winograd's are transformed back and added to it. */
+static void rn__unpack_job(void *context, int block, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int square = RN__BLOCK * RN__BLOCK, count = s->filter.r * s->filter.s;
+    float taps[9 * RN__BLOCK * RN__BLOCK], *from = s->packed + (size_t)block * s->block_floats;
+    int i, c;
     (void)thread;
-    for (c = 0; c < blocks; c++)
-        rn__pack(p->total + ((ptrdiff_t)block * blocks + c) * taps * RN__BLOCK * RN__BLOCK,
-                 &p->filter, p->dweight, c, block, 0, p->taps, taps);
+    for (i = 0; i < rn__blocks(s->in.c); i++, from += (s->winograd ? 36 : count) * square) {
+        if (s->winograd) rn__pack(taps, s, NULL, block, i, s->taps, count);
+        for (c = 0; c < RN__BLOCK && s->winograd; c++)
+            s->engine->kernels->winograd_weight(taps + c * RN__BLOCK, 3 * square, square,
+                                                from + c * RN__BLOCK, 6 * square, square, 1);
+        rn__pack(s->winograd ? taps : from, s, s->dweight, block, i, s->taps, count);
+    }
 }
 
 static void rn__bias_job(void *context, int i, int thread) {
-    const rn__weight_pass *p = (const rn__weight_pass *)context;
+    const rn__sweep *s = (const rn__sweep *)context;
     (void)thread;
-    p->engine->kernels->sum(p->bias_sums + (ptrdiff_t)i * RN__BLOCK, rn__plane(&p->dy, i),
-                            rn__plane_pixels(&p->dy));
+    s->engine->kernels->sum(s->bias_sums + (ptrdiff_t)i * RN__BLOCK, rn__plane(&s->out, i),
+                            rn__plane_pixels(&s->out));
 }
 
-static void rn__run_weight_pass(const rn__engine *engine, float *dweight, float *dbias,
-                                rn__blocked dy, rn__blocked x, rn__filter filter) {
+/* Adds to dweight and dbias (either may be NULL). */
+RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight, float *dbias,
+                                       rn__blocked dy, rn__blocked x, rn__filter filter) {
     const int threads = engine->threads, k_blocks = rn__blocks(dy.c);
-    rn__weight_pass p;
-    rn__arena arena;
+    rn__sweep s;
+    rn__arena arena = {NULL, 0};
     int i, k;
     arena.base = engine->workspace;
-    arena.used = 0;
     filter.weight = dweight;
-    p = rn__plan_weight_pass(engine, x, dy, filter, &arena);
-    for (i = 0; i < filter.r * filter.s; i++) p.taps[i].index = i;
+    s = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, filter, &arena);
+    s.dweight = dweight;
+    rn__sweep_taps(&s);
     if (dweight) {
-        int pieces = rn__divide_up(x.n, p.images);
-        rn__parallel(threads, k_blocks, rn__weight_pack_job, &p);
-        if (p.winograd) memset(p.transformed, 0, p.floats * sizeof(float));
-        if (p.by_weights && p.winograd)
-            rn__parallel(threads, rn__divide_up(k_blocks, 4), rn__winograd_blocks_job, &p);
-        else if (p.by_weights)
-            rn__parallel(threads, k_blocks * rn__divide_up(rn__blocks(x.c), p.c_blocks),
-                         rn__weight_blocks_job, &p);
+        const int pieces = rn__divide_up(x.n, s.images);
+        if (s.winograd)
+            memset(s.packed, 0, s.block_floats * (size_t)k_blocks * sizeof(float));
         else
-            for (; p.first < pieces; p.first += p.count) {
-                p.count = rn__min(threads, pieces - p.first);
-                rn__parallel(threads, p.count, rn__weight_piece_job, &p);
-                rn__parallel(threads, k_blocks, rn__weight_fold_job, &p);
-            }
-        if (p.winograd) rn__parallel(threads, k_blocks, rn__winograd_weight_job, &p);
-        p.dweight = dweight;
-        rn__parallel(threads, k_blocks, rn__weight_pack_job, &p);
+            rn__parallel(threads, k_blocks, rn__pack_job, &s);
+        if (s.by_weights)
+            rn__parallel(threads, rn__divide_up(k_blocks, s.k_blocks), rn__weight_job, &s);
+        for (; s.first < pieces && !s.by_weights; s.first += s.count) {
+            s.count = rn__min(threads, pieces - s.first);
+            rn__parallel(threads, s.count, rn__weight_job, &s);
+            rn__parallel(threads, k_blocks, rn__fold_job, &s);
+        }
+        rn__parallel(threads, k_blocks, rn__unpack_job, &s);
     }
     if (!dbias) return;
-    rn__parallel(threads, x.n * k_blocks, rn__bias_job, &p);
+    rn__parallel(threads, x.n * k_blocks, rn__bias_job, &s);
     for (i = 0; i < x.n; i++)
-        for (k = 0; k < dy.c; k++)
-            dbias[k] += p.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
+        for (k = 0; k < dy.c; k++) dbias[k] += s.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
 }
 
-#endif /* RESNET_NO_TRAIN */
-
+/* Bytes that the sweeps of a convolution need, forward and (training) backward. */
 static size_t rn__filter_bytes(rn__filter f, int n, int h, int w, int threads, int training,
                                int lazy) {
-    rn__engine engine;
     rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
     rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
-    rn__arena arena[3];
-    size_t bytes = 0;
-    int i;
+    rn__arena forward = {NULL, 0}, input = {NULL, 0}, weight = {NULL, 0};
+    rn__engine engine;
     memset(&engine, 0, sizeof engine);
-    memset(arena, 0, sizeof arena);
     engine.threads = threads;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
-    (void)rn__plan_sweep(&engine, out, in, f, 0, &arena[0]);
-#ifndef RESNET_NO_TRAIN
-    if (training) {
-        (void)rn__plan_sweep(&engine, in, out, f, 1, &arena[1]);
-        (void)rn__plan_weight_pass(&engine, in, out, f, &arena[2]);
-    }
-#else
-    (void)training;
-#endif
-    for (i = 0; i < 3; i++) bytes = arena[i].used > bytes ? arena[i].used : bytes;
-    return bytes;
+    (void)rn__plan_sweep(&engine, RN__FORWARD, out, in, f, &forward);
+    if (!training) return forward.used;
+    (void)rn__plan_sweep(&engine, RN__INPUT_GRADIENT, in, out, f, &input);
+    (void)rn__plan_sweep(&engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
+    if (input.used > forward.used) forward = input;
+    return weight.used > forward.used ? weight.used : forward.used;
 }
 
 /* lazy: input or output gradient may be. */
@@ -3719,48 +3314,40 @@ RN__FUNCTION void rn__conv_forward(const rn__engine *engine, rn__blocked out, rn
                                    const float *weight, const float *bias, int kernel, int stride,
                                    int padding, int accumulate, rn__pass *after) {
     rn__filter f = rn__make_filter(weight, out.c, in.c, kernel, kernel, stride, padding);
-    rn__run_sweep(engine, out, in, f, bias, 0, accumulate, after);
+    rn__run_sweep(engine, RN__FORWARD, out, in, f, bias, accumulate, after);
 }
 
-#ifndef RESNET_NO_TRAIN
 /* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                     float *dbias, rn__blocked dy, rn__blocked x,
                                     const float *weight, int kernel, int stride, int padding,
                                     int accumulate, rn__pass *after) {
     rn__filter f = rn__make_filter(weight, dy.c, x.c, kernel, kernel, stride, padding);
-    if (dx.data) rn__run_sweep(engine, dx, dy, f, NULL, 1, accumulate, after);
-    if (dweight || dbias) rn__run_weight_pass(engine, dweight, dbias, dy, x, f);
-}
-#endif
-
-/* Linear layers are 1 x 1 convolutions of one image that has the images as its rows. */
-static void rn__swap_plane(const rn__pass *pass, int plane) {
-    int blocks = rn__blocks(pass->a.c), n = plane / blocks, block = plane % blocks;
-    float *image = pass->a.data + (ptrdiff_t)plane * RN__BLOCK;
-    float *row = pass->b.data + ((ptrdiff_t)block * pass->a.n + n) * RN__BLOCK;
-    if (pass->flag)
-        pass->kernels->scale(image, row, 1, 1, pass->accumulate);
-    else
-        pass->kernels->scale(row, image, 1, 1, 0);
+    if (dx.data) rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
+    if (dweight || dbias) rn__run_weight_sweep(engine, dweight, dbias, dy, x, f);
 }
 
-/* Between images and rows, which come back if `back`. */
-static void rn__swap(const rn__engine *engine, rn__blocked images, rn__blocked rows, int back,
-                     int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = images;
-    pass.b = rows;
-    pass.flag = back;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, images.n, images.c, rn__swap_plane);
+/* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
+   h = w = 1, filling channels and all, as such an image. */
+static rn_tensor rn__as_rows(rn__blocked v) {
+    rn_tensor t = rn_tensor_in(v.data, 1, rn__blocks(v.c) * RN__BLOCK, v.n, 1);
+    t.stride_c = 1;
+    t.stride_h = t.c;
+    return t;
 }
 
-/* The rows of a value of n images, in the workspace, of which the engine then keeps the rest. */
-static rn__blocked rn__linear_rows(rn__engine *engine, int n, int c) {
-    rn__blocked rows = rn__blocked_in((float *)(void *)engine->workspace, 1, c, n, 1);
-    engine->workspace += rn__align_size(rn__blocked_floats(1, c, n, 1) * sizeof(float));
+/* Takes the rows from the workspace, and copies them there or (back) from there. */
+static rn__blocked rn__take_rows(rn__engine *engine, rn__blocked v, int copy) {
+    rn__blocked rows = rn__take(engine, 1, rn__blocks(v.c) * RN__BLOCK, v.n, 1);
+    if (copy) rn__block(engine, rows, rn__as_rows(v));
+    rows.c = v.c;
     return rows;
+}
+
+static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked rows,
+                         int accumulate) {
+    rows.c = rn__blocks(v.c) * RN__BLOCK;
+    rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
 RN__FUNCTION size_t rn__linear_bytes(int n, int c, int k, int threads, int training) {
@@ -3773,45 +3360,39 @@ RN__FUNCTION size_t rn__linear_bytes(int n, int c, int k, int threads, int train
 RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
                                      const float *weight, const float *bias) {
     rn__engine rest = *engine;
-    rn__blocked x = rn__linear_rows(&rest, in.n, in.c), y = rn__linear_rows(&rest, out.n, out.c);
-    rn__swap(&rest, in, x, 0, 0);
+    rn__blocked x = rn__take_rows(&rest, in, 1), y = rn__take_rows(&rest, out, 0);
     rn__conv_forward(&rest, y, x, weight, bias, 1, 1, 0, 0, NULL);
-    rn__swap(&rest, out, y, 1, 0);
+    rn__put_rows(&rest, out, y, 0);
 }
 
-#ifndef RESNET_NO_TRAIN
 RN__FUNCTION void rn__linear_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                       float *dbias, rn__blocked dy, rn__blocked x,
                                       const float *weight, int accumulate) {
     rn__engine rest = *engine;
-    rn__blocked in = rn__linear_rows(&rest, x.n, x.c), g = rn__linear_rows(&rest, dy.n, dy.c);
-    rn__blocked to = rn__linear_rows(&rest, x.n, x.c);
-    rn__swap(&rest, x, in, 0, 0);
-    rn__swap(&rest, dy, g, 0, 0);
+    rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
+    rn__blocked to = rn__take_rows(&rest, x, 0);
     if (!dx.data) to.data = NULL;
     rn__conv_backward(&rest, to, dweight, dbias, g, in, weight, 1, 1, 0, 0, NULL);
-    if (dx.data) rn__swap(&rest, dx, to, 1, accumulate);
+    if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
 }
-#endif
 
 /* >>fast layers ============================================================================== */
 
 /* Batch normalisation, ReLU, pools and the like on blocked values, plane by plane. */
-
-static int rn__groups(int group, int n) { return rn__divide_up(n, rn__group_size(group, n)); }
 
 static float *rn__partial_of(const rn__pass *pass, int plane) {
     return pass->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
 }
 
 static void rn__add_plane(const rn__pass *pass, int plane) {
-    if (pass->c.data)
-        pass->kernels->add(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
-                           rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a), pass->flag);
+    const ptrdiff_t pixels = rn__plane_pixels(&pass->a);
+    float *out = rn__plane(&pass->a, plane);
+    if (pass->c.data || pass->flag)
+        pass->kernels->add(out, rn__plane(&pass->b, plane),
+                           pass->c.data ? rn__plane(&pass->c, plane) : NULL, pixels, pass->flag);
     if (pass->partial) {
         float *partial = rn__partial_of(pass, plane);
-        pass->kernels->moments(partial, partial + RN__BLOCK, rn__plane(&pass->a, plane),
-                               rn__plane_pixels(&pass->a));
+        pass->kernels->moments(partial, partial + RN__BLOCK, out, pixels);
     }
 }
 
@@ -3819,196 +3400,186 @@ static void rn__add_plane(const rn__pass *pass, int plane) {
    whose moments then go to `partial` (NULL: nowhere). out may be a or b. */
 static rn__pass rn__addition(const rn__engine *engine, rn__blocked out, rn__blocked a,
                              rn__blocked b, int relu, float *partial) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = a;
-    pass.c = b;
+    rn__pass pass = rn__make_pass(engine, rn__add_plane);
+    pass.a = out, pass.b = a, pass.c = b;
     pass.flag = relu;
     pass.partial = partial;
-    pass.job = rn__add_plane;
     return pass;
 }
 
-RN__FUNCTION void rn__add(const rn__engine *engine, rn__blocked out, rn__blocked a, rn__blocked b,
-                          int relu, float *partial) {
-    rn__pass pass = rn__addition(engine, out, a, b, relu, partial);
-    rn__each_plane(engine, &pass, out.n, out.c, rn__add_plane);
-}
+RN__LAYER(add, add, (pass = rn__addition(engine, out, a, b, relu, partial)), rn__blocked out,
+          rn__blocked a, rn__blocked b, int relu, float *partial)
+RN__LAYER(relu_forward, add, (pass.a = out, pass.b = in, pass.flag = 1), rn__blocked out,
+          rn__blocked in)
 
 /* The output of a BN, and of the ReLU behind it with `relu`, as a lazy value: statistics
    [groups][2][C] are means and biased variances, of the batch or (group 0) the running ones. */
 RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked in,
-                                        const float *statistics, const float *weight,
-                                        const float *bias, double eps, int group, int relu) {
+                                           const float *statistics, const float *weight,
+                                           const float *bias, double eps, int group, int relu) {
+    const int blocks = rn__blocks(in.c);
     rn__bn_lanes *lanes = engine->area.forward;
-    int g, c, groups = rn__groups(group, in.n), blocks = rn__blocks(in.c);
-    memset(lanes, 0, (size_t)groups * (size_t)blocks * sizeof *lanes);
+    int g, c;
     in.lazy = RN__NORMALISED;
     in.lanes = lanes;
     in.group = rn__group_size(group, in.n);
     in.relu = relu;
-    for (g = 0; g < groups; g++, statistics += 2 * in.c)
+    for (g = 0; g * in.group < in.n; g++, lanes += blocks, statistics += 2 * in.c) {
+        memset(lanes, 0, (size_t)blocks * sizeof *lanes);
         for (c = 0; c < in.c; c++) {
-            rn__bn_lanes *lane = &lanes[g * blocks + c / RN__BLOCK];
-            double inverse = 1 / sqrt((double)statistics[in.c + c] + eps);
-            double scale = (double)weight[c] * inverse;
-            lane->scale[c % RN__BLOCK] = (float)scale;
-            lane->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
-            lane->mean[c % RN__BLOCK] = statistics[c];
+            rn__bn_lanes *to = &lanes[c / RN__BLOCK];
+            double scale = (double)weight[c] / sqrt((double)statistics[in.c + c] + eps);
+            to->scale[c % RN__BLOCK] = (float)scale;
+            to->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
+            to->mean[c % RN__BLOCK] = statistics[c];
         }
+    }
     return in;
 }
 
 static void rn__materialise_plane(const rn__pass *pass, int plane) {
     const rn__blocked *v = &pass->b;
-    const int blocks = rn__blocks(v->c);
-    const rn__bn_lanes *lanes = v->lanes + plane / blocks / v->group * blocks + plane % blocks;
     const ptrdiff_t pixels = rn__plane_pixels(v), at = plane * pixels * RN__BLOCK;
     if (v->lazy == RN__NORMALISED)
         pass->kernels->normalise(pass->a.data + at, v->data + at, RN__BLOCK,
-                                 pass->c.data ? pass->c.data + at : NULL, pixels, lanes, v->relu,
-                                 pass->flag);
+                                 pass->c.data ? pass->c.data + at : NULL, pixels,
+                                 rn__lanes_of(v, plane), v->relu, pass->flag);
     else
-        pass->kernels->bn_gradient(pass->a.data + at, v->data + at, v->partner + at, pixels, lanes,
-                                   v->relu, pass->accumulate);
+        pass->kernels->bn_gradient(pass->a.data + at, v->data + at, v->partner + at, pixels,
+                                   rn__lanes_of(v, plane), v->relu, pass->accumulate);
 }
 
 /* Writes a lazy value: a normalised one plus `addend` (data NULL: none) through a ReLU if
    `relu_after`; a gradient on top of what is there if `accumulate`. out may be what is read. */
-RN__FUNCTION void rn__materialise(const rn__engine *engine, rn__blocked out, rn__blocked lazy,
-                                  rn__blocked addend, int relu_after, int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = lazy;
-    pass.c = addend;
-    pass.flag = relu_after;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, out.n, out.c, rn__materialise_plane);
-}
+RN__LAYER(materialise, materialise,
+          (pass.a = out, pass.b = lazy, pass.c = addend, pass.flag = relu_after,
+           pass.accumulate = accumulate),
+          rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu_after, int accumulate)
 
-#ifndef RESNET_NO_TRAIN
-
-/* Merges the moments of a channel over the images [n, end) (Chan et al. 1979). */
-static void rn__merge_moments(const rn__pass *pass, int n, int end, int c, float *mean,
-                              float *variance) {
-    int blocks = rn__blocks(pass->a.c);
-    double values = (double)rn__plane_pixels(&pass->a), count = 0, m2 = 0, average = 0;
-    for (; n < end; n++) {
-        const float *partial = rn__partial_of(pass, n * blocks + c / RN__BLOCK) + c % RN__BLOCK;
-        double delta = (double)partial[0] - average;
-        count += values;
-        average += delta * values / count;
-        m2 += (double)partial[RN__BLOCK] + delta * delta * values * (count - values) / count;
-    }
-    *mean = (float)average;
-    *variance = (float)(m2 / count);
-}
-
-/* statistics [groups][2][C]: means and biased variances. measured: what made `in` has left the
-   moments of its planes in the area. */
+/* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged image
+   by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
                                     int group, int measured) {
-    float *partial = engine->area.partial;
-    rn__pass pass = rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, partial);
-    int g, c, size = rn__group_size(group, in.n);
-    if (!measured) rn__each_plane(engine, &pass, in.n, in.c, rn__add_plane);
-    for (g = 0; g * size < in.n; g++, statistics += 2 * in.c)
-        for (c = 0; c < in.c; c++)
-            rn__merge_moments(&pass, g * size, rn__min((g + 1) * size, in.n), c, &statistics[c],
-                              &statistics[in.c + c]);
+    const double values = (double)rn__plane_pixels(&in);
+    const int size = rn__group_size(group, in.n);
+    rn__pass pass =
+        rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->area.partial);
+    int first, n, c;
+    if (!measured) rn__run_pass(&pass);
+    for (first = 0; first < in.n; first += size, statistics += 2 * in.c)
+        for (c = 0; c < in.c; c++) {
+            double count = 0, mean = 0, m2 = 0;
+            for (n = first; n < rn__min(first + size, in.n); n++) {
+                const float *p = rn__partial_of(&pass, n * rn__blocks(in.c) + c / RN__BLOCK);
+                const double delta = (double)p[c % RN__BLOCK] - mean;
+                count += values;
+                mean += delta * values / count;
+                m2 += (double)p[RN__BLOCK + c % RN__BLOCK] +
+                      delta * delta * values * (count - values) / count;
+            }
+            statistics[c] = (float)mean;
+            statistics[in.c + c] = (float)(m2 / count);
+        }
 }
 
-/* Sums of g and of g (x - mean), g being dy where the ReLU behind the BN let x pass. */
 static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
     const rn__blocked *x = &pass->b;
-    const int blocks = rn__blocks(x->c);
     float *partial = rn__partial_of(pass, plane);
     pass->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&pass->a, plane),
-                           rn__plane(x, plane), rn__plane_pixels(x),
-                           x->lanes + plane / blocks / x->group * blocks + plane % blocks, x->relu);
+                           rn__plane(x, plane), rn__plane_pixels(x), rn__lanes_of(x, plane),
+                           x->relu);
 }
 
-/* The pass that sums g = dy against the BN's input x, normalised. */
+/* The pass that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
+   x, normalised. */
 static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = dy;
-    pass.b = x;
+    rn__pass pass = rn__make_pass(engine, rn__bn_sums_plane);
+    pass.a = dy, pass.b = x;
     pass.partial = engine->area.partial;
-    pass.job = rn__bn_sums_plane;
     return pass;
 }
 
-/* With the sums over a group: the gradients of weight and bias, and what dx = a g + b (x - mean) + c
-   takes from them. */
-static void rn__bn_coefficients(const rn__pass *pass, rn__bn_lanes *lanes, int g, int c,
-                                float variance, float weight, double eps, float *dweight,
-                                float *dbias) {
-    const rn__blocked *x = &pass->b;
-    int blocks = rn__blocks(x->c), end = rn__min((g + 1) * x->group, x->n), n, lane = c % RN__BLOCK;
-    double sum_g = 0, sum_gx = 0, inverse = 1 / sqrt((double)variance + eps), values;
-    for (n = g * x->group; n < end; n++) {
-        const float *partial = rn__partial_of(pass, n * blocks + c / RN__BLOCK) + lane;
-        sum_g += (double)partial[0];
-        sum_gx += (double)partial[RN__BLOCK];
-    }
-    values = (double)rn__plane_pixels(x) * (end - g * x->group);
-    *dbias += (float)sum_g;
-    *dweight += (float)(sum_gx * inverse);
-    lanes->a[lane] = (float)((double)weight * inverse);
-    lanes->b[lane] = (float)(-(double)weight * inverse * inverse * inverse * sum_gx / values);
-    lanes->c[lane] = (float)(-(double)weight * inverse * sum_g / values);
-}
-
-/* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
-   normalised; dweight and dbias are added to. measured: what made dy has left the sums in the area.
-   Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
+/* The gradient of the BN's input as a lazy value, dx = a g + b (x - mean) + c, from that of its
+   output dy and its input x, normalised; dweight and dbias are added to. measured: what made dy has
+   left the sums in the area. Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
 RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweight, float *dbias,
                                          rn__blocked dy, rn__blocked x, const float *statistics,
                                          const float *weight, double eps, int measured) {
+    const int blocks = rn__blocks(x.c);
     rn__pass pass = rn__bn_sums(engine, dy, x);
     rn__bn_lanes *lanes = engine->area.backward;
-    int g, c, blocks = rn__blocks(x.c), groups = rn__divide_up(x.n, x.group);
-    if (!measured) rn__each_plane(engine, &pass, x.n, x.c, rn__bn_sums_plane);
-    memcpy(lanes, x.lanes, (size_t)groups * (size_t)blocks * sizeof *lanes);
-    for (g = 0; g < groups; g++, statistics += 2 * x.c)
-        for (c = 0; c < x.c; c++)
-            rn__bn_coefficients(&pass, &lanes[g * blocks + c / RN__BLOCK], g, c,
-                                statistics[x.c + c], weight[c], eps, &dweight[c], &dbias[c]);
+    int first, n, c;
+    if (!measured) rn__run_pass(&pass);
+    memcpy(lanes, x.lanes, (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *lanes);
+    for (first = 0; first < x.n; first += x.group, lanes += blocks, statistics += 2 * x.c)
+        for (c = 0; c < x.c; c++) {
+            const int end = rn__min(first + x.group, x.n), lane = c % RN__BLOCK;
+            const double inverse = 1 / sqrt((double)statistics[x.c + c] + eps);
+            const double scale = (double)weight[c] * inverse;
+            const double values = (double)rn__plane_pixels(&x) * (end - first);
+            rn__bn_lanes *to = &lanes[c / RN__BLOCK];
+            double sum_g = 0, sum_gx = 0;
+            for (n = first; n < end; n++) {
+                const float *partial = rn__partial_of(&pass, n * blocks + c / RN__BLOCK);
+                sum_g += (double)partial[lane];
+                sum_gx += (double)partial[RN__BLOCK + lane];
+            }
+            dbias[c] += (float)sum_g;
+            dweight[c] += (float)(sum_gx * inverse);
+            to->a[lane] = (float)scale;
+            to->b[lane] = (float)(-scale * inverse * inverse * sum_gx / values);
+            to->c[lane] = (float)(-scale * sum_g / values);
+        }
     x.partner = x.data;
     x.data = dy.data;
     x.lazy = RN__BN_GRADIENT;
-    x.lanes = lanes;
+    x.lanes = engine->area.backward;
     return x;
 }
 
-#endif /* RESNET_NO_TRAIN */
-
-static void rn__relu_plane(const rn__pass *pass, int plane) {
-    pass->kernels->relu(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
-                        rn__plane_pixels(&pass->a));
+static void rn__relu_gradient_plane(const rn__pass *pass, int plane) {
+    pass->kernels->relu_gradient(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
+                                 rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a),
+                                 pass->accumulate);
 }
 
-RN__FUNCTION void rn__relu_forward(const rn__engine *engine, rn__blocked out, rn__blocked in) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = in;
-    rn__each_plane(engine, &pass, out.n, out.c, rn__relu_plane);
-}
+/* By the output; dx may be dy. */
+RN__LAYER(relu_backward, relu_gradient,
+          (pass.a = dx, pass.b = dy, pass.c = out, pass.accumulate = accumulate), rn__blocked dx,
+          rn__blocked dy, rn__blocked out, int accumulate)
 
 static void rn__scale_plane(const rn__pass *pass, int plane) {
     pass->kernels->scale(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
                          rn__plane_pixels(&pass->a), (float)pass->factor, pass->accumulate);
 }
 
-RN__FUNCTION void rn__scale(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                            double factor, int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = in;
-    pass.factor = factor;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, out.n, out.c, rn__scale_plane);
+RN__LAYER(scale, scale,
+          (pass.a = out, pass.b = in, pass.factor = factor, pass.accumulate = accumulate),
+          rn__blocked out, rn__blocked in, double factor, int accumulate)
+
+static void rn__dropout_plane(const rn__pass *pass, int plane) {
+    const rn__blocked *a = &pass->a;
+    const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
+    const int lanes = rn__min(RN__BLOCK, a->c - first);
+    const uint64_t pixels = (uint64_t)rn__plane_pixels(a);
+    const uint64_t index = ((uint64_t)(plane / blocks) * (uint64_t)a->c + (uint64_t)first) * pixels;
+    float *out = rn__plane(a, plane);
+    const float *in = rn__plane(&pass->b, plane);
+    uint64_t i;
+    int lane;
+    for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
+        for (lane = 0; lane < RN__BLOCK; lane++) {
+            uint64_t at = index + (uint64_t)lane * pixels + i;
+            int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
+            out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
+        }
 }
+
+/* The mask of rn_dropout: its index counts in NCHW order. */
+RN__LAYER(dropout, dropout,
+          (pass.a = out, pass.b = in, pass.factor = ratio, pass.key = key,
+           pass.accumulate = accumulate),
+          rn__blocked out, rn__blocked in, double ratio, rn_key key, int accumulate)
 
 static void rn__gate_plane(const rn__pass *pass, int plane) {
     float *out = rn__plane(&pass->a, plane);
@@ -4018,156 +3589,18 @@ static void rn__gate_plane(const rn__pass *pass, int plane) {
         out[i] = in[i] * (float)rn__sigmoid((double)(pass->flag ? -logits[i] : logits[i]));
 }
 
-RN__FUNCTION void rn__gate_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                   rn__blocked logits, int complement) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = in;
-    pass.c = logits;
-    pass.flag = complement;
-    rn__each_plane(engine, &pass, out.n, out.c, rn__gate_plane);
-}
-
-static void rn__dropout_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *a = &pass->a;
-    ptrdiff_t i, pixels = rn__plane_pixels(a);
-    int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK, lane;
-    int lanes = rn__min(RN__BLOCK, a->c - first);
-    uint64_t index = ((uint64_t)(plane / blocks) * (uint64_t)a->c + (uint64_t)first) * (uint64_t)pixels;
-    float *out = rn__plane(a, plane);
-    const float *in = rn__plane(&pass->b, plane);
-    for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
-        for (lane = 0; lane < RN__BLOCK; lane++) {
-            uint64_t at = index + (uint64_t)lane * (uint64_t)pixels + (uint64_t)i;
-            int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
-            out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
-        }
-}
-
-/* The mask of rn_dropout: its index counts in NCHW order. */
-RN__FUNCTION void rn__dropout(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                              double ratio, rn_key key, int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = out;
-    pass.b = in;
-    pass.factor = ratio;
-    pass.key = key;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, out.n, out.c, rn__dropout_plane);
-}
-
-/* Pools: a is the pooled value or its gradient, b the value with the windows, or its gradient, c
-   max-pool's input. */
-static rn__pass rn__pool_pass(const rn__engine *engine, rn__blocked pooled, rn__blocked in,
-                              int kernel, int stride, int padding, int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = pooled;
-    pass.b = in;
-    pass.kernel = kernel;
-    pass.stride = stride;
-    pass.padding = padding;
-    pass.accumulate = accumulate;
-    return pass;
-}
-
-static ptrdiff_t rn__pixel(const rn__blocked *v, int h, int w) {
-    return ((ptrdiff_t)h * v->w + w) * RN__BLOCK;
-}
-
-/* For every pixel `at` of the pooled plane and what its window covers; braces follow. */
-#define RN__EACH_WINDOW(pass, window)                                                              \
-    const rn_tensor image = rn_tensor_in(NULL, 1, 1, (pass)->b.h, (pass)->b.w);                    \
-    rn__window window;                                                                             \
-    ptrdiff_t at = 0;                                                                              \
-    int oh, ow, h, w, lane;                                                                        \
-    for (oh = 0; oh < (pass)->a.h; oh++)                                                           \
-        for (ow = 0; ow < (pass)->a.w; ow++, at += RN__BLOCK)                                      \
-            if (window = rn__window_at(oh, ow, &image, (pass)->kernel, (pass)->kernel,             \
-                                       (pass)->stride, (pass)->padding),                           \
-                1)
-
-static void rn__max_pool_plane(const rn__pass *pass, int plane) {
-    float *out = rn__plane(&pass->a, plane);
-    const float *in = rn__plane(&pass->b, plane);
-    RN__EACH_WINDOW(pass, v) {
-        const float *x = in + rn__pixel(&pass->b, v.h0, v.w0);
-        for (lane = 0; lane < RN__BLOCK; lane++) out[at + lane] = x[lane];
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0, x = in + rn__pixel(&pass->b, h, w); w < v.w1; w++, x += RN__BLOCK)
-                for (lane = 0; lane < RN__BLOCK; lane++)
-                    out[at + lane] = x[lane] > out[at + lane] ? x[lane] : out[at + lane];
-    }
-}
-
-RN__FUNCTION void rn__max_pool_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                       int kernel, int stride, int padding) {
-    rn__pass pass = rn__pool_pass(engine, out, in, kernel, stride, padding, 0);
-    rn__each_plane(engine, &pass, out.n, out.c, rn__max_pool_plane);
-}
-
-static void rn__global_pool_plane(const rn__pass *pass, int plane) {
-    ptrdiff_t pixels = rn__plane_pixels(&pass->b);
-    float *out = rn__plane(&pass->a, plane);
-    pass->kernels->sum(out, rn__plane(&pass->b, plane), pixels);
-    pass->kernels->scale(out, out, 1, 1 / (float)pixels, 0);
-}
-
-RN__FUNCTION void rn__global_avg_pool_forward(const rn__engine *engine, rn__blocked out,
-                                              rn__blocked in) {
-    rn__pass pass = rn__pool_pass(engine, out, in, 0, 0, 0, 0);
-    rn__each_plane(engine, &pass, out.n, out.c, rn__global_pool_plane);
-}
-
-/* Plane of the padded value, from lanes of up to two planes of the input. */
-static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
-    int blocks = rn__blocks(pass->a.c), n = plane / blocks, lane, h, w;
-    float *out = rn__plane(&pass->a, plane);
-    memset(out, 0, (size_t)rn__plane_pixels(&pass->a) * RN__BLOCK * sizeof(float));
-    for (lane = 0; lane < RN__BLOCK; lane++) {
-        int c = plane % blocks * RN__BLOCK + lane - pass->padding;
-        const float *in;
-        if (c < 0 || c >= pass->b.c) continue;
-        in = rn__plane(&pass->b, n * rn__blocks(pass->b.c) + c / RN__BLOCK) + c % RN__BLOCK;
-        for (h = 0; h < pass->a.h; h++)
-            for (w = 0; w < pass->a.w; w++)
-                out[rn__pixel(&pass->a, h, w) + lane] =
-                    in[rn__pixel(&pass->b, h * pass->stride, w * pass->stride)];
-    }
-}
-
-RN__FUNCTION void rn__pad_subsample_forward(const rn__engine *engine, rn__blocked out,
-                                            rn__blocked in, int stride, int front) {
-    rn__pass pass = rn__pool_pass(engine, out, in, 1, stride, front, 0);
-    rn__each_plane(engine, &pass, out.n, out.c, rn__pad_subsample_plane);
-}
-
-#ifndef RESNET_NO_TRAIN
-
-static void rn__relu_gradient_plane(const rn__pass *pass, int plane) {
-    pass->kernels->relu_gradient(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
-                                 rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a),
-                                 pass->accumulate);
-}
-
-/* By the output; dx may be dy. */
-RN__FUNCTION void rn__relu_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dy,
-                                    rn__blocked out, int accumulate) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = dx;
-    pass.b = dy;
-    pass.c = out;
-    pass.accumulate = accumulate;
-    rn__each_plane(engine, &pass, dx.n, dx.c, rn__relu_gradient_plane);
-}
+RN__LAYER(gate_forward, gate, (pass.a = out, pass.b = in, pass.c = logits, pass.flag = complement),
+          rn__blocked out, rn__blocked in, rn__blocked logits, int complement)
 
 static void rn__gate_gradient_plane(const rn__pass *pass, int plane) {
     float *dx = pass->a.data ? rn__plane(&pass->a, plane) : NULL;
     float *dlogits = pass->b.data ? rn__plane(&pass->b, plane) : NULL;
     const float *dy = rn__plane(&pass->c, plane), *x = rn__plane(&pass->d, plane);
     const float *logits = rn__plane(&pass->e, plane);
+    const double sign = pass->flag ? -1 : 1;
     ptrdiff_t i, count = rn__plane_pixels(&pass->c) * RN__BLOCK;
     for (i = 0; i < count; i++) {
-        double sign = pass->flag ? -1 : 1, z = sign * (double)logits[i], gate = rn__sigmoid(z);
+        double z = sign * (double)logits[i], gate = rn__sigmoid(z);
         float to_x = (float)((double)dy[i] * gate);
         float to_z = (float)((double)(dy[i] * x[i]) * gate * rn__sigmoid(-z) * sign);
         if (dx) dx[i] = (pass->accumulate & 1 ? dx[i] : 0) + to_x;
@@ -4175,121 +3608,140 @@ static void rn__gate_gradient_plane(const rn__pass *pass, int plane) {
     }
 }
 
-RN__FUNCTION void rn__gate_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dlogits,
-                                    rn__blocked dy, rn__blocked x, rn__blocked logits,
-                                    int complement, int accumulate_input, int accumulate_logits) {
-    rn__pass pass = rn__make_pass(engine);
-    pass.a = dx;
-    pass.b = dlogits;
-    pass.c = dy;
-    pass.d = x;
-    pass.e = logits;
-    pass.flag = complement;
-    pass.accumulate = (accumulate_input ? 1 : 0) | (accumulate_logits ? 2 : 0);
-    rn__each_plane(engine, &pass, dy.n, dy.c, rn__gate_gradient_plane);
-}
+RN__LAYER(gate_backward, gate_gradient,
+          (pass.a = dx, pass.b = dlogits, pass.c = dy, pass.d = x, pass.e = logits,
+           pass.flag = complement,
+           pass.accumulate = (accumulate_input ? 1 : 0) | (accumulate_logits ? 2 : 0)),
+          rn__blocked dx, rn__blocked dlogits, rn__blocked dy, rn__blocked x, rn__blocked logits,
+          int complement, int accumulate_input, int accumulate_logits)
 
-static void rn__clear_plane(const rn__pass *pass, int plane) {
-    if (!pass->accumulate)
-        memset(rn__plane(&pass->b, plane), 0,
-               (size_t)rn__plane_pixels(&pass->b) * RN__BLOCK * sizeof(float));
-}
-
-static void rn__max_pool_gradient_plane(const rn__pass *pass, int plane) {
-    const float *dy = rn__plane(&pass->a, plane), *in = rn__plane(&pass->c, plane);
-    float *dx = rn__plane(&pass->b, plane);
-    rn__clear_plane(pass, plane);
-    RN__EACH_WINDOW(pass, v) {
-        ptrdiff_t best[RN__BLOCK], x;
-        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = rn__pixel(&pass->b, v.h0, v.w0) + lane;
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0, x = rn__pixel(&pass->b, h, w); w < v.w1; w++, x += RN__BLOCK)
+/* Pools: a is the pooled value or its gradient, b the value with the windows, or its gradient, c
+   max-pool's input, of which the window's largest value, the first of them, gets the gradient. */
+static void rn__max_pool_plane(const rn__pass *pass, int plane) {
+    const rn_tensor image = rn_tensor_in(NULL, 1, 1, pass->b.h, pass->b.w);
+    const int backward = pass->c.data != NULL;
+    const float *in = rn__plane(backward ? &pass->c : &pass->b, plane);
+    float *pooled = rn__plane(&pass->a, plane), *dx = rn__plane(&pass->b, plane);
+    ptrdiff_t best[RN__BLOCK], x;
+    int i, h, w, lane;
+    if (backward && !pass->accumulate) rn__clear_plane(&pass->b, plane);
+    for (i = 0; i < pass->a.h * pass->a.w; i++, pooled += RN__BLOCK) {
+        const rn__window v = rn__window_at(i / pass->a.w, i % pass->a.w, &image, pass->kernel,
+                                           pass->kernel, pass->stride, pass->padding);
+        x = ((ptrdiff_t)v.h0 * pass->b.w + v.w0) * RN__BLOCK;
+        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = x + lane;
+        for (h = v.h0; h < v.h1; h++) {
+            x = ((ptrdiff_t)h * pass->b.w + v.w0) * RN__BLOCK;
+            for (w = v.w0; w < v.w1; w++, x += RN__BLOCK)
                 for (lane = 0; lane < RN__BLOCK; lane++)
                     if (in[x + lane] > in[best[lane]]) best[lane] = x + lane;
-        for (lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += dy[at + lane];
+        }
+        for (lane = 0; lane < RN__BLOCK; lane++)
+            if (backward)
+                dx[best[lane]] += pooled[lane];
+            else
+                pooled[lane] = in[best[lane]];
     }
 }
 
-/* The gradient goes to the first largest value of a window. */
-RN__FUNCTION void rn__max_pool_backward(const rn__engine *engine, rn__blocked dx, rn__blocked dy,
-                                        rn__blocked x, int kernel, int stride, int padding,
-                                        int accumulate) {
-    rn__pass pass = rn__pool_pass(engine, dy, dx, kernel, stride, padding, accumulate);
-    pass.c = x;
-    rn__each_plane(engine, &pass, dy.n, dy.c, rn__max_pool_gradient_plane);
-}
+RN__LAYER(max_pool_forward, max_pool,
+          (pass.a = out, pass.b = in, pass.kernel = kernel, pass.stride = stride,
+           pass.padding = padding),
+          rn__blocked out, rn__blocked in, int kernel, int stride, int padding)
+RN__LAYER(max_pool_backward, max_pool,
+          (pass.a = dy, pass.b = dx, pass.c = x, pass.kernel = kernel, pass.stride = stride,
+           pass.padding = padding, pass.accumulate = accumulate),
+          rn__blocked dx, rn__blocked dy, rn__blocked x, int kernel, int stride, int padding,
+          int accumulate)
 
-static void rn__global_pool_gradient_plane(const rn__pass *pass, int plane) {
+static void rn__global_pool_plane(const rn__pass *pass, int plane) {
     ptrdiff_t i, pixels = rn__plane_pixels(&pass->b);
-    float *dx = rn__plane(&pass->b, plane);
-    for (i = 0; i < pixels; i++, dx += RN__BLOCK)
-        pass->kernels->scale(dx, rn__plane(&pass->a, plane), 1, 1 / (float)pixels,
-                             pass->accumulate);
+    float *pooled = rn__plane(&pass->a, plane), *image = rn__plane(&pass->b, plane);
+    const float share = 1 / (float)pixels;
+    if (!pass->flag) {
+        pass->kernels->sum(pooled, image, pixels);
+        pass->kernels->scale(pooled, pooled, 1, share, 0);
+    }
+    for (i = 0; i < pixels && pass->flag; i++, image += RN__BLOCK)
+        pass->kernels->scale(image, pooled, 1, share, pass->accumulate);
 }
 
-RN__FUNCTION void rn__global_avg_pool_backward(const rn__engine *engine, rn__blocked dx,
-                                               rn__blocked dy, int accumulate) {
-    rn__pass pass = rn__pool_pass(engine, dy, dx, 0, 0, 0, accumulate);
-    rn__each_plane(engine, &pass, dy.n, dy.c, rn__global_pool_gradient_plane);
-}
+RN__LAYER(global_avg_pool_forward, global_pool, (pass.a = out, pass.b = in), rn__blocked out,
+          rn__blocked in)
+RN__LAYER(global_avg_pool_backward, global_pool,
+          (pass.a = dy, pass.b = dx, pass.flag = 1, pass.accumulate = accumulate), rn__blocked dx,
+          rn__blocked dy, int accumulate)
 
-static void rn__pad_subsample_gradient_plane(const rn__pass *pass, int plane) {
-    int blocks = rn__blocks(pass->b.c), n = plane / blocks, lane, h, w;
-    int first = plane % blocks * RN__BLOCK;
-    float *dx = rn__plane(&pass->b, plane);
-    rn__clear_plane(pass, plane);
-    for (lane = 0; lane < rn__min(RN__BLOCK, pass->b.c - first); lane++) {
-        int k = first + lane + pass->padding;
-        const float *dy = rn__plane(&pass->a, n * rn__blocks(pass->a.c) + k / RN__BLOCK);
-        dy += k % RN__BLOCK;
-        for (h = 0; h < pass->a.h; h++)
-            for (w = 0; w < pass->a.w; w++)
-                dx[rn__pixel(&pass->b, h * pass->stride, w * pass->stride) + lane] +=
-                    dy[rn__pixel(&pass->a, h, w)];
+/* Channel c of a gets channel c - front of b, every stride-th pixel; or backward (flag) channel c +
+   front, its pixels stride apart. */
+static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
+    const rn__blocked *a = &pass->a, *b = &pass->b, *small = pass->flag ? b : a;
+    const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
+    const int a_step = pass->flag ? pass->stride : 1, b_step = pass->flag ? 1 : pass->stride;
+    int lane, h, w;
+    if (!pass->accumulate) rn__clear_plane(a, plane);
+    for (lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
+        const int c = first + lane + (pass->flag ? pass->padding : -pass->padding);
+        float *to = rn__plane(a, plane) + lane;
+        const float *from;
+        if (c < 0 || c >= b->c) continue;
+        from = rn__plane(b, plane / blocks * rn__blocks(b->c) + c / RN__BLOCK) + c % RN__BLOCK;
+        for (h = 0; h < small->h; h++)
+            for (w = 0; w < small->w; w++)
+                to[(h * a->w + w) * (ptrdiff_t)a_step * RN__BLOCK] +=
+                    from[(h * b->w + w) * (ptrdiff_t)b_step * RN__BLOCK];
     }
 }
 
-RN__FUNCTION void rn__pad_subsample_backward(const rn__engine *engine, rn__blocked dx,
-                                             rn__blocked dy, int stride, int front,
-                                             int accumulate) {
-    rn__pass pass = rn__pool_pass(engine, dy, dx, 1, stride, front, accumulate);
-    rn__each_plane(engine, &pass, dx.n, dx.c, rn__pad_subsample_gradient_plane);
-}
+RN__LAYER(pad_subsample_forward, pad_subsample,
+          (pass.a = out, pass.b = in, pass.stride = stride, pass.padding = front), rn__blocked out,
+          rn__blocked in, int stride, int front)
+RN__LAYER(pad_subsample_backward, pad_subsample,
+          (pass.a = dx, pass.b = dy, pass.stride = stride, pass.padding = front, pass.flag = 1,
+           pass.accumulate = accumulate),
+          rn__blocked dx, rn__blocked dy, int stride, int front, int accumulate)
 
-#endif /* RESNET_NO_TRAIN */
 #endif /* RN__FAST */
 
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
                              int padding, int threads) {
+    size_t bytes = 0;
 #if RN__FAST
-    rn__filter f = rn__make_filter(NULL, weight->n, weight->c, weight->h, weight->w, stride, padding);
-    int oh, ow;
-    size_t floats, bytes;
-    if (stride < 1 || padding < 0 || threads < 1) return 0;
-    oh = rn__window_output(input->h, weight->h, stride, padding);
-    ow = rn__window_output(input->w, weight->w, stride, padding);
+    const rn_tensor *x = input, *f = weight;
+    rn__filter filter = rn__make_filter(NULL, f->n, f->c, f->h, f->w, stride, padding);
+    int possible = stride > 0 && padding >= 0 && threads > 0;
+    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
+    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
     if (oh < 1 || ow < 1) return 0;
-    floats = rn__multiply_size(2, rn__blocked_floats(input->n, input->c, input->h, input->w));
-    floats = rn__add_size(floats, rn__blocked_floats(input->n, weight->n, oh, ow));
-    bytes = rn__add_size(rn__multiply_size(floats, sizeof(float)),
-                         rn__filter_bytes(f, input->n, input->h, input->w, threads, 1, 0));
-    return bytes > PTRDIFF_MAX ? 0 : bytes;
-#else
-    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
-    return 0;
+    bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
+    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
+    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
+                         rn__filter_bytes(filter, x->n, x->h, x->w, threads, 1, 0));
 #endif
+    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
+    return bytes > PTRDIFF_MAX ? 0 : bytes;
 }
 
 #if RN__FAST
 
-/* The kernels for a call of the second level. */
-static rn_status rn__make_engine(const char *function, rn__engine *engine, rn_isa isa, int threads,
+static int rn__has_gaps(const rn_tensor *t) {
+    return t->stride_w != 1 || t->stride_h != t->w || t->stride_c != t->stride_h * t->h ||
+           t->stride_n != t->stride_c * t->c;
+}
+
+/* The engine of a call, or why there is none. weight_gradient may be NULL. */
+static rn_status rn__make_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
+                                 const rn_tensor *weight_gradient, rn_isa isa, int threads,
                                  void *workspace, rn_error *error) {
+    memset(engine, 0, sizeof *engine);
     engine->kernels = rn__choose_kernels(isa);
     engine->threads = threads;
     engine->workspace = (char *)workspace;
+    if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
+                        function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
     if (!engine->kernels)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: this machine or build lacks the instruction set asked for; take "
@@ -4298,30 +3750,13 @@ static rn_status rn__make_engine(const char *function, rn__engine *engine, rn_is
     return rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error);
 }
 
-/* A blocked value of the tensor's shape, taken from the engine's workspace. */
-static rn__blocked rn__take_blocked(rn__engine *engine, const rn_tensor *t) {
-    rn__blocked v = rn__blocked_in((float *)(void *)engine->workspace, t->n, t->c, t->h, t->w);
-    engine->workspace += rn__blocked_floats(t->n, t->c, t->h, t->w) * sizeof(float);
+/* A tensor in blocks, or (copy 0) room for it. */
+static rn__blocked rn__take_tensor(rn__engine *engine, const rn_tensor *t, int copy) {
+    rn__blocked v = rn__take(engine, t->n, t->c, t->h, t->w);
+    if (copy) rn__block(engine, v, *t);
     return v;
 }
 
-static rn__filter rn__filter_of(const rn_tensor *weight, int stride, int padding) {
-    return rn__make_filter(weight->data, weight->n, weight->c, weight->h, weight->w, stride,
-                           padding);
-}
-
-static int rn__contiguous(const rn_tensor *t) {
-    rn_tensor plain = rn_tensor_in(t->data, t->n, t->c, t->h, t->w);
-    return t->stride_n == plain.stride_n && t->stride_c == plain.stride_c &&
-           t->stride_h == plain.stride_h && t->stride_w == plain.stride_w;
-}
-
-static rn_status rn__expect_contiguous(const char *function, const char *name, const rn_tensor *t,
-                                       rn_error *error) {
-    if (!t || rn__contiguous(t)) return RN_OK;
-    return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first", function,
-                    name);
-}
 #endif
 
 RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
@@ -4330,19 +3765,18 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
                                   rn_error *error) {
     const char *function = "rn_conv2d_forward";
 #if RN__FAST
+    const rn_tensor *f = weight;
+    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
     rn__engine engine;
-    rn__blocked in, out;
+    rn__blocked x, y;
     rn_status status;
-    if ((status = rn__check_conv2d(function, "output", output, input, weight, stride, padding,
-                                   error)) ||
-        (status = rn__expect_contiguous(function, "weight", weight, error)) ||
-        (status = rn__make_engine(function, &engine, isa, threads, workspace, error)))
+    if ((status = rn__check_conv2d(function, "output", output, input, f, stride, padding, error)) ||
+        (status = rn__make_engine(function, &engine, f, NULL, isa, threads, workspace, error)))
         return status;
-    in = rn__take_blocked(&engine, input);
-    out = rn__take_blocked(&engine, output);
-    rn__block(&engine, in, *input);
-    rn__run_sweep(&engine, out, in, rn__filter_of(weight, stride, padding), bias, 0, 0, NULL);
-    rn__unblock(&engine, *output, out, 0);
+    x = rn__take_tensor(&engine, input, 1);
+    y = rn__take_tensor(&engine, output, 0);
+    rn__run_sweep(&engine, RN__FORWARD, y, x, filter, bias, 0, NULL);
+    rn__unblock(&engine, *output, y, 0);
     return RN_OK;
 #else
     (void)output, (void)input, (void)weight, (void)bias, (void)stride, (void)padding, (void)isa;
@@ -4360,31 +3794,25 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
                                    void *workspace, rn_error *error) {
     const char *function = "rn_conv2d_backward";
 #if RN__FAST
-    rn__filter f = rn__filter_of(weight, stride, padding);
+    const rn_tensor *f = weight, *df = weight_gradient;
+    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
     rn__engine engine;
     rn__blocked x, dy, dx;
     rn_status status;
-    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, weight,
-                                   stride, padding, error)) ||
+    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, f, stride,
+                                   padding, error)) ||
         (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        (status = rn__expect_like(function, "weight_gradient", weight_gradient, weight, error)) ||
-        (status = rn__expect_contiguous(function, "weight", weight, error)) ||
-        (status = rn__expect_contiguous(function, "weight_gradient", weight_gradient, error)) ||
-        (status = rn__make_engine(function, &engine, isa, threads, workspace, error)))
+        (status = rn__expect_like(function, "weight_gradient", df, f, error)) ||
+        (status = rn__make_engine(function, &engine, f, df, isa, threads, workspace, error)))
         return status;
-    x = rn__take_blocked(&engine, input);
-    dy = rn__take_blocked(&engine, output_gradient);
-    dx = rn__take_blocked(&engine, input);
-    rn__block(&engine, dy, *output_gradient);
-    if (weight_gradient || bias_gradient) {
-        rn__block(&engine, x, *input);
-        rn__run_weight_pass(&engine, weight_gradient ? weight_gradient->data : NULL, bias_gradient,
-                            dy, x, f);
-    }
-    if (input_gradient) {
-        rn__run_sweep(&engine, dx, dy, f, NULL, 1, 0, NULL);
-        rn__unblock(&engine, *input_gradient, dx, accumulate);
-    }
+    x = rn__take_tensor(&engine, input, df != NULL);
+    dy = rn__take_tensor(&engine, output_gradient, 1);
+    dx = rn__take_tensor(&engine, input, 0);
+    if (df || bias_gradient)
+        rn__run_weight_sweep(&engine, df ? df->data : NULL, bias_gradient, dy, x, filter);
+    if (!input_gradient) return RN_OK;
+    rn__run_sweep(&engine, RN__INPUT_GRADIENT, dx, dy, filter, NULL, 0, NULL);
+    rn__unblock(&engine, *input_gradient, dx, accumulate);
     return RN_OK;
 #else
     (void)input_gradient, (void)weight_gradient, (void)bias_gradient, (void)output_gradient;
@@ -4416,8 +3844,8 @@ static const char *const rn__block_names[] = {"auto", "basic", "bottleneck", "si
 static const char *const rn__stem_names[] = {"cifar", "imagenet", NULL};
 static const char *const rn__order_names[] = {"full_preact",     "original",    "bn_after_add",
                                               "relu_before_add", "relu_preact", NULL};
-static const char *const rn__shortcut_names[] = {"identity", "scale",   "exclusive_gate", "shortcut_gate",
-                                                 "highway",  "conv1x1", "dropout",        NULL};
+static const char *const rn__shortcut_names[] = {
+    "identity", "scale", "exclusive_gate", "shortcut_gate", "highway", "conv1x1", "dropout", NULL};
 static const char *const rn__resize_names[] = {"auto", "A", "A_centred", "B", "B_bn", NULL};
 static const char *const rn__stride_on_names[] = {"first", "3x3", NULL};
 static const char *const rn__init_names[] = {"fan_out", "fan_in", NULL};
@@ -4468,7 +3896,8 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
     int integer;
     float single;
     double value;
-    if (field->type == RN__INT) return memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), integer;
+    if (field->type == RN__INT)
+        return memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), integer;
     if (field->type == RN__FLOAT) {
         memcpy(&single, at + i * (int)sizeof(float), sizeof(float));
         return (double)single;
@@ -4496,10 +3925,14 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     for (k = 0; k < field->count; k++) {
         double number = field->type == RN__UINT64 ? 0 : rn__get_number(desc, field, k);
         if (k) rn__put(&out, ',');
-        if (field->type == RN__UINT64) rn__format(&out, "%U", desc->seed);
-        else if (field->names) rn__puts(&out, field->names[(int)number]);
-        else if (field->type == RN__INT) rn__format(&out, "%d", (int)number);
-        else rn__format(&out, "0x%x", rn__double_bits(number));
+        if (field->type == RN__UINT64)
+            rn__format(&out, "%U", desc->seed);
+        else if (field->names)
+            rn__puts(&out, field->names[(int)number]);
+        else if (field->type == RN__INT)
+            rn__format(&out, "%d", (int)number);
+        else
+            rn__format(&out, "0x%x", rn__double_bits(number));
     }
 }
 
@@ -4525,9 +3958,12 @@ static void rn__list_names(const char *const *names, char text[160]) {
 static rn_status rn__bad_value(const rn__field *field, const char *value, rn_error *error) {
     char takes[160] = "a number";
     rn__text list = rn__text_in(takes, sizeof takes);
-    if (field->names) rn__list_names(field->names, takes);
-    else if (field->count > 1) rn__format(&list, "1 to %d numbers between commas", field->count);
-    else rn__puts(&list, "a number");
+    if (field->names)
+        rn__list_names(field->names, takes);
+    else if (field->count > 1)
+        rn__format(&list, "1 to %d numbers between commas", field->count);
+    else
+        rn__puts(&list, "a number");
     return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
                     takes);
 }
@@ -4551,7 +3987,8 @@ RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, r
     if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
     if (field->type == RN__UINT64) {
         if (!rn__scan_unsigned(&at, &set.seed) || *at)
-            return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes a whole number", key, value);
+            return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes a whole number",
+                            key, value);
         *desc = set;
         return RN_OK;
     }
@@ -4592,15 +4029,16 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     rn_resize b = rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
     desc->init = RN_FAN_OUT;
-    desc->stride_on = dialect == RN_PAPER || dialect == RN_MSRA_1K ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
+    desc->stride_on =
+        dialect == RN_PAPER || dialect == RN_MSRA_1K ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
     desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
     desc->sgd = dialect == RN_PAPER         ? RN_SGD_CAFFE
                 : dialect == RN_TORCHVISION ? RN_SGD_TORCH
                                             : RN_SGD_NESTEROV;
-    desc->resize = dialect == RN_PAPER                ? RN_RESIZE_AUTO
-                   : dialect == RN_MSRA_1K            ? RN_RESIZE_B
-                   : dialect == RN_FB && cifar_a      ? RN_RESIZE_A
-                                                      : b;
+    desc->resize = dialect == RN_PAPER           ? RN_RESIZE_AUTO
+                   : dialect == RN_MSRA_1K       ? RN_RESIZE_B
+                   : dialect == RN_FB && cifar_a ? RN_RESIZE_A
+                                                 : b;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
@@ -4650,8 +4088,8 @@ static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error)
     int i, sum = 0;
     for (i = 0; i < RN_MAX_STAGES; i++) {
         if (desc->units[i] && i && !desc->units[i - 1])
-            return rn__fail(error, RN_BAD_DESCRIPTION, "units of stage %d without units of stage %d",
-                            i + 1, i);
+            return rn__fail(error, RN_BAD_DESCRIPTION,
+                            "units of stage %d without units of stage %d", i + 1, i);
         sum += desc->units[i];
     }
     if (!sum) {
@@ -4673,8 +4111,9 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
             if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION, "%s is %.6f and must lie in %.6f to %.6f",
-                                field->key, value, field->least, most);
+                return rn__fail(error, RN_BAD_DESCRIPTION,
+                                "%s is %.6f and must lie in %.6f to %.6f", field->key, value,
+                                field->least, most);
         }
     }
     return RN_OK;
@@ -4696,8 +4135,10 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if ((status = rn__check_fields(&d, error))) return status;
     if ((status = rn__resolve_units(&d, imagenet, error))) return status;
     if (d.resize == RN_RESIZE_AUTO) {
-        if (!imagenet && d.block != RN_BOTTLENECK) d.resize = RN_RESIZE_A;
-        else d.resize = rn__is_preactivated(&d) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+        if (!imagenet && d.block != RN_BOTTLENECK)
+            d.resize = RN_RESIZE_A;
+        else
+            d.resize = rn__is_preactivated(&d) ? RN_RESIZE_B : RN_RESIZE_B_BN;
     }
     *desc = d;
     return RN_OK;
@@ -4713,7 +4154,7 @@ typedef struct rn__step rn__step; /* one node with its operands, see >>executor 
 typedef struct rn__layer {
     const char *name;
     int keeps_input, keeps_output; /* backward reads them */
-    int in_place;          /* the value may take the place of the first input's */
+    int in_place;                  /* the value may take the place of the first input's */
     int gradient_in_place; /* the first input's gradient may take the place of the value's */
     void (*naive_forward)(rn__step *step);
     void (*naive_backward)(rn__step *step);
@@ -4742,9 +4183,12 @@ static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_param
         p->shape[1] = c_in;
         if (node->kind == RN_CONV2D) p->shape[2] = p->shape[3] = node->kernel;
     }
-    if (node->kind == RN_CONV2D) p->role = index ? RN_CONV_BIAS : RN_CONV_WEIGHT;
-    else if (node->kind == RN_LINEAR) p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
-    else p->role = bn_roles[index];
+    if (node->kind == RN_CONV2D)
+        p->role = index ? RN_CONV_BIAS : RN_CONV_WEIGHT;
+    else if (node->kind == RN_LINEAR)
+        p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
+    else
+        p->role = bn_roles[index];
     for (p->count = 1, i = 0; i < 4; i++) p->count *= p->shape[i];
     rn__text_in(p->name, sizeof p->name);
     {
@@ -4801,15 +4245,18 @@ static int rn__emit(rn__builder *b, rn_node node) {
     node.batch_statistics = b->batch_statistics;
     c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
     for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
-        if (p.role < RN_RUNNING_MEAN) b->parameters += p.count;
-        else b->statistics += p.count;
+        if (p.role < RN_RUNNING_MEAN)
+            b->parameters += p.count;
+        else
+            b->statistics += p.count;
     }
     if (node.kind == RN_BATCH_NORM) b->batch_statistics += (ptrdiff_t)b->groups * 2 * node.c;
     b->nodes[b->count] = node;
     return b->count++;
 }
 
-static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel, int stride) {
+static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
+                         int stride) {
     rn_node node = rn__node(RN_CONV2D, role, x);
     node.c = filters;
     node.kernel = (short)kernel;
@@ -4829,15 +4276,16 @@ static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, 
 
 /* Fig. 4 as a table: which activation stands where, in the order of rn_order. */
 static const struct {
-    int before, between, last; /* before each convolution, behind each but the last, behind the last */
+    int before, between,
+        last; /* before each convolution, behind each but the last, behind the last */
     int after_add;
     int stem, tail; /* behind the first convolution of a CIFAR net, behind the last unit */
 } rn__orders[] = {
-    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},             /* full pre-activation */
-    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0}, /* original */
+    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},                 /* full pre-activation */
+    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0},     /* original */
     {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
     {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
-    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU},                /* ReLU-only pre-activation */
+    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU}, /* ReLU-only pre-activation */
 };
 
 static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
@@ -4887,7 +4335,8 @@ static int rn__emit_branch(rn__builder *b, int x, int filters, int out, int stri
     int i, layers = rn__block_layers(desc->block);
     for (i = 0; i < layers; i++) {
         int is_3x3 = desc->block != RN_BOTTLENECK || i == 1;
-        int strides = desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
+        int strides =
+            desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
         int what = i < layers - 1 ? rn__orders[desc->order].between : rn__orders[desc->order].last;
         if (i || !activated)
             x = rn__emit_activation(b, x, rn__orders[desc->order].before, rn__bn_roles[i],
@@ -4914,8 +4363,10 @@ static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int
         int bn = changes && desc->resize == RN_RESIZE_B_BN ? RN__BN : 0;
         shortcut = rn__emit_conv(b, x, "shortcut", out, 1, stride);
         shortcut = rn__emit_activation(b, shortcut, bn, "shortcut_bn", NULL);
-    } else if (changes) shortcut = rn__emit_resize(b, x, c, out, stride);
-    else if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE || kind == RN_SHORTCUT_HIGHWAY) {
+    } else if (changes)
+        shortcut = rn__emit_resize(b, x, c, out, stride);
+    else if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE ||
+             kind == RN_SHORTCUT_HIGHWAY) {
         gate = rn__emit_gate_logits(b, x, "gate", out, desc->gate_bias);
         carry = gate;
         if (kind == RN_SHORTCUT_HIGHWAY)
@@ -4948,8 +4399,8 @@ static int rn__emit_stem(rn__builder *b) {
     input.w = desc->width;
     x = rn__emit(b, input);
     x = rn__emit_conv(b, x, "conv1", desc->base_width, imagenet ? 7 : 3, imagenet ? 2 : 1);
-    x = rn__emit_activation(b, x, imagenet ? RN__BN | RN__RELU : rn__orders[desc->order].stem, "bn1",
-                            "relu1");
+    x = rn__emit_activation(b, x, imagenet ? RN__BN | RN__RELU : rn__orders[desc->order].stem,
+                            "bn1", "relu1");
     if (!imagenet) return x;
     pool.inputs[0] = x;
     pool.kernel = 3;
@@ -5148,7 +4599,8 @@ static size_t rn__value_count(const rn_net *net, int v, int count) {
    input gradient is lazy. */
 static int rn__keeps_output(const rn_net *net, int i) {
     const rn_node *node = &net->nodes[i], *last = &net->nodes[rn__output(net, i)];
-    if (node->kind == RN_CONV2D && i + 1 < net->node_count && net->nodes[i + 1].lazy_gradient) return 1;
+    if (node->kind == RN_CONV2D && i + 1 < net->node_count && net->nodes[i + 1].lazy_gradient)
+        return 1;
     return rn__layer_of(last->kind)->keeps_output && (node == last || rn__addition_in(net, i) >= 0);
 }
 
@@ -5170,11 +4622,12 @@ static void rn__plan_values(rn__plan *plan) {
             int kept = plan->training && rn__layer_of(net->nodes[reader].kind)->keeps_input;
             if (input->start >= 0) input->end = rn__max(input->end, kept ? 2 * n - i : i);
         }
-        if ((i == 0 && net->desc.naive) || node->lazy) continue; /* naive reads the caller's images */
+        if ((i == 0 && net->desc.naive) || node->lazy)
+            continue; /* naive reads the caller's images */
         output->start = i;
         output->end = plan->training && rn__keeps_output(net, i) ? 2 * n - i : i;
-        output->bytes = rn__align_size(
-            rn__multiply_size(rn__value_count(net, i, net->batch), sizeof(rn_real)));
+        output->bytes =
+            rn__align_size(rn__multiply_size(rn__value_count(net, i, net->batch), sizeof(rn_real)));
     }
     plan->values[n - 1].end = rn__max(plan->values[n - 1].end, n);
 }
@@ -5188,9 +4641,10 @@ static void rn__plan_gradients(rn__plan *plan) {
         int v = rn__output(net, i), last = net->nodes[v].last_reader;
         rn__span *span = &plan->gradients[v];
         if (net->nodes[i].absorbed) continue;
-        if (net->nodes[i].kind == RN_CONV2D && i + 1 < n && net->nodes[i + 1].lazy_gradient) continue;
-        span->bytes = rn__align_size(
-            rn__multiply_size(rn__value_count(net, v, net->batch), sizeof(rn_real)));
+        if (net->nodes[i].kind == RN_CONV2D && i + 1 < n && net->nodes[i + 1].lazy_gradient)
+            continue;
+        span->bytes =
+            rn__align_size(rn__multiply_size(rn__value_count(net, v, net->batch), sizeof(rn_real)));
         span->start = last < 0 ? n : 2 * n - rn__producer(net, last);
         span->end = 2 * n - i + net->nodes[i].lazy_gradient;
     }
@@ -5279,8 +4733,9 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
     span->offset = offset;
     span->next = *link;
     *link = span->root;
-    plan->bytes = rn__add_size(offset, span->bytes) > plan->bytes ? rn__add_size(offset, span->bytes)
-                                                                   : plan->bytes;
+    plan->bytes = rn__add_size(offset, span->bytes) > plan->bytes
+                      ? rn__add_size(offset, span->bytes)
+                      : plan->bytes;
 }
 
 /* The area of the BNs, then what the hungriest layer takes. */
@@ -5328,7 +4783,8 @@ static void rn__plan_mode(rn_net *net, rn_mode mode, rn__span *spans) {
         const rn__span *value = &plan.values[i], *gradient = &plan.gradients[i];
         net->value_offset[mode][i] = value->start < 0 ? -1 : (ptrdiff_t)spans[value->root].offset;
         if (plan.training)
-            net->gradient_offset[i] = gradient->start < 0 ? -1 : (ptrdiff_t)spans[gradient->root].offset;
+            net->gradient_offset[i] =
+                gradient->start < 0 ? -1 : (ptrdiff_t)spans[gradient->root].offset;
     }
     net->activation_bytes[mode] = plan.bytes;
     net->workspace_bytes[mode] = rn__fast_workspace(net, mode);
@@ -5410,8 +4866,9 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     rn__build(&built, desc, groups, NULL);
     rn__carve_head(&arena, built.count, mode);
     if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count))) {
-        rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes; the list of %d nodes alone takes %z",
-                 room, built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
+        rn__fail(error, RN_TOO_SMALL,
+                 "the buffer has %z bytes; the list of %d nodes alone takes %z", room, built.count,
+                 rn__add_size(arena.used, rn__scratch_bytes(built.count)));
         return NULL;
     }
     arena.base = base;
@@ -5429,8 +4886,9 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     rn__carve_body(&arena, net, &built);
     if (arena.used > net->bytes) net->bytes = arena.used;
     if (net->bytes > PTRDIFF_MAX) {
-        rn__fail(error, RN_TOO_LARGE, "the net needs more bytes than this machine can address; use "
-                                      "a smaller batch, width or image");
+        rn__fail(error, RN_TOO_LARGE,
+                 "the net needs more bytes than this machine can address; use "
+                 "a smaller batch, width or image");
         return NULL;
     }
     if (measure || room >= net->bytes) return net;
@@ -5467,7 +4925,8 @@ static size_t rn__measure_bytes(const rn_desc *desc, int batch, rn_mode mode,
 }
 
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
-    if (batch < 1) return rn__fail(error, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
+    if (batch < 1)
+        return rn__fail(error, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
 #ifdef RESNET_NO_TRAIN
     if (mode != RN_INFERENCE)
         return rn__fail(error, RN_BAD_ARGUMENT, "compiled with RESNET_NO_TRAIN: only RN_INFERENCE");
@@ -5542,8 +5001,7 @@ RNDEF void rn_initialise(rn_net *net) {
         rn__initialise_weight(net, &p, first);
         first += p.count;
     }
-    if (net->velocity)
-        memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
 }
 
@@ -5600,8 +5058,8 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_node *node = &net->nodes[i];
     ptrdiff_t bias_offset = node->c;
     if (node->kind != RN_BATCH_NORM)
-        bias_offset *= (ptrdiff_t)net->nodes[node->inputs[0]].c *
-                       rn__max(1, node->kernel * node->kernel);
+        bias_offset *=
+            (ptrdiff_t)net->nodes[node->inputs[0]].c * rn__max(1, node->kernel * node->kernel);
     step->weight = net->parameters + node->parameters;
     step->bias = node->kind != RN_CONV2D || node->bias ? step->weight + bias_offset : NULL;
     step->statistics = net->statistics + node->statistics; /* running mean, running variance */
@@ -5647,7 +5105,7 @@ RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data 
 
 /* ---- naive, kind by kind: straight calls of level 2 ---------------------------------------- */
 
-#define RN__NAIVE(name, call)                                                                      \
+#define RN__NAIVE(name, call) \
     static void rn__naive_##name(rn__step *s) { rn__must(call); }
 #define RN__X &s->input
 #define RN__Y &s->value
@@ -5735,8 +5193,7 @@ RN__NAIVE(global_avg_pool_backward,
           rn_global_avg_pool_backward(RN__DX, RN__DY, s->accumulate, NULL))
 RN__NAIVE(linear_backward, rn_linear_backward(RN__DX, s->weight_gradient, s->bias_gradient, RN__DY,
                                               RN__X, s->weight, s->accumulate, NULL))
-RN__NAIVE(scale_backward,
-          rn_scale(RN__DX, RN__DY, (double)s->node->factor, s->accumulate, NULL))
+RN__NAIVE(scale_backward, rn_scale(RN__DX, RN__DY, (double)s->node->factor, s->accumulate, NULL))
 RN__NAIVE(pad_subsample_backward, rn_pad_subsample_backward(RN__DX, RN__DY, s->node->stride,
                                                             s->node->front, s->accumulate, NULL))
 
@@ -5772,8 +5229,8 @@ static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, i
     rn__step of;
     rn__prepare_parameters(s->run, bn, &of);
     return rn__normalised_by(engine, rn__as_blocked(&s->input), of.statistics, of.weight, of.bias,
-                          d->bn_eps, s->mode == RN_TRAINING ? d->bn_group : 0,
-                          s->net->nodes[bn].fused && s->net->nodes[bn + 1].kind == RN_RELU);
+                             d->bn_eps, s->mode == RN_TRAINING ? d->bn_group : 0,
+                             s->net->nodes[bn].fused && s->net->nodes[bn + 1].kind == RN_RELU);
 }
 
 static rn__operands rn__operands_of(const rn__step *s) {
@@ -5792,7 +5249,8 @@ static rn__operands rn__operands_of(const rn__step *s) {
 /* Do steps i and the one behind it hand on the moments of i's value in the area, for a BN? */
 static int rn__hands_moments(const rn_net *net, int i, rn_mode mode) {
     int next = rn__output(net, i) + 1;
-    return mode == RN_TRAINING && (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
+    return mode == RN_TRAINING &&
+           (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
            next < net->node_count && net->nodes[next].kind == RN_BATCH_NORM &&
            net->nodes[next].inputs[0] == next - 1;
 }
@@ -5814,10 +5272,10 @@ static size_t rn__fast_linear_bytes(const rn_net *net, int i, rn_mode mode) {
     return rn__linear_bytes(net->batch, x->c, node->c, net->desc.threads, mode == RN_TRAINING);
 }
 
-#define RN__FAST_STEP(name, call)                                                                  \
-    static void rn__fast_##name(rn__step *s) {                                                     \
-        rn__operands o = rn__operands_of(s);                                                       \
-        call;                                                                                      \
+#define RN__FAST_STEP(name, call)              \
+    static void rn__fast_##name(rn__step *s) { \
+        rn__operands o = rn__operands_of(s);   \
+        call;                                  \
     }
 
 static int rn__node_index(const rn__step *s) { return (int)(s->node - s->net->nodes); }
@@ -5895,7 +5353,8 @@ static void rn__fast_add_backward(rn__step *s) {
 static void rn__fast_conv2d_backward(rn__step *s) {
     rn__operands o = rn__operands_of(s);
     int i = rn__node_index(s);
-    const rn_node *next = i + 1 < s->net->node_count && s->node[1].lazy_gradient ? s->node + 1 : NULL;
+    const rn_node *next =
+        i + 1 < s->net->node_count && s->node[1].lazy_gradient ? s->node + 1 : NULL;
     rn__pass sums;
     rn__hand_gradient(&o, o.dz, s->accumulate_second);
     if (next) {
@@ -5931,8 +5390,8 @@ RN__FAST_STEP(relu_backward, rn__relu_backward(&o.engine, o.dx, o.dy, o.y, s->ac
 RN__FAST_STEP(gate_backward,
               rn__gate_backward(&o.engine, o.dx, o.dz, o.dy, o.x, o.z, s->node->complement,
                                 s->accumulate, s->accumulate_second))
-RN__FAST_STEP(dropout_backward, rn__dropout(&o.engine, o.dx, o.dy, (double)s->node->factor, s->key,
-                                            s->accumulate))
+RN__FAST_STEP(dropout_backward,
+              rn__dropout(&o.engine, o.dx, o.dy, (double)s->node->factor, s->key, s->accumulate))
 RN__FAST_STEP(max_pool_backward,
               rn__max_pool_backward(&o.engine, o.dx, o.dy, o.x, RN__WINDOW, s->accumulate))
 RN__FAST_STEP(global_avg_pool_backward,
@@ -5965,7 +5424,7 @@ RN__FAST_STEP(pad_subsample_backward,
 #endif
 #define RN__ROW(name, keeps_input, keeps_output, in_place, gradient_in_place, bytes)               \
     {                                                                                              \
-        #name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name##_forward, \
+#name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name##_forward, \
             RN__BACKWARD(rn__naive_##name##_backward), RN__FAST_ONLY(rn__fast_##name##_forward),   \
             RN__FAST_ONLY(RN__BACKWARD(rn__fast_##name##_backward)), RN__FAST_ONLY(bytes)          \
     }
@@ -6029,9 +5488,12 @@ static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
         rn__step step;
         if (net->nodes[i].absorbed) continue;
         rn__prepare_step(run, i, &step);
-        if (net->desc.naive) layer->naive_forward(&step);
-        else layer->fast_forward(&step);
-        if (probed && probed->probe) probed->probe(probed->probe_user, probed, rn__output(net, i), 0);
+        if (net->desc.naive)
+            layer->naive_forward(&step);
+        else
+            layer->fast_forward(&step);
+        if (probed && probed->probe)
+            probed->probe(probed->probe_user, probed, rn__output(net, i), 0);
         if (find_broken &&
             ((!net->nodes[i].lazy &&
               !rn__all_finite(step.value.data, (ptrdiff_t)rn__value_count(net, i, run->count))) ||
@@ -6043,11 +5505,10 @@ static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
 
 static rn_status rn__check_step(const rn_net *net, const rn_real *images, int count,
                                 rn_error *error) {
-    if (!net || !images)
-        return rn__fail(error, RN_BAD_ARGUMENT, "net and images must not be NULL");
+    if (!net || !images) return rn__fail(error, RN_BAD_ARGUMENT, "net and images must not be NULL");
     if (count < 1 || count > net->batch)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%d images; this net takes 1 to %d at a time", count,
-                        net->batch);
+        return rn__fail(error, RN_BAD_ARGUMENT, "%d images; this net takes 1 to %d at a time",
+                        count, net->batch);
     return RN_OK;
 }
 
@@ -6073,9 +5534,8 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     run.activations = (char *)workspace;
     run.workspace = run.activations + net->activation_bytes[RN_INFERENCE];
     rn__forward(&run, NULL, 0);
-    return rn_tensor_copy(
-        rn_tensor_in(logits, count, net->desc.classes, 1, 1),
-        rn__plain_vector(net, rn__value(&run, net->node_count - 1)), error);
+    return rn_tensor_copy(rn_tensor_in(logits, count, net->desc.classes, 1, 1),
+                          rn__plain_vector(net, rn__value(&run, net->node_count - 1)), error);
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -6099,8 +5559,10 @@ static void rn__backward(const rn__run *run, rn_net *probed) {
         rn__step step;
         if (net->nodes[i].absorbed) continue;
         rn__prepare_step(run, i, &step);
-        if (net->desc.naive) layer->naive_backward(&step);
-        else layer->fast_backward(&step);
+        if (net->desc.naive)
+            layer->naive_backward(&step);
+        else
+            layer->fast_backward(&step);
         if (probed->probe) probed->probe(probed->probe_user, probed, i, 1);
     }
 }
@@ -6134,11 +5596,12 @@ static rn_status rn__explain_not_finite(const rn__run *run, rn_error *error) {
                         net->step);
     broken = rn__forward(run, NULL, 1);
     if (broken >= 0) rn__name_node(&net->nodes[broken], name);
-    return rn__fail(error, RN_NOT_FINITE,
-                    "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
-                    "lower the learning rate or look at the data",
-                    net->step, name, broken >= 0 ? rn_kind_name(net->nodes[broken].kind) : "",
-                    broken >= 0 ? ", " : "", broken >= 0 ? broken : net->node_count);
+    return rn__fail(
+        error, RN_NOT_FINITE,
+        "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
+        "lower the learning rate or look at the data",
+        net->step, name, broken >= 0 ? rn_kind_name(net->nodes[broken].kind) : "",
+        broken >= 0 ? ", " : "", broken >= 0 ? broken : net->node_count);
 }
 
 RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
@@ -6168,8 +5631,7 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
         }
     memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     gradient = rn__plain_vector(net, rn__gradient(&run, net->node_count - 1));
-    memset(gradient.data, 0,
-           rn__value_count(net, net->node_count - 1, count) * sizeof(rn_real));
+    memset(gradient.data, 0, rn__value_count(net, net->node_count - 1, count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, &plain, labels, 1.0 / count, NULL);
     rn__backward(&run, net);
     if (result) *result = own;
@@ -6201,12 +5663,15 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
         rn_status status = rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c,
                                       inside.h, inside.w, error);
         if (status) return status;
-        if (into_net) rn__block(&engine, rn__as_blocked(&inside), outside);
-        else rn__unblock(&engine, outside, rn__as_blocked(&inside), 0);
+        if (into_net)
+            rn__block(&engine, rn__as_blocked(&inside), outside);
+        else
+            rn__unblock(&engine, outside, rn__as_blocked(&inside), 0);
         return RN_OK;
     }
 #endif
-    return into_net ? rn_tensor_copy(inside, outside, error) : rn_tensor_copy(outside, inside, error);
+    return into_net ? rn_tensor_copy(inside, outside, error)
+                    : rn_tensor_copy(outside, inside, error);
 }
 
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error) {
@@ -6289,8 +5754,8 @@ static int rn__update_parameter(const rn_desc *desc, const rn_parameter *p, rn_r
     for (i = 0; i < p->count; i++) {
         rn_real gradient = g[i] + decay * w[i];
         rn_real velocity = momentum * v[i] + into_velocity * gradient;
-        rn_real weight = w[i] - (nesterov ? rate * (gradient + momentum * velocity)
-                                          : from_velocity * velocity);
+        rn_real weight =
+            w[i] - (nesterov ? rate * (gradient + momentum * velocity) : from_velocity * velocity);
         bad |= rn__not_finite(velocity) | rn__not_finite(weight);
         if (!write) continue;
         v[i] = velocity;
@@ -6303,16 +5768,19 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter p;
     int i;
     if (net->mode != RN_TRAINING || !net->images)
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs the gradients of rn_backpropagate");
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_update needs the gradients of rn_backpropagate");
     if (!rn__is_finite(learning_rate))
-        return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite", net->step);
+        return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite",
+                        net->step);
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p))
         if (p.gradient && !rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 0))
-            return rn__fail(error, RN_NOT_FINITE,
-                            "step %U: the gradient or update of %s (node %d) is not finite; nothing "
-                            "was changed: lower the learning rate or look at the data",
-                            net->step, p.name, p.node);
+            return rn__fail(
+                error, RN_NOT_FINITE,
+                "step %U: the gradient or update of %s (node %d) is not finite; nothing "
+                "was changed: lower the learning rate or look at the data",
+                net->step, p.name, p.node);
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p))
         if (p.gradient) rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 1);
@@ -6338,6 +5806,7 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
 }
 
 #endif /* RESNET_NO_TRAIN */
+
 /* >>file access ==============================================================================
    rn_files by stdio, and opening and reading with sentences for what fails. */
 
@@ -6348,11 +5817,13 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
 int(fileno)(FILE *file);
 int fsync(int descriptor);
 #endif
+#define RN__FSYNC(file) fsync(fileno(file))
+#else
+#define RN__FSYNC(file) 0
 #endif
 
 static void *rn__stdio_open(void *user, const char *path, int write) {
-    (void)user;
-    return fopen(path, write ? "wb" : "rb");
+    return (void)user, fopen(path, write ? "wb" : "rb");
 }
 
 static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
@@ -6367,45 +5838,30 @@ static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
 
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
-    long at = ftell(f);
     (void)user;
-    if (offset > LONG_MAX) return 0;
-    if (at != (long)offset && fseek(f, (long)offset, SEEK_SET)) return 0;
+    if (offset > LONG_MAX || (ftell(f) != (long)offset && fseek(f, (long)offset, SEEK_SET)))
+        return 0;
     return fread(data, 1, bytes, f);
 }
 
 static size_t rn__stdio_write(void *user, void *file, const void *data, size_t bytes) {
-    (void)user;
-    return fwrite(data, 1, bytes, (FILE *)file);
+    return (void)user, fwrite(data, 1, bytes, (FILE *)file);
 }
 
 static int rn__stdio_sync(void *user, void *file) {
-    (void)user;
-    if (fflush((FILE *)file)) return -1;
-#if defined(__unix__) || defined(__APPLE__)
-    return fsync(fileno((FILE *)file));
-#else
-    return 0;
-#endif
+    return (void)user, fflush((FILE *)file) || RN__FSYNC((FILE *)file);
 }
 
-static int rn__stdio_close(void *user, void *file) {
-    (void)user;
-    return fclose((FILE *)file);
-}
+static int rn__stdio_close(void *user, void *file) { return (void)user, fclose((FILE *)file); }
 
 static int rn__stdio_rename(void *user, const char *from, const char *to) {
-    (void)user;
 #ifdef _WIN32
     remove(to); /* rename does not replace there */
 #endif
-    return rename(from, to);
+    return (void)user, rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) {
-    (void)user;
-    return remove(path);
-}
+static int rn__stdio_remove(void *user, const char *path) { return (void)user, remove(path); }
 #endif
 
 /* The functions to use: the caller's, or stdio's. */
@@ -6423,44 +5879,43 @@ static rn_status rn__choose_files(rn_files *files, const rn_files *given, int wr
         (write ? files->write && files->sync && files->rename && files->remove
                : files->size && files->read))
         return RN_OK;
-    return rn__fail(error, RN_BAD_ARGUMENT,
-                    "no rn_files, which RESNET_NO_STDIO asks for, or one that lacks a function: "
-                    "reading takes open, size, read, close; saving open, write, sync, close, "
-                    "rename, remove");
+    return rn__fail(
+        error, RN_BAD_ARGUMENT,
+        "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
+        "read, close; saving open, write, sync, close, rename, remove");
 }
 
-static rn_status rn__open(const rn_files *files, const char *path, void **file, uint64_t *bytes,
-                          rn_error *error) {
-    *file = files->open(files->user, path, 0);
-    if (!*file)
-        return rn__fail(error, RN_NO_FILE, "cannot open %s; does it exist, and may it be read?", path);
-    if (!files->size(files->user, *file, bytes)) return RN_OK;
-    files->close(files->user, *file);
-    *file = NULL;
-    return rn__fail(error, RN_IO, "%s cannot be read; it should be a file, is it a directory?", path);
+RNDEF void rn_archive_close(rn_archive *archive) {
+    if (archive->file) archive->files.close(archive->files.user, archive->file);
+    archive->file = NULL;
 }
 
-static rn_status rn__read(const rn_files *files, void *file, const char *path, uint64_t offset,
-                          void *data, size_t bytes, rn_error *error) {
-    if (files->read(files->user, file, offset, data, bytes) == bytes) return RN_OK;
-    return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?", path,
-                    bytes, offset);
-}
-
-/* Opens a file, finds its size, reads `bytes` bytes at `offset`, and closes it. */
-static rn_status rn__read_once(const rn_files *files, const char *path, uint64_t offset, void *data,
-                               uint64_t bytes, uint64_t *size, rn_error *error) {
-    void *file;
-    rn_status status = rn__open(files, path, &file, size, error);
+/* Opens any file to be read, as an archive that nobody has looked into. */
+static rn_status rn__open(rn_archive *a, const char *path, const rn_files *files, rn_error *error) {
+    rn__text name = rn__text_in(a->path, sizeof a->path);
+    rn_status status = rn__choose_files(&a->files, files, 0, error);
+    a->file = NULL;
+    a->filled = 0;
+    rn__puts(&name, path);
     if (status) return status;
-    if (*size < offset + bytes)
-        status = rn__fail(error, RN_BAD_FILE, "%s has %U bytes and should have %U or more; it is %s",
-                          path, *size, offset + bytes, *size ? "cut" : "empty");
-    else if (bytes) status = rn__read(files, file, path, offset, data, (size_t)bytes, error);
-    files->close(files->user, file);
-    return status;
+    a->file = a->files.open(a->files.user, path, 0);
+    if (!a->file)
+        return rn__fail(error, RN_NO_FILE, "cannot open %s; is it there, and may it be read?",
+                        path);
+    if (!a->files.size(a->files.user, a->file, &a->bytes)) return RN_OK;
+    rn_archive_close(a);
+    return rn__fail(error, RN_IO, "%s cannot be read as a file; is it a directory?", path);
 }
 
+static rn_status rn__read(rn_archive *a, uint64_t offset, void *data, size_t bytes,
+                          rn_error *error) {
+    if (a->bytes < bytes || a->bytes - bytes < offset)
+        return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U should be there; is it cut?",
+                        a->path, a->bytes, offset + bytes);
+    if (a->files.read(a->files.user, a->file, offset, data, bytes) == bytes) return RN_OK;
+    return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?",
+                    a->path, bytes, offset);
+}
 /* >>data =====================================================================================
    CIFAR and IDX files into memory, and mini-batches out of any rn_source. */
 
@@ -6479,20 +5934,20 @@ RNDEF void rn_data_free(rn_data *data) {
     memset(data, 0, sizeof *data);
 }
 
-/* One block: `room` bytes for the pixels, or for the records that hold them, then the labels. */
-static rn_status rn__allocate_data(rn_data *data, uint64_t count, uint64_t room, int channels,
-                                   int height, int width, int classes, const rn_memory *memory,
+/* One block: the pixels, then the labels. */
+static rn_status rn__allocate_data(rn_data *data, uint64_t count, int channels, int height,
+                                   int width, int classes, const rn_memory *memory,
                                    rn_error *error) {
+    const rn_source source = {(ptrdiff_t)count, channels,      height, width,
+                              classes,          rn__data_read, data};
+    uint64_t pixels = count * (uint64_t)channels * (uint64_t)height * (uint64_t)width;
+    size_t bytes = pixels > SIZE_MAX - count ? SIZE_MAX : (size_t)(pixels + count);
     rn_error inner;
-    size_t bytes = room > SIZE_MAX - count ? SIZE_MAX : (size_t)(room + count);
+    data->source = source;
     if (memory) data->memory = *memory;
     data->pixels = (uint8_t *)rn__allocate(memory, bytes, &data->block, &inner);
     if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
-    data->labels = data->pixels + (size_t)room;
-    data->source.count = (ptrdiff_t)count;
-    data->source.channels = channels, data->source.height = height, data->source.width = width;
-    data->source.classes = classes;
-    data->source.read = rn__data_read, data->source.user = data;
+    data->labels = data->pixels + (size_t)pixels;
     return RN_OK;
 }
 
@@ -6505,127 +5960,114 @@ static rn_status rn__check_label(const char *path, uint64_t index, int label, in
 
 enum { RN__CIFAR_PIXELS = 3 * 32 * 32 };
 
-/* Checks the size of a file of CIFAR. */
-static rn_status rn__measure_cifar(const rn_files *files, const char *path, const char *directory,
-                                   int classes, uint64_t record, uint64_t *bytes, rn_error *error) {
-    rn_status status = rn__read_once(files, path, 0, NULL, 0, bytes, error);
+/* Opens a file of records: a label byte (two, the fine one last, for CIFAR-100), then the pixels. */
+static rn_status rn__open_cifar(rn_archive *file, const char *path, const char *directory,
+                                int classes, uint64_t record, const rn_files *files,
+                                rn_error *error) {
+    rn_status status = rn__open(file, path, files, error);
     if (status == RN_NO_FILE)
         return rn__fail(error, status,
-                        "cannot open %s; looked for CIFAR-%d in the directory \"%s\", which "
-                        "tools/get_cifar.sh cifar%d can fill",
-                        path, classes, directory, classes);
-    if (status || (*bytes && *bytes % record == 0)) return status;
+                        "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path,
+                        classes, directory);
+    if (status || (file->bytes && file->bytes % record == 0)) return status;
     return rn__fail(error, RN_BAD_FILE,
-                    "%s has %U bytes and should have a multiple of %U, the bytes of an image; it is "
-                    "%s: fetch it again by tools/get_cifar.sh",
-                    path, *bytes, record, *bytes ? "cut, or another kind of file" : "empty");
-}
-
-/* Reads records, one or two label bytes and the pixels each, and splits them: pixels move towards
-   the front of the block that the records themselves lie in. */
-static rn_status rn__read_cifar(rn_data *data, const rn_files *files, const char *path,
-                                uint64_t before, uint64_t bytes, size_t record, rn_error *error) {
-    const uint8_t *at = data->pixels + (size_t)before;
-    uint64_t i, size, first = before / record;
-    rn_status status = rn__read_once(files, path, 0, data->pixels + (size_t)before, bytes, &size, error);
-    for (i = 0; !status && i < bytes / record; i++, at += record) {
-        uint8_t label = at[record - RN__CIFAR_PIXELS - 1]; /* the last: CIFAR-100's fine one */
-        status = rn__check_label(path, i, label, data->source.classes, error);
-        data->labels[first + i] = label;
-        memmove(data->pixels + (first + i) * RN__CIFAR_PIXELS, at + record - RN__CIFAR_PIXELS,
-                RN__CIFAR_PIXELS);
-    }
-    return status;
+                    "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew", path,
+                    file->bytes, record);
 }
 
 RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
                               const rn_memory *memory, const rn_files *files, rn_error *error) {
     const uint64_t record = RN__CIFAR_PIXELS + (classes == 10 ? 1 : 2);
+    const int parts = classes == 10 && train ? 5 : 1;
+    const char *format =
+        classes == 100 ? train ? "%s/cifar-100-binary/train.bin" : "%s/cifar-100-binary/test.bin"
+        : train        ? "%s/cifar-10-batches-bin/data_batch_%d.bin"
+                       : "%s/cifar-10-batches-bin/test_batch.bin";
+    rn_archive file[5];
     char name[1024];
-    rn_files chosen;
-    uint64_t bytes[5], before;
-    int i, pass;
-    rn_status status = rn__choose_files(&chosen, files, 0, error);
+    uint64_t at, bytes = 0;
+    ptrdiff_t image = 0;
+    int i;
+    rn_status status = RN_OK;
     memset(data, 0, sizeof *data);
-    if (status) return status;
-    if (!directory || !*directory || strlen(directory) > sizeof name - 64 ||
-        (classes != 10 && classes != 100))
+    memset(file, 0, sizeof file);
+    if (!directory || !*directory || strlen(directory) > 900 || (classes != 10 && classes != 100))
         return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_load_cifar takes a directory, of at most %d characters (\".\" for this "
-                        "one), and 10 or 100 classes", (int)sizeof name - 64);
-    for (pass = 0; !status && pass < 2; pass++) { /* sizes, then bytes */
-        for (before = 0, i = 0; !status && i < (classes == 10 && train ? 5 : 1); i++) {
-            rn__text path = rn__text_in(name, sizeof name);
-            if (classes == 100)
-                rn__format(&path, "%s/cifar-100-binary/%s", directory, train ? "train.bin" : "test.bin");
-            else if (train)
-                rn__format(&path, "%s/cifar-10-batches-bin/data_batch_%d.bin", directory, i + 1);
-            else rn__format(&path, "%s/cifar-10-batches-bin/test_batch.bin", directory);
-            if (pass) status = rn__read_cifar(data, &chosen, name, before, bytes[i], record, error);
-            else status = rn__measure_cifar(&chosen, name, directory, classes, record, &bytes[i], error);
-            before += bytes[i];
+                        "rn_load_cifar: a directory of at most 900 bytes, and 10 or 100 classes");
+    for (i = 0; !status && i < parts; i++) {
+        rn__text path = rn__text_in(name, sizeof name);
+        rn__format(&path, format, directory, i + 1);
+        status = rn__open_cifar(&file[i], name, directory, classes, record, files, error);
+        bytes += file[i].bytes;
+    }
+    if (!status)
+        status = rn__allocate_data(data, bytes / record, 3, 32, 32, classes, memory, error);
+    for (i = 0; i < parts; i++) {
+        rn_archive *f = &file[i];
+        for (at = record; !status && at <= f->bytes; at += record, image++) {
+            uint8_t *pixels = data->pixels + image * RN__CIFAR_PIXELS;
+            uint8_t *label = data->labels + image;
+            status = rn__read(f, at - RN__CIFAR_PIXELS - 1, label, 1, error);
+            if (!status) status = rn__check_label(f->path, at / record - 1, *label, classes, error);
+            if (!status)
+                status = rn__read(f, at - RN__CIFAR_PIXELS, pixels, RN__CIFAR_PIXELS, error);
         }
-        if (!status && !pass)
-            status = rn__allocate_data(data, before / record, before, 3, 32, 32, classes, memory, error);
+        rn_archive_close(f);
     }
     if (status) rn_data_free(data);
     return status;
 }
 
-/* The sizes in the header of an IDX file: a magic number, `dims` sizes, then a byte an item. */
-static rn_status rn__read_idx_header(const rn_files *files, const char *path, int dims,
-                                     uint64_t size[3], rn_error *error) {
-    const uint64_t magic = 0x800 + (uint64_t)dims, header = 4 + 4 * (uint64_t)dims;
+/* Opens an IDX file: a magic number, `dims` sizes, then a byte an item. */
+static rn_status rn__open_idx(rn_archive *file, const char *path, int dims, uint64_t head[4],
+                              const rn_files *files, rn_error *error) {
+    const uint64_t magic = 0x800 + (uint64_t)dims, start = 4 + 4 * (uint64_t)dims;
+    uint64_t items = 1;
     uint8_t b[16];
-    uint64_t found[4], bytes, items = 1;
     int i;
-    rn_status status = rn__read_once(files, path, 0, b, header, &bytes, error);
+    rn_status status = rn__open(file, path, files, error);
+    if (!status) status = rn__read(file, 0, b, (size_t)start, error);
     if (status) return status;
     for (i = 0; i <= dims; i++)
-        found[i] = (uint64_t)b[4 * i] << 24 | (uint64_t)b[4 * i + 1] << 16 |
-                   (uint64_t)b[4 * i + 2] << 8 | b[4 * i + 3];
-    if (found[0] != magic)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s starts with %U and should start with %U, as IDX %s do; is it %s?", path,
-                        found[0], magic, dims == 3 ? "images" : "labels",
-                        found[0] >> 16 == 0x1f8b ? "packed? gunzip it, or" : "another file");
-    for (i = 0; i < dims; i++) {
-        size[i] = found[i + 1];
-        if (!size[i] || (i && size[i] > 16384))
+        head[i] = (uint64_t)b[4 * i] << 24 | (uint64_t)b[4 * i + 1] << 16 |
+                  (uint64_t)b[4 * i + 2] << 8 | b[4 * i + 3];
+    if (head[0] != magic)
+        return rn__fail(error, RN_BAD_FILE, "%s starts with %U and not %U as IDX %s; %s", path,
+                        head[0], magic, dims == 3 ? "images" : "labels",
+                        head[0] >> 16 == 0x1f8b ? "gunzip it" : "is it another file?");
+    for (i = 1; i <= dims; items *= head[i++])
+        if (!head[i] || (i > 1 && head[i] > 16384))
             return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
-                            size[i], (uint64_t)(i ? 16384 : UINT32_MAX));
-        items *= size[i];
-    }
-    if (bytes == header + items) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s has %U bytes and should have %U by its header; it is %s",
-                    path, bytes, header + items, bytes < header + items ? "cut" : "too long");
+                            head[i], (uint64_t)(i > 1 ? 16384 : UINT32_MAX));
+    if (file->bytes == start + items) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U by its header; is it whole?", path,
+                    file->bytes, start + items);
 }
 
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error) {
-    rn_files chosen;
-    uint64_t size[3], labels[3], pixels, bytes, i;
-    rn_status status = rn__choose_files(&chosen, files, 0, error);
+    rn_archive images, labels;
+    uint64_t size[4], count[4], i;
+    rn_status status;
     memset(data, 0, sizeof *data);
-    if (status) return status;
     if (!images_path || !labels_path || classes < 1 || classes > 256)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
-    status = rn__read_idx_header(&chosen, images_path, 3, size, error);
-    if (!status) status = rn__read_idx_header(&chosen, labels_path, 1, labels, error);
-    if (status) return status;
-    if (labels[0] != size[0])
-        return rn__fail(error, RN_BAD_FILE, "%s holds %U images, but %s %U labels; they are no pair",
-                        images_path, size[0], labels_path, labels[0]);
-    pixels = size[0] * size[1] * size[2];
-    status = rn__allocate_data(data, size[0], pixels, 1, (int)size[1], (int)size[2], classes, memory,
-                               error);
+    labels.file = NULL;
+    status = rn__open_idx(&images, images_path, 3, size, files, error);
+    if (!status) status = rn__open_idx(&labels, labels_path, 1, count, files, error);
+    if (!status && count[1] != size[1])
+        status = rn__fail(error, RN_BAD_FILE, "%s holds %U images, %s %U labels", images_path,
+                          size[1], labels_path, count[1]);
     if (!status)
-        status = rn__read_once(&chosen, images_path, 16, data->pixels, pixels, &bytes, error);
-    if (!status)
-        status = rn__read_once(&chosen, labels_path, 8, data->labels, size[0], &bytes, error);
-    for (i = 0; !status && i < size[0]; i++)
+        status =
+            rn__allocate_data(data, size[1], 1, (int)size[2], (int)size[3], classes, memory, error);
+    if (!status) status = rn__read(&images, 16, data->pixels, (size_t)(images.bytes - 16), error);
+    if (!status) status = rn__read(&labels, 8, data->labels, (size_t)size[1], error);
+    for (i = 0; !status && i < size[1]; i++)
         status = rn__check_label(labels_path, i, data->labels[i], classes, error);
+    rn_archive_close(&images);
+    rn_archive_close(&labels);
     if (status) rn_data_free(data);
     return status;
 }
@@ -6639,53 +6081,46 @@ static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_
     return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
 }
 
-static rn_status rn__check_source(const rn_source *source, rn_error *error) {
-    if (source->read && source->count > 0 && source->classes > 0 &&
-        rn_tensor_bytes(1, source->channels, source->height, source->width))
+static rn_status rn__check_source(const rn_source *s, rn_error *error) {
+    if (s->read && s->count > 0 && s->classes > 0 &&
+        rn_tensor_bytes(1, s->channels, s->height, s->width))
         return RN_OK;
-    return rn__fail(error, RN_BAD_ARGUMENT,
-                    "the source has %D images of [%d,%d,%d] in %d classes%s; all must be positive",
-                    (int64_t)source->count, source->channels, source->height, source->width,
-                    source->classes, source->read ? "" : " and no function that reads them");
-}
-
-/* Mean and deviation from how often each value occurs. */
-static void rn__measure_channel(rn_desc *desc, int channel, const uint64_t counts[256]) {
-    double values = 0, mean = 0, variance = 0;
-    int v;
-    for (v = 0; v < 256; v++) values += (double)counts[v], mean += v * (double)counts[v];
-    mean /= values;
-    for (v = 0; v < 256; v++) variance += (v - mean) * (v - mean) * (double)counts[v];
-    desc->mean[channel] = (float)(mean / 255);
-    desc->deviation[channel] = (float)(sqrt(variance / values) / 255);
+    return rn__fail(error, RN_BAD_ARGUMENT, "the source lacks read, or has %D images [%d,%d,%d]",
+                    (int64_t)s->count, s->channels, s->height, s->width);
 }
 
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
-    uint64_t counts[4][256];
+    uint64_t sum[4] = {0}, squares[4] = {0};
     uint8_t *room = NULL;
     void *block = NULL;
-    ptrdiff_t image, plane, i;
-    int c, label, channels;
+    ptrdiff_t image, size, plane = (ptrdiff_t)source->height * source->width, i;
+    int label, channels = rn__min(source->channels, 4), c;
     rn_status status = rn__check_source(source, error);
     if (status) return status;
-    channels = rn__min(source->channels, 4);
-    plane = (ptrdiff_t)source->height * source->width;
+    size = plane * source->channels;
     if (source->read != rn__data_read) {
-        room = (uint8_t *)rn__allocate(NULL, (size_t)plane * (size_t)source->channels, &block, error);
+        room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
         if (!room) return RN_NO_MEMORY;
     }
-    memset(counts, 0, sizeof counts);
     for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels = room;
+        const uint8_t *pixels =
+            room ? room : ((const rn_data *)source->user)->pixels + image * size;
         if (room) status = rn__read_image(source, image, room, &label, error);
-        else pixels = ((const rn_data *)source->user)->pixels + image * plane * source->channels;
         for (c = 0; !status && c < channels; c++)
-            for (i = 0; i < plane; i++) counts[c][pixels[c * plane + i]]++;
+            for (i = 0; i < plane; i++, pixels++) {
+                sum[c] += *pixels;
+                squares[c] += (unsigned)*pixels * *pixels;
+            }
     }
     rn__release(NULL, block);
     if (status) return status;
-    for (c = 0; c < channels; c++) rn__measure_channel(desc, c, counts[c]);
+    for (c = 0; c < channels; c++) {
+        double values = (double)plane * (double)source->count, mean = (double)sum[c] / values;
+        double variance = (double)squares[c] / values - mean * mean;
+        desc->mean[c] = (float)(mean / 255);
+        desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
+    }
     desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
     desc->classes = source->classes;
     return RN_OK;
@@ -6695,22 +6130,29 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
 static void rn__normalised(rn_real table[5][256], const rn_desc *desc) {
     int c, v;
     for (c = 0; c < 5; c++) {
-        double mean = c < 4 ? (double)desc->mean[c] : 0, deviation = c < 4 ? (double)desc->deviation[c] : 0;
+        double mean = c < 4 ? desc->mean[c] : 0, deviation = c < 4 ? desc->deviation[c] : 0;
         if (!(fabs(deviation) > 0)) deviation = 1;
         for (v = 0; v < 256; v++) table[c][v] = (rn_real)((v / 255.0 - mean) / deviation);
     }
 }
 
-/* Moves a plane by (dy, dx), zeros coming in at the edges, and mirrors its rows. Rows are taken in
-   the order in which none is overwritten before it has moved. */
-static void rn__shift_plane(rn_real *plane, int height, int width, int dy, int dx, int flip) {
-    int i, w;
-    for (i = 0; i < height; i++) {
-        int h = dy >= 0 ? i : height - 1 - i;
-        rn_real *row = plane + (ptrdiff_t)h * width;
-        int from = rn__max(dx, 0), to = rn__max(-dx, 0), count = width - from - to;
-        if (h + dy < 0 || h + dy >= height) count = 0, to = width;
-        else memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
+/* Pads, crops and mirrors a normalised image as its position in the epoch decides: moves it by
+   (dy, dx), zeros coming in at the edges, row by row in the order in which none is overwritten
+   before it has moved. Draws 3p, 3p + 1 and 3p + 2 of the epoch's stream belong to position p. */
+static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
+                        rn_key key, uint64_t position) {
+    int places = 2 * augment->pad + 1, width = source->width, w;
+    int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
+    int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
+    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
+    int from = rn__max(dx, 0), to = rn__max(-dx, 0);
+    ptrdiff_t rows = (ptrdiff_t)source->channels * source->height, i;
+    for (i = 0; i < rows; i++) {
+        ptrdiff_t at = dy >= 0 ? i : rows - 1 - i, h = at % source->height + dy;
+        int count = h < 0 || h >= source->height ? 0 : width - from - to;
+        rn_real *row = image + at * width;
+        if (count)
+            memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
         for (w = 0; w < to; w++) row[w] = 0;
         for (w = to + count; w < width; w++) row[w] = 0;
         for (w = 0; flip && w < width / 2; w++) {
@@ -6721,52 +6163,36 @@ static void rn__shift_plane(rn_real *plane, int height, int width, int dy, int d
     }
 }
 
-/* Pads, crops and mirrors a normalised image as its position in the epoch decides. Draws 3p, 3p + 1
-   and 3p + 2 of the epoch's stream belong to position p. */
-static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
-                        rn_key key, uint64_t position) {
-    int places = 2 * augment->pad + 1, c;
-    int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
-    int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
-    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
-    if (!dy && !dx && !flip) return;
-    for (c = 0; c < source->channels; c++, image += (ptrdiff_t)source->height * source->width)
-        rn__shift_plane(image, source->height, source->width, dy, dx, flip);
-}
-
-static rn_status rn__check_batch(const rn_source *source, const rn_desc *desc,
-                                 const rn_augment *augment, ptrdiff_t first, int count,
-                                 rn_error *error) {
-    rn_status status = rn__check_source(source, error);
+static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
+                                 ptrdiff_t first, int count, rn_error *error) {
+    int most = rn__min(s->height, s->width) - 1;
+    rn_status status = rn__check_source(s, error);
     if (status) return status;
-    if (first < 0 || count < 1 || count > source->count || first > source->count - count)
+    if (first < 0 || count < 1 || count > s->count || first > s->count - count)
         return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_batch: %d images from %D of %D; end an epoch with a smaller batch", count,
-                        (int64_t)first, (int64_t)source->count);
-    if (augment && (augment->pad < 0 || augment->pad >= rn__min(source->height, source->width)))
+                        "rn_batch: the source has no %d images from %D of %D", count,
+                        (int64_t)first, (int64_t)s->count);
+    if (augment && (augment->pad < 0 || augment->pad > most))
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
-                        augment->pad, rn__min(source->height, source->width) - 1);
-    if ((desc->channels && desc->channels != source->channels) ||
-        (desc->height && desc->height != source->height) ||
-        (desc->width && desc->width != source->width))
-        return rn__fail(error, RN_BAD_SHAPE,
-                        "rn_batch: the net takes images [%d,%d,%d], the source has [%d,%d,%d]",
-                        desc->channels, desc->height, desc->width, source->channels, source->height,
-                        source->width);
+                        augment->pad, most);
+    if ((desc->channels && desc->channels != s->channels) ||
+        (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
+        return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
+                        s->channels, s->height, s->width, desc->channels, desc->height,
+                        desc->width);
     return RN_OK;
 }
 
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error) {
+    const rn_key order = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
+    const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
     rn_real table[5][256];
-    rn_key order = {0, RN_PURPOSE_SHUFFLE, 0}, changes = {0, RN_PURPOSE_AUGMENT, 0};
-    ptrdiff_t plane, size, index, j;
+    ptrdiff_t plane, size, j;
     int i, c;
     rn_status status = rn__check_batch(source, desc, augment, first, count, error);
     if (status) return status;
-    order.seed = changes.seed = desc->seed;
-    order.epoch = changes.epoch = epoch;
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     rn__normalised(table, desc);
@@ -6775,17 +6201,16 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
         /* The bytes lie at the end of the image's own room: number j ends before byte j + 1. */
         uint8_t *pixels = (uint8_t *)(image + size) - size;
         uint64_t position = (uint64_t)(first + i);
-        index = first + i;
-        if (augment) index = (ptrdiff_t)rn_shuffle(order, position, (uint64_t)source->count);
-        status = rn__read_image(source, index, pixels, &labels[i], error);
+        uint64_t index = augment ? rn_shuffle(order, position, (uint64_t)source->count) : position;
+        status = rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error);
         if (status) return status;
         for (c = 0; c < source->channels; c++)
-            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[rn__min(c, 4)][pixels[j]];
+            for (j = c * plane; j < (c + 1) * plane; j++)
+                image[j] = table[rn__min(c, 4)][pixels[j]];
         if (augment) rn__augment(image, source, augment, changes, position);
     }
     return RN_OK;
 }
-
 /* >>files ====================================================================================
    Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
    the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
@@ -6794,10 +6219,9 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 
 enum { RN__JSON_BEGIN = 8 };
 
-static rn_status rn__damaged(const rn_archive *a, const char *expected, rn_error *error) {
-    return rn__fail(error, RN_BAD_FILE,
-                    "%s: the JSON header is damaged at byte %U, where %s should stand", a->path,
-                    a->at, expected);
+static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *error) {
+    return rn__fail(error, RN_BAD_FILE, "%s: damaged at byte %U, where %s should stand", a->path,
+                    a->at, wanted);
 }
 
 /* The next byte of the header; -1 at its end, or where it cannot be read. */
@@ -6805,48 +6229,46 @@ static int rn__json_peek(rn_archive *a) {
     if (a->at >= a->json_end) return -1;
     if (a->at < a->window || a->at - a->window >= a->filled) {
         uint64_t left = a->json_end - a->at;
-        size_t want = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
         a->window = a->at;
-        a->filled = a->files.read(a->files.user, a->file, a->at, a->buffer, want);
-        if (a->filled > want) a->filled = 0;
-        if (!a->filled) return -1;
+        a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
+        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) return a->filled = 0, -1;
     }
     return (unsigned char)a->buffer[a->at - a->window];
 }
 
 static int rn__json_next(rn_archive *a) {
-    int c = rn__json_peek(a);
-    if (c >= 0) a->at++;
-    return c;
+    return rn__json_peek(a) < 0 ? -1 : (unsigned char)a->buffer[a->at++ - a->window];
 }
 
 /* Skips space; takes c and returns 1 if it comes then. */
 static int rn__json_takes(rn_archive *a, int c) {
-    int next = rn__json_peek(a);
-    while (next == ' ' || next == '\t' || next == '\n' || next == '\r') {
+    int next;
+    while ((next = rn__json_peek(a)) == ' ' || next == '\t' || next == '\n' || next == '\r')
         a->at++;
-        next = rn__json_peek(a);
-    }
-    if (next != c) return 0;
-    a->at++;
-    return 1;
+    if (next == c) a->at++;
+    return next == c;
 }
 
 /* The four digits of \uXXXX; -1 if they are none. */
 static int rn__json_hex(rn_archive *a) {
+    static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
     int i, value = 0;
     for (i = 0; i < 4; i++) {
-        int c = rn__json_next(a), letter = c | 32;
-        if (c >= '0' && c <= '9') value = value * 16 + c - '0';
-        else if (letter >= 'a' && letter <= 'f') value = value * 16 + letter - 'a' + 10;
-        else return -1;
+        int c = rn__json_next(a);
+        const char *digit = c > 0 ? strchr(digits, c) : NULL;
+        if (!digit) return -1;
+        value = value * 16 + (int)(digit - digits) / 2;
     }
     return value;
 }
 
-/* What follows \u, or \u twice for a character beyond 16 bits, as UTF-8. */
-static int rn__json_unicode(rn_archive *a, rn__text *text) {
-    int code = rn__json_hex(a), low, shift;
+/* What follows a backslash; a character of \uXXXX, or of two of them beyond 16 bits, as UTF-8. */
+static int rn__json_escape(rn_archive *a, rn__text *text) {
+    const char *escape = "\"\"\\\\//b\bf\fn\nr\rt\t";
+    int c = rn__json_next(a), code, low, shift;
+    for (; *escape; escape += 2)
+        if (*escape == c) return rn__put(text, escape[1]), 1;
+    code = c == 'u' ? rn__json_hex(a) : -1;
     if (code <= 0 || (code >= 0xdc00 && code < 0xe000)) return 0;
     if (code >= 0xd800 && code < 0xdc00) {
         if (rn__json_next(a) != '\\' || rn__json_next(a) != 'u') return 0;
@@ -6860,104 +6282,90 @@ static int rn__json_unicode(rn_archive *a, rn__text *text) {
     return 1;
 }
 
-/* A string, cut to the capacity of `data`; 0 if there is none. *length is that of all of it. */
-static int rn__json_string(rn_archive *a, char *data, size_t capacity, size_t *length) {
-    static const char escapes[] = "\"\"\\\\//b\bf\fn\nr\rt\t";
+/* A string, cut to the capacity of `data`: the length of all of it, -1 if there is none. */
+static ptrdiff_t rn__json_string(rn_archive *a, char *data, size_t capacity) {
     rn__text text = rn__text_in(data, capacity);
     int c;
-    if (!rn__json_takes(a, '"')) return 0;
+    if (!rn__json_takes(a, '"')) return -1;
     while ((c = rn__json_next(a)) != '"') {
-        const char *escape = escapes;
-        if (c < ' ') return 0; /* -1, too */
-        if (c == '\\') {
-            c = rn__json_next(a);
-            if (c == 'u') {
-                if (!rn__json_unicode(a, &text)) return 0;
-                continue;
-            }
-            while (*escape && *escape != c) escape += 2;
-            if (!*escape) return 0;
-            c = escape[1];
-        }
-        rn__put(&text, (char)c);
+        if (c < ' ' || (c == '\\' && !rn__json_escape(a, &text))) return -1; /* the end is -1 */
+        if (c != '\\') rn__put(&text, (char)c);
     }
-    *length = text.length;
-    return 1;
+    return (ptrdiff_t)text.length;
 }
 
 /* [1, 2, 3]: at most `most` whole numbers below 2^63; the number of them, or -1. */
 static int rn__json_array(rn_archive *a, int64_t *values, int most) {
-    int count = 0;
+    int count = 0, c;
     if (!rn__json_takes(a, '[')) return -1;
     if (rn__json_takes(a, ']')) return 0;
     do {
-        int64_t value = 0;
-        int digits = 0, c;
+        int64_t value = -1;
         rn__json_takes(a, ' '); /* never there, but skips space */
-        for (; (c = rn__json_peek(a)) >= '0' && c <= '9'; a->at++, digits++) {
+        for (; (c = rn__json_peek(a)) >= '0' && c <= '9'; a->at++) {
             if (value > (INT64_MAX - 9) / 10) return -1;
-            value = value * 10 + (c - '0');
+            value = (value < 0 ? 0 : value * 10) + (c - '0');
         }
-        if (!digits || count == most) return -1;
+        if (value < 0 || count == most) return -1;
         values[count++] = value;
     } while (rn__json_takes(a, ','));
     return rn__json_takes(a, ']') ? count : -1;
 }
 
-/* Bytes of a number of this type; 0 if there is no such type. */
+/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1 + the
+   key's length, or takes the } and returns 0; -1 if neither is there. */
+static ptrdiff_t rn__json_key(rn_archive *a, int first, char *key, size_t capacity) {
+    ptrdiff_t length;
+    if (first && !rn__json_takes(a, '{')) return -1;
+    if (rn__json_takes(a, '}')) return 0;
+    if (!first && !rn__json_takes(a, ',')) return -1;
+    length = rn__json_string(a, key, capacity);
+    return length >= 0 && rn__json_takes(a, ':') ? length + 1 : -1;
+}
+
+/* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is none. */
 static int rn__dtype_bytes(const char *dtype) {
-    static const char *const types[] = {"1BOOL", "1U8",  "1I8",  "1F8_E5M2", "1F8_E4M3",
-                                        "2I16",  "2U16", "2F16", "2BF16",    "4I32",
-                                        "4U32",  "4F32", "8F64", "8I64",     "8U64"};
-    int i;
-    for (i = 0; i < (int)(sizeof types / sizeof types[0]); i++)
-        if (!strcmp(types[i] + 1, dtype)) return types[i][0] - '0';
-    return 0;
+    uint64_t bits = 0;
+    if (!strcmp(dtype, "BOOL")) return 1;
+    while (*dtype >= 'A' && *dtype <= 'Z') dtype++;
+    return rn__scan_unsigned(&dtype, &bits) && bits % 8 == 0 && bits <= 64 ? (int)bits / 8 : 0;
 }
 
 /* The object that describes tensor e->name. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
-    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1;
-    int seen = 0, i, size;
-    size_t length;
-    if (!rn__json_takes(a, '{')) return rn__damaged(a, "the { of a tensor", error);
-    do {
-        char key[16];
-        int bit = 0, good = rn__json_string(a, key, sizeof key, &length) && rn__json_takes(a, ':');
-        if (good && !strcmp(key, "dtype")) {
-            bit = 1;
-            good = rn__json_string(a, e->dtype, sizeof e->dtype, &length) && length < sizeof e->dtype;
-        } else if (good && !strcmp(key, "shape")) {
-            bit = 2;
-            good = (e->dims = rn__json_array(a, e->shape, 4)) >= 0;
-        } else if (good && !strcmp(key, "data_offsets")) {
-            bit = 4;
-            good = rn__json_array(a, offsets, 2) == 2;
+    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), bytes;
+    int seen = 0, i;
+    ptrdiff_t found;
+    char key[16];
+    while ((found = rn__json_key(a, !seen, key, sizeof key)) > 0) {
+        int part = 0;
+        if (!strcmp(key, "dtype")) {
+            part = (size_t)rn__json_string(a, e->dtype, sizeof e->dtype) < sizeof e->dtype;
+        } else if (!strcmp(key, "shape")) {
+            part = (e->dims = rn__json_array(a, e->shape, 4)) < 0 ? 0 : 2;
+        } else if (!strcmp(key, "data_offsets")) {
+            part = rn__json_array(a, offsets, 2) == 2 ? 4 : 0;
         }
-        if (!good || !bit || (seen & bit))
-            return rn__damaged(a, "dtype, shape of at most 4 sizes, or data_offsets, once", error);
-        seen |= bit;
-    } while (rn__json_takes(a, ','));
-    if (seen != 7 || !rn__json_takes(a, '}'))
-        return rn__damaged(a, "the rest of dtype, shape and data_offsets", error);
-    size = rn__dtype_bytes(e->dtype);
-    if (!size)
-        return rn__fail(error, RN_BAD_FILE, "%s: tensor %s has the unknown dtype \"%s\"", a->path,
-                        e->name, e->dtype);
+        if (!part || seen & part) break;
+        seen |= part;
+    }
+    if (found || seen != 7)
+        return rn__damaged(a,
+                           "the { of a tensor, or the rest of dtype, shape of at most 4 sizes and "
+                           "data_offsets, each once,",
+                           error);
     if (offsets[0] > offsets[1] || offsets[1] > most)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s: tensor %s lies at %D to %D of data that has %D bytes; is the file cut?",
+        return rn__fail(error, RN_BAD_FILE, "%s: %s lies at %D to %D of %D bytes; is the file cut?",
                         a->path, e->name, offsets[0], offsets[1], most);
     for (i = e->dims; i < 4; i++) e->shape[i] = 1;
-    for (i = 0; i < 4; i++) /* sticks at a number that no file can hold */
-        numbers = e->shape[i] && numbers > INT64_MAX / 16 / e->shape[i] ? INT64_MAX / 16
-                                                                         : numbers * e->shape[i];
+    bytes = rn__dtype_bytes(e->dtype);
+    for (i = 0; i < 4; i++) /* too many stay too many for any file */
+        bytes = bytes > INT64_MAX / (e->shape[i] | 1) ? INT64_MAX : bytes * e->shape[i];
     e->begin = a->json_end + (uint64_t)offsets[0];
     e->bytes = (uint64_t)(offsets[1] - offsets[0]);
-    if (e->bytes != (uint64_t)numbers * (uint64_t)size)
-        return rn__fail(error, RN_BAD_FILE, "%s: tensor %s has %U bytes, but its shape says %U",
-                        a->path, e->name, e->bytes, (uint64_t)numbers * (uint64_t)size);
-    return RN_OK;
+    if (rn__dtype_bytes(e->dtype) && e->bytes == (uint64_t)bytes) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s: %s has %U bytes, but its dtype %s and shape say %D",
+                    a->path, e->name, e->bytes, e->dtype, bytes);
 }
 
 /* Reads an object of strings up to the value of `key`: 1 with the archive behind it, 0 if it is not
@@ -6965,38 +6373,39 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
 static int rn__json_strings(rn_archive *a, const char *key, char *value, size_t capacity,
                             size_t *length, rn_error *error) {
     char name[64];
-    int good = rn__json_takes(a, '{');
-    if (good && rn__json_takes(a, '}')) return 0;
-    do {
-        good = good && rn__json_string(a, name, sizeof name, length) && rn__json_takes(a, ':') &&
-               rn__json_string(a, value, capacity, length);
-        if (good && key && !strcmp(name, key)) return 1;
-    } while (good && rn__json_takes(a, ','));
-    return good && rn__json_takes(a, '}') ? 0 : rn__damaged(a, "{\"key\":\"value\"}", error);
-}
-
-/* Goes on to the next tensor, or if `metadata` to the object of __metadata__: 1, 0 at the end, < 0. */
-static int rn__json_member(rn_archive *a, int metadata, rn_entry *e, rn_error *error) {
-    for (;;) {
-        int first = a->at == RN__JSON_BEGIN, is_metadata, status;
-        size_t length;
-        if (first && !rn__json_takes(a, '{')) return rn__damaged(a, "{", error);
-        if (rn__json_takes(a, '}')) return a->at--, 0;
-        if ((!first && !rn__json_takes(a, ',')) ||
-            !rn__json_string(a, e->name, sizeof e->name, &length) || length >= sizeof e->name ||
-            !rn__json_takes(a, ':'))
-            return rn__damaged(a, "a name of at most 95 bytes", error);
-        is_metadata = !strcmp(e->name, "__metadata__");
-        if (metadata && is_metadata) return 1;
-        status = is_metadata ? rn__json_strings(a, NULL, NULL, 0, &length, error)
-                             : (int)rn__json_entry(a, e, error);
-        if (status) return status;
-        if (!metadata && !is_metadata) return 1;
+    ptrdiff_t found;
+    int first = 1;
+    for (; (found = rn__json_key(a, first, name, sizeof name)) > 0; first = 0) {
+        *length = (size_t)rn__json_string(a, value, capacity);
+        if (*length == SIZE_MAX) break;
+        if (key && !strcmp(name, key)) return 1;
     }
+    return found ? rn__damaged(a, "{\"key\":\"value\"}", error) : 0;
 }
 
-RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error) {
-    return rn__json_member(archive, 0, entry, error);
+enum { RN__TENSOR = 1, RN__METADATA };
+
+/* Goes on to the next member: takes a tensor, or stands before the object of __metadata__; 0 at the
+   end, < 0 on failure. */
+static int rn__json_member(rn_archive *a, rn_entry *e, rn_error *error) {
+    ptrdiff_t found = rn__json_key(a, a->at == RN__JSON_BEGIN, e->name, sizeof e->name);
+    rn_status status;
+    if (!found) return a->at--, 0; /* and again */
+    if (found < 0 || found > (ptrdiff_t)sizeof e->name)
+        return rn__damaged(a, "{, or a name of at most 95 bytes,", error);
+    if (!strcmp(e->name, "__metadata__")) return RN__METADATA;
+    status = rn__json_entry(a, e, error);
+    return status ? (int)status : RN__TENSOR;
+}
+
+RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
+    size_t length;
+    int found;
+    while ((found = rn__json_member(a, e, error)) == RN__METADATA) {
+        found = rn__json_strings(a, NULL, NULL, 0, &length, error);
+        if (found < 0) break;
+    }
+    return found;
 }
 
 /* The whole header once, and whether the tensors cover the data without gap or overlap, in any
@@ -7008,13 +6417,12 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     rn_entry e;
     int i, found;
     if (a->bytes >= RN__JSON_BEGIN) {
-        if (rn__read(&a->files, a->file, a->path, 0, b, sizeof b, error)) return RN_IO;
+        if (rn__read(a, 0, b, sizeof b, error)) return RN_IO;
         for (i = 7; i >= 0; i--) length = length << 8 | b[i];
     }
     if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %U bytes, its header %U; it is cut, or no safetensors file", a->path,
-                        a->bytes, length);
+        return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, its header %U; is it safetensors?",
+                        a->path, a->bytes, length);
     a->json_end = length + RN__JSON_BEGIN;
     a->at = RN__JSON_BEGIN;
     begins = rn__mix(a->bytes);
@@ -7025,48 +6433,29 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     }
     if (found) return (rn_status)found;
     if (!rn__json_takes(a, '}') || !rn__json_takes(a, -1)) return rn__damaged(a, "the end", error);
-    if (begins != ends)
-        return rn__fail(error, RN_BAD_FILE, "%s: tensors overlap, or leave parts of the data unused",
-                        a->path);
     a->at = RN__JSON_BEGIN;
-    return RN_OK;
+    if (begins == ends) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s: its tensors overlap, or leave data unused", a->path);
 }
 
 RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
                                 rn_error *error) {
-    rn__text name = rn__text_in(archive->path, sizeof archive->path);
-    rn_status status;
-    archive->file = NULL;
-    archive->filled = 0;
-    rn__puts(&name, path);
-    status = rn__choose_files(&archive->files, files, 0, error);
-    if (!status) status = rn__open(&archive->files, path, &archive->file, &archive->bytes, error);
+    rn_status status = rn__open(archive, path, files, error);
     if (!status) status = rn__check_archive(archive, error);
     if (status) rn_archive_close(archive);
     return status;
 }
 
-RNDEF void rn_archive_close(rn_archive *archive) {
-    if (archive->file) archive->files.close(archive->files.user, archive->file);
-    archive->file = NULL;
-}
-
 /* Looks from where the archive stands to the end, then from the beginning: who asks for names in
    the order of the file finds each at once. */
-RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
-                                rn_error *error) {
-    uint64_t start = archive->at;
-    int wrapped = 0, found;
-    for (;;) {
-        found = rn_archive_next(archive, entry, error);
-        if (found < 0) return (rn_status)found;
-        if (found && !strcmp(entry->name, name)) return RN_OK;
-        if (wrapped && (!found || archive->at >= start)) break;
-        if (found) continue;
-        archive->at = RN__JSON_BEGIN;
-        wrapped = 1;
+RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn_error *error) {
+    int round, found;
+    for (round = 0; round < 2; round++, a->at = RN__JSON_BEGIN) {
+        while ((found = rn_archive_next(a, e, error)) == 1)
+            if (!strcmp(e->name, name)) return RN_OK;
+        if (found) return (rn_status)found;
     }
-    return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", archive->path, name);
+    return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
 static int rn__find_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
@@ -7074,43 +6463,44 @@ static int rn__find_metadata(rn_archive *a, const char *key, char *value, size_t
     rn_entry entry;
     int found;
     a->at = RN__JSON_BEGIN;
-    found = rn__json_member(a, 1, &entry, error);
-    return found == 1 ? rn__json_strings(a, key, value, capacity, length, error) : found;
+    do found = rn__json_member(a, &entry, error);
+    while (found == RN__TENSOR);
+    return found < 1 ? found : rn__json_strings(a, key, value, capacity, length, error);
 }
 
-RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
-                                    size_t capacity, rn_error *error) {
-    uint64_t before = archive->at;
-    size_t length = 0;
-    int found = rn__find_metadata(archive, key, value, capacity, &length, error);
-    archive->at = before;
+RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
+                                    rn_error *error) {
+    uint64_t before = a->at;
+    size_t length;
+    int found = rn__find_metadata(a, key, value, capacity, &length, error);
+    a->at = before;
     if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", archive->path, key);
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
     if (length < capacity) return RN_OK;
     return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %z bytes, there are %z",
-                    archive->path, key, length + 1, capacity);
+                    a->path, key, length + 1, capacity);
 }
 
-RNDEF rn_status rn_archive_read(rn_archive *archive, const rn_entry *entry, uint64_t offset,
-                                void *data, size_t bytes, rn_error *error) {
-    if (offset > entry->bytes || bytes > entry->bytes - offset)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%s: bytes %U to %U of tensor %s, which has %U",
-                        archive->path, offset, offset + bytes, entry->name, entry->bytes);
-    return rn__read(&archive->files, archive->file, archive->path, entry->begin + offset, data,
-                    bytes, error);
+RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
+                                size_t bytes, rn_error *error) {
+    if (offset <= e->bytes && bytes <= e->bytes - offset)
+        return rn__read(a, e->begin + offset, data, bytes, error);
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: bytes %U to %U of tensor %s, which has %U",
+                    a->path, offset, offset + bytes, e->name, e->bytes);
 }
 
 /* >>weights and checkpoints ==================================================================
    Files of ours are safetensors with this in __metadata__: "format" (resnet.h), "crc" (CRC-32 of
    the whole file, eight digits that count as zeros themselves), "desc.KEY" for every field of the
-   description; a checkpoint has the fields of rn__progress and tensors velocity/NAME as well. */
+   description; a checkpoint has the numbers of rn__progress, "schedule.kind" and tensors
+   velocity/NAME as well. */
 
 /* The CRC-32 of zip and PNG, four bits at a time. */
 static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
-    static const uint32_t table[16] = {
-        0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-        0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+                                       0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     size_t i;
     crc = ~crc;
     for (i = 0; i < bytes; i++) {
@@ -7122,30 +6512,30 @@ static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
 }
 
 /* The tensors of a file, in its order: parameters and running statistics, then the velocity. */
-typedef struct rn__tensor_walk {
+typedef struct rn__tensor {
     rn_parameter p;
     int velocity;
     rn_real *data;
     char name[80];
-} rn__tensor_walk;
+} rn__tensor;
 
-static int rn__next_tensor(const rn_net *net, int checkpoint, rn__tensor_walk *walk) {
-    for (; walk->velocity <= checkpoint; walk->velocity++) {
-        while (rn_next_parameter(net, &walk->p)) {
-            rn__text name = rn__text_in(walk->name, sizeof walk->name);
-            walk->data = walk->velocity ? walk->p.velocity : walk->p.data;
-            if (!walk->data) continue; /* statistics have no velocity */
-            rn__format(&name, "%s%s", walk->velocity ? "velocity/" : "", walk->p.name);
+static int rn__next_tensor(const rn_net *net, int checkpoint, rn__tensor *t) {
+    for (; t->velocity <= checkpoint; t->velocity++) {
+        while (rn_next_parameter(net, &t->p)) {
+            rn__text name = rn__text_in(t->name, sizeof t->name);
+            t->data = t->velocity ? t->p.velocity : t->p.data;
+            if (!t->data) continue; /* statistics have no velocity */
+            rn__format(&name, "%s%s", t->velocity ? "velocity/" : "", t->p.name);
             return 1;
         }
-        memset(&walk->p, 0, sizeof walk->p);
+        memset(&t->p, 0, sizeof t->p);
     }
     return 0;
 }
 
 /* Writes through a small buffer, and sums up; without a file it only sums up. */
 typedef struct rn__writer {
-    const rn_files *files;
+    rn_files files;
     void *file;
     uint64_t bytes;
     uint32_t crc;
@@ -7157,7 +6547,7 @@ typedef struct rn__writer {
 static void rn__flush(rn__writer *w) {
     w->crc = rn__crc32(w->crc, w->buffer, w->filled);
     if (w->file && !w->failed)
-        w->failed = w->files->write(w->files->user, w->file, w->buffer, w->filled) != w->filled;
+        w->failed = w->files.write(w->files.user, w->file, w->buffer, w->filled) != w->filled;
     w->filled = 0;
 }
 
@@ -7179,62 +6569,49 @@ static void rn__write_format(rn__writer *w, const char *format, ...) {
     for (c = line; *c; c++) rn__write_byte(w, (unsigned char)*c);
 }
 
-#ifndef RESNET_NO_TRAIN
-/* What a checkpoint has beside tensors and description. */
+/* The numbers that a checkpoint has beside tensors and description: uint64_t as decimals, or double
+   as its bits. */
 static const struct {
     const char *key;
     size_t offset;
-    char type; /* u: uint64_t, f: double, as its bits, k: kind of schedule */
-} rn__progress[] = {{"step", offsetof(rn_net, step), 'u'},
-                    {"epoch", offsetof(rn_net, epoch), 'u'},
-                    {"cursor", offsetof(rn_net, cursor), 'u'},
-                    {"schedule.kind", offsetof(rn_net, schedule.kind), 'k'},
-                    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), 'f'},
-                    {"schedule.steps", offsetof(rn_net, schedule.steps), 'u'},
-                    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), 'u'},
-                    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), 'u'},
-                    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), 'u'},
-                    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), 'f'}};
+    int real;
+} rn__progress[] = {{"step", offsetof(rn_net, step), 0},
+                    {"epoch", offsetof(rn_net, epoch), 0},
+                    {"cursor", offsetof(rn_net, cursor), 0},
+                    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), 1},
+                    {"schedule.steps", offsetof(rn_net, schedule.steps), 0},
+                    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), 0},
+                    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), 0},
+                    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), 0},
+                    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), 1}};
 enum { RN__PROGRESS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
-
-static void rn__write_progress(rn__writer *w, const rn_net *net) {
-    uint64_t bits;
-    int i;
-    for (i = 0; i < RN__PROGRESS; i++) {
-        rn__write_format(w, ",\"%s\":\"", rn__progress[i].key);
-        memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
-        if (rn__progress[i].type == 'u') rn__write_format(w, "%U\"", bits);
-        else if (rn__progress[i].type == 'f') rn__write_format(w, "0x%x\"", bits);
-        else rn__write_format(w, "%s\"", rn_schedule_name(net->schedule.kind));
-    }
-}
 
 static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
     char value[64];
     int i;
-    for (i = 0; i < RN__PROGRESS; i++) {
-        char *to = (char *)net + rn__progress[i].offset, type = rn__progress[i].type;
-        const char *at = value;
+    rn_status status = rn_archive_metadata(a, "schedule.kind", value, sizeof value, error);
+    if (!status) status = rn_schedule_parse(&net->schedule.kind, value, error);
+    for (i = 0; !status && i < RN__PROGRESS; i++) {
+        const char *key = rn__progress[i].key, *end = value;
         uint64_t bits = 0;
-        double real;
-        rn_status status = rn_archive_metadata(a, rn__progress[i].key, value, sizeof value, error);
-        if (!status && type == 'k') status = rn_schedule_parse(&net->schedule.kind, value, error);
+        double real = 0;
+        status = rn_archive_metadata(a, key, value, sizeof value, error);
         if (status) return status;
-        if (type == 'f' && rn__scan_double(value, &real)) memcpy(to, &real, sizeof real);
-        else if (type == 'u' && rn__scan_unsigned(&at, &bits) && !*at) memcpy(to, &bits, sizeof bits);
-        else if (type != 'k')
+        if (rn__progress[i].real ? !rn__scan_double(value, &real)
+                                 : !rn__scan_unsigned(&end, &bits) || *end)
             return rn__fail(error, RN_BAD_FILE, "%s: %s is \"%s\" and should be a number", a->path,
-                            rn__progress[i].key, value);
+                            key, value);
+        if (rn__progress[i].real) bits = rn__double_bits(real);
+        memcpy((char *)net + rn__progress[i].offset, &bits, sizeof bits);
     }
-    return RN_OK;
+    return status;
 }
-#endif
 
 static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uint32_t crc) {
     char value[96];
     rn__text digits = rn__text_in(value, sizeof value);
-    rn__tensor_walk walk;
-    uint64_t offset = 0, end;
+    rn__tensor t;
+    uint64_t offset = 0, end, bits;
     int i;
     rn__put_unsigned(&digits, crc, 16, 8, '0');
     rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%s\"", value);
@@ -7242,15 +6619,19 @@ static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uin
         rn_desc_get(&net->desc, i, value);
         rn__write_format(w, ",\"desc.%s\":\"%s\"", rn_desc_key(i), value);
     }
-#ifndef RESNET_NO_TRAIN
-    if (checkpoint) rn__write_progress(w, net);
-#endif
+    for (i = 0; checkpoint && i < RN__PROGRESS; i++) {
+        const char *format = rn__progress[i].real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
+        memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
+        rn__write_format(w, format, rn__progress[i].key, bits);
+    }
+    if (checkpoint)
+        rn__write_format(w, ",\"schedule.kind\":\"%s\"", rn_schedule_name(net->schedule.kind));
     rn__write_format(w, "}");
-    memset(&walk, 0, sizeof walk);
-    for (; rn__next_tensor(net, checkpoint, &walk); offset = end) {
-        end = offset + 4 * (uint64_t)walk.p.count;
-        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", walk.name);
-        for (i = 0; i < walk.p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", walk.p.shape[i]);
+    memset(&t, 0, sizeof t);
+    for (; rn__next_tensor(net, checkpoint, &t); offset = end) {
+        end = offset + 4 * (uint64_t)t.p.count;
+        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", t.name);
+        for (i = 0; i < t.p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", t.p.shape[i]);
         rn__write_format(w, "],\"data_offsets\":[%U,%U]}", offset, end);
     }
     rn__write_format(w, "}");
@@ -7259,74 +6640,62 @@ static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uin
 /* The whole file. The header takes `json` bytes, filled up with spaces. */
 static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
                                uint32_t crc, rn_error *error) {
-    rn__tensor_walk walk;
+    rn__tensor t;
     ptrdiff_t i;
     int k;
-    w->bytes = 0;
-    w->crc = 0;
+    w->bytes = w->crc = 0;
     w->filled = 0;
-    for (k = 0; k < 8; k++) rn__write_byte(w, (unsigned)(json >> 8 * k & 255));
+    for (k = 0; k < 64; k += 8) rn__write_byte(w, (unsigned)(json >> k & 255));
     rn__write_json(w, net, checkpoint, crc);
     while (w->bytes < RN__JSON_BEGIN + json) rn__write_byte(w, ' ');
-    memset(&walk, 0, sizeof walk);
-    while (rn__next_tensor(net, checkpoint, &walk)) {
-        for (i = 0; i < walk.p.count; i++) {
-            float value = (float)walk.data[i];
+    memset(&t, 0, sizeof t);
+    while (rn__next_tensor(net, checkpoint, &t))
+        for (i = 0; i < t.p.count; i++) {
+            float value = (float)t.data[i];
             uint32_t bits;
-            memcpy(&bits, &value, sizeof bits);
-            if ((bits & 0x7f800000) == 0x7f800000)
-                return rn__fail(error, RN_NOT_FINITE,
-                                "%s[%D] is infinite or not a number; nothing is saved", walk.name,
+            if (!rn__is_finite((double)value))
+                return rn__fail(error, RN_NOT_FINITE, "%s[%D] is infinite or not a number", t.name,
                                 (int64_t)i);
+            memcpy(&bits, &value, sizeof bits);
             for (k = 0; k < 32; k += 8) rn__write_byte(w, bits >> k & 255);
         }
-    }
     rn__flush(w);
     return RN_OK;
 }
 
-/* Opens, writes, synchronises, closes, renames; returns what failed, NULL for nothing. */
-static const char *rn__replace_file(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
-                                    uint32_t crc, const char *temporary, const char *path) {
-    const rn_files *files = w->files;
-    const char *failed = NULL;
-    w->file = files->open(files->user, temporary, 1);
-    if (!w->file) return "opening";
-    if (rn__write_all(w, net, checkpoint, json, crc, NULL) || w->failed) failed = "writing";
-    else if (files->sync(files->user, w->file)) failed = "synchronising";
-    if (files->close(files->user, w->file) && !failed) failed = "closing";
-    if (!failed && files->rename(files->user, temporary, path)) failed = "renaming";
-    if (failed) files->remove(files->user, temporary);
-    return failed;
-}
-
+/* Three passes of the same code: one measures the header, one sums up the CRC, one writes. */
 static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
                           const rn_files *files, rn_error *error) {
     char temporary[1024];
     rn__text text = rn__text_in(temporary, sizeof temporary);
-    rn_files chosen;
     rn__writer w;
     uint64_t json;
-    uint32_t crc;
-    const char *failed;
-    rn_status status = rn__choose_files(&chosen, files, 1, error);
+    const char *failed = NULL;
+    rn_status status;
+    memset(&w, 0, sizeof w);
+    status = rn__choose_files(&w.files, files, 1, error);
     if (status) return status;
     rn__format(&text, "%s.tmp", path);
     if (text.length >= sizeof temporary)
-        return rn__fail(error, RN_BAD_ARGUMENT, "the path has %z characters; at most %z are allowed",
-                        strlen(path), sizeof temporary - 5);
-    memset(&w, 0, sizeof w);
-    w.files = &chosen;
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "a path of %z characters is too long; %z are allowed", strlen(path),
+                        sizeof temporary - 5);
     rn__write_json(&w, net, checkpoint, 0);
     json = (RN__JSON_BEGIN + w.bytes + 63) / 64 * 64 - RN__JSON_BEGIN;
     status = rn__write_all(&w, net, checkpoint, json, 0, error);
     if (status) return status;
-    crc = w.crc;
-    failed = rn__replace_file(&w, net, checkpoint, json, crc, temporary, path);
+    w.file = w.files.open(w.files.user, temporary, 1);
+    if (!w.file)
+        return rn__fail(error, RN_IO, "cannot open %s; is the directory there?", temporary);
+    rn__write_all(&w, net, checkpoint, json, w.crc, NULL);
+    if (w.failed) failed = "writing";
+    if (!failed && w.files.sync(w.files.user, w.file)) failed = "synchronising";
+    if (w.files.close(w.files.user, w.file) && !failed) failed = "closing";
+    if (!failed && w.files.rename(w.files.user, temporary, path)) failed = "renaming";
     if (!failed) return RN_OK;
-    return rn__fail(error, RN_IO,
-                    "%s: %s failed; is there such a directory, and room on the disk? %s is as it was",
-                    temporary, failed, path);
+    w.files.remove(w.files.user, temporary);
+    return rn__fail(error, RN_IO, "%s %s failed; is the disk full? %s is as it was", failed,
+                    temporary, path);
 }
 
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
@@ -7334,19 +6703,16 @@ RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *fil
     return rn__save(net, path, 0, files, error);
 }
 
-#ifndef RESNET_NO_TRAIN
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error) {
     if (net->velocity) return rn__save(net, path, 1, files, error);
-    return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: a net made for inference has no checkpoint; use rn_save", path);
+    return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
 }
-#endif
 
 /* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[4096];
-    char stored[9] = "", found[9];
+    char stored[9], found[9];
     rn__text text = rn__text_in(found, sizeof found);
     uint32_t crc = 0;
     uint64_t at, digits, i;
@@ -7356,52 +6722,52 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
-        if (rn__read(&a->files, a->file, a->path, at, buffer, bytes, error)) return RN_IO;
+        if (rn__read(a, at, buffer, bytes, error)) return RN_IO;
         for (i = digits; i < digits + 8; i++)
             if (i >= at && i - at < bytes) buffer[i - at] = '0';
         crc = rn__crc32(crc, buffer, bytes);
     }
     rn__put_unsigned(&text, crc, 16, 8, '0');
     if (!strcmp(found, stored)) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s and it says \"%s\"", a->path,
-                    found, stored);
+    return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s, not the \"%s\" that it says",
+                    a->path, found, stored);
 }
 
-/* The description in the metadata, resolved, of a file whose CRC is right. *ours is 0 for files that
-   others wrote: they have neither. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int *ours, rn_error *error) {
+/* The description in the metadata, resolved: 1; 0 for files that others wrote; < 0 on failure. Of
+   the two marks of files of ours, a single damaged byte leaves one, and then the CRC refuses it. */
+static int rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     char key[64], value[96];
     rn_error inner;
-    rn_status status, bad = RN_OK;
-    int i;
-    memset(desc, 0, sizeof *desc);
-    for (*ours = 0, i = 0; rn_desc_key(i); i++) { /* what an older file lacks takes its default */
-        rn__text text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", rn_desc_key(i));
-        status = rn_archive_metadata(a, key, value, sizeof value, bad ? NULL : &inner);
-        if (status == RN_MISMATCH) continue;
-        *ours = 1;
-        if (!status && !bad) status = rn_desc_set(desc, key + 5, value, &inner);
-        if (!bad) bad = status;
-    }
-    if (!*ours) return RN_OK;
+    size_t length;
+    int i, found = rn__find_metadata(a, "format", value, sizeof value, &length, error);
+    rn_status status;
+    if (found == 1) found = !strcmp(value, "resnet.h");
+    if (!found) found = rn__find_metadata(a, "desc.depth", value, sizeof value, &length, error);
+    if (found < 1) return found;
     status = rn__check_crc(a, error);
     if (status) return status;
-    if (!bad) bad = rn_resolve(desc, &inner);
-    return bad ? rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text) : RN_OK;
+    memset(desc, 0, sizeof *desc);
+    for (i = 0; !status && rn_desc_key(i); i++) {
+        rn__text text = rn__text_in(key, sizeof key);
+        rn__format(&text, "desc.%s", rn_desc_key(i));
+        status = rn_archive_metadata(a, key, value, sizeof value, &inner);
+        if (!status) status = rn_desc_set(desc, rn_desc_key(i), value, &inner);
+        if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
+    }
+    if (!status) status = rn_resolve(desc, &inner);
+    return status ? (int)rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text) : 1;
 }
 
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error) {
     rn_archive a;
     rn_desc stored;
-    int ours;
-    rn_status status = rn_archive_open(&a, path, files, error);
-    if (status) return status;
-    status = rn__read_desc(&a, &stored, &ours, error);
+    int found = rn_archive_open(&a, path, files, error);
+    if (found) return (rn_status)found;
+    found = rn__read_desc(&a, &stored, error);
     rn_archive_close(&a);
-    if (status) return status;
-    if (!ours) return rn__fail(error, RN_MISMATCH, "%s has no description; give it yourself", path);
+    if (found < 0) return (rn_status)found;
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", path);
     stored.threads = 1; /* how to compute is the machine's matter, not the net's */
     stored.isa = RN_ISA_AUTO;
     stored.naive = !RN__FAST;
@@ -7409,63 +6775,60 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
     return RN_OK;
 }
 
-static void rn__put_value(rn__text *text, const rn__field *field, double value) {
-    if (field->names) rn__puts(text, field->names[(int)value]);
-    else rn__put_fixed(text, value, field->type == RN__INT ? 0 : 9);
-}
-
 /* Refuses weights of a net that computes something else, and when training goes on, of one that
    trains otherwise. */
 static rn_status rn__compare_desc(const rn_desc *file, const rn_desc *own, int training,
                                   const char *path, rn_error *error) {
-    char theirs[48], ours[48];
-    rn__text first = rn__text_in(theirs, sizeof theirs), second = rn__text_in(ours, sizeof ours);
-    int i, k;
+    char texts[2][48];
+    int i, k, n;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
         if (!field->shapes && !(training && !strcmp(field->key, "bn_group"))) continue;
         for (k = 0; k < field->count; k++) {
-            double a = rn__get_number(file, field, k), b = rn__get_number(own, field, k);
-            if (!(fabs(a - b) > 0)) continue;
-            rn__put_value(&first, field, a);
-            rn__put_value(&second, field, b);
+            const double values[2] = {rn__get_number(file, field, k),
+                                      rn__get_number(own, field, k)};
+            if (!(fabs(values[0] - values[1]) > 0)) continue;
+            for (n = 0; n < 2; n++) {
+                rn__text text = rn__text_in(texts[n], sizeof texts[n]);
+                if (field->names) rn__puts(&text, field->names[(int)values[n]]);
+                if (!field->names) rn__put_fixed(&text, values[n], field->type == RN__INT ? 0 : 9);
+            }
             return rn__fail(error, RN_MISMATCH,
-                            "%s is of another net: its %s is %s, here it is %s; rn_load_desc tells "
-                            "what to create",
-                            path, field->key, theirs, ours);
+                            "%s is of another net: %s is %s there, %s here; see rn_load_desc", path,
+                            field->key, texts[0], texts[1]);
         }
     }
     return RN_OK;
 }
 
 /* Checks one tensor, its numbers included, or stores it. */
-static rn_status rn__load_tensor(rn_archive *a, const rn__tensor_walk *walk, int store,
-                                 rn_error *error) {
+static rn_status rn__load_tensor(rn_archive *a, const rn__tensor *t, int store, rn_error *error) {
     uint8_t buffer[4096];
     ptrdiff_t i, j, count;
     rn_entry e;
-    const int *shape = walk->p.shape;
-    rn_status status = rn_archive_find(a, walk->name, &e, error);
+    const int *shape = t->p.shape;
+    rn_status status = rn_archive_find(a, t->name, &e, error);
     if (status) return status;
-    if (e.dims != walk->p.dims || e.shape[0] != shape[0] || e.shape[1] != shape[1] ||
-        e.shape[2] != shape[2] || e.shape[3] != shape[3] || strcmp(e.dtype, "F32"))
+    if (e.shape[0] != shape[0] || e.shape[1] != shape[1] || e.shape[2] != shape[2] ||
+        e.shape[3] != shape[3] || strcmp(e.dtype, "F32"))
         return rn__fail(error, RN_MISMATCH,
-                        "%s: %s is %s [%D,%D,%D,%D] and should be F32 [%d,%d,%d,%d]", a->path, e.name,
-                        e.dtype, e.shape[0], e.shape[1], e.shape[2], e.shape[3], shape[0], shape[1],
-                        shape[2], shape[3]);
-    for (i = 0; i < walk->p.count; i += count) {
-        count = walk->p.count - i < 1024 ? walk->p.count - i : 1024;
+                        "%s: %s is %s [%D,%D,%D,%D] and should be F32 [%d,%d,%d,%d]", a->path,
+                        e.name, e.dtype, e.shape[0], e.shape[1], e.shape[2], e.shape[3], shape[0],
+                        shape[1], shape[2], shape[3]);
+    for (i = 0; i < t->p.count; i += count) {
+        count = t->p.count - i < 1024 ? t->p.count - i : 1024;
         status = rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error);
         if (status) return status;
         for (j = 0; j < count; j++) {
             const uint8_t *b = buffer + 4 * j;
-            uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
+            uint32_t bits = low | high << 16;
             float value;
-            if ((bits & 0x7f800000) == 0x7f800000)
+            memcpy(&value, &bits, sizeof value);
+            if (!rn__is_finite((double)value))
                 return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is infinite or not a number",
                                 a->path, e.name, (int64_t)(i + j));
-            memcpy(&value, &bits, sizeof value);
-            if (store) walk->data[i + j] = (rn_real)value;
+            if (store) t->data[i + j] = (rn_real)value;
         }
     }
     return RN_OK;
@@ -7500,43 +6863,36 @@ static rn_status rn__refuse_others(rn_archive *a, const rn_net *net, int trainin
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
     rn_archive a;
     rn_net loaded = *net; /* takes what is no array, until all is known to be good */
-    rn_desc desc;
-    int ours, store, training = 0;
+    int found, store, training = 0;
     rn_status status = rn_archive_open(&a, path, files, error);
     if (status) return status;
-    status = rn__read_desc(&a, &desc, &ours, error);
-#ifndef RESNET_NO_TRAIN
-    if (!status && ours && net->velocity) {
+    found = rn__read_desc(&a, &loaded.desc, error);
+    if (found < 0) status = (rn_status)found;
+    if (found == 1 && net->velocity) {
         status = rn__read_progress(&a, &loaded, error);
         training = !status;
         if (status == RN_MISMATCH) status = RN_OK; /* no checkpoint, weights alone */
     }
-    if (training) {
-        loaded.desc.seed = desc.seed;
-        loaded.desc.sgd = desc.sgd;
-        loaded.desc.momentum = desc.momentum;
-        loaded.desc.weight_decay = desc.weight_decay;
-        loaded.desc.decay_scope = desc.decay_scope;
-        loaded.desc.bn_momentum = desc.bn_momentum;
-    }
-#endif
-    if (!status && ours) status = rn__compare_desc(&desc, &net->desc, training, path, error);
+    if (!status && found)
+        status = rn__compare_desc(&loaded.desc, &net->desc, training, path, error);
     for (store = 0; !status && store < 2; store++) {
-        rn__tensor_walk walk;
+        rn__tensor t;
         int count = 0;
-        memset(&walk, 0, sizeof walk);
-        for (; !status && rn__next_tensor(net, training, &walk); count++)
-            status = rn__load_tensor(&a, &walk, store, error);
+        memset(&t, 0, sizeof t);
+        for (; !status && rn__next_tensor(net, training, &t); count++)
+            status = rn__load_tensor(&a, &t, store, error);
         if (!status && !store) status = rn__refuse_others(&a, net, training, count, error);
         if (status && store)
-            rn__fail(error, status, "%s: reading failed after all was checked; the net holds part of "
-                     "it, load again before you use it", path);
+            rn__fail(error, status, "%s failed midway: the net holds a part, load again", path);
     }
     rn_archive_close(&a);
-    if (!status && training) *net = loaded;
-    return status;
+    if (status || !training) return status;
+    loaded.desc.threads = net->desc.threads; /* the machine's matter, as in rn_load_desc */
+    loaded.desc.isa = net->desc.isa;
+    loaded.desc.naive = net->desc.naive;
+    *net = loaded;
+    return RN_OK;
 }
-
 
 /* >>printer ================================================================================== */
 
@@ -7548,8 +6904,7 @@ static void rn__describe_operation(const rn_node *node, rn__text *text) {
     if (node->kind == RN_PAD_SUBSAMPLE) rn__format(text, " %d zero channels in front", node->front);
     if (node->kind == RN_SCALE || node->kind == RN_DROPOUT)
         rn__format(text, " %.3f", (double)node->factor);
-    if (node->kind == RN_GATE)
-        rn__puts(text, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
+    if (node->kind == RN_GATE) rn__puts(text, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
     if (node->bias) rn__puts(text, " with bias");
     if (node->absorbed) rn__puts(text, " (fused)");
 }
@@ -7573,7 +6928,8 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     rn__describe_operation(node, &out);
     rn__format(text, "%-38s %-18s", cell, shape);
     if (parameters) rn__format(text, "%10D", (int64_t)parameters);
-    if (rn_node_macs(net, i) > 0) rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
+    if (rn_node_macs(net, i) > 0)
+        rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
     rn__put(text, '\n');
 }
 
@@ -7589,11 +6945,13 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
                "value C x H x W", "parameters", "multiply-adds");
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
-        if (i && (node->stage != node[-1].stage || node->unit != node[-1].unit)) rn__put(&out, '\n');
+        if (i && (node->stage != node[-1].stage || node->unit != node[-1].unit))
+            rn__put(&out, '\n');
         rn__describe_node(net, i, &out);
         macs += rn_node_macs(net, i);
     }
-    rn__format(&out, "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
+    rn__format(&out,
+               "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
                (int64_t)net->parameter_count, macs / 1e6, net->bytes,
                net->mode == RN_TRAINING ? "training" : "inference", net->batch,
 #if RN__FAST

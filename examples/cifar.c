@@ -10,8 +10,7 @@
 
 typedef struct run {
     recipe recipe;
-    rn_dialect dialect;
-    const char *out, *eval, *predictions;
+    const char *out, *eval, *predictions, *dialect;
     int resume, describe;
     trainer t;
     rn_data train, test;
@@ -38,7 +37,7 @@ static void help(const recipe *r) {
         "  --predictions FILE  write the class predicted for each test image, one a line\n"
         "  --describe          print the net and exit\n"
         "  --dialect NAME      paper, msra_1k, fb or torchvision (paper): rn_set_dialect\n\n"
-        "Fields of the description (see rn_desc in resnet.h; momentum is 0.9, weight_decay 1e-4,\n"
+        "Fields of the description (rn_desc in resnet.h; momentum is 0.9, weight_decay 1e-4,\n"
         "threads all cores, and mean and std are measured, unless a flag or a file says else):\n");
     print_fields();
     exit(0);
@@ -46,17 +45,12 @@ static void help(const recipe *r) {
 
 static void read_flags(run *r, rn_desc *desc, int count, char **words) {
     arguments a = {count, 1, words};
-    const char *name;
-    rn_error error;
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r->recipe);
-        else if (is_flag(&a, "resume")) r->resume = 1;
-        else if (is_flag(&a, "describe")) r->describe = 1;
-        else if (has_text(&a, "dialect", &name)) {
-            if (rn_dialect_parse(&r->dialect, name, &error)) quit(2, "%s", error.text);
-        } else if (!has_text(&a, "out", &r->out) && !has_text(&a, "eval", &r->eval) &&
-                   !has_text(&a, "predictions", &r->predictions) && !has_recipe(&a, &r->recipe) &&
-                   !has_field(&a, desc))
+        if (!has_switch(&a, "resume", &r->resume) && !has_switch(&a, "describe", &r->describe) &&
+            !has_text(&a, "out", &r->out) && !has_text(&a, "eval", &r->eval) &&
+            !has_text(&a, "predictions", &r->predictions) && !has_recipe(&a, &r->recipe) &&
+            !has_text(&a, "dialect", &r->dialect) && !has_field(&a, desc))
             quit(2, "there is no flag %s", words[a.at]);
     }
     if (r->eval && r->resume) quit(2, "--eval tests and --resume trains: give one of them");
@@ -103,7 +97,7 @@ static void read_log(run *r) {
         r->t.seen = step < now ? 0 : (double)net->cursor;
         r->t.loss = loss * r->t.seen;
         r->t.correct = floor((1 - error / 100) * r->t.seen + 0.5);
-        if (strstr(line, ",nan,") || (step >= now && !is_due(&r->t)))
+        if (strstr(line, ",nan,nan,") || (step >= now && !is_due(&r->t)))
             continue; /* of an epoch that goes on */
         r->log_end = ftell(r->log);
         r->logged = (uint64_t)step;
@@ -148,10 +142,9 @@ static void finish_epoch(run *r) {
     write_row(r, &test);
     save_checkpoint(r);
     end_progress(&r->progress);
-    printf("epoch %" PRIu64 "/%" PRIu64
-           ": loss %.4f, error %.2f %%; in test %.4f, %.2f %%; %.0f images/s\n",
-           t->net->epoch + 1, count_epochs(t), t->loss / t->seen, error_rate(t->correct, t->seen),
-           test.loss, r->error, t->speed);
+    printf("epoch %d/%d: loss %.4f, error %.2f %%; in test %.4g, %.2f %%; %.0f images/s\n",
+           (int)t->net->epoch + 1, (int)count_epochs(t), t->loss / t->seen,
+           error_rate(t->correct, t->seen), test.loss, r->error, t->speed);
     fflush(stdout);
 }
 
@@ -171,8 +164,10 @@ static void train(run *r) {
            net->desc.depth, net->parameter_count, (double)net->bytes / 1e6, net->desc.threads,
            r->train.source.count, r->test.source.count);
     while (!stopped && (net->step < net->schedule.steps || r->logged != net->step)) {
-        if (is_due(&r->t) && r->logged != net->step) finish_epoch(r);
-        else check(train_epoch(&r->t, 600, &r->progress, "", &error), &error);
+        if (is_due(&r->t) && r->logged != net->step)
+            finish_epoch(r);
+        else
+            check(train_epoch(&r->t, 600, &r->progress, "", &error), &error);
         if (!stopped && !is_due(&r->t)) save_checkpoint(r);
     }
     if (!stopped) return;
@@ -196,7 +191,7 @@ static void test(run *r) {
 }
 
 static void describe(const rn_desc *desc, int batch) {
-    static char text[1 << 20];
+    static char text[1 << 20]; /* of a net of some 4,000 layers */
     rn_error error;
     rn_net *net = rn_create(desc, 1, RN_INFERENCE, NULL, &error);
     size_t bytes = net ? rn_bytes(desc, batch, RN_TRAINING, &error) : 0;
@@ -210,13 +205,17 @@ static void describe(const rn_desc *desc, int batch) {
    and again on top. */
 static rn_desc choose_description(run *r, int count, char **words) {
     rn_desc desc = rn_cifar(20);
+    rn_dialect dialect = RN_PAPER;
     rn_error error;
     rn_status status = RN_MISMATCH; /* a file without description: the flags describe it */
     read_flags(r, &desc, count, words);
+    if (r->dialect && rn_dialect_parse(&dialect, r->dialect, &error)) quit(2, "%s", error.text);
     if (r->eval || r->resume)
         status = rn_load_desc(&desc, r->eval ? r->eval : out_path(r, "last.ckpt"), NULL, &error);
-    if (status != RN_MISMATCH) check(status, &error);
-    else rn_set_dialect(&desc, r->dialect);
+    if (status == RN_MISMATCH)
+        rn_set_dialect(&desc, dialect);
+    else
+        check(status, &error);
     desc.threads = all_cores();
     read_flags(r, &desc, count, words);
     check_description(desc); /* before data is asked for */
@@ -224,22 +223,22 @@ static rn_desc choose_description(run *r, int count, char **words) {
 }
 
 int main(int count, char **words) {
-    static run r;
+    static run r = {.out = "out", .best = HUGE_VAL};
     rn_source images = {1, 3, 32, 32, 10, NULL, NULL}; /* CIFAR's, to be described without data */
     rn_desc desc;
     rn_error error;
     program = "cifar";
     r.recipe = make_recipe(CIFAR10, "data", 128, 4, rn_make_schedule(RN_STEPS, 0.1, 64000));
-    r.out = "out";
-    r.best = HUGE_VAL;
     desc = choose_description(&r, count, words);
     if (r.recipe.set == CIFAR100) images.classes = 100;
-    if (r.describe && r.recipe.set != IDX) fit_to_data(&desc, &images);
-    else open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);
+    if (r.describe && r.recipe.set != IDX)
+        fit_to_data(&desc, &images);
+    else
+        open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);
     if (r.describe) describe(&desc, (int)r.recipe.batch);
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, &r.train.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
-    else train(&r);
+    if (!r.eval) train(&r);
     if (r.eval || r.predictions) test(&r);
     printf("test error %.2f %%\n", r.error);
     free_trainer(&r.t);

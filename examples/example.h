@@ -84,6 +84,13 @@ static inline int is_flag(const arguments *a, const char *name) {
     return 1;
 }
 
+/* 1 if the word is --name; then *on becomes 1. */
+static inline int has_switch(const arguments *a, const char *name, int *on) {
+    int is = is_flag(a, name);
+    *on |= is;
+    return is;
+}
+
 /* 1 if the word is --name; then *value is its value. */
 static inline int has_text(arguments *a, const char *name, const char **value) {
     const char *equals = strchr(a->words[a->at], '=');
@@ -247,8 +254,10 @@ static inline void print_recipe(const recipe *r) {
         "                      fetches them) or four IDX files with MNIST's names (%s)\n"
         "  --batch N           images of a step (%ld)\n",
         dataset_names[r->set], r->data, r->batch);
-    if (r->epochs) printf("  --epochs N          length (%ld), unless there is\n", r->epochs);
-    else printf("  --epochs N          length, unless there is\n");
+    if (r->epochs)
+        printf("  --epochs N          length (%ld), unless there is\n", r->epochs);
+    else
+        printf("  --epochs N          length, unless there is\n");
     printf("  --iterations N      length in steps");
     if (!r->epochs) printf(" (%" PRIu64 ")", r->schedule.steps);
     printf("\n  --lr X              largest learning rate (%g)\n"
@@ -318,9 +327,12 @@ static inline void show_progress(progress *p, const char *format, ...) {
     va_end(values);
     if (left >= 3600)
         snprintf(eta, sizeof eta, "%ld:%02ld:%02ld", left / 3600, left / 60 % 60, left % 60);
-    else snprintf(eta, sizeof eta, "%ld:%02ld", left / 60, left % 60);
-    if (p->live) printf("\r%.*s  ETA %s\033[K", 79 - 6 - (int)strlen(eta), line, eta);
-    else printf("%s  ETA %s\n", line, eta);
+    else
+        snprintf(eta, sizeof eta, "%ld:%02ld", left / 60, left % 60);
+    if (p->live)
+        printf("\r%.*s  ETA %s\033[K", 79 - 6 - (int)strlen(eta), line, eta);
+    else
+        printf("%s  ETA %s\n", line, eta);
     fflush(stdout);
 }
 

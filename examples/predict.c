@@ -95,7 +95,8 @@ static image read_image(const char *path, long index, int classes) {
         m = make_image(1, b[8] << 24 | b[9] << 16 | b[10] << 8 | b[11],
                        b[12] << 24 | b[13] << 16 | b[14] << 8 | b[15]);
         m = read_record(file, path, 16, 0, index, m);
-    } else m = read_record(file, path, 0, classes == 100 ? 2 : 1, index, make_image(3, 32, 32));
+    } else
+        m = read_record(file, path, 0, classes == 100 ? 2 : 1, index, make_image(3, 32, 32));
     fclose(file);
     return m;
 }
@@ -107,9 +108,12 @@ static image match_channels(image from, int channels) {
     to.label = from.label;
     for (i = 0; i < plane * channels; i++) {
         const uint8_t *p = from.pixels + i % plane;
-        if (from.channels == channels) to.pixels[i] = from.pixels[i];
-        else if (from.channels == 1) to.pixels[i] = *p;
-        else to.pixels[i] = (uint8_t)((299 * p[0] + 587 * p[plane] + 114 * p[2 * plane]) / 1000);
+        if (from.channels == channels)
+            to.pixels[i] = from.pixels[i];
+        else if (from.channels == 1)
+            to.pixels[i] = *p;
+        else
+            to.pixels[i] = (uint8_t)((299 * p[0] + 587 * p[plane] + 114 * p[2 * plane]) / 1000);
     }
     free(from.pixels);
     return to;

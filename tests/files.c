@@ -91,12 +91,20 @@ static rn_net *trained_net(void) {
     return net;
 }
 
+/* To the bit; but files hold floats, so with another RESNET_REAL nearly. */
+static int same(const rn_real *a, const rn_real *b, ptrdiff_t count) {
+    ptrdiff_t i;
+    if (sizeof *a == sizeof(float)) return !memcmp(a, b, (size_t)count * sizeof *a);
+    for (i = 0; i < count; i++)
+        if (!(fabs((double)(a[i] - b[i])) < 1e-5)) return 0;
+    return 1;
+}
+
 static int same_arrays(const rn_net *a, const rn_net *b, int velocity) {
-    size_t bytes = (size_t)a->parameter_count * sizeof(rn_real);
     return a->parameter_count == b->parameter_count && a->statistic_count == b->statistic_count &&
-           !memcmp(a->parameters, b->parameters, bytes) &&
-           !memcmp(a->statistics, b->statistics, (size_t)a->statistic_count * sizeof(rn_real)) &&
-           (!velocity || !memcmp(a->velocity, b->velocity, bytes));
+           same(a->parameters, b->parameters, a->parameter_count) &&
+           same(a->statistics, b->statistics, a->statistic_count) &&
+           (!velocity || same(a->velocity, b->velocity, a->parameter_count));
 }
 
 /* Keeps the whole block of a net, and tells later whether any byte of it has changed. */

@@ -15,6 +15,13 @@
 #define TOLERANCE (DOUBLE ? 1e-12 : 1e-6) /* of the largest magnitude */
 #define GUARD 12345                       /* fills memory that no layer may touch */
 
+#undef RN__EACH /* the oracle has a loop of its own, over tensors and arrays */
+#define RN__EACH(t)                      \
+    for (n = 0; n < (t)->n; n++)         \
+        for (c = 0; c < (t)->c; c++)     \
+            for (h = 0; h < (t)->h; h++) \
+                for (w = 0; w < (t)->w; w++)
+
 /* ---- numbers, arrays of the oracle, and their tensors -------------------------------------- */
 
 static void *pool[256];
@@ -839,38 +846,21 @@ static void run_forward(layer *l) {
         status = rn_batch_norm_forward(y, l->statistics, x, l->weight.memory, l->bias.memory, 1e-3,
                                        l->group, NULL);
         break;
-    case RELU:
-        status = rn_relu_forward(y, x, NULL);
-        break;
-    case GATE:
-        status = rn_gate_forward(y, x, second, l->complement, NULL);
-        break;
-    case DROPOUT:
-        status = rn_dropout(y, x, 0.4, l->key, 0, NULL);
-        break;
+    case RELU: status = rn_relu_forward(y, x, NULL); break;
+    case GATE: status = rn_gate_forward(y, x, second, l->complement, NULL); break;
+    case DROPOUT: status = rn_dropout(y, x, 0.4, l->key, 0, NULL); break;
     case MAX_POOL:
         status = rn_max_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
         break;
     case AVG_POOL:
         status = rn_avg_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
         break;
-    case GLOBAL_AVG_POOL:
-        status = rn_global_avg_pool_forward(y, x, NULL);
-        break;
-    case LINEAR:
-        status = rn_linear_forward(y, x, l->weight.memory, l->bias.memory, NULL);
-        break;
-    case ADD:
-        status = rn_add(y, x, second, NULL);
-        break;
-    case SCALE:
-        status = rn_scale(y, x, -0.8, 0, NULL);
-        break;
-    case PAD_SUBSAMPLE:
-        status = rn_pad_subsample_forward(y, x, l->stride, l->front, NULL);
-        break;
-    default:
-        break;
+    case GLOBAL_AVG_POOL: status = rn_global_avg_pool_forward(y, x, NULL); break;
+    case LINEAR: status = rn_linear_forward(y, x, l->weight.memory, l->bias.memory, NULL); break;
+    case ADD: status = rn_add(y, x, second, NULL); break;
+    case SCALE: status = rn_scale(y, x, -0.8, 0, NULL); break;
+    case PAD_SUBSAMPLE: status = rn_pad_subsample_forward(y, x, l->stride, l->front, NULL); break;
+    default: break;
     }
     CHECK_OK(status);
 }
@@ -887,24 +877,18 @@ static void run_backward(layer *l) {
         status = rn_batch_norm_backward(dx, l->dweight.memory, l->dbias.memory, dy, x,
                                         l->statistics, l->weight.memory, 1e-3, l->group, 0, NULL);
         break;
-    case RELU:
-        status = rn_relu_backward(dx, dy, &l->y.t, 0, NULL);
-        break;
+    case RELU: status = rn_relu_backward(dx, dy, &l->y.t, 0, NULL); break;
     case GATE:
         status = rn_gate_backward(dx, &l->dsecond.t, dy, x, second, l->complement, 0, 0, NULL);
         break;
-    case DROPOUT:
-        status = rn_dropout(dx, dy, 0.4, l->key, 0, NULL);
-        break;
+    case DROPOUT: status = rn_dropout(dx, dy, 0.4, l->key, 0, NULL); break;
     case MAX_POOL:
         status = rn_max_pool_backward(dx, dy, x, l->kernel, l->stride, l->padding, 0, NULL);
         break;
     case AVG_POOL:
         status = rn_avg_pool_backward(dx, dy, l->kernel, l->stride, l->padding, 0, NULL);
         break;
-    case GLOBAL_AVG_POOL:
-        status = rn_global_avg_pool_backward(dx, dy, 0, NULL);
-        break;
+    case GLOBAL_AVG_POOL: status = rn_global_avg_pool_backward(dx, dy, 0, NULL); break;
     case LINEAR:
         status = rn_linear_backward(dx, l->dweight.memory, l->dbias.memory, dy, x, l->weight.memory,
                                     0, NULL);
@@ -913,17 +897,14 @@ static void run_backward(layer *l) {
         status = rn_scale(dx, dy, 1, 0, NULL);
         CHECK_OK(rn_scale(&l->dsecond.t, dy, 1, 0, NULL));
         break;
-    case SCALE:
-        status = rn_scale(dx, dy, -0.8, 0, NULL);
-        break;
+    case SCALE: status = rn_scale(dx, dy, -0.8, 0, NULL); break;
     case PAD_SUBSAMPLE:
         status = rn_pad_subsample_backward(dx, dy, l->stride, l->front, 0, NULL);
         break;
     case SOFTMAX:
         status = rn_softmax_cross_entropy_backward(dx, x, l->labels, 1.0 / x->n, NULL);
         break;
-    default:
-        break;
+    default: break;
     }
     CHECK_OK(status);
 }
@@ -1063,9 +1044,9 @@ static void check_refused(int line, rn_status got, rn_status want, const char *f
 }
 
 /* The sentence begins with the function's name, and contains the parts. */
-#define REFUSED(call, status, function, part, part2, part3)                                        \
+#define REFUSED(call, status, function, part, part2, part3) \
     check_refused(__LINE__, call, status, function ": ", part, part2, part3)
-#define REFUSED_SHAPE(call, function, name, is, wanted)                                            \
+#define REFUSED_SHAPE(call, function, name, is, wanted) \
     REFUSED(call, RN_BAD_SHAPE, function, ": " name " is ", is, "should be " wanted)
 
 /* A tensor of any shape: a layer that refuses touches no data. */
@@ -1076,7 +1057,7 @@ static void test_conv2d_errors(void) {
     rn_tensor wrong_f = shape(5, 4, 3, 3), wrong = shape(2, 5, 8, 7), large = shape(5, 3, 9, 3);
     rn_tensor none = shape(5, 3, 0, 3);
 
-#define FORWARD(y, x, f, stride, padding)                                                          \
+#define FORWARD(y, x, f, stride, padding) \
     rn_conv2d_naive_forward(y, x, f, NULL, stride, padding, &problem)
     REFUSED_SHAPE(FORWARD(&wrong, &x, &f, 1, 1), "rn_conv2d_naive_forward", "output", "[2,5,8,7]",
                   "[2,5,8,6]");
@@ -1098,7 +1079,7 @@ static void test_conv2d_errors(void) {
             "kernel of 0x3", "", "");
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &f, NULL, 0, 1, NULL), RN_BAD_ARGUMENT);
 
-#define BACKWARD(dx, df, dy, f, stride)                                                            \
+#define BACKWARD(dx, df, dy, f, stride) \
     rn_conv2d_naive_backward(dx, df, NULL, dy, &x, f, stride, 1, 0, &problem)
     REFUSED_SHAPE(BACKWARD(&x, &f, &wrong, &f, 1), "rn_conv2d_naive_backward", "output_gradient",
                   "[2,5,8,7]", "[2,5,8,6]");
@@ -1224,7 +1205,7 @@ static void test_other_errors(void) {
             "a larger group", "");
     REFUSED(NORM(&x, &x, -1), RN_BAD_ARGUMENT, "rn_batch_norm_forward", "group is -1",
             "should be 0 to", "");
-#define NORM_BACKWARD(dx, dy, x)                                                                   \
+#define NORM_BACKWARD(dx, dy, x) \
     rn_batch_norm_backward(dx, NULL, NULL, dy, x, NULL, NULL, 1e-5, 0, 0, &problem)
     REFUSED_SHAPE(NORM_BACKWARD(&y, &x, &x), "rn_batch_norm_backward", "input_gradient",
                   "[5,4,1,1]", "[5,3,1,1]");

@@ -193,8 +193,10 @@ static void forward_step(memory_map *m, int i) {
         CHECK(!overlap(&m->o[at], &m->o[out]) ||
               ((elementwise || addend) && m->o[at].begin == m->o[out].begin));
     }
-    if (node->lazy) CHECK_INT(net->value_offset[RN_INFERENCE][out], -1);
-    else write_object(m, out);
+    if (node->lazy)
+        CHECK_INT(net->value_offset[RN_INFERENCE][out], -1);
+    else
+        write_object(m, out);
 }
 
 /* Values that the backward of a step reads, -1 behind the last. */
@@ -245,14 +247,16 @@ static void backward_step(memory_map *m, int i) {
     const rn_node *node = &net->nodes[i];
     int out = output_of(net, i), dy = m->n + out, reads[4], k, r;
     int lazy_dy = i + 1 < net->node_count && node[1].lazy_gradient;
-    if (lazy_dy) dy = m->n + output_of(net, i + 1);
-    else CHECK_INT(m->o[dy].parts, out == m->n - 1 ? 1 : readers_of(net, out));
+    if (lazy_dy)
+        dy = m->n + output_of(net, i + 1);
+    else
+        CHECK_INT(m->o[dy].parts, out == m->n - 1 ? 1 : readers_of(net, out));
     read_object(m, dy, i, 1);
     backward_reads(net, i, reads);
     for (r = 0; reads[r] >= 0; r++)
         if (reads[r] || !net->desc.naive) read_object(m, reads[r], i, 1);
     if (has_addition(net, i) && node->fused && net->nodes[out].kind == RN_RELU)
-        write_object(m, dy); /* masked where it is */
+        write_object(m, dy);                     /* masked where it is */
     for (k = 2 * node->fused + 1; k >= 0; k--) { /* the terms of the sum first */
         const rn_node *reader = &net->nodes[i + k / 2];
         int v = reader->inputs[k % 2];

@@ -37,14 +37,14 @@ static inline void test_text(const char *file, int line, const char *text, const
         fprintf(stderr, "\"%s\" should contain \"%s\"\n", text, part);
 }
 
-#define CHECK(condition)                                                                           \
-    do {                                                                                           \
-        if (test_failed((condition) != 0, __FILE__, __LINE__))                                     \
-            fprintf(stderr, "%s\n", #condition);                                                   \
+#define CHECK(condition)                                       \
+    do {                                                       \
+        if (test_failed((condition) != 0, __FILE__, __LINE__)) \
+            fprintf(stderr, "%s\n", #condition);               \
     } while (0)
-#define CHECK_INT(value, expected)                                                                 \
+#define CHECK_INT(value, expected) \
     test_int(__FILE__, __LINE__, #value, (long long)(value), (long long)(expected))
-#define CHECK_NEAR(value, expected, tolerance)                                                     \
+#define CHECK_NEAR(value, expected, tolerance) \
     test_near(__FILE__, __LINE__, #value, (double)(value), (double)(expected), (double)(tolerance))
 #define CHECK_TEXT(text, part) test_text(__FILE__, __LINE__, text, part)
 

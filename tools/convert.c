@@ -28,8 +28,10 @@ static const char *our_name(const char *theirs, char ours[128]) {
     const char *dot = strrchr(theirs, '.');
     if (!strncmp(theirs, "module.", 7)) theirs += 7;
     if (dot && !strcmp(dot, ".num_batches_tracked")) return NULL;
-    if (!strncmp(theirs, "linear.", 7)) snprintf(ours, 128, "fc.%s", theirs + 7);
-    else snprintf(ours, 128, "%s", theirs);
+    if (!strncmp(theirs, "linear.", 7))
+        snprintf(ours, 128, "fc.%s", theirs + 7);
+    else
+        snprintf(ours, 128, "%s", theirs);
     return ours;
 }
 
