@@ -72,12 +72,13 @@
 
 
    TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain
-   loops over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked, vectorised,
-   threaded layers chosen for the machine at run time. The tests hold the second to the first.
+   loops over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked,
+   vectorised, threaded layers chosen for the machine at run time. The tests hold the second to the first.
 
    The same bits come out for any number of threads; instruction sets differ within rounding.
    Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a
-   resumed run changes them. No allocation happens after rn_create, and rn_bytes tells its size beforehand.
+   resumed run changes them. No allocation happens after rn_create, and rn_bytes tells its size
+   beforehand.
 
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
@@ -89,7 +90,7 @@
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_FREE(memory)     one
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
-       RESNET_NO_STDIO         one   no files but through rn_files, no stdlib: needs string.h, math.h
+       RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
        RESNET_NO_SIMD          one   portable kernels only
        RESNET_NO_THREADS       one   one thread even under OpenMP
@@ -190,11 +191,12 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
 
 /* Names of the options, in files and on command lines, stand beside them in lower case. The first
    of each list is zero and the default. */
-typedef enum rn_block {                /* paper: section 2 and Table 3 */
-                        RN_BLOCK_AUTO, /* "auto": bottleneck for depths that only 9n+2 gives and 164, 1001 */
-                        RN_BASIC, /* "basic": two 3x3 convolutions, depth 6n+2 */
-                        RN_BOTTLENECK, /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
-                        RN_SINGLE /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
+/* Paper: section 2 and Table 3. */
+typedef enum rn_block {
+    RN_BLOCK_AUTO, /* "auto": bottleneck where only 9n+2 fits, 164 and 1001 */
+    RN_BASIC,      /* "basic": two 3x3 convolutions, depth 6n+2 */
+    RN_BOTTLENECK, /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
+    RN_SINGLE      /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
 } rn_block;
 
 typedef enum rn_stem {
@@ -202,55 +204,61 @@ typedef enum rn_stem {
     RN_STEM_IMAGENET /* "imagenet": 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool, four stages */
 } rn_stem;
 
-typedef enum rn_order {                 /* where BN and ReLU stand: Fig. 4, Table 2 */
-                        RN_FULL_PREACT, /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
-                        RN_ORIGINAL, /* "original":        F = BN conv ReLU BN conv, ReLU after + */
-                        RN_BN_AFTER_ADD, /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
-                        RN_RELU_BEFORE_ADD, /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
-                        RN_RELU_PREACT      /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
+/* Where BN and ReLU stand: Fig. 4, Table 2. */
+typedef enum rn_order {
+    RN_FULL_PREACT,     /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
+    RN_ORIGINAL,        /* "original":        F = BN conv ReLU BN conv, ReLU after + */
+    RN_BN_AFTER_ADD,    /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
+    RN_RELU_BEFORE_ADD, /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
+    RN_RELU_PREACT      /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
 } rn_order;
 
-typedef enum rn_shortcut {                       /* h(x) of equation (1): Fig. 2, Table 1 */
-                           RN_SHORTCUT_IDENTITY, /* "identity": x */
-                           RN_SHORTCUT_SCALE, /* "scale": shortcut_scale x, and residual_scale F(x) */
-                           RN_SHORTCUT_EXCLUSIVE, /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
-                           RN_SHORTCUT_GATE, /* "shortcut_gate": (1 - g) x and F */
-                           RN_SHORTCUT_HIGHWAY, /* "highway": C x and T F, each with a gate of its own */
-                           RN_SHORTCUT_CONV1X1, /* "conv1x1": a 1x1 convolution, in every unit */
-                           RN_SHORTCUT_DROPOUT /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
+/* The shortcut h(x) of equation (1): Fig. 2, Table 1. */
+typedef enum rn_shortcut {
+    RN_SHORTCUT_IDENTITY,  /* "identity": x */
+    RN_SHORTCUT_SCALE,     /* "scale": shortcut_scale x, and residual_scale F(x) */
+    RN_SHORTCUT_EXCLUSIVE, /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
+    RN_SHORTCUT_GATE,      /* "shortcut_gate": (1 - g) x and F */
+    RN_SHORTCUT_HIGHWAY,   /* "highway": C x and T F, each with a gate of its own */
+    RN_SHORTCUT_CONV1X1,   /* "conv1x1": a 1x1 convolution, in every unit */
+    RN_SHORTCUT_DROPOUT    /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
 } rn_shortcut;
 
-typedef enum rn_resize {                 /* the shortcut of a unit that changes the shape */
-                         RN_RESIZE_AUTO, /* "auto": A for basic and single CIFAR nets, else B (with BN unless
+/* The shortcut of a unit that changes the shape. */
+typedef enum rn_resize {
+    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B (with BN unless
                             pre-activated) */
-                         RN_RESIZE_A, /* "A": pixels 0, 2, 4, ...; zero channels appended */
-                         RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
-                         RN_RESIZE_B,   /* "B": 1x1 convolution */
-                         RN_RESIZE_B_BN /* "B_bn": 1x1 convolution and BN */
+    RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
+    RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
+    RN_RESIZE_B,         /* "B": 1x1 convolution */
+    RN_RESIZE_B_BN       /* "B_bn": 1x1 convolution and BN */
 } rn_resize;
 
 typedef enum rn_stride_on { RN_STRIDE_FIRST, RN_STRIDE_3X3 } rn_stride_on; /* "first", "3x3" */
 typedef enum rn_init { RN_FAN_OUT, RN_FAN_IN } rn_init;                    /* "fan_out", "fan_in" */
 typedef enum rn_decay { RN_DECAY_ALL, RN_DECAY_WEIGHTS } rn_decay;         /* "all", "weights" */
 
-typedef enum rn_sgd { /* v is the velocity, g the gradient with decay, r the learning rate */
-                      RN_SGD_TORCH,    /* "torch":    v = m v + g;    w -= r v */
-                      RN_SGD_NESTEROV, /* "nesterov": v = m v + g;    w -= r (g + m v) */
-                      RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
+/* V is the velocity, g the gradient with decay, r the learning rate. */
+typedef enum rn_sgd {
+    RN_SGD_TORCH,    /* "torch":    v = m v + g;    w -= r v */
+    RN_SGD_NESTEROV, /* "nesterov": v = m v + g;    w -= r (g + m v) */
+    RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
 } rn_sgd;
 
-typedef enum rn_isa { /* instruction set of the fast kernels; the best the machine has by default */
-                      RN_ISA_AUTO, /* "auto" */
-                      RN_ISA_PORTABLE, /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
-                      RN_ISA_AVX2,  /* "avx2" */
-                      RN_ISA_AVX512 /* "avx512" */
+/* Instruction set of the fast kernels; the best the machine has by default. */
+typedef enum rn_isa {
+    RN_ISA_AUTO,     /* "auto" */
+    RN_ISA_PORTABLE, /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
+    RN_ISA_AVX2,     /* "avx2" */
+    RN_ISA_AVX512    /* "avx512" */
 } rn_isa;
 
-typedef enum rn_dialect { /* whose details: reference sources disagree, see rn_set_dialect */
-                          RN_PAPER,      /* "paper" */
-                          RN_MSRA_1K,    /* "msra_1k": resnet-1k-layers, by the paper's authors */
-                          RN_FB,         /* "fb": fb.resnet.torch */
-                          RN_TORCHVISION /* "torchvision" */
+/* Whose details: reference sources disagree, see rn_set_dialect. */
+typedef enum rn_dialect {
+    RN_PAPER,      /* "paper" */
+    RN_MSRA_1K,    /* "msra_1k": resnet-1k-layers, by the paper's authors */
+    RN_FB,         /* "fb": fb.resnet.torch */
+    RN_TORCHVISION /* "torchvision" */
 } rn_dialect;
 
 typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
@@ -459,8 +467,8 @@ typedef struct rn_result {
 
 /* One step of SGD on count images [count, C, H, W] (normalised, NCHW) with labels [count] in
    [0, classes): forward in training mode, backward, update of parameters, velocity and running
-   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with RN_NOT_FINITE, naming the first node,
-   unit and step, when a number stops being finite; parameters, velocity and statistics then still
+   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with RN_NOT_FINITE,
+   naming the first node, unit and step, when a number stops being finite; parameters, velocity and statistics then still
    are as before. result may be NULL. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
@@ -571,7 +579,8 @@ RNTRAIN rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weigh
 
 /* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all): output =
    (input - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
-   statistics [groups][2][C], the means and biased variances, which backward reads. Refuses one value a channel. */
+   statistics [groups][2][C], the means and biased variances, which backward reads. Refuses
+   one value a channel. */
 RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
                                         const rn_tensor *input, const rn_real *weight,
                                         const rn_real *bias, double eps, int group,
@@ -798,7 +807,8 @@ typedef struct rn_augment {
 
 /* Images at positions [first, first + count) of an epoch, normalised as desc says: images
    [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
-   images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they are stored. */
+   images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they
+   are stored. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
@@ -2135,9 +2145,10 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
 #define RN__CASE(n) \
     case n: RN__NAME(conv_tile)(n <= RN__TILE ? n : 1, to, shape, from, weight, bias); break;
                 RN__CASE(1)
-                RN__CASE(2) RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8)
-                    RN__CASE(9) RN__CASE(10) RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14)
-                        RN__CASE(15) RN__CASE(16)
+                RN__CASE(2)
+                RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8) RN__CASE(9)
+                    RN__CASE(10) RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14) RN__CASE(15)
+                        RN__CASE(16)
 #undef RN__CASE
                             default : break;
             }
