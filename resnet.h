@@ -2146,11 +2146,11 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
     case n: RN__NAME(conv_tile)(n <= RN__TILE ? n : 1, to, shape, from, weight, bias); break;
                 RN__CASE(1)
                 RN__CASE(2)
-                RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8) RN__CASE(9)
-                    RN__CASE(10) RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14) RN__CASE(15)
-                        RN__CASE(16)
+                RN__CASE(3)
+                RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8) RN__CASE(9) RN__CASE(10)
+                    RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14) RN__CASE(15) RN__CASE(16)
 #undef RN__CASE
-                            default : break;
+                        default : break;
             }
             x += width;
         }
