@@ -2140,18 +2140,18 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
             from[1] = from[0] + (lines == 2 ? shape->in_row : (ptrdiff_t)half * RN__BLOCK);
             to[0] = out + y * shape->out_row + x * shape->out_pixel;
             to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
-            switch (lines * width) {
-                /* those above RN__TILE are never reached and fold away */
+            /* those above RN__TILE are never reached and fold away */
+            /* clang-format off */
 #define RN__CASE(n) \
     case n: RN__NAME(conv_tile)(n <= RN__TILE ? n : 1, to, shape, from, weight, bias); break;
-                RN__CASE(1)
-                RN__CASE(2)
-                RN__CASE(3)
-                RN__CASE(4) RN__CASE(5) RN__CASE(6) RN__CASE(7) RN__CASE(8) RN__CASE(9) RN__CASE(10)
-                    RN__CASE(11) RN__CASE(12) RN__CASE(13) RN__CASE(14) RN__CASE(15) RN__CASE(16)
-#undef RN__CASE
-                        default : break;
+            switch (lines * width) {
+                RN__CASE(1) RN__CASE(2) RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6)
+                RN__CASE(7) RN__CASE(8) RN__CASE(9) RN__CASE(10) RN__CASE(11) RN__CASE(12)
+                RN__CASE(13) RN__CASE(14) RN__CASE(15) RN__CASE(16)
+            default: break;
             }
+#undef RN__CASE
+            /* clang-format on */
             x += width;
         }
         y += lines;
