@@ -721,8 +721,8 @@ typedef struct rn_files {
    anything. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
-RNTRAIN rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
-                                     rn_error *error);
+RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
+                                   rn_error *error);
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
 /* The description stored in a file, for rn_create before rn_load. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
