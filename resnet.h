@@ -3919,8 +3919,8 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
     char *at = (char *)desc + field->offset;
-    int integer = (int)number;
-    float single = (float)number;
+    int integer = field->type == RN__INT ? (int)number : 0;
+    float single = field->type == RN__FLOAT ? (float)number : 0;
     if (field->type == RN__INT) memcpy(at + i * (int)sizeof(int), &integer, sizeof(int));
     if (field->type == RN__FLOAT) memcpy(at + i * (int)sizeof(float), &single, sizeof(float));
     if (field->type == RN__DOUBLE) memcpy(at + i * (int)sizeof(double), &number, sizeof(double));
