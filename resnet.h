@@ -871,7 +871,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 
 static int rn__min(int a, int b) { return a < b ? a : b; }
 static int rn__max(int a, int b) { return a > b ? a : b; }
-static int rn__divide_up(int a, int b) { return (a + b - 1) / b; }
+static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
 
 /* Size of a window's output, 0 where the window does not fit. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
