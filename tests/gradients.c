@@ -19,7 +19,12 @@
 
 #include "nets.h"
 
-enum { SAMPLES = 5 }; /* elements of a tensor */
+/* Elements of a tensor. */
+#ifdef REDUCED
+enum { SAMPLES = 2 };
+#else
+enum { SAMPLES = 5 };
+#endif
 
 /* ---- decisions ------------------------------------------------------------------------------- */
 
