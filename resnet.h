@@ -298,6 +298,8 @@ typedef struct rn_desc {
     uint64_t seed;            /* of initialisation, dropout and rn_batch */
     int threads;              /* the most threads ever used, workspace is planned for them; 1 */
     int naive;                /* 1: run the naive layers, in NCHW */
+    int direct;               /* 1: no Winograd, every convolution product by product */
+    int micro_batch;          /* images in memory at a time, a multiple of bn_group; 0: the batch */
     rn_isa isa;               /* auto */
 } rn_desc;
 
@@ -429,6 +431,8 @@ typedef struct rn_net {
     uint64_t epoch;  /* of the data */
     uint64_t cursor; /* images of this epoch already used */
     int images;      /* count of the last training forward */
+    int part;        /* the most images in memory at a time, see desc.micro_batch */
+    int held;        /* images whose values and gradients are in memory now */
 
     rn_probe probe;
     void *probe_user;
@@ -2509,6 +2513,7 @@ typedef struct rn__blocked {
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
+    int direct; /* no Winograd */
     char *workspace;
     struct {                              /* what neighbouring steps hand on about a BN */
         float *partial;                   /* [images][blocks][2][16] sums over planes */
@@ -2705,6 +2710,7 @@ typedef struct rn__sweep {
        are [out block][36][in block][16][16], a transformed gradient [out block][in block][36].. */
     float *packed;
     size_t block_floats; /* of an output block */
+    float *total;        /* the weight gradient by taps, on top of what it was before */
     float *bias_sums;    /* [images][out blocks][16] */
     /* [threads] each: */
     float *scratch; /* [in block][row][column phase][column][16] */
@@ -2729,11 +2735,12 @@ static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
     return s->scratch_row * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
 }
 
-/* A 3x3 convolution of stride 1 with enough tiles to fill the kernels. */
+/* A 3x3 convolution of stride 1 whose images fill tiles well. Told by the shape of one image alone,
+   so that the bits do not depend on how many come in a call. */
 static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, const rn__filter *f) {
-    ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4) * out->n;
+    ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
     return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
-           tiles >= 12;
+           tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles;
 }
 
 /* Band b of an image starts at this row of a phase of the output. */
@@ -2767,7 +2774,7 @@ static void rn__sweep_pieces(rn__sweep *s) {
 
 /* Rows of dy that are read, and their products summed, at a time. */
 static int rn__dy_rows(const rn__sweep *s) {
-    return s->winograd ? 4 : rn__max(1, rn__min(256 / rn__max(s->out.w, 1), s->out.h));
+    return s->winograd ? 4 : rn__max(1, rn__min(256 / rn__max(s->out.w, 16), s->out.h));
 }
 
 /* Are rows of dy copied, because they are lazy or to fill up tiles? */
@@ -2779,7 +2786,7 @@ static int rn__copies_dy(const rn__sweep *s) {
    walks over all images. The others split the images into pieces of a fixed number, each summed in
    a buffer of its own, a wave of `threads` pieces at a time, which are then added in their order.
    Either way the order of the sums, on top of what the gradient was before, depends on shapes
-   alone, and not on how many images a call has. */
+   alone, and not on how many images a call has, if micro-batches are whole pieces: powers of two. */
 static void rn__weight_pieces(rn__sweep *s) {
     const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
     const size_t floats = s->block_floats * (size_t)k_blocks;
@@ -2787,13 +2794,14 @@ static void rn__weight_pieces(rn__sweep *s) {
                          rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
     if (s->winograd) {
         const int tiles = s->rows / 4 * (s->columns / 4);
-        s->images = rn__max(1, rn__min(16, 256 / tiles));
+        for (s->images = 16; s->images > 1 && s->images * tiles > 256;) s->images /= 2;
         s->chunk = rn__min(32, tiles * s->images);
         s->by_weights = floats > 1 << 20;
     } else {
         const size_t piece = ((size_t)1 << 17) / (image ? image : 1);
-        s->images = piece < 1 ? 1 : piece > 8 ? 8 : (int)piece;
-        s->by_weights = k_blocks * c_blocks >= 16 && floats > image;
+        s->images = piece < 2 ? 1 : piece < 4 ? 2 : piece < 8 ? 4 : 8;
+        s->by_weights = (s->in.n == 1 && s->in.w == 1) || /* a linear layer's rows */
+                        (k_blocks * c_blocks >= 16 && floats > image);
         if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
     }
     s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? 4 : 1;
@@ -2812,6 +2820,11 @@ static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
     return (float *)rn__carve(arena, count, rn__multiply_size(floats, sizeof(float)));
 }
 
+/* Of the weight gradient of an output block, by taps. */
+static size_t rn__total_floats(const rn__sweep *s) {
+    return (size_t)(s->filter.r * s->filter.s * rn__blocks(s->in.c)) * RN__BLOCK * RN__BLOCK;
+}
+
 static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
     const size_t threads = (size_t)s->engine->threads, k_blocks = (size_t)rn__blocks(s->out.c);
     const int weights = s->kind == RN__WEIGHT_GRADIENT;
@@ -2820,13 +2833,15 @@ static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
     s->phase_taps =
         (int *)rn__carve(arena, (size_t)s->out_step * (size_t)s->out_step + 1, sizeof(int));
     s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
-    s->packed = rn__carve_floats(arena, k_blocks, s->block_floats);
+    s->packed = rn__carve_floats(arena, !weights || s->by_weights || !s->winograd ? k_blocks : 0,
+                                 s->block_floats);
     s->scratch = rn__carve_floats(arena, threads, (size_t)s->scratch_floats);
     if (s->winograd)
         s->tile_floats = 36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
                                rn__tile_step(s, weights ? rn__blocks(s->out.c) : 1));
     s->tiles = rn__carve_floats(arena, threads, (size_t)s->tile_floats);
     if (!weights) return;
+    s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
     s->dy = rn__carve_floats(arena, threads, (size_t)s->dy_floats);
     s->partial = rn__carve_floats(arena, s->by_weights ? 0 : threads * k_blocks, s->block_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
@@ -2846,7 +2861,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     s.out_step = kind == RN__INPUT_GRADIENT ? filter.stride : 1;
     s.rows = rn__divide_up(out.h, s.out_step);
     s.columns = rn__divide_up(out.w, s.out_step);
-    s.winograd = rn__suits_winograd(&out, &in, &filter);
+    s.winograd = !engine->direct && rn__suits_winograd(&out, &in, &filter);
     s.matrices = s.winograd ? 36 : 1;
     if (s.winograd) {
         s.rows = rn__divide_up(s.rows, 4) * 4;
@@ -3222,35 +3237,53 @@ static void rn__weight_job(void *context, int i, int thread) {
         rn__direct_walk(s, n, end, k, k_end, dw, thread);
 }
 
+/* Adds a gradient of one block of output channels to the total, transformed back by Winograd's. */
+static void rn__fold(const rn__sweep *s, float *total, const float *from) {
+    const int square = RN__BLOCK * RN__BLOCK, rows = rn__blocks(s->in.c) * RN__BLOCK;
+    int c;
+    if (!s->winograd) {
+        s->engine->kernels->add(total, total, from, (ptrdiff_t)(s->block_floats / RN__BLOCK), 0);
+        return;
+    }
+    for (c = 0; c < rows; c++, total += RN__BLOCK, from += RN__BLOCK) {
+        s->engine->kernels->winograd_weight(total, 3 * square, square, from, 6 * square, square, 1);
+        if (c % RN__BLOCK == RN__BLOCK - 1) total += 8 * square, from += 35 * square;
+    }
+}
+
 /* Adds the pieces of a wave, for one block of output channels. */
 static void rn__fold_job(void *context, int block, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    float *total = s->packed + (size_t)block * s->block_floats;
     int i;
     (void)thread;
     for (i = 0; i < s->count; i++)
-        s->engine->kernels->add(total, total,
-                                s->partial +
-                                    ((size_t)i * (size_t)rn__blocks(s->out.c) + (size_t)block) *
-                                        s->block_floats,
-                                (ptrdiff_t)(s->block_floats / RN__BLOCK), 0);
+        rn__fold(s, s->total + (size_t)block * rn__total_floats(s),
+                 s->partial +
+                     ((size_t)i * (size_t)rn__blocks(s->out.c) + (size_t)block) * s->block_floats);
 }
 
-/* The packed gradient of one block of output channels back into the weights' order. What was there
-   before is below the sums already; Winograd's are transformed back and added to it. */
-static void rn__unpack_job(void *context, int block, int thread) {
+/* The gradient of one block of output channels from the weights' order into that of the sweep. */
+static void rn__begin_total_job(void *context, int block, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const int square = RN__BLOCK * RN__BLOCK, count = s->filter.r * s->filter.s;
-    float taps[9 * RN__BLOCK * RN__BLOCK], *from = s->packed + (size_t)block * s->block_floats;
-    int i, c;
+    const int taps = s->filter.r * s->filter.s;
+    float *total = s->total + (size_t)block * rn__total_floats(s);
+    int i;
     (void)thread;
-    for (i = 0; i < rn__blocks(s->in.c); i++, from += (s->winograd ? 36 : count) * square) {
-        if (s->winograd) rn__pack(taps, s, NULL, block, i, s->taps, count);
-        for (c = 0; c < RN__BLOCK && s->winograd; c++)
-            s->engine->kernels->winograd_weight(taps + c * RN__BLOCK, 3 * square, square,
-                                                from + c * RN__BLOCK, 6 * square, square, 1);
-        rn__pack(s->winograd ? taps : from, s, s->dweight, block, i, s->taps, count);
-    }
+    for (i = 0; i < rn__blocks(s->in.c); i++, total += taps * RN__BLOCK * RN__BLOCK)
+        rn__pack(total, s, NULL, block, i, s->taps, taps);
+}
+
+/* And back. */
+static void rn__end_total_job(void *context, int block, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int taps = s->filter.r * s->filter.s;
+    float *total = s->total + (size_t)block * rn__total_floats(s);
+    int i;
+    (void)thread;
+    if (s->winograd && s->by_weights)
+        rn__fold(s, total, s->packed + (size_t)block * s->block_floats);
+    for (i = 0; i < rn__blocks(s->in.c); i++, total += taps * RN__BLOCK * RN__BLOCK)
+        rn__pack(total, s, s->dweight, block, i, s->taps, taps);
 }
 
 static void rn__bias_job(void *context, int i, int thread) {
@@ -3274,10 +3307,9 @@ RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight,
     rn__sweep_taps(&s);
     if (dweight) {
         const int pieces = rn__divide_up(x.n, s.images);
-        if (s.winograd)
+        rn__parallel(threads, k_blocks, rn__begin_total_job, &s);
+        if (s.winograd && s.by_weights)
             memset(s.packed, 0, s.block_floats * (size_t)k_blocks * sizeof(float));
-        else
-            rn__parallel(threads, k_blocks, rn__pack_job, &s);
         if (s.by_weights)
             rn__parallel(threads, rn__divide_up(k_blocks, s.k_blocks), rn__weight_job, &s);
         for (; s.first < pieces && !s.by_weights; s.first += s.count) {
@@ -3285,7 +3317,7 @@ RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight,
             rn__parallel(threads, s.count, rn__weight_job, &s);
             rn__parallel(threads, k_blocks, rn__fold_job, &s);
         }
-        rn__parallel(threads, k_blocks, rn__unpack_job, &s);
+        rn__parallel(threads, k_blocks, rn__end_total_job, &s);
     }
     if (!dbias) return;
     rn__parallel(threads, x.n * k_blocks, rn__bias_job, &s);
@@ -3294,29 +3326,26 @@ RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight,
 }
 
 /* Bytes that the sweeps of a convolution need, forward and (training) backward. */
-static size_t rn__filter_bytes(rn__filter f, int n, int h, int w, int threads, int training,
-                               int lazy) {
+static size_t rn__filter_bytes(const rn__engine *engine, rn__filter f, int n, int h, int w,
+                               int training, int lazy) {
     rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
     rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
     rn__arena forward = {NULL, 0}, input = {NULL, 0}, weight = {NULL, 0};
-    rn__engine engine;
-    memset(&engine, 0, sizeof engine);
-    engine.threads = threads;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
-    (void)rn__plan_sweep(&engine, RN__FORWARD, out, in, f, &forward);
+    (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
     if (!training) return forward.used;
-    (void)rn__plan_sweep(&engine, RN__INPUT_GRADIENT, in, out, f, &input);
-    (void)rn__plan_sweep(&engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
+    (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &input);
+    (void)rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
     if (input.used > forward.used) forward = input;
     return weight.used > forward.used ? weight.used : forward.used;
 }
 
 /* lazy: input or output gradient may be. */
-RN__FUNCTION size_t rn__conv_bytes(int n, int c, int h, int w, int k, int kernel, int stride,
-                                   int padding, int threads, int training, int lazy) {
+RN__FUNCTION size_t rn__conv_bytes(const rn__engine *engine, int n, int c, int h, int w, int k,
+                                   int kernel, int stride, int padding, int training, int lazy) {
     rn__filter f = rn__make_filter(NULL, k, c, kernel, kernel, stride, padding);
-    return rn__filter_bytes(f, n, h, w, threads, training, lazy);
+    return rn__filter_bytes(engine, f, n, h, w, training, lazy);
 }
 
 /* bias and after may be NULL; after->job is called for every plane of the output while it is in
@@ -3361,11 +3390,11 @@ static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked ro
     rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
-RN__FUNCTION size_t rn__linear_bytes(int n, int c, int k, int threads, int training) {
+RN__FUNCTION size_t rn__linear_bytes(const rn__engine *engine, int n, int c, int k, int training) {
     size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, c, n, 1)),
                                  rn__blocked_floats(1, k, n, 1));
     return rn__add_size(rn__multiply_size(floats, sizeof(float)),
-                        rn__conv_bytes(1, c, n, 1, k, 1, 1, 0, threads, training, 0));
+                        rn__conv_bytes(engine, 1, c, n, 1, k, 1, 1, 0, training, 0));
 }
 
 RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
@@ -3382,9 +3411,13 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, rn__blocked dx, 
     rn__engine rest = *engine;
     rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
     rn__blocked to = rn__take_rows(&rest, x, 0);
+    int n, k;
     if (!dx.data) to.data = NULL;
-    rn__conv_backward(&rest, to, dweight, dbias, g, in, weight, 1, 1, 0, 0, NULL);
+    rn__conv_backward(&rest, to, dweight, NULL, g, in, weight, 1, 1, 0, 0, NULL);
     if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
+    for (n = 0; dbias && n < dy.n; n++) /* one after the other, however many a call has */
+        for (k = 0; k < dy.c; k++)
+            dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
 
 /* >>fast layers ============================================================================== */
@@ -3722,14 +3755,17 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, in
 #if RN__FAST
     const rn_tensor *x = input, *f = weight;
     rn__filter filter = rn__make_filter(NULL, f->n, f->c, f->h, f->w, stride, padding);
+    rn__engine engine;
     int possible = stride > 0 && padding >= 0 && threads > 0;
     int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
     int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
     if (oh < 1 || ow < 1) return 0;
+    memset(&engine, 0, sizeof engine);
+    engine.threads = threads;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
     bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
     bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
-                         rn__filter_bytes(filter, x->n, x->h, x->w, threads, 1, 0));
+                         rn__filter_bytes(&engine, filter, x->n, x->h, x->w, 1, 0));
 #endif
     (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
     return bytes > PTRDIFF_MAX ? 0 : bytes;
@@ -3898,6 +3934,8 @@ static const rn__field rn__fields[] = {
     {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
     {"threads", RN__INT, 1, RN__FIELD(threads), NULL, 0, 1, 1024, 1},
     {"naive", RN__INT, 1, RN__FIELD(naive), NULL, 0, 0, 1, 0},
+    {"direct", RN__INT, 1, RN__FIELD(direct), NULL, 0, 0, 1, 0},
+    {"micro_batch", RN__INT, 1, RN__FIELD(micro_batch), NULL, 0, 0, 1 << 24, 0},
     {"isa", RN__INT, 1, RN__FIELD(isa), rn__isa_names, 0, 0, 0, 0},
 };
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
@@ -4145,6 +4183,11 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!RN__FAST) d.naive = 1;
     if ((status = rn__check_fields(&d, error))) return status;
     if ((status = rn__resolve_units(&d, imagenet, error))) return status;
+    if (!d.bn_group) d.bn_group = d.micro_batch;
+    if (d.bn_group && d.micro_batch % d.bn_group)
+        return rn__fail(error, RN_BAD_DESCRIPTION,
+                        "micro_batch is %d and must be a multiple of bn_group, which is %d",
+                        d.micro_batch, d.bn_group);
     if (d.resize == RN_RESIZE_AUTO) {
         if (!imagenet && d.block != RN_BOTTLENECK)
             d.resize = RN_RESIZE_A;
@@ -4638,7 +4681,7 @@ static void rn__plan_values(rn__plan *plan) {
         output->start = i;
         output->end = plan->training && rn__keeps_output(net, i) ? 2 * n - i : i;
         output->bytes =
-            rn__align_size(rn__multiply_size(rn__value_count(net, i, net->batch), sizeof(rn_real)));
+            rn__align_size(rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real)));
     }
     plan->values[n - 1].end = rn__max(plan->values[n - 1].end, n);
 }
@@ -4655,7 +4698,7 @@ static void rn__plan_gradients(rn__plan *plan) {
         if (net->nodes[i].kind == RN_CONV2D && i + 1 < n && net->nodes[i + 1].lazy_gradient)
             continue;
         span->bytes =
-            rn__align_size(rn__multiply_size(rn__value_count(net, v, net->batch), sizeof(rn_real)));
+            rn__align_size(rn__multiply_size(rn__value_count(net, v, net->part), sizeof(rn_real)));
         span->start = last < 0 ? n : 2 * n - rn__producer(net, last);
         span->end = 2 * n - i + net->nodes[i].lazy_gradient;
     }
@@ -4764,7 +4807,7 @@ static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
             net->area_channels = rn__max(net->area_channels, net->nodes[i].c);
     }
     if (!net->desc.naive)
-        return rn__add_size(most, rn__carve_area(&engine, net->batch, net->area_channels));
+        return rn__add_size(most, rn__carve_area(&engine, net->part, net->area_channels));
 #endif
     (void)net, (void)mode;
     return 0;
@@ -4889,6 +4932,7 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     net->desc = *desc;
     net->mode = mode;
     net->batch = batch;
+    net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     rn__build(&built, desc, groups, net->nodes);
     if (!desc->naive && !rn__prepare_fast(net, error)) return NULL;
     for (i = 0; i <= (int)mode; i++) rn__plan_mode(net, (rn_mode)i, spans);
@@ -5025,7 +5069,7 @@ RNDEF void rn_initialise(rn_net *net) {
 typedef struct rn__run {
     const rn_net *net;
     rn_mode mode;
-    int count; /* images */
+    int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
     char *activations, *workspace;
 } rn__run;
@@ -5063,6 +5107,13 @@ static rn_tensor rn__gradient(const rn__run *run, int v) {
     return rn__tensor_at(run, v, run->mode == RN_TRAINING ? run->net->gradient_offset : NULL);
 }
 
+/* Those of the batch's groups from that of image `first` on. */
+static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
+    const rn_node *node = &net->nodes[i];
+    ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
+    return net->batch_statistics + node->batch_statistics + group * 2 * node->c;
+}
+
 /* Where the parameters and statistics of a node are. */
 static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_net *net = run->net;
@@ -5077,7 +5128,7 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     if (run->mode != RN_TRAINING) return;
     step->weight_gradient = net->gradients + node->parameters;
     step->bias_gradient = step->bias ? step->weight_gradient + bias_offset : NULL;
-    step->statistics = net->batch_statistics + node->batch_statistics;
+    step->statistics = rn__batch_statistics(net, i, run->first);
 }
 
 static void rn__prepare_step(const rn__run *run, int i, rn__step *step) {
@@ -5102,7 +5153,7 @@ static void rn__prepare_step(const rn__run *run, int i, rn__step *step) {
     }
     rn__prepare_parameters(run, i, step);
     step->key.seed = net->desc.seed;
-    step->key.purpose = RN_PURPOSE_DROPOUT | (uint64_t)i << 8;
+    step->key.purpose = RN_PURPOSE_DROPOUT | (uint64_t)i << 8 | (uint64_t)run->first << 32;
     step->key.epoch = net->step;
 }
 
@@ -5223,8 +5274,9 @@ static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
     memset(&engine, 0, sizeof engine);
     engine.kernels = net->kernels;
     engine.threads = net->desc.threads;
+    engine.direct = net->desc.direct;
     engine.workspace = workspace;
-    if (workspace) rn__carve_area(&engine, net->batch, net->area_channels);
+    if (workspace) rn__carve_area(&engine, net->part, net->area_channels);
     return engine;
 }
 
@@ -5274,13 +5326,15 @@ RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
 
 static size_t rn__fast_conv2d_bytes(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    return rn__conv_bytes(net->batch, x->c, x->h, x->w, node->c, node->kernel, node->stride,
-                          node->padding, net->desc.threads, mode == RN_TRAINING, 1);
+    rn__engine engine = rn__engine_of(net, NULL);
+    return rn__conv_bytes(&engine, net->part, x->c, x->h, x->w, node->c, node->kernel, node->stride,
+                          node->padding, mode == RN_TRAINING, 1);
 }
 
 static size_t rn__fast_linear_bytes(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    return rn__linear_bytes(net->batch, x->c, node->c, net->desc.threads, mode == RN_TRAINING);
+    rn__engine engine = rn__engine_of(net, NULL);
+    return rn__linear_bytes(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
 }
 
 #define RN__FAST_STEP(name, call)              \
@@ -5481,11 +5535,11 @@ static void rn__load_images(const rn__run *run) {
 }
 
 /* A ReLU may hide a NaN, the statistics of the BN in front of it do not. */
-static int rn__statistics_finite(const rn_net *net, int i, int count) {
-    const rn_node *node = &net->nodes[i];
-    return node->kind != RN_BATCH_NORM ||
-           rn__all_finite(net->batch_statistics + node->batch_statistics,
-                          (ptrdiff_t)rn__group_count(&net->desc, count) * 2 * node->c);
+static int rn__statistics_finite(const rn__run *run, int i) {
+    const rn_net *net = run->net;
+    return net->nodes[i].kind != RN_BATCH_NORM ||
+           rn__all_finite(rn__batch_statistics(net, i, run->first),
+                          (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
 
 /* Forward over the list; with `broken`, stops behind the first step whose value is not finite and
@@ -5508,10 +5562,29 @@ static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
         if (find_broken &&
             ((!net->nodes[i].lazy &&
               !rn__all_finite(step.value.data, (ptrdiff_t)rn__value_count(net, i, run->count))) ||
-             !rn__statistics_finite(net, i, run->count)))
+             !rn__statistics_finite(run, i)))
             return i;
     }
     return -1;
+}
+
+static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
+    rn__run run;
+    memset(&run, 0, sizeof run);
+    run.net = net;
+    run.mode = mode;
+    run.activations = memory;
+    run.workspace = memory + net->activation_bytes[mode];
+    return run;
+}
+
+/* Goes on to the next images of a batch; 0 behind the last. */
+static int rn__next_part(rn__run *run, const rn_real *images, int count) {
+    const rn_node *image = &run->net->nodes[0];
+    run->first += run->count;
+    run->count = rn__min(run->net->part, count - run->first);
+    run->images = images + (ptrdiff_t)run->first * image->c * image->h * image->w;
+    return run->count > 0;
 }
 
 static rn_status rn__check_step(const rn_net *net, const rn_real *images, int count,
@@ -5531,6 +5604,7 @@ RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
 
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error) {
+    rn_tensor all;
     rn__run run;
     rn_status status = rn__check_step(net, images, count, error);
     if (status) return status;
@@ -5538,29 +5612,17 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "workspace must be %z bytes aligned to %d; rn_workspace(net) is",
                         rn_predict_bytes(net), RN__ALIGN);
-    run.net = net;
-    run.mode = RN_INFERENCE;
-    run.count = count;
-    run.images = images;
-    run.activations = (char *)workspace;
-    run.workspace = run.activations + net->activation_bytes[RN_INFERENCE];
-    rn__forward(&run, NULL, 0);
-    return rn_tensor_copy(rn_tensor_in(logits, count, net->desc.classes, 1, 1),
-                          rn__plain_vector(net, rn__value(&run, net->node_count - 1)), error);
+    all = rn_tensor_in(logits, count, net->desc.classes, 1, 1);
+    run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
+    while (rn__next_part(&run, images, count)) {
+        rn__forward(&run, NULL, 0);
+        rn_tensor_copy(rn_tensor_images(all, run.first, run.count),
+                       rn__plain_vector(net, rn__value(&run, net->node_count - 1)), NULL);
+    }
+    return RN_OK;
 }
 
 #ifndef RESNET_NO_TRAIN
-
-static rn__run rn__training_run(const rn_net *net, const rn_real *images, int count) {
-    rn__run run;
-    run.net = net;
-    run.mode = RN_TRAINING;
-    run.count = count;
-    run.images = images;
-    run.activations = net->activations;
-    run.workspace = net->activations + net->activation_bytes[RN_TRAINING];
-    return run;
-}
 
 static void rn__backward(const rn__run *run, rn_net *probed) {
     const rn_net *net = run->net;
@@ -5615,36 +5677,51 @@ static rn_status rn__explain_not_finite(const rn__run *run, rn_error *error) {
         broken >= 0 ? ", " : "", broken >= 0 ? broken : net->node_count);
 }
 
+/* Forward and backward of the images in memory, whose gradients are added to. */
+static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tensor logits,
+                                        const int *labels, double scale, rn_error *error) {
+    const int last = net->node_count - 1;
+    rn_result result;
+    rn_tensor gradient;
+    int i;
+    net->held = run->count;
+    rn__forward(run, net, 0);
+    rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
+    rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
+    for (i = 0; i <= last; i++)
+        if (!rn__is_finite(result.loss) || !rn__statistics_finite(run, i)) {
+            net->images = 0; /* no gradients to update with */
+            return rn__explain_not_finite(run, error);
+        }
+    gradient = rn__plain_vector(net, rn__gradient(run, last));
+    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
+    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
+    rn__backward(run, net);
+    return RN_OK;
+}
+
 RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
                                  rn_result *result, rn_error *error) {
     rn_result own = {0, 0};
-    rn_tensor logits, gradient, plain;
+    rn_tensor all;
     rn__run run;
-    int i;
     rn_status status = rn__check_step(net, images, count, error);
     if (status) return status;
     if (net->mode != RN_TRAINING || !labels)
         return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
     if ((status = rn__check_groups_of(net, count, error))) return status;
-    plain = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    rn_tensor_fill(plain, 0); /* the layer checks the labels, before anything is changed */
-    if ((status = rn_softmax_cross_entropy_forward(&own, &plain, labels, error))) return status;
-    run = rn__training_run(net, images, count);
-    net->images = count;
-    rn__forward(&run, net, 0);
-    logits = rn__plain_vector(net, rn__value(&run, net->node_count - 1));
-    rn_tensor_copy(plain, logits, NULL);
-    rn_softmax_cross_entropy_forward(&own, &plain, labels, NULL);
-    for (i = 0; i < net->node_count; i++)
-        if (!rn__is_finite(own.loss) || !rn__statistics_finite(net, i, count)) {
-            net->images = 0; /* no gradients to update with */
-            return rn__explain_not_finite(&run, error);
-        }
+    all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+    rn_tensor_fill(all, 0); /* the layer checks the labels, before anything is changed */
+    if ((status = rn_softmax_cross_entropy_forward(&own, &all, labels, error))) return status;
     memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
-    gradient = rn__plain_vector(net, rn__gradient(&run, net->node_count - 1));
-    memset(gradient.data, 0, rn__value_count(net, net->node_count - 1, count) * sizeof(rn_real));
-    rn_softmax_cross_entropy_backward(&gradient, &plain, labels, 1.0 / count, NULL);
-    rn__backward(&run, net);
+    net->images = count;
+    run = rn__run_of(net, RN_TRAINING, net->activations);
+    while (rn__next_part(&run, images, count)) {
+        status = rn__backpropagate_part(net, &run, rn_tensor_images(all, run.first, run.count),
+                                        labels + run.first, 1.0 / count, error);
+        if (status) return status;
+    }
+    rn_softmax_cross_entropy_forward(&own, &all, labels, NULL);
     if (result) *result = own;
     return RN_OK;
 }
@@ -5654,13 +5731,9 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 /* Values and gradients for probes, in and out of the executor's layout. */
 static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, int into_net,
                               rn_tensor outside, rn_error *error) {
-    rn__run run;
+    rn__run run = rn__run_of(net, net->mode, net->activations);
     rn_tensor inside;
-    memset(&run, 0, sizeof run);
-    run.net = net;
-    run.mode = net->mode;
-    run.count = net->images;
-    run.activations = net->activations;
+    run.count = net->held;
     if (net->mode != RN_TRAINING || node < 0 || node >= net->node_count)
         return rn__fail(error, RN_BAD_ARGUMENT, "node %d: a net of RN_TRAINING has values 0 to %d",
                         node, net->node_count - 1);

@@ -963,6 +963,64 @@ static void check_descriptions(void) {
     check_status();
 }
 
+/* ---- micro-batches --------------------------------------------------------------------------- */
+
+enum { WHOLE = 70, GROUP = 16 };
+
+/* Five steps and the predictions after them. The net has shapes for Winograd's convolutions. */
+static rn_net *run_in_parts(rn_desc desc, int micro_batch, int threads, const net_batch *batch,
+                            rn_real *logits) {
+    rn_result result = {0, 0};
+    rn_net *net;
+    int step;
+    desc.micro_batch = micro_batch;
+    desc.threads = threads;
+    net = net_create(&desc, WHOLE, RN_TRAINING);
+    for (step = 0; net && step < 5; step++)
+        CHECK_OK(rn_train_step(net, batch->images, batch->labels, WHOLE - 3 * (step == 2), 0.05,
+                               &result, NULL));
+    if (net) CHECK_OK(rn_predict(net, rn_workspace(net), batch->images, WHOLE, logits, NULL));
+    if (net) logits[WHOLE * desc.classes] = (rn_real)result.loss;
+    return net;
+}
+
+/* Parts of a batch give the bits of the whole where BN's groups agree, in less memory. */
+static void check_micro_batches(void) {
+    static const int parts[] = {64, 32, 16};
+    int i, k;
+    for (i = 0; i < ORDERS; i++) {
+        rn_desc desc = net_desc((rn_order)i, i % 2 ? RN_BASIC : RN_BOTTLENECK,
+                                i % 3 ? RN_SHORTCUT_IDENTITY : RN_SHORTCUT_HIGHWAY, RN_RESIZE_AUTO,
+                                RN_STEM_CIFAR);
+        rn_real whole[WHOLE * 4 + 1], logits[WHOLE * 4 + 1];
+        net_batch batch;
+        rn_net *net, *part;
+        desc.base_width = 12;
+        desc.height = desc.width = 16;
+        desc.bn_group = GROUP;
+        batch = net_draw_batch(&desc, WHOLE, 5);
+        net = run_in_parts(desc, 0, 1, &batch, whole);
+        for (k = 0; net && k < 3; k++) {
+            part = run_in_parts(desc, parts[k], 1 + k, &batch, logits);
+            if (!part) break;
+            check_same_net(net, part, 1);
+            CHECK(!memcmp(whole, logits, sizeof whole));
+            CHECK(part->activation_bytes[RN_TRAINING] < net->activation_bytes[RN_TRAINING]);
+            rn_destroy(part);
+        }
+        desc.direct = 1; /* other bits, near numbers */
+        part = run_in_parts(desc, 0, 1, &batch, logits);
+        if (part && net) {
+            rn_tensor a = rn_tensor_in(logits, 1, 1, 1, WHOLE * 4);
+            CHECK(memcmp(whole, logits, sizeof whole) != 0);
+            CHECK(rn_tensor_difference(a, rn_tensor_in(whole, 1, 1, 1, WHOLE * 4)) < 0.02);
+        }
+        rn_destroy(part);
+        rn_destroy(net);
+        net_free_batch(&batch);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -974,6 +1032,7 @@ int main(int argc, char **argv) {
         {"finite", check_not_finite},   {"arguments", check_step_arguments},
         {"resume", check_resume},       {"runs", check_two_runs},
         {"init", check_initialisation}, {"descriptions", check_descriptions},
+        {"micro", check_micro_batches},
     };
     int i, k;
     for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {

@@ -331,9 +331,9 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t x_floats = rn__blocked_floats(n, in->c, in->h, in->w), k;
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
-    rn__engine engine = {net->kernels, net->desc.threads, NULL, {NULL, NULL, NULL}};
-    size_t bytes = rn__conv_bytes(n, in->c, in->h, in->w, node->c, node->kernel, node->stride,
-                                  node->padding, net->desc.threads, 1, 0);
+    rn__engine engine = rn__engine_of(net, NULL);
+    size_t bytes = rn__conv_bytes(&engine, n, in->c, in->h, in->w, node->c, node->kernel, node->stride,
+                                  node->padding, 1, 0);
     float *memory =
         (float *)allocate(bytes + 4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
