@@ -443,6 +443,10 @@ typedef struct rn_net {
     size_t activation_bytes[2];        /* by mode */
     size_t workspace_bytes[2];
     int area_channels; /* the most of any BN, see rn__carve_area */
+    int frozen;        /* the packed weights are those of the parameters */
+    float **packed;    /* [nodes] of rn_freeze; NULL: none */
+    rn_memory packed_memory;
+    void *packed_block;
     char *activations; /* activations, then workspace */
     char *workspace;   /* behind them */
 } rn_net;
@@ -491,6 +495,14 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                            rn_real *logits, rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
+
+/* Prepares the weights for rn_predict once (packs them, and transforms Winograd's), which otherwise
+   every call does: worth it for few images at a time. The results stay the same bits. Takes
+   rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for rn_destroy to give back;
+   works in rn_workspace(net). rn_update, rn_load and rn_initialise end it; call it again then, or
+   after you wrote to net->parameters yourself: it keeps its memory. */
+RNDEF size_t rn_freeze_bytes(const rn_net *net);
+RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
 /* Class with the largest of the logits [classes]. */
 RNDEF int rn_argmax(const rn_real *logits, int classes);
@@ -2513,7 +2525,8 @@ typedef struct rn__blocked {
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
-    int direct; /* no Winograd */
+    int direct;          /* no Winograd */
+    const float *packed; /* the weights of the next forward sweep, packed beforehand; NULL: not */
     char *workspace;
     struct {                              /* what neighbouring steps hand on about a BN */
         float *partial;                   /* [images][blocks][2][16] sums over planes */
@@ -3195,7 +3208,10 @@ static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blo
     for (c = 0; c < out.c && bias; c++) /* what is in matrix 7 goes to every pixel of a tile */
         s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
             bias[c];
-    rn__parallel(engine->threads, rn__blocks(out.c), rn__pack_job, &s);
+    if (engine->packed && kind == RN__FORWARD)
+        s.packed = (float *)engine->packed; /* only read */
+    else
+        rn__parallel(engine->threads, rn__blocks(out.c), rn__pack_job, &s);
     rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
                  rn__sweep_job, &s);
     if (after && !whole) rn__run_pass(after);
@@ -3323,6 +3339,25 @@ RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight,
     rn__parallel(threads, x.n * k_blocks, rn__bias_job, &s);
     for (i = 0; i < x.n; i++)
         for (k = 0; k < dy.c; k++) dbias[k] += s.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
+}
+
+/* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and returns
+   its floats. */
+RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, int w,
+                                float *packed) {
+    rn__blocked in = rn__blocked_in(NULL, 1, f.c, h, w);
+    rn__blocked out = rn__blocked_in(NULL, 1, f.k, rn__window_output(h, f.r, f.stride, f.padding),
+                                     rn__window_output(w, f.s, f.stride, f.padding));
+    rn__arena arena = {NULL, 0};
+    rn__sweep s;
+    arena.base = packed ? engine->workspace : NULL;
+    s = rn__plan_sweep(engine, RN__FORWARD, out, in, f, &arena);
+    if (packed) {
+        s.packed = packed;
+        rn__sweep_taps(&s);
+        rn__parallel(engine->threads, rn__blocks(f.k), rn__pack_job, &s);
+    }
+    return (size_t)rn__blocks(f.k) * s.block_floats;
 }
 
 /* Bytes that the sweeps of a convolution need, forward and (training) backward. */
@@ -5026,6 +5061,7 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
 RNDEF void rn_destroy(rn_net *net) {
     if (net) {
         rn_memory memory = net->memory;
+        rn__release(&net->packed_memory, net->packed_block);
         rn__release(&memory, net->block);
     }
 }
@@ -5058,6 +5094,7 @@ RNDEF void rn_initialise(rn_net *net) {
     }
     if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
+    net->frozen = 0;
 }
 
 /* >>executor =================================================================================
@@ -5275,6 +5312,7 @@ static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
     engine.kernels = net->kernels;
     engine.threads = net->desc.threads;
     engine.direct = net->desc.direct;
+    engine.packed = NULL;
     engine.workspace = workspace;
     if (workspace) rn__carve_area(&engine, net->part, net->area_channels);
     return engine;
@@ -5300,6 +5338,8 @@ static rn__operands rn__operands_of(const rn__step *s) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
     rn__operands o;
     o.engine = rn__engine_of(s->net, s->run->workspace);
+    if (s->mode == RN_INFERENCE && s->net->frozen)
+        o.engine.packed = s->net->packed[s->node - s->net->nodes];
     o.y = rn__as_blocked(&s->value);
     o.x = s->net->nodes[a].lazy ? rn__through_bn(&o.engine, s, a) : rn__as_blocked(&s->input);
     o.z = rn__as_blocked(&s->second);
@@ -5602,6 +5642,56 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
 
 RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
 
+#if RN__FAST
+/* Packs the weights of every node that has some into the arena (base NULL: only measures). */
+static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
+    rn__engine engine = rn__engine_of(net, net->activations);
+    float **packed = (float **)rn__carve(arena, (size_t)net->node_count, sizeof *packed);
+    int i;
+    for (i = 1; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
+        const int kernel = rn__max(node->kernel, 1);
+        rn__filter f = rn__make_filter(net->parameters + node->parameters, node->c, x->c, kernel,
+                                       kernel, node->stride, node->padding);
+        float *to;
+        if (packed) packed[i] = NULL;
+        if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) continue;
+        to = rn__carve_floats(arena, rn__prepack(&engine, f, x->h, x->w, NULL), 1);
+        if (!packed) continue;
+        packed[i] = to;
+        rn__prepack(&engine, f, x->h, x->w, to);
+    }
+    return packed;
+}
+#endif
+
+RNDEF size_t rn_freeze_bytes(const rn_net *net) {
+    rn__arena arena = {NULL, 0};
+#if RN__FAST
+    if (!net->desc.naive) rn__pack_net(net, &arena);
+#endif
+    (void)net;
+    return arena.used;
+}
+
+RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error) {
+#if RN__FAST
+    rn__arena arena = {NULL, 0};
+    if (net->desc.naive) return RN_OK;
+    arena.base = (char *)net->packed;
+    if (!net->packed) {
+        rn_error inner = {RN_OK, ""};
+        arena.base = (char *)rn__allocate(memory, rn_freeze_bytes(net), &net->packed_block, &inner);
+        if (!arena.base) return rn__fail(error, inner.status, "packed weights: %s", inner.text);
+        if (memory) net->packed_memory = *memory;
+    }
+    net->packed = rn__pack_net(net, &arena);
+    net->frozen = 1;
+#endif
+    (void)net, (void)memory, (void)error;
+    return RN_OK;
+}
+
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error) {
     rn_tensor all;
@@ -5879,7 +5969,7 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
                              (double)group * node->h * node->w, net->desc.bn_momentum);
     }
     net->step++;
-    net->images = 0;
+    net->images = net->frozen = 0;
     return RN_OK;
 }
 
@@ -6962,6 +7052,7 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
     for (store = 0; !status && store < 2; store++) {
         rn__tensor t;
         int count = 0;
+        net->frozen = loaded.frozen = store ? 0 : net->frozen;
         memset(&t, 0, sizeof t);
         for (; !status && rn__next_tensor(net, training, &t); count++)
             status = rn__load_tensor(&a, &t, store, error);

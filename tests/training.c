@@ -1021,6 +1021,60 @@ static void check_micro_batches(void) {
     }
 }
 
+/* ---- packed weights -------------------------------------------------------------------------- */
+
+/* The logits of these images, which must be the bits of `expected` if it is not NULL. */
+static void predict_again(rn_net *net, const net_batch *batch, int count, rn_real *logits,
+                          const rn_real *expected) {
+    size_t bytes = (size_t)(count * net->desc.classes) * sizeof(rn_real);
+    CHECK_OK(rn_predict(net, rn_workspace(net), batch->images, count, logits, NULL));
+    if (expected) CHECK(!memcmp(logits, expected, bytes));
+}
+
+/* rn_freeze changes no bit, takes what rn_freeze_bytes says, and ends with an update. */
+static void check_freeze(void) {
+    int i;
+    for (i = 0; i < 2 * SHORTCUTS; i++) {
+        rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
+                                (rn_shortcut)(i % SHORTCUTS), RN_RESIZE_AUTO,
+                                i % 4 ? RN_STEM_CIFAR : RN_STEM_IMAGENET);
+        rn_real before[4 * 4], after[4 * 4], trained[4 * 4];
+        net_batch batch = net_draw_batch(&desc, 4, 9);
+        rn_memory memory = {NULL, 0, NULL, NULL, NULL};
+        char *block, *aligned;
+        rn_error error;
+        rn_net *net;
+        desc.base_width = 10;
+        net = net_create(&desc, 4, RN_TRAINING);
+        if (!net) return;
+        net_draw(net, 3);
+        memory.bytes = rn_freeze_bytes(net);
+        block = (char *)net_take(memory.bytes + 64);
+        aligned = block + (64 - (uintptr_t)block % 64) % 64;
+        memory.buffer = aligned;
+        aligned[memory.bytes] = 77; /* a guard */
+        predict_again(net, &batch, 4, before, NULL);
+        memory.bytes--;
+        CHECK_INT(rn_freeze(net, &memory, &error), RN_TOO_SMALL);
+        CHECK_TEXT(error.text, "packed weights: the buffer has");
+        predict_again(net, &batch, 4, after, before);
+        memory.bytes++;
+        CHECK_OK(rn_freeze(net, &memory, &error));
+        CHECK(net->frozen);
+        predict_again(net, &batch, 4, after, before);
+        predict_again(net, &batch, 1, after, before);
+        CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
+        predict_again(net, &batch, 4, trained, NULL);
+        CHECK(memcmp(trained, before, sizeof before) != 0);
+        CHECK_OK(rn_freeze(net, NULL, &error));
+        predict_again(net, &batch, 4, after, trained);
+        CHECK_INT(aligned[memory.bytes], 77);
+        rn_destroy(net);
+        free(block);
+        net_free_batch(&batch);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
@@ -1032,7 +1086,7 @@ int main(int argc, char **argv) {
         {"finite", check_not_finite},   {"arguments", check_step_arguments},
         {"resume", check_resume},       {"runs", check_two_runs},
         {"init", check_initialisation}, {"descriptions", check_descriptions},
-        {"micro", check_micro_batches},
+        {"micro", check_micro_batches}, {"freeze", check_freeze},
     };
     int i, k;
     for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {
