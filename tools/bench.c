@@ -110,7 +110,7 @@ enum { NETS = (int)(sizeof nets / sizeof *nets) };
 
 typedef struct settings {
     const char *net;
-    int train, infer, layers;
+    int train, infer, layers, direct;
     long batch, threads;
     double seconds; /* of timing, at least */
     rn_isa isa;
@@ -126,6 +126,7 @@ static rn_desc describe(const bench_net *which, const settings *set) {
     }
     desc.threads = (int)set->threads;
     desc.isa = set->isa;
+    desc.direct = set->direct;
     return desc;
 }
 
@@ -332,8 +333,8 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
     rn__engine engine = rn__engine_of(net, NULL);
-    size_t bytes = rn__conv_bytes(&engine, n, in->c, in->h, in->w, node->c, node->kernel, node->stride,
-                                  node->padding, 1, 0);
+    size_t bytes = rn__conv_bytes(&engine, n, in->c, in->h, in->w, node->c, node->kernel,
+                                  node->stride, node->padding, 1, 0);
     float *memory =
         (float *)allocate(bytes + 4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
@@ -433,11 +434,13 @@ static void print_layers(const workload *w) {
 static void bench(const bench_net *which, int train, int batch, const rn_net *checked,
                   const settings *set) {
     rn_desc desc = describe(which, set);
+    rn_error error;
     workload w;
     w.train = train;
     w.net = create(&desc, batch, train ? RN_TRAINING : RN_INFERENCE);
     memcpy(w.net->statistics, checked->statistics,
            (size_t)checked->statistic_count * sizeof(rn_real));
+    if (!train) check(rn_freeze(w.net, NULL, &error), &error);
     w.images = draw_images(w.net, &w.labels);
     w.logits = (rn_real *)allocate((size_t)batch * (size_t)w.net->desc.classes * sizeof(rn_real));
     time_net(which, &w, set);
@@ -460,6 +463,7 @@ static void print_help(void) {
            "  --batch N     images of a step or prediction (what suits the net; infer also 1)\n"
            "  --threads N   (all cores)\n"
            "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
+           "  --direct      without Winograd's convolutions\n"
            "  --seconds X   of timing a line, at least; never less than 5 runs (3)\n"
            "  --layers      also each kind and shape of layer in training, where the time goes\n");
 }
@@ -484,14 +488,14 @@ static void read_arguments(arguments *a, settings *set) {
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
                    !has_number(a, "seconds", 0, 1e6, &set->seconds) &&
-                   !has_switch(a, "layers", &set->layers))
+                   !has_switch(a, "layers", &set->layers) && !has_switch(a, "direct", &set->direct))
             quit(2, "unknown argument \"%s\"", a->words[a->at]);
     }
 }
 
 int main(int argc, char **argv) {
     arguments a = {0, 1, NULL};
-    settings set = {NULL, 1, 1, 0, 0, 0, 3, RN_ISA_AUTO, 0, ""};
+    settings set = {NULL, 1, 1, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, ""};
     rn_net *net;
     rn_desc desc;
     int i, found = 0;
