@@ -5945,7 +5945,7 @@ static rn_status rn__check_label(const char *path, uint64_t index, int label, in
    pixels; an IDX file has only one of the two. */
 typedef struct rn__records {
     rn_archive file;
-    uint64_t header, count, labels, pixels; /* all but count in bytes */
+    uint64_t count, labels, pixels; /* the last two in bytes */
 } rn__records;
 
 /* One block, the pixels, then the labels, from the records of all files. */
@@ -5966,8 +5966,9 @@ static rn_status rn__fill_data(rn_data *data, rn__records *r, int files, const r
     data->labels = label = pixels + (size_t)bytes;
     for (; r < end; r++) {
         uint64_t step = r->labels && r->pixels ? 1 : r->count; /* what lies side by side */
-        uint64_t at = r->header + r->labels, next = (r->labels + r->pixels) * step;
-        for (i = 0; i < r->count; i += step, at += next) {
+        uint64_t record = r->labels + r->pixels;
+        uint64_t at = r->file.bytes - r->count * record + r->labels;
+        for (i = 0; i < r->count; i += step, at += record * step) {
             if (r->labels) RN__TRY(rn__read(&r->file, at - 1, label, (size_t)step, error));
             for (k = 0; r->labels && k < step; k++)
                 RN__TRY(
@@ -6033,15 +6034,13 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
 /* Opens an IDX file: a magic number, `dims` sizes, then a byte an item. */
 static rn_status rn__open_idx(rn__records *r, const char *path, int dims, uint64_t head[4],
                               const rn_files *files, rn_error *error) {
-    const uint64_t magic = 0x800 + (uint64_t)dims;
+    const uint64_t magic = 0x800 + (uint64_t)dims, start = 4 + 4 * (uint64_t)dims;
     uint64_t items = 1;
     uint8_t b[16];
     int i;
-    r->header = 4 + 4 * (uint64_t)dims;
     RN__TRY(rn__open(&r->file, path, 0, files, error));
-    RN__TRY(rn__read(&r->file, 0, b, (size_t)r->header, error));
-    memset(head, 0, 4 * sizeof *head);
-    for (i = 0; i < (int)r->header; i++) head[i / 4] = head[i / 4] << 8 | b[i];
+    RN__TRY(rn__read(&r->file, 0, b, (size_t)start, error));
+    for (i = 0; i < (int)start; i++) head[i / 4] = head[i / 4] << 8 | b[i];
     if (head[0] != magic)
         return rn__fail(error, RN_BAD_FILE, "%s starts with %U and not %U as IDX %s; %s", path,
                         head[0], magic, dims == 3 ? "images" : "labels",
@@ -6051,16 +6050,17 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int dims, uint64
             return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
                             head[i], (uint64_t)(i > 1 ? 16384 : UINT32_MAX));
     r->count = head[1];
-    if (r->file.bytes == r->header + items) return RN_OK;
+    if (r->file.bytes == start + items) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U by its header; is it whole?", path,
-                    r->file.bytes, r->header + items);
+                    r->file.bytes, start + items);
 }
 
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error) {
     rn__records part[2], *images = &part[0], *labels = &part[1];
-    uint64_t size[4], count[4];
+    rn_source source = {0, 1, 0, 0, classes, rn__data_read, data};
+    uint64_t size[4] = {0}, count[4] = {0};
     rn_status status;
     memset(data, 0, sizeof *data);
     memset(part, 0, sizeof part);
@@ -6068,12 +6068,11 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
     status = rn__open_idx(images, images_path, 3, size, files, error);
     if (!status) status = rn__open_idx(labels, labels_path, 1, count, files, error);
-    if (!status) {
-        const rn_source source = {0, 1, (int)size[2], (int)size[3], classes, rn__data_read, data};
-        data->source = source;
-        images->pixels = size[2] * size[3];
-        labels->labels = 1;
-    }
+    images->pixels = size[2] * size[3];
+    labels->labels = 1;
+    source.height = (int)size[2];
+    source.width = (int)size[3];
+    data->source = source;
     if (!status && images->count != labels->count)
         status = rn__fail(error, RN_BAD_FILE, "%s holds %U images, %s %U labels", images_path,
                           images->count, labels_path, labels->count);
@@ -6233,7 +6232,7 @@ static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *
 }
 
 /* The next byte of the header; -1 at its end, or where it cannot be read. */
-static int rn__json_peek(rn_archive *a) {
+static int rn__json_next(rn_archive *a) {
     if (a->at >= a->json_end) return -1;
     if (a->at < a->window || a->at - a->window >= a->filled) {
         uint64_t left = a->json_end - a->at;
@@ -6241,19 +6240,15 @@ static int rn__json_peek(rn_archive *a) {
         a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
         if (rn__read(a, a->at, a->buffer, a->filled, NULL)) return a->filled = 0, -1;
     }
-    return (unsigned char)a->buffer[a->at - a->window];
-}
-
-static int rn__json_next(rn_archive *a) {
-    return rn__json_peek(a) < 0 ? -1 : (unsigned char)a->buffer[a->at++ - a->window];
+    return (unsigned char)a->buffer[a->at++ - a->window];
 }
 
 /* Skips space; takes c and returns 1 if it comes then. */
 static int rn__json_takes(rn_archive *a, int c) {
     int next;
-    while ((next = rn__json_peek(a)) == ' ' || next == '\t' || next == '\n' || next == '\r')
-        a->at++;
-    if (next == c) a->at++;
+    do next = rn__json_next(a);
+    while (next == ' ' || next == '\t' || next == '\n' || next == '\r');
+    if (next != c && next >= 0) a->at--;
     return next == c;
 }
 
@@ -6290,16 +6285,16 @@ static int rn__json_escape(rn_archive *a, rn__text *text) {
     return 1;
 }
 
-/* A string, cut to the capacity of `data`: the length of all of it, -1 if there is none. */
-static ptrdiff_t rn__json_string(rn_archive *a, char *data, size_t capacity) {
-    rn__text text = rn__text_in(data, capacity);
+/* A string into `text`, in place of what is there; 0 if there is none. */
+static int rn__json_string(rn_archive *a, rn__text *text) {
     int c;
-    if (!rn__json_takes(a, '"')) return -1;
+    *text = rn__text_in(text->data, text->capacity);
+    if (!rn__json_takes(a, '"')) return 0;
     while ((c = rn__json_next(a)) != '"') {
-        if (c < ' ' || (c == '\\' && !rn__json_escape(a, &text))) return -1; /* the end is -1 */
-        if (c != '\\') rn__put(&text, (char)c);
+        if (c < ' ' || (c == '\\' && !rn__json_escape(a, text))) return 0; /* the end is -1 */
+        if (c != '\\') rn__put(text, (char)c);
     }
-    return (ptrdiff_t)text.length;
+    return 1;
 }
 
 /* [1, 2, 3]: at most `most` whole numbers below 2^63; the number of them, or -1. */
@@ -6310,25 +6305,24 @@ static int rn__json_array(rn_archive *a, int64_t *values, int most) {
     do {
         int64_t value = -1;
         rn__json_takes(a, ' '); /* never there, but skips space */
-        for (; (c = rn__json_peek(a)) >= '0' && c <= '9'; a->at++) {
+        while ((c = rn__json_next(a)) >= '0' && c <= '9') {
             if (value > (INT64_MAX - 9) / 10) return -1;
             value = (value < 0 ? 0 : value * 10) + (c - '0');
         }
-        if (value < 0 || count == most) return -1;
+        if (value < 0 || count == most || c < 0) return -1;
+        a->at--;
         values[count++] = value;
     } while (rn__json_takes(a, ','));
     return rn__json_takes(a, ']') ? count : -1;
 }
 
-/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1 + the
-   key's length, or takes the } and returns 0; -1 if neither is there. */
-static ptrdiff_t rn__json_key(rn_archive *a, int first, char *key, size_t capacity) {
-    ptrdiff_t length;
+/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1, or
+   takes the } and returns 0; -1 if neither is there. */
+static int rn__json_key(rn_archive *a, int first, rn__text *key) {
     if (first && !rn__json_takes(a, '{')) return -1;
     if (rn__json_takes(a, '}')) return 0;
     if (!first && !rn__json_takes(a, ',')) return -1;
-    length = rn__json_string(a, key, capacity);
-    return length >= 0 && rn__json_takes(a, ':') ? length + 1 : -1;
+    return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
 }
 
 /* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is none. */
@@ -6342,18 +6336,17 @@ static int rn__dtype_bytes(const char *dtype) {
 /* The object that describes tensor e->name. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), bytes;
-    int seen = 0, i;
-    ptrdiff_t found;
     char key[16];
-    while ((found = rn__json_key(a, !seen, key, sizeof key)) > 0) {
+    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
+    int seen = 0, found, i;
+    while ((found = rn__json_key(a, !seen, &text)) > 0) {
         int part = 0;
-        if (!strcmp(key, "dtype")) {
-            part = (size_t)rn__json_string(a, e->dtype, sizeof e->dtype) < sizeof e->dtype;
-        } else if (!strcmp(key, "shape")) {
+        if (!strcmp(key, "dtype"))
+            part = rn__json_string(a, &dtype) && dtype.length < sizeof e->dtype ? 1 : 0;
+        else if (!strcmp(key, "shape"))
             part = (e->dims = rn__json_array(a, e->shape, 4)) < 0 ? 0 : 2;
-        } else if (!strcmp(key, "data_offsets")) {
+        else if (!strcmp(key, "data_offsets"))
             part = rn__json_array(a, offsets, 2) == 2 ? 4 : 0;
-        }
         if (!part || seen & part) break;
         seen |= part;
     }
@@ -6378,22 +6371,20 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
 
 /* Goes on to the next tensor, or if there is a `key`, to the value of that key in __metadata__, and
    stands behind it: 1; 0 at the end of the header, < 0 on failure. */
-static int rn__walk(rn_archive *a, rn_entry *e, const char *key, char *value, size_t capacity,
-                    size_t *length, rn_error *error) {
-    ptrdiff_t found;
-    while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, e->name, sizeof e->name)) > 0) {
-        char name[64];
-        int first = 1;
-        if (found > (ptrdiff_t)sizeof e->name) break;
+static int rn__walk(rn_archive *a, rn_entry *e, const char *key, rn__text *value, rn_error *error) {
+    char key_there[64];
+    rn__text name = {e->name, sizeof e->name, 0}, there = {key_there, sizeof key_there, 0};
+    int first, found;
+    while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, &name)) > 0) {
+        if (name.length >= sizeof e->name) break;
         if (strcmp(e->name, "__metadata__")) {
             RN__TRY(rn__json_entry(a, e, error));
             if (!key) return 1;
             continue;
         }
-        for (; (found = rn__json_key(a, first, name, sizeof name)) > 0; first = 0) {
-            *length = (size_t)rn__json_string(a, value, capacity);
-            if (*length == SIZE_MAX) break;
-            if (key && !strcmp(name, key)) return 1;
+        for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
+            if (!rn__json_string(a, value)) break;
+            if (key && !strcmp(there.data, key)) return 1;
         }
         if (found) return rn__damaged(a, "{\"key\":\"value\"}", error);
     }
@@ -6403,14 +6394,8 @@ static int rn__walk(rn_archive *a, rn_entry *e, const char *key, char *value, si
 }
 
 RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
-    size_t length;
-    return rn__walk(a, e, NULL, NULL, 0, &length, error);
-}
-
-static uint64_t rn__little_endian(const uint8_t *bytes, int count) {
-    uint64_t value = 0;
-    while (count-- > 0) value = value << 8 | bytes[count];
-    return value;
+    rn__text skipped = {NULL, 0, 0};
+    return rn__walk(a, e, NULL, &skipped, error);
 }
 
 /* The whole header once, and whether the tensors cover the data without gap or overlap, in any
@@ -6418,11 +6403,11 @@ static uint64_t rn__little_endian(const uint8_t *bytes, int count) {
    hashes of all begins and of all ends agree, and hardly otherwise. */
 static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     uint8_t b[RN__JSON_BEGIN] = {0};
-    uint64_t length, begins, ends;
+    uint64_t length = 0, begins, ends;
     rn_entry e;
-    int found;
+    int i, found;
     if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
-    length = rn__little_endian(b, sizeof b);
+    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
     if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
         return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, its header %U; is it safetensors?",
                         a->path, a->bytes, length);
@@ -6461,24 +6446,23 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
     return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
-static int rn__find_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
-                             size_t *length, rn_error *error) {
+static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
     rn_entry entry;
     a->at = RN__JSON_BEGIN;
-    return rn__walk(a, &entry, key, value, capacity, length, error);
+    return rn__walk(a, &entry, key, value, error);
 }
 
 RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
                                     rn_error *error) {
+    rn__text text = rn__text_in(value, capacity);
     uint64_t before = a->at;
-    size_t length;
-    int found = rn__find_metadata(a, key, value, capacity, &length, error);
+    int found = rn__find_metadata(a, key, &text, error);
     a->at = before;
     if (found < 0) return (rn_status)found;
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
-    if (length < capacity) return RN_OK;
+    if (text.length < capacity) return RN_OK;
     return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %z bytes, there are %z",
-                    a->path, key, length + 1, capacity);
+                    a->path, key, text.length + 1, capacity);
 }
 
 RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
@@ -6697,18 +6681,18 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[4096];
     char stored[9], found[9];
-    rn__text text = rn__text_in(found, sizeof found);
+    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
+    uint64_t at, begin;
     uint32_t crc = 0;
-    uint64_t at, digits;
     size_t bytes, i;
-    if (rn__find_metadata(a, "crc", stored, sizeof stored, &bytes, NULL) != 1) stored[0] = 0;
-    digits = a->at - 9; /* behind them stands a quotation mark */
+    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
+    begin = a->at - 9; /* behind the digits stands a quotation mark */
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
         RN__TRY(rn__read(a, at, buffer, bytes, error));
         for (i = 0; i < bytes; i++)
-            if (at + i - digits < 8) buffer[i] = '0';
+            if (at + i - begin < 8) buffer[i] = '0';
         crc = rn__crc32(crc, buffer, bytes);
     }
     rn__put_unsigned(&text, crc, 16, 8, '0');
@@ -6724,17 +6708,17 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     const rn_desc machine = *desc;
     char key[64], value[96];
     rn_error inner;
-    size_t length;
-    int i, found = rn__find_metadata(a, "format", value, sizeof value, &length, error);
+    rn__text text = rn__text_in(value, sizeof value);
+    int i, found = rn__find_metadata(a, "format", &text, error);
     rn_status status = RN_OK;
     if (found == 1) found = !strcmp(value, "resnet.h");
-    if (!found) found = rn__find_metadata(a, "desc.depth", value, sizeof value, &length, error);
+    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
     if (found < 0) return (rn_status)found;
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(desc, 0, sizeof *desc);
     for (i = 0; !status && rn_desc_key(i); i++) {
-        rn__text text = rn__text_in(key, sizeof key);
+        text = rn__text_in(key, sizeof key);
         rn__format(&text, "desc.%s", rn_desc_key(i));
         status = rn_archive_metadata(a, key, value, sizeof value, &inner);
         if (!status) status = rn_desc_set(desc, rn_desc_key(i), value, &inner);
@@ -6805,7 +6789,9 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_parameter *p, int store
         count = p->count - i < 1024 ? p->count - i : 1024;
         RN__TRY(rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
         for (j = 0; j < count; j++) {
-            uint32_t bits = (uint32_t)rn__little_endian(buffer + 4 * j, 4);
+            const uint8_t *b = buffer + 4 * j;
+            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
+            uint32_t bits = low | high << 16;
             float value;
             memcpy(&value, &bits, sizeof value);
             if (!rn__is_finite((double)value))
