@@ -5906,14 +5906,13 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
     return rn__fail(error, RN_IO, "%s cannot be read as a file; is it a directory?", path);
 }
 
-static rn_status rn__read(rn_archive *a, uint64_t offset, void *data, size_t bytes,
-                          rn_error *error) {
-    if (a->bytes < bytes || a->bytes - bytes < offset)
+static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, rn_error *error) {
+    if (a->bytes < bytes || a->bytes - bytes < at)
         return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U should be there; is it cut?",
-                        a->path, a->bytes, offset + bytes);
-    if (a->files.read(a->files.user, a->file, offset, data, bytes) == bytes) return RN_OK;
+                        a->path, a->bytes, at + bytes);
+    if (a->files.read(a->files.user, a->file, at, data, bytes) == bytes) return RN_OK;
     return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?",
-                    a->path, bytes, offset);
+                    a->path, bytes, at);
 }
 
 /* >>data =====================================================================================
@@ -6103,13 +6102,12 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     void *block = NULL;
     ptrdiff_t image, size, plane = (ptrdiff_t)source->height * source->width, i;
     int label, channels = rn__min(source->channels, 4), c;
-    rn_status status = rn__check_source(source, error);
-    if (status) return status;
+    rn_status status = RN_OK;
+    RN__TRY(rn__check_source(source, error));
     size = plane * source->channels;
-    if (source->read != rn__data_read) {
+    if (source->read != rn__data_read)
         room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
-        if (!room) return RN_NO_MEMORY;
-    }
+    if (source->read != rn__data_read && !room) return RN_NO_MEMORY;
     for (image = 0; !status && image < source->count; image++) {
         const uint8_t *pixels =
             room ? room : ((const rn_data *)source->user)->pixels + image * size;
@@ -6173,9 +6171,8 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
 static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
                                  ptrdiff_t first, int count, rn_error *error) {
     int most = rn__min(s->height, s->width) - 1;
-    rn_status status = rn__check_source(s, error);
-    if (status) return status;
-    if (first < 0 || count < 1 || count > s->count || first > s->count - count)
+    RN__TRY(rn__check_source(s, error));
+    if (first < 0 || count < 1 || first > s->count - count)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_batch: the source has no %d images from %D of %D", count,
                         (int64_t)first, (int64_t)s->count);
@@ -6198,8 +6195,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     rn_real table[5][256];
     ptrdiff_t plane, size, j;
     int i, c;
-    rn_status status = rn__check_batch(source, desc, augment, first, count, error);
-    if (status) return status;
+    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     rn__normalised(table, desc);
@@ -6209,8 +6205,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
         uint8_t *pixels = (uint8_t *)(image + size) - size;
         uint64_t position = (uint64_t)(first + i);
         uint64_t index = augment ? rn_shuffle(order, position, (uint64_t)source->count) : position;
-        status = rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error);
-        if (status) return status;
+        RN__TRY(rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error));
         for (c = 0; c < source->channels; c++)
             for (j = c * plane; j < (c + 1) * plane; j++)
                 image[j] = table[rn__min(c, 4)][pixels[j]];
@@ -6340,14 +6335,11 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
     int seen = 0, found, i;
     while ((found = rn__json_key(a, !seen, &text)) > 0) {
-        int part = 0;
-        if (!strcmp(key, "dtype"))
-            part = rn__json_string(a, &dtype) && dtype.length < sizeof e->dtype ? 1 : 0;
-        else if (!strcmp(key, "shape"))
-            part = (e->dims = rn__json_array(a, e->shape, 4)) < 0 ? 0 : 2;
-        else if (!strcmp(key, "data_offsets"))
-            part = rn__json_array(a, offsets, 2) == 2 ? 4 : 0;
-        if (!part || seen & part) break;
+        int part = !strcmp(key, "dtype") ? 1 : !strcmp(key, "shape") ? 2 : 4;
+        int good = part == 1   ? rn__json_string(a, &dtype) && dtype.length < sizeof e->dtype
+                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4)) >= 0
+                               : !strcmp(key, "data_offsets") && rn__json_array(a, offsets, 2) == 2;
+        if (!good || seen & part) break;
         seen |= part;
     }
     if (found || seen != 7)
@@ -6507,6 +6499,7 @@ static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
         }
     } while (velocity && !p->velocity); /* statistics have none */
     if (velocity) {
+        RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
         memmove(p->name + 9, p->name, sizeof p->name - 9);
         memcpy(p->name, "velocity/", 9);
         p->data = p->velocity;
@@ -6644,6 +6637,8 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     const char *failed = NULL;
     uint64_t json;
     uint32_t crc;
+    if (checkpoint && !net->velocity)
+        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
     rn__format(&text, "%s.tmp", path);
     if (text.length >= sizeof temporary)
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -6673,8 +6668,7 @@ RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *fil
 
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error) {
-    if (net->velocity) return rn__save(net, path, 1, files, error);
-    return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
+    return rn__save(net, path, 1, files, error);
 }
 
 /* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
