@@ -6097,6 +6097,7 @@ static rn_status rn__check_source(const rn_source *s, rn_error *error) {
 
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+    const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
     uint64_t sum[4] = {0}, squares[4] = {0};
     uint8_t *room = NULL;
     void *block = NULL;
@@ -6105,13 +6106,11 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     rn_status status = RN_OK;
     RN__TRY(rn__check_source(source, error));
     size = plane * source->channels;
-    if (source->read != rn__data_read)
-        room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
-    if (source->read != rn__data_read && !room) return RN_NO_MEMORY;
+    if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
+    if (!data && !room) return RN_NO_MEMORY;
     for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels =
-            room ? room : ((const rn_data *)source->user)->pixels + image * size;
-        if (room) status = rn__read_image(source, image, room, &label, error);
+        const uint8_t *pixels = data ? data->pixels + image * size : room;
+        if (!data) status = rn__read_image(source, image, room, &label, error);
         for (c = 0; !status && c < channels; c++)
             for (i = 0; i < plane; i++, pixels++) {
                 sum[c] += *pixels;
@@ -6833,10 +6832,8 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
         training = !found;
         if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
     }
-    if (!found)
-        RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
-    else if (found != RN_MISMATCH)
-        return rn__fail(error, found, "%s", inner.text);
+    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
+    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
     for (store = 0; store < 2; store++) {
         rn_parameter p;
         int count = 0;
