@@ -6002,20 +6002,17 @@ static void *rn__stdio_open(void *user, const char *path, int write) {
 
 static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     FILE *f = (FILE *)file;
-    long end;
-    (void)user;
-    if (fgetc(f) == EOF && ferror(f)) return -1; /* a directory opens, but does not read */
-    if (fseek(f, 0, SEEK_END) || (end = ftell(f)) < 0) return -1;
+    int reads = fgetc(f) != EOF || !ferror(f); /* a directory opens, but does not read */
+    long end = reads && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
     *bytes = (uint64_t)end;
-    return 0;
+    return (void)user, end < 0;
 }
 
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
-    (void)user;
-    if (offset > LONG_MAX || (ftell(f) != (long)offset && fseek(f, (long)offset, SEEK_SET)))
-        return 0;
-    return fread(data, 1, bytes, f);
+    long at = offset > LONG_MAX ? -1 : (long)offset;
+    return (void)user,
+           at < 0 || (ftell(f) != at && fseek(f, at, SEEK_SET)) ? 0 : fread(data, 1, bytes, f);
 }
 
 static size_t rn__stdio_write(void *user, void *file, const void *data, size_t bytes) {
@@ -6038,58 +6035,49 @@ static int rn__stdio_rename(void *user, const char *from, const char *to) {
 static int rn__stdio_remove(void *user, const char *path) { return (void)user, remove(path); }
 #endif
 
-/* The functions to use: the caller's, or stdio's. */
-static rn_status rn__choose_files(rn_files *files, const rn_files *given, int write,
-                                  rn_error *error) {
-#ifndef RESNET_NO_STDIO
-    static const rn_files stdio = {
-        NULL,           rn__stdio_open,  rn__stdio_size,   rn__stdio_read,  rn__stdio_write,
-        rn__stdio_sync, rn__stdio_close, rn__stdio_rename, rn__stdio_remove};
-    if (!given) given = &stdio;
-#endif
-    memset(files, 0, sizeof *files);
-    if (given) *files = *given;
-    if (files->open && files->close &&
-        (write ? files->write && files->sync && files->rename && files->remove
-               : files->size && files->read))
-        return RN_OK;
-    return rn__fail(
-        error, RN_BAD_ARGUMENT,
-        "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
-        "read, close; saving open, write, sync, close, rename, remove");
-}
-
 RNDEF void rn_archive_close(rn_archive *archive) {
     if (archive->file) archive->files.close(archive->files.user, archive->file);
     archive->file = NULL;
 }
 
-/* Opens any file to be read, as an archive that nobody has looked into. */
-static rn_status rn__open(rn_archive *a, const char *path, const rn_files *files, rn_error *error) {
+/* Opens any file to be read or written, as an archive that nobody has looked into. */
+static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_files *files,
+                          rn_error *error) {
     rn__text name = rn__text_in(a->path, sizeof a->path);
-    rn_status status = rn__choose_files(&a->files, files, 0, error);
-    a->file = NULL;
-    a->filled = 0;
+#ifndef RESNET_NO_STDIO
+    static const rn_files stdio = {
+        NULL,           rn__stdio_open,  rn__stdio_size,   rn__stdio_read,  rn__stdio_write,
+        rn__stdio_sync, rn__stdio_close, rn__stdio_rename, rn__stdio_remove};
+    if (!files) files = &stdio;
+#endif
+    memset(a, 0, sizeof *a);
     rn__puts(&name, path);
-    if (status) return status;
-    a->file = a->files.open(a->files.user, path, 0);
+    if (!files || !files->open || !files->close ||
+        (write ? !files->write || !files->sync || !files->rename || !files->remove
+               : !files->size || !files->read))
+        return rn__fail(
+            error, RN_BAD_ARGUMENT,
+            "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
+            "read, close; saving open, write, sync, close, rename, remove");
+    a->files = *files;
+    a->file = files->open(files->user, path, write);
     if (!a->file)
-        return rn__fail(error, RN_NO_FILE, "cannot open %s; is it there, and may it be read?",
-                        path);
-    if (!a->files.size(a->files.user, a->file, &a->bytes)) return RN_OK;
+        return rn__fail(error, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
+                        write ? "is the directory there?" : "is it there, and may it be read?");
+    if (write || !files->size(files->user, a->file, &a->bytes)) return RN_OK;
     rn_archive_close(a);
     return rn__fail(error, RN_IO, "%s cannot be read as a file; is it a directory?", path);
 }
 
-static rn_status rn__read(rn_archive *a, uint64_t offset, void *data, size_t bytes,
-                          rn_error *error) {
-    if (a->bytes < bytes || a->bytes - bytes < offset)
+static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, rn_error *error) {
+    if (a->bytes < bytes || a->bytes - bytes < at)
         return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U should be there; is it cut?",
-                        a->path, a->bytes, offset + bytes);
-    if (a->files.read(a->files.user, a->file, offset, data, bytes) == bytes) return RN_OK;
+                        a->path, a->bytes, at + bytes);
+    if (a->files.read(a->files.user, a->file, at, data, bytes) == bytes) return RN_OK;
     return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?",
-                    a->path, bytes, offset);
+                    a->path, bytes, at);
 }
+
 /* >>data =====================================================================================
    CIFAR and IDX files into memory, and mini-batches out of any rn_source. */
 
@@ -6108,23 +6096,6 @@ RNDEF void rn_data_free(rn_data *data) {
     memset(data, 0, sizeof *data);
 }
 
-/* One block: the pixels, then the labels. */
-static rn_status rn__allocate_data(rn_data *data, uint64_t count, int channels, int height,
-                                   int width, int classes, const rn_memory *memory,
-                                   rn_error *error) {
-    const rn_source source = {(ptrdiff_t)count, channels,      height, width,
-                              classes,          rn__data_read, data};
-    uint64_t pixels = count * (uint64_t)channels * (uint64_t)height * (uint64_t)width;
-    size_t bytes = pixels > SIZE_MAX - count ? SIZE_MAX : (size_t)(pixels + count);
-    rn_error inner;
-    data->source = source;
-    if (memory) data->memory = *memory;
-    data->pixels = (uint8_t *)rn__allocate(memory, bytes, &data->block, &inner);
-    if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
-    data->labels = data->pixels + (size_t)pixels;
-    return RN_OK;
-}
-
 static rn_status rn__check_label(const char *path, uint64_t index, int label, int classes,
                                  rn_error *error) {
     if (label >= 0 && label < classes) return RN_OK;
@@ -6132,79 +6103,106 @@ static rn_status rn__check_label(const char *path, uint64_t index, int label, in
                     index, label, classes - 1);
 }
 
-enum { RN__CIFAR_PIXELS = 3 * 32 * 32 };
+/* A file of `count` records behind a header, each of label bytes (the last one counts), then
+   pixels; an IDX file has only one of the two. */
+typedef struct rn__records {
+    rn_archive file;
+    uint64_t count, labels, pixels; /* the last two in bytes */
+} rn__records;
 
-/* Opens a file of records: a label byte (two, the fine one last, for CIFAR-100), then the pixels. */
-static rn_status rn__open_cifar(rn_archive *file, const char *path, const char *directory,
-                                int classes, uint64_t record, const rn_files *files,
-                                rn_error *error) {
-    rn_status status = rn__open(file, path, files, error);
-    if (status == RN_NO_FILE)
-        return rn__fail(error, status,
-                        "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path,
-                        classes, directory);
-    if (status || (file->bytes && file->bytes % record == 0)) return status;
-    return rn__fail(error, RN_BAD_FILE,
-                    "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew", path,
-                    file->bytes, record);
+/* One block, the pixels, then the labels, from the records of all files. */
+static rn_status rn__fill_data(rn_data *data, rn__records *r, int files, const rn_memory *memory,
+                               rn_error *error) {
+    const rn__records *end = r + files;
+    uint64_t images = 0, bytes, i, k;
+    uint8_t *pixels, *label;
+    rn_error inner;
+    for (k = 0; k < (uint64_t)files; k++) images += r[k].pixels ? r[k].count : 0;
+    bytes = images * r->pixels;
+    data->source.count = (ptrdiff_t)images;
+    if (memory) data->memory = *memory;
+    data->pixels = pixels = (uint8_t *)rn__allocate(
+        memory, bytes > SIZE_MAX - images ? SIZE_MAX : (size_t)(bytes + images), &data->block,
+        &inner);
+    if (!pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
+    data->labels = label = pixels + (size_t)bytes;
+    for (; r < end; r++) {
+        uint64_t step = r->labels && r->pixels ? 1 : r->count; /* what lies side by side */
+        uint64_t record = r->labels + r->pixels;
+        uint64_t at = r->file.bytes - r->count * record + r->labels;
+        for (i = 0; i < r->count; i += step, at += record * step) {
+            if (r->labels) RN__TRY(rn__read(&r->file, at - 1, label, (size_t)step, error));
+            for (k = 0; r->labels && k < step; k++)
+                RN__TRY(
+                    rn__check_label(r->file.path, i + k, *label++, data->source.classes, error));
+            if (!r->pixels) continue;
+            RN__TRY(rn__read(&r->file, at, pixels, (size_t)(r->pixels * step), error));
+            pixels += r->pixels * step;
+        }
+    }
+    return RN_OK;
+}
+
+/* Reads the files if all were opened, and closes them in any case. */
+static rn_status rn__load_records(rn_data *data, rn__records *r, int files, rn_status status,
+                                  const rn_memory *memory, rn_error *error) {
+    int i;
+    if (!status) status = rn__fill_data(data, r, files, memory, error);
+    for (i = 0; i < files; i++) rn_archive_close(&r[i].file);
+    if (status) rn_data_free(data);
+    return status;
 }
 
 RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
                               const rn_memory *memory, const rn_files *files, rn_error *error) {
-    const uint64_t record = RN__CIFAR_PIXELS + (classes == 10 ? 1 : 2);
+    const uint64_t pixels = 3 * 32 * 32, labels = classes == 10 ? 1 : 2; /* 100: coarse, fine */
+    const rn_source source = {0, 3, 32, 32, classes, rn__data_read, data};
     const int parts = classes == 10 && train ? 5 : 1;
     const char *format =
         classes == 100 ? train ? "%s/cifar-100-binary/train.bin" : "%s/cifar-100-binary/test.bin"
         : train        ? "%s/cifar-10-batches-bin/data_batch_%d.bin"
                        : "%s/cifar-10-batches-bin/test_batch.bin";
-    rn_archive file[5];
-    char name[1024];
-    uint64_t at, bytes = 0;
-    ptrdiff_t image = 0;
+    rn__records part[5];
+    char path[1024];
     int i;
     rn_status status = RN_OK;
     memset(data, 0, sizeof *data);
-    memset(file, 0, sizeof file);
+    memset(part, 0, sizeof part);
     if (!directory || !*directory || strlen(directory) > 900 || (classes != 10 && classes != 100))
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_load_cifar: a directory of at most 900 bytes, and 10 or 100 classes");
+    data->source = source;
     for (i = 0; !status && i < parts; i++) {
-        rn__text path = rn__text_in(name, sizeof name);
-        rn__format(&path, format, directory, i + 1);
-        status = rn__open_cifar(&file[i], name, directory, classes, record, files, error);
-        bytes += file[i].bytes;
+        rn__records *r = &part[i];
+        rn__text text = rn__text_in(path, sizeof path);
+        rn__format(&text, format, directory, i + 1);
+        status = rn__open(&r->file, path, 0, files, error);
+        r->labels = labels;
+        r->pixels = pixels;
+        r->count = r->file.bytes / (labels + pixels);
+        if (status == RN_NO_FILE)
+            rn__fail(error, status,
+                     "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path,
+                     classes, directory);
+        else if (!status && (!r->count || r->file.bytes % (labels + pixels)))
+            status =
+                rn__fail(error, RN_BAD_FILE,
+                         "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
+                         path, r->file.bytes, labels + pixels);
     }
-    if (!status)
-        status = rn__allocate_data(data, bytes / record, 3, 32, 32, classes, memory, error);
-    for (i = 0; i < parts; i++) {
-        rn_archive *f = &file[i];
-        for (at = record; !status && at <= f->bytes; at += record, image++) {
-            uint8_t *pixels = data->pixels + image * RN__CIFAR_PIXELS;
-            uint8_t *label = data->labels + image;
-            status = rn__read(f, at - RN__CIFAR_PIXELS - 1, label, 1, error);
-            if (!status) status = rn__check_label(f->path, at / record - 1, *label, classes, error);
-            if (!status)
-                status = rn__read(f, at - RN__CIFAR_PIXELS, pixels, RN__CIFAR_PIXELS, error);
-        }
-        rn_archive_close(f);
-    }
-    if (status) rn_data_free(data);
-    return status;
+    return rn__load_records(data, part, parts, status, memory, error);
 }
 
 /* Opens an IDX file: a magic number, `dims` sizes, then a byte an item. */
-static rn_status rn__open_idx(rn_archive *file, const char *path, int dims, uint64_t head[4],
+static rn_status rn__open_idx(rn__records *r, const char *path, int dims, uint64_t head[4],
                               const rn_files *files, rn_error *error) {
     const uint64_t magic = 0x800 + (uint64_t)dims, start = 4 + 4 * (uint64_t)dims;
     uint64_t items = 1;
     uint8_t b[16];
     int i;
-    rn_status status = rn__open(file, path, files, error);
-    if (!status) status = rn__read(file, 0, b, (size_t)start, error);
-    if (status) return status;
-    for (i = 0; i <= dims; i++)
-        head[i] = (uint64_t)b[4 * i] << 24 | (uint64_t)b[4 * i + 1] << 16 |
-                  (uint64_t)b[4 * i + 2] << 8 | b[4 * i + 3];
+    RN__TRY(rn__open(&r->file, path, 0, files, error));
+    RN__TRY(rn__read(&r->file, 0, b, (size_t)start, error));
+    for (i = 0; i < (int)start; i++) head[i / 4] = head[i / 4] << 8 | b[i];
     if (head[0] != magic)
         return rn__fail(error, RN_BAD_FILE, "%s starts with %U and not %U as IDX %s; %s", path,
                         head[0], magic, dims == 3 ? "images" : "labels",
@@ -6213,37 +6211,34 @@ static rn_status rn__open_idx(rn_archive *file, const char *path, int dims, uint
         if (!head[i] || (i > 1 && head[i] > 16384))
             return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
                             head[i], (uint64_t)(i > 1 ? 16384 : UINT32_MAX));
-    if (file->bytes == start + items) return RN_OK;
+    r->count = head[1];
+    if (r->file.bytes == start + items) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U by its header; is it whole?", path,
-                    file->bytes, start + items);
+                    r->file.bytes, start + items);
 }
 
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error) {
-    rn_archive images, labels;
-    uint64_t size[4], count[4], i;
+    rn__records part[2], *images = &part[0], *labels = &part[1];
+    rn_source source = {0, 1, 0, 0, classes, rn__data_read, data};
+    uint64_t size[4] = {0}, count[4] = {0};
     rn_status status;
     memset(data, 0, sizeof *data);
+    memset(part, 0, sizeof part);
     if (!images_path || !labels_path || classes < 1 || classes > 256)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
-    labels.file = NULL;
-    status = rn__open_idx(&images, images_path, 3, size, files, error);
-    if (!status) status = rn__open_idx(&labels, labels_path, 1, count, files, error);
-    if (!status && count[1] != size[1])
+    status = rn__open_idx(images, images_path, 3, size, files, error);
+    if (!status) status = rn__open_idx(labels, labels_path, 1, count, files, error);
+    images->pixels = size[2] * size[3];
+    labels->labels = 1;
+    source.height = (int)size[2];
+    source.width = (int)size[3];
+    data->source = source;
+    if (!status && images->count != labels->count)
         status = rn__fail(error, RN_BAD_FILE, "%s holds %U images, %s %U labels", images_path,
-                          size[1], labels_path, count[1]);
-    if (!status)
-        status =
-            rn__allocate_data(data, size[1], 1, (int)size[2], (int)size[3], classes, memory, error);
-    if (!status) status = rn__read(&images, 16, data->pixels, (size_t)(images.bytes - 16), error);
-    if (!status) status = rn__read(&labels, 8, data->labels, (size_t)size[1], error);
-    for (i = 0; !status && i < size[1]; i++)
-        status = rn__check_label(labels_path, i, data->labels[i], classes, error);
-    rn_archive_close(&images);
-    rn_archive_close(&labels);
-    if (status) rn_data_free(data);
-    return status;
+                          images->count, labels_path, labels->count);
+    return rn__load_records(data, part, 2, status, memory, error);
 }
 
 static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
@@ -6265,22 +6260,20 @@ static rn_status rn__check_source(const rn_source *s, rn_error *error) {
 
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+    const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
     uint64_t sum[4] = {0}, squares[4] = {0};
     uint8_t *room = NULL;
     void *block = NULL;
     ptrdiff_t image, size, plane = (ptrdiff_t)source->height * source->width, i;
     int label, channels = rn__min(source->channels, 4), c;
-    rn_status status = rn__check_source(source, error);
-    if (status) return status;
+    rn_status status = RN_OK;
+    RN__TRY(rn__check_source(source, error));
     size = plane * source->channels;
-    if (source->read != rn__data_read) {
-        room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
-        if (!room) return RN_NO_MEMORY;
-    }
+    if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
+    if (!data && !room) return RN_NO_MEMORY;
     for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels =
-            room ? room : ((const rn_data *)source->user)->pixels + image * size;
-        if (room) status = rn__read_image(source, image, room, &label, error);
+        const uint8_t *pixels = data ? data->pixels + image * size : room;
+        if (!data) status = rn__read_image(source, image, room, &label, error);
         for (c = 0; !status && c < channels; c++)
             for (i = 0; i < plane; i++, pixels++) {
                 sum[c] += *pixels;
@@ -6340,9 +6333,8 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
 static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
                                  ptrdiff_t first, int count, rn_error *error) {
     int most = rn__min(s->height, s->width) - 1;
-    rn_status status = rn__check_source(s, error);
-    if (status) return status;
-    if (first < 0 || count < 1 || count > s->count || first > s->count - count)
+    RN__TRY(rn__check_source(s, error));
+    if (first < 0 || count < 1 || first > s->count - count)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_batch: the source has no %d images from %D of %D", count,
                         (int64_t)first, (int64_t)s->count);
@@ -6365,8 +6357,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     rn_real table[5][256];
     ptrdiff_t plane, size, j;
     int i, c;
-    rn_status status = rn__check_batch(source, desc, augment, first, count, error);
-    if (status) return status;
+    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     rn__normalised(table, desc);
@@ -6376,8 +6367,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
         uint8_t *pixels = (uint8_t *)(image + size) - size;
         uint64_t position = (uint64_t)(first + i);
         uint64_t index = augment ? rn_shuffle(order, position, (uint64_t)source->count) : position;
-        status = rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error);
-        if (status) return status;
+        RN__TRY(rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error));
         for (c = 0; c < source->channels; c++)
             for (j = c * plane; j < (c + 1) * plane; j++)
                 image[j] = table[rn__min(c, 4)][pixels[j]];
@@ -6399,7 +6389,7 @@ static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *
 }
 
 /* The next byte of the header; -1 at its end, or where it cannot be read. */
-static int rn__json_peek(rn_archive *a) {
+static int rn__json_next(rn_archive *a) {
     if (a->at >= a->json_end) return -1;
     if (a->at < a->window || a->at - a->window >= a->filled) {
         uint64_t left = a->json_end - a->at;
@@ -6407,19 +6397,15 @@ static int rn__json_peek(rn_archive *a) {
         a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
         if (rn__read(a, a->at, a->buffer, a->filled, NULL)) return a->filled = 0, -1;
     }
-    return (unsigned char)a->buffer[a->at - a->window];
-}
-
-static int rn__json_next(rn_archive *a) {
-    return rn__json_peek(a) < 0 ? -1 : (unsigned char)a->buffer[a->at++ - a->window];
+    return (unsigned char)a->buffer[a->at++ - a->window];
 }
 
 /* Skips space; takes c and returns 1 if it comes then. */
 static int rn__json_takes(rn_archive *a, int c) {
     int next;
-    while ((next = rn__json_peek(a)) == ' ' || next == '\t' || next == '\n' || next == '\r')
-        a->at++;
-    if (next == c) a->at++;
+    do next = rn__json_next(a);
+    while (next == ' ' || next == '\t' || next == '\n' || next == '\r');
+    if (next != c && next >= 0) a->at--;
     return next == c;
 }
 
@@ -6456,16 +6442,16 @@ static int rn__json_escape(rn_archive *a, rn__text *text) {
     return 1;
 }
 
-/* A string, cut to the capacity of `data`: the length of all of it, -1 if there is none. */
-static ptrdiff_t rn__json_string(rn_archive *a, char *data, size_t capacity) {
-    rn__text text = rn__text_in(data, capacity);
+/* A string into `text`, in place of what is there; 0 if there is none. */
+static int rn__json_string(rn_archive *a, rn__text *text) {
     int c;
-    if (!rn__json_takes(a, '"')) return -1;
+    *text = rn__text_in(text->data, text->capacity);
+    if (!rn__json_takes(a, '"')) return 0;
     while ((c = rn__json_next(a)) != '"') {
-        if (c < ' ' || (c == '\\' && !rn__json_escape(a, &text))) return -1; /* the end is -1 */
-        if (c != '\\') rn__put(&text, (char)c);
+        if (c < ' ' || (c == '\\' && !rn__json_escape(a, text))) return 0; /* the end is -1 */
+        if (c != '\\') rn__put(text, (char)c);
     }
-    return (ptrdiff_t)text.length;
+    return 1;
 }
 
 /* [1, 2, 3]: at most `most` whole numbers below 2^63; the number of them, or -1. */
@@ -6476,25 +6462,24 @@ static int rn__json_array(rn_archive *a, int64_t *values, int most) {
     do {
         int64_t value = -1;
         rn__json_takes(a, ' '); /* never there, but skips space */
-        for (; (c = rn__json_peek(a)) >= '0' && c <= '9'; a->at++) {
+        while ((c = rn__json_next(a)) >= '0' && c <= '9') {
             if (value > (INT64_MAX - 9) / 10) return -1;
             value = (value < 0 ? 0 : value * 10) + (c - '0');
         }
-        if (value < 0 || count == most) return -1;
+        if (value < 0 || count == most || c < 0) return -1;
+        a->at--;
         values[count++] = value;
     } while (rn__json_takes(a, ','));
     return rn__json_takes(a, ']') ? count : -1;
 }
 
-/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1 + the
-   key's length, or takes the } and returns 0; -1 if neither is there. */
-static ptrdiff_t rn__json_key(rn_archive *a, int first, char *key, size_t capacity) {
-    ptrdiff_t length;
+/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1, or
+   takes the } and returns 0; -1 if neither is there. */
+static int rn__json_key(rn_archive *a, int first, rn__text *key) {
     if (first && !rn__json_takes(a, '{')) return -1;
     if (rn__json_takes(a, '}')) return 0;
     if (!first && !rn__json_takes(a, ',')) return -1;
-    length = rn__json_string(a, key, capacity);
-    return length >= 0 && rn__json_takes(a, ':') ? length + 1 : -1;
+    return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
 }
 
 /* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is none. */
@@ -6508,19 +6493,15 @@ static int rn__dtype_bytes(const char *dtype) {
 /* The object that describes tensor e->name. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), bytes;
-    int seen = 0, i;
-    ptrdiff_t found;
     char key[16];
-    while ((found = rn__json_key(a, !seen, key, sizeof key)) > 0) {
-        int part = 0;
-        if (!strcmp(key, "dtype")) {
-            part = (size_t)rn__json_string(a, e->dtype, sizeof e->dtype) < sizeof e->dtype;
-        } else if (!strcmp(key, "shape")) {
-            part = (e->dims = rn__json_array(a, e->shape, 4)) < 0 ? 0 : 2;
-        } else if (!strcmp(key, "data_offsets")) {
-            part = rn__json_array(a, offsets, 2) == 2 ? 4 : 0;
-        }
-        if (!part || seen & part) break;
+    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
+    int seen = 0, found, i;
+    while ((found = rn__json_key(a, !seen, &text)) > 0) {
+        int part = !strcmp(key, "dtype") ? 1 : !strcmp(key, "shape") ? 2 : 4;
+        int good = part == 1   ? rn__json_string(a, &dtype) && dtype.length < sizeof e->dtype
+                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4)) >= 0
+                               : !strcmp(key, "data_offsets") && rn__json_array(a, offsets, 2) == 2;
+        if (!good || seen & part) break;
         seen |= part;
     }
     if (found || seen != 7)
@@ -6542,58 +6523,45 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
                     a->path, e->name, e->bytes, e->dtype, bytes);
 }
 
-/* Reads an object of strings up to the value of `key`: 1 with the archive behind it, 0 if it is not
-   there (NULL never is) with the archive behind the object, < 0 on failure. */
-static int rn__json_strings(rn_archive *a, const char *key, char *value, size_t capacity,
-                            size_t *length, rn_error *error) {
-    char name[64];
-    ptrdiff_t found;
-    int first = 1;
-    for (; (found = rn__json_key(a, first, name, sizeof name)) > 0; first = 0) {
-        *length = (size_t)rn__json_string(a, value, capacity);
-        if (*length == SIZE_MAX) break;
-        if (key && !strcmp(name, key)) return 1;
+/* Goes on to the next tensor, or if there is a `key`, to the value of that key in __metadata__, and
+   stands behind it: 1; 0 at the end of the header, < 0 on failure. */
+static int rn__walk(rn_archive *a, rn_entry *e, const char *key, rn__text *value, rn_error *error) {
+    char key_there[64];
+    rn__text name = {e->name, sizeof e->name, 0}, there = {key_there, sizeof key_there, 0};
+    int first, found;
+    while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, &name)) > 0) {
+        if (name.length >= sizeof e->name) break;
+        if (strcmp(e->name, "__metadata__")) {
+            RN__TRY(rn__json_entry(a, e, error));
+            if (!key) return 1;
+            continue;
+        }
+        for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
+            if (!rn__json_string(a, value)) break;
+            if (key && !strcmp(there.data, key)) return 1;
+        }
+        if (found) return rn__damaged(a, "{\"key\":\"value\"}", error);
     }
-    return found ? rn__damaged(a, "{\"key\":\"value\"}", error) : 0;
-}
-
-enum { RN__TENSOR = 1, RN__METADATA };
-
-/* Goes on to the next member: takes a tensor, or stands before the object of __metadata__; 0 at the
-   end, < 0 on failure. */
-static int rn__json_member(rn_archive *a, rn_entry *e, rn_error *error) {
-    ptrdiff_t found = rn__json_key(a, a->at == RN__JSON_BEGIN, e->name, sizeof e->name);
-    rn_status status;
-    if (!found) return a->at--, 0; /* and again */
-    if (found < 0 || found > (ptrdiff_t)sizeof e->name)
-        return rn__damaged(a, "{, or a name of at most 95 bytes,", error);
-    if (!strcmp(e->name, "__metadata__")) return RN__METADATA;
-    status = rn__json_entry(a, e, error);
-    return status ? (int)status : RN__TENSOR;
+    if (found) return rn__damaged(a, "{, or a name of at most 95 bytes,", error);
+    a->at--; /* and again */
+    return 0;
 }
 
 RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
-    size_t length;
-    int found;
-    while ((found = rn__json_member(a, e, error)) == RN__METADATA) {
-        found = rn__json_strings(a, NULL, NULL, 0, &length, error);
-        if (found < 0) break;
-    }
-    return found;
+    rn__text skipped = {NULL, 0, 0};
+    return rn__walk(a, e, NULL, &skipped, error);
 }
 
 /* The whole header once, and whether the tensors cover the data without gap or overlap, in any
    order: then every border but the first and last both ends one and begins one, so the sums of
    hashes of all begins and of all ends agree, and hardly otherwise. */
 static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
-    uint8_t b[RN__JSON_BEGIN];
+    uint8_t b[RN__JSON_BEGIN] = {0};
     uint64_t length = 0, begins, ends;
     rn_entry e;
     int i, found;
-    if (a->bytes >= RN__JSON_BEGIN) {
-        if (rn__read(a, 0, b, sizeof b, error)) return RN_IO;
-        for (i = 7; i >= 0; i--) length = length << 8 | b[i];
-    }
+    if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
+    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
     if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
         return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, its header %U; is it safetensors?",
                         a->path, a->bytes, length);
@@ -6614,7 +6582,7 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
 
 RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
                                 rn_error *error) {
-    rn_status status = rn__open(archive, path, files, error);
+    rn_status status = rn__open(archive, path, 0, files, error);
     if (!status) status = rn__check_archive(archive, error);
     if (status) rn_archive_close(archive);
     return status;
@@ -6632,27 +6600,23 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
     return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
-static int rn__find_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
-                             size_t *length, rn_error *error) {
+static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
     rn_entry entry;
-    int found;
     a->at = RN__JSON_BEGIN;
-    do found = rn__json_member(a, &entry, error);
-    while (found == RN__TENSOR);
-    return found < 1 ? found : rn__json_strings(a, key, value, capacity, length, error);
+    return rn__walk(a, &entry, key, value, error);
 }
 
 RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
                                     rn_error *error) {
+    rn__text text = rn__text_in(value, capacity);
     uint64_t before = a->at;
-    size_t length;
-    int found = rn__find_metadata(a, key, value, capacity, &length, error);
+    int found = rn__find_metadata(a, key, &text, error);
     a->at = before;
     if (found < 0) return (rn_status)found;
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
-    if (length < capacity) return RN_OK;
+    if (text.length < capacity) return RN_OK;
     return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %z bytes, there are %z",
-                    a->path, key, length + 1, capacity);
+                    a->path, key, text.length + 1, capacity);
 }
 
 RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
@@ -6685,50 +6649,49 @@ static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
     return ~crc;
 }
 
-/* The tensors of a file, in its order: parameters and running statistics, then the velocity. */
-typedef struct rn__tensor {
-    rn_parameter p;
-    int velocity;
-    rn_real *data;
-    char name[80];
-} rn__tensor;
-
-static int rn__next_tensor(const rn_net *net, int checkpoint, rn__tensor *t) {
-    for (; t->velocity <= checkpoint; t->velocity++) {
-        while (rn_next_parameter(net, &t->p)) {
-            rn__text name = rn__text_in(t->name, sizeof t->name);
-            t->data = t->velocity ? t->p.velocity : t->p.data;
-            if (!t->data) continue; /* statistics have no velocity */
-            rn__format(&name, "%s%s", t->velocity ? "velocity/" : "", t->p.name);
-            return 1;
+/* The tensors of a file, in its order: parameters and running statistics, then, of a checkpoint,
+   the velocity under names of its own. Starts from a parameter that is all zero. */
+static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
+    int velocity = !strncmp(p->name, "velocity/", 9);
+    do {
+        if (!rn_next_parameter(net, p)) {
+            if (velocity || !checkpoint) return 0;
+            memset(p, 0, sizeof *p);
+            velocity = 1;
         }
-        memset(&t->p, 0, sizeof t->p);
+    } while (velocity && !p->velocity); /* statistics have none */
+    if (velocity) {
+        RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
+        memmove(p->name + 9, p->name, sizeof p->name - 9);
+        memcpy(p->name, "velocity/", 9);
+        p->data = p->velocity;
     }
-    return 0;
+    return 1;
 }
 
-/* Writes through a small buffer, and sums up; without a file it only sums up. */
+/* Writes through the buffer of an archive, and sums up; without a file it only sums up. */
 typedef struct rn__writer {
-    rn_files files;
-    void *file;
-    uint64_t bytes;
+    rn_archive out;
     uint32_t crc;
     int failed;
-    size_t filled;
-    uint8_t buffer[4096];
 } rn__writer;
 
 static void rn__flush(rn__writer *w) {
-    w->crc = rn__crc32(w->crc, w->buffer, w->filled);
-    if (w->file && !w->failed)
-        w->failed = w->files.write(w->files.user, w->file, w->buffer, w->filled) != w->filled;
-    w->filled = 0;
+    rn_archive *out = &w->out;
+    w->crc = rn__crc32(w->crc, (const uint8_t *)out->buffer, out->filled);
+    if (out->file && !w->failed)
+        w->failed =
+            out->files.write(out->files.user, out->file, out->buffer, out->filled) != out->filled;
+    out->filled = 0;
 }
 
-static void rn__write_byte(rn__writer *w, unsigned byte) {
-    if (w->filled == sizeof w->buffer) rn__flush(w);
-    w->buffer[w->filled++] = (uint8_t)byte;
-    w->bytes++;
+/* The lowest bytes of a number, little-endian. */
+static void rn__write_bytes(rn__writer *w, uint64_t value, int count) {
+    for (; count > 0; count--, value >>= 8) {
+        if (w->out.filled == sizeof w->out.buffer) rn__flush(w);
+        w->out.buffer[w->out.filled++] = (char)(value & 255);
+        w->out.bytes++;
+    }
 }
 
 static void rn__write_format(rn__writer *w, const char *format, ...) {
@@ -6740,7 +6703,7 @@ static void rn__write_format(rn__writer *w, const char *format, ...) {
     rn__format_list(&text, format, arguments);
     va_end(arguments);
     RESNET_ASSERT(text.length < sizeof line);
-    for (c = line; *c; c++) rn__write_byte(w, (unsigned char)*c);
+    for (c = line; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
 }
 
 /* The numbers that a checkpoint has beside tensors and description: uint64_t as decimals, or double
@@ -6763,30 +6726,32 @@ enum { RN__PROGRESS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
 static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
     char value[64];
     int i;
-    rn_status status = rn_archive_metadata(a, "schedule.kind", value, sizeof value, error);
-    if (!status) status = rn_schedule_parse(&net->schedule.kind, value, error);
-    for (i = 0; !status && i < RN__PROGRESS; i++) {
+    RN__TRY(rn_archive_metadata(a, "schedule.kind", value, sizeof value, error));
+    RN__TRY(rn_schedule_parse(&net->schedule.kind, value, error));
+    for (i = 0; i < RN__PROGRESS; i++) {
         const char *key = rn__progress[i].key, *end = value;
-        uint64_t bits = 0;
-        double real = 0;
-        status = rn_archive_metadata(a, key, value, sizeof value, error);
-        if (status) return status;
-        if (rn__progress[i].real ? !rn__scan_double(value, &real)
-                                 : !rn__scan_unsigned(&end, &bits) || *end)
+        void *to = (char *)net + rn__progress[i].offset;
+        RN__TRY(rn_archive_metadata(a, key, value, sizeof value, error));
+        if (rn__progress[i].real ? !rn__scan_double(value, (double *)to)
+                                 : !rn__scan_unsigned(&end, (uint64_t *)to) || *end)
             return rn__fail(error, RN_BAD_FILE, "%s: %s is \"%s\" and should be a number", a->path,
                             key, value);
-        if (rn__progress[i].real) bits = rn__double_bits(real);
-        memcpy((char *)net + rn__progress[i].offset, &bits, sizeof bits);
     }
-    return status;
+    return RN_OK;
 }
 
-static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uint32_t crc) {
+/* The length of the header, the header with these digits of the CRC, filled up with spaces, and
+   the tensors. */
+static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
+                               uint32_t crc, rn_error *error) {
     char value[96];
     rn__text digits = rn__text_in(value, sizeof value);
-    rn__tensor t;
+    rn_parameter p;
     uint64_t offset = 0, end, bits;
+    ptrdiff_t k;
     int i;
+    w->out.bytes = w->out.filled = w->crc = 0;
+    rn__write_bytes(w, json, RN__JSON_BEGIN);
     rn__put_unsigned(&digits, crc, 16, 8, '0');
     rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%s\"", value);
     for (i = 0; rn_desc_key(i); i++) {
@@ -6801,37 +6766,24 @@ static void rn__write_json(rn__writer *w, const rn_net *net, int checkpoint, uin
     if (checkpoint)
         rn__write_format(w, ",\"schedule.kind\":\"%s\"", rn_schedule_name(net->schedule.kind));
     rn__write_format(w, "}");
-    memset(&t, 0, sizeof t);
-    for (; rn__next_tensor(net, checkpoint, &t); offset = end) {
-        end = offset + 4 * (uint64_t)t.p.count;
-        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", t.name);
-        for (i = 0; i < t.p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", t.p.shape[i]);
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, checkpoint, &p); offset = end) {
+        end = offset + 4 * (uint64_t)p.count;
+        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", p.name);
+        for (i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
         rn__write_format(w, "],\"data_offsets\":[%U,%U]}", offset, end);
     }
     rn__write_format(w, "}");
-}
-
-/* The whole file. The header takes `json` bytes, filled up with spaces. */
-static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
-                               uint32_t crc, rn_error *error) {
-    rn__tensor t;
-    ptrdiff_t i;
-    int k;
-    w->bytes = w->crc = 0;
-    w->filled = 0;
-    for (k = 0; k < 64; k += 8) rn__write_byte(w, (unsigned)(json >> k & 255));
-    rn__write_json(w, net, checkpoint, crc);
-    while (w->bytes < RN__JSON_BEGIN + json) rn__write_byte(w, ' ');
-    memset(&t, 0, sizeof t);
-    while (rn__next_tensor(net, checkpoint, &t))
-        for (i = 0; i < t.p.count; i++) {
-            float value = (float)t.data[i];
-            uint32_t bits;
-            if (!rn__is_finite((double)value))
-                return rn__fail(error, RN_NOT_FINITE, "%s[%D] is infinite or not a number", t.name,
-                                (int64_t)i);
-            memcpy(&bits, &value, sizeof bits);
-            for (k = 0; k < 32; k += 8) rn__write_byte(w, bits >> k & 255);
+    while (w->out.bytes % 64) rn__write_bytes(w, ' ', 1);
+    w->out.json_end = w->out.bytes;
+    for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
+        for (k = 0; k < p.count; k++) {
+            const float number = (float)p.data[k];
+            uint32_t pattern;
+            if (!rn__is_finite((double)number))
+                return rn__fail(error, RN_NOT_FINITE, "%s[%D] is infinite or not a number", p.name,
+                                (int64_t)k);
+            memcpy(&pattern, &number, sizeof pattern);
+            rn__write_bytes(w, pattern, sizeof pattern);
         }
     rn__flush(w);
     return RN_OK;
@@ -6843,31 +6795,30 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     char temporary[1024];
     rn__text text = rn__text_in(temporary, sizeof temporary);
     rn__writer w;
-    uint64_t json;
+    rn_archive *out = &w.out;
     const char *failed = NULL;
-    rn_status status;
-    memset(&w, 0, sizeof w);
-    status = rn__choose_files(&w.files, files, 1, error);
-    if (status) return status;
+    uint64_t json;
+    uint32_t crc;
+    if (checkpoint && !net->velocity)
+        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
     rn__format(&text, "%s.tmp", path);
     if (text.length >= sizeof temporary)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "a path of %z characters is too long; %z are allowed", strlen(path),
                         sizeof temporary - 5);
-    rn__write_json(&w, net, checkpoint, 0);
-    json = (RN__JSON_BEGIN + w.bytes + 63) / 64 * 64 - RN__JSON_BEGIN;
-    status = rn__write_all(&w, net, checkpoint, json, 0, error);
-    if (status) return status;
-    w.file = w.files.open(w.files.user, temporary, 1);
-    if (!w.file)
-        return rn__fail(error, RN_IO, "cannot open %s; is the directory there?", temporary);
-    rn__write_all(&w, net, checkpoint, json, w.crc, NULL);
+    memset(&w, 0, sizeof w);
+    rn__write_all(&w, net, checkpoint, 0, 0, NULL);
+    json = out->json_end - RN__JSON_BEGIN;
+    RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
+    crc = w.crc;
+    RN__TRY(rn__open(out, temporary, 1, files, error));
+    rn__write_all(&w, net, checkpoint, json, crc, NULL);
     if (w.failed) failed = "writing";
-    if (!failed && w.files.sync(w.files.user, w.file)) failed = "synchronising";
-    if (w.files.close(w.files.user, w.file) && !failed) failed = "closing";
-    if (!failed && w.files.rename(w.files.user, temporary, path)) failed = "renaming";
+    if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
+    if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
+    if (!failed && out->files.rename(out->files.user, temporary, path)) failed = "renaming";
     if (!failed) return RN_OK;
-    w.files.remove(w.files.user, temporary);
+    out->files.remove(out->files.user, temporary);
     return rn__fail(error, RN_IO, "%s %s failed; is the disk full? %s is as it was", failed,
                     temporary, path);
 }
@@ -6879,26 +6830,25 @@ RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *fil
 
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error) {
-    if (net->velocity) return rn__save(net, path, 1, files, error);
-    return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
+    return rn__save(net, path, 1, files, error);
 }
 
 /* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[4096];
     char stored[9], found[9];
-    rn__text text = rn__text_in(found, sizeof found);
+    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
+    uint64_t at, begin;
     uint32_t crc = 0;
-    uint64_t at, digits, i;
-    size_t bytes;
-    if (rn__find_metadata(a, "crc", stored, sizeof stored, &bytes, NULL) != 1) stored[0] = 0;
-    digits = a->at - 9; /* behind them stands a quotation mark */
+    size_t bytes, i;
+    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
+    begin = a->at - 9; /* behind the digits stands a quotation mark */
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
-        if (rn__read(a, at, buffer, bytes, error)) return RN_IO;
-        for (i = digits; i < digits + 8; i++)
-            if (i >= at && i - at < bytes) buffer[i - at] = '0';
+        RN__TRY(rn__read(a, at, buffer, bytes, error));
+        for (i = 0; i < bytes; i++)
+            if (at + i - begin < 8) buffer[i] = '0';
         crc = rn__crc32(crc, buffer, bytes);
     }
     rn__put_unsigned(&text, crc, 16, 8, '0');
@@ -6907,52 +6857,57 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
                     a->path, found, stored);
 }
 
-/* The description in the metadata, resolved: 1; 0 for files that others wrote; < 0 on failure. Of
-   the two marks of files of ours, a single damaged byte leaves one, and then the CRC refuses it. */
-static int rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+/* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. How to
+   compute is the machine's matter, not the net's, and stays. Of the two marks of files of ours, a
+   single damaged byte leaves one, and then the CRC refuses it. */
+static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+    const rn_desc machine = *desc;
     char key[64], value[96];
     rn_error inner;
-    size_t length;
-    int i, found = rn__find_metadata(a, "format", value, sizeof value, &length, error);
-    rn_status status;
+    rn__text text = rn__text_in(value, sizeof value);
+    int i, found = rn__find_metadata(a, "format", &text, error);
+    rn_status status = RN_OK;
     if (found == 1) found = !strcmp(value, "resnet.h");
-    if (!found) found = rn__find_metadata(a, "desc.depth", value, sizeof value, &length, error);
-    if (found < 1) return found;
-    status = rn__check_crc(a, error);
-    if (status) return status;
+    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
+    if (found < 0) return (rn_status)found;
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
+    RN__TRY(rn__check_crc(a, error));
     memset(desc, 0, sizeof *desc);
     for (i = 0; !status && rn_desc_key(i); i++) {
-        rn__text text = rn__text_in(key, sizeof key);
+        text = rn__text_in(key, sizeof key);
         rn__format(&text, "desc.%s", rn_desc_key(i));
         status = rn_archive_metadata(a, key, value, sizeof value, &inner);
         if (!status) status = rn_desc_set(desc, rn_desc_key(i), value, &inner);
         if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
     }
     if (!status) status = rn_resolve(desc, &inner);
-    return status ? (int)rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text) : 1;
+    if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    desc->threads = machine.threads;
+    desc->isa = machine.isa;
+    desc->naive = machine.naive;
+    desc->direct = machine.direct;
+    desc->micro_batch = machine.micro_batch;
+    return RN_OK;
 }
 
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error) {
     rn_archive a;
     rn_desc stored;
-    int found = rn_archive_open(&a, path, files, error);
-    if (found) return (rn_status)found;
-    found = rn__read_desc(&a, &stored, error);
-    rn_archive_close(&a);
-    if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", path);
-    stored.threads = 1; /* how to compute is the machine's matter, not the net's */
-    stored.isa = RN_ISA_AUTO;
+    rn_status status = rn_archive_open(&a, path, files, error);
+    memset(&stored, 0, sizeof stored);
+    stored.threads = 1;
     stored.naive = !RN__FAST;
-    *desc = stored;
-    return RN_OK;
+    if (!status) status = rn__read_desc(&a, &stored, error);
+    rn_archive_close(&a);
+    if (!status) *desc = stored;
+    return status;
 }
 
 /* Refuses weights of a net that computes something else, and when training goes on, of one that
    trains otherwise. */
-static rn_status rn__compare_desc(const rn_desc *file, const rn_desc *own, int training,
-                                  const char *path, rn_error *error) {
+static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
+                                  int training, rn_error *error) {
     char texts[2][48];
     int i, k, n;
     for (i = 0; i < RN__FIELDS; i++) {
@@ -6968,31 +6923,29 @@ static rn_status rn__compare_desc(const rn_desc *file, const rn_desc *own, int t
                 if (!field->names) rn__put_fixed(&text, values[n], field->type == RN__INT ? 0 : 9);
             }
             return rn__fail(error, RN_MISMATCH,
-                            "%s is of another net: %s is %s there, %s here; see rn_load_desc", path,
-                            field->key, texts[0], texts[1]);
+                            "%s is of another net: %s is %s there, %s here; see rn_load_desc",
+                            a->path, field->key, texts[0], texts[1]);
         }
     }
     return RN_OK;
 }
 
 /* Checks one tensor, its numbers included, or stores it. */
-static rn_status rn__load_tensor(rn_archive *a, const rn__tensor *t, int store, rn_error *error) {
+static rn_status rn__load_tensor(rn_archive *a, const rn_parameter *p, int store, rn_error *error) {
     uint8_t buffer[4096];
     ptrdiff_t i, j, count;
     rn_entry e;
-    const int *shape = t->p.shape;
-    rn_status status = rn_archive_find(a, t->name, &e, error);
-    if (status) return status;
+    const int *shape = p->shape;
+    RN__TRY(rn_archive_find(a, p->name, &e, error));
     if (e.shape[0] != shape[0] || e.shape[1] != shape[1] || e.shape[2] != shape[2] ||
         e.shape[3] != shape[3] || strcmp(e.dtype, "F32"))
         return rn__fail(error, RN_MISMATCH,
                         "%s: %s is %s [%D,%D,%D,%D] and should be F32 [%d,%d,%d,%d]", a->path,
                         e.name, e.dtype, e.shape[0], e.shape[1], e.shape[2], e.shape[3], shape[0],
                         shape[1], shape[2], shape[3]);
-    for (i = 0; i < t->p.count; i += count) {
-        count = t->p.count - i < 1024 ? t->p.count - i : 1024;
-        status = rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error);
-        if (status) return status;
+    for (i = 0; i < p->count; i += count) {
+        count = p->count - i < 1024 ? p->count - i : 1024;
+        RN__TRY(rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
         for (j = 0; j < count; j++) {
             const uint8_t *b = buffer + 4 * j;
             uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
@@ -7002,71 +6955,73 @@ static rn_status rn__load_tensor(rn_archive *a, const rn__tensor *t, int store, 
             if (!rn__is_finite((double)value))
                 return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is infinite or not a number",
                                 a->path, e.name, (int64_t)(i + j));
-            if (store) t->data[i + j] = (rn_real)value;
+            if (store) p->data[i + j] = (rn_real)value;
         }
     }
     return RN_OK;
 }
 
-/* All `expected` tensors were found: the file has others if it has more. Which ones, only a failure
-   asks. */
+/* All `expected` tensors were found: the file may have others, or one of them twice. A file in the
+   order of the net finds each name at once. */
 static rn_status rn__refuse_others(rn_archive *a, const rn_net *net, int training, int expected,
                                    rn_error *error) {
     rn_parameter p;
     rn_entry e;
-    int naming, found, count = 0;
-    for (naming = 0; naming < 2; naming++) {
-        a->at = RN__JSON_BEGIN;
-        for (count = 0; (found = rn_archive_next(a, &e, error)) == 1;) {
-            int velocity = !strncmp(e.name, "velocity/", 9);
-            if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
-                strstr(e.name, ".num_batches_tracked"))
-                continue; /* PyTorch counts batches */
-            count++;
-            if (naming && !rn_find_parameter(net, e.name + (velocity ? 9 : 0), &p))
-                return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s, which this net has not",
-                                a->path, e.name);
-        }
-        if (found) return (rn_status)found;
-        if (count == expected) return RN_OK;
+    int found, count = 0;
+    memset(&p, 0, sizeof p);
+    for (a->at = RN__JSON_BEGIN; (found = rn_archive_next(a, &e, error)) == 1;) {
+        int velocity = !strncmp(e.name, "velocity/", 9);
+        if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
+            strstr(e.name, ".num_batches_tracked"))
+            continue; /* PyTorch counts batches */
+        if (!(rn__next_tensor(net, training, &p) && !strcmp(p.name, e.name)) &&
+            !rn_find_parameter(net, e.name + (velocity ? 9 : 0), &p))
+            return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s, which this net has not",
+                            a->path, e.name);
+        count++;
     }
+    if (found) return (rn_status)found;
+    if (count == expected) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s holds %d tensors of a net of %d; one is there twice",
                     a->path, count, expected);
 }
 
+/* All is checked before anything is stored; `loaded` takes what is no array. */
+static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
+    rn_net loaded = *net;
+    int store, training = 0;
+    rn_error inner;
+    rn_status found = rn__read_desc(a, &loaded.desc, &inner);
+    if (!found && net->velocity) {
+        found = rn__read_progress(a, &loaded, &inner);
+        training = !found;
+        if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
+    }
+    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
+    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
+    for (store = 0; store < 2; store++) {
+        rn_parameter p;
+        int count = 0;
+        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p); count++) {
+            rn_status status = rn__load_tensor(a, &p, store, error);
+            if (status && store)
+                rn__fail(error, status, "%s failed midway: the net holds a part, load again",
+                         a->path);
+            if (status) return status;
+        }
+        if (!store) RN__TRY(rn__refuse_others(a, net, training, count, error));
+        net->frozen = loaded.frozen = 0;
+    }
+    if (training) *net = loaded;
+    return RN_OK;
+}
+
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
     rn_archive a;
-    rn_net loaded = *net; /* takes what is no array, until all is known to be good */
-    int found, store, training = 0;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (status) return status;
-    found = rn__read_desc(&a, &loaded.desc, error);
-    if (found < 0) status = (rn_status)found;
-    if (found == 1 && net->velocity) {
-        status = rn__read_progress(&a, &loaded, error);
-        training = !status;
-        if (status == RN_MISMATCH) status = RN_OK; /* no checkpoint, weights alone */
-    }
-    if (!status && found)
-        status = rn__compare_desc(&loaded.desc, &net->desc, training, path, error);
-    for (store = 0; !status && store < 2; store++) {
-        rn__tensor t;
-        int count = 0;
-        net->frozen = loaded.frozen = store ? 0 : net->frozen;
-        memset(&t, 0, sizeof t);
-        for (; !status && rn__next_tensor(net, training, &t); count++)
-            status = rn__load_tensor(&a, &t, store, error);
-        if (!status && !store) status = rn__refuse_others(&a, net, training, count, error);
-        if (status && store)
-            rn__fail(error, status, "%s failed midway: the net holds a part, load again", path);
-    }
+    if (!status) status = rn__load(&a, net, error);
     rn_archive_close(&a);
-    if (status || !training) return status;
-    loaded.desc.threads = net->desc.threads; /* the machine's matter, as in rn_load_desc */
-    loaded.desc.isa = net->desc.isa;
-    loaded.desc.naive = net->desc.naive;
-    *net = loaded;
-    return RN_OK;
+    return status;
 }
 
 /* >>printer ================================================================================== */

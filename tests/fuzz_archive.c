@@ -31,9 +31,9 @@ static rn_net *make_net(void) {
 static void repair(disk_file *file, const rn_files *files) {
     rn_archive a;
     char digits[16];
-    size_t length;
+    rn__text text = rn__text_in(digits, sizeof digits);
     if (rn_archive_open(&a, "f", files, NULL)) return;
-    if (rn__find_metadata(&a, "crc", digits, sizeof digits, &length, NULL) == 1 && length == 8) {
+    if (rn__find_metadata(&a, "crc", &text, NULL) == 1 && text.length == 8) {
         unsigned char *at = file->data + a.at - 9;
         memset(at, '0', 8);
         snprintf(digits, sizeof digits, "%08lx",
