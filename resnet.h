@@ -138,9 +138,7 @@
 extern "C" {
 #endif
 
-/* ============================================================================================
-   Status, error, memory
-   ============================================================================================ */
+/* Status, error, memory ======================================================================= */
 
 /* Every status with its text, once. */
 #define RN_STATUS_LIST(X)                                                   \
@@ -181,11 +179,9 @@ typedef struct rn_memory {
     void *user;
 } rn_memory;
 
-/* ============================================================================================
-   Level 1: nets.  Ten functions make a training program: rn_cifar, rn_create, rn_load_idx (or
-   rn_load_cifar), rn_batch, rn_learning_rate, rn_train_step, rn_predict, rn_save, rn_load and
-   rn_destroy.
-   ============================================================================================ */
+/* Level 1: nets ==============================================================================
+   Ten functions make a training program: rn_cifar, rn_create, rn_load_idx (or rn_load_cifar),
+   rn_batch, rn_learning_rate, rn_train_step, rn_predict, rn_save, rn_load and rn_destroy. */
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
@@ -303,8 +299,7 @@ typedef struct rn_desc {
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
    6n+2, 9n+2) and ImageNet (18, 34, 50, 101, 152, 200), full pre-activation, with the paper's
-   momentum and weight decay. A depth that no formula gives is refused by rn_resolve and rn_create.
- */
+   momentum and weight decay. rn_resolve and rn_create refuse a depth that no formula gives. */
 RNDEF rn_desc rn_cifar(int depth);
 RNDEF rn_desc rn_imagenet(int depth);
 
@@ -313,8 +308,8 @@ RNDEF rn_desc rn_imagenet(int depth);
    paper         first      auto              fan_out  caffe     weights
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
-   torchvision   3x3        B*                fan_out  torch     all         (* with BN if not
-   pre-activated). Call it after block, stem and order are set. */
+   torchvision   3x3        B*                fan_out  torch     all
+   (* with BN if not pre-activated). Call it after block, stem and order are set. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -423,12 +418,11 @@ typedef struct rn_net {
     rn_real *batch_statistics; /* of the last training forward, [group][mean C, variance C] a BN */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
-    rn_schedule
-        schedule;    /* kept in checkpoints with the next three; the header only carries them */
-    uint64_t step;   /* updates so far; also the key of dropout's random numbers */
-    uint64_t epoch;  /* of the data */
-    uint64_t cursor; /* images of this epoch already used */
-    int images;      /* count of the last training forward */
+    rn_schedule schedule; /* in checkpoints, with the next three; the header only carries them */
+    uint64_t step;        /* updates so far; also the key of dropout's random numbers */
+    uint64_t epoch;       /* of the data */
+    uint64_t cursor;      /* images of this epoch already used */
+    int images;           /* count of the last training forward */
 
     rn_probe probe;
     void *probe_user;
@@ -449,8 +443,8 @@ typedef struct rn_net {
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
-   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says. No
-   function allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
+   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says. No function
+   of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
    suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
    stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
@@ -467,9 +461,9 @@ typedef struct rn_result {
 
 /* One step of SGD on count images [count, C, H, W] (normalised, NCHW) with labels [count] in
    [0, classes): forward in training mode, backward, update of parameters, velocity and running
-   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with RN_NOT_FINITE,
-   naming the first node, unit and step, when a number stops being finite; parameters, velocity and statistics then still
-   are as before. result may be NULL. */
+   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with
+   RN_NOT_FINITE, naming the first node, unit and step, when a number stops being finite; parameters,
+   velocity and statistics then still are as before. result may be NULL. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
 
@@ -525,14 +519,16 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 
-/* ============================================================================================
-   Level 2: tensors and layers, naive: what you read beside the paper, and the oracle of the fast
-   kernels. Outputs come first. All check their shapes and return RN_BAD_SHAPE with a sentence that
-   names function, tensor and the shape it should have. Nothing is allocated.
+/* Level 2 =====================================================================================
+   Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
+   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by input,
+   output, weight and bias. What is written comes first. All check their shapes and return
+   RN_BAD_SHAPE with a sentence that names function, tensor and the shape it should have, and
+   RN_BAD_ARGUMENT for a stride, padding, group or the like that is out of range. Nothing is
+   allocated, and every array stays the caller's.
 
-   Gradients of inputs are overwritten, or added to where `accumulate` is 1, and skipped where the
-   pointer is NULL. Gradients of parameters are always added to.
-   ============================================================================================ */
+   Outputs are overwritten. Gradients of inputs are overwritten, or added to where `accumulate` is 1,
+   and skipped where the pointer is NULL. Gradients of parameters are always added to. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -552,127 +548,115 @@ RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
    anything not finite. */
 RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b);
 
-/* output [N,K,OH,OW] = input [N,C,H,W] * weight [K,C,R,S] + bias [K] (NULL: none);
-   OH = (H + 2 padding - R) / stride + 1, likewise OW. */
-RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *input,
-                                        const rn_tensor *weight, const rn_real *bias, int stride,
-                                        int padding, rn_error *error);
-RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                           rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                           const rn_tensor *input, const rn_tensor *weight,
-                                           int stride, int padding, int accumulate,
-                                           rn_error *error);
+/* y [N,K,OH,OW] = x [N,C,H,W] * f [K,C,R,S] + bias [K] (NULL: none); OH = (H + 2 padding - R) /
+   stride + 1, likewise OW. */
+RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                        const rn_real *bias, int stride, int padding,
+                                        rn_error *error);
+RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db,
+                                           const rn_tensor *dy, const rn_tensor *x,
+                                           const rn_tensor *f, int stride, int padding,
+                                           int accumulate, rn_error *error);
 
 /* The same by the blocked kernels of instruction set `isa`, in a workspace of
    rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
-RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
-                             int padding, int threads);
-RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
-                                  const rn_tensor *weight, const rn_real *bias, int stride,
-                                  int padding, rn_isa isa, int threads, void *workspace,
-                                  rn_error *error);
-RNTRAIN rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, const rn_tensor *weight, int stride,
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                             int threads);
+RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                  const rn_real *bias, int stride, int padding, rn_isa isa,
+                                  int threads, void *workspace, rn_error *error);
+RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
+                                     const rn_tensor *x, const rn_tensor *f, int stride,
                                      int padding, int accumulate, rn_isa isa, int threads,
                                      void *workspace, rn_error *error);
 
-/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all): output =
-   (input - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
+/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all):
+   y = (x - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
    statistics [groups][2][C], the means and biased variances, which backward reads. Refuses
    one value a channel. */
-RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
-                                        const rn_tensor *input, const rn_real *weight,
-                                        const rn_real *bias, double eps, int group,
-                                        rn_error *error);
-RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                         const rn_tensor *input, const rn_real *statistics,
-                                         const rn_real *weight, double eps, int group,
-                                         int accumulate, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
+                                        const rn_real *weight, const rn_real *bias, double eps,
+                                        int group, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_real *statistics, const rn_real *weight,
+                                         double eps, int group, int accumulate, rn_error *error);
 /* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
    running_var [C], which takes the unbiased variance of `values` values a channel and group. */
 RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
                                   const rn_real *statistics, int groups, int channels,
                                   double values, double momentum);
-RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
-                                        const rn_real *weight, const rn_real *bias,
-                                        const rn_real *running_mean, const rn_real *running_var,
-                                        double eps, rn_error *error);
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                        const rn_real *bias, const rn_real *running_mean,
+                                        const rn_real *running_var, double eps, rn_error *error);
 
-/* output = max(input, 0). Backward reads the output; the gradient at 0 is 0. */
-RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error);
-RNTRAIN rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *output, int accumulate, rn_error *error);
+/* y = max(x, 0). Backward reads y; the gradient at 0 is 0. */
+RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
+                                   int accumulate, rn_error *error);
 
-/* output = input sigmoid(logits), or input (1 - sigmoid(logits)) if complement; one shape. */
-RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
+/* y = x sigmoid(z), or x (1 - sigmoid(z)) if complement; z the logits, all of one shape. */
+RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
                                 int complement, rn_error *error);
-RNTRAIN rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
-                                   const rn_tensor *output_gradient, const rn_tensor *input,
-                                   const rn_tensor *logits, int complement, int accumulate_input,
-                                   int accumulate_logits, rn_error *error);
+RNTRAIN rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_tensor *z, int complement,
+                                   int accumulate_dx, int accumulate_dz, rn_error *error);
 
-/* output = input, elements set to zero with probability `ratio`, not rescaled (the paper's
-   dropout). The mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the
-   key alone; backward is the same function on the gradient. */
+/* y = x, elements set to zero with probability `ratio`, not rescaled (the paper's dropout). The
+   mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the key alone;
+   backward is the same function on the gradient. */
 typedef struct rn_key { /* of a stream of random numbers */
     uint64_t seed, purpose, epoch;
 } rn_key;
-RNTRAIN rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
+RNTRAIN rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
                              int accumulate, rn_error *error);
 
-/* Largest value of each kernel x kernel window; padding is minus infinity; sizes as in conv2d. The
-   gradient goes to the first largest value of a window. */
-RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error);
-RNTRAIN rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                       const rn_tensor *input, int kernel, int stride, int padding,
-                                       int accumulate, rn_error *error);
-/* Mean of each window's values, padding not counted. */
-RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error);
-RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+/* Largest value of each kernel x kernel window, whose gradient goes to the first largest; or mean
+   of the window's values. Padding, less than kernel, is neither looked at nor counted; sizes as in
+   conv2d. */
+RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error);
+RNTRAIN rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
                                        int kernel, int stride, int padding, int accumulate,
                                        rn_error *error);
-/* Mean over H and W: output [N,C,1,1]. */
-RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
-                                           rn_error *error);
-RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
-                                              const rn_tensor *output_gradient, int accumulate,
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error);
+RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                       int padding, int accumulate, rn_error *error);
+/* Mean over H and W: y [N,C,1,1]. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
                                               rn_error *error);
 
-/* output [N,K,1,1] = input [N,C,1,1] weight [K,C]^T + bias [K]. */
-RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
+/* y [N,K,1,1] = x [N,C,1,1] weight [K,C]^T + bias [K] (NULL: none). */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                   const rn_real *bias, rn_error *error);
-RNTRAIN rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, const rn_real *weight, int accumulate,
+RNTRAIN rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                     const rn_tensor *x, const rn_real *weight, int accumulate,
                                      rn_error *error);
 
-/* output = a + b, the addition of equation (1). Its backward hands the gradient on unchanged: call
-   rn_scale with factor 1. output may be a or b. */
-RNDEF rn_status rn_add(rn_tensor *output, const rn_tensor *a, const rn_tensor *b, rn_error *error);
-/* output = factor input; also the backward of scale, on the gradient. */
-RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double factor, int accumulate,
+/* y = a + b, the addition of equation (1); y may be a or b. Its backward hands the gradient on
+   unchanged: call rn_scale with factor 1. */
+RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error);
+/* y = factor x; also the backward of scale, on the gradient. */
+RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
                          rn_error *error);
 
-/* Shortcut A: output [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of the
-   input, with `front` zero channels before its C channels and the rest behind. */
-RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
-                                         int front, rn_error *error);
-RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
-                                            const rn_tensor *output_gradient, int stride, int front,
-                                            int accumulate, rn_error *error);
+/* Shortcut A: y [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of x, with
+   `front` zero channels before its C channels and the rest behind. */
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
+                                         rn_error *error);
+RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
+                                            int front, int accumulate, rn_error *error);
 
-/* Softmax cross-entropy by log-sum-exp over logits [N,K,1,1]: result gets mean loss and number of
-   correct images. Backward: logits_gradient = (softmax(logits) - onehot(label)) * scale, with scale
-   1 / N for the mean. Labels outside [0, K) are refused. */
-RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
+/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets mean loss and number of
+   correct images. Backward: dz = (softmax(z) - onehot(label)) * scale, with scale 1 / N for the
+   mean. Labels [N] outside [0, K) are refused. */
+RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
                                                    const int *labels, rn_error *error);
-RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
-                                                    const rn_tensor *logits, const int *labels,
-                                                    double scale, rn_error *error);
+RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
+                                                    const int *labels, double scale,
+                                                    rn_error *error);
 
 /* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -680,9 +664,8 @@ RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error);
 
-/* ============================================================================================
-   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key.
-   ============================================================================================ */
+/* Random numbers ==============================================================================
+   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key. */
 
 enum { RN_PURPOSE_INIT = 1, RN_PURPOSE_SHUFFLE, RN_PURPOSE_AUGMENT, RN_PURPOSE_DROPOUT };
 
@@ -693,9 +676,7 @@ RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box
    network walked until it falls inside), so no list is stored and any place can be resumed. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 
-/* ============================================================================================
-   Files and data
-   ============================================================================================ */
+/* Files and data ============================================================================== */
 
 /* How the header reaches files: all calls return 0 for success unless said otherwise. A NULL
    rn_files means stdio (and fsync where there is POSIX); with RESNET_NO_STDIO there is no
@@ -713,12 +694,12 @@ typedef struct rn_files {
 } rn_files;
 
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule, step, epoch,
-   cursor and a CRC. Both write path + ".tmp", synchronise and rename, so that an older file
-   survives whatever fails. rn_load takes either into a net of the same description (for a
-   checkpoint into a training net: everything, so that training goes on with the same bits). It
-   reads and checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes
-   anything. */
+   what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
+   step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
+   survives whatever fails. rn_load takes either into a net of the same description (for a checkpoint
+   into a training net: everything, so that training goes on with the same bits). It checks the whole
+   file (bounds, names, shapes, CRC, finite numbers) before it changes anything, then reads it again
+   to store it: if that fails midway the net holds a part of it, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -797,7 +778,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
 RNDEF void rn_data_free(rn_data *data);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
-   desc->deviation; and channels, height, width and classes of the source into desc. */
+   desc->deviation; and channels, height, width and classes of the source into desc. Takes room for
+   one image from RESNET_MALLOC for a moment, unless the source is an rn_data. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
@@ -808,7 +790,8 @@ typedef struct rn_augment {
 /* Images at positions [first, first + count) of an epoch, normalised as desc says: images
    [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
    images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they
-   are stored. */
+   are stored. Refuses positions that the source does not have, an impossible pad, and a source of
+   another shape than desc's. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
@@ -818,9 +801,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 #endif
 #endif /* RESNET_H */
 
-/* ============================================================================================
-   The implementation
-   ============================================================================================ */
+/* The implementation ========================================================================== */
 #if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
 #define RESNET_IMPLEMENTED
 
