@@ -3887,15 +3887,14 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
     const char *at = (const char *)desc + field->offset;
     int integer;
     float single;
-    double value;
+    double number = 0;
     if (field->type == RN__INT)
-        return memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), integer;
-    if (field->type == RN__FLOAT) {
-        memcpy(&single, at + i * (int)sizeof(float), sizeof(float));
-        return (double)single;
-    }
-    memcpy(&value, at + i * (int)sizeof(double), sizeof(double));
-    return value;
+        memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), number = integer;
+    else if (field->type == RN__FLOAT)
+        memcpy(&single, at + i * (int)sizeof(float), sizeof(float)), number = (double)single;
+    else
+        memcpy(&number, at + i * (int)sizeof(double), sizeof(double));
+    return number;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
@@ -3928,74 +3927,64 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     }
 }
 
-/* Index of a name in a list, with '-' for '_'; -1 where it is not. */
-static int rn__find_name(const char *const *names, const char *name) {
+/* Names are equal with '-' for '_'. */
+static int rn__same_name(const char *a, const char *b) {
+    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+    return !*a && !*b;
+}
+
+static const char rn__bad_value[] = "%s cannot be \"%s\"; it takes %s";
+static const char rn__no_such[] = "there is no %s \"%s\"; take %s";
+
+/* Index of a name in a list; where it is not, a status, and `sentence` takes key, name and list. */
+static int rn__choose(const char *const *names, const char *sentence, const char *key,
+                      const char *name, rn_error *error) {
+    char takes[160];
+    rn__text out = rn__text_in(takes, sizeof takes);
     int i;
     for (i = 0; names[i]; i++) {
-        const char *a = names[i], *b = name;
-        while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
-        if (!*a && !*b) return i;
-    }
-    return -1;
-}
-
-/* "basic, bottleneck or single": for sentences. */
-static void rn__list_names(const char *const *names, char text[160]) {
-    rn__text out = rn__text_in(text, 160);
-    int i;
-    for (i = 0; names[i]; i++)
+        if (rn__same_name(names[i], name)) return i;
         rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
 }
 
-static rn_status rn__bad_value(const rn__field *field, const char *value, rn_error *error) {
-    char takes[160] = "a number";
-    rn__text list = rn__text_in(takes, sizeof takes);
-    if (field->names)
-        rn__list_names(field->names, takes);
-    else if (field->count > 1)
-        rn__format(&list, "1 to %d numbers between commas", field->count);
-    else
-        rn__puts(&list, "a number");
-    return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
-                    takes);
-}
-
-static int rn__parse_item(const rn__field *field, const char *item, double *number) {
-    if (field->names) return (*number = rn__find_name(field->names, item)) >= 0;
-    return rn__scan_double(item, number) && rn__is_finite(*number) &&
-           (field->type != RN__INT || (fabs(*number) < INT_MAX && floor(*number) >= *number));
-}
-
-RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
-    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
-    const char *at = value;
-    rn_desc set = *desc;
+/* Reads one number or, for a list, several between commas; what is left out is zero. */
+static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
     int k;
-    for (; field < end; field++) {
-        const char *one[2] = {NULL, NULL};
-        one[0] = field->key;
-        if (rn__find_name(one, key) == 0) break;
-    }
-    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
-    if (field->type == RN__UINT64) {
-        if (!rn__scan_unsigned(&at, &set.seed) || *at)
-            return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes a whole number",
-                            key, value);
-        *desc = set;
-        return RN_OK;
-    }
+    if (field->type == RN__UINT64) return rn__scan_unsigned(&at, &desc->seed) && !*at;
     for (k = 0; k < field->count; k++) {
         char item[48];
         rn__text text = rn__text_in(item, sizeof item);
         double number = 0;
-        if (*at || k == 0) { /* a list that ends early goes on with zeros */
+        if (*at || k == 0) {
             while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__parse_item(field, item, &number)) return rn__bad_value(field, value, error);
+            if (!rn__scan_double(item, &number) || !rn__is_finite(number)) return 0;
+            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
+                return 0;
             if (*at == ',') at++;
         }
-        rn__set_number(&set, field, k, number);
+        rn__set_number(desc, field, k, number);
     }
-    if (*at) return rn__bad_value(field, value, error);
+    return !*at;
+}
+
+RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
+    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
+    rn_desc set = *desc;
+    while (field < end && !rn__same_name(field->key, key)) field++;
+    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    if (field->names) {
+        int i = rn__choose(field->names, rn__bad_value, field->key, value, error);
+        if (i < 0) return (rn_status)i;
+        rn__set_number(&set, field, 0, i);
+    } else if (!rn__parse_numbers(&set, field, value)) {
+        const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
+                            : field->type == RN__FLOAT || field->type == RN__DOUBLE
+                                ? "a number"
+                                : "a whole number";
+        return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
+    }
     *desc = set;
     return RN_OK;
 }
@@ -4017,28 +4006,30 @@ static int rn__is_preactivated(const rn_desc *desc) {
     return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT;
 }
 
+/* Shortcut B, with a BN of its own where the unit has none in front. */
+static rn_resize rn__resize_b(const rn_desc *desc) {
+    return rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+}
+
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
-    rn_resize b = rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
     desc->init = RN_FAN_OUT;
-    desc->stride_on =
-        dialect == RN_PAPER || dialect == RN_MSRA_1K ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
+    desc->sgd = sgd[dialect];
+    desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
     desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
-    desc->sgd = dialect == RN_PAPER         ? RN_SGD_CAFFE
-                : dialect == RN_TORCHVISION ? RN_SGD_TORCH
-                                            : RN_SGD_NESTEROV;
-    desc->resize = dialect == RN_PAPER           ? RN_RESIZE_AUTO
-                   : dialect == RN_MSRA_1K       ? RN_RESIZE_B
-                   : dialect == RN_FB && cifar_a ? RN_RESIZE_A
-                                                 : b;
+    desc->resize = rn__resize_b(desc);
+    if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
+    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
+    if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__find_name(rn__dialect_names, name);
-    char names[160];
-    if (i >= 0) return *dialect = (rn_dialect)i, RN_OK;
-    rn__list_names(rn__dialect_names, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no dialect \"%s\"; take %s", name, names);
+    int i = rn__choose(rn__dialect_names, rn__no_such, "dialect", name, error);
+    if (i < 0) return (rn_status)i;
+    *dialect = (rn_dialect)i;
+    return RN_OK;
 }
 
 static int rn__block_layers(rn_block block) {
@@ -4114,7 +4105,6 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
-    rn_status status;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(fabs(rn__get_number(&d, &rn__fields[i], k)) > 0))
@@ -4124,14 +4114,10 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.height) d.height = imagenet ? 224 : 32;
     if (!d.width) d.width = imagenet ? 224 : 32;
     if (!RN__FAST) d.naive = 1;
-    if ((status = rn__check_fields(&d, error))) return status;
-    if ((status = rn__resolve_units(&d, imagenet, error))) return status;
-    if (d.resize == RN_RESIZE_AUTO) {
-        if (!imagenet && d.block != RN_BOTTLENECK)
-            d.resize = RN_RESIZE_A;
-        else
-            d.resize = rn__is_preactivated(&d) ? RN_RESIZE_B : RN_RESIZE_B_BN;
-    }
+    RN__TRY(rn__check_fields(&d, error));
+    RN__TRY(rn__resolve_units(&d, imagenet, error));
+    if (d.resize == RN_RESIZE_AUTO)
+        d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
     *desc = d;
     return RN_OK;
 }
@@ -5718,14 +5704,10 @@ static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", 
 RNDEF const char *rn_schedule_name(rn_schedule_kind kind) { return rn__schedule_names[kind]; }
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
-    int i = rn__find_name(rn__schedule_names, name);
-    char names[160];
-    if (i >= 0) {
-        *kind = (rn_schedule_kind)i;
-        return RN_OK;
-    }
-    rn__list_names(rn__schedule_names, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no schedule \"%s\"; take %s", name, names);
+    int i = rn__choose(rn__schedule_names, rn__no_such, "schedule", name, error);
+    if (i < 0) return (rn_status)i;
+    *kind = (rn_schedule_kind)i;
+    return RN_OK;
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -5760,8 +5742,7 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter p;
     int i;
     if (net->mode != RN_TRAINING || !net->images)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_update needs the gradients of rn_backpropagate");
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
     if (!rn__is_finite(learning_rate))
         return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite",
                         net->step);
@@ -5793,8 +5774,8 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
 
 RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                               double learning_rate, rn_result *result, rn_error *error) {
-    rn_status status = rn_backpropagate(net, images, labels, count, result, error);
-    return status ? status : rn_update(net, learning_rate, error);
+    RN__TRY(rn_backpropagate(net, images, labels, count, result, error));
+    return rn_update(net, learning_rate, error);
 }
 
 #endif /* RESNET_NO_TRAIN */
