@@ -33,7 +33,6 @@
    What can fail returns an rn_status (0 is success) or NULL, and writes a sentence into your
    rn_error. Nothing is printed, nothing exits, there are no globals.
 
-
    THE RESIDUAL UNIT.  A plain net learns x_{l+1} = F(x_l). A residual net learns what to add:
 
        y_l     = h(x_l) + F(x_l, W_l)         (1)      h: the shortcut,  F: the residual function
@@ -66,20 +65,15 @@
    which explodes or vanishes with depth: try `shortcut = RN_SHORTCUT_SCALE`.
 
    Where the activations stand (Fig. 4, Table 2) is the table rn__orders below; what the shortcut
-   does (Fig. 2, Table 1) is rn__emit_unit. Both are short: start reading there, then >>naive
-   layers, >>executor. A net is a flat list of nodes, made once from the description; the printer,
-   the planner, both executors, the probes and the files all walk that one list.
+   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there, then >>naive layers, >>executor.
 
-
-   TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain
-   loops over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked,
-   vectorised, threaded layers chosen for the machine at run time. The tests hold the second to the first.
-
-   The same bits come out for any number of threads; instruction sets differ within rounding.
-   Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a
-   resumed run changes them. No allocation happens after rn_create, and rn_bytes tells its size
-   beforehand.
-
+   THE NET is a flat list of nodes, made once from the description; the printer, the planner, the
+   probes, the files and two executors walk it. With desc.naive = 1 it runs through the naive layers
+   of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
+   threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
+   same bits come out for any number of threads; instruction sets differ within rounding. Random
+   numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
+   changes them. No step allocates, and rn_bytes tells the size of a net beforehand.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -88,7 +82,6 @@
        RESNET_STATIC           all   everything static: several private copies in one program
        RESNET_REAL             all   scalar type, default float; double has the naive executor only
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
-       RESNET_FREE(memory)     one
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
@@ -96,19 +89,11 @@
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
 
-   CONTENTS (search for >>name).  A section calls only those above it.
-
-       interface        status and memory, level 1: nets, level 2: layers, random numbers, files
-       >>shims          compilers and options           >>text       sentences without stdio
-       >>memory         checked sizes, arenas           >>threads    one parallel loop
-       >>tensors        views                           >>random     counter-based numbers
-       >>naive layers   the reference                   >>simd       instruction sets
-       >>kernels        inner loops, once for all sets  >>fast convolution, >>fast layers
-       >>description    fields and names                >>nodes      description to list
-       >>planner        what lives when, and where      >>executor   naive and fast steps
-       >>kinds          the table of node kinds         >>passes     forward and backward
-       >>optimiser      SGD and schedules               >>file access, >>data, >>files
-       >>printer        the net as text                                                          */
+   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come, each
+   calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random, >>naive
+   layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes (description
+   to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of node kinds),
+   >>passes (forward and backward), >>optimiser, >>file access, >>data, >>files, >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -186,8 +171,7 @@ typedef struct rn_memory {
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
 /* Names of the options, in files and on command lines, stand beside them in lower case. The first
-   of each list is zero and the default. */
-/* Paper: section 2 and Table 3. */
+   of each list is zero and the default. Blocks: section 2 and Table 3 of the paper. */
 typedef enum rn_block {
     RN_BLOCK_AUTO, /* "auto": bottleneck where only 9n+2 fits, 164 and 1001 */
     RN_BASIC,      /* "basic": two 3x3 convolutions, depth 6n+2 */
@@ -4058,11 +4042,11 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
                           : RN_BASIC;
     per_unit = rn__block_layers(desc->block);
     if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, "
-                        "110), 9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give the units of "
-                        "each stage",
-                        rn__block_names[desc->block], depth);
+        return rn__fail(
+            error, RN_BAD_DESCRIPTION,
+            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
+            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
+            rn__block_names[desc->block], depth);
     for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
     return RN_OK;
 }
@@ -6909,8 +6893,12 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__text out = rn__text_in(text, capacity);
     const rn_desc *desc = &net->desc;
+    const char *engine = "naive";
     double macs = 0;
     int i;
+#if RN__FAST
+    if (net->kernels) engine = net->kernels->name;
+#endif
     rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s\n", desc->depth,
                rn__block_names[desc->block], rn__order_names[desc->order],
                rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize]);
@@ -6926,13 +6914,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__format(&out,
                "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
                (int64_t)net->parameter_count, macs / 1e6, net->bytes,
-               net->mode == RN_TRAINING ? "training" : "inference", net->batch,
-#if RN__FAST
-               net->kernels ? net->kernels->name : "naive"
-#else
-               "naive"
-#endif
-    );
+               net->mode == RN_TRAINING ? "training" : "inference", net->batch, engine);
     return out.length;
 }
 
@@ -6953,9 +6935,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
    OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
    IN THE SOFTWARE.
 
-   Public domain: this is free and unencumbered software released into the public domain. Anyone is
-   free to copy, modify, publish, use, compile, sell, or distribute it, in source code form or as a
-   compiled binary, for any purpose, commercial or non-commercial, and by any means. In
-   jurisdictions that recognise copyright laws, the authors dedicate any and all copyright interest
-   in the software to the public domain, for the benefit of the public at large. The software comes
-   as is, without warranty of any kind. For more information, see <https://unlicense.org>.         */
+   Public domain: the authors dedicate any and all copyright interest in the software to the public
+   domain. Anyone is free to copy, modify, publish, use, compile, sell, or distribute it, in source
+   or binary form, for any purpose and by any means. It comes as is, without warranty of any kind
+   (see <https://unlicense.org>). */
