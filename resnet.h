@@ -427,10 +427,10 @@ typedef struct rn_net {
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
-   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says. No function
-   of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
-   suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
-   stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
+   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no function
+   of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always suffices,
+   and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing stays
+   allocated. rn_destroy gives back what was allocated (NULL is allowed). */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
@@ -443,16 +443,15 @@ typedef struct rn_result {
     int correct; /* images whose largest logit is their label's */
 } rn_result;
 
-/* One step of SGD on count images [count, C, H, W] (normalised, NCHW) with labels [count] in
-   [0, classes): forward in training mode, backward, update of parameters, velocity and running
-   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with
-   RN_NOT_FINITE, naming the first node, unit and step, when a number stops being finite; parameters,
-   velocity and statistics then still are as before. result may be NULL. */
+/* One step of SGD on images [count, C, H, W] (normalised) with labels [count] in [0, classes):
+   forward in training mode, backward, update of parameters, velocity and running statistics. 1 <=
+   count <= net->batch, and two values a channel at every BN. When a number stops being finite it
+   fails with RN_NOT_FINITE, names the first node, unit and step, and leaves parameters, velocity
+   and statistics as they were. result may be NULL. Its two halves: rn_backpropagate overwrites
+   net->gradients with those of the mean loss (weight decay not included) and net->logits;
+   rn_update does the rest. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
-
-/* Its two halves. rn_backpropagate overwrites net->gradients with those of the mean loss (weight
-   decay not included) and net->logits; rn_update does the rest. */
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
                                    rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
@@ -505,14 +504,12 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
 
 /* Level 2 =====================================================================================
    Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
-   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by input,
-   output, weight and bias. What is written comes first. All check their shapes and return
-   RN_BAD_SHAPE with a sentence that names function, tensor and the shape it should have, and
-   RN_BAD_ARGUMENT for a stride, padding, group or the like that is out of range. Nothing is
-   allocated, and every array stays the caller's.
-
-   Outputs are overwritten. Gradients of inputs are overwritten, or added to where `accumulate` is 1,
-   and skipped where the pointer is NULL. Gradients of parameters are always added to. */
+   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by
+   input, output, weight and bias. What is written comes first: y is overwritten; dx is overwritten,
+   or added to where `accumulate` is 1; dw and db are always added to; a gradient whose pointer is
+   NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
+   function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
+   or the like that is out of range. Nothing is allocated, and every array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -680,10 +677,10 @@ typedef struct rn_files {
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
    what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
    step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
-   survives whatever fails. rn_load takes either into a net of the same description (for a checkpoint
-   into a training net: everything, so that training goes on with the same bits). It checks the whole
-   file (bounds, names, shapes, CRC, finite numbers) before it changes anything, then reads it again
-   to store it: if that fails midway the net holds a part of it, and the error says so. */
+   survives whatever fails. rn_load takes either into a net of the same description (for a
+   checkpoint into a training net: everything, so that training goes on with the same bits). It
+   checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes anything,
+   then reads it again to store it: if that fails the net holds a part, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
