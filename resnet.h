@@ -89,11 +89,12 @@
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
 
-   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come, each
-   calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random, >>naive
-   layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes (description
-   to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of node kinds),
-   >>passes (forward and backward), >>optimiser, >>file access, >>data, >>files, >>printer. */
+   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come,
+   each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
+   >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
+   (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
+   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>files,
+   >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -164,9 +165,7 @@ typedef struct rn_memory {
     void *user;
 } rn_memory;
 
-/* Level 1: nets ==============================================================================
-   Ten functions make a training program: rn_cifar, rn_create, rn_load_idx (or rn_load_cifar),
-   rn_batch, rn_learning_rate, rn_train_step, rn_predict, rn_save, rn_load and rn_destroy. */
+/* Level 1: nets ================================================================================= */
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
@@ -179,10 +178,9 @@ typedef enum rn_block {
     RN_SINGLE      /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
 } rn_block;
 
-typedef enum rn_stem {
-    RN_STEM_CIFAR,   /* "cifar": 3x3 convolution, three stages of stride 1, 2, 2 */
-    RN_STEM_IMAGENET /* "imagenet": 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool, four stages */
-} rn_stem;
+/* "cifar": 3x3 convolution, three stages of stride 1, 2, 2; "imagenet": 7x7/2 convolution, BN, ReLU,
+   3x3/2 max-pool, four stages. */
+typedef enum rn_stem { RN_STEM_CIFAR, RN_STEM_IMAGENET } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. */
 typedef enum rn_order {
@@ -204,10 +202,9 @@ typedef enum rn_shortcut {
     RN_SHORTCUT_DROPOUT    /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
 } rn_shortcut;
 
-/* The shortcut of a unit that changes the shape. */
+/* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
 typedef enum rn_resize {
-    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B (with BN unless
-                            pre-activated) */
+    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B* */
     RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
     RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
     RN_RESIZE_B,         /* "B": 1x1 convolution */
@@ -225,21 +222,13 @@ typedef enum rn_sgd {
     RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
 } rn_sgd;
 
-/* Instruction set of the fast kernels; the best the machine has by default. */
-typedef enum rn_isa {
-    RN_ISA_AUTO,     /* "auto" */
-    RN_ISA_PORTABLE, /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
-    RN_ISA_AVX2,     /* "avx2" */
-    RN_ISA_AVX512    /* "avx512" */
-} rn_isa;
+/* Instruction set of the fast kernels: "auto" (the best the machine has), "portable" (what the
+   compiler gives without asking: SSE2, NEON, scalar), "avx2", "avx512". */
+typedef enum rn_isa { RN_ISA_AUTO, RN_ISA_PORTABLE, RN_ISA_AVX2, RN_ISA_AVX512 } rn_isa;
 
-/* Whose details: reference sources disagree, see rn_set_dialect. */
-typedef enum rn_dialect {
-    RN_PAPER,      /* "paper" */
-    RN_MSRA_1K,    /* "msra_1k": resnet-1k-layers, by the paper's authors */
-    RN_FB,         /* "fb": fb.resnet.torch */
-    RN_TORCHVISION /* "torchvision" */
-} rn_dialect;
+/* Whose details, for reference sources disagree: "paper", "msra_1k" (resnet-1k-layers, by the
+   paper's authors), "fb" (fb.resnet.torch), "torchvision"; see rn_set_dialect. */
+typedef enum rn_dialect { RN_PAPER, RN_MSRA_1K, RN_FB, RN_TORCHVISION } rn_dialect;
 
 typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
 
@@ -293,7 +282,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
-   (* with BN if not pre-activated). Call it after block, stem and order are set. */
+   Call it after block, stem and order are set. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
