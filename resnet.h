@@ -33,7 +33,6 @@
    What can fail returns an rn_status (0 is success) or NULL, and writes a sentence into your
    rn_error. Nothing is printed, nothing exits, there are no globals.
 
-
    THE RESIDUAL UNIT.  A plain net learns x_{l+1} = F(x_l). A residual net learns what to add:
 
        y_l     = h(x_l) + F(x_l, W_l)         (1)      h: the shortcut,  F: the residual function
@@ -66,20 +65,15 @@
    which explodes or vanishes with depth: try `shortcut = RN_SHORTCUT_SCALE`.
 
    Where the activations stand (Fig. 4, Table 2) is the table rn__orders below; what the shortcut
-   does (Fig. 2, Table 1) is rn__emit_unit. Both are short: start reading there, then >>naive
-   layers, >>executor. A net is a flat list of nodes, made once from the description; the printer,
-   the planner, both executors, the probes and the files all walk that one list.
+   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there, then >>naive layers, >>executor.
 
-
-   TWO EXECUTORS.  With desc.naive = 1 the list runs through the naive layers of level 2: plain
-   loops over N C H W tensors, to be read beside the paper. Otherwise it runs through blocked,
-   vectorised, threaded layers chosen for the machine at run time. The tests hold the second to the first.
-
-   The same bits come out for any number of threads; instruction sets differ within rounding.
-   Random numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a
-   resumed run changes them. No allocation happens after rn_create, and rn_bytes tells its size
-   beforehand.
-
+   THE NET is a flat list of nodes, made once from the description; the printer, the planner, the
+   probes, the files and two executors walk it. With desc.naive = 1 it runs through the naive layers
+   of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
+   threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
+   same bits come out for any number of threads; instruction sets differ within rounding. Random
+   numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
+   changes them. No step allocates, and rn_bytes tells the size of a net beforehand.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -88,7 +82,6 @@
        RESNET_STATIC           all   everything static: several private copies in one program
        RESNET_REAL             all   scalar type, default float; double has the naive executor only
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
-       RESNET_FREE(memory)     one
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
@@ -96,19 +89,12 @@
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
 
-   CONTENTS (search for >>name).  A section calls only those above it.
-
-       interface        status and memory, level 1: nets, level 2: layers, random numbers, files
-       >>shims          compilers and options           >>text       sentences without stdio
-       >>memory         checked sizes, arenas           >>threads    one parallel loop
-       >>tensors        views                           >>random     counter-based numbers
-       >>naive layers   the reference                   >>simd       instruction sets
-       >>kernels        inner loops, once for all sets  >>fast convolution, >>fast layers
-       >>description    fields and names                >>nodes      description to list
-       >>planner        what lives when, and where      >>executor   naive and fast steps
-       >>kinds          the table of node kinds         >>passes     forward and backward
-       >>optimiser      SGD and schedules               >>file access, >>data, >>files
-       >>printer        the net as text                                                          */
+   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come,
+   each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
+   >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
+   (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
+   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>files,
+   >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -138,9 +124,7 @@
 extern "C" {
 #endif
 
-/* ============================================================================================
-   Status, error, memory
-   ============================================================================================ */
+/* Status, error, memory ======================================================================= */
 
 /* Every status with its text, once. */
 #define RN_STATUS_LIST(X)                                                   \
@@ -181,17 +165,12 @@ typedef struct rn_memory {
     void *user;
 } rn_memory;
 
-/* ============================================================================================
-   Level 1: nets.  Ten functions make a training program: rn_cifar, rn_create, rn_load_idx (or
-   rn_load_cifar), rn_batch, rn_learning_rate, rn_train_step, rn_predict, rn_save, rn_load and
-   rn_destroy.
-   ============================================================================================ */
+/* Level 1: nets ================================================================================= */
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
 /* Names of the options, in files and on command lines, stand beside them in lower case. The first
-   of each list is zero and the default. */
-/* Paper: section 2 and Table 3. */
+   of each list is zero and the default. Blocks: section 2 and Table 3 of the paper. */
 typedef enum rn_block {
     RN_BLOCK_AUTO, /* "auto": bottleneck where only 9n+2 fits, 164 and 1001 */
     RN_BASIC,      /* "basic": two 3x3 convolutions, depth 6n+2 */
@@ -199,10 +178,9 @@ typedef enum rn_block {
     RN_SINGLE      /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
 } rn_block;
 
-typedef enum rn_stem {
-    RN_STEM_CIFAR,   /* "cifar": 3x3 convolution, three stages of stride 1, 2, 2 */
-    RN_STEM_IMAGENET /* "imagenet": 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool, four stages */
-} rn_stem;
+/* "cifar": 3x3 convolution, three stages of stride 1, 2, 2; "imagenet": 7x7/2 convolution, BN, ReLU,
+   3x3/2 max-pool, four stages. */
+typedef enum rn_stem { RN_STEM_CIFAR, RN_STEM_IMAGENET } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. */
 typedef enum rn_order {
@@ -224,10 +202,9 @@ typedef enum rn_shortcut {
     RN_SHORTCUT_DROPOUT    /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
 } rn_shortcut;
 
-/* The shortcut of a unit that changes the shape. */
+/* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
 typedef enum rn_resize {
-    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B (with BN unless
-                            pre-activated) */
+    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B* */
     RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
     RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
     RN_RESIZE_B,         /* "B": 1x1 convolution */
@@ -245,21 +222,13 @@ typedef enum rn_sgd {
     RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
 } rn_sgd;
 
-/* Instruction set of the fast kernels; the best the machine has by default. */
-typedef enum rn_isa {
-    RN_ISA_AUTO,     /* "auto" */
-    RN_ISA_PORTABLE, /* "portable": what the compiler gives without asking (SSE2, NEON, scalar) */
-    RN_ISA_AVX2,     /* "avx2" */
-    RN_ISA_AVX512    /* "avx512" */
-} rn_isa;
+/* Instruction set of the fast kernels: "auto" (the best the machine has), "portable" (what the
+   compiler gives without asking: SSE2, NEON, scalar), "avx2", "avx512". */
+typedef enum rn_isa { RN_ISA_AUTO, RN_ISA_PORTABLE, RN_ISA_AVX2, RN_ISA_AVX512 } rn_isa;
 
-/* Whose details: reference sources disagree, see rn_set_dialect. */
-typedef enum rn_dialect {
-    RN_PAPER,      /* "paper" */
-    RN_MSRA_1K,    /* "msra_1k": resnet-1k-layers, by the paper's authors */
-    RN_FB,         /* "fb": fb.resnet.torch */
-    RN_TORCHVISION /* "torchvision" */
-} rn_dialect;
+/* Whose details, for reference sources disagree: "paper", "msra_1k" (resnet-1k-layers, by the
+   paper's authors), "fb" (fb.resnet.torch), "torchvision"; see rn_set_dialect. */
+typedef enum rn_dialect { RN_PAPER, RN_MSRA_1K, RN_FB, RN_TORCHVISION } rn_dialect;
 
 typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
 
@@ -305,8 +274,7 @@ typedef struct rn_desc {
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
    6n+2, 9n+2) and ImageNet (18, 34, 50, 101, 152, 200), full pre-activation, with the paper's
-   momentum and weight decay. A depth that no formula gives is refused by rn_resolve and rn_create.
- */
+   momentum and weight decay. rn_resolve and rn_create refuse a depth that no formula gives. */
 RNDEF rn_desc rn_cifar(int depth);
 RNDEF rn_desc rn_imagenet(int depth);
 
@@ -315,8 +283,8 @@ RNDEF rn_desc rn_imagenet(int depth);
    paper         first      auto              fan_out  caffe     weights
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
-   torchvision   3x3        B*                fan_out  torch     all         (* with BN if not
-   pre-activated). Call it after block, stem and order are set. */
+   torchvision   3x3        B*                fan_out  torch     all
+   Call it after block, stem and order are set. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -425,14 +393,13 @@ typedef struct rn_net {
     rn_real *batch_statistics; /* of the last training forward, [group][mean C, variance C] a BN */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
-    rn_schedule
-        schedule;    /* kept in checkpoints with the next three; the header only carries them */
-    uint64_t step;   /* updates so far; also the key of dropout's random numbers */
-    uint64_t epoch;  /* of the data */
-    uint64_t cursor; /* images of this epoch already used */
-    int images;      /* count of the last training forward */
-    int part;        /* the most images in memory at a time, see desc.micro_batch */
-    int held;        /* images whose values and gradients are in memory now */
+    rn_schedule schedule; /* in checkpoints, with the next three; the header only carries them */
+    uint64_t step;        /* updates so far; also the key of dropout's random numbers */
+    uint64_t epoch;       /* of the data */
+    uint64_t cursor;      /* images of this epoch already used */
+    int images;           /* count of the last training forward */
+    int part;             /* the most images in memory at a time, see desc.micro_batch */
+    int held;             /* images whose values and gradients are in memory now */
 
     rn_probe probe;
     void *probe_user;
@@ -457,10 +424,10 @@ typedef struct rn_net {
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
-   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says. No
-   function allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
-   suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
-   stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
+   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no function
+   of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always suffices,
+   and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing stays
+   allocated. rn_destroy gives back what was allocated (NULL is allowed). */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
@@ -473,16 +440,15 @@ typedef struct rn_result {
     int correct; /* images whose largest logit is their label's */
 } rn_result;
 
-/* One step of SGD on count images [count, C, H, W] (normalised, NCHW) with labels [count] in
-   [0, classes): forward in training mode, backward, update of parameters, velocity and running
-   statistics. 1 <= count <= net->batch, and two values a channel at every BN. Fails with RN_NOT_FINITE,
-   naming the first node, unit and step, when a number stops being finite; parameters, velocity and statistics then still
-   are as before. result may be NULL. */
+/* One step of SGD on images [count, C, H, W] (normalised) with labels [count] in [0, classes):
+   forward in training mode, backward, update of parameters, velocity and running statistics. 1 <=
+   count <= net->batch, and two values a channel at every BN. When a number stops being finite it
+   fails with RN_NOT_FINITE, names the first node, unit and step, and leaves parameters, velocity
+   and statistics as they were. result may be NULL. Its two halves: rn_backpropagate overwrites
+   net->gradients with those of the mean loss (weight decay not included) and net->logits;
+   rn_update does the rest. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
-
-/* Its two halves. rn_backpropagate overwrites net->gradients with those of the mean loss (weight
-   decay not included) and net->logits; rn_update does the rest. */
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
                                    rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
@@ -541,14 +507,14 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 
-/* ============================================================================================
-   Level 2: tensors and layers, naive: what you read beside the paper, and the oracle of the fast
-   kernels. Outputs come first. All check their shapes and return RN_BAD_SHAPE with a sentence that
-   names function, tensor and the shape it should have. Nothing is allocated.
-
-   Gradients of inputs are overwritten, or added to where `accumulate` is 1, and skipped where the
-   pointer is NULL. Gradients of parameters are always added to.
-   ============================================================================================ */
+/* Level 2 =====================================================================================
+   Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
+   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by
+   input, output, weight and bias. What is written comes first: y is overwritten; dx is overwritten,
+   or added to where `accumulate` is 1; dw and db are always added to; a gradient whose pointer is
+   NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
+   function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
+   or the like that is out of range. Nothing is allocated, and every array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -568,127 +534,115 @@ RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
    anything not finite. */
 RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b);
 
-/* output [N,K,OH,OW] = input [N,C,H,W] * weight [K,C,R,S] + bias [K] (NULL: none);
-   OH = (H + 2 padding - R) / stride + 1, likewise OW. */
-RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *output, const rn_tensor *input,
-                                        const rn_tensor *weight, const rn_real *bias, int stride,
-                                        int padding, rn_error *error);
-RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                           rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                           const rn_tensor *input, const rn_tensor *weight,
-                                           int stride, int padding, int accumulate,
-                                           rn_error *error);
+/* y [N,K,OH,OW] = x [N,C,H,W] * f [K,C,R,S] + bias [K] (NULL: none); OH = (H + 2 padding - R) /
+   stride + 1, likewise OW. */
+RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                        const rn_real *bias, int stride, int padding,
+                                        rn_error *error);
+RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db,
+                                           const rn_tensor *dy, const rn_tensor *x,
+                                           const rn_tensor *f, int stride, int padding,
+                                           int accumulate, rn_error *error);
 
 /* The same by the blocked kernels of instruction set `isa`, in a workspace of
    rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
-RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
-                             int padding, int threads);
-RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
-                                  const rn_tensor *weight, const rn_real *bias, int stride,
-                                  int padding, rn_isa isa, int threads, void *workspace,
-                                  rn_error *error);
-RNTRAIN rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, const rn_tensor *weight, int stride,
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                             int threads);
+RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                  const rn_real *bias, int stride, int padding, rn_isa isa,
+                                  int threads, void *workspace, rn_error *error);
+RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
+                                     const rn_tensor *x, const rn_tensor *f, int stride,
                                      int padding, int accumulate, rn_isa isa, int threads,
                                      void *workspace, rn_error *error);
 
-/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all): output =
-   (input - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
+/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all):
+   y = (x - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
    statistics [groups][2][C], the means and biased variances, which backward reads. Refuses
    one value a channel. */
-RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *output, rn_real *statistics,
-                                        const rn_tensor *input, const rn_real *weight,
-                                        const rn_real *bias, double eps, int group,
-                                        rn_error *error);
-RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                         rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                         const rn_tensor *input, const rn_real *statistics,
-                                         const rn_real *weight, double eps, int group,
-                                         int accumulate, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
+                                        const rn_real *weight, const rn_real *bias, double eps,
+                                        int group, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_real *statistics, const rn_real *weight,
+                                         double eps, int group, int accumulate, rn_error *error);
 /* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
    running_var [C], which takes the unbiased variance of `values` values a channel and group. */
 RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
                                   const rn_real *statistics, int groups, int channels,
                                   double values, double momentum);
-RNDEF rn_status rn_batch_norm_inference(rn_tensor *output, const rn_tensor *input,
-                                        const rn_real *weight, const rn_real *bias,
-                                        const rn_real *running_mean, const rn_real *running_var,
-                                        double eps, rn_error *error);
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                        const rn_real *bias, const rn_real *running_mean,
+                                        const rn_real *running_var, double eps, rn_error *error);
 
-/* output = max(input, 0). Backward reads the output; the gradient at 0 is 0. */
-RNDEF rn_status rn_relu_forward(rn_tensor *output, const rn_tensor *input, rn_error *error);
-RNTRAIN rn_status rn_relu_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *output, int accumulate, rn_error *error);
+/* y = max(x, 0). Backward reads y; the gradient at 0 is 0. */
+RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
+                                   int accumulate, rn_error *error);
 
-/* output = input sigmoid(logits), or input (1 - sigmoid(logits)) if complement; one shape. */
-RNDEF rn_status rn_gate_forward(rn_tensor *output, const rn_tensor *input, const rn_tensor *logits,
+/* y = x sigmoid(z), or x (1 - sigmoid(z)) if complement; z the logits, all of one shape. */
+RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
                                 int complement, rn_error *error);
-RNTRAIN rn_status rn_gate_backward(rn_tensor *input_gradient, rn_tensor *logits_gradient,
-                                   const rn_tensor *output_gradient, const rn_tensor *input,
-                                   const rn_tensor *logits, int complement, int accumulate_input,
-                                   int accumulate_logits, rn_error *error);
+RNTRAIN rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_tensor *z, int complement,
+                                   int accumulate_dx, int accumulate_dz, rn_error *error);
 
-/* output = input, elements set to zero with probability `ratio`, not rescaled (the paper's
-   dropout). The mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the
-   key alone; backward is the same function on the gradient. */
+/* y = x, elements set to zero with probability `ratio`, not rescaled (the paper's dropout). The
+   mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the key alone;
+   backward is the same function on the gradient. */
 typedef struct rn_key { /* of a stream of random numbers */
     uint64_t seed, purpose, epoch;
 } rn_key;
-RNTRAIN rn_status rn_dropout(rn_tensor *output, const rn_tensor *input, double ratio, rn_key key,
+RNTRAIN rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
                              int accumulate, rn_error *error);
 
-/* Largest value of each kernel x kernel window; padding is minus infinity; sizes as in conv2d. The
-   gradient goes to the first largest value of a window. */
-RNDEF rn_status rn_max_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error);
-RNTRAIN rn_status rn_max_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
-                                       const rn_tensor *input, int kernel, int stride, int padding,
-                                       int accumulate, rn_error *error);
-/* Mean of each window's values, padding not counted. */
-RNDEF rn_status rn_avg_pool_forward(rn_tensor *output, const rn_tensor *input, int kernel,
-                                    int stride, int padding, rn_error *error);
-RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *input_gradient, const rn_tensor *output_gradient,
+/* Largest value of each kernel x kernel window, whose gradient goes to the first largest; or mean
+   of the window's values. Padding, less than kernel, is neither looked at nor counted; sizes as in
+   conv2d. */
+RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error);
+RNTRAIN rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
                                        int kernel, int stride, int padding, int accumulate,
                                        rn_error *error);
-/* Mean over H and W: output [N,C,1,1]. */
-RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *output, const rn_tensor *input,
-                                           rn_error *error);
-RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *input_gradient,
-                                              const rn_tensor *output_gradient, int accumulate,
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error);
+RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                       int padding, int accumulate, rn_error *error);
+/* Mean over H and W: y [N,C,1,1]. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
                                               rn_error *error);
 
-/* output [N,K,1,1] = input [N,C,1,1] weight [K,C]^T + bias [K]. */
-RNDEF rn_status rn_linear_forward(rn_tensor *output, const rn_tensor *input, const rn_real *weight,
+/* y [N,K,1,1] = x [N,C,1,1] weight [K,C]^T + bias [K] (NULL: none). */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                   const rn_real *bias, rn_error *error);
-RNTRAIN rn_status rn_linear_backward(rn_tensor *input_gradient, rn_real *weight_gradient,
-                                     rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                     const rn_tensor *input, const rn_real *weight, int accumulate,
+RNTRAIN rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                     const rn_tensor *x, const rn_real *weight, int accumulate,
                                      rn_error *error);
 
-/* output = a + b, the addition of equation (1). Its backward hands the gradient on unchanged: call
-   rn_scale with factor 1. output may be a or b. */
-RNDEF rn_status rn_add(rn_tensor *output, const rn_tensor *a, const rn_tensor *b, rn_error *error);
-/* output = factor input; also the backward of scale, on the gradient. */
-RNDEF rn_status rn_scale(rn_tensor *output, const rn_tensor *input, double factor, int accumulate,
+/* y = a + b, the addition of equation (1); y may be a or b. Its backward hands the gradient on
+   unchanged: call rn_scale with factor 1. */
+RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error);
+/* y = factor x; also the backward of scale, on the gradient. */
+RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
                          rn_error *error);
 
-/* Shortcut A: output [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of the
-   input, with `front` zero channels before its C channels and the rest behind. */
-RNDEF rn_status rn_pad_subsample_forward(rn_tensor *output, const rn_tensor *input, int stride,
-                                         int front, rn_error *error);
-RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *input_gradient,
-                                            const rn_tensor *output_gradient, int stride, int front,
-                                            int accumulate, rn_error *error);
+/* Shortcut A: y [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of x, with
+   `front` zero channels before its C channels and the rest behind. */
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
+                                         rn_error *error);
+RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
+                                            int front, int accumulate, rn_error *error);
 
-/* Softmax cross-entropy by log-sum-exp over logits [N,K,1,1]: result gets mean loss and number of
-   correct images. Backward: logits_gradient = (softmax(logits) - onehot(label)) * scale, with scale
-   1 / N for the mean. Labels outside [0, K) are refused. */
-RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *logits,
+/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets mean loss and number of
+   correct images. Backward: dz = (softmax(z) - onehot(label)) * scale, with scale 1 / N for the
+   mean. Labels [N] outside [0, K) are refused. */
+RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
                                                    const int *labels, rn_error *error);
-RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *logits_gradient,
-                                                    const rn_tensor *logits, const int *labels,
-                                                    double scale, rn_error *error);
+RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
+                                                    const int *labels, double scale,
+                                                    rn_error *error);
 
 /* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -696,9 +650,8 @@ RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error);
 
-/* ============================================================================================
-   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key.
-   ============================================================================================ */
+/* Random numbers ==============================================================================
+   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key. */
 
 enum { RN_PURPOSE_INIT = 1, RN_PURPOSE_SHUFFLE, RN_PURPOSE_AUGMENT, RN_PURPOSE_DROPOUT };
 
@@ -709,9 +662,7 @@ RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box
    network walked until it falls inside), so no list is stored and any place can be resumed. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 
-/* ============================================================================================
-   Files and data
-   ============================================================================================ */
+/* Files and data ============================================================================== */
 
 /* How the header reaches files: all calls return 0 for success unless said otherwise. A NULL
    rn_files means stdio (and fsync where there is POSIX); with RESNET_NO_STDIO there is no
@@ -729,12 +680,12 @@ typedef struct rn_files {
 } rn_files;
 
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule, step, epoch,
-   cursor and a CRC. Both write path + ".tmp", synchronise and rename, so that an older file
+   what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
+   step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
    survives whatever fails. rn_load takes either into a net of the same description (for a
    checkpoint into a training net: everything, so that training goes on with the same bits). It
-   reads and checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes
-   anything. */
+   checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes anything,
+   then reads it again to store it: if that fails the net holds a part, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -813,7 +764,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
 RNDEF void rn_data_free(rn_data *data);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
-   desc->deviation; and channels, height, width and classes of the source into desc. */
+   desc->deviation; and channels, height, width and classes of the source into desc. Takes room for
+   one image from RESNET_MALLOC for a moment, unless the source is an rn_data. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
@@ -824,7 +776,8 @@ typedef struct rn_augment {
 /* Images at positions [first, first + count) of an epoch, normalised as desc says: images
    [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
    images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they
-   are stored. */
+   are stored. Refuses positions that the source does not have, an impossible pad, and a source of
+   another shape than desc's. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
@@ -834,9 +787,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 #endif
 #endif /* RESNET_H */
 
-/* ============================================================================================
-   The implementation
-   ============================================================================================ */
+/* The implementation ========================================================================== */
 #if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
 #define RESNET_IMPLEMENTED
 
@@ -3979,15 +3930,14 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
     const char *at = (const char *)desc + field->offset;
     int integer;
     float single;
-    double value;
+    double number = 0;
     if (field->type == RN__INT)
-        return memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), integer;
-    if (field->type == RN__FLOAT) {
-        memcpy(&single, at + i * (int)sizeof(float), sizeof(float));
-        return (double)single;
-    }
-    memcpy(&value, at + i * (int)sizeof(double), sizeof(double));
-    return value;
+        memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), number = integer;
+    else if (field->type == RN__FLOAT)
+        memcpy(&single, at + i * (int)sizeof(float), sizeof(float)), number = (double)single;
+    else
+        memcpy(&number, at + i * (int)sizeof(double), sizeof(double));
+    return number;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
@@ -4020,74 +3970,64 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     }
 }
 
-/* Index of a name in a list, with '-' for '_'; -1 where it is not. */
-static int rn__find_name(const char *const *names, const char *name) {
+/* Names are equal with '-' for '_'. */
+static int rn__same_name(const char *a, const char *b) {
+    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+    return !*a && !*b;
+}
+
+static const char rn__bad_value[] = "%s cannot be \"%s\"; it takes %s";
+static const char rn__no_such[] = "there is no %s \"%s\"; take %s";
+
+/* Index of a name in a list; where it is not, a status, and `sentence` takes key, name and list. */
+static int rn__choose(const char *const *names, const char *sentence, const char *key,
+                      const char *name, rn_error *error) {
+    char takes[160];
+    rn__text out = rn__text_in(takes, sizeof takes);
     int i;
     for (i = 0; names[i]; i++) {
-        const char *a = names[i], *b = name;
-        while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
-        if (!*a && !*b) return i;
-    }
-    return -1;
-}
-
-/* "basic, bottleneck or single": for sentences. */
-static void rn__list_names(const char *const *names, char text[160]) {
-    rn__text out = rn__text_in(text, 160);
-    int i;
-    for (i = 0; names[i]; i++)
+        if (rn__same_name(names[i], name)) return i;
         rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
 }
 
-static rn_status rn__bad_value(const rn__field *field, const char *value, rn_error *error) {
-    char takes[160] = "a number";
-    rn__text list = rn__text_in(takes, sizeof takes);
-    if (field->names)
-        rn__list_names(field->names, takes);
-    else if (field->count > 1)
-        rn__format(&list, "1 to %d numbers between commas", field->count);
-    else
-        rn__puts(&list, "a number");
-    return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
-                    takes);
-}
-
-static int rn__parse_item(const rn__field *field, const char *item, double *number) {
-    if (field->names) return (*number = rn__find_name(field->names, item)) >= 0;
-    return rn__scan_double(item, number) && rn__is_finite(*number) &&
-           (field->type != RN__INT || (fabs(*number) < INT_MAX && floor(*number) >= *number));
-}
-
-RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
-    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
-    const char *at = value;
-    rn_desc set = *desc;
+/* Reads one number or, for a list, several between commas; what is left out is zero. */
+static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
     int k;
-    for (; field < end; field++) {
-        const char *one[2] = {NULL, NULL};
-        one[0] = field->key;
-        if (rn__find_name(one, key) == 0) break;
-    }
-    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
-    if (field->type == RN__UINT64) {
-        if (!rn__scan_unsigned(&at, &set.seed) || *at)
-            return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes a whole number",
-                            key, value);
-        *desc = set;
-        return RN_OK;
-    }
+    if (field->type == RN__UINT64) return rn__scan_unsigned(&at, &desc->seed) && !*at;
     for (k = 0; k < field->count; k++) {
         char item[48];
         rn__text text = rn__text_in(item, sizeof item);
         double number = 0;
-        if (*at || k == 0) { /* a list that ends early goes on with zeros */
+        if (*at || k == 0) {
             while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__parse_item(field, item, &number)) return rn__bad_value(field, value, error);
+            if (!rn__scan_double(item, &number) || !rn__is_finite(number)) return 0;
+            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
+                return 0;
             if (*at == ',') at++;
         }
-        rn__set_number(&set, field, k, number);
+        rn__set_number(desc, field, k, number);
     }
-    if (*at) return rn__bad_value(field, value, error);
+    return !*at;
+}
+
+RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
+    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
+    rn_desc set = *desc;
+    while (field < end && !rn__same_name(field->key, key)) field++;
+    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    if (field->names) {
+        int i = rn__choose(field->names, rn__bad_value, field->key, value, error);
+        if (i < 0) return (rn_status)i;
+        rn__set_number(&set, field, 0, i);
+    } else if (!rn__parse_numbers(&set, field, value)) {
+        const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
+                            : field->type == RN__FLOAT || field->type == RN__DOUBLE
+                                ? "a number"
+                                : "a whole number";
+        return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
+    }
     *desc = set;
     return RN_OK;
 }
@@ -4109,28 +4049,30 @@ static int rn__is_preactivated(const rn_desc *desc) {
     return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT;
 }
 
+/* Shortcut B, with a BN of its own where the unit has none in front. */
+static rn_resize rn__resize_b(const rn_desc *desc) {
+    return rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+}
+
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
-    rn_resize b = rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
     desc->init = RN_FAN_OUT;
-    desc->stride_on =
-        dialect == RN_PAPER || dialect == RN_MSRA_1K ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
+    desc->sgd = sgd[dialect];
+    desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
     desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
-    desc->sgd = dialect == RN_PAPER         ? RN_SGD_CAFFE
-                : dialect == RN_TORCHVISION ? RN_SGD_TORCH
-                                            : RN_SGD_NESTEROV;
-    desc->resize = dialect == RN_PAPER           ? RN_RESIZE_AUTO
-                   : dialect == RN_MSRA_1K       ? RN_RESIZE_B
-                   : dialect == RN_FB && cifar_a ? RN_RESIZE_A
-                                                 : b;
+    desc->resize = rn__resize_b(desc);
+    if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
+    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
+    if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__find_name(rn__dialect_names, name);
-    char names[160];
-    if (i >= 0) return *dialect = (rn_dialect)i, RN_OK;
-    rn__list_names(rn__dialect_names, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no dialect \"%s\"; take %s", name, names);
+    int i = rn__choose(rn__dialect_names, rn__no_such, "dialect", name, error);
+    if (i < 0) return (rn_status)i;
+    *dialect = (rn_dialect)i;
+    return RN_OK;
 }
 
 static int rn__block_layers(rn_block block) {
@@ -4159,11 +4101,11 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
                           : RN_BASIC;
     per_unit = rn__block_layers(desc->block);
     if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, "
-                        "110), 9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give the units of "
-                        "each stage",
-                        rn__block_names[desc->block], depth);
+        return rn__fail(
+            error, RN_BAD_DESCRIPTION,
+            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
+            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
+            rn__block_names[desc->block], depth);
     for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
     return RN_OK;
 }
@@ -4206,7 +4148,6 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
-    rn_status status;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(fabs(rn__get_number(&d, &rn__fields[i], k)) > 0))
@@ -4216,19 +4157,15 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.height) d.height = imagenet ? 224 : 32;
     if (!d.width) d.width = imagenet ? 224 : 32;
     if (!RN__FAST) d.naive = 1;
-    if ((status = rn__check_fields(&d, error))) return status;
-    if ((status = rn__resolve_units(&d, imagenet, error))) return status;
+    RN__TRY(rn__check_fields(&d, error));
+    RN__TRY(rn__resolve_units(&d, imagenet, error));
     if (!d.bn_group) d.bn_group = d.micro_batch;
     if (d.bn_group && d.micro_batch % d.bn_group)
         return rn__fail(error, RN_BAD_DESCRIPTION,
                         "micro_batch is %d and must be a multiple of bn_group, which is %d",
                         d.micro_batch, d.bn_group);
-    if (d.resize == RN_RESIZE_AUTO) {
-        if (!imagenet && d.block != RN_BOTTLENECK)
-            d.resize = RN_RESIZE_A;
-        else
-            d.resize = rn__is_preactivated(&d) ? RN_RESIZE_B : RN_RESIZE_B_BN;
-    }
+    if (d.resize == RN_RESIZE_AUTO)
+        d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
     *desc = d;
     return RN_OK;
 }
@@ -5900,14 +5837,10 @@ static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", 
 RNDEF const char *rn_schedule_name(rn_schedule_kind kind) { return rn__schedule_names[kind]; }
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
-    int i = rn__find_name(rn__schedule_names, name);
-    char names[160];
-    if (i >= 0) {
-        *kind = (rn_schedule_kind)i;
-        return RN_OK;
-    }
-    rn__list_names(rn__schedule_names, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no schedule \"%s\"; take %s", name, names);
+    int i = rn__choose(rn__schedule_names, rn__no_such, "schedule", name, error);
+    if (i < 0) return (rn_status)i;
+    *kind = (rn_schedule_kind)i;
+    return RN_OK;
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -5942,8 +5875,7 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter p;
     int i;
     if (net->mode != RN_TRAINING || !net->images)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_update needs the gradients of rn_backpropagate");
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
     if (!rn__is_finite(learning_rate))
         return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite",
                         net->step);
@@ -5975,8 +5907,8 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
 
 RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                               double learning_rate, rn_result *result, rn_error *error) {
-    rn_status status = rn_backpropagate(net, images, labels, count, result, error);
-    return status ? status : rn_update(net, learning_rate, error);
+    RN__TRY(rn_backpropagate(net, images, labels, count, result, error));
+    return rn_update(net, learning_rate, error);
 }
 
 #endif /* RESNET_NO_TRAIN */
@@ -7066,8 +6998,12 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__text out = rn__text_in(text, capacity);
     const rn_desc *desc = &net->desc;
+    const char *engine = "naive";
     double macs = 0;
     int i;
+#if RN__FAST
+    if (net->kernels) engine = net->kernels->name;
+#endif
     rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s\n", desc->depth,
                rn__block_names[desc->block], rn__order_names[desc->order],
                rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize]);
@@ -7083,13 +7019,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__format(&out,
                "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
                (int64_t)net->parameter_count, macs / 1e6, net->bytes,
-               net->mode == RN_TRAINING ? "training" : "inference", net->batch,
-#if RN__FAST
-               net->kernels ? net->kernels->name : "naive"
-#else
-               "naive"
-#endif
-    );
+               net->mode == RN_TRAINING ? "training" : "inference", net->batch, engine);
     return out.length;
 }
 
@@ -7110,9 +7040,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
    OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS
    IN THE SOFTWARE.
 
-   Public domain: this is free and unencumbered software released into the public domain. Anyone is
-   free to copy, modify, publish, use, compile, sell, or distribute it, in source code form or as a
-   compiled binary, for any purpose, commercial or non-commercial, and by any means. In
-   jurisdictions that recognise copyright laws, the authors dedicate any and all copyright interest
-   in the software to the public domain, for the benefit of the public at large. The software comes
-   as is, without warranty of any kind. For more information, see <https://unlicense.org>.         */
+   Public domain: the authors dedicate any and all copyright interest in the software to the public
+   domain. Anyone is free to copy, modify, publish, use, compile, sell, or distribute it, in source
+   or binary form, for any purpose and by any means. It comes as is, without warranty of any kind
+   (see <https://unlicense.org>). */
