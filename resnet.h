@@ -6327,7 +6327,10 @@ static int rn__json_next(rn_archive *a) {
         uint64_t left = a->json_end - a->at;
         a->window = a->at;
         a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
-        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) return a->filled = 0, -1;
+        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) {
+            a->at = a->json_end; /* nor will it be read later, as if nothing had been */
+            return a->filled = 0, -1;
+        }
     }
     return (unsigned char)a->buffer[a->at++ - a->window];
 }
