@@ -146,6 +146,76 @@ static void check_array(int line, const char *what, const float *v, const float 
 }
 #define CHECK_ARRAY(v, expected, count) check_array(__LINE__, #v, v, expected, count)
 
+/* ---- layers that are jobs on planes: fill a pass and run it ---------------------------------- */
+
+typedef void (*plane_job)(const rn__pass *pass, int plane);
+
+/* y from x and z (data NULL: none). */
+static void forward(plane_job job, rn__blocked y, rn__blocked x, rn__blocked z, rn_node node) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    pass.y = y, pass.x = x, pass.z = z;
+    pass.node = &node;
+    rn__run_pass(&pass);
+}
+
+/* The gradient dx of x from that of y. */
+static void backward(plane_job job, rn__blocked dx, rn__blocked dy, rn__blocked x, rn__blocked y,
+                     rn_node node, int accumulate) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    pass.dx = dx, pass.dy = dy, pass.x = x, pass.y = y;
+    pass.backward = 1;
+    pass.node = &node;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
+static rn_node window(int kernel, int stride, int padding, int front, int complement) {
+    rn_node node;
+    memset(&node, 0, sizeof node);
+    node.kernel = (short)kernel, node.stride = (short)stride, node.padding = (short)padding;
+    node.front = (short)front, node.complement = (short)complement;
+    return node;
+}
+#define PLAIN window(0, 0, 0, 0, 0)
+
+static void add(rn__blocked out, rn__blocked a, rn__blocked b, int relu, float *partial) {
+    rn__pass pass = rn__addition(&engine, out, a, b, relu, partial);
+    rn__run_pass(&pass);
+}
+
+static void relu_forward(rn__blocked out, rn__blocked in) {
+    forward(rn__relu_plane, out, in, nothing(in), PLAIN);
+}
+
+static void relu_backward(rn__blocked dx, rn__blocked dy, rn__blocked out, int accumulate) {
+    backward(rn__relu_plane, dx, dy, nothing(out), out, PLAIN, accumulate);
+}
+
+/* Scale and dropout are their own backward: `back` with the operands named so. */
+static void by_factor(plane_job job, rn__blocked out, rn__blocked in, double factor, rn_key key,
+                      int accumulate, int back) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    *(back ? &pass.dx : &pass.y) = out;
+    *(back ? &pass.dy : &pass.x) = in;
+    pass.backward = back;
+    pass.factor = factor;
+    pass.key = key;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
+static void gate_backward(rn__blocked dx, rn__blocked dz, rn__blocked dy, rn__blocked x,
+                          rn__blocked z, int complement, int accumulate, int accumulate_second) {
+    const rn_node node = window(0, 0, 0, 0, complement);
+    rn__pass pass = rn__make_pass(&engine, rn__gate_plane);
+    pass.dx = dx, pass.dz = dz, pass.dy = dy, pass.x = x, pass.z = z;
+    pass.backward = 1;
+    pass.node = &node;
+    pass.accumulate = accumulate;
+    pass.accumulate_second = accumulate_second;
+    rn__run_pass(&pass);
+}
+
 /* ---- convolution --------------------------------------------------------------------------- */
 
 typedef struct conv_case {
@@ -416,7 +486,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     /* the statistics of a sum, whose moments the addition leaves */
     rn_add(&z, &z, &x, NULL);
     rn_batch_norm_forward(&y, statistics, &z, weight, bias, eps, group, NULL);
-    rn__add(&engine, bx, bz, bx, 0, engine.area.partial);
+    add(bx, bz, bx, 0, engine.area.partial);
     CHECK_BLOCKED(bx, z);
     rn__bn_statistics(&engine, fast_statistics, bx, group, 1);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
@@ -435,53 +505,53 @@ static void element_wise(int n, int c, int h, int w) {
                 bg = blocked(g);
     context = "element-wise";
     rn_add(&y, &a, &b, NULL);
-    rn__add(&engine, out, ba, bb, 0, NULL);
+    add(out, ba, bb, 0, NULL);
     CHECK_BLOCKED(out, y);
     rn_relu_forward(&y, &y, NULL);
-    rn__add(&engine, out, ba, bb, 1, NULL);
+    add(out, ba, bb, 1, NULL);
     CHECK_BLOCKED(out, y);
     rn_relu_forward(&y, &a, NULL);
-    rn__relu_forward(&engine, out, ba);
+    relu_forward(out, ba);
     CHECK_BLOCKED(out, y);
     rn_relu_backward(&z, &g, &y, 0, NULL);
-    rn__relu_backward(&engine, out2, bg, out, 0);
+    relu_backward(out2, bg, out, 0);
     CHECK_BLOCKED(out2, z);
     rn_relu_backward(&z, &g, &y, 1, NULL);
-    rn__relu_backward(&engine, out2, bg, out, 1);
+    relu_backward(out2, bg, out, 1);
     CHECK_BLOCKED(out2, z);
     rn_scale(&z, &a, -0.75, 1, NULL);
-    rn__scale(&engine, out2, ba, -0.75, 1);
+    by_factor(rn__scale_plane, out2, ba, -0.75, key, 1, 1);
     CHECK_BLOCKED(out2, z);
     rn_scale(&z, &a, 1.5, 0, NULL);
-    rn__scale(&engine, out2, ba, 1.5, 0);
+    by_factor(rn__scale_plane, out2, ba, 1.5, key, 0, 0);
     CHECK_BLOCKED(out2, z);
     rn_dropout(&z, &a, 0.4, key, 0, NULL);
-    rn__dropout(&engine, out2, ba, 0.4, key, 0);
+    by_factor(rn__dropout_plane, out2, ba, 0.4, key, 0, 0);
     CHECK_BLOCKED(out2, z);
     rn_dropout(&z, &g, 0.4, key, 1, NULL);
-    rn__dropout(&engine, out2, bg, 0.4, key, 1);
+    by_factor(rn__dropout_plane, out2, bg, 0.4, key, 1, 1);
     CHECK_BLOCKED(out2, z);
     for (complement = 0; complement < 2; complement++) {
         rn_gate_forward(&y, &a, &b, complement, NULL);
-        rn__gate_forward(&engine, out, ba, bb, complement);
+        forward(rn__gate_plane, out, ba, bb, window(0, 0, 0, 0, complement));
         CHECK_BLOCKED(out, y);
         rn_gate_backward(&y, &z, &g, &a, &b, complement, complement, !complement, NULL);
-        rn__gate_backward(&engine, out, out2, bg, ba, bb, complement, complement, !complement);
+        gate_backward(out, out2, bg, ba, bb, complement, complement, !complement);
         CHECK_BLOCKED(out, y);
         CHECK_BLOCKED(out2, z);
-        rn__gate_backward(&engine, nothing(out), nothing(out2), bg, ba, bb, complement, 0, 0);
+        gate_backward(nothing(out), nothing(out2), bg, ba, bb, complement, 0, 0);
     }
     rn_add(&a, &a, &b, NULL); /* in place, each way */
-    rn__add(&engine, ba, ba, bb, 0, NULL);
+    add(ba, ba, bb, 0, NULL);
     CHECK_BLOCKED(ba, a);
     rn_add(&b, &a, &b, NULL);
-    rn__add(&engine, bb, ba, bb, 0, NULL);
+    add(bb, ba, bb, 0, NULL);
     CHECK_BLOCKED(bb, b);
     rn_relu_forward(&b, &b, NULL);
-    rn__relu_forward(&engine, bb, bb);
+    relu_forward(bb, bb);
     CHECK_BLOCKED(bb, b);
     rn_relu_backward(&g, &g, &b, 0, NULL);
-    rn__relu_backward(&engine, bg, bg, bb, 0);
+    relu_backward(bg, bg, bb, 0);
     CHECK_BLOCKED(bg, g);
     release_to(set);
 }
@@ -492,26 +562,27 @@ static void pools(int n, int c, int h, int w, int kernel, int stride, int paddin
     rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, c, oh, ow), dx = same(x);
     rn_tensor dy = random_tensor(n, c, oh, ow);
     rn__blocked bx, out = rubbish(y), bdy = blocked(dy), bdx = rubbish(x);
+    const rn_node node = window(kernel, stride, padding, 0, 0);
     int i;
     context = "pools";
     for (i = 0; i < (int)count_of(x); i++) x.data[i] = (float)(int)(x.data[i] * 4); /* some equal */
     bx = blocked(x);
     rn_max_pool_forward(&y, &x, kernel, stride, padding, NULL);
-    rn__max_pool_forward(&engine, out, bx, kernel, stride, padding);
+    forward(rn__max_pool_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     for (accumulate = 0; accumulate < 2; accumulate++) {
         rn_max_pool_backward(&dx, &dy, &x, kernel, stride, padding, accumulate, NULL);
-        rn__max_pool_backward(&engine, bdx, bdy, bx, kernel, stride, padding, accumulate);
+        backward(rn__max_pool_plane, bdx, bdy, bx, nothing(bdy), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     y = random_tensor(n, c, 1, 1);
     out = rubbish(y);
     rn_global_avg_pool_forward(&y, &x, NULL);
-    rn__global_avg_pool_forward(&engine, out, bx);
+    forward(rn__global_avg_pool_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     for (accumulate = 1; accumulate >= 0; accumulate--) {
         rn_global_avg_pool_backward(&dx, &y, accumulate, NULL);
-        rn__global_avg_pool_backward(&engine, bdx, out, accumulate);
+        backward(rn__global_avg_pool_plane, bdx, out, nothing(bx), nothing(out), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     release_to(set);
@@ -522,15 +593,16 @@ static void pad_subsample(int n, int c, int h, int w, int k, int stride, int fro
         accumulate;
     rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, k, oh, ow), dx = same(x);
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = rubbish(x), bdy;
+    const rn_node node = window(0, stride, 0, front, 0);
     context = "pad-subsample";
     CHECK_INT(rn_pad_subsample_forward(&y, &x, stride, front, NULL), RN_OK);
-    rn__pad_subsample_forward(&engine, out, bx, stride, front);
+    forward(rn__pad_subsample_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     y = random_tensor(n, k, oh, ow);
     bdy = blocked(y);
     for (accumulate = 0; accumulate < 2; accumulate++) {
         rn_pad_subsample_backward(&dx, &y, stride, front, accumulate, NULL);
-        rn__pad_subsample_backward(&engine, bdx, bdy, stride, front, accumulate);
+        backward(rn__pad_subsample_plane, bdx, bdy, nothing(bx), nothing(bdy), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     release_to(set);
@@ -676,7 +748,7 @@ static void not_finite(void) {
     t.data[5] = (float)INFINITY;
     t.data[6] = -(float)NAN;
     v = blocked(t);
-    rn__relu_forward(&engine, out, v);
+    relu_forward(out, v);
     rn__unblock(&engine, t, out, 0);
     CHECK(!rn__is_finite((double)t.data[4]));
     CHECK(!rn__is_finite((double)t.data[5]));
