@@ -2518,6 +2518,15 @@ typedef struct rn__engine {
 
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
+static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
+    rn__engine engine;
+    memset(&engine, 0, sizeof engine);
+    engine.kernels = kernels;
+    engine.threads = threads;
+    engine.workspace = workspace;
+    return engine;
+}
+
 /* Takes the area for n images of c channels from the workspace; returns its bytes. */
 RN__FUNCTION size_t rn__carve_area(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
@@ -2610,14 +2619,6 @@ static void rn__run_pass(rn__pass *pass) {
     rn__parallel(pass->engine.threads, to->n * blocks / pass->planes, rn__planes_job, pass);
 }
 
-/* A layer with these parameters: does rn__JOB_plane to every plane of pass.y, after `setup`. */
-#define RN__LAYER(name, job, setup, ...)                                  \
-    RN__FUNCTION void rn__##name(const rn__engine *engine, __VA_ARGS__) { \
-        rn__pass pass = rn__make_pass(engine, rn__##job##_plane);         \
-        setup;                                                            \
-        rn__run_pass(&pass);                                              \
-    }
-
 /* Between a plane of y and the tensor: into the plane, or (flag) out of it. */
 static void rn__block_plane(const rn__pass *pass, int plane) {
     const rn__blocked *v = &pass->y;
@@ -2637,10 +2638,20 @@ static void rn__block_plane(const rn__pass *pass, int plane) {
 }
 
 /* From NCHW, or any strides, into blocks; and back. */
-RN__LAYER(block, block, (pass.y = to, pass.tensor = from), rn__blocked to, rn_tensor from)
-RN__LAYER(unblock, block,
-          (pass.y = from, pass.tensor = to, pass.accumulate = accumulate, pass.flag = 1),
-          rn_tensor to, rn__blocked from, int accumulate)
+RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor from) {
+    rn__pass pass = rn__make_pass(engine, rn__block_plane);
+    pass.y = to, pass.tensor = from;
+    rn__run_pass(&pass);
+}
+
+RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
+                              int accumulate) {
+    rn__pass pass = rn__make_pass(engine, rn__block_plane);
+    pass.y = from, pass.tensor = to;
+    pass.flag = 1;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
 
 /* `pixels` pixels of a plane from float `first` on, `step` floats apart (one after the other, if it
    is a gradient), into `to`: what is there, or what a lazy value would hold. */
@@ -3450,24 +3461,19 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked
     return in;
 }
 
+/* Writes the lazy x: forward, normalised, plus z through a ReLU if pass->flag; backward a gradient.
+   The output may be what is read. */
 static void rn__materialise_plane(const rn__pass *pass, int plane) {
     const rn__blocked *x = &pass->x;
     const ptrdiff_t pixels = rn__plane_pixels(x);
-    float *y = rn__plane(&pass->y, plane);
-    if (x->lazy == RN__NORMALISED)
-        pass->kernels->normalise(y, rn__plane(x, plane), RN__BLOCK, rn__plane(&pass->z, plane),
-                                 pixels, rn__lanes_of(x, plane), x->relu, pass->flag);
-    else
-        pass->kernels->bn_gradient(y, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
+    float *to = rn__plane(rn__to(pass), plane);
+    if (pass->backward)
+        pass->kernels->bn_gradient(to, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
                                    pixels, rn__lanes_of(x, plane), x->relu, pass->accumulate);
+    else
+        pass->kernels->normalise(to, rn__plane(x, plane), RN__BLOCK, rn__plane(&pass->z, plane),
+                                 pixels, rn__lanes_of(x, plane), x->relu, pass->flag);
 }
-
-/* Writes a lazy value: a normalised one plus `addend` (data NULL: none) through a ReLU if
-   `relu_after`; a gradient on top of what is there if `accumulate`. out may be what is read. */
-RN__LAYER(materialise, materialise,
-          (pass.y = out, pass.x = lazy, pass.z = addend, pass.flag = relu_after,
-           pass.accumulate = accumulate),
-          rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu_after, int accumulate)
 
 /* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged image
    by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
@@ -3512,6 +3518,16 @@ static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocke
     return pass;
 }
 
+/* The gradient of a BN's input x, from that of its output, as the lazy value that the area's lanes
+   make of both. */
+static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__blocked x) {
+    x.partner = x.data;
+    x.data = dy;
+    x.lazy = RN__BN_GRADIENT;
+    x.lanes = engine->area.backward;
+    return x;
+}
+
 /* The gradient of the BN's input as a lazy value, dx = a g + b (x - mean) + c, from that of its
    output dy and its input x, normalised; dweight and dbias are added to. measured: what made dy has
    left the sums in the area. Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
@@ -3543,11 +3559,7 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
             to->b[lane] = (float)(-scale * inverse * inverse * sum_gx / values);
             to->c[lane] = (float)(-scale * sum_g / values);
         }
-    x.partner = x.data;
-    x.data = dy.data;
-    x.lazy = RN__BN_GRADIENT;
-    x.lanes = engine->area.backward;
-    return x;
+    return rn__lazy_gradient(engine, dy.data, x);
 }
 
 /* The layers without parameters, both directions in one job. */
@@ -3680,20 +3692,26 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
 
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
+#if RN__FAST
+static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
+    return rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
+}
+#endif
+
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
                              int padding, int threads) {
     size_t bytes = 0;
 #if RN__FAST
     const rn_tensor *x = input, *f = weight;
-    rn__filter filter = rn__make_filter(NULL, f->n, f->c, f->h, f->w, stride, padding);
     int possible = stride > 0 && padding >= 0 && threads > 0;
     int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
     int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
     if (oh < 1 || ow < 1) return 0;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
     bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
-    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
-                         rn__filter_bytes(filter, x->n, x->h, x->w, threads, 1, 0));
+    bytes = rn__add_size(
+        rn__multiply_size(bytes, sizeof(float)),
+        rn__filter_bytes(rn__filter_of(f, stride, padding), x->n, x->h, x->w, threads, 1, 0));
 #endif
     (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
     return bytes > PTRDIFF_MAX ? 0 : bytes;
@@ -3707,13 +3725,10 @@ static int rn__has_gaps(const rn_tensor *t) {
 }
 
 /* The engine of a call, or why there is none. weight_gradient may be NULL. */
-static rn_status rn__make_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
+static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
                                  const rn_tensor *weight_gradient, rn_isa isa, int threads,
                                  void *workspace, rn_error *error) {
-    memset(engine, 0, sizeof *engine);
-    engine->kernels = rn__choose_kernels(isa);
-    engine->threads = threads;
-    engine->workspace = (char *)workspace;
+    *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
                         function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
@@ -3738,26 +3753,22 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
                                   const rn_tensor *weight, const rn_real *bias, int stride,
                                   int padding, rn_isa isa, int threads, void *workspace,
                                   rn_error *error) {
-    const char *function = "rn_conv2d_forward";
 #if RN__FAST
-    const rn_tensor *f = weight;
-    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
     rn__engine engine;
     rn__blocked x, y;
-    rn_status status;
-    if ((status = rn__check_conv2d(function, "output", output, input, f, stride, padding, error)) ||
-        (status = rn__make_engine(function, &engine, f, NULL, isa, threads, workspace, error)))
-        return status;
+    RN__TRY(rn__check_conv2d(__func__, "output", output, input, weight, stride, padding, error));
+    RN__TRY(rn__open_engine(__func__, &engine, weight, NULL, isa, threads, workspace, error));
     x = rn__take_tensor(&engine, input, 1);
     y = rn__take_tensor(&engine, output, 0);
-    rn__run_sweep(&engine, RN__FORWARD, y, x, filter, bias, 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, y, x, rn__filter_of(weight, stride, padding), bias, 0,
+                  NULL);
     rn__unblock(&engine, *output, y, 0);
     return RN_OK;
 #else
     (void)output, (void)input, (void)weight, (void)bias, (void)stride, (void)padding, (void)isa;
     (void)threads, (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", function);
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", __func__);
 #endif
 }
 
@@ -3767,24 +3778,21 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
                                    const rn_tensor *input, const rn_tensor *weight, int stride,
                                    int padding, int accumulate, rn_isa isa, int threads,
                                    void *workspace, rn_error *error) {
-    const char *function = "rn_conv2d_backward";
 #if RN__FAST
-    const rn_tensor *f = weight, *df = weight_gradient;
-    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
+    const rn_tensor *dw = weight_gradient;
+    const rn__filter filter = rn__filter_of(weight, stride, padding);
     rn__engine engine;
     rn__blocked x, dy, dx;
-    rn_status status;
-    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, f, stride,
-                                   padding, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        (status = rn__expect_like(function, "weight_gradient", df, f, error)) ||
-        (status = rn__make_engine(function, &engine, f, df, isa, threads, workspace, error)))
-        return status;
-    x = rn__take_tensor(&engine, input, df != NULL);
+    RN__TRY(rn__check_conv2d(__func__, "output_gradient", output_gradient, input, weight, stride,
+                             padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", input_gradient, input, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, weight, error));
+    RN__TRY(rn__open_engine(__func__, &engine, weight, dw, isa, threads, workspace, error));
+    x = rn__take_tensor(&engine, input, dw != NULL);
     dy = rn__take_tensor(&engine, output_gradient, 1);
     dx = rn__take_tensor(&engine, input, 0);
-    if (df || bias_gradient)
-        rn__run_weight_sweep(&engine, df ? df->data : NULL, bias_gradient, dy, x, filter);
+    if (dw || bias_gradient)
+        rn__run_weight_sweep(&engine, dw ? dw->data : NULL, bias_gradient, dy, x, filter);
     if (!input_gradient) return RN_OK;
     rn__run_sweep(&engine, RN__INPUT_GRADIENT, dx, dy, filter, NULL, 0, NULL);
     rn__unblock(&engine, *input_gradient, dx, accumulate);
@@ -3794,7 +3802,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
     (void)input, (void)weight, (void)stride, (void)padding, (void)accumulate, (void)isa;
     (void)threads, (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", function);
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", __func__);
 #endif
 }
 #endif
@@ -4131,7 +4139,7 @@ typedef struct rn__layer {
     int keeps_input, keeps_output; /* backward reads them */
     int in_place;                  /* the value may take the place of the first input's */
     int gradient_in_place; /* the first input's gradient may take the place of the value's */
-    void (*naive)(rn__step *step); /* forward or backward, as the step says */
+    rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__step *step);
     size_t (*fast_bytes)(const rn_net *net, int node, rn_mode mode); /* workspace; NULL: none */
 } rn__layer;
@@ -4998,7 +5006,7 @@ struct rn__step {
     const rn__run *run;
     const rn_net *net;
     const rn_node *node;
-    int backward, training;
+    int i, backward, training;
     rn_tensor y, x, z, dy, dx, dz; /* output, inputs, and their gradients */
     rn_tensor weight, weight_gradient;
     rn_real *bias, *bias_gradient;
@@ -5053,6 +5061,7 @@ static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     step.run = run;
     step.net = net;
     step.node = node;
+    step.i = i;
     step.backward = backward;
     step.training = run->mode == RN_TRAINING;
     step.y = rn__value(run, output);
@@ -5073,12 +5082,6 @@ static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     return step;
 }
 
-/* The layers check their shapes; the list of nodes has them right. */
-static void rn__must(rn_status status) {
-    RESNET_ASSERT(status == RN_OK);
-    (void)status;
-}
-
 #ifdef RESNET_NO_TRAIN
 #define RN__BACKWARD(step) 0
 #define RN__TRAINING(call) RN_OK
@@ -5089,21 +5092,25 @@ static void rn__must(rn_status status) {
 
 /* ---- naive, kind by kind: straight calls of level 2 ---------------------------------------- */
 
-#define RN__NAIVE(name, forward, backward)                              \
-    static void rn__naive_##name(rn__step *s) {                         \
-        rn__must(RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward)); \
+#define RN__NAIVE(name, forward, backward)                           \
+    static rn_status rn__naive_##name(rn__step *s) {                 \
+        return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
     }
 #define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
 #define RN__DX rn__wanted(&s->dx)
 #define RN__WINDOW s->node->kernel, s->node->stride, s->node->padding
+#define RN__BN s->net->desc.bn_eps, s->net->desc.bn_group
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
 
-/* Gives the gradient of a sum to a term of it. Where the planner has them share memory, there is
-   nothing to do. */
-RN__FUNCTION rn_status rn__naive_hand(const rn__step *s, rn_tensor to, int accumulate) {
-    if (!to.data || to.data == s->dy.data) return RN_OK;
-    return rn_scale(&to, &s->dy, 1, accumulate, NULL);
+/* Gives the sum's gradient to its terms, unless the planner has them share memory. */
+RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
+    rn_status status = RN_OK;
+    if (s->dx.data && s->dx.data != s->dy.data)
+        status = rn_scale(&s->dx, &s->dy, 1, s->accumulate, NULL);
+    if (!status && s->dz.data && s->dz.data != s->dy.data)
+        status = rn_scale(&s->dz, &s->dy, 1, s->accumulate_second, NULL);
+    return status;
 }
 
 RN__NAIVE(conv2d,
@@ -5112,15 +5119,14 @@ RN__NAIVE(conv2d,
           rn_conv2d_naive_backward(RN__DX, &s->weight_gradient, s->bias_gradient, &s->dy, &s->x,
                                    &s->weight, s->node->stride, s->node->padding, s->accumulate,
                                    NULL))
-RN__NAIVE(
-    batch_norm,
-    RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->statistics, &s->x, s->weight.data, s->bias,
-                                          s->net->desc.bn_eps, s->net->desc.bn_group, NULL),
-                    rn_batch_norm_inference(&s->y, &s->x, s->weight.data, s->bias, s->statistics,
-                                            s->statistics + s->node->c, s->net->desc.bn_eps, NULL)),
-    rn_batch_norm_backward(RN__DX, s->weight_gradient.data, s->bias_gradient, &s->dy, &s->x,
-                           s->statistics, s->weight.data, s->net->desc.bn_eps,
-                           s->net->desc.bn_group, s->accumulate, NULL))
+RN__NAIVE(batch_norm,
+          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->statistics, &s->x, s->weight.data,
+                                                s->bias, RN__BN, NULL),
+                          rn_batch_norm_inference(&s->y, &s->x, s->weight.data, s->bias,
+                                                  s->statistics, s->statistics + s->node->c,
+                                                  s->net->desc.bn_eps, NULL)),
+          rn_batch_norm_backward(RN__DX, s->weight_gradient.data, s->bias_gradient, &s->dy, &s->x,
+                                 s->statistics, s->weight.data, RN__BN, s->accumulate, NULL))
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
           rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
 RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
@@ -5138,9 +5144,7 @@ RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, s->weight.data, s->bias, NULL),
           rn_linear_backward(RN__DX, s->weight_gradient.data, s->bias_gradient, &s->dy, &s->x,
                              s->weight.data, s->accumulate, NULL))
-RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL),
-          (rn__must(rn__naive_hand(s, s->dx, s->accumulate)),
-           rn__naive_hand(s, s->dz, s->accumulate_second)))
+RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
 RN__NAIVE(scale, rn_scale(&s->y, &s->x, s->factor, 0, NULL),
           rn_scale(RN__DX, &s->dy, s->factor, s->accumulate, NULL))
 RN__NAIVE(pad_subsample,
@@ -5157,11 +5161,7 @@ static rn__blocked rn__as_blocked(const rn_tensor *t) {
 }
 
 static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
-    rn__engine engine;
-    memset(&engine, 0, sizeof engine);
-    engine.kernels = net->kernels;
-    engine.threads = net->desc.threads;
-    engine.workspace = workspace;
+    rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, workspace);
     if (workspace) rn__carve_area(&engine, net->batch, net->area_channels);
     return engine;
 }
@@ -5246,10 +5246,6 @@ static void rn__fast_linear(rn__step *s) {
         rn__linear_forward(&p.engine, p.y, p.x, s->weight.data, s->bias);
 }
 
-static int rn__node_index(const rn__step *s) { return (int)(s->node - s->net->nodes); }
-
-static int rn__ends_in_relu(const rn__step *s) { return s->node[s->node->fused].kind == RN_RELU; }
-
 /* With a ReLU behind it, the output's gradient is masked where it is. */
 static void rn__mask_gradient(const rn__pass *p) {
     rn__pass mask = *p;
@@ -5271,83 +5267,67 @@ static void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate)
 
 static void rn__fast_add(rn__step *s) {
     rn__pass p = rn__pass_of(s, rn__add_plane);
-    if (s->backward) {
+    if (RN__BACKWARD(s)) {
         if (s->node->fused) rn__mask_gradient(&p);
         rn__hand_gradient(&p, p.dx, s->accumulate);
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
         return;
     }
     p.flag = s->node->fused;
-    if (s->training && rn__hands_moments(s->net, rn__node_index(s)))
-        p.partial = p.engine.area.partial;
+    if (s->training && rn__hands_moments(s->net, s->i)) p.partial = p.engine.area.partial;
     rn__run_pass(&p);
 }
 
-/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in cache. */
-static void rn__conv2d_step_forward(const rn__step *s, rn__pass *p) {
-    int moments = s->training && rn__hands_moments(s->net, rn__node_index(s));
-    int accumulate = p->z.data && p->z.data == p->y.data;
-    rn__pass after;
-    if (accumulate) p->z.data = NULL;
-    after = rn__addition(&p->engine, p->y, p->y, p->z, 0, moments ? p->engine.area.partial : NULL);
-    rn__conv_forward(&p->engine, p->y, p->x, s->weight.data, s->bias, RN__WINDOW, accumulate,
-                     p->z.data || moments ? &after : NULL);
-}
-
-/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
-   BN in front are taken while the input's gradient is in cache. */
-static void rn__conv2d_step_backward(const rn__step *s, rn__pass *p) {
-    int i = rn__node_index(s);
-    const rn_node *next =
-        i + 1 < s->net->node_count && s->node[1].lazy_gradient ? s->node + 1 : NULL;
-    rn__pass sums;
-    rn__hand_gradient(p, p->dz, s->accumulate_second);
-    if (next) {
-        const rn_tensor gradient = rn__gradient(s->run, rn__output(s->net, i + 1));
-        p->dy = p->y;
-        p->dy.lazy = RN__BN_GRADIENT;
-        p->dy.data = gradient.data;
-        p->dy.partner = p->y.data;
-        p->dy.lanes = p->engine.area.backward;
-        p->dy.group = rn__group_size(s->net->desc.bn_group, p->y.n);
-        p->dy.relu = next->fused && next[1].kind == RN_RELU;
-    }
-    sums = rn__bn_sums(&p->engine, p->dx, p->x);
-    rn__conv_backward(&p->engine, p->dx, s->weight_gradient.data, s->bias_gradient, p->dy, p->x,
-                      s->weight.data, RN__WINDOW, s->accumulate,
-                      rn__hands_sums(s->net, i) ? &sums : NULL);
-}
-
+/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is in
+   cache. Backward a lazy gradient of the output is computed here from what the BN behind left; the
+   sums for a lazy BN in front are taken while the input's gradient is in cache. */
 static void rn__fast_conv2d(rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL);
-    if (RN__BACKWARD(s))
-        rn__conv2d_step_backward(s, &p);
-    else
-        rn__conv2d_step_forward(s, &p);
+    rn__pass p = rn__pass_of(s, NULL), with;
+    const int accumulate = p.z.data && p.z.data == p.y.data;
+    const int moments = s->training && rn__hands_moments(s->net, s->i);
+    if (RN__BACKWARD(s)) {
+        const rn_node *next = s->node + (s->i + 1 < s->net->node_count);
+        rn__hand_gradient(&p, p.dz, s->accumulate_second);
+        if (next->lazy_gradient) {
+            p.dy = rn__lazy_gradient(&p.engine,
+                                     rn__gradient(s->run, rn__output(s->net, s->i + 1)).data, p.y);
+            p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
+            p.dy.relu = next->fused && next[1].kind == RN_RELU;
+        }
+        with = rn__bn_sums(&p.engine, p.dx, p.x);
+        rn__conv_backward(&p.engine, p.dx, s->weight_gradient.data, s->bias_gradient, p.dy, p.x,
+                          s->weight.data, RN__WINDOW, s->accumulate,
+                          rn__hands_sums(s->net, s->i) ? &with : NULL);
+        return;
+    }
+    if (accumulate) p.z.data = NULL;
+    with = rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
+    rn__conv_forward(&p.engine, p.y, p.x, s->weight.data, s->bias, RN__WINDOW, accumulate,
+                     p.z.data || moments ? &with : NULL);
 }
 
 /* Forward, a lazy one only finds its statistics. */
 static void rn__fast_batch_norm(rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL);
-    int i = rn__node_index(s), next = rn__output(s->net, i) + 1;
-    int after_add = rn__addition_in(s->net, i) >= 0 && rn__ends_in_relu(s);
-    rn__blocked none = rn__blocked_in(NULL, 0, 0, 0, 0), dx;
+    rn__pass p = rn__pass_of(s, rn__materialise_plane);
+    const int i = s->i;
+    p.flag = rn__addition_in(s->net, i) >= 0 && s->node[s->node->fused].kind == RN_RELU;
     if (RN__BACKWARD(s)) {
-        if (after_add) rn__mask_gradient(&p);
+        if (p.flag) rn__mask_gradient(&p);
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        dx = rn__bn_backward(&p.engine, s->weight_gradient.data, s->bias_gradient, p.dy,
-                             rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
-                             s->net->desc.bn_eps, s->node->lazy && rn__hands_sums(s->net, next));
-        if (!s->node->lazy_gradient && p.dx.data)
-            rn__materialise(&p.engine, p.dx, dx, none, 0, s->accumulate);
+        p.x = rn__bn_backward(&p.engine, s->weight_gradient.data, s->bias_gradient, p.dy,
+                              rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
+                              s->net->desc.bn_eps,
+                              s->node->lazy && rn__hands_sums(s->net, rn__output(s->net, i) + 1));
+        if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
         return;
     }
     if (s->training)
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
                           s->node->inputs[0] == i - 1 &&
                               rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
-    if (!s->node->lazy)
-        rn__materialise(&p.engine, p.y, rn__through_bn(&p.engine, s, i), p.z, after_add, 0);
+    if (s->node->lazy) return;
+    p.x = rn__through_bn(&p.engine, s, i);
+    rn__run_pass(&p);
 }
 
 #endif /* RN__FAST */
@@ -5389,10 +5369,13 @@ static const rn__layer *rn__layer_of(rn_kind kind) {
 static void rn__run_step(const rn__run *run, int i, int backward) {
     const rn__layer *layer = rn__layer_of(run->net->nodes[i].kind);
     rn__step step = rn__make_step(run, i, backward);
+    rn_status status = RN_OK; /* the layers check their shapes; the list of nodes has them right */
     if (run->net->desc.naive)
-        layer->naive(&step);
+        status = layer->naive(&step);
     else
         layer->fast(&step);
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
 }
 
 /* >>passes =================================================================================== */

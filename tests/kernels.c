@@ -191,6 +191,17 @@ static void relu_backward(rn__blocked dx, rn__blocked dy, rn__blocked out, int a
     backward(rn__relu_plane, dx, dy, nothing(out), out, PLAIN, accumulate);
 }
 
+/* Writes a lazy value, plus `addend` through a ReLU if `relu`. */
+static void materialise(rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu,
+                        int accumulate) {
+    rn__pass pass = rn__make_pass(&engine, rn__materialise_plane);
+    pass.backward = lazy.lazy == RN__BN_GRADIENT;
+    pass.y = pass.dx = out, pass.x = lazy, pass.z = addend;
+    pass.flag = relu;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
 /* Scale and dropout are their own backward: `back` with the operands named so. */
 static void by_factor(plane_job job, rn__blocked out, rn__blocked in, double factor, rn_key key,
                       int accumulate, int back) {
@@ -324,7 +335,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     tolerance = DIRECT;
     CHECK_ARRAY(dz.data, statistics2, 2 * s.k);
     ly = rn__normalised_by(&engine, by, statistics2, weight2, bias2, eps, group, relu);
-    rn__materialise(&engine, bout, ly, none, 0, 0);
+    materialise(bout, ly, none, 0, 0);
     if (relu) rn_relu_forward(&out, &out, NULL);
     CHECK_BLOCKED(bout, out);
 
@@ -346,12 +357,12 @@ static void lazy_conv(conv_case s, int group, int relu) {
     set_tolerance(s, bx, by);
     CHECK_BLOCKED(bdz, dz);
     rn__unblock(&engine, dz, bdz, 0);
-    rn__materialise(&engine, bdx, lx, none, 0, 0);
+    materialise(bdx, lx, none, 0, 0);
     rn__unblock(&engine, z, bdx, 0);
     if (relu) rn_relu_backward(&dz, &dz, &z, 0, NULL);
     rn_batch_norm_backward(&dx, dweight1, dbias1, &dz, &x, statistics, weight, eps, group, 0, NULL);
     lx = rn__bn_backward(&engine, fast_dweight1, fast_dbias1, bdz, lx, statistics, weight, eps, 1);
-    rn__materialise(&engine, bdx, lx, none, 0, 0);
+    materialise(bdx, lx, none, 0, 0);
     tolerance = DIRECT;
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dweight1, dweight1, s.c);
@@ -446,32 +457,32 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     for (i = 0; i < c; i++) running[c + i] = running[c + i] * running[c + i] + (float)0.1;
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, eps, NULL);
     lazy = rn__normalised_by(&engine, bx, running, weight, bias, eps, 0, 0);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     CHECK_INT(rn_batch_norm_forward(&y, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
     rn__bn_statistics(&engine, fast_statistics, bx, group, 0);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     /* backward, on top of what is there */
     rn_batch_norm_backward(&dx, dweight, dbias, &dy, &x, statistics, weight, eps, group, 1, NULL);
     lazy =
         rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
-    rn__materialise(&engine, bdx, lazy, none, 0, 1);
+    materialise(bdx, lazy, none, 0, 1);
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
     CHECK_ARRAY(fast_dbias, dbias, c);
     /* with a shortcut and the ReLU behind both */
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
-    rn__materialise(&engine, bz, lazy, bz, 1, 0);
+    materialise(bz, lazy, bz, 1, 0);
     rn_add(&z, &z, &y, NULL);
     rn_relu_forward(&z, &z, NULL);
     CHECK_BLOCKED(bz, z);
     /* with its own ReLU; what passed is what the fast forward let through; in place */
     rn_relu_forward(&y, &y, NULL);
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 1);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     rn__unblock(&engine, y, out, 0);
     rn_relu_backward(&masked, &dy, &y, 0, NULL);
@@ -479,7 +490,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
                            NULL);
     lazy =
         rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
-    rn__materialise(&engine, bdy, lazy, none, 0, 0);
+    materialise(bdy, lazy, none, 0, 0);
     CHECK_BLOCKED(bdy, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
     CHECK_ARRAY(fast_dbias, dbias, c);
