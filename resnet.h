@@ -3587,15 +3587,14 @@ static void rn__dropout_plane(const rn__pass *pass, int plane) {
     const int blocks = rn__blocks(to->c), first = plane % blocks * RN__BLOCK;
     const int lanes = rn__min(RN__BLOCK, to->c - first);
     const uint64_t pixels = (uint64_t)rn__plane_pixels(to);
-    const uint64_t index =
-        ((uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first) * pixels;
+    const uint64_t channel = (uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first;
     float *out = rn__plane(to, plane);
     const float *in = rn__plane(rn__from(pass), plane);
     uint64_t i;
     int lane;
     for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
         for (lane = 0; lane < RN__BLOCK; lane++) {
-            uint64_t at = index + (uint64_t)lane * pixels + i;
+            uint64_t at = (channel + (uint64_t)lane) * pixels + i;
             int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
             out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
         }
@@ -3657,12 +3656,11 @@ static void rn__global_avg_pool_plane(const rn__pass *pass, int plane) {
     ptrdiff_t i, pixels = rn__plane_pixels(&pass->x);
     float *to = rn__plane(rn__to(pass), plane), *from = rn__plane(rn__from(pass), plane);
     const float share = 1 / (float)pixels;
-    if (!pass->backward) {
-        pass->kernels->sum(to, from, pixels);
-        pass->kernels->scale(to, to, 1, share, 0);
-    }
     for (i = 0; i < pixels && pass->backward; i++, to += RN__BLOCK)
         pass->kernels->scale(to, from, 1, share, pass->accumulate);
+    if (pass->backward) return;
+    pass->kernels->sum(to, from, pixels);
+    pass->kernels->scale(to, to, 1, share, 0);
 }
 
 /* Channel c of y gets channel c - front of x, every stride-th pixel; backward channel c of dx gets
@@ -3688,36 +3686,11 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
     }
 }
 
-#endif /* RN__FAST */
-
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
-#if RN__FAST
 static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
     return rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
 }
-#endif
-
-RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
-                             int padding, int threads) {
-    size_t bytes = 0;
-#if RN__FAST
-    const rn_tensor *x = input, *f = weight;
-    int possible = stride > 0 && padding >= 0 && threads > 0;
-    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
-    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
-    if (oh < 1 || ow < 1) return 0;
-    bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
-    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
-    bytes = rn__add_size(
-        rn__multiply_size(bytes, sizeof(float)),
-        rn__filter_bytes(rn__filter_of(f, stride, padding), x->n, x->h, x->w, threads, 1, 0));
-#endif
-    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
-    return bytes > PTRDIFF_MAX ? 0 : bytes;
-}
-
-#if RN__FAST
 
 static int rn__has_gaps(const rn_tensor *t) {
     return t->stride_w != 1 || t->stride_h != t->w || t->stride_c != t->stride_h * t->h ||
@@ -3747,7 +3720,26 @@ static rn__blocked rn__take_tensor(rn__engine *engine, const rn_tensor *t, int c
     return v;
 }
 
+#endif /* RN__FAST */
+
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
+                             int padding, int threads) {
+    size_t bytes = 0;
+#if RN__FAST
+    const rn_tensor *x = input, *f = weight;
+    int possible = stride > 0 && padding >= 0 && threads > 0;
+    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
+    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
+    if (oh < 1 || ow < 1) return 0;
+    bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
+    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
+    bytes = rn__add_size(
+        rn__multiply_size(bytes, sizeof(float)),
+        rn__filter_bytes(rn__filter_of(f, stride, padding), x->n, x->h, x->w, threads, 1, 0));
 #endif
+    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
+    return bytes > PTRDIFF_MAX ? 0 : bytes;
+}
 
 RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
                                   const rn_tensor *weight, const rn_real *bias, int stride,
@@ -5008,8 +5000,8 @@ struct rn__step {
     const rn_node *node;
     int i, backward, training;
     rn_tensor y, x, z, dy, dx, dz; /* output, inputs, and their gradients */
-    rn_tensor weight, weight_gradient;
-    rn_real *bias, *bias_gradient;
+    rn_tensor weight, dweight;
+    rn_real *bias, *dbias;
     rn_real *statistics; /* means, then variances: running in inference, of the batch in training */
     int accumulate, accumulate_second; /* a later reader has written the input's gradient already */
     double factor;                     /* scale's factor, dropout's ratio */
@@ -5045,9 +5037,9 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     step->bias = node->kind != RN_CONV2D || node->bias ? step->weight.data + count : NULL;
     step->statistics = net->statistics + node->statistics; /* running mean, running variance */
     if (run->mode != RN_TRAINING) return;
-    step->weight_gradient = step->weight;
-    step->weight_gradient.data = net->gradients + node->parameters;
-    step->bias_gradient = step->bias ? step->weight_gradient.data + count : NULL;
+    step->dweight = step->weight;
+    step->dweight.data = net->gradients + node->parameters;
+    step->dbias = step->bias ? step->dweight.data + count : NULL;
     step->statistics = net->batch_statistics + node->batch_statistics;
 }
 
@@ -5056,6 +5048,7 @@ static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     const rn_node *node = &net->nodes[i];
     int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
     int b = add > i ? net->nodes[add].inputs[1] : node->inputs[1];
+    const rn_key key = {net->desc.seed, RN_PURPOSE_DROPOUT | (uint64_t)i << 8, net->step};
     rn__step step;
     memset(&step, 0, sizeof step);
     step.run = run;
@@ -5076,9 +5069,7 @@ static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     }
     rn__prepare_parameters(run, i, &step);
     step.factor = (double)node->factor;
-    step.key.seed = net->desc.seed;
-    step.key.purpose = RN_PURPOSE_DROPOUT | (uint64_t)i << 8;
-    step.key.epoch = net->step;
+    step.key = key;
     return step;
 }
 
@@ -5098,7 +5089,8 @@ static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     }
 #define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
 #define RN__DX rn__wanted(&s->dx)
-#define RN__WINDOW s->node->kernel, s->node->stride, s->node->padding
+#define RN__GRID s->node->stride, s->node->padding
+#define RN__WINDOW s->node->kernel, RN__GRID
 #define RN__BN s->net->desc.bn_eps, s->net->desc.bn_group
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
@@ -5113,20 +5105,17 @@ RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
     return status;
 }
 
-RN__NAIVE(conv2d,
-          rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, s->bias, s->node->stride,
-                                  s->node->padding, NULL),
-          rn_conv2d_naive_backward(RN__DX, &s->weight_gradient, s->bias_gradient, &s->dy, &s->x,
-                                   &s->weight, s->node->stride, s->node->padding, s->accumulate,
-                                   NULL))
+RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, s->bias, RN__GRID, NULL),
+          rn_conv2d_naive_backward(RN__DX, &s->dweight, s->dbias, &s->dy, &s->x, &s->weight,
+                                   RN__GRID, s->accumulate, NULL))
 RN__NAIVE(batch_norm,
           RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->statistics, &s->x, s->weight.data,
                                                 s->bias, RN__BN, NULL),
                           rn_batch_norm_inference(&s->y, &s->x, s->weight.data, s->bias,
                                                   s->statistics, s->statistics + s->node->c,
                                                   s->net->desc.bn_eps, NULL)),
-          rn_batch_norm_backward(RN__DX, s->weight_gradient.data, s->bias_gradient, &s->dy, &s->x,
-                                 s->statistics, s->weight.data, RN__BN, s->accumulate, NULL))
+          rn_batch_norm_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->statistics,
+                                 s->weight.data, RN__BN, s->accumulate, NULL))
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
           rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
 RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
@@ -5142,8 +5131,8 @@ RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
 RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
           rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, s->weight.data, s->bias, NULL),
-          rn_linear_backward(RN__DX, s->weight_gradient.data, s->bias_gradient, &s->dy, &s->x,
-                             s->weight.data, s->accumulate, NULL))
+          rn_linear_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->weight.data,
+                             s->accumulate, NULL))
 RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
 RN__NAIVE(scale, rn_scale(&s->y, &s->x, s->factor, 0, NULL),
           rn_scale(RN__DX, &s->dy, s->factor, s->accumulate, NULL))
@@ -5230,7 +5219,6 @@ RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(scale)
 RN__PLANE_BY_PLANE(pad_subsample)
 
-/* In inference every element is multiplied by the probability to be kept. */
 static void rn__fast_dropout(rn__step *s) {
     rn__pass pass = rn__pass_of(s, s->training ? rn__dropout_plane : rn__scale_plane);
     if (!s->training) pass.factor = 1 - s->factor;
@@ -5240,8 +5228,8 @@ static void rn__fast_dropout(rn__step *s) {
 static void rn__fast_linear(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL);
     if (RN__BACKWARD(s))
-        rn__linear_backward(&p.engine, p.dx, s->weight_gradient.data, s->bias_gradient, p.dy, p.x,
-                            s->weight.data, s->accumulate);
+        rn__linear_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
+                            s->accumulate);
     else
         rn__linear_forward(&p.engine, p.y, p.x, s->weight.data, s->bias);
 }
@@ -5286,7 +5274,7 @@ static void rn__fast_conv2d(rn__step *s) {
     const int accumulate = p.z.data && p.z.data == p.y.data;
     const int moments = s->training && rn__hands_moments(s->net, s->i);
     if (RN__BACKWARD(s)) {
-        const rn_node *next = s->node + (s->i + 1 < s->net->node_count);
+        const rn_node *next = s->node + 1; /* a linear layer is last */
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
         if (next->lazy_gradient) {
             p.dy = rn__lazy_gradient(&p.engine,
@@ -5295,9 +5283,8 @@ static void rn__fast_conv2d(rn__step *s) {
             p.dy.relu = next->fused && next[1].kind == RN_RELU;
         }
         with = rn__bn_sums(&p.engine, p.dx, p.x);
-        rn__conv_backward(&p.engine, p.dx, s->weight_gradient.data, s->bias_gradient, p.dy, p.x,
-                          s->weight.data, RN__WINDOW, s->accumulate,
-                          rn__hands_sums(s->net, s->i) ? &with : NULL);
+        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
+                          RN__WINDOW, s->accumulate, rn__hands_sums(s->net, s->i) ? &with : NULL);
         return;
     }
     if (accumulate) p.z.data = NULL;
@@ -5314,7 +5301,7 @@ static void rn__fast_batch_norm(rn__step *s) {
     if (RN__BACKWARD(s)) {
         if (p.flag) rn__mask_gradient(&p);
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        p.x = rn__bn_backward(&p.engine, s->weight_gradient.data, s->bias_gradient, p.dy,
+        p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
                               rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
                               s->net->desc.bn_eps,
                               s->node->lazy && rn__hands_sums(s->net, rn__output(s->net, i) + 1));
