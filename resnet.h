@@ -4992,8 +4992,8 @@ typedef struct rn__run {
     char *activations, *workspace;
 } rn__run;
 
-/* One node, forward or backward, with its operands. In fast execution the tensors' data are blocked,
-   and their strides mean nothing. Gradients that nobody wants have data NULL. */
+/* One node, forward or backward, with its operands. In fast execution the tensors' data are
+   blocked, and their strides mean nothing. Gradients that nobody wants have data NULL. */
 struct rn__step {
     const rn__run *run;
     const rn_net *net;
@@ -5266,9 +5266,9 @@ static void rn__fast_add(rn__step *s) {
     rn__run_pass(&p);
 }
 
-/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is in
-   cache. Backward a lazy gradient of the output is computed here from what the BN behind left; the
-   sums for a lazy BN in front are taken while the input's gradient is in cache. */
+/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is
+   in cache. Backward a lazy gradient of the output is computed here from what the BN behind left;
+   the sums for a lazy BN in front are taken while the input's gradient is in cache. */
 static void rn__fast_conv2d(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL), with;
     const int accumulate = p.z.data && p.z.data == p.y.data;
