@@ -2487,6 +2487,15 @@ typedef struct rn__engine {
 
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
+static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
+    rn__engine engine;
+    memset(&engine, 0, sizeof engine);
+    engine.kernels = kernels;
+    engine.threads = threads;
+    engine.workspace = workspace;
+    return engine;
+}
+
 /* Takes the area for n images of c channels from the workspace; returns its bytes. */
 RN__FUNCTION size_t rn__carve_area(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
@@ -2523,7 +2532,7 @@ static rn__blocked rn__take(rn__engine *engine, int n, int c, int h, int w) {
 static ptrdiff_t rn__plane_pixels(const rn__blocked *v) { return (ptrdiff_t)v->h * v->w; }
 
 static float *rn__plane(const rn__blocked *v, int plane) {
-    return v->data + plane * rn__plane_pixels(v) * RN__BLOCK;
+    return v->data ? v->data + plane * rn__plane_pixels(v) * RN__BLOCK : NULL;
 }
 
 static void rn__clear_plane(const rn__blocked *v, int plane) {
@@ -2535,29 +2544,35 @@ static const rn__bn_lanes *rn__lanes_of(const rn__blocked *v, int plane) {
     return v->lanes + plane / blocks / v->group * blocks + plane % blocks;
 }
 
-/* Most layers work plane by plane: what their jobs know. */
+/* One layer at work. Most work plane by plane: forward they make y of x (and z), backward dx (and
+   dz) of dy. What is not there or not wanted has data NULL. */
 typedef struct rn__pass {
-    const rn__engine *engine;
+    rn__engine engine;
     const rn__kernels *kernels;
-    void (*job)(const struct rn__pass *pass, int plane); /* to do to every plane of a */
-    rn__blocked a, b, c, d, e;   /* outputs first, as in the layer's arguments */
-    int flag, accumulate;        /* flag: fuse a ReLU, complement, direction */
-    int kernel, stride, padding; /* windows; padding is `front` for pad-subsample */
-    double factor;               /* scale's factor, dropout's ratio */
-    rn_key key;                  /* of dropout */
-    rn_tensor tensor;            /* outside of the net */
-    float *partial;              /* [images][blocks][2][16] */
-    int planes;                  /* of one call of rn__planes_job */
+    void (*job)(const struct rn__pass *pass, int plane); /* to do to every plane of the output */
+    rn__blocked y, x, z, dy, dx, dz;
+    int backward, accumulate, accumulate_second; /* on top of what is in dx, in dz */
+    int flag;                                    /* fuse a ReLU; out of the blocks */
+    const rn_node *node;                         /* windows and the like */
+    double factor;                               /* scale's factor, dropout's ratio */
+    rn_key key;                                  /* of dropout */
+    rn_tensor tensor;                            /* outside of the net */
+    float *partial;                              /* [images][blocks][2][16] */
+    int planes;                                  /* of one call of rn__planes_job */
 } rn__pass;
 
 static rn__pass rn__make_pass(const rn__engine *engine, void (*job)(const rn__pass *, int)) {
     rn__pass pass;
     memset(&pass, 0, sizeof pass);
-    pass.engine = engine;
+    pass.engine = *engine;
     pass.kernels = engine->kernels;
     pass.job = job;
     return pass;
 }
+
+/* What a pass writes, and what it makes it of. */
+static const rn__blocked *rn__to(const rn__pass *p) { return p->backward ? &p->dx : &p->y; }
+static const rn__blocked *rn__from(const rn__pass *p) { return p->backward ? &p->dy : &p->x; }
 
 static void rn__planes_job(void *context, int i, int thread) {
     const rn__pass *pass = (const rn__pass *)context;
@@ -2567,22 +2582,15 @@ static void rn__planes_job(void *context, int i, int thread) {
 }
 
 static void rn__run_pass(rn__pass *pass) {
-    const int blocks = rn__blocks(pass->a.c);
-    pass->planes = pass->a.n < 8 ? 1 : blocks; /* few images: smaller pieces */
-    rn__parallel(pass->engine->threads, pass->a.n * blocks / pass->planes, rn__planes_job, pass);
+    const rn__blocked *to = rn__to(pass);
+    const int blocks = rn__blocks(to->c);
+    pass->planes = to->n < 8 ? 1 : blocks; /* few images: smaller pieces */
+    rn__parallel(pass->engine.threads, to->n * blocks / pass->planes, rn__planes_job, pass);
 }
 
-/* A layer with these parameters: does rn__JOB_plane to every plane of pass.a, after `setup`. */
-#define RN__LAYER(name, job, setup, ...)                                  \
-    RN__FUNCTION void rn__##name(const rn__engine *engine, __VA_ARGS__) { \
-        rn__pass pass = rn__make_pass(engine, rn__##job##_plane);         \
-        setup;                                                            \
-        rn__run_pass(&pass);                                              \
-    }
-
-/* Between a plane of `a` and the tensor: into the plane, or (flag) out of it. */
+/* Between a plane of y and the tensor: into the plane, or (flag) out of it. */
 static void rn__block_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *v = &pass->a;
+    const rn__blocked *v = &pass->y;
     const int blocks = rn__blocks(v->c), first = plane % blocks * RN__BLOCK;
     int c, h, w;
     if (!pass->flag) rn__clear_plane(v, plane);
@@ -2599,10 +2607,20 @@ static void rn__block_plane(const rn__pass *pass, int plane) {
 }
 
 /* From NCHW, or any strides, into blocks; and back. */
-RN__LAYER(block, block, (pass.a = to, pass.tensor = from), rn__blocked to, rn_tensor from)
-RN__LAYER(unblock, block,
-          (pass.a = from, pass.tensor = to, pass.accumulate = accumulate, pass.flag = 1),
-          rn_tensor to, rn__blocked from, int accumulate)
+RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor from) {
+    rn__pass pass = rn__make_pass(engine, rn__block_plane);
+    pass.y = to, pass.tensor = from;
+    rn__run_pass(&pass);
+}
+
+RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
+                              int accumulate) {
+    rn__pass pass = rn__make_pass(engine, rn__block_plane);
+    pass.y = from, pass.tensor = to;
+    pass.flag = 1;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
 
 /* `pixels` pixels of a plane from float `first` on, `step` floats apart (one after the other, if it
    is a gradient), into `to`: what is there, or what a lazy value would hold. */
@@ -3415,32 +3433,27 @@ static float *rn__partial_of(const rn__pass *pass, int plane) {
 }
 
 static void rn__add_plane(const rn__pass *pass, int plane) {
-    const ptrdiff_t pixels = rn__plane_pixels(&pass->a);
-    float *out = rn__plane(&pass->a, plane);
-    if (pass->c.data || pass->flag)
-        pass->kernels->add(out, rn__plane(&pass->b, plane),
-                           pass->c.data ? rn__plane(&pass->c, plane) : NULL, pixels, pass->flag);
+    const ptrdiff_t pixels = rn__plane_pixels(&pass->y);
+    float *y = rn__plane(&pass->y, plane);
+    if (pass->z.data || pass->flag)
+        pass->kernels->add(y, rn__plane(&pass->x, plane), rn__plane(&pass->z, plane), pixels,
+                           pass->flag);
     if (pass->partial) {
         float *partial = rn__partial_of(pass, plane);
-        pass->kernels->moments(partial, partial + RN__BLOCK, out, pixels);
+        pass->kernels->moments(partial, partial + RN__BLOCK, y, pixels);
     }
 }
 
-/* The pass of an addition, out = a + b (b.data NULL: nothing is added), through a ReLU if `relu`,
-   whose moments then go to `partial` (NULL: nowhere). out may be a or b. */
-static rn__pass rn__addition(const rn__engine *engine, rn__blocked out, rn__blocked a,
-                             rn__blocked b, int relu, float *partial) {
+/* The pass of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
+   whose moments then go to `partial` (NULL: nowhere). y may be x or z. */
+static rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x, rn__blocked z,
+                             int relu, float *partial) {
     rn__pass pass = rn__make_pass(engine, rn__add_plane);
-    pass.a = out, pass.b = a, pass.c = b;
+    pass.y = y, pass.x = x, pass.z = z;
     pass.flag = relu;
     pass.partial = partial;
     return pass;
 }
-
-RN__LAYER(add, add, (pass = rn__addition(engine, out, a, b, relu, partial)), rn__blocked out,
-          rn__blocked a, rn__blocked b, int relu, float *partial)
-RN__LAYER(relu_forward, add, (pass.a = out, pass.b = in, pass.flag = 1), rn__blocked out,
-          rn__blocked in)
 
 /* The output of a BN, and of the ReLU behind it with `relu`, as a lazy value: statistics
    [groups][2][C] are means and biased variances, of the batch or (group 0) the running ones. */
@@ -3467,24 +3480,19 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked
     return in;
 }
 
+/* Writes the lazy x: forward, normalised, plus z through a ReLU if pass->flag; backward a gradient.
+   The output may be what is read. */
 static void rn__materialise_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *v = &pass->b;
-    const ptrdiff_t pixels = rn__plane_pixels(v), at = plane * pixels * RN__BLOCK;
-    if (v->lazy == RN__NORMALISED)
-        pass->kernels->normalise(pass->a.data + at, v->data + at, RN__BLOCK,
-                                 pass->c.data ? pass->c.data + at : NULL, pixels,
-                                 rn__lanes_of(v, plane), v->relu, pass->flag);
+    const rn__blocked *x = &pass->x;
+    const ptrdiff_t pixels = rn__plane_pixels(x);
+    float *to = rn__plane(rn__to(pass), plane);
+    if (pass->backward)
+        pass->kernels->bn_gradient(to, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
+                                   pixels, rn__lanes_of(x, plane), x->relu, pass->accumulate);
     else
-        pass->kernels->bn_gradient(pass->a.data + at, v->data + at, v->partner + at, pixels,
-                                   rn__lanes_of(v, plane), v->relu, pass->accumulate);
+        pass->kernels->normalise(to, rn__plane(x, plane), RN__BLOCK, rn__plane(&pass->z, plane),
+                                 pixels, rn__lanes_of(x, plane), x->relu, pass->flag);
 }
-
-/* Writes a lazy value: a normalised one plus `addend` (data NULL: none) through a ReLU if
-   `relu_after`; a gradient on top of what is there if `accumulate`. out may be what is read. */
-RN__LAYER(materialise, materialise,
-          (pass.a = out, pass.b = lazy, pass.c = addend, pass.flag = relu_after,
-           pass.accumulate = accumulate),
-          rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu_after, int accumulate)
 
 /* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged image
    by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
@@ -3513,9 +3521,9 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics,
 }
 
 static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *x = &pass->b;
+    const rn__blocked *x = &pass->x;
     float *partial = rn__partial_of(pass, plane);
-    pass->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&pass->a, plane),
+    pass->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&pass->dy, plane),
                            rn__plane(x, plane), rn__plane_pixels(x), rn__lanes_of(x, plane),
                            x->relu);
 }
@@ -3524,9 +3532,19 @@ static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
    x, normalised. */
 static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
     rn__pass pass = rn__make_pass(engine, rn__bn_sums_plane);
-    pass.a = dy, pass.b = x;
+    pass.y = pass.dy = dy, pass.x = x; /* a sum for every plane of y */
     pass.partial = engine->area.partial;
     return pass;
+}
+
+/* The gradient of a BN's input x, from that of its output, as the lazy value that the area's lanes
+   make of both. */
+static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__blocked x) {
+    x.partner = x.data;
+    x.data = dy;
+    x.lazy = RN__BN_GRADIENT;
+    x.lanes = engine->area.backward;
+    return x;
 }
 
 /* The gradient of the BN's input as a lazy value, dx = a g + b (x - mean) + c, from that of its
@@ -3560,158 +3578,122 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
             to->b[lane] = (float)(-scale * inverse * inverse * sum_gx / values);
             to->c[lane] = (float)(-scale * sum_g / values);
         }
-    x.partner = x.data;
-    x.data = dy.data;
-    x.lazy = RN__BN_GRADIENT;
-    x.lanes = engine->area.backward;
-    return x;
+    return rn__lazy_gradient(engine, dy.data, x);
 }
 
-static void rn__relu_gradient_plane(const rn__pass *pass, int plane) {
-    pass->kernels->relu_gradient(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
-                                 rn__plane(&pass->c, plane), rn__plane_pixels(&pass->a),
-                                 pass->accumulate);
-}
+/* The layers without parameters, both directions in one job. */
 
-/* By the output; dx may be dy. */
-RN__LAYER(relu_backward, relu_gradient,
-          (pass.a = dx, pass.b = dy, pass.c = out, pass.accumulate = accumulate), rn__blocked dx,
-          rn__blocked dy, rn__blocked out, int accumulate)
+/* Backward by the output; dx may be dy. */
+static void rn__relu_plane(const rn__pass *pass, int plane) {
+    const ptrdiff_t pixels = rn__plane_pixels(&pass->y);
+    float *y = rn__plane(&pass->y, plane);
+    if (pass->backward)
+        pass->kernels->relu_gradient(rn__plane(&pass->dx, plane), rn__plane(&pass->dy, plane), y,
+                                     pixels, pass->accumulate);
+    else
+        pass->kernels->add(y, rn__plane(&pass->x, plane), NULL, pixels, 1);
+}
 
 static void rn__scale_plane(const rn__pass *pass, int plane) {
-    pass->kernels->scale(rn__plane(&pass->a, plane), rn__plane(&pass->b, plane),
-                         rn__plane_pixels(&pass->a), (float)pass->factor, pass->accumulate);
+    const rn__blocked *to = rn__to(pass);
+    pass->kernels->scale(rn__plane(to, plane), rn__plane(rn__from(pass), plane),
+                         rn__plane_pixels(to), (float)pass->factor, pass->accumulate);
 }
 
-RN__LAYER(scale, scale,
-          (pass.a = out, pass.b = in, pass.factor = factor, pass.accumulate = accumulate),
-          rn__blocked out, rn__blocked in, double factor, int accumulate)
-
+/* The mask of rn_dropout: its index counts in NCHW order. */
 static void rn__dropout_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *a = &pass->a;
-    const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
-    const int lanes = rn__min(RN__BLOCK, a->c - first);
-    const uint64_t pixels = (uint64_t)rn__plane_pixels(a);
-    const uint64_t index = ((uint64_t)(plane / blocks) * (uint64_t)a->c + (uint64_t)first) * pixels;
-    float *out = rn__plane(a, plane);
-    const float *in = rn__plane(&pass->b, plane);
+    const rn__blocked *to = rn__to(pass);
+    const int blocks = rn__blocks(to->c), first = plane % blocks * RN__BLOCK;
+    const int lanes = rn__min(RN__BLOCK, to->c - first);
+    const uint64_t pixels = (uint64_t)rn__plane_pixels(to);
+    const uint64_t channel = (uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first;
+    float *out = rn__plane(to, plane);
+    const float *in = rn__plane(rn__from(pass), plane);
     uint64_t i;
     int lane;
     for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
         for (lane = 0; lane < RN__BLOCK; lane++) {
-            uint64_t at = index + (uint64_t)lane * pixels + i;
+            uint64_t at = (channel + (uint64_t)lane) * pixels + i;
             int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
             out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
         }
 }
 
-/* The mask of rn_dropout: its index counts in NCHW order. */
-RN__LAYER(dropout, dropout,
-          (pass.a = out, pass.b = in, pass.factor = ratio, pass.key = key,
-           pass.accumulate = accumulate),
-          rn__blocked out, rn__blocked in, double ratio, rn_key key, int accumulate)
-
+/* z are the logits. */
 static void rn__gate_plane(const rn__pass *pass, int plane) {
-    float *out = rn__plane(&pass->a, plane);
-    const float *in = rn__plane(&pass->b, plane), *logits = rn__plane(&pass->c, plane);
-    ptrdiff_t i, count = rn__plane_pixels(&pass->a) * RN__BLOCK;
-    for (i = 0; i < count; i++)
-        out[i] = in[i] * (float)rn__sigmoid((double)(pass->flag ? -logits[i] : logits[i]));
-}
-
-RN__LAYER(gate_forward, gate, (pass.a = out, pass.b = in, pass.c = logits, pass.flag = complement),
-          rn__blocked out, rn__blocked in, rn__blocked logits, int complement)
-
-static void rn__gate_gradient_plane(const rn__pass *pass, int plane) {
-    float *dx = pass->a.data ? rn__plane(&pass->a, plane) : NULL;
-    float *dlogits = pass->b.data ? rn__plane(&pass->b, plane) : NULL;
-    const float *dy = rn__plane(&pass->c, plane), *x = rn__plane(&pass->d, plane);
-    const float *logits = rn__plane(&pass->e, plane);
-    const double sign = pass->flag ? -1 : 1;
-    ptrdiff_t i, count = rn__plane_pixels(&pass->c) * RN__BLOCK;
+    const float *x = rn__plane(&pass->x, plane), *z = rn__plane(&pass->z, plane);
+    const float *dy = rn__plane(&pass->dy, plane);
+    float *y = rn__plane(&pass->y, plane);
+    float *dx = rn__plane(&pass->dx, plane), *dz = rn__plane(&pass->dz, plane);
+    const double sign = pass->node->complement ? -1 : 1;
+    ptrdiff_t i, count = rn__plane_pixels(&pass->x) * RN__BLOCK;
     for (i = 0; i < count; i++) {
-        double z = sign * (double)logits[i], gate = rn__sigmoid(z);
-        float to_x = (float)((double)dy[i] * gate);
-        float to_z = (float)((double)(dy[i] * x[i]) * gate * rn__sigmoid(-z) * sign);
-        if (dx) dx[i] = (pass->accumulate & 1 ? dx[i] : 0) + to_x;
-        if (dlogits) dlogits[i] = (pass->accumulate & 2 ? dlogits[i] : 0) + to_z;
+        const double logit = sign * (double)z[i], gate = rn__sigmoid(logit);
+        float to_x, to_z;
+        if (!pass->backward) {
+            y[i] = x[i] * (float)gate;
+            continue;
+        }
+        to_x = (float)((double)dy[i] * gate);
+        to_z = (float)((double)(dy[i] * x[i]) * gate * rn__sigmoid(-logit) * sign);
+        if (dx) dx[i] = (pass->accumulate ? dx[i] : 0) + to_x;
+        if (dz) dz[i] = (pass->accumulate_second ? dz[i] : 0) + to_z;
     }
 }
 
-RN__LAYER(gate_backward, gate_gradient,
-          (pass.a = dx, pass.b = dlogits, pass.c = dy, pass.d = x, pass.e = logits,
-           pass.flag = complement,
-           pass.accumulate = (accumulate_input ? 1 : 0) | (accumulate_logits ? 2 : 0)),
-          rn__blocked dx, rn__blocked dlogits, rn__blocked dy, rn__blocked x, rn__blocked logits,
-          int complement, int accumulate_input, int accumulate_logits)
-
-/* Pools: a is the pooled value or its gradient, b the value with the windows, or its gradient, c
-   max-pool's input, of which the window's largest value, the first of them, gets the gradient. */
+/* The window's largest value, the first of them, gets the gradient. */
 static void rn__max_pool_plane(const rn__pass *pass, int plane) {
-    const rn_tensor image = rn_tensor_in(NULL, 1, 1, pass->b.h, pass->b.w);
-    const int backward = pass->c.data != NULL;
-    const float *in = rn__plane(backward ? &pass->c : &pass->b, plane);
-    float *pooled = rn__plane(&pass->a, plane), *dx = rn__plane(&pass->b, plane);
-    ptrdiff_t best[RN__BLOCK], x;
+    const rn_node *node = pass->node;
+    const rn__blocked *pooled = pass->backward ? &pass->dy : &pass->y;
+    const int width = pass->x.w;
+    const rn_tensor image = rn_tensor_in(NULL, 1, 1, pass->x.h, width);
+    const float *x = rn__plane(&pass->x, plane);
+    float *p = rn__plane(pooled, plane), *dx = rn__plane(&pass->dx, plane);
+    ptrdiff_t best[RN__BLOCK], at;
     int i, h, w, lane;
-    if (backward && !pass->accumulate) rn__clear_plane(&pass->b, plane);
-    for (i = 0; i < pass->a.h * pass->a.w; i++, pooled += RN__BLOCK) {
-        const rn__window v = rn__window_at(i / pass->a.w, i % pass->a.w, &image, pass->kernel,
-                                           pass->kernel, pass->stride, pass->padding);
-        x = ((ptrdiff_t)v.h0 * pass->b.w + v.w0) * RN__BLOCK;
-        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = x + lane;
+    if (pass->backward && !pass->accumulate) rn__clear_plane(&pass->dx, plane);
+    for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
+        const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
+                                           node->kernel, node->stride, node->padding);
+        at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
+        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
         for (h = v.h0; h < v.h1; h++) {
-            x = ((ptrdiff_t)h * pass->b.w + v.w0) * RN__BLOCK;
-            for (w = v.w0; w < v.w1; w++, x += RN__BLOCK)
+            at = ((ptrdiff_t)h * width + v.w0) * RN__BLOCK;
+            for (w = v.w0; w < v.w1; w++, at += RN__BLOCK)
                 for (lane = 0; lane < RN__BLOCK; lane++)
-                    if (in[x + lane] > in[best[lane]]) best[lane] = x + lane;
+                    if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
         for (lane = 0; lane < RN__BLOCK; lane++)
-            if (backward)
-                dx[best[lane]] += pooled[lane];
+            if (pass->backward)
+                dx[best[lane]] += p[lane];
             else
-                pooled[lane] = in[best[lane]];
+                p[lane] = x[best[lane]];
     }
 }
 
-RN__LAYER(max_pool_forward, max_pool,
-          (pass.a = out, pass.b = in, pass.kernel = kernel, pass.stride = stride,
-           pass.padding = padding),
-          rn__blocked out, rn__blocked in, int kernel, int stride, int padding)
-RN__LAYER(max_pool_backward, max_pool,
-          (pass.a = dy, pass.b = dx, pass.c = x, pass.kernel = kernel, pass.stride = stride,
-           pass.padding = padding, pass.accumulate = accumulate),
-          rn__blocked dx, rn__blocked dy, rn__blocked x, int kernel, int stride, int padding,
-          int accumulate)
-
-static void rn__global_pool_plane(const rn__pass *pass, int plane) {
-    ptrdiff_t i, pixels = rn__plane_pixels(&pass->b);
-    float *pooled = rn__plane(&pass->a, plane), *image = rn__plane(&pass->b, plane);
+static void rn__global_avg_pool_plane(const rn__pass *pass, int plane) {
+    ptrdiff_t i, pixels = rn__plane_pixels(&pass->x);
+    float *to = rn__plane(rn__to(pass), plane), *from = rn__plane(rn__from(pass), plane);
     const float share = 1 / (float)pixels;
-    if (!pass->flag) {
-        pass->kernels->sum(pooled, image, pixels);
-        pass->kernels->scale(pooled, pooled, 1, share, 0);
-    }
-    for (i = 0; i < pixels && pass->flag; i++, image += RN__BLOCK)
-        pass->kernels->scale(image, pooled, 1, share, pass->accumulate);
+    for (i = 0; i < pixels && pass->backward; i++, to += RN__BLOCK)
+        pass->kernels->scale(to, from, 1, share, pass->accumulate);
+    if (pass->backward) return;
+    pass->kernels->sum(to, from, pixels);
+    pass->kernels->scale(to, to, 1, share, 0);
 }
 
-RN__LAYER(global_avg_pool_forward, global_pool, (pass.a = out, pass.b = in), rn__blocked out,
-          rn__blocked in)
-RN__LAYER(global_avg_pool_backward, global_pool,
-          (pass.a = dy, pass.b = dx, pass.flag = 1, pass.accumulate = accumulate), rn__blocked dx,
-          rn__blocked dy, int accumulate)
-
-/* Channel c of a gets channel c - front of b, every stride-th pixel; or backward (flag) channel c +
-   front, its pixels stride apart. */
+/* Channel c of y gets channel c - front of x, every stride-th pixel; backward channel c of dx gets
+   c + front of dy, its pixels stride apart. */
 static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *a = &pass->a, *b = &pass->b, *small = pass->flag ? b : a;
+    const rn__blocked *a = rn__to(pass), *b = rn__from(pass), *small = pass->backward ? b : a;
     const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
-    const int a_step = pass->flag ? pass->stride : 1, b_step = pass->flag ? 1 : pass->stride;
+    const int front = pass->backward ? pass->node->front : -pass->node->front;
+    const int a_step = pass->backward ? pass->node->stride : 1;
+    const int b_step = pass->backward ? 1 : pass->node->stride;
     int lane, h, w;
     if (!pass->accumulate) rn__clear_plane(a, plane);
     for (lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
-        const int c = first + lane + (pass->flag ? pass->padding : -pass->padding);
+        const int c = first + lane + front;
         float *to = rn__plane(a, plane) + lane;
         const float *from;
         if (c < 0 || c >= b->c) continue;
@@ -3723,41 +3705,11 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
     }
 }
 
-RN__LAYER(pad_subsample_forward, pad_subsample,
-          (pass.a = out, pass.b = in, pass.stride = stride, pass.padding = front), rn__blocked out,
-          rn__blocked in, int stride, int front)
-RN__LAYER(pad_subsample_backward, pad_subsample,
-          (pass.a = dx, pass.b = dy, pass.stride = stride, pass.padding = front, pass.flag = 1,
-           pass.accumulate = accumulate),
-          rn__blocked dx, rn__blocked dy, int stride, int front, int accumulate)
-
-#endif /* RN__FAST */
-
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
-RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
-                             int padding, int threads) {
-    size_t bytes = 0;
-#if RN__FAST
-    const rn_tensor *x = input, *f = weight;
-    rn__filter filter = rn__make_filter(NULL, f->n, f->c, f->h, f->w, stride, padding);
-    rn__engine engine;
-    int possible = stride > 0 && padding >= 0 && threads > 0;
-    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
-    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
-    if (oh < 1 || ow < 1) return 0;
-    memset(&engine, 0, sizeof engine);
-    engine.threads = threads;
-    bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
-    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
-    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
-                         rn__filter_bytes(&engine, filter, x->n, x->h, x->w, 1, 0));
-#endif
-    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
-    return bytes > PTRDIFF_MAX ? 0 : bytes;
+static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
+    return rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
 }
-
-#if RN__FAST
 
 static int rn__has_gaps(const rn_tensor *t) {
     return t->stride_w != 1 || t->stride_h != t->w || t->stride_c != t->stride_h * t->h ||
@@ -3765,13 +3717,10 @@ static int rn__has_gaps(const rn_tensor *t) {
 }
 
 /* The engine of a call, or why there is none. weight_gradient may be NULL. */
-static rn_status rn__make_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
+static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
                                  const rn_tensor *weight_gradient, rn_isa isa, int threads,
                                  void *workspace, rn_error *error) {
-    memset(engine, 0, sizeof *engine);
-    engine->kernels = rn__choose_kernels(isa);
-    engine->threads = threads;
-    engine->workspace = (char *)workspace;
+    *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
                         function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
@@ -3790,32 +3739,48 @@ static rn__blocked rn__take_tensor(rn__engine *engine, const rn_tensor *t, int c
     return v;
 }
 
+#endif /* RN__FAST */
+
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
+                             int padding, int threads) {
+    size_t bytes = 0;
+#if RN__FAST
+    const rn_tensor *x = input, *f = weight;
+    const rn__engine engine = rn__make_engine(NULL, threads, NULL);
+    int possible = stride > 0 && padding >= 0 && threads > 0;
+    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
+    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
+    if (oh < 1 || ow < 1) return 0;
+    bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
+    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
+    bytes = rn__add_size(
+        rn__multiply_size(bytes, sizeof(float)),
+        rn__filter_bytes(&engine, rn__filter_of(f, stride, padding), x->n, x->h, x->w, 1, 0));
 #endif
+    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
+    return bytes > PTRDIFF_MAX ? 0 : bytes;
+}
 
 RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
                                   const rn_tensor *weight, const rn_real *bias, int stride,
                                   int padding, rn_isa isa, int threads, void *workspace,
                                   rn_error *error) {
-    const char *function = "rn_conv2d_forward";
 #if RN__FAST
-    const rn_tensor *f = weight;
-    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
     rn__engine engine;
     rn__blocked x, y;
-    rn_status status;
-    if ((status = rn__check_conv2d(function, "output", output, input, f, stride, padding, error)) ||
-        (status = rn__make_engine(function, &engine, f, NULL, isa, threads, workspace, error)))
-        return status;
+    RN__TRY(rn__check_conv2d(__func__, "output", output, input, weight, stride, padding, error));
+    RN__TRY(rn__open_engine(__func__, &engine, weight, NULL, isa, threads, workspace, error));
     x = rn__take_tensor(&engine, input, 1);
     y = rn__take_tensor(&engine, output, 0);
-    rn__run_sweep(&engine, RN__FORWARD, y, x, filter, bias, 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, y, x, rn__filter_of(weight, stride, padding), bias, 0,
+                  NULL);
     rn__unblock(&engine, *output, y, 0);
     return RN_OK;
 #else
     (void)output, (void)input, (void)weight, (void)bias, (void)stride, (void)padding, (void)isa;
     (void)threads, (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", function);
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", __func__);
 #endif
 }
 
@@ -3825,24 +3790,21 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
                                    const rn_tensor *input, const rn_tensor *weight, int stride,
                                    int padding, int accumulate, rn_isa isa, int threads,
                                    void *workspace, rn_error *error) {
-    const char *function = "rn_conv2d_backward";
 #if RN__FAST
-    const rn_tensor *f = weight, *df = weight_gradient;
-    const rn__filter filter = rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
+    const rn_tensor *dw = weight_gradient;
+    const rn__filter filter = rn__filter_of(weight, stride, padding);
     rn__engine engine;
     rn__blocked x, dy, dx;
-    rn_status status;
-    if ((status = rn__check_conv2d(function, "output_gradient", output_gradient, input, f, stride,
-                                   padding, error)) ||
-        (status = rn__expect_like(function, "input_gradient", input_gradient, input, error)) ||
-        (status = rn__expect_like(function, "weight_gradient", df, f, error)) ||
-        (status = rn__make_engine(function, &engine, f, df, isa, threads, workspace, error)))
-        return status;
-    x = rn__take_tensor(&engine, input, df != NULL);
+    RN__TRY(rn__check_conv2d(__func__, "output_gradient", output_gradient, input, weight, stride,
+                             padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", input_gradient, input, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, weight, error));
+    RN__TRY(rn__open_engine(__func__, &engine, weight, dw, isa, threads, workspace, error));
+    x = rn__take_tensor(&engine, input, dw != NULL);
     dy = rn__take_tensor(&engine, output_gradient, 1);
     dx = rn__take_tensor(&engine, input, 0);
-    if (df || bias_gradient)
-        rn__run_weight_sweep(&engine, df ? df->data : NULL, bias_gradient, dy, x, filter);
+    if (dw || bias_gradient)
+        rn__run_weight_sweep(&engine, dw ? dw->data : NULL, bias_gradient, dy, x, filter);
     if (!input_gradient) return RN_OK;
     rn__run_sweep(&engine, RN__INPUT_GRADIENT, dx, dy, filter, NULL, 0, NULL);
     rn__unblock(&engine, *input_gradient, dx, accumulate);
@@ -3852,7 +3814,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
     (void)input, (void)weight, (void)stride, (void)padding, (void)accumulate, (void)isa;
     (void)threads, (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", function);
+                    "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", __func__);
 #endif
 }
 #endif
@@ -4182,10 +4144,8 @@ typedef struct rn__layer {
     int keeps_input, keeps_output; /* backward reads them */
     int in_place;                  /* the value may take the place of the first input's */
     int gradient_in_place; /* the first input's gradient may take the place of the value's */
-    void (*naive_forward)(rn__step *step);
-    void (*naive_backward)(rn__step *step);
-    void (*fast_forward)(rn__step *step);
-    void (*fast_backward)(rn__step *step);
+    rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
+    void (*fast)(rn__step *step);
     size_t (*fast_bytes)(const rn_net *net, int node, rn_mode mode); /* workspace; NULL: none */
 } rn__layer;
 static const rn__layer *rn__layer_of(rn_kind kind);
@@ -5048,19 +5008,20 @@ typedef struct rn__run {
     char *activations, *workspace;
 } rn__run;
 
-/* One node with its operands. In fast execution the tensors' data are blocked, and their strides
-   mean nothing. Gradients that nobody wants have data NULL. */
+/* One node, forward or backward, with its operands. In fast execution the tensors' data are
+   blocked, and their strides mean nothing. Gradients that nobody wants have data NULL. */
 struct rn__step {
+    const rn__run *run;
     const rn_net *net;
     const rn_node *node;
-    rn_mode mode;
-    rn_tensor value, input, second;
-    rn_tensor value_gradient, input_gradient, second_gradient;
-    rn_real *weight, *bias, *weight_gradient, *bias_gradient;
+    int i, backward, training;
+    rn_tensor y, x, z, dy, dx, dz; /* output, inputs, and their gradients */
+    rn_tensor weight, dweight;
+    rn_real *bias, *dbias;
     rn_real *statistics; /* means, then variances: running in inference, of the batch in training */
     int accumulate, accumulate_second; /* a later reader has written the input's gradient already */
+    double factor;                     /* scale's factor, dropout's ratio */
     rn_key key;                        /* of dropout's mask */
-    const rn__run *run;
 };
 
 static rn_tensor rn__tensor_at(const rn__run *run, int v, const ptrdiff_t *offsets) {
@@ -5092,148 +5053,118 @@ static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
 static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
-    ptrdiff_t bias_offset = node->c;
-    if (node->kind != RN_BATCH_NORM)
-        bias_offset *=
-            (ptrdiff_t)net->nodes[node->inputs[0]].c * rn__max(1, node->kernel * node->kernel);
-    step->weight = net->parameters + node->parameters;
-    step->bias = node->kind != RN_CONV2D || node->bias ? step->weight + bias_offset : NULL;
+    const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
+    const int kernel = rn__max(1, node->kernel);
+    const ptrdiff_t count = (ptrdiff_t)node->c * c * kernel * kernel;
+    step->weight = rn_tensor_in(net->parameters + node->parameters, node->c, c, kernel, kernel);
+    step->bias = node->kind != RN_CONV2D || node->bias ? step->weight.data + count : NULL;
     step->statistics = net->statistics + node->statistics; /* running mean, running variance */
     if (run->mode != RN_TRAINING) return;
-    step->weight_gradient = net->gradients + node->parameters;
-    step->bias_gradient = step->bias ? step->weight_gradient + bias_offset : NULL;
+    step->dweight = step->weight;
+    step->dweight.data = net->gradients + node->parameters;
+    step->dbias = step->bias ? step->dweight.data + count : NULL;
     step->statistics = rn__batch_statistics(net, i, run->first);
 }
 
-static void rn__prepare_step(const rn__run *run, int i, rn__step *step) {
+static rn__step rn__make_step(const rn__run *run, int i, int backward) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
     int b = add > i ? net->nodes[add].inputs[1] : node->inputs[1];
-    memset(step, 0, sizeof *step);
-    step->net = net;
-    step->node = node;
-    step->mode = run->mode;
-    step->run = run;
-    step->value = rn__value(run, output);
-    step->value_gradient = rn__gradient(run, output);
-    step->input = rn__value(run, rn__stored(net, a));
-    step->input_gradient = rn__gradient(run, a);
-    step->accumulate = rn__producer(net, net->nodes[a].last_reader) != i || a == b;
+    const rn_key key = {net->desc.seed,
+                        RN_PURPOSE_DROPOUT | (uint64_t)i << 8 | (uint64_t)run->first << 32,
+                        net->step};
+    rn__step step;
+    memset(&step, 0, sizeof step);
+    step.run = run;
+    step.net = net;
+    step.node = node;
+    step.i = i;
+    step.backward = backward;
+    step.training = run->mode == RN_TRAINING;
+    step.y = rn__value(run, output);
+    step.dy = rn__gradient(run, output);
+    step.x = rn__value(run, rn__stored(net, a));
+    step.dx = rn__gradient(run, a);
+    step.accumulate = backward && (rn__producer(net, net->nodes[a].last_reader) != i || a == b);
     if (b >= 0) {
-        step->second = rn__value(run, b);
-        step->second_gradient = rn__gradient(run, b);
-        step->accumulate_second = rn__producer(net, net->nodes[b].last_reader) != i;
+        step.z = rn__value(run, b);
+        step.dz = rn__gradient(run, b);
+        step.accumulate_second = rn__producer(net, net->nodes[b].last_reader) != i;
     }
-    rn__prepare_parameters(run, i, step);
-    step->key.seed = net->desc.seed;
-    step->key.purpose = RN_PURPOSE_DROPOUT | (uint64_t)i << 8 | (uint64_t)run->first << 32;
-    step->key.epoch = net->step;
+    rn__prepare_parameters(run, i, &step);
+    step.factor = (double)node->factor;
+    step.key = key;
+    return step;
 }
 
-/* The layers check their shapes; the list of nodes has them right. */
-static void rn__must(rn_status status) {
-    RESNET_ASSERT(status == RN_OK);
-    (void)status;
-}
-
-RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
+#ifdef RESNET_NO_TRAIN
+#define RN__BACKWARD(step) 0
+#define RN__TRAINING(call) RN_OK
+#else
+#define RN__BACKWARD(step) (step)->backward
+#define RN__TRAINING(call) call
+#endif
 
 /* ---- naive, kind by kind: straight calls of level 2 ---------------------------------------- */
 
-#define RN__NAIVE(name, call) \
-    static void rn__naive_##name(rn__step *s) { rn__must(call); }
-#define RN__X &s->input
-#define RN__Y &s->value
-#define RN__DX rn__wanted(&s->input_gradient)
-#define RN__DY &s->value_gradient
-#define RN__WINDOW s->node->kernel, s->node->stride, s->node->padding
-
-static rn_tensor rn__weight_tensor(const rn__step *s, rn_real *data) {
-    return rn_tensor_in(data, s->node->c, s->input.c, s->node->kernel, s->node->kernel);
-}
-
-static void rn__naive_conv2d_forward(rn__step *s) {
-    rn_tensor weight = rn__weight_tensor(s, s->weight);
-    rn__must(rn_conv2d_naive_forward(RN__Y, RN__X, &weight, s->bias, s->node->stride,
-                                     s->node->padding, NULL));
-}
-
-static void rn__naive_batch_norm_forward(rn__step *s) {
-    const rn_desc *d = &s->net->desc;
-#ifndef RESNET_NO_TRAIN
-    if (s->mode == RN_TRAINING) {
-        rn__must(rn_batch_norm_forward(RN__Y, s->statistics, RN__X, s->weight, s->bias, d->bn_eps,
-                                       d->bn_group, NULL));
-        return;
+#define RN__NAIVE(name, forward, backward)                           \
+    static rn_status rn__naive_##name(rn__step *s) {                 \
+        return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
     }
-#endif
-    rn__must(rn_batch_norm_inference(RN__Y, RN__X, s->weight, s->bias, s->statistics,
-                                     s->statistics + s->node->c, d->bn_eps, NULL));
+#define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
+#define RN__DX rn__wanted(&s->dx)
+#define RN__GRID s->node->stride, s->node->padding
+#define RN__WINDOW s->node->kernel, RN__GRID
+#define RN__EPS_GROUP s->net->desc.bn_eps, s->net->desc.bn_group
+
+RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
+
+/* Gives the sum's gradient to its terms, unless the planner has them share memory. */
+RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
+    rn_status status = RN_OK;
+    if (s->dx.data && s->dx.data != s->dy.data)
+        status = rn_scale(&s->dx, &s->dy, 1, s->accumulate, NULL);
+    if (!status && s->dz.data && s->dz.data != s->dy.data)
+        status = rn_scale(&s->dz, &s->dy, 1, s->accumulate_second, NULL);
+    return status;
 }
 
+RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, s->bias, RN__GRID, NULL),
+          rn_conv2d_naive_backward(RN__DX, &s->dweight, s->dbias, &s->dy, &s->x, &s->weight,
+                                   RN__GRID, s->accumulate, NULL))
+RN__NAIVE(batch_norm,
+          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->statistics, &s->x, s->weight.data,
+                                                s->bias, RN__EPS_GROUP, NULL),
+                          rn_batch_norm_inference(&s->y, &s->x, s->weight.data, s->bias,
+                                                  s->statistics, s->statistics + s->node->c,
+                                                  s->net->desc.bn_eps, NULL)),
+          rn_batch_norm_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->statistics,
+                                 s->weight.data, RN__EPS_GROUP, s->accumulate, NULL))
+RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
+          rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
+RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
+          rn_gate_backward(RN__DX, rn__wanted(&s->dz), &s->dy, &s->x, &s->z, s->node->complement,
+                           s->accumulate, s->accumulate_second, NULL))
 /* In inference every element is multiplied by the probability to be kept. */
-static void rn__naive_dropout_forward(rn__step *s) {
-    double ratio = (double)s->node->factor;
-#ifndef RESNET_NO_TRAIN
-    if (s->mode == RN_TRAINING) {
-        rn__must(rn_dropout(RN__Y, RN__X, ratio, s->key, 0, NULL));
-        return;
-    }
-#endif
-    rn__must(rn_scale(RN__Y, RN__X, 1 - ratio, 0, NULL));
-}
-
-RN__NAIVE(relu_forward, rn_relu_forward(RN__Y, RN__X, NULL))
-RN__NAIVE(gate_forward, rn_gate_forward(RN__Y, RN__X, &s->second, s->node->complement, NULL))
-RN__NAIVE(max_pool_forward, rn_max_pool_forward(RN__Y, RN__X, RN__WINDOW, NULL))
-RN__NAIVE(global_avg_pool_forward, rn_global_avg_pool_forward(RN__Y, RN__X, NULL))
-RN__NAIVE(linear_forward, rn_linear_forward(RN__Y, RN__X, s->weight, s->bias, NULL))
-RN__NAIVE(add_forward, rn_add(RN__Y, RN__X, &s->second, NULL))
-RN__NAIVE(scale_forward, rn_scale(RN__Y, RN__X, (double)s->node->factor, 0, NULL))
-RN__NAIVE(pad_subsample_forward,
-          rn_pad_subsample_forward(RN__Y, RN__X, s->node->stride, s->node->front, NULL))
-
-#ifndef RESNET_NO_TRAIN
-
-static void rn__naive_conv2d_backward(rn__step *s) {
-    rn_tensor weight = rn__weight_tensor(s, s->weight);
-    rn_tensor weight_gradient = rn__weight_tensor(s, s->weight_gradient);
-    rn__must(rn_conv2d_naive_backward(RN__DX, &weight_gradient, s->bias_gradient, RN__DY, RN__X,
-                                      &weight, s->node->stride, s->node->padding, s->accumulate,
-                                      NULL));
-}
-
-/* Where the planner lets an input's gradient be the sum's own, there is nothing to do. */
-static void rn__naive_add_backward(rn__step *s) {
-    rn_tensor *a = RN__DX, *b = rn__wanted(&s->second_gradient);
-    if (a && a->data != s->value_gradient.data)
-        rn__must(rn_scale(a, RN__DY, 1, s->accumulate, NULL));
-    if (b && b->data != s->value_gradient.data)
-        rn__must(rn_scale(b, RN__DY, 1, s->accumulate_second, NULL));
-}
-
-RN__NAIVE(batch_norm_backward,
-          rn_batch_norm_backward(RN__DX, s->weight_gradient, s->bias_gradient, RN__DY, RN__X,
-                                 s->statistics, s->weight, s->net->desc.bn_eps,
-                                 s->net->desc.bn_group, s->accumulate, NULL))
-RN__NAIVE(relu_backward, rn_relu_backward(RN__DX, RN__DY, RN__Y, s->accumulate, NULL))
-RN__NAIVE(gate_backward,
-          rn_gate_backward(RN__DX, rn__wanted(&s->second_gradient), RN__DY, RN__X, &s->second,
-                           s->node->complement, s->accumulate, s->accumulate_second, NULL))
-RN__NAIVE(dropout_backward,
-          rn_dropout(RN__DX, RN__DY, (double)s->node->factor, s->key, s->accumulate, NULL))
-RN__NAIVE(max_pool_backward,
-          rn_max_pool_backward(RN__DX, RN__DY, RN__X, RN__WINDOW, s->accumulate, NULL))
-RN__NAIVE(global_avg_pool_backward,
-          rn_global_avg_pool_backward(RN__DX, RN__DY, s->accumulate, NULL))
-RN__NAIVE(linear_backward, rn_linear_backward(RN__DX, s->weight_gradient, s->bias_gradient, RN__DY,
-                                              RN__X, s->weight, s->accumulate, NULL))
-RN__NAIVE(scale_backward, rn_scale(RN__DX, RN__DY, (double)s->node->factor, s->accumulate, NULL))
-RN__NAIVE(pad_subsample_backward, rn_pad_subsample_backward(RN__DX, RN__DY, s->node->stride,
-                                                            s->node->front, s->accumulate, NULL))
-
-#endif /* RESNET_NO_TRAIN */
+RN__NAIVE(dropout,
+          RN__IN_TRAINING(rn_dropout(&s->y, &s->x, s->factor, s->key, 0, NULL),
+                          rn_scale(&s->y, &s->x, 1 - s->factor, 0, NULL)),
+          rn_dropout(RN__DX, &s->dy, s->factor, s->key, s->accumulate, NULL))
+RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
+          rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
+RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
+          rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
+RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, s->weight.data, s->bias, NULL),
+          rn_linear_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->weight.data,
+                             s->accumulate, NULL))
+RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
+RN__NAIVE(scale, rn_scale(&s->y, &s->x, s->factor, 0, NULL),
+          rn_scale(RN__DX, &s->dy, s->factor, s->accumulate, NULL))
+RN__NAIVE(pad_subsample,
+          rn_pad_subsample_forward(&s->y, &s->x, s->node->stride, s->node->front, NULL),
+          rn_pad_subsample_backward(RN__DX, &s->dy, s->node->stride, s->node->front, s->accumulate,
+                                    NULL))
 
 /* ---- fast, kind by kind -------------------------------------------------------------------- */
 
@@ -5244,53 +5175,44 @@ static rn__blocked rn__as_blocked(const rn_tensor *t) {
 }
 
 static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
-    rn__engine engine;
-    memset(&engine, 0, sizeof engine);
-    engine.kernels = net->kernels;
-    engine.threads = net->desc.threads;
+    rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, workspace);
     engine.direct = net->desc.direct;
-    engine.packed = NULL;
-    engine.workspace = workspace;
     if (workspace) rn__carve_area(&engine, net->part, net->area_channels);
     return engine;
 }
-
-/* What every fast layer works on: value, inputs and their gradients, blocked. */
-typedef struct rn__operands {
-    rn__engine engine;
-    rn__blocked y, x, z, dy, dx, dz;
-} rn__operands;
 
 /* The input of step s normalised by the BN at node `bn`. */
 static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, int bn) {
     const rn_desc *d = &s->net->desc;
     rn__step of;
     rn__prepare_parameters(s->run, bn, &of);
-    return rn__normalised_by(engine, rn__as_blocked(&s->input), of.statistics, of.weight, of.bias,
-                             d->bn_eps, s->mode == RN_TRAINING ? d->bn_group : 0,
+    return rn__normalised_by(engine, rn__as_blocked(&s->x), of.statistics, of.weight.data, of.bias,
+                             d->bn_eps, s->training ? d->bn_group : 0,
                              s->net->nodes[bn].fused && s->net->nodes[bn + 1].kind == RN_RELU);
 }
 
-static rn__operands rn__operands_of(const rn__step *s) {
+static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
-    rn__operands o;
-    o.engine = rn__engine_of(s->net, s->run->workspace);
-    if (s->mode == RN_INFERENCE && s->net->frozen)
-        o.engine.packed = s->net->packed[s->node - s->net->nodes];
-    o.y = rn__as_blocked(&s->value);
-    o.x = s->net->nodes[a].lazy ? rn__through_bn(&o.engine, s, a) : rn__as_blocked(&s->input);
-    o.z = rn__as_blocked(&s->second);
-    o.dy = rn__as_blocked(&s->value_gradient);
-    o.dx = rn__as_blocked(&s->input_gradient);
-    o.dz = rn__as_blocked(&s->second_gradient);
-    return o;
+    rn__engine engine = rn__engine_of(s->net, s->run->workspace);
+    rn__pass p;
+    if (!s->training && s->net->frozen) engine.packed = s->net->packed[s->i];
+    p = rn__make_pass(&engine, job);
+    p.y = rn__as_blocked(&s->y), p.dy = rn__as_blocked(&s->dy);
+    p.x = s->net->nodes[a].lazy ? rn__through_bn(&engine, s, a) : rn__as_blocked(&s->x);
+    p.z = rn__as_blocked(&s->z);
+    p.dx = rn__as_blocked(&s->dx), p.dz = rn__as_blocked(&s->dz);
+    p.backward = s->backward;
+    p.accumulate = s->accumulate, p.accumulate_second = s->accumulate_second;
+    p.node = s->node;
+    p.factor = s->factor;
+    p.key = s->key;
+    return p;
 }
 
 /* Do steps i and the one behind it hand on the moments of i's value in the area, for a BN? */
-static int rn__hands_moments(const rn_net *net, int i, rn_mode mode) {
+static int rn__hands_moments(const rn_net *net, int i) {
     int next = rn__output(net, i) + 1;
-    return mode == RN_TRAINING &&
-           (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
+    return (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
            next < net->node_count && net->nodes[next].kind == RN_BATCH_NORM &&
            net->nodes[next].inputs[0] == next - 1;
 }
@@ -5314,166 +5236,137 @@ static size_t rn__fast_linear_bytes(const rn_net *net, int i, rn_mode mode) {
     return rn__linear_bytes(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
 }
 
-#define RN__FAST_STEP(name, call)              \
-    static void rn__fast_##name(rn__step *s) { \
-        rn__operands o = rn__operands_of(s);   \
-        call;                                  \
+/* Layers that are a plane's job and no more. */
+#define RN__PLANE_BY_PLANE(name)                            \
+    static void rn__fast_##name(rn__step *s) {              \
+        rn__pass pass = rn__pass_of(s, rn__##name##_plane); \
+        rn__run_pass(&pass);                                \
     }
+RN__PLANE_BY_PLANE(relu)
+RN__PLANE_BY_PLANE(gate)
+RN__PLANE_BY_PLANE(max_pool)
+RN__PLANE_BY_PLANE(global_avg_pool)
+RN__PLANE_BY_PLANE(scale)
+RN__PLANE_BY_PLANE(pad_subsample)
 
-static int rn__node_index(const rn__step *s) { return (int)(s->node - s->net->nodes); }
-
-static int rn__ends_in_relu(const rn__step *s) { return s->node[s->node->fused].kind == RN_RELU; }
-
-/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in cache. */
-static void rn__fast_conv2d_forward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-    int moments = rn__hands_moments(s->net, rn__node_index(s), s->mode);
-    int accumulate = o.z.data && o.z.data == o.y.data;
-    rn__pass after;
-    if (accumulate) o.z.data = NULL;
-    after = rn__addition(&o.engine, o.y, o.y, o.z, 0, moments ? o.engine.area.partial : NULL);
-    rn__conv_forward(&o.engine, o.y, o.x, s->weight, s->bias, RN__WINDOW, accumulate,
-                     o.z.data || moments ? &after : NULL);
+static void rn__fast_dropout(rn__step *s) {
+    rn__pass pass = rn__pass_of(s, s->training ? rn__dropout_plane : rn__scale_plane);
+    if (!s->training) pass.factor = 1 - s->factor;
+    rn__run_pass(&pass);
 }
 
-/* A lazy one only finds its statistics. */
-static void rn__fast_batch_norm_forward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-    int i = rn__node_index(s);
-    int after_add = rn__addition_in(s->net, i) >= 0 && rn__ends_in_relu(s);
-#ifndef RESNET_NO_TRAIN
-    if (s->mode == RN_TRAINING)
-        rn__bn_statistics(&o.engine, s->statistics, o.x, s->net->desc.bn_group,
-                          s->node->inputs[0] == i - 1 &&
-                              rn__hands_moments(s->net, rn__producer(s->net, i - 1), s->mode));
-#endif
-    if (s->node->lazy) return;
-    rn__materialise(&o.engine, o.y, rn__through_bn(&o.engine, s, i), o.z, after_add, 0);
+static void rn__fast_linear(rn__step *s) {
+    rn__pass p = rn__pass_of(s, NULL);
+    if (RN__BACKWARD(s))
+        rn__linear_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
+                            s->accumulate);
+    else
+        rn__linear_forward(&p.engine, p.y, p.x, s->weight.data, s->bias);
 }
 
-static void rn__fast_dropout_forward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-#ifndef RESNET_NO_TRAIN
-    if (s->mode == RN_TRAINING) {
-        rn__dropout(&o.engine, o.y, o.x, (double)s->node->factor, s->key, 0);
+/* With a ReLU behind it, the output's gradient is masked where it is. */
+static void rn__mask_gradient(const rn__pass *p) {
+    rn__pass mask = *p;
+    mask.job = rn__relu_plane;
+    mask.dx = p->dy;
+    mask.accumulate = 0;
+    rn__run_pass(&mask);
+}
+
+/* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
+static void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
+    rn__pass hand = *p;
+    hand.job = rn__scale_plane;
+    hand.factor = 1;
+    hand.dx = to;
+    hand.accumulate = accumulate;
+    if (to.data && to.data != p->dy.data) rn__run_pass(&hand);
+}
+
+static void rn__fast_add(rn__step *s) {
+    rn__pass p = rn__pass_of(s, rn__add_plane);
+    if (RN__BACKWARD(s)) {
+        if (s->node->fused) rn__mask_gradient(&p);
+        rn__hand_gradient(&p, p.dx, s->accumulate);
+        rn__hand_gradient(&p, p.dz, s->accumulate_second);
         return;
     }
-#endif
-    rn__scale(&o.engine, o.y, o.x, 1 - (double)s->node->factor, 0);
+    p.flag = s->node->fused;
+    if (s->training && rn__hands_moments(s->net, s->i)) p.partial = p.engine.area.partial;
+    rn__run_pass(&p);
 }
 
-RN__FAST_STEP(relu_forward, rn__relu_forward(&o.engine, o.y, o.x))
-RN__FAST_STEP(gate_forward, rn__gate_forward(&o.engine, o.y, o.x, o.z, s->node->complement))
-RN__FAST_STEP(max_pool_forward, rn__max_pool_forward(&o.engine, o.y, o.x, RN__WINDOW))
-RN__FAST_STEP(global_avg_pool_forward, rn__global_avg_pool_forward(&o.engine, o.y, o.x))
-RN__FAST_STEP(linear_forward, rn__linear_forward(&o.engine, o.y, o.x, s->weight, s->bias))
-RN__FAST_STEP(add_forward,
-              rn__add(&o.engine, o.y, o.x, o.z, s->node->fused,
-                      rn__hands_moments(s->net, rn__node_index(s), s->mode) ? o.engine.area.partial
-                                                                            : NULL))
-RN__FAST_STEP(scale_forward, rn__scale(&o.engine, o.y, o.x, (double)s->node->factor, 0))
-RN__FAST_STEP(pad_subsample_forward,
-              rn__pad_subsample_forward(&o.engine, o.y, o.x, s->node->stride, s->node->front))
-
-#ifndef RESNET_NO_TRAIN
-
-/* Gives the gradient dy of a sum to a term of it, unless the planner has them share memory. */
-static void rn__hand_gradient(const rn__operands *o, rn__blocked to, int accumulate) {
-    if (to.data && to.data != o->dy.data) rn__scale(&o->engine, to, o->dy, 1, accumulate);
-}
-
-/* With a ReLU behind it, the sum's gradient is masked where it is. */
-static void rn__fast_add_backward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-    if (s->node->fused) rn__relu_backward(&o.engine, o.dy, o.dy, o.y, 0);
-    rn__hand_gradient(&o, o.dx, s->accumulate);
-    rn__hand_gradient(&o, o.dz, s->accumulate_second);
-}
-
-/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
-   BN in front are taken while the input's gradient is in cache. */
-static void rn__fast_conv2d_backward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-    int i = rn__node_index(s);
-    const rn_node *next =
-        i + 1 < s->net->node_count && s->node[1].lazy_gradient ? s->node + 1 : NULL;
-    rn__pass sums;
-    rn__hand_gradient(&o, o.dz, s->accumulate_second);
-    if (next) {
-        rn_tensor gradient = rn__gradient(s->run, rn__output(s->net, i + 1));
-        o.dy = o.y;
-        o.dy.lazy = RN__BN_GRADIENT;
-        o.dy.data = gradient.data;
-        o.dy.partner = o.y.data;
-        o.dy.lanes = o.engine.area.backward;
-        o.dy.group = rn__group_size(s->net->desc.bn_group, o.y.n);
-        o.dy.relu = next->fused && next[1].kind == RN_RELU;
+/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is
+   in cache. Backward a lazy gradient of the output is computed here from what the BN behind left;
+   the sums for a lazy BN in front are taken while the input's gradient is in cache. */
+static void rn__fast_conv2d(rn__step *s) {
+    rn__pass p = rn__pass_of(s, NULL), with;
+    const int accumulate = p.z.data && p.z.data == p.y.data;
+    const int moments = s->training && rn__hands_moments(s->net, s->i);
+    if (RN__BACKWARD(s)) {
+        const rn_node *next = s->node + 1; /* a linear layer is last */
+        rn__hand_gradient(&p, p.dz, s->accumulate_second);
+        if (next->lazy_gradient) {
+            p.dy = rn__lazy_gradient(&p.engine,
+                                     rn__gradient(s->run, rn__output(s->net, s->i + 1)).data, p.y);
+            p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
+            p.dy.relu = next->fused && next[1].kind == RN_RELU;
+        }
+        with = rn__bn_sums(&p.engine, p.dx, p.x);
+        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
+                          RN__WINDOW, s->accumulate, rn__hands_sums(s->net, s->i) ? &with : NULL);
+        return;
     }
-    sums = rn__bn_sums(&o.engine, o.dx, o.x);
-    rn__conv_backward(&o.engine, o.dx, s->weight_gradient, s->bias_gradient, o.dy, o.x, s->weight,
-                      RN__WINDOW, s->accumulate, rn__hands_sums(s->net, i) ? &sums : NULL);
+    if (accumulate) p.z.data = NULL;
+    with = rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
+    rn__conv_forward(&p.engine, p.y, p.x, s->weight.data, s->bias, RN__WINDOW, accumulate,
+                     p.z.data || moments ? &with : NULL);
 }
 
-static void rn__fast_batch_norm_backward(rn__step *s) {
-    rn__operands o = rn__operands_of(s);
-    int i = rn__node_index(s), next = rn__output(s->net, i) + 1;
-    rn__blocked none = rn__blocked_in(NULL, 0, 0, 0, 0), dx;
-    if (rn__addition_in(s->net, i) >= 0 && rn__ends_in_relu(s))
-        rn__relu_backward(&o.engine, o.dy, o.dy, o.y, 0);
-    rn__hand_gradient(&o, o.dz, s->accumulate_second);
-    dx = rn__bn_backward(&o.engine, s->weight_gradient, s->bias_gradient, o.dy,
-                         rn__through_bn(&o.engine, s, i), s->statistics, s->weight,
-                         s->net->desc.bn_eps, s->node->lazy && rn__hands_sums(s->net, next));
-    if (!s->node->lazy_gradient && o.dx.data)
-        rn__materialise(&o.engine, o.dx, dx, none, 0, s->accumulate);
+/* Forward, a lazy one only finds its statistics. */
+static void rn__fast_batch_norm(rn__step *s) {
+    rn__pass p = rn__pass_of(s, rn__materialise_plane);
+    const int i = s->i;
+    p.flag = rn__addition_in(s->net, i) >= 0 && s->node[s->node->fused].kind == RN_RELU;
+    if (RN__BACKWARD(s)) {
+        if (p.flag) rn__mask_gradient(&p);
+        rn__hand_gradient(&p, p.dz, s->accumulate_second);
+        p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
+                              rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
+                              s->net->desc.bn_eps,
+                              s->node->lazy && rn__hands_sums(s->net, rn__output(s->net, i) + 1));
+        if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
+        return;
+    }
+    if (s->training)
+        rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
+                          s->node->inputs[0] == i - 1 &&
+                              rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
+    if (s->node->lazy) return;
+    p.x = rn__through_bn(&p.engine, s, i);
+    rn__run_pass(&p);
 }
 
-RN__FAST_STEP(relu_backward, rn__relu_backward(&o.engine, o.dx, o.dy, o.y, s->accumulate))
-RN__FAST_STEP(gate_backward,
-              rn__gate_backward(&o.engine, o.dx, o.dz, o.dy, o.x, o.z, s->node->complement,
-                                s->accumulate, s->accumulate_second))
-RN__FAST_STEP(dropout_backward,
-              rn__dropout(&o.engine, o.dx, o.dy, (double)s->node->factor, s->key, s->accumulate))
-RN__FAST_STEP(max_pool_backward,
-              rn__max_pool_backward(&o.engine, o.dx, o.dy, o.x, RN__WINDOW, s->accumulate))
-RN__FAST_STEP(global_avg_pool_backward,
-              rn__global_avg_pool_backward(&o.engine, o.dx, o.dy, s->accumulate))
-RN__FAST_STEP(linear_backward,
-              rn__linear_backward(&o.engine, o.dx, s->weight_gradient, s->bias_gradient, o.dy, o.x,
-                                  s->weight, s->accumulate))
-RN__FAST_STEP(scale_backward,
-              rn__scale(&o.engine, o.dx, o.dy, (double)s->node->factor, s->accumulate))
-RN__FAST_STEP(pad_subsample_backward,
-              rn__pad_subsample_backward(&o.engine, o.dx, o.dy, s->node->stride, s->node->front,
-                                         s->accumulate))
-
-#endif /* RESNET_NO_TRAIN */
 #endif /* RN__FAST */
 
 /* >>kinds ====================================================================================
    Every kind of node: its name, what its backward reads, what may share memory, its functions.
-   A new kind is a row here, its four functions above, and its parameters in rn__parameter_rule. */
+   A new kind is a row here, its two functions above, and its parameters in rn__parameter_rule. */
 
-#ifdef RESNET_NO_TRAIN
-#define RN__BACKWARD(function) NULL
-#else
-#define RN__BACKWARD(function) function
-#endif
 #if RN__FAST
 #define RN__FAST_ONLY(function) function
 #else
 #define RN__FAST_ONLY(function) NULL
 #endif
-#define RN__ROW(name, keeps_input, keeps_output, in_place, gradient_in_place, bytes)               \
-    {                                                                                              \
-#name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name##_forward, \
-            RN__BACKWARD(rn__naive_##name##_backward), RN__FAST_ONLY(rn__fast_##name##_forward),   \
-            RN__FAST_ONLY(RN__BACKWARD(rn__fast_##name##_backward)), RN__FAST_ONLY(bytes)          \
+#define RN__ROW(name, keeps_input, keeps_output, in_place, gradient_in_place, bytes)     \
+    {                                                                                    \
+#name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name, \
+            RN__FAST_ONLY(rn__fast_##name), RN__FAST_ONLY(bytes)                         \
     }
 
 static const rn__layer *rn__layer_of(rn_kind kind) {
     static const rn__layer layers[RN_KINDS] = {
-        {"input", 0, 0, 0, 0, NULL, NULL, NULL, NULL, NULL},
+        {"input", 0, 0, 0, 0, NULL, NULL, NULL},
         /*      name       keeps input, output   in place: value, gradient   workspace */
         RN__ROW(conv2d, 1, 0, 0, 0, rn__fast_conv2d_bytes),
         RN__ROW(batch_norm, 1, 0, 1, 1, NULL),
@@ -5488,6 +5381,18 @@ static const rn__layer *rn__layer_of(rn_kind kind) {
         RN__ROW(pad_subsample, 0, 0, 0, 0, NULL),
     };
     return &layers[kind];
+}
+
+static void rn__run_step(const rn__run *run, int i, int backward) {
+    const rn__layer *layer = rn__layer_of(run->net->nodes[i].kind);
+    rn__step step = rn__make_step(run, i, backward);
+    rn_status status = RN_OK; /* the layers check their shapes; the list of nodes has them right */
+    if (run->net->desc.naive)
+        status = layer->naive(&step);
+    else
+        layer->fast(&step);
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
 }
 
 /* >>passes =================================================================================== */
@@ -5526,20 +5431,14 @@ static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
     int i;
     rn__load_images(run);
     for (i = 1; i < net->node_count; i++) {
-        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
-        rn__step step;
         if (net->nodes[i].absorbed) continue;
-        rn__prepare_step(run, i, &step);
-        if (net->desc.naive)
-            layer->naive_forward(&step);
-        else
-            layer->fast_forward(&step);
+        rn__run_step(run, i, 0);
         if (probed && probed->probe)
             probed->probe(probed->probe_user, probed, rn__output(net, i), 0);
-        if (find_broken &&
-            ((!net->nodes[i].lazy &&
-              !rn__all_finite(step.value.data, (ptrdiff_t)rn__value_count(net, i, run->count))) ||
-             !rn__statistics_finite(run, i)))
+        if (find_broken && ((!net->nodes[i].lazy &&
+                             !rn__all_finite(rn__value(run, rn__output(net, i)).data,
+                                             (ptrdiff_t)rn__value_count(net, i, run->count))) ||
+                            !rn__statistics_finite(run, i)))
             return i;
     }
     return -1;
@@ -5655,14 +5554,8 @@ static void rn__backward(const rn__run *run, rn_net *probed) {
     const rn_net *net = run->net;
     int i;
     for (i = net->node_count - 1; i > 0; i--) {
-        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
-        rn__step step;
         if (net->nodes[i].absorbed) continue;
-        rn__prepare_step(run, i, &step);
-        if (net->desc.naive)
-            layer->naive_backward(&step);
-        else
-            layer->fast_backward(&step);
+        rn__run_step(run, i, 1);
         if (probed->probe) probed->probe(probed->probe_user, probed, i, 1);
     }
 }

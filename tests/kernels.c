@@ -146,6 +146,87 @@ static void check_array(int line, const char *what, const float *v, const float 
 }
 #define CHECK_ARRAY(v, expected, count) check_array(__LINE__, #v, v, expected, count)
 
+/* ---- layers that are jobs on planes: fill a pass and run it ---------------------------------- */
+
+typedef void (*plane_job)(const rn__pass *pass, int plane);
+
+/* y from x and z (data NULL: none). */
+static void forward(plane_job job, rn__blocked y, rn__blocked x, rn__blocked z, rn_node node) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    pass.y = y, pass.x = x, pass.z = z;
+    pass.node = &node;
+    rn__run_pass(&pass);
+}
+
+/* The gradient dx of x from that of y. */
+static void backward(plane_job job, rn__blocked dx, rn__blocked dy, rn__blocked x, rn__blocked y,
+                     rn_node node, int accumulate) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    pass.dx = dx, pass.dy = dy, pass.x = x, pass.y = y;
+    pass.backward = 1;
+    pass.node = &node;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
+static rn_node window(int kernel, int stride, int padding, int front, int complement) {
+    rn_node node;
+    memset(&node, 0, sizeof node);
+    node.kernel = (short)kernel, node.stride = (short)stride, node.padding = (short)padding;
+    node.front = (short)front, node.complement = (short)complement;
+    return node;
+}
+#define PLAIN window(0, 0, 0, 0, 0)
+
+static void add(rn__blocked out, rn__blocked a, rn__blocked b, int relu, float *partial) {
+    rn__pass pass = rn__addition(&engine, out, a, b, relu, partial);
+    rn__run_pass(&pass);
+}
+
+static void relu_forward(rn__blocked out, rn__blocked in) {
+    forward(rn__relu_plane, out, in, nothing(in), PLAIN);
+}
+
+static void relu_backward(rn__blocked dx, rn__blocked dy, rn__blocked out, int accumulate) {
+    backward(rn__relu_plane, dx, dy, nothing(out), out, PLAIN, accumulate);
+}
+
+/* Writes a lazy value, plus `addend` through a ReLU if `relu`. */
+static void materialise(rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu,
+                        int accumulate) {
+    rn__pass pass = rn__make_pass(&engine, rn__materialise_plane);
+    pass.backward = lazy.lazy == RN__BN_GRADIENT;
+    pass.y = pass.dx = out, pass.x = lazy, pass.z = addend;
+    pass.flag = relu;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
+/* Scale and dropout are their own backward: `back` with the operands named so. */
+static void by_factor(plane_job job, rn__blocked out, rn__blocked in, double factor, rn_key key,
+                      int accumulate, int back) {
+    rn__pass pass = rn__make_pass(&engine, job);
+    *(back ? &pass.dx : &pass.y) = out;
+    *(back ? &pass.dy : &pass.x) = in;
+    pass.backward = back;
+    pass.factor = factor;
+    pass.key = key;
+    pass.accumulate = accumulate;
+    rn__run_pass(&pass);
+}
+
+static void gate_backward(rn__blocked dx, rn__blocked dz, rn__blocked dy, rn__blocked x,
+                          rn__blocked z, int complement, int accumulate, int accumulate_second) {
+    const rn_node node = window(0, 0, 0, 0, complement);
+    rn__pass pass = rn__make_pass(&engine, rn__gate_plane);
+    pass.dx = dx, pass.dz = dz, pass.dy = dy, pass.x = x, pass.z = z;
+    pass.backward = 1;
+    pass.node = &node;
+    pass.accumulate = accumulate;
+    pass.accumulate_second = accumulate_second;
+    rn__run_pass(&pass);
+}
+
 /* ---- convolution --------------------------------------------------------------------------- */
 
 typedef struct conv_case {
@@ -254,7 +335,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     tolerance = DIRECT;
     CHECK_ARRAY(dz.data, statistics2, 2 * s.k);
     ly = rn__normalised_by(&engine, by, statistics2, weight2, bias2, eps, group, relu);
-    rn__materialise(&engine, bout, ly, none, 0, 0);
+    materialise(bout, ly, none, 0, 0);
     if (relu) rn_relu_forward(&out, &out, NULL);
     CHECK_BLOCKED(bout, out);
 
@@ -276,12 +357,12 @@ static void lazy_conv(conv_case s, int group, int relu) {
     set_tolerance(s, bx, by);
     CHECK_BLOCKED(bdz, dz);
     rn__unblock(&engine, dz, bdz, 0);
-    rn__materialise(&engine, bdx, lx, none, 0, 0);
+    materialise(bdx, lx, none, 0, 0);
     rn__unblock(&engine, z, bdx, 0);
     if (relu) rn_relu_backward(&dz, &dz, &z, 0, NULL);
     rn_batch_norm_backward(&dx, dweight1, dbias1, &dz, &x, statistics, weight, eps, group, 0, NULL);
     lx = rn__bn_backward(&engine, fast_dweight1, fast_dbias1, bdz, lx, statistics, weight, eps, 1);
-    rn__materialise(&engine, bdx, lx, none, 0, 0);
+    materialise(bdx, lx, none, 0, 0);
     tolerance = DIRECT;
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dweight1, dweight1, s.c);
@@ -376,32 +457,32 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     for (i = 0; i < c; i++) running[c + i] = running[c + i] * running[c + i] + (float)0.1;
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, eps, NULL);
     lazy = rn__normalised_by(&engine, bx, running, weight, bias, eps, 0, 0);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     CHECK_INT(rn_batch_norm_forward(&y, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
     rn__bn_statistics(&engine, fast_statistics, bx, group, 0);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     /* backward, on top of what is there */
     rn_batch_norm_backward(&dx, dweight, dbias, &dy, &x, statistics, weight, eps, group, 1, NULL);
     lazy =
         rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
-    rn__materialise(&engine, bdx, lazy, none, 0, 1);
+    materialise(bdx, lazy, none, 0, 1);
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
     CHECK_ARRAY(fast_dbias, dbias, c);
     /* with a shortcut and the ReLU behind both */
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
-    rn__materialise(&engine, bz, lazy, bz, 1, 0);
+    materialise(bz, lazy, bz, 1, 0);
     rn_add(&z, &z, &y, NULL);
     rn_relu_forward(&z, &z, NULL);
     CHECK_BLOCKED(bz, z);
     /* with its own ReLU; what passed is what the fast forward let through; in place */
     rn_relu_forward(&y, &y, NULL);
     lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 1);
-    rn__materialise(&engine, out, lazy, none, 0, 0);
+    materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     rn__unblock(&engine, y, out, 0);
     rn_relu_backward(&masked, &dy, &y, 0, NULL);
@@ -409,14 +490,14 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
                            NULL);
     lazy =
         rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
-    rn__materialise(&engine, bdy, lazy, none, 0, 0);
+    materialise(bdy, lazy, none, 0, 0);
     CHECK_BLOCKED(bdy, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
     CHECK_ARRAY(fast_dbias, dbias, c);
     /* the statistics of a sum, whose moments the addition leaves */
     rn_add(&z, &z, &x, NULL);
     rn_batch_norm_forward(&y, statistics, &z, weight, bias, eps, group, NULL);
-    rn__add(&engine, bx, bz, bx, 0, engine.area.partial);
+    add(bx, bz, bx, 0, engine.area.partial);
     CHECK_BLOCKED(bx, z);
     rn__bn_statistics(&engine, fast_statistics, bx, group, 1);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
@@ -435,53 +516,53 @@ static void element_wise(int n, int c, int h, int w) {
                 bg = blocked(g);
     context = "element-wise";
     rn_add(&y, &a, &b, NULL);
-    rn__add(&engine, out, ba, bb, 0, NULL);
+    add(out, ba, bb, 0, NULL);
     CHECK_BLOCKED(out, y);
     rn_relu_forward(&y, &y, NULL);
-    rn__add(&engine, out, ba, bb, 1, NULL);
+    add(out, ba, bb, 1, NULL);
     CHECK_BLOCKED(out, y);
     rn_relu_forward(&y, &a, NULL);
-    rn__relu_forward(&engine, out, ba);
+    relu_forward(out, ba);
     CHECK_BLOCKED(out, y);
     rn_relu_backward(&z, &g, &y, 0, NULL);
-    rn__relu_backward(&engine, out2, bg, out, 0);
+    relu_backward(out2, bg, out, 0);
     CHECK_BLOCKED(out2, z);
     rn_relu_backward(&z, &g, &y, 1, NULL);
-    rn__relu_backward(&engine, out2, bg, out, 1);
+    relu_backward(out2, bg, out, 1);
     CHECK_BLOCKED(out2, z);
     rn_scale(&z, &a, -0.75, 1, NULL);
-    rn__scale(&engine, out2, ba, -0.75, 1);
+    by_factor(rn__scale_plane, out2, ba, -0.75, key, 1, 1);
     CHECK_BLOCKED(out2, z);
     rn_scale(&z, &a, 1.5, 0, NULL);
-    rn__scale(&engine, out2, ba, 1.5, 0);
+    by_factor(rn__scale_plane, out2, ba, 1.5, key, 0, 0);
     CHECK_BLOCKED(out2, z);
     rn_dropout(&z, &a, 0.4, key, 0, NULL);
-    rn__dropout(&engine, out2, ba, 0.4, key, 0);
+    by_factor(rn__dropout_plane, out2, ba, 0.4, key, 0, 0);
     CHECK_BLOCKED(out2, z);
     rn_dropout(&z, &g, 0.4, key, 1, NULL);
-    rn__dropout(&engine, out2, bg, 0.4, key, 1);
+    by_factor(rn__dropout_plane, out2, bg, 0.4, key, 1, 1);
     CHECK_BLOCKED(out2, z);
     for (complement = 0; complement < 2; complement++) {
         rn_gate_forward(&y, &a, &b, complement, NULL);
-        rn__gate_forward(&engine, out, ba, bb, complement);
+        forward(rn__gate_plane, out, ba, bb, window(0, 0, 0, 0, complement));
         CHECK_BLOCKED(out, y);
         rn_gate_backward(&y, &z, &g, &a, &b, complement, complement, !complement, NULL);
-        rn__gate_backward(&engine, out, out2, bg, ba, bb, complement, complement, !complement);
+        gate_backward(out, out2, bg, ba, bb, complement, complement, !complement);
         CHECK_BLOCKED(out, y);
         CHECK_BLOCKED(out2, z);
-        rn__gate_backward(&engine, nothing(out), nothing(out2), bg, ba, bb, complement, 0, 0);
+        gate_backward(nothing(out), nothing(out2), bg, ba, bb, complement, 0, 0);
     }
     rn_add(&a, &a, &b, NULL); /* in place, each way */
-    rn__add(&engine, ba, ba, bb, 0, NULL);
+    add(ba, ba, bb, 0, NULL);
     CHECK_BLOCKED(ba, a);
     rn_add(&b, &a, &b, NULL);
-    rn__add(&engine, bb, ba, bb, 0, NULL);
+    add(bb, ba, bb, 0, NULL);
     CHECK_BLOCKED(bb, b);
     rn_relu_forward(&b, &b, NULL);
-    rn__relu_forward(&engine, bb, bb);
+    relu_forward(bb, bb);
     CHECK_BLOCKED(bb, b);
     rn_relu_backward(&g, &g, &b, 0, NULL);
-    rn__relu_backward(&engine, bg, bg, bb, 0);
+    relu_backward(bg, bg, bb, 0);
     CHECK_BLOCKED(bg, g);
     release_to(set);
 }
@@ -492,26 +573,27 @@ static void pools(int n, int c, int h, int w, int kernel, int stride, int paddin
     rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, c, oh, ow), dx = same(x);
     rn_tensor dy = random_tensor(n, c, oh, ow);
     rn__blocked bx, out = rubbish(y), bdy = blocked(dy), bdx = rubbish(x);
+    const rn_node node = window(kernel, stride, padding, 0, 0);
     int i;
     context = "pools";
     for (i = 0; i < (int)count_of(x); i++) x.data[i] = (float)(int)(x.data[i] * 4); /* some equal */
     bx = blocked(x);
     rn_max_pool_forward(&y, &x, kernel, stride, padding, NULL);
-    rn__max_pool_forward(&engine, out, bx, kernel, stride, padding);
+    forward(rn__max_pool_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     for (accumulate = 0; accumulate < 2; accumulate++) {
         rn_max_pool_backward(&dx, &dy, &x, kernel, stride, padding, accumulate, NULL);
-        rn__max_pool_backward(&engine, bdx, bdy, bx, kernel, stride, padding, accumulate);
+        backward(rn__max_pool_plane, bdx, bdy, bx, nothing(bdy), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     y = random_tensor(n, c, 1, 1);
     out = rubbish(y);
     rn_global_avg_pool_forward(&y, &x, NULL);
-    rn__global_avg_pool_forward(&engine, out, bx);
+    forward(rn__global_avg_pool_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     for (accumulate = 1; accumulate >= 0; accumulate--) {
         rn_global_avg_pool_backward(&dx, &y, accumulate, NULL);
-        rn__global_avg_pool_backward(&engine, bdx, out, accumulate);
+        backward(rn__global_avg_pool_plane, bdx, out, nothing(bx), nothing(out), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     release_to(set);
@@ -522,15 +604,16 @@ static void pad_subsample(int n, int c, int h, int w, int k, int stride, int fro
         accumulate;
     rn_tensor x = random_tensor(n, c, h, w), y = random_tensor(n, k, oh, ow), dx = same(x);
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = rubbish(x), bdy;
+    const rn_node node = window(0, stride, 0, front, 0);
     context = "pad-subsample";
     CHECK_INT(rn_pad_subsample_forward(&y, &x, stride, front, NULL), RN_OK);
-    rn__pad_subsample_forward(&engine, out, bx, stride, front);
+    forward(rn__pad_subsample_plane, out, bx, nothing(bx), node);
     CHECK_BLOCKED(out, y);
     y = random_tensor(n, k, oh, ow);
     bdy = blocked(y);
     for (accumulate = 0; accumulate < 2; accumulate++) {
         rn_pad_subsample_backward(&dx, &y, stride, front, accumulate, NULL);
-        rn__pad_subsample_backward(&engine, bdx, bdy, stride, front, accumulate);
+        backward(rn__pad_subsample_plane, bdx, bdy, nothing(bx), nothing(bdy), node, accumulate);
         CHECK_BLOCKED(bdx, dx);
     }
     release_to(set);
@@ -675,7 +758,7 @@ static void not_finite(void) {
     t.data[5] = (float)INFINITY;
     t.data[6] = -(float)NAN;
     v = blocked(t);
-    rn__relu_forward(&engine, out, v);
+    relu_forward(out, v);
     rn__unblock(&engine, t, out, 0);
     CHECK(!rn__is_finite((double)t.data[4]));
     CHECK(!rn__is_finite((double)t.data[5]));
