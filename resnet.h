@@ -4529,7 +4529,7 @@ typedef struct rn__span {
     size_t bytes, offset;
     int start, end; /* first and last time; start -1: does not exist */
     int root;       /* the span whose memory it shares, itself if none */
-    int next;       /* root spans placed now, in the order of offsets */
+    int next;       /* root spans placed now, in the order of offsets; -2: never placed */
 } rn__span;
 
 typedef struct rn__plan {
@@ -4598,6 +4598,7 @@ static void rn__plan_values(rn__plan *plan) {
     for (i = 0; i < 2 * n; i++) {
         plan->values[i].start = -1;
         plan->values[i].root = i;
+        plan->values[i].next = -2;
     }
     for (i = 0; i < n; i++) {
         const rn_node *node = &net->nodes[i];
@@ -4701,11 +4702,12 @@ static void rn__plan_sharing(rn__plan *plan) {
     }
 }
 
-/* First fit: the lowest gap between the spans still alive that is large enough. */
+/* First fit: the lowest gap between the spans still alive that is large enough. A step may ask for a
+   span twice, which reads one value as its input and as its addend. */
 static void rn__place(rn__plan *plan, rn__span *span, int time) {
     int *link = &plan->active;
     size_t offset = 0;
-    if (span->start != time || &plan->values[span->root] != span) return;
+    if (span->start != time || &plan->values[span->root] != span || span->next != -2) return;
     while (*link >= 0) {
         const rn__span *other = &plan->values[*link];
         if (other->end < time) {

@@ -601,6 +601,15 @@ int main(int argc, char **argv) {
     }
     desc = rn_cifar(164);
     check_lifetimes(&desc, 2, RN_TRAINING, RN_TRAINING);
+    for (order = 0; order < ORDERS;
+         order++) /* many units, of one convolution that reads its addend */
+        for (block = RN_BASIC; block < BLOCKS; block++) {
+            desc = net_desc((rn_order)order, (rn_block)block, RN_SHORTCUT_IDENTITY, RN_RESIZE_B_BN,
+                            RN_STEM_IMAGENET);
+            desc.units[1] = desc.units[2] = desc.units[3] = 3;
+            desc.height = desc.width = 64;
+            check_lifetimes(&desc, 2, RN_TRAINING, RN_TRAINING);
+        }
     for (i = 0; i < VARIANTS; i += 11) {
         desc = variant(i);
         check_bytes(&desc, RN_TRAINING);
