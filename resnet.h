@@ -165,7 +165,7 @@ typedef struct rn_memory {
     void *user;
 } rn_memory;
 
-/* Level 1: nets ================================================================================= */
+/* Level 1: nets ================================================================================ */
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
@@ -178,8 +178,8 @@ typedef enum rn_block {
     RN_SINGLE      /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
 } rn_block;
 
-/* "cifar": 3x3 convolution, three stages of stride 1, 2, 2; "imagenet": 7x7/2 convolution, BN, ReLU,
-   3x3/2 max-pool, four stages. */
+/* "cifar": 3x3 convolution, three stages of stride 1, 2, 2; "imagenet": 7x7/2 convolution, BN,
+   ReLU, 3x3/2 max-pool, four stages. */
 typedef enum rn_stem { RN_STEM_CIFAR, RN_STEM_IMAGENET } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. */
@@ -268,8 +268,9 @@ typedef struct rn_desc {
     int threads;              /* the most threads ever used, workspace is planned for them; 1 */
     int naive;                /* 1: run the naive layers, in NCHW */
     int direct;               /* 1: no Winograd, every convolution product by product */
-    int micro_batch;          /* images in memory at a time, a multiple of bn_group; 0: the batch */
-    rn_isa isa;               /* auto */
+    int micro_batch; /* images in memory at a time, a multiple of bn_group, and bn_group where that
+                        is 0; same bits as the whole batch with that bn_group; 0: the batch */
+    rn_isa isa;      /* auto */
 } rn_desc;
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
@@ -424,10 +425,10 @@ typedef struct rn_net {
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
-   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no function
-   of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always suffices,
-   and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing stays
-   allocated. rn_destroy gives back what was allocated (NULL is allowed). */
+   +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
+   function of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
+   suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
+   stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
@@ -464,9 +465,9 @@ RNDEF void *rn_workspace(rn_net *net);
 
 /* Prepares the weights for rn_predict once (packs them, and transforms Winograd's), which otherwise
    every call does: worth it for few images at a time. The results stay the same bits. Takes
-   rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for rn_destroy to give back;
-   works in rn_workspace(net). rn_update, rn_load and rn_initialise end it; call it again then, or
-   after you wrote to net->parameters yourself: it keeps its memory. */
+   rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for rn_destroy to give
+   back; works in rn_workspace(net). rn_update, rn_load and rn_initialise end it; call it again
+   then, or after you wrote to net->parameters yourself: it keeps its memory. */
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
@@ -1257,8 +1258,9 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
    the fast kernels are held against, so the obvious way wins over the quick one. Letters: x input,
    y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by input, output, weight
    and bias; n image, c channel (where there are two sorts, c of x and k of y), h and w row and
-   column, oh and ow those of a y that has fewer than x, r and s those of a kernel. A function checks
-   everything before it writes anything. Inference comes first, then what only training needs. */
+   column, oh and ow those of a y that has fewer than x, r and s those of a kernel. A function
+   checks everything before it writes anything. Inference comes first, then what only training
+   needs. */
 
 /* What `accumulate` means. */
 static void rn__store(rn_real *at, double value, int accumulate) {
@@ -1407,9 +1409,9 @@ static rn__window rn__largest(const rn_tensor *x, int n, int c, rn__window v) {
 }
 
 /* Pools: y[n,c,oh,ow] = mean of the pixels that its window covers, or the largest of them, which is
-   the mean of a window of that pixel alone. Padding is not looked at, so it does not count and never
-   wins, not even where all pixels are negative. Backward, y is dy, and each pixel of a window has an
-   equal share of it; windows may overlap, so dx is added to. */
+   the mean of a window of that pixel alone. Padding is not looked at, so it does not count and
+   never wins, not even where all pixels are negative. Backward, y is dy, and each pixel of a window
+   has an equal share of it; windows may overlap, so dx is added to. */
 static rn_status rn__pool(const char *function, const rn_tensor *y, const rn_tensor *x,
                           const rn_tensor *dx, int largest, int backward, int r, int s, int stride,
                           int padding, int accumulate, rn_error *error) {
@@ -1841,9 +1843,10 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
 #if RN__FAST
 
-/* A convolution as its inner loop sees it: output pixel (y, x) sums, over blocks of input channels
-   and over taps, what stands at y in_row + x 16 + tap.offset of the input, times the tap's 16 x 16
-   weights [input channel][output channel]. Strides are already taken out: see >>fast convolution. */
+/* A convolution as its inner loop sees it: output pixel (y, x) sums, over blocks of input
+   channels and over taps, what stands at y in_row + x 16 + tap.offset of the input, times the
+   tap's 16 x 16 weights [input channel][output channel]. Strides are already taken out: see
+   >>fast convolution. */
 typedef struct rn__tap {
     ptrdiff_t offset; /* in the input */
     int index;        /* r S + s of its weights */
@@ -2764,11 +2767,12 @@ static int rn__copies_dy(const rn__sweep *s) {
     return s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
 }
 
-/* Weight gradients of many weights and small images split the weights among the jobs, each of which
-   walks over all images. The others split the images into pieces of a fixed number, each summed in
-   a buffer of its own, a wave of `threads` pieces at a time, which are then added in their order.
-   Either way the order of the sums, on top of what the gradient was before, depends on shapes
-   alone, and not on how many images a call has, if micro-batches are whole pieces: powers of two. */
+/* Weight gradients of many weights and small images split the weights among the jobs, each of
+   which walks over all images. The others split the images into pieces of a fixed number, each
+   summed in a buffer of its own, a wave of `threads` pieces at a time, which are then added in
+   their order. Either way the order of the sums, on top of what the gradient was before, depends
+   on shapes alone, and not on how many images a call has, if micro-batches are whole pieces:
+   powers of two. */
 static void rn__weight_pieces(rn__sweep *s) {
     const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
     const size_t floats = s->block_floats * (size_t)k_blocks;
@@ -2864,8 +2868,8 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     return s;
 }
 
-/* The taps of each phase, from the first place they read to the last: along an axis, that is
-   (phase + padding - tap) / out_step for an input gradient where it is whole, else tap - padding. */
+/* The taps of each phase, from the first place they read to the last: along an axis, that is (phase
+   + padding - tap) / out_step for an input gradient where it is whole, else tap - padding. */
 static void rn__sweep_taps(rn__sweep *s) {
     const rn__filter *f = &s->filter;
     const int step = s->out_step, last = f->r * f->s - 1, back = s->kind == RN__INPUT_GRADIENT;
@@ -2976,8 +2980,8 @@ static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows
     return scratch;
 }
 
-/* Rows [first, first + rows) of image n of dy, blocks [k, end), likewise, with zeros beyond the edge
-   if they fill up tiles. */
+/* Rows [first, first + rows) of image n of dy, blocks [k, end), likewise, with zeros beyond the
+   edge if they fill up tiles. */
 static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, int k, int end,
                                 int thread, ptrdiff_t *step) {
     const int blocks = rn__blocks(s->out.c), there = rn__min(rows, s->out.h - first);
@@ -3028,8 +3032,8 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
         }
 }
 
-/* Adds the sums of products of x and dy to blocks [k, end) of the weight gradient dw: tap by tap, or
-   transformed ones matrix by matrix. */
+/* Adds the sums of products of x and dy to blocks [k, end) of the weight gradient dw: tap by tap,
+   or transformed ones matrix by matrix. */
 static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k, int end,
                       const float *x, ptrdiff_t x_block, const float *dy, ptrdiff_t dy_block) {
     const int count = s->winograd ? 36 : s->filter.r * s->filter.s;
@@ -3310,8 +3314,8 @@ RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight,
         for (k = 0; k < dy.c; k++) dbias[k] += s.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
 }
 
-/* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and returns
-   its floats. */
+/* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and
+   returns its floats. */
 RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, int w,
                                 float *packed) {
     rn__blocked in = rn__blocked_in(NULL, 1, f.c, h, w);
@@ -3494,8 +3498,8 @@ static void rn__materialise_plane(const rn__pass *pass, int plane) {
                                  pixels, rn__lanes_of(x, plane), x->relu, pass->flag);
 }
 
-/* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged image
-   by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
+/* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged
+   image by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
                                     int group, int measured) {
     const double values = (double)rn__plane_pixels(&in);
@@ -4581,8 +4585,8 @@ static size_t rn__value_count(const rn_net *net, int v, int count) {
     return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
 }
 
-/* Backward reads the value of step i itself: ReLU its mask, a convolution for the BN behind it whose
-   input gradient is lazy. */
+/* Backward reads the value of step i itself: ReLU its mask, a convolution for the BN behind it
+   whose input gradient is lazy. */
 static int rn__keeps_output(const rn_net *net, int i) {
     const rn_node *node = &net->nodes[i], *last = &net->nodes[rn__output(net, i)];
     if (node->kind == RN_CONV2D && i + 1 < net->node_count && net->nodes[i + 1].lazy_gradient)
@@ -4702,8 +4706,8 @@ static void rn__plan_sharing(rn__plan *plan) {
     }
 }
 
-/* First fit: the lowest gap between the spans still alive that is large enough. A step may ask for a
-   span twice, which reads one value as its input and as its addend. */
+/* First fit: the lowest gap between the spans still alive that is large enough. A step may ask for
+   a span twice, which reads one value as its input and as its addend. */
 static void rn__place(rn__plan *plan, rn__span *span, int time) {
     int *link = &plan->active;
     size_t offset = 0;
@@ -6312,7 +6316,8 @@ static int rn__json_key(rn_archive *a, int first, rn__text *key) {
     return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
 }
 
-/* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is none. */
+/* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is
+   none. */
 static int rn__dtype_bytes(const char *dtype) {
     uint64_t bits = 0;
     if (!strcmp(dtype, "BOOL")) return 1;

@@ -213,7 +213,7 @@ static inline int is_measured(const rn_desc *desc) {
     return fabsf(desc->mean[0]) + desc->deviation[0] > 0;
 }
 
-/* ---- the recipe: data and training, as far as the description does not say -------------------- */
+/* ---- the recipe: data and training, as far as the description does not say ------------------- */
 
 typedef struct recipe {
     dataset set;
@@ -290,7 +290,7 @@ static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_
     if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
 }
 
-/* ---- progress: one line that renews itself on a terminal, a plain line now and then elsewhere -- */
+/* ---- progress: a line that renews itself on a terminal, a plain one now and then elsewhere --- */
 
 static inline double seconds_now(void) {
     struct timespec t;

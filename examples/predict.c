@@ -7,7 +7,8 @@
 #include "example.h"
 #include <limits.h>
 
-/* An image as it comes from a file: bytes [channels, height, width], and its label if it has one. */
+/* An image as it comes from a file: bytes [channels, height, width], and its label if it has
+   one. */
 typedef struct image {
     int channels, height, width, label; /* -1: none */
     uint8_t *pixels;
@@ -150,7 +151,8 @@ static int read_pixels(void *user, ptrdiff_t index, uint8_t *pixels, int *label)
     return 0;
 }
 
-/* Name of a class: from the list between commas, of a data set that looks like the net's, or none. */
+/* Name of a class: from the list between commas, of a data set that looks like the net's, or
+   none. */
 static const char *class_name(const rn_desc *desc, const char *names, int class_index) {
     static char name[64];
     if (names) {

@@ -1,10 +1,10 @@
 /* executors.c - fast execution against naive execution, node by node, forward and backward. A naive
    net records every value and gradient when it is new; a fast net compares each of its steps with
-   the recording (1e-5 of the tensor's largest magnitude) and then goes on with the recorded numbers,
-   so that every step has the same input in both and errors do not pile up. Every order, block,
-   shortcut, resize shortcut and stem, with odd sizes, widths that are no multiple of 16, batches
-   that are not full, batch norm in groups, one and two threads, every instruction set of the
-   machine. Then whole nets, whose bits must not depend on the number of threads, and inference.
+   the recording (1e-5 of the tensor's largest magnitude) and then goes on with the recorded
+   numbers, so that every step has the same input in both and errors do not pile up. Every order,
+   block, shortcut, resize shortcut and stem, with odd sizes, widths that are no multiple of 16,
+   batches that are not full, batch norm in groups, one and two threads, every instruction set of
+   the machine. Then whole nets, whose bits must not depend on the number of threads, and inference.
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 
@@ -187,10 +187,10 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
     }
 }
 
-/* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold only
-   rounding errors of what goes into them, so they are compared with the net's largest gradient; so
-   are those of nets of one channel, where batch norm takes away the scale of a 1x1 convolution.
-   Small ones are compared with a thousandth of it. */
+/* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold
+   only rounding errors of what goes into them, so they are compared with the net's largest
+   gradient; so are those of nets of one channel, where batch norm takes away the scale of a 1x1
+   convolution. Small ones are compared with a thousandth of it. */
 static void compare_arrays(record *r, const rn_net *net) {
     double most = net_largest(r->parameters, net->parameter_count);
     int group = net->desc.bn_group ? net->desc.bn_group : net->images;

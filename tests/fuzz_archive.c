@@ -1,7 +1,7 @@
-/* fuzz_archive.c - arbitrary bytes as a file of weights: the archive is walked and read in every way,
-   and a small net loads it. Whatever the bytes are, nothing may crash, and a net that refuses them
-   must stay as it was. The CRC keeps a fuzzer out of what comes behind it, so each input is tried
-   with a right one as well.
+/* fuzz_archive.c - arbitrary bytes as a file of weights: the archive is walked and read in every
+   way, and a small net loads it. Whatever the bytes are, nothing may crash, and a net that refuses
+   them must stay as it was. The CRC keeps a fuzzer out of what comes behind it, so each input is
+   tried with a right one as well.
 
    clang -std=c99 -g -O1 -DLIBFUZZER -fsanitize=fuzzer,address,undefined -o fuzz_archive \
        tests/fuzz_archive.c -lm && ./fuzz_archive -max_total_time=60 CORPUS

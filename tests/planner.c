@@ -1,10 +1,10 @@
 /* planner.c - memory. A net lives in exactly the bytes that rn_bytes says: it trains in a buffer of
-   that size without touching its edges or depending on what was there, and one byte less is refused.
-   No two values or gradients share bytes while both are needed: the list of nodes is run through
-   step by step with the planned offsets, and every step must find what it reads. Allocators that
-   fail at any call leak nothing; training and predicting allocate nothing; several threads predict
-   with one net; inference reuses its buffers; sizes that overflow are refused. And rn_describe,
-   which writes into a buffer, too.
+   that size without touching its edges or depending on what was there, and one byte less is
+   refused. No two values or gradients share bytes while both are needed: the list of nodes is run
+   through step by step with the planned offsets, and every step must find what it reads. Allocators
+   that fail at any call leak nothing; training and predicting allocate nothing; several threads
+   predict with one net; inference reuses its buffers; sizes that overflow are refused. And
+   rn_describe, which writes into a buffer, too.
 
    cc -std=c99 -O2 -o planner tests/planner.c -lm -lpthread && ./planner */
 
@@ -164,8 +164,8 @@ static void read_object(const memory_map *m, int id, int step, int backward) {
 
 static int output_of(const rn_net *net, int i) { return i + net->nodes[i].fused; }
 
-/* Where the number that a reader of value v reads are: a lazy batch norm's are computed from what it
-   reads itself. */
+/* Where the number that a reader of value v reads are: a lazy batch norm's are computed from what
+   it reads itself. */
 static int memory_of(const rn_net *net, int v) {
     const rn_node *step = &net->nodes[v - net->nodes[v].absorbed];
     return step->lazy ? step->inputs[0] : v;

@@ -1,10 +1,11 @@
 /* bench.c - how fast resnet.h trains and predicts on this machine, and how near its limit.
 
-   First the machine's own limits are measured, multiply-adds in registers and copies in memory; then
-   each net. Before a net is timed its fast execution is compared with the naive one on a few images:
-   if they differ, there is no figure. GFLOP/s count the direct arithmetic, 2 per multiply-add (a
-   training step is forward, backward and update, three times the arithmetic of forward but for the
-   image's gradient, which nobody needs), so Winograd's convolutions can go beyond the peak.
+   First the machine's own limits are measured, multiply-adds in registers and copies in memory;
+   then each net. Before a net is timed its fast execution is compared with the naive one on a few
+   images: if they differ, there is no figure. GFLOP/s count the direct arithmetic, 2 per
+   multiply-add (a training step is forward, backward and update, three times the arithmetic of
+   forward but for the image's gradient, which nobody needs), so Winograd's convolutions can go
+   beyond the peak.
 
    cc -O2 -fopenmp -o tools/bench tools/bench.c -lm && tools/bench --net resnet20 */
 
@@ -13,7 +14,7 @@
 #include "../resnet.h" /* looks inside for --layers */
 #include "../examples/example.h"
 
-/* ---- the machine -------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 /* Twelve independent chains hide the latency of the multiply-adds. */
 #define CHAINS(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
@@ -46,7 +47,8 @@ MULTIPLY_ADDS(multiply_add_8, __attribute__((target("avx2,fma"))), 8)
 MULTIPLY_ADDS(multiply_add_16, __attribute__((target("avx512f"))), 16)
 #endif
 
-/* GFLOP/s of all threads together with the vectors of an instruction set, the best of some tries. */
+/* GFLOP/s of all threads together with the vectors of an instruction set, the best of some
+   tries. */
 static double measure_peak(const char *isa, int threads) {
     const long count = 4000000;
     double best = 0;
@@ -91,7 +93,7 @@ static double measure_copy(int threads) {
     return best;
 }
 
-/* ---- the nets ----------------------------------------------------------------------------------- */
+/* ---- the nets -------------------------------------------------------------------------------- */
 
 typedef struct bench_net {
     const char *name;
@@ -164,8 +166,8 @@ static double difference(const rn_real *a, const rn_real *b, ptrdiff_t count) {
     return sqrt(apart / length);
 }
 
-/* What both executions computed so far. Errors of a thousand layers would add up to anything, so the
-   fast one goes on with the values of the naive one wherever it has them in memory. */
+/* What both executions computed so far. Errors of a thousand layers would add up to anything, so
+   the fast one goes on with the values of the naive one wherever it has them in memory. */
 typedef struct comparison {
     rn_real **values; /* [nodes] of the naive execution */
     double largest;   /* difference of a value */
@@ -191,7 +193,8 @@ static void compare_value(void *user, rn_net *net, int node, int backward) {
     }
 }
 
-/* A step that measures BN's statistics, so that predictions make sense, and changes nothing else. */
+/* A step that measures BN's statistics, so that predictions make sense, and changes nothing
+   else. */
 static rn_net *step_once(rn_desc desc, int batch, int naive, comparison *c, rn_real *logits) {
     rn_error error;
     rn_net *net;
@@ -241,7 +244,7 @@ static rn_net *check_net(const bench_net *which, const settings *set) {
     return fast;
 }
 
-/* ---- timing ------------------------------------------------------------------------------------- */
+/* ---- timing ---------------------------------------------------------------------------------- */
 
 static int compare_numbers(const void *a, const void *b) {
     const double *x = (const double *)a, *y = (const double *)b;
@@ -297,7 +300,7 @@ static void time_net(const bench_net *which, const workload *w, const settings *
     fflush(stdout);
 }
 
-/* ---- layer by layer ----------------------------------------------------------------------------- */
+/* ---- layer by layer -------------------------------------------------------------------------- */
 
 typedef struct layer_times {
     int step;         /* first node of it */
@@ -429,7 +432,7 @@ static void print_layers(const workload *w) {
     free(times.forward);
 }
 
-/* ---- the program -------------------------------------------------------------------------------- */
+/* ---- the program ----------------------------------------------------------------------------- */
 
 static void bench(const bench_net *which, int train, int batch, const rn_net *checked,
                   const settings *set) {
