@@ -268,9 +268,8 @@ typedef struct rn_desc {
     int threads;              /* the most threads ever used, workspace is planned for them; 1 */
     int naive;                /* 1: run the naive layers, in NCHW */
     int direct;               /* 1: no Winograd, every convolution product by product */
-    int micro_batch; /* images in memory at a time, a multiple of bn_group, and bn_group where that
-                        is 0; same bits as the whole batch with that bn_group; 0: the batch */
-    rn_isa isa;      /* auto */
+    int micro_batch;          /* images in memory at a time, see rn_backpropagate; 0: the batch */
+    rn_isa isa;               /* auto */
 } rn_desc;
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
@@ -447,7 +446,12 @@ typedef struct rn_result {
    fails with RN_NOT_FINITE, names the first node, unit and step, and leaves parameters, velocity
    and statistics as they were. result may be NULL. Its two halves: rn_backpropagate overwrites
    net->gradients with those of the mean loss (weight decay not included) and net->logits;
-   rn_update does the rest. */
+   rn_update does the rest.
+
+   With desc.micro_batch, memory for that many images is enough: a batch goes through in parts whose
+   gradients add up. BN's statistics are those of bn_group images, of which a part is a multiple
+   (bn_group 0 becomes micro_batch). Where the groups agree and parts are powers of two from 16 on,
+   the fast execution gives the bits of the whole batch, but for dropout's masks. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
