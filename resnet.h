@@ -787,6 +787,14 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
 
+/* Running statistics anew, for parameters that no longer change: the plain mean of those of
+   `batches` batches of net->batch images, as the source stores them, in place of the moving average
+   that training left. Overwrites gradients, images [batch,C,H,W] and labels [batch]. results (or
+   NULL) gets loss and right answers over these images in training mode, and then in inference mode
+   with the new statistics: a gap between the two is what BN's statistics cost. */
+RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
+                                 int *labels, rn_result results[2], rn_error *error);
+
 #ifdef __cplusplus
 }
 #endif
@@ -5774,9 +5782,23 @@ static int rn__update_parameter(const rn_desc *desc, const rn_parameter *p, rn_r
     return !bad;
 }
 
+/* Of every BN, from the last training forward, whose results are used up then. */
+static void rn__update_statistics(rn_net *net, double momentum) {
+    int group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images, i;
+    for (i = 0; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i];
+        rn_real *running_mean = net->statistics + node->statistics;
+        if (node->kind != RN_BATCH_NORM) continue;
+        rn_batch_norm_update(running_mean, running_mean + node->c,
+                             net->batch_statistics + node->batch_statistics,
+                             rn__group_count(&net->desc, net->images), node->c,
+                             (double)group * node->h * node->w, momentum);
+    }
+    net->images = net->frozen = 0;
+}
+
 RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter p;
-    int i;
     if (net->mode != RN_TRAINING || !net->images)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
     if (!rn__is_finite(learning_rate))
@@ -5793,18 +5815,8 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p))
         if (p.gradient) rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 1);
-    for (i = 0; i < net->node_count; i++) {
-        const rn_node *node = &net->nodes[i];
-        int group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images;
-        rn_real *running_mean = net->statistics + node->statistics;
-        if (node->kind != RN_BATCH_NORM) continue;
-        rn_batch_norm_update(running_mean, running_mean + node->c,
-                             net->batch_statistics + node->batch_statistics,
-                             rn__group_count(&net->desc, net->images), node->c,
-                             (double)group * node->h * node->w, net->desc.bn_momentum);
-    }
+    rn__update_statistics(net, net->desc.bn_momentum);
     net->step++;
-    net->images = net->frozen = 0;
     return RN_OK;
 }
 
@@ -6210,6 +6222,33 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     }
     return RN_OK;
 }
+
+#ifndef RESNET_NO_TRAIN
+RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
+                               int *labels, rn_result results[2], rn_error *error) {
+    const rn_tensor logits = rn_tensor_in(net->logits, net->batch, net->desc.classes, 1, 1);
+    rn_result part, sums[2] = {{0, 0}, {0, 0}};
+    int mode, b;
+    RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
+    for (mode = 0; mode < 2; mode++)
+        for (b = 0; b < batches; b++) {
+            RN__TRY(rn_batch(source, &net->desc, NULL, 0, (ptrdiff_t)b * net->batch, net->batch,
+                             images, labels, error));
+            if (mode == 0) {
+                RN__TRY(rn_backpropagate(net, images, labels, net->batch, &part, error));
+                rn__update_statistics(net, 1.0 / (b + 1));
+            } else {
+                RN__TRY(rn_predict(net, rn_workspace(net), images, net->batch, net->logits, error));
+                rn_softmax_cross_entropy_forward(&part, &logits, labels, NULL);
+            }
+            sums[mode].loss += part.loss / batches;
+            sums[mode].correct += part.correct;
+        }
+    if (results) memcpy(results, sums, sizeof sums);
+    return RN_OK;
+}
+#endif
+
 /* >>files ====================================================================================
    Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
    the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}

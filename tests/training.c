@@ -1075,18 +1075,86 @@ static void check_freeze(void) {
     }
 }
 
+/* ---- recalibration --------------------------------------------------------------------------- */
+
+static int read_drawn(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
+    const rn_source *source = (const rn_source *)user;
+    int i, count = source->channels * source->height * source->width;
+    for (i = 0; i < count; i++)
+        pixels[i] = (uint8_t)(128 + 40 * net_number(77, (uint64_t)(index * count + i)));
+    *label = (int)index % source->classes;
+    return 0;
+}
+
+/* Running statistics are the plain mean over the batches, parameters stay, and both modes then
+   agree on one batch but for the variance's m / (m - 1). */
+static void check_recalibration(void) {
+    enum { BATCHES = 3, COUNT = 8 };
+    int i, b;
+    for (i = 0; i < ORDERS; i++) {
+        rn_desc desc =
+            net_desc((rn_order)i, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+        rn_source source = {BATCHES * COUNT, 2, 7, 6, 4, read_drawn, NULL};
+        rn_real images[COUNT * 2 * 7 * 6], *parameters, *means;
+        int labels[COUNT];
+        rn_result results[2];
+        rn_error error;
+        rn_net *net;
+        size_t bytes;
+        ptrdiff_t k;
+        source.user = &source;
+        desc.bn_momentum = 1;
+        net = net_create(&desc, COUNT, RN_TRAINING);
+        if (!net) return;
+        net_draw(net, 4);
+        bytes = (size_t)net->parameter_count * sizeof(rn_real);
+        parameters = (rn_real *)net_take(bytes);
+        memcpy(parameters, net->parameters, bytes);
+        means = (rn_real *)net_take((size_t)net->statistic_count * sizeof(rn_real));
+        for (b = 0; b < BATCHES; b++) { /* a step of rate 0 with momentum 1 measures one batch */
+            CHECK_OK(rn_batch(&source, &desc, NULL, 0, b * COUNT, COUNT, images, labels, NULL));
+            CHECK_OK(rn_train_step(net, images, labels, COUNT, 0, NULL, NULL));
+            for (k = 0; k < net->statistic_count; k++) means[k] += net->statistics[k] / BATCHES;
+        }
+        CHECK_OK(rn_recalibrate(net, &source, BATCHES, images, labels, results, &error));
+        CHECK(
+            rn_tensor_difference(rn_tensor_in(net->statistics, 1, 1, 1, (int)net->statistic_count),
+                                 rn_tensor_in(means, 1, 1, 1, (int)net->statistic_count)) < 1e-6);
+        CHECK(!memcmp(parameters, net->parameters, bytes));
+        CHECK_OK(rn_recalibrate(net, &source, 1, images, labels, results, &error));
+        CHECK_NEAR(results[1].loss, results[0].loss, 0.02);
+        CHECK(results[0].loss > 0 && fabs(results[1].loss - results[0].loss) > 0);
+        CHECK_INT(rn_recalibrate(net, &source, BATCHES + 1, images, labels, NULL, &error),
+                  RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "the source has no 8 images from 24");
+        CHECK_INT(rn_recalibrate(net, &source, 0, images, labels, NULL, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "batches is 0");
+        free(parameters);
+        free(means);
+        rn_destroy(net);
+    }
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*run)(void);
     } parts[] = {
-        {"overfit", check_overfit},     {"depths", check_depths},
-        {"counts", check_counts},       {"sgd", check_sgd},
-        {"schedules", check_schedules}, {"statistics", check_statistics},
-        {"finite", check_not_finite},   {"arguments", check_step_arguments},
-        {"resume", check_resume},       {"runs", check_two_runs},
-        {"init", check_initialisation}, {"descriptions", check_descriptions},
-        {"micro", check_micro_batches}, {"freeze", check_freeze},
+        {"overfit", check_overfit},
+        {"depths", check_depths},
+        {"counts", check_counts},
+        {"sgd", check_sgd},
+        {"schedules", check_schedules},
+        {"statistics", check_statistics},
+        {"finite", check_not_finite},
+        {"arguments", check_step_arguments},
+        {"resume", check_resume},
+        {"runs", check_two_runs},
+        {"init", check_initialisation},
+        {"descriptions", check_descriptions},
+        {"micro", check_micro_batches},
+        {"freeze", check_freeze},
+        {"recalibrate", check_recalibration},
     };
     int i, k;
     for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {
