@@ -6286,7 +6286,7 @@ static int rn__json_takes(rn_archive *a, int c) {
     return next == c;
 }
 
-/* The four digits of \uXXXX; -1 if they are none. */
+/* The four hexadecimal digits behind \u; -1 if they are none. */
 static int rn__json_hex(rn_archive *a) {
     static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
     int i, value = 0;
@@ -6299,7 +6299,8 @@ static int rn__json_hex(rn_archive *a) {
     return value;
 }
 
-/* What follows a backslash; a character of \uXXXX, or of two of them beyond 16 bits, as UTF-8. */
+/* What follows a backslash; the character of \u and its digits, or of two of these beyond 16 bits,
+   as UTF-8. */
 static int rn__json_escape(rn_archive *a, rn__text *text) {
     const char *escape = "\"\"\\\\//b\bf\fn\nr\rt\t";
     int c = rn__json_next(a), code, low, shift;

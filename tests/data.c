@@ -5,7 +5,7 @@
 
    cc -std=c99 -O2 -o data tests/data.c -lm && ./data */
 
-#define _POSIX_C_SOURCE 200809L /* mkdtemp */
+#define _POSIX_C_SOURCE 200809L /* mkdir, getpid */
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h"
 #include "disk.h"
@@ -524,8 +524,7 @@ static void test_measure(void) {
 }
 
 int main(void) {
-    strcpy(directory, "/tmp/resnet_data_XXXXXX");
-    if (!mkdtemp(directory)) return 2;
+    make_directory(directory, sizeof directory);
     test_cifar();
     test_idx();
     test_failing_reads();

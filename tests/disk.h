@@ -4,7 +4,10 @@
 #ifndef DISK_H
 #define DISK_H
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { DISK_FILES = 12 };
 
@@ -128,6 +131,17 @@ static inline void disk_free(disk *d) {
     int i;
     for (i = 0; i < DISK_FILES; i++) free(d->files[i].data);
     memset(d, 0, sizeof *d);
+}
+
+/* A new, empty directory in $TMPDIR, or else here, for what only stdio can show. */
+static inline void make_directory(char *path, size_t capacity) {
+    const char *parent = getenv("TMPDIR");
+    int length = snprintf(path, capacity, "%s/resnet_test_%ld", parent && *parent ? parent : ".",
+                          (long)getpid());
+    if (length < 0 || (size_t)length >= capacity || mkdir(path, 0700)) {
+        fprintf(stderr, "cannot make the directory %s\n", path);
+        exit(2);
+    }
 }
 
 #endif /* DISK_H */

@@ -237,6 +237,8 @@ static rn_net *check_net(const bench_net *which, const settings *set) {
              "%s: fast and naive execution differ by %.1e in values (allowed: 1e-4), %.1e in "
              "gradients (2e-2) and %.1e in predicted logits (%.0e): no figures",
              which->name, c.largest, gradients, predicted, bound);
+    printf("%s: fast within %.1e of naive in values, %.1e in gradients, %.1e in predictions\n",
+           which->name, c.largest, gradients, predicted);
     for (i = 0; i < 2; i++) free(logits[i]);
     for (i = 0; i < naive->node_count; i++) free(c.values[i]);
     free(c.values);
