@@ -3263,28 +3263,28 @@ static void rn__fold_job(void *context, int block, int thread) {
                      ((size_t)i * (size_t)rn__blocks(s->out.c) + (size_t)block) * s->block_floats);
 }
 
-/* The gradient of one block of output channels from the weights' order into that of the sweep. */
-static void rn__begin_total_job(void *context, int block, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
+/* The total of one block of output channels out of the weights' order, or (to_weight) back into
+   it. */
+static void rn__move_total(const rn__sweep *s, int block, float *to_weight) {
     const int taps = s->filter.r * s->filter.s;
     float *total = s->total + (size_t)block * rn__total_floats(s);
     int i;
-    (void)thread;
     for (i = 0; i < rn__blocks(s->in.c); i++, total += taps * RN__BLOCK * RN__BLOCK)
-        rn__pack(total, s, NULL, block, i, s->taps, taps);
+        rn__pack(total, s, to_weight, block, i, s->taps, taps);
 }
 
-/* And back. */
+static void rn__begin_total_job(void *context, int block, int thread) {
+    (void)thread;
+    rn__move_total((const rn__sweep *)context, block, NULL);
+}
+
 static void rn__end_total_job(void *context, int block, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const int taps = s->filter.r * s->filter.s;
-    float *total = s->total + (size_t)block * rn__total_floats(s);
-    int i;
     (void)thread;
     if (s->winograd && s->by_weights)
-        rn__fold(s, total, s->packed + (size_t)block * s->block_floats);
-    for (i = 0; i < rn__blocks(s->in.c); i++, total += taps * RN__BLOCK * RN__BLOCK)
-        rn__pack(total, s, s->dweight, block, i, s->taps, taps);
+        rn__fold(s, s->total + (size_t)block * rn__total_floats(s),
+                 s->packed + (size_t)block * s->block_floats);
+    rn__move_total(s, block, s->dweight);
 }
 
 static void rn__bias_job(void *context, int i, int thread) {
