@@ -269,6 +269,7 @@ typedef struct rn_desc {
     int naive;                /* 1: run the naive layers, in NCHW */
     int direct;               /* 1: no Winograd, every convolution product by product */
     int micro_batch;          /* images in memory at a time, see rn_backpropagate; 0: the batch */
+    uint64_t budget;          /* bytes that a training net may take, see rn_bytes; 0: no limit */
     rn_isa isa;               /* auto */
 } rn_desc;
 
@@ -338,6 +339,10 @@ typedef struct rn_node {
     short lazy;          /* batch norm: its value is never stored, those who read it compute it */
     short lazy_gradient; /* batch norm: nor is the gradient of its input */
     int last_reader;     /* the last node that reads its value; -1: none */
+    /* What a budget makes of it, see rn_bytes: */
+    int segment[2]; /* first node, and that behind the last, of those that are computed again
+                       together, just before backward reaches them */
+    short again;    /* its step is one of them */
 } rn_node;
 
 /* The learning rate as a function of the step. */
@@ -400,12 +405,13 @@ typedef struct rn_net {
     int images;           /* count of the last training forward */
     int part;             /* the most images in memory at a time, see desc.micro_batch */
     int held;             /* images whose values and gradients are in memory now */
-
+    int backward;         /* 1: where backward has them */
     rn_probe probe;
     void *probe_user;
 
     const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
     ptrdiff_t *value_offset[2];        /* by mode: bytes into the activations, of each value; -1 */
+    ptrdiff_t *backward_offset;        /* of each value as backward finds it, maybe made again */
     ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
     size_t activation_bytes[2];        /* by mode */
     size_t workspace_bytes[2];
@@ -420,7 +426,13 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment (without it: 48 KiB of stack, and refuses nets that do not fit there). */
+   moment (without it: 48 KiB of stack, and refuses nets that do not fit there).
+
+   With desc->budget a training net takes no more than that: values of the first units, which are
+   the largest for their arithmetic, are dropped after forward and computed again just before
+   backward needs them, segment by segment of units (Chen et al. 2016). As few units as possible:
+   first it is tried to keep all convolutions' outputs and to repeat only what is between them.
+   Gradients stay the same bits. A budget that is too small is refused with the least possible. */
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
@@ -482,6 +494,14 @@ RNDEF int rn_argmax(const rn_real *logits, int classes);
    parameters and multiply-adds an image, as text of at most capacity - 1 characters. Returns the
    length of the whole text, which was cut if that is not less than capacity. */
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity);
+
+/* The plan of the memory that rn_create would make: which value and gradient lies where, from when
+   to when, and what is computed again. As text, or as an SVG picture of memory over time. Memory
+   and errors as in rn_bytes, text and result as in rn_describe; 0 if the net cannot be built. */
+RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
+                          rn_error *error);
+RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
+                         rn_error *error);
 
 /* The parameters and running statistics one by one, in the order of nodes and files:
        rn_parameter p = {0};
@@ -3838,7 +3858,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
 /* >>description ==============================================================================
    Fields of rn_desc with their names: files, command lines and rn_resolve all read this table. */
 
-typedef enum rn__type { RN__INT, RN__UINT64, RN__FLOAT, RN__DOUBLE } rn__type;
+typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
 
 typedef struct rn__field {
     const char *key;
@@ -3900,9 +3920,14 @@ static const rn__field rn__fields[] = {
     {"naive", RN__INT, 1, RN__FIELD(naive), NULL, 0, 0, 1, 0},
     {"direct", RN__INT, 1, RN__FIELD(direct), NULL, 0, 0, 1, 0},
     {"micro_batch", RN__INT, 1, RN__FIELD(micro_batch), NULL, 0, 0, 1 << 24, 0},
+    {"budget", RN__BYTES, 1, RN__FIELD(budget), NULL, 0, 0, 0, 0},
     {"isa", RN__INT, 1, RN__FIELD(isa), rn__isa_names, 0, 0, 0, 0},
 };
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
+
+static int rn__is_uint64(const rn__field *field) {
+    return field->type == RN__UINT64 || field->type == RN__BYTES;
+}
 
 static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
     const char *at = (const char *)desc + field->offset;
@@ -3935,10 +3960,13 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     int k;
     RESNET_ASSERT(i >= 0 && i < RN__FIELDS);
     for (k = 0; k < field->count; k++) {
-        double number = field->type == RN__UINT64 ? 0 : rn__get_number(desc, field, k);
+        double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
+        uint64_t whole;
+        memcpy(&whole, (const char *)desc + (rn__is_uint64(field) ? field->offset : 0),
+               sizeof whole);
         if (k) rn__put(&out, ',');
-        if (field->type == RN__UINT64)
-            rn__format(&out, "%U", desc->seed);
+        if (rn__is_uint64(field))
+            rn__format(&out, "%U", whole);
         else if (field->names)
             rn__puts(&out, field->names[(int)number]);
         else if (field->type == RN__INT)
@@ -3970,10 +3998,25 @@ static int rn__choose(const char *const *names, const char *sentence, const char
     return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
 }
 
+/* A whole number, of bytes also with K, M or G behind it. */
+static int rn__parse_whole(rn_desc *desc, const rn__field *field, const char *at) {
+    static const char suffixes[] = "KMG";
+    const char *suffix;
+    uint64_t value;
+    int shift = 0;
+    if (!rn__scan_unsigned(&at, &value)) return 0;
+    if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
+        shift = 10 * (int)(suffix - suffixes + 1), at++;
+    if (*at || value > UINT64_MAX >> shift) return 0;
+    value <<= shift;
+    memcpy((char *)desc + field->offset, &value, sizeof value);
+    return 1;
+}
+
 /* Reads one number or, for a list, several between commas; what is left out is zero. */
 static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
     int k;
-    if (field->type == RN__UINT64) return rn__scan_unsigned(&at, &desc->seed) && !*at;
+    if (rn__is_uint64(field)) return rn__parse_whole(desc, field, at);
     for (k = 0; k < field->count; k++) {
         char item[48];
         rn__text text = rn__text_in(item, sizeof item);
@@ -4001,8 +4044,9 @@ RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, r
         rn__set_number(&set, field, 0, i);
     } else if (!rn__parse_numbers(&set, field, value)) {
         const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
-                            : field->type == RN__FLOAT || field->type == RN__DOUBLE
-                                ? "a number"
+                            : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
+                            : field->type == RN__BYTES
+                                ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
                                 : "a whole number";
         return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
     }
@@ -4110,7 +4154,7 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     int i, k, names;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
-        if (field->type == RN__UINT64) continue;
+        if (rn__is_uint64(field)) continue;
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
@@ -4535,26 +4579,41 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
 }
 
 /* >>planner ==================================================================================
-   Which bytes each value and each gradient takes, and when. Time runs 0 .. n-1 over the forward
-   steps, n is the loss, 2n - i the backward of step i. Every buffer is a span of time; spans that
-   overlap in time never overlap in memory. Values and gradients that may share (in-place
-   activations; the gradient of an addition, which equation (5) hands on unchanged) are merged into
-   one span first. The same code measures and places. */
+   Which bytes each value and each gradient takes, and when. Forward is the steps in their order,
+   step i at time i; the loss is at n, and backward takes two times a node, from the last to the
+   first, or, where a segment of nodes is computed again, first these and then their backward. Every
+   buffer is a span of time; spans that overlap in time never overlap in memory. Values and
+   gradients that may share (in-place activations; the gradient of an addition, which equation (5)
+   hands on unchanged) are merged into one span first. The same code measures and places. */
 
 typedef struct rn__span {
     size_t bytes, offset;
     int start, end; /* first and last time; start -1: does not exist */
     int root;       /* the span whose memory it shares, itself if none */
     int next;       /* root spans placed now, in the order of offsets; -2: never placed */
+    int outer;      /* a value that is read from outside of its segment */
 } rn__span;
 
 typedef struct rn__plan {
-    const rn_net *net;
+    rn_net *net;
     int n, training;
-    rn__span *values, *gradients; /* [n] each, one array */
-    int active;                   /* first of the placed spans, -1 if none */
-    size_t bytes;                 /* the highest end of any span */
+    int keep_convolutions;                /* their outputs are never computed again */
+    rn__span *values, *gradients, *again; /* [n] each, one array; again: values in backward */
+    int active;                           /* first of the placed spans, -1 if none */
+    size_t bytes;                         /* the highest end of any span */
 } rn__plan;
+
+static int rn__backward_time(const rn_net *net, int i) {
+    const int *segment = net->nodes[i].segment;
+    return net->node_count + 2 * (net->node_count - segment[1]) + segment[1] - segment[0] +
+           segment[1] - i;
+}
+
+/* When step i is computed again. */
+static int rn__again_time(const rn_net *net, int i) {
+    const int *segment = net->nodes[i].segment;
+    return net->node_count + 2 * (net->node_count - segment[1]) + i - segment[0] + 1;
+}
 
 /* Index of the value that step i writes: that of the last node fused into it. */
 static int rn__output(const rn_net *net, int i) { return i + net->nodes[i].fused; }
@@ -4606,37 +4665,69 @@ static int rn__keeps_output(const rn_net *net, int i) {
     return rn__layer_of(last->kind)->keeps_output && (node == last || rn__addition_in(net, i) >= 0);
 }
 
-/* When each value is needed: until its last reader, and in training until the last backward that
-   reads it. */
-static void rn__plan_values(rn__plan *plan) {
+/* Step i reads value v, in backward too if it keeps it. */
+static void rn__plan_reading(rn__plan *plan, int v, int i, int keeps) {
     const rn_net *net = plan->net;
+    rn__span *value = &plan->values[v], *again = &plan->again[v];
+    value->end = rn__max(value->end, i);
+    if (!plan->training) return;
+    if (keeps) again->end = rn__max(again->end, rn__backward_time(net, i));
+    if (net->nodes[i].again) again->end = rn__max(again->end, rn__again_time(net, i));
+    if (i >= net->nodes[v].segment[1]) value->outer = 1;
+}
+
+/* When the value of step i, all whose readers are planned, is in memory: up to its last use, or up
+   to that in forward and again in backward. */
+static void rn__plan_value(rn__plan *plan, int i) {
+    rn_net *net = plan->net;
+    rn_node *node = &net->nodes[i];
+    rn__span *value = &plan->values[rn__output(net, i)], *again = &plan->again[rn__output(net, i)];
+    const int repeated = i > 0 && node->segment[1] - node->segment[0] > 1 && !value->outer &&
+                         !(plan->keep_convolutions && node->kind == RN_CONV2D);
+    value->start = i;
+    value->end = rn__max(value->end, i);
+    value->bytes =
+        rn__align_size(rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real)));
+    if (plan->training && rn__keeps_output(net, i))
+        again->end = rn__max(again->end, rn__backward_time(net, i));
+    if (!again->end) return;
+    if (!repeated) {
+        value->end = rn__max(value->end, again->end);
+        return;
+    }
+    node->again = 1;
+    again->start = rn__again_time(net, i);
+    again->bytes = value->bytes;
+}
+
+static void rn__plan_values(rn__plan *plan) {
+    rn_net *net = plan->net;
     int i, k, v, reader, n = plan->n;
-    for (i = 0; i < 2 * n; i++) {
+    for (i = 0; i < 3 * n; i++) {
+        memset(&plan->values[i], 0, sizeof plan->values[i]);
         plan->values[i].start = -1;
         plan->values[i].root = i;
         plan->values[i].next = -2;
     }
-    for (i = 0; i < n; i++) {
+    plan->values[n - 1].end = n; /* the loss reads it */
+    for (i = n - 1; i >= 0; i--) {
         const rn_node *node = &net->nodes[i];
-        rn__span *output = &plan->values[rn__output(net, i)];
         if (node->absorbed) continue;
-        for (k = 0; (v = rn__outer_input(net, i, k, &reader)) >= 0; k++) {
-            rn__span *input = &plan->values[rn__stored(net, v)];
-            int kept = plan->training && rn__layer_of(net->nodes[reader].kind)->keeps_input;
-            if (input->start >= 0) input->end = rn__max(input->end, kept ? 2 * n - i : i);
-        }
-        if ((i == 0 && net->desc.naive) || node->lazy)
-            continue; /* naive reads the caller's images */
-        output->start = i;
-        output->end = plan->training && rn__keeps_output(net, i) ? 2 * n - i : i;
-        output->bytes =
-            rn__align_size(rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real)));
+        if (!node->lazy && (i > 0 || !net->desc.naive)) /* naive reads the caller's images */
+            rn__plan_value(plan, i);
+        for (k = 0; (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
+            rn__plan_reading(plan, rn__stored(net, v), i,
+                             rn__layer_of(net->nodes[reader].kind)->keeps_input);
     }
-    plan->values[n - 1].end = rn__max(plan->values[n - 1].end, n);
 }
 
-/* A gradient lives from the backward of its value's last reader to that of its producer, or with a
-   lazy BN gradient to that of the convolution before it. */
+/* The last time of the gradient of what step i writes: that of the step's backward or, if lazy, of
+   the convolution before it. */
+static int rn__gradient_end(const rn_net *net, int i) {
+    return rn__backward_time(net, i - net->nodes[i].lazy_gradient);
+}
+
+/* A gradient lives from the backward of its value's last reader to that of its producer. */
 static void rn__plan_gradients(rn__plan *plan) {
     const rn_net *net = plan->net;
     int i, n = plan->n;
@@ -4648,8 +4739,8 @@ static void rn__plan_gradients(rn__plan *plan) {
             continue;
         span->bytes =
             rn__align_size(rn__multiply_size(rn__value_count(net, v, net->part), sizeof(rn_real)));
-        span->start = last < 0 ? n : 2 * n - rn__producer(net, last);
-        span->end = 2 * n - i + net->nodes[i].lazy_gradient;
+        span->start = last < 0 ? n : rn__backward_time(net, rn__producer(net, last));
+        span->end = rn__gradient_end(net, i);
     }
 }
 
@@ -4705,14 +4796,15 @@ static void rn__plan_sharing(rn__plan *plan) {
         rn__span *output = &plan->gradients[rn__output(net, i)];
         int add = rn__addition_in(net, i), first = add > i;
         int last = add < 0 ? 0 : first || rn__both_share(net, add);
-        int ends = rn__root_ends(plan, output) == 2 * n - i + node->lazy_gradient;
+        int ends = rn__root_ends(plan, output) == rn__gradient_end(net, i);
         if (node->absorbed || !ends || (add < 0 && !rn__layer_of(node->kind)->gradient_in_place))
             continue;
         for (k = first; k <= last; k++) {
             int v = add < 0 ? node->inputs[0] : net->nodes[add].inputs[k];
             rn__span *input = &plan->gradients[v];
             int others = rn__other_reader(net, v, add); /* may add to it only when dy was read */
-            if (input->start == 2 * n - i && (add <= i || others < i - node->lazy_gradient))
+            if (input->start == rn__backward_time(net, i) &&
+                (add <= i || others < i - node->lazy_gradient))
                 rn__share(plan, input, output);
         }
     }
@@ -4763,39 +4855,146 @@ static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
     return 0;
 }
 
-/* Plans one mode into net->value_offset, net->gradient_offset and net->activation_bytes. */
-static void rn__plan_mode(rn_net *net, rn_mode mode, rn__span *spans) {
+/* The spans of backward, in the order of time. */
+static void rn__place_backward(rn__plan *plan) {
+    const rn_net *net = plan->net;
+    int i, k, v, reader;
+    rn__place(plan, &plan->gradients[plan->n - 1], plan->n);
+    for (i = plan->n - 1; i > 0; i--) {
+        const rn_node *node = &net->nodes[i];
+        for (k = node->segment[0]; k <= i && i == node->segment[1] - 1; k++)
+            if (net->nodes[k].again)
+                rn__place(plan, &plan->again[rn__output(net, k)], rn__again_time(net, k));
+        for (k = 0; !node->absorbed && (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
+            rn__place(plan, &plan->gradients[v], rn__backward_time(net, i));
+    }
+}
+
+static ptrdiff_t rn__offset(const rn__plan *plan, const rn__span *span) {
+    return span->start < 0 ? -1 : (ptrdiff_t)plan->values[span->root].offset;
+}
+
+/* Plans one mode into net->value_offset and its kin, and net->activation_bytes, which it returns;
+   the nodes have their segments. */
+static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn__span *spans) {
     rn__plan plan;
-    int i, k, v, reader, n = net->node_count;
+    int i, n = net->node_count;
     memset(&plan, 0, sizeof plan);
     plan.net = net;
     plan.n = n;
     plan.training = mode == RN_TRAINING;
+    plan.keep_convolutions = keep_convolutions;
     plan.values = spans;
     plan.gradients = spans + n;
+    plan.again = spans + 2 * n;
     plan.active = -1;
     rn__plan_values(&plan);
     if (plan.training) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
     for (i = 0; i < n; i++)
         if (!net->nodes[i].absorbed) rn__place(&plan, &plan.values[rn__output(net, i)], i);
-    if (plan.training) rn__place(&plan, &plan.gradients[n - 1], n);
-    for (i = n - 1; i > 0 && plan.training; i--)
-        for (k = 0; !net->nodes[i].absorbed && (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
-            rn__place(&plan, &plan.gradients[v], 2 * n - i);
+    if (plan.training) rn__place_backward(&plan);
     for (i = 0; i < n; i++) {
-        const rn__span *value = &plan.values[i], *gradient = &plan.gradients[i];
-        net->value_offset[mode][i] = value->start < 0 ? -1 : (ptrdiff_t)spans[value->root].offset;
-        if (plan.training)
-            net->gradient_offset[i] =
-                gradient->start < 0 ? -1 : (ptrdiff_t)spans[gradient->root].offset;
+        net->value_offset[mode][i] = rn__offset(&plan, &plan.values[i]);
+        if (!plan.training) continue;
+        net->backward_offset[i] =
+            rn__offset(&plan, plan.again[i].start < 0 ? &plan.values[i] : &plan.again[i]);
+        net->gradient_offset[i] = rn__offset(&plan, &plan.gradients[i]);
     }
-    net->activation_bytes[mode] = plan.bytes;
-    net->workspace_bytes[mode] = rn__fast_workspace(net, mode);
+    return net->activation_bytes[mode] = plan.bytes;
+}
+
+/* Which values are computed again. */
+typedef struct rn__repetition {
+    int units;             /* the first ones, of which the stem is one */
+    int keep_convolutions; /* but not these values */
+    size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
+} rn__repetition;
+
+/* The node behind the unit that begins at a node. A ReLU that is fused with the addition of the unit
+   before belongs to that one. */
+static int rn__unit_end(const rn_net *net, int begin) {
+    const rn_node *unit = &net->nodes[begin], *node = unit;
+    while (node->absorbed || (node->stage == unit->stage && node->unit == unit->unit)) node++;
+    return (int)(node - net->nodes);
+}
+
+/* Cuts the first units into segments, each of as many units as fit; every other node is a segment
+   of its own, and kept. */
+static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
+    int i, first = 1, begin = 1, end, units = repetition->units, n = net->node_count;
+    size_t outputs = 0, output = 0, inner = 0;
+    for (i = 0; i < n; i++) {
+        rn_node *node = &net->nodes[i];
+        node->segment[0] = i;
+        node->segment[1] = i + 1;
+        node->again = 0;
+    }
+    for (; units > 0; units--, begin = end) {
+        const size_t before = output;
+        size_t bytes = 0;
+        end = rn__unit_end(net, begin);
+        for (i = begin; i < end; i++) {
+            const rn_node *node = &net->nodes[i];
+            if (node->lazy || node->absorbed) continue;
+            output = rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real));
+            if (!repetition->keep_convolutions || node->kind != RN_CONV2D)
+                bytes = rn__add_size(bytes, output);
+        }
+        if (begin > first && outputs + inner + bytes > repetition->segment_bytes) {
+            first = begin;
+            inner = 0;
+            outputs += before;
+        }
+        inner += bytes;
+        for (i = first; i < end; i++)
+            net->nodes[i].segment[0] = first, net->nodes[i].segment[1] = end;
+    }
+}
+
+static size_t rn__plan_repetition(rn_net *net, const rn__repetition *repetition, rn__span *spans) {
+    rn__cut_segments(net, repetition);
+    return rn__plan_mode(net, RN_TRAINING, repetition->keep_convolutions, spans);
+}
+
+/* Reduces the units of a repetition that fits into `room` to the fewest that do, by halving. */
+static void rn__fewest_units(rn_net *net, rn__repetition *repetition, size_t room,
+                             rn__span *spans) {
+    rn__repetition fewer = *repetition;
+    int too_few = 0;
+    while (repetition->units - too_few > 1) {
+        fewer.units = (too_few + repetition->units) / 2;
+        if (rn__plan_repetition(net, &fewer, spans) <= room)
+            *repetition = fewer;
+        else
+            too_few = fewer.units;
+    }
+}
+
+/* Plans training so that the activations take at most `room` bytes and as little as possible is
+   computed again, or, where nothing does, so that they take the least. Tries segments of all sizes,
+   each with the fewest units. */
+static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
+    rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
+    size_t all = rn__plan_repetition(net, &none, spans), least_bytes = all, bytes;
+    int i, found = all <= room, units = 0;
+    for (i = 1; net->nodes[i].stage >= 0; i = rn__unit_end(net, i)) units++;
+    for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
+        for (it.segment_bytes = all; it.segment_bytes > all / 256;
+             it.segment_bytes -= it.segment_bytes / 4) {
+            it.units = found ? best.units - 1 : units;
+            bytes = rn__plan_repetition(net, &it, spans);
+            if (bytes < least_bytes) least = it, least_bytes = bytes;
+            if (bytes > room) continue;
+            rn__fewest_units(net, &it, room, spans);
+            best = it;
+            found = 1;
+        }
+    rn__plan_repetition(net, found ? &best : &least, spans);
 }
 
 static size_t rn__scratch_bytes(int nodes) {
-    return rn__align_size(rn__multiply_size(2 * (size_t)nodes, sizeof(rn__span)));
+    return rn__align_size(rn__multiply_size(3 * (size_t)nodes, sizeof(rn__span)));
 }
 
 /* Kernels for the machine, and the list rewritten for them. */
@@ -4814,9 +5013,9 @@ static int rn__prepare_fast(rn_net *net, rn_error *error) {
 static rn_net *rn__carve_head(rn__arena *arena, int nodes, rn_mode mode) {
     rn_net *net = (rn_net *)rn__carve(arena, 1, sizeof *net);
     rn_node *list = (rn_node *)rn__carve(arena, (size_t)nodes, sizeof *list);
-    ptrdiff_t *offsets[3];
+    ptrdiff_t *offsets[4];
     int i;
-    for (i = 0; i < (mode == RN_TRAINING ? 3 : 1); i++)
+    for (i = 0; i < (mode == RN_TRAINING ? 4 : 1); i++)
         offsets[i] = (ptrdiff_t *)rn__carve(arena, (size_t)nodes, sizeof *offsets[i]);
     if (!net) return NULL;
     memset(net, 0, sizeof *net);
@@ -4825,7 +5024,8 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes, rn_mode mode) {
     net->value_offset[RN_INFERENCE] = offsets[0];
     if (mode == RN_TRAINING) {
         net->value_offset[RN_TRAINING] = offsets[1];
-        net->gradient_offset = offsets[2];
+        net->backward_offset = offsets[2];
+        net->gradient_offset = offsets[3];
     }
     return net;
 }
@@ -4863,9 +5063,10 @@ static int rn__group_count(const rn_desc *desc, int images) {
 static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *base, size_t room,
                            int measure, rn_error *error) {
     rn__builder built;
-    rn__arena arena = {NULL, 0};
+    rn__arena arena = {NULL, 0}, fixed;
     rn__span *spans;
     rn_net *net;
+    size_t most = (size_t)-1; /* that activations may take */
     int groups = rn__group_count(desc, batch), i;
     rn__build(&built, desc, groups, NULL);
     rn__carve_head(&arena, built.count, mode);
@@ -4885,7 +5086,13 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     rn__build(&built, desc, groups, net->nodes);
     if (!desc->naive && !rn__prepare_fast(net, error)) return NULL;
-    for (i = 0; i <= (int)mode; i++) rn__plan_mode(net, (rn_mode)i, spans);
+    for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
+    fixed = arena;
+    fixed.base = NULL;
+    rn__carve_body(&fixed, net, &built);
+    if (desc->budget) most = desc->budget > fixed.used ? (size_t)(desc->budget - fixed.used) : 0;
+    rn__plan_mode(net, RN_INFERENCE, 0, spans);
+    if (mode == RN_TRAINING) rn__plan_training(net, most, spans);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     if (measure) arena.base = NULL;
     rn__carve_body(&arena, net, &built);
@@ -4896,19 +5103,29 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
                  "a smaller batch, width or image");
         return NULL;
     }
+    if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget) {
+        rn__fail(error, RN_TOO_SMALL,
+                 "the budget is %U bytes and this net takes at least %z for training at batch %d, "
+                 "however much is computed again; a smaller micro_batch takes less",
+                 desc->budget, net->bytes, batch);
+        return NULL;
+    }
     if (measure || room >= net->bytes) return net;
     rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes (aligned to %d) and the net needs %z",
              room, RN__ALIGN, net->bytes);
     return NULL;
 }
 
-/* The size of the block, measured in memory that is given back at once. */
-static size_t rn__measure_bytes(const rn_desc *desc, int batch, rn_mode mode,
-                                const rn_memory *memory, rn_error *error) {
+/* Lays a net out in memory that is given back at once, only to look at it: returns what `look` makes
+   of it and of its spans, or 0 with an error. */
+typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, void *user);
+
+static size_t rn__sketch(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                         rn__look look, void *user, rn_error *error) {
     rn__builder built;
     rn__arena arena = {NULL, 0};
     rn_net *net;
-    size_t room, bytes;
+    size_t room, result;
     void *block;
     char *base;
 #ifndef RESNET_MALLOC
@@ -4924,9 +5141,14 @@ static size_t rn__measure_bytes(const rn_desc *desc, int batch, rn_mode mode,
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return 0;
     net = rn__lay_out(desc, batch, mode, base, room, 1, error);
-    bytes = net ? net->bytes : 0;
+    result = net ? look(net, (const rn__span *)(void *)(base + arena.used), user) : 0;
     rn__release(memory, block);
-    return bytes;
+    return result;
+}
+
+static size_t rn__look_at_bytes(const rn_net *net, const rn__span *spans, void *user) {
+    (void)spans, (void)user;
+    return net->bytes;
 }
 
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
@@ -4944,7 +5166,7 @@ static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_e
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
     rn_desc resolved = *desc;
     if (rn__check_creation(&resolved, batch, mode, error)) return 0;
-    return rn__measure_bytes(&resolved, batch, mode, NULL, error);
+    return rn__sketch(&resolved, batch, mode, NULL, rn__look_at_bytes, NULL, error);
 }
 
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
@@ -4956,7 +5178,7 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     size_t room = 0;
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
     if (!memory || !memory->buffer) {
-        room = rn__measure_bytes(&resolved, batch, mode, memory, error);
+        room = rn__sketch(&resolved, batch, mode, memory, rn__look_at_bytes, NULL, error);
         if (!room) return NULL;
     }
     base = (char *)rn__allocate(memory, room, &block, error);
@@ -5023,6 +5245,8 @@ typedef struct rn__run {
     rn_mode mode;
     int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
+    const ptrdiff_t *offsets; /* of the values, in the activations */
+    int again;                /* forward once more: statistics and moments are there */
     char *activations, *workspace;
 } rn__run;
 
@@ -5050,7 +5274,7 @@ static rn_tensor rn__tensor_at(const rn__run *run, int v, const ptrdiff_t *offse
 }
 
 static rn_tensor rn__value(const rn__run *run, int v) {
-    rn_tensor t = rn__tensor_at(run, v, run->net->value_offset[run->mode]);
+    rn_tensor t = rn__tensor_at(run, v, run->offsets);
     /* The naive executor reads the images where they are; a tensor is not const, but only read. */
     if (v == 0 && !t.data) memcpy(&t.data, &run->images, sizeof t.data);
     return t;
@@ -5235,6 +5459,11 @@ static int rn__hands_moments(const rn_net *net, int i) {
            net->nodes[next].inputs[0] == next - 1;
 }
 
+/* Does this step find these moments? */
+static int rn__finds_moments(const rn__step *s) {
+    return s->training && !s->run->again && rn__hands_moments(s->net, s->i);
+}
+
 /* Does the backward of convolution i hand on the sums that the lazy BN before it needs? */
 RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
     return net->nodes[i].kind == RN_CONV2D && net->nodes[i].inputs[0] == i - 1 &&
@@ -5310,7 +5539,7 @@ static void rn__fast_add(rn__step *s) {
         return;
     }
     p.flag = s->node->fused;
-    if (s->training && rn__hands_moments(s->net, s->i)) p.partial = p.engine.area.partial;
+    if (rn__finds_moments(s)) p.partial = p.engine.area.partial;
     rn__run_pass(&p);
 }
 
@@ -5320,7 +5549,7 @@ static void rn__fast_add(rn__step *s) {
 static void rn__fast_conv2d(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL), with;
     const int accumulate = p.z.data && p.z.data == p.y.data;
-    const int moments = s->training && rn__hands_moments(s->net, s->i);
+    const int moments = rn__finds_moments(s);
     if (RN__BACKWARD(s)) {
         const rn_node *next = s->node + 1; /* a linear layer is last */
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
@@ -5356,7 +5585,7 @@ static void rn__fast_batch_norm(rn__step *s) {
         if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
         return;
     }
-    if (s->training)
+    if (s->training && !s->run->again)
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
                           s->node->inputs[0] == i - 1 &&
                               rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
@@ -5467,6 +5696,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     memset(&run, 0, sizeof run);
     run.net = net;
     run.mode = mode;
+    run.offsets = net->value_offset[mode];
     run.activations = memory;
     run.workspace = memory + net->activation_bytes[mode];
     return run;
@@ -5568,12 +5798,19 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 
 #ifndef RESNET_NO_TRAIN
 
-static void rn__backward(const rn__run *run, rn_net *probed) {
-    const rn_net *net = run->net;
-    int i;
+/* Backward over the list; before each segment of nodes, its forward again where that is planned. */
+static void rn__backward(const rn__run *forward, rn_net *probed) {
+    const rn_net *net = forward->net;
+    rn__run run = *forward;
+    int i, k;
+    run.offsets = net->backward_offset;
+    run.again = 1;
     for (i = net->node_count - 1; i > 0; i--) {
+        const int *segment = net->nodes[i].segment;
+        for (k = segment[0]; k <= i && i == segment[1] - 1; k++)
+            if (net->nodes[k].again) rn__run_step(&run, k, 0);
         if (net->nodes[i].absorbed) continue;
-        rn__run_step(run, i, 1);
+        rn__run_step(&run, i, 1);
         if (probed->probe) probed->probe(probed->probe_user, probed, i, 1);
     }
 }
@@ -5623,6 +5860,7 @@ static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tens
     rn_tensor gradient;
     int i;
     net->held = run->count;
+    net->backward = 0;
     rn__forward(run, net, 0);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
     rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
@@ -5634,6 +5872,7 @@ static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tens
     gradient = rn__plain_vector(net, rn__gradient(run, last));
     memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
+    net->backward = 1;
     rn__backward(run, net);
     return RN_OK;
 }
@@ -5672,6 +5911,7 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
     rn__run run = rn__run_of(net, net->mode, net->activations);
     rn_tensor inside;
     run.count = net->held;
+    if (net->backward) run.offsets = net->backward_offset;
     if (net->mode != RN_TRAINING || node < 0 || node >= net->node_count)
         return rn__fail(error, RN_BAD_ARGUMENT, "node %d: a net of RN_TRAINING has values 0 to %d",
                         node, net->node_count - 1);
@@ -6942,6 +7182,27 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     rn__put(text, '\n');
 }
 
+static const char *const rn__mode_names[] = {"inference", "training"};
+
+/* What a budget makes the net compute again. */
+static void rn__describe_repetition(const rn_net *net, rn__text *text) {
+    int i, k, steps = 0, segments = 0, convolutions = 0;
+    double all = 0, again = 0;
+    for (i = 0; i < net->node_count; i++) {
+        const rn_node *node = &net->nodes[i];
+        all += rn_node_macs(net, i);
+        segments += i > 0 && node->segment[0] == i && node->segment[1] > i + 1;
+        for (k = i; node->again && k <= i + node->fused; k++) again += rn_node_macs(net, k);
+        steps += node->again;
+        convolutions += node->again && node->kind == RN_CONV2D;
+    }
+    if (!steps) return;
+    rn__format(text,
+               "computed again in backward: %d steps, %d of them convolutions, in %d segments of "
+               "units; %.1f %% more multiply-adds\n",
+               steps, convolutions, segments, 100 * again / (3 * all));
+}
+
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__text out = rn__text_in(text, capacity);
     const rn_desc *desc = &net->desc;
@@ -6965,9 +7226,113 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     }
     rn__format(&out,
                "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
-               (int64_t)net->parameter_count, macs / 1e6, net->bytes,
-               net->mode == RN_TRAINING ? "training" : "inference", net->batch, engine);
+               (int64_t)net->parameter_count, macs / 1e6, net->bytes, rn__mode_names[net->mode],
+               net->batch, engine);
+    rn__describe_repetition(net, &out);
     return out.length;
+}
+
+static size_t rn__put_plan(const rn_net *net, const rn__span *spans, void *user) {
+    static const char *const kinds[] = {"value", "gradient", "value again"};
+    rn__text *out = (rn__text *)user;
+    const size_t activations = net->activation_bytes[net->mode];
+    const size_t workspace = net->workspace_bytes[net->mode];
+    int i, n = net->node_count;
+    rn__format(out, "ResNet-%d, %s at batch %d: %z bytes\n", net->desc.depth,
+               rn__mode_names[net->mode], net->batch, net->bytes);
+    rn__format(out, "  %z values and gradients, %z workspace, %z parameters and the like\n",
+               activations, workspace, net->bytes - activations - workspace);
+    rn__describe_repetition(net, out);
+    rn__format(out, "\nThe loss is at time %d. Buffers at one offset whose times meet are one.\n",
+               n);
+    rn__format(out, "%8s%8s%14s%14s  what\n", "from", "to", "offset", "bytes");
+    for (i = 0; i < 3 * n; i++) {
+        const rn__span *span = &spans[i];
+        char name[64];
+        if (span->start < 0) continue;
+        rn__name_node(&net->nodes[i % n], name);
+        rn__format(out, "%8d%8d%14z%14z  %s of %s\n", span->start, span->end,
+                   spans[span->root].offset, span->bytes, kinds[i / n], name);
+    }
+    return out->length;
+}
+
+/* Memory upwards, time to the right, in a picture of 1100 x 580: a rectangle for each buffer, named
+   under the pointer. */
+static double rn__plan_x(double time, double times) { return 80 + 1000 * time / times; }
+static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
+
+static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__text *out) {
+    const double loss = rn__plan_x(net->node_count + 0.5, times);
+    int i;
+    for (i = 0; i <= 4; i++)
+        rn__format(out,
+                   "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
+                   "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
+                   rn__plan_y(i, 4), rn__plan_y(i, 4) + 4, bytes * i / 4e6);
+    rn__puts(out, "<text x=\"80\" y=\"560\">forward</text>\n");
+    if (net->mode == RN_TRAINING)
+        rn__format(out,
+                   "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
+                   "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
+                   loss, loss);
+}
+
+static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user) {
+    static const char *const kinds[] = {"value", "gradient", "value again"};
+    static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
+    rn__text *out = (rn__text *)user;
+    const double bytes = (double)net->activation_bytes[net->mode];
+    const int n = net->node_count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
+    int i;
+    rn__format(out,
+               "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
+               "font-family=\"sans-serif\" font-size=\"13\">\n"
+               "<rect width=\"1100\" height=\"580\" fill=\"#fff\"/>\n"
+               "<text x=\"80\" y=\"20\">ResNet-%d, %s at batch %d: memory of values and gradients "
+               "over time, %.1f of %.1f MB</text>\n<text x=\"80\" y=\"40\">",
+               net->desc.depth, rn__mode_names[net->mode], net->batch, bytes / 1e6,
+               (double)net->bytes / 1e6);
+    for (i = 0; i < (net->mode == RN_TRAINING ? 3 : 1); i++)
+        rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i], kinds[i]);
+    rn__puts(out, "<tspan dx=\"12\">");
+    rn__describe_repetition(net, out);
+    rn__puts(out, "</tspan></text>\n");
+    rn__draw_scales(net, times, bytes, out);
+    for (i = 0; i < 3 * n; i++) {
+        const rn__span *span = &spans[i];
+        const double x = rn__plan_x(span->start, times);
+        const double y = rn__plan_y((double)(span->offset + span->bytes), bytes);
+        char name[64];
+        if (span->start < 0 || span->root != i) continue;
+        rn__name_node(&net->nodes[i % n], name);
+        rn__format(
+            out,
+            "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
+            "stroke=\"#fff\" stroke-width=\"0.2\"><title>%s of %s: %z bytes</title></rect>\n",
+            x, y, rn__plan_x(span->end + 1, times) - x, rn__plan_y((double)span->offset, bytes) - y,
+            colours[i / n], kinds[i / n], name, span->bytes);
+    }
+    rn__puts(out, "</svg>\n");
+    return out->length;
+}
+
+static size_t rn__show_plan(const rn_desc *desc, int batch, rn_mode mode, rn__look look, char *text,
+                            size_t capacity, rn_error *error) {
+    rn_desc resolved = *desc;
+    rn__text out = rn__text_in(text, capacity);
+    if (rn__check_creation(&resolved, batch, mode, error)) return 0;
+    return rn__sketch(&resolved, batch, mode, NULL, look, &out, error);
+}
+
+RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
+                          rn_error *error) {
+    return rn__show_plan(desc, batch, mode, rn__put_plan, text, capacity, error);
+}
+
+RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
+                         rn_error *error) {
+    return rn__show_plan(desc, batch, mode, rn__draw_plan, text, capacity, error);
 }
 
 #endif /* RESNET_IMPLEMENTATION */

@@ -11,7 +11,7 @@
 typedef struct run {
     recipe recipe;
     const char *out, *eval, *predictions, *dialect;
-    int resume, describe;
+    int resume, describe, plan;
     trainer t;
     rn_data train, test;
     progress progress;
@@ -36,6 +36,7 @@ static void help(const recipe *r) {
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line\n"
         "  --describe          print the net and exit\n"
+        "  --plan              print what is in memory when, draw it as DIR/plan.svg, and exit\n"
         "  --dialect NAME      paper, msra_1k, fb or torchvision (paper): rn_set_dialect\n\n"
         "Fields of the description (rn_desc in resnet.h; momentum is 0.9, weight_decay 1e-4,\n"
         "threads all cores, and mean and std are measured, unless a flag or a file says else):\n");
@@ -48,9 +49,10 @@ static void read_flags(run *r, rn_desc *desc, int count, char **words) {
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r->recipe);
         if (!has_switch(&a, "resume", &r->resume) && !has_switch(&a, "describe", &r->describe) &&
-            !has_text(&a, "out", &r->out) && !has_text(&a, "eval", &r->eval) &&
-            !has_text(&a, "predictions", &r->predictions) && !has_recipe(&a, &r->recipe) &&
-            !has_text(&a, "dialect", &r->dialect) && !has_field(&a, desc))
+            !has_switch(&a, "plan", &r->plan) && !has_text(&a, "out", &r->out) &&
+            !has_text(&a, "eval", &r->eval) && !has_text(&a, "predictions", &r->predictions) &&
+            !has_recipe(&a, &r->recipe) && !has_text(&a, "dialect", &r->dialect) &&
+            !has_field(&a, desc))
             quit(2, "there is no flag %s", words[a.at]);
     }
     if (r->eval && r->resume) quit(2, "--eval tests and --resume trains: give one of them");
@@ -190,15 +192,12 @@ static void test(run *r) {
         quit(1, "writing %s failed: is the disk full?", r->predictions);
 }
 
-static void describe(const rn_desc *desc, int batch) {
-    static char text[1 << 20]; /* of a net of some 4,000 layers */
-    rn_error error;
-    rn_net *net = rn_create(desc, 1, RN_INFERENCE, NULL, &error);
-    size_t bytes = net ? rn_bytes(desc, batch, RN_TRAINING, &error) : 0;
-    if (!bytes) check(error.status, &error);
-    rn_describe(net, text, sizeof text);
-    printf("%straining at batch %d takes %.1f MB\n", text, batch, (double)bytes / 1e6);
-    exit(0);
+static void describe(run *r, const rn_desc *desc) {
+    if (r->plan && mkdir(r->out, 0777) && errno != EEXIST)
+        quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
+    if (r->describe) print_net(desc, (int)r->recipe.batch);
+    if (r->plan) print_plan(desc, (int)r->recipe.batch, out_path(r, "plan.svg"));
+    exit(finish());
 }
 
 /* Flags count more than a file's description or a dialect, so they are read once to learn which,
@@ -231,11 +230,11 @@ int main(int count, char **words) {
     r.recipe = make_recipe(CIFAR10, "data", 128, 4, rn_make_schedule(RN_STEPS, 0.1, 64000));
     desc = choose_description(&r, count, words);
     if (r.recipe.set == CIFAR100) images.classes = 100;
-    if (r.describe && r.recipe.set != IDX)
+    if ((r.describe || r.plan) && r.recipe.set != IDX)
         fit_to_data(&desc, &images);
     else
         open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);
-    if (r.describe) describe(&desc, (int)r.recipe.batch);
+    if (r.describe || r.plan) describe(&r, &desc);
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, &r.train.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);

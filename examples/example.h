@@ -290,6 +290,42 @@ static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_
     if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
 }
 
+/* ---- the net in words and pictures ----------------------------------------------------------- */
+
+/* The net, layer by layer, and what training takes. */
+static inline void print_net(const rn_desc *desc, int batch) {
+    rn_error error;
+    rn_net *net = rn_create(desc, 1, RN_INFERENCE, NULL, &error);
+    size_t bytes = net ? rn_bytes(desc, batch, RN_TRAINING, &error) : 0, length;
+    char *text;
+    if (!bytes) check(error.status, &error);
+    length = rn_describe(net, NULL, 0);
+    text = (char *)allocate(length + 1);
+    rn_describe(net, text, length + 1);
+    printf("%straining at batch %d takes %.1f MB\n", text, batch, (double)bytes / 1e6);
+    free(text);
+    rn_destroy(net);
+}
+
+/* The plan of a training net's memory as text, or as a picture. */
+static inline void print_plan(const rn_desc *desc, int batch, const char *picture) {
+    rn_error error;
+    size_t words = rn_plan_text(desc, batch, RN_TRAINING, NULL, 0, &error);
+    size_t lines = words ? rn_plan_svg(desc, batch, RN_TRAINING, NULL, 0, &error) : 0;
+    size_t room = (words > lines ? words : lines) + 1;
+    char *text = (char *)allocate(room);
+    FILE *file;
+    if (!lines) check(error.status, &error);
+    rn_plan_text(desc, batch, RN_TRAINING, text, room, &error);
+    fputs(text, stdout);
+    rn_plan_svg(desc, batch, RN_TRAINING, text, room, &error);
+    file = fopen(picture, "w");
+    if (!file || fputs(text, file) < 0 || fclose(file))
+        quit(1, "cannot write %s: %s", picture, strerror(errno));
+    printf("drawn as %s\n", picture);
+    free(text);
+}
+
 /* ---- progress: a line that renews itself on a terminal, a plain one now and then elsewhere --- */
 
 static inline double seconds_now(void) {

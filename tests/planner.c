@@ -3,11 +3,13 @@
    refused. No two values or gradients share bytes while both are needed: the list of nodes is run
    through step by step with the planned offsets, and every step must find what it reads. Allocators
    that fail at any call leak nothing; training and predicting allocate nothing; several threads
-   predict with one net; inference reuses its buffers; sizes that overflow are refused. And
-   rn_describe, which writes into a buffer, too.
+   predict with one net; inference reuses its buffers; sizes that overflow are refused. What a budget
+   makes the net compute again is run through likewise. And rn_describe and the plan, which write
+   into a buffer, too.
 
    cc -std=c99 -O2 -o planner tests/planner.c -lm -lpthread && ./planner */
 
+#define _DEFAULT_SOURCE /* anonymous maps */
 #include <stdlib.h>
 
 /* What stands for malloc counts, and can fail. */
@@ -33,6 +35,8 @@ static void counted_free(void *memory) {
 #include "nets.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum { EDGE = 64 };
 
@@ -265,6 +269,22 @@ static void backward_step(memory_map *m, int i) {
     }
 }
 
+/* What a budget makes the net compute again before the backward of step i. */
+static void repeat_segment(memory_map *m, int i) {
+    const rn_net *net = m->net;
+    const int *segment = net->nodes[i].segment;
+    int k;
+    CHECK(segment[0] <= i && i < segment[1]);
+    for (k = segment[0]; k <= i && i == segment[1] - 1; k++) {
+        int out = output_of(net, k);
+        if (!net->nodes[k].again) continue;
+        place(&m->o[out], net, out, net->backward_offset[out]);
+        CHECK(m->o[out].end <= (ptrdiff_t)net->activation_bytes[RN_TRAINING]);
+        m->o[out].holds = 0;
+        forward_step(m, k);
+    }
+}
+
 static void check_lifetimes(const rn_desc *desc, int batch, rn_mode made, rn_mode mode) {
     rn_net *net = net_create(desc, batch, made);
     memory_map m;
@@ -291,11 +311,121 @@ static void check_lifetimes(const rn_desc *desc, int batch, rn_mode made, rn_mod
     if (mode == RN_TRAINING) {
         m.o[2 * m.n - 1].parts = 1; /* the loss's */
         write_object(&m, 2 * m.n - 1);
-        for (i = m.n - 1; i > 0; i--)
+        for (i = m.n - 1; i > 0; i--) {
+            repeat_segment(&m, i);
             if (!net->nodes[i].absorbed) backward_step(&m, i);
+        }
     }
     free(m.o);
     rn_destroy(net);
+}
+
+/* Within budgets down to the least; counts how many nets computed something again. */
+static int check_budgets(rn_desc desc) {
+    size_t whole = rn_bytes(&desc, 3, RN_TRAINING, NULL);
+    int part, nets = 0;
+    for (part = 19; part > 0; part -= 3) {
+        desc.budget = whole / 20 * (size_t)part;
+        if (!rn_bytes(&desc, 3, RN_TRAINING, NULL)) break;
+        CHECK(rn_bytes(&desc, 3, RN_TRAINING, NULL) <= desc.budget);
+        check_lifetimes(&desc, 3, RN_TRAINING, RN_TRAINING);
+        nets++;
+    }
+    return nets;
+}
+
+/* ---- the plan in words and as a picture ------------------------------------------------------ */
+
+typedef struct plan_line {
+    int from, to;
+    unsigned long long offset, bytes;
+} plan_line;
+
+/* Buffers that are there at the same time are apart, or one; and they reach up to the size told. */
+static void check_plan_text(const rn_desc *desc, rn_mode mode) {
+    static char text[1 << 20];
+    static plan_line lines[4000];
+    rn_error error;
+    size_t length = rn_plan_text(desc, 3, mode, text, sizeof text, &error), cut;
+    unsigned long long told = 0, bytes = 0, most = 0;
+    const char *at = strstr(text, "  what\n");
+    int count = 0, i, k;
+    CHECK(length > 0 && length == strlen(text) && at);
+    if (!length || !at) return;
+    CHECK_INT(rn_plan_text(desc, 3, mode, NULL, 0, NULL), length);
+    CHECK_INT(sscanf(text, "%*[^:]: %llu bytes %llu values", &bytes, &told), 2);
+    CHECK_INT(bytes, rn_bytes(desc, 3, mode, NULL));
+    for (at = strchr(at, '\n') + 1; *at; at = strchr(at, '\n') + 1) {
+        plan_line *line = &lines[count++];
+        CHECK_INT(
+            sscanf(at, "%d %d %llu %llu", &line->from, &line->to, &line->offset, &line->bytes), 4);
+        if (line->offset + line->bytes > most) most = line->offset + line->bytes;
+        CHECK(line->from >= 0 && line->from <= line->to);
+    }
+    CHECK(count > 5);
+    CHECK_INT(most, told);
+    for (i = 0; i < count; i++)
+        for (k = 0; k < i; k++) {
+            const plan_line *a = &lines[i], *b = &lines[k];
+            int meet = a->from <= b->to && b->from <= a->to;
+            CHECK(!meet || a->offset == b->offset || a->offset + a->bytes <= b->offset ||
+                  b->offset + b->bytes <= a->offset);
+        }
+    cut = length / 2;
+    rn_plan_text(desc, 3, mode, text, cut, NULL);
+    CHECK_INT(strlen(text), cut - 1);
+}
+
+static int count_words(const char *text, const char *word) {
+    int count = 0;
+    for (; (text = strstr(text, word)) != NULL; text += strlen(word)) count++;
+    return count;
+}
+
+static void check_plan(rn_desc desc, rn_mode mode) {
+    static char text[1 << 20];
+    rn_error error;
+    size_t length;
+    check_plan_text(&desc, mode);
+    length = rn_plan_svg(&desc, 3, mode, text, sizeof text, &error);
+    CHECK(length > 0 && length == strlen(text));
+    CHECK(!strncmp(text, "<svg ", 5) && !strcmp(text + length - 7, "</svg>\n"));
+    CHECK(count_words(text, "<title>") > 5);
+    CHECK_INT(count_words(text, "<title>"), count_words(text, "</title></rect>"));
+    CHECK_INT(count_words(text, "<"), count_words(text, ">"));
+    CHECK((count_words(text, "value again of") > 0) == (desc.budget > 0 && mode == RN_TRAINING));
+    desc.classes = -1;
+    CHECK_INT(rn_plan_svg(&desc, 3, mode, text, sizeof text, &error), 0);
+    CHECK_INT(error.status, RN_BAD_DESCRIPTION);
+    CHECK_INT(rn_plan_text(&desc, 3, mode, text, sizeof text, &error), 0);
+}
+
+/* ---- guard pages ----------------------------------------------------------------------------- */
+
+/* Trains and predicts in exactly rn_bytes, with no page behind them or (front) before. */
+static void check_guarded(const rn_desc *desc, rn_mode mode, int front) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = rn_bytes(desc, 4, mode, NULL);
+    const size_t inside = (bytes + page - 1) / page * page;
+    char *map = (char *)mmap(NULL, inside + 2 * page, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    rn_memory memory = {NULL, 0, NULL, NULL, NULL};
+    rn_real logits[4 * 4];
+    net_batch batch = net_draw_batch(desc, 4, 3);
+    rn_net *net;
+    int i;
+    CHECK(bytes > 0 && map != MAP_FAILED);
+    if (map == MAP_FAILED) return;
+    CHECK_INT(mprotect(map, page, PROT_NONE), 0);
+    CHECK_INT(mprotect(map + page + inside, page, PROT_NONE), 0);
+    memory.buffer = map + page + (front ? 0 : inside - bytes);
+    memory.bytes = bytes;
+    net = rn_create(desc, 4, mode, &memory, NULL);
+    CHECK(net != NULL);
+    for (i = 0; net && i < 2 && mode == RN_TRAINING; i++)
+        CHECK_INT(rn_train_step(net, batch.images, batch.labels, 4, 0.02, NULL, NULL), RN_OK);
+    if (net) CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, 4, logits, NULL), RN_OK);
+    munmap(map, inside + 2 * page);
+    net_free_batch(&batch);
 }
 
 /* ---- allocators ------------------------------------------------------------------------------ */
@@ -583,7 +713,7 @@ static void check_describe(const rn_desc *desc) {
 
 int main(int argc, char **argv) {
     rn_desc desc;
-    int i, order, block;
+    int i, order, block, nets = 0;
     if (argc == 2 && !strcmp(argv[1], "threads")) { /* alone, for the thread sanitizer */
         for (i = 0; i < VARIANTS; i += 37) {
             desc = variant(i);
@@ -614,6 +744,25 @@ int main(int argc, char **argv) {
         desc = variant(i);
         check_bytes(&desc, RN_TRAINING);
         check_bytes(&desc, RN_INFERENCE);
+    }
+    for (i = 0; i < VARIANTS; i++) {
+        desc = variant(i);
+        desc.units[0] = 4;
+        desc.units[1] = 3;
+        nets += check_budgets(desc);
+    }
+    CHECK(nets > VARIANTS);
+    for (i = 0; i < VARIANTS; i += 13) {
+        desc = variant(i);
+        desc.units[0] = 4;
+        check_plan(desc, RN_INFERENCE);
+        check_plan(desc, RN_TRAINING);
+        check_guarded(&desc, RN_INFERENCE, i % 2);
+        check_guarded(&desc, RN_TRAINING, i % 2);
+        desc.budget = rn_bytes(&desc, 3, RN_TRAINING, NULL) / 20 * 18;
+        if (rn_bytes(&desc, 3, RN_TRAINING, NULL)) check_plan(desc, RN_TRAINING);
+        desc.budget = rn_bytes(&desc, 4, RN_TRAINING, NULL);
+        check_guarded(&desc, RN_TRAINING, i % 2);
     }
     for (i = 0; i < VARIANTS; i += 37) {
         desc = variant(i);

@@ -1021,6 +1021,96 @@ static void check_micro_batches(void) {
     }
 }
 
+/* ---- budgets ------------------------------------------------------------------------------------ */
+
+/* The least budget, as the refusal of a smaller one names it; that of one byte names it. */
+static size_t least_budget(rn_desc desc, int batch) {
+    rn_error error = {RN_OK, ""};
+    const char *words = "at least ", *number;
+    desc.budget = 1;
+    CHECK_INT(rn_bytes(&desc, batch, RN_TRAINING, &error), 0);
+    CHECK_INT(error.status, RN_TOO_SMALL);
+    CHECK_TEXT(error.text, words);
+    number = strstr(error.text, words);
+    return number ? (size_t)strtoull(number + strlen(words), NULL, 10) : 0;
+}
+
+/* How much of a net is computed again: nothing, something but no convolution, convolutions. */
+static int repetition_of(const rn_net *net) {
+    int i, kind = 0;
+    for (i = 0; i < net->node_count; i++)
+        if (net->nodes[i].again) kind = net->nodes[i].kind == RN_CONV2D || kind == 2 ? 2 : 1;
+    return kind;
+}
+
+/* Budgets from the whole down to the least: never exceeded, and the same bits. */
+static void check_budgets_of(rn_desc desc, int seen[3]) {
+    const size_t whole = rn_bytes(&desc, WHOLE, RN_TRAINING, NULL);
+    const size_t least = least_budget(desc, WHOLE), step = (whole - least) / 4;
+    rn_real expected[WHOLE * 4 + 1], logits[WHOLE * 4 + 1];
+    net_batch batch = net_draw_batch(&desc, WHOLE, 5);
+    rn_net *net = run_in_parts(desc, desc.micro_batch, desc.threads, &batch, expected);
+    rn_error error;
+    int k;
+    CHECK(least > 0 && least < whole);
+    for (k = 0; net && k <= 4; k++) {
+        rn_net *small;
+        desc.budget = k < 4 ? whole - (size_t)k * step - 1 : least;
+        small = run_in_parts(desc, desc.micro_batch, desc.threads, &batch, logits);
+        if (!small) break;
+        CHECK(small->bytes <= desc.budget);
+        CHECK(repetition_of(small) > 0);
+        seen[repetition_of(small)]++;
+        check_same_net(net, small, 1);
+        CHECK(!memcmp(expected, logits, sizeof logits));
+        rn_destroy(small);
+    }
+    desc.budget = whole; /* which is enough for all */
+    CHECK_INT(rn_bytes(&desc, WHOLE, RN_TRAINING, &error), whole);
+    desc.budget = least - 1;
+    CHECK_INT(rn_bytes(&desc, WHOLE, RN_TRAINING, &error), 0);
+    CHECK(rn_create(&desc, WHOLE, RN_TRAINING, NULL, &error) == NULL);
+    CHECK_TEXT(error.text, "micro_batch");
+    CHECK(rn_bytes(&desc, WHOLE, RN_INFERENCE, &error) > 0); /* is not bound by it */
+    rn_destroy(net);
+    net_free_batch(&batch);
+}
+
+static void check_budgets(void) {
+    static const char *const words[][2] = {{"1", "1"},
+                                           {"3K", "3072"},
+                                           {"2M", "2097152"},
+                                           {"1000M", "1048576000"},
+                                           {"16G", "17179869184"}};
+    int i, seen[2][3] = {{0}};
+    rn_desc desc = rn_cifar(20);
+    for (i = 0; i < 5; i++) {
+        CHECK_OK(rn_desc_set(&desc, "budget", words[i][0], NULL));
+        CHECK(desc.budget == strtoull(words[i][1], NULL, 10));
+    }
+    CHECK_INT(rn_desc_set(&desc, "budget", "17179869184G", NULL), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_desc_set(&desc, "budget", "1Q", NULL), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_desc_set(&desc, "budget", "M", NULL), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_desc_set(&desc, "seed", "1K", NULL), RN_BAD_ARGUMENT);
+    for (i = 0; i < 2 * ORDERS; i++) {
+        const int naive = i >= ORDERS, order = i % ORDERS;
+        desc = net_desc((rn_order)order, order % 2 ? RN_BASIC : RN_BOTTLENECK,
+                        order % 3   ? RN_SHORTCUT_IDENTITY
+                        : order % 2 ? RN_SHORTCUT_HIGHWAY
+                                    : RN_SHORTCUT_DROPOUT,
+                        RN_RESIZE_AUTO, i == 1 ? RN_STEM_IMAGENET : RN_STEM_CIFAR);
+        desc.units[0] = desc.units[1] = 4;
+        desc.base_width = naive ? 4 : 12;
+        desc.height = desc.width = naive ? 8 : i == 1 ? 36 : 16;
+        desc.bn_group = GROUP;
+        desc.micro_batch = i == 2 ? 32 : 0;
+        desc.naive = naive;
+        desc.threads = 2;
+        check_budgets_of(desc, seen[naive]);
+    }
+    for (i = 0; i < 2; i++) CHECK(seen[i][1] > 0 && seen[i][2] > 0);
+}
+
 /* ---- packed weights -------------------------------------------------------------------------- */
 
 /* The logits of these images, which must be the bits of `expected` if it is not NULL. */
@@ -1140,21 +1230,14 @@ int main(int argc, char **argv) {
         const char *name;
         void (*run)(void);
     } parts[] = {
-        {"overfit", check_overfit},
-        {"depths", check_depths},
-        {"counts", check_counts},
-        {"sgd", check_sgd},
-        {"schedules", check_schedules},
-        {"statistics", check_statistics},
-        {"finite", check_not_finite},
-        {"arguments", check_step_arguments},
-        {"resume", check_resume},
-        {"runs", check_two_runs},
-        {"init", check_initialisation},
-        {"descriptions", check_descriptions},
-        {"micro", check_micro_batches},
-        {"freeze", check_freeze},
-        {"recalibrate", check_recalibration},
+        {"overfit", check_overfit},     {"depths", check_depths},
+        {"counts", check_counts},       {"sgd", check_sgd},
+        {"schedules", check_schedules}, {"statistics", check_statistics},
+        {"finite", check_not_finite},   {"arguments", check_step_arguments},
+        {"resume", check_resume},       {"runs", check_two_runs},
+        {"init", check_initialisation}, {"descriptions", check_descriptions},
+        {"micro", check_micro_batches}, {"budget", check_budgets},
+        {"freeze", check_freeze},       {"recalibrate", check_recalibration},
     };
     int i, k;
     for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {
