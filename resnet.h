@@ -1891,7 +1891,8 @@ typedef struct rn__conv_rows {
     ptrdiff_t in_block, in_row, out_row, out_pixel;
     int matrices; /* of which each has its weights and bias, and lies these steps behind the last */
     ptrdiff_t in_matrix, out_matrix;
-    int accumulate;
+    int resume;     /* the sums in the output go on, instead of beginning with the bias */
+    int accumulate; /* the output gets the sums on top */
 } rn__conv_rows;
 
 /* The weight gradient of one tap and pair of blocks: sums over pixels of x[c] dy[k]. */
@@ -1939,6 +1940,8 @@ typedef struct rn__kernels {
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                           int accumulate);
     void (*scale)(float *out, const float *in, ptrdiff_t pixels, float factor, int accumulate);
+    /* the largest of rows x pixels pixels, rows `step` floats apart */
+    void (*largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step);
 } rn__kernels;
 
 RN__FUNCTION int32_t rn__float_bits(float x) {
@@ -2067,6 +2070,7 @@ typedef float RN__V;
 #define RN__LOAD(p) (*(p))
 #define RN__STORE(p, v) (*(p) = (v))
 #define RN__WHERE_ABOVE(x, limit, v) (rn__float_bits(x) > (limit) ? (v) : 0)
+#define RN__LARGER(a, b) ((a) > (b) ? (a) : (b))
 #else
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
 typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligned(4), may_alias));
@@ -2075,6 +2079,8 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__STORE(p, v) (*(RN__NAME(memory) *)(p) = (v))
 #define RN__WHERE_ABOVE(x, limit, v) \
     ((RN__V)((RN__NAME(mask))(v) & ((RN__NAME(mask))(x) > (limit))))
+#define RN__LARGER(a, b) \
+    ((RN__V)(((RN__NAME(mask))(a) & ((a) > (b))) | ((RN__NAME(mask))(b) & ~((a) > (b)))))
 #endif
 /* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
    compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
@@ -2094,7 +2100,13 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2], const r
     for (m = 0; m < shape->matrices; m++, bias += RN__BLOCK) {
         RN__V sum[RN__TILE][RN__LANES];
         RN__UNROLL
-        for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = RN__LOAD(bias + l * RN__WIDTH);
+        for (i = 0; i < tile; i++) {
+            const float *from = bias;
+            if (shape->resume)
+                from = i < half ? out[0] + i * shape->out_pixel
+                                : out[1] + (i - half) * shape->out_pixel;
+            RN__EACH_LANE sum[i][l] = RN__LOAD(from + l * RN__WIDTH);
+        }
         for (b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
             for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
@@ -2343,9 +2355,11 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     RN__NAME(reduce)(m2, x, pixels, mean, 1);
 }
 
-static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                                ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu,
-                                int relu_after) {
+/* The flags of these kernels are constants once inlined, or gcc would test them for every vector. */
+RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
+                                         const float *addend, ptrdiff_t pixels,
+                                         const rn__bn_lanes *lanes, const int relu, const int adds,
+                                         const int relu_after) {
     RN__CONTRACT
     RN__V scale[RN__LANES], shift[RN__LANES];
     ptrdiff_t i;
@@ -2355,10 +2369,22 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
     for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) RN__EACH_LANE {
             RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
             if (relu) y = RN__RELU(y);
-            if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+            if (adds) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
             if (relu_after) y = RN__RELU(y);
             RN__STORE(out + l * RN__WIDTH, y);
         }
+}
+
+static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                                ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu,
+                                int relu_after) {
+    if (addend && relu_after && !relu)
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, 0, 1, 1);
+    else if (addend || relu_after)
+        RN__NAME(normalise_with)
+    (out, in, step, addend, pixels, lanes, relu, addend != NULL, relu_after);
+    else if (relu) RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 1, 0, 0);
+    else RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 0, 0, 0);
 }
 
 /* dy of lane l, zero where the ReLU behind the normalisation stopped x. The lanes are copied, so
@@ -2366,8 +2392,8 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
 #define RN__LANE(field) RN__LOAD(lanes.field + l * RN__WIDTH)
 #define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(shift), g) : g)
 
-static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                              ptrdiff_t pixels, const rn__bn_lanes *of, int relu) {
+RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
+                                       ptrdiff_t pixels, const rn__bn_lanes *of, const int relu) {
     RN__CONTRACT
     const rn__bn_lanes lanes = *of;
     const RN__V zero = {0};
@@ -2392,8 +2418,17 @@ static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, cons
     }
 }
 
-static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                                  const rn__bn_lanes *of, int relu, int accumulate) {
+static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
+                              ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu) {
+    if (relu)
+        RN__NAME(bn_sums_with)(sum_g, sum_gx, dy, x, pixels, lanes, 1);
+    else
+        RN__NAME(bn_sums_with)(sum_g, sum_gx, dy, x, pixels, lanes, 0);
+}
+
+RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const float *x,
+                                           ptrdiff_t pixels, const rn__bn_lanes *of, const int relu,
+                                           const int accumulate) {
     RN__CONTRACT
     const rn__bn_lanes lanes = *of;
     ptrdiff_t i;
@@ -2407,17 +2442,37 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
         }
 }
 
+static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
+                                  const rn__bn_lanes *lanes, int relu, int accumulate) {
+    if (relu && accumulate)
+        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 1, 1);
+    else if (relu)
+        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 1, 0);
+    else
+        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 0, accumulate);
+}
+
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
 #define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
 
-static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
+RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, ptrdiff_t pixels,
+                                   const int adds, const int relu) {
     ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(a + i);
-        if (b) v += RN__LOAD(b + i);
+        if (adds) v += RN__LOAD(b + i);
         if (relu) v = RN__RELU(v);
         RN__STORE(out + i, v);
     }
+}
+
+static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
+    if (b && !relu)
+        RN__NAME(add_with)(out, a, b, pixels, 1, 0);
+    else if (b)
+        RN__NAME(add_with)(out, a, b, pixels, 1, 1);
+    else
+        RN__NAME(add_with)(out, a, b, pixels, 0, relu);
 }
 
 static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
@@ -2441,6 +2496,19 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
     }
 }
 
+static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
+    int y, x, l;
+    for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {
+        RN__V most = RN__LOAD(in + l);
+        for (y = 0; y < rows; y++)
+            for (x = 0; x < pixels; x++) {
+                const RN__V v = RN__LOAD(in + y * step + x * RN__BLOCK + l);
+                most = RN__LARGER(v, most);
+            }
+        RN__STORE(out + l, most);
+    }
+}
+
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
 static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
@@ -2459,7 +2527,8 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
                                               RN__NAME(bn_gradient),
                                               RN__NAME(add),
                                               RN__NAME(relu_gradient),
-                                              RN__NAME(scale)};
+                                              RN__NAME(scale),
+                                              RN__NAME(largest)};
 
 #undef RN__ISA
 #undef RN__WIDTH
@@ -2472,6 +2541,7 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__LOAD
 #undef RN__STORE
 #undef RN__WHERE_ABOVE
+#undef RN__LARGER
 #undef RN__WHERE_POSITIVE
 #undef RN__RELU
 #undef RN__OUTER
@@ -2752,12 +2822,14 @@ static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
     return s->scratch_row * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
 }
 
-/* A 3x3 convolution of stride 1 whose images fill tiles well. Told by the shape of one image alone,
-   so that the bits do not depend on how many come in a call. */
+/* A 3x3 convolution of stride 1 whose images fill tiles well, and enough of them for the transformed
+   weights, which are four times as many. Told by the shape of one image alone, so that the bits do
+   not depend on how many come in a call. */
 static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, const rn__filter *f) {
     ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
     return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
-           tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles;
+           tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles &&
+           (ptrdiff_t)in->c * out->c <= tiles << 14;
 }
 
 /* Band b of an image starts at this row of a phase of the output. */
@@ -3036,12 +3108,12 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
 /* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
 static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
                             int thread) {
-    const int step = s->out_step, blocks = rn__blocks(s->out.c);
+    const int step = s->out_step, blocks = rn__blocks(s->out.c), in_blocks = rn__blocks(s->in.c);
+    const int chunks = s->accumulate ? 1 : rn__divide_up(in_blocks * s->filter.r * s->filter.s, 20);
+    const int chunk = rn__divide_up(in_blocks, chunks); /* whose weights stay in the first cache */
     const float *in;
-    int phase;
+    int phase, b;
     rn__conv_rows shape;
-    shape.blocks = rn__blocks(s->in.c);
-    shape.last = s->in.c - (shape.blocks - 1) * RN__BLOCK;
     shape.in_row = s->scratch_row * s->row_phases;
     shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
     shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
@@ -3052,6 +3124,7 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
     for (; block < end; block++)
         for (phase = 0; phase < step * step; phase++) {
             const int y = phase / step, x = phase % step;
+            const float *weight = rn__sweep_packed(s, block, phase);
             float *out = rn__plane(&s->out, n * blocks + block);
             shape.taps = s->taps + s->phase_taps[phase];
             shape.tap_count = s->phase_taps[phase + 1] - s->phase_taps[phase];
@@ -3059,8 +3132,15 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
             shape.pixels = rn__divide_up(s->out.w - x, step);
             if (shape.rows <= 0 || shape.pixels <= 0) continue;
             out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
-            s->engine->kernels->conv_rows(out, &shape, in, rn__sweep_packed(s, block, phase),
-                                          s->bias + block * RN__BLOCK);
+            for (b = 0; b < in_blocks; b += chunk) {
+                shape.resume = b > 0;
+                shape.blocks = rn__min(chunk, in_blocks - b);
+                shape.last = rn__min(RN__BLOCK, s->in.c - (b + shape.blocks - 1) * RN__BLOCK);
+                s->engine->kernels->conv_rows(out, &shape, in + b * shape.in_block,
+                                              weight + (ptrdiff_t)b * shape.tap_count * RN__BLOCK *
+                                                           RN__BLOCK,
+                                              s->bias + block * RN__BLOCK);
+            }
         }
 }
 
@@ -3100,9 +3180,10 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
     const int blocks = rn__blocks(s->in.c);
     const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = rn__tile_step(s, 1);
     const rn__tap tap = {0, 0};
+    const int together = blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
     float edge[16 * RN__BLOCK];
     rn__conv_rows shape;
-    int t, i;
+    int t, i, m;
     memset(&shape, 0, sizeof shape);
     shape.taps = &tap;
     shape.tap_count = shape.rows = 1;
@@ -3111,13 +3192,15 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
     shape.pixels = chunk->count;
     shape.in_block = (ptrdiff_t)s->chunk * RN__BLOCK;
     shape.out_pixel = RN__BLOCK;
-    shape.matrices = 36;
+    shape.matrices = together;
     shape.in_matrix = rn__tile_step(s, blocks);
     shape.out_matrix = step;
     for (; block < end; block++) {
-        kernels->conv_rows(chunk->out, &shape, chunk->in,
-                           s->packed + (size_t)block * s->block_floats,
-                           s->bias + block * 36 * RN__BLOCK);
+        const float *weight = s->packed + (size_t)block * s->block_floats;
+        for (m = 0; m < 36; m += together)
+            kernels->conv_rows(chunk->out + m * step, &shape, chunk->in + m * shape.in_matrix,
+                               weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
+                               s->bias + (block * 36 + m) * RN__BLOCK);
         for (t = 0; t < chunk->count; t++) {
             const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
             const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
@@ -3692,6 +3775,11 @@ static void rn__max_pool_plane(const rn__pass *pass, int plane) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
+        if (!pass->backward) {
+            pass->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
+                                   (ptrdiff_t)width * RN__BLOCK);
+            continue;
+        }
         for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
         for (h = v.h0; h < v.h1; h++) {
             at = ((ptrdiff_t)h * width + v.w0) * RN__BLOCK;
@@ -3699,11 +3787,7 @@ static void rn__max_pool_plane(const rn__pass *pass, int plane) {
                 for (lane = 0; lane < RN__BLOCK; lane++)
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
-        for (lane = 0; lane < RN__BLOCK; lane++)
-            if (pass->backward)
-                dx[best[lane]] += p[lane];
-            else
-                p[lane] = x[best[lane]];
+        for (lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += p[lane];
     }
 }
 

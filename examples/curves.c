@@ -1,0 +1,98 @@
+/* curves.c - the paper's Fig. 1 at a length of your choice: the training loss of one very deep net in
+   the original and in the full pre-activation order, from the same seed on the same batches. Writes
+   a log of each, which tools/plot_log.py draws:
+
+       examples/curves --data DIR --out fig1 && tools/plot_log.py fig1/x.csv... fig1/fig1.svg
+
+   cc -O2 -fopenmp -o examples/curves examples/curves.c -lm && examples/curves --help */
+
+#define _POSIX_C_SOURCE 200809L
+#define RESNET_IMPLEMENTATION
+#include "example.h"
+#include <sys/stat.h>
+
+static const char *const orders[] = {"full_preact", "original"};
+
+static void help(const recipe *r, long every) {
+    printf("usage: curves [--flag VALUE | --flag=VALUE]...\n\n"
+           "Trains ResNet-1001, full pre-activation and then original, from the same seed on the\n"
+           "same batches, and logs the training loss as it falls. Ctrl-C ends it.\n\n");
+    print_recipe(r);
+    printf("  --out DIR           gets full_preact.csv and original.csv (curves)\n"
+           "  --every N           steps whose mean loss is a row of the log (%ld)\n\n"
+           "Fields of the description (rn_desc in resnet.h), order apart:\n",
+           every);
+    print_fields();
+    exit(0);
+}
+
+static FILE *open_log(const char *directory, const char *name) {
+    char path[1000];
+    FILE *log;
+    if (mkdir(directory, 0777) && errno != EEXIST)
+        quit(1, "cannot make the directory %s: %s", directory, strerror(errno));
+    if (snprintf(path, sizeof path, "%s/%s.csv", directory, name) >= (int)sizeof path)
+        quit(2, "the name of the directory --out is too long");
+    log = fopen(path, "w");
+    if (!log) quit(1, "cannot write %s: %s", path, strerror(errno));
+    fprintf(log, "epoch,iteration,train_loss,train_error,test_loss,test_error\n");
+    return log;
+}
+
+/* Trains to the end of the schedule. train_next sums over an epoch, the log's rows over some steps:
+   each begins with the sums cleared. */
+static void train(trainer *t, long every, FILE *log, progress *p, const char *title) {
+    rn_net *net = t->net;
+    rn_error error;
+    while (!stopped && net->step < net->schedule.steps) {
+        if (net->step % (uint64_t)every == 0) t->seen = t->loss = t->correct = 0;
+        check(train_next(t, &error), &error);
+        p->done++;
+        show_progress(p, "%s: step %" PRIu64 "/%" PRIu64 "  loss %.3f", title, net->step,
+                      net->schedule.steps, t->loss / t->seen);
+        if (net->step % (uint64_t)every && net->step < net->schedule.steps) continue;
+        fprintf(log, "%" PRIu64 ",%" PRIu64 ",%g,%g,,\n", net->epoch + 1, net->step,
+                t->loss / t->seen, error_rate(t->correct, t->seen));
+        if (fflush(log)) quit(1, "cannot write the log: %s", strerror(errno));
+    }
+    end_progress(p);
+    printf("%-12s loss %.4f, error %.2f %% after %" PRIu64 " steps\n", title, t->loss / t->seen,
+           error_rate(t->correct, t->seen), net->step);
+}
+
+int main(int count, char **words) {
+    arguments a = {count, 1, words};
+    recipe r = make_recipe(CIFAR10, "data", 64, 4, rn_make_schedule(RN_CONSTANT, 0.1, 300));
+    rn_desc desc = rn_cifar(1001);
+    const char *out = "curves";
+    long every = 10;
+    rn_data images, test;
+    rn_error error;
+    progress p;
+    int i;
+    program = "curves";
+    desc.threads = all_cores();
+    for (; a.at < count; a.at++) {
+        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r, every);
+        if (!has_text(&a, "out", &out) && !has_whole(&a, "every", 1, 1000000, &every) &&
+            !has_recipe(&a, &r) && !has_field(&a, &desc))
+            quit(2, "there is no flag %s", words[a.at]);
+    }
+    check_description(desc);
+    open_sets(&r, &desc, &images, &test);
+    rn_data_free(&test);
+    catch_signals();
+    for (i = 0; i < 2 && !stopped; i++) {
+        FILE *log = open_log(out, orders[i]);
+        trainer t;
+        check(rn_desc_set(&desc, "order", orders[i], &error), &error);
+        t = make_trainer(&desc, &r, RN_TRAINING, &images.source);
+        t.net->schedule = choose_schedule(&r, steps_per_epoch(&t));
+        if (!i) p = begin_progress(2 * t.net->schedule.steps);
+        train(&t, every, log, &p, orders[i]);
+        fclose(log);
+        free_trainer(&t);
+    }
+    rn_data_free(&images);
+    return stopped ? 128 + stopped : finish();
+}
