@@ -332,7 +332,6 @@ typedef struct rn_node {
     const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
     ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
     ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
-    ptrdiff_t batch_statistics;    /* batch norm: of its mean in net->batch_statistics */
     /* The fast executor's rewriting, see rn__fuse: */
     short fused;         /* so many following nodes are done in one step with this one */
     short absorbed;      /* so many nodes before this one starts the step that it is part of */
@@ -395,7 +394,7 @@ typedef struct rn_net {
     rn_real *velocity;         /* [parameter_count], SGD's momentum, training only */
     ptrdiff_t statistic_count; /* every running mean and running variance */
     rn_real *statistics;       /* [statistic_count] */
-    rn_real *batch_statistics; /* of the last training forward, [group][mean C, variance C] a BN */
+    rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C] */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
     rn_schedule schedule; /* in checkpoints, with the next three; the header only carries them */
@@ -2784,6 +2783,8 @@ typedef struct rn__sweep {
     int direct;                      /* no padding, no stride: reads `in` itself */
     int winograd, matrices, chunk;   /* 36 or 1, tiles of a chunk */
     int bands, groups, images;       /* of a job: a band of rows, a group of output blocks */
+    int first_block, last_block;     /* of the output, whose weights are packed now, */
+    int packed_blocks;               /* at most so many at a time */
     const rn__pass *after;           /* to do to every plane of the output while it is in cache */
 
     int by_weights, k_blocks; /* of a weight gradient's job, see rn__weight_pieces */
@@ -2861,6 +2862,15 @@ static void rn__sweep_pieces(rn__sweep *s) {
     s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * blocks;
 }
 
+/* How many output blocks have their weights packed at a time: all, unless these take far more memory
+   than the images do. */
+static int rn__packed_blocks(const rn__sweep *s) {
+    const size_t images = rn__add_size(rn__blocked_floats(s->in.n, s->in.c, s->in.h, s->in.w),
+                                       rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w));
+    const size_t fit = (images > 1 << 15 ? images : 1 << 15) / s->block_floats;
+    return fit < 1 ? 1 : fit < (size_t)rn__blocks(s->out.c) ? (int)fit : rn__blocks(s->out.c);
+}
+
 /* Rows of dy that are read, and their products summed, at a time. */
 static int rn__dy_rows(const rn__sweep *s) {
     return s->winograd ? 4 : rn__max(1, rn__min(256 / rn__max(s->out.w, 16), s->out.h));
@@ -2923,7 +2933,10 @@ static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
     s->phase_taps =
         (int *)rn__carve(arena, (size_t)s->out_step * (size_t)s->out_step + 1, sizeof(int));
     s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
-    s->packed = rn__carve_floats(arena, !weights || s->by_weights || !s->winograd ? k_blocks : 0,
+    s->packed = rn__carve_floats(arena,
+                                 !weights                        ? (size_t)s->packed_blocks
+                                 : s->by_weights || !s->winograd ? k_blocks
+                                                                 : 0,
                                  s->block_floats);
     s->scratch = rn__carve_floats(arena, threads, (size_t)s->scratch_floats);
     if (s->winograd)
@@ -2967,6 +2980,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     s.block_floats = rn__multiply_size((size_t)rn__blocks(in.c) * RN__BLOCK * RN__BLOCK,
                                        s.winograd ? 36 : (size_t)taps);
     rn__sweep_pieces(&s);
+    s.packed_blocks = rn__packed_blocks(&s);
     if (kind == RN__WEIGHT_GRADIENT) rn__weight_pieces(&s);
     rn__carve_sweep(&s, arena);
     return s;
@@ -3022,13 +3036,14 @@ static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int ou
 }
 
 static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
-    return s->packed + (size_t)block * s->block_floats +
+    return s->packed + (size_t)(block - s->first_block) * s->block_floats +
            (ptrdiff_t)s->phase_taps[phase] * rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
 }
 
 /* Packs the weights for one block of the output; Winograd's are transformed. */
-static void rn__pack_job(void *context, int block, int thread) {
+static void rn__pack_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
+    const int block = s->first_block + i;
     const int blocks = rn__blocks(s->in.c), square = RN__BLOCK * RN__BLOCK, step = blocks * square;
     float taps[9 * RN__BLOCK * RN__BLOCK];
     int phase, from, c;
@@ -3196,7 +3211,7 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
     shape.in_matrix = rn__tile_step(s, blocks);
     shape.out_matrix = step;
     for (; block < end; block++) {
-        const float *weight = s->packed + (size_t)block * s->block_floats;
+        const float *weight = rn__sweep_packed(s, block, 0);
         for (m = 0; m < 36; m += together)
             kernels->conv_rows(chunk->out + m * step, &shape, chunk->in + m * shape.in_matrix,
                                weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
@@ -3268,16 +3283,18 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
 
 static void rn__sweep_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const int blocks = rn__blocks(s->out.c), group = i % s->groups, band = i / s->groups % s->bands;
+    const int blocks = s->last_block - s->first_block, all = rn__blocks(s->out.c);
+    const int group = i % s->groups, band = i / s->groups % s->bands;
     const int n = i / s->groups / s->bands * s->images, end = rn__min(n + s->images, s->in.n);
-    const int k = group * blocks / s->groups, k_end = (group + 1) * blocks / s->groups;
+    const int k = s->first_block + group * blocks / s->groups;
+    const int k_end = s->first_block + (group + 1) * blocks / s->groups;
     int plane;
     if (s->winograd)
         rn__winograd_walk(s, n, end, band, band + 1, k, k_end, NULL, thread);
     else
         rn__direct_band(s, n, rn__band_row(s, band), rn__band_row(s, band + 1), k, k_end, thread);
-    for (plane = n * blocks; plane < end * blocks && s->after; plane++)
-        s->after->job(s->after, plane);
+    for (plane = n * all; plane < end * all && s->after; plane++)
+        if (plane % all >= k && plane % all < k_end) s->after->job(s->after, plane);
 }
 
 static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
@@ -3296,12 +3313,17 @@ static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blo
     for (c = 0; c < out.c && bias; c++) /* what is in matrix 7 goes to every pixel of a tile */
         s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
             bias[c];
-    if (engine->packed && kind == RN__FORWARD)
-        s.packed = (float *)engine->packed; /* only read */
-    else
-        rn__parallel(engine->threads, rn__blocks(out.c), rn__pack_job, &s);
-    rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
-                 rn__sweep_job, &s);
+    for (; s.first_block < rn__blocks(out.c); s.first_block = s.last_block) {
+        s.last_block = rn__blocks(out.c);
+        if (engine->packed && kind == RN__FORWARD)
+            s.packed = (float *)engine->packed; /* only read */
+        else {
+            s.last_block = rn__min(s.last_block, s.first_block + s.packed_blocks);
+            rn__parallel(engine->threads, s.last_block - s.first_block, rn__pack_job, &s);
+        }
+        rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
+                     rn__sweep_job, &s);
+    }
     if (after && !whole) rn__run_pass(after);
 }
 
@@ -4332,8 +4354,7 @@ typedef struct rn__builder {
     const rn_desc *desc;
     rn_node *nodes; /* NULL: only count */
     int count, stage, unit;
-    int groups; /* BN groups of the batch that the net is for */
-    ptrdiff_t parameters, statistics, batch_statistics;
+    ptrdiff_t parameters, statistics;
 } rn__builder;
 
 static rn_node rn__node(rn_kind kind, const char *role, int input) {
@@ -4372,7 +4393,6 @@ static int rn__emit(rn__builder *b, rn_node node) {
     node.unit = (short)b->unit;
     node.parameters = b->parameters;
     node.statistics = b->statistics;
-    node.batch_statistics = b->batch_statistics;
     c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
     for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
         if (p.role < RN_RUNNING_MEAN)
@@ -4380,7 +4400,6 @@ static int rn__emit(rn__builder *b, rn_node node) {
         else
             b->statistics += p.count;
     }
-    if (node.kind == RN_BATCH_NORM) b->batch_statistics += (ptrdiff_t)b->groups * 2 * node.c;
     b->nodes[b->count] = node;
     return b->count++;
 }
@@ -4540,12 +4559,11 @@ static int rn__emit_stem(rn__builder *b) {
 }
 
 /* Runs the builder over the whole net. */
-static void rn__build(rn__builder *b, const rn_desc *desc, int groups, rn_node *nodes) {
+static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
     rn_node linear = rn__node(RN_LINEAR, "fc", -1);
     int x, unit, stage, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
     memset(b, 0, sizeof *b);
     b->desc = desc;
-    b->groups = groups;
     b->nodes = nodes;
     x = rn__emit_stem(b);
     for (stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
@@ -5114,6 +5132,10 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes, rn_mode mode) {
     return net;
 }
 
+static int rn__group_count(const rn_desc *desc, int images) {
+    return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
+}
+
 /* The other arrays. */
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     size_t parameters = (size_t)built->parameters, bytes = 0;
@@ -5126,7 +5148,8 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->batch_statistics =
-            (rn_real *)rn__carve(arena, (size_t)built->batch_statistics, sizeof(rn_real));
+            (rn_real *)rn__carve(arena, (size_t)built->statistics,
+                                 (size_t)rn__group_count(&net->desc, net->batch) * sizeof(rn_real));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
             sizeof(rn_real));
@@ -5138,10 +5161,6 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     net->activations = (char *)rn__carve(arena, bytes, 1);
 }
 
-static int rn__group_count(const rn_desc *desc, int images) {
-    return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
-}
-
 /* Lays the whole net out in `room` bytes at base (aligned) and returns it, with net->bytes the size
    of the whole block. With `measure`, head and scratch must fit, the rest is only counted. */
 static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *base, size_t room,
@@ -5151,8 +5170,8 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     rn__span *spans;
     rn_net *net;
     size_t most = (size_t)-1; /* that activations may take */
-    int groups = rn__group_count(desc, batch), i;
-    rn__build(&built, desc, groups, NULL);
+    int i;
+    rn__build(&built, desc, NULL);
     rn__carve_head(&arena, built.count, mode);
     if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count))) {
         rn__fail(error, RN_TOO_SMALL,
@@ -5168,7 +5187,7 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
-    rn__build(&built, desc, groups, net->nodes);
+    rn__build(&built, desc, net->nodes);
     if (!desc->naive && !rn__prepare_fast(net, error)) return NULL;
     for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
     fixed = arena;
@@ -5219,7 +5238,7 @@ static size_t rn__sketch(const rn_desc *desc, int batch, rn_mode mode, const rn_
     on_stack.bytes = sizeof stack;
     if (!memory || !memory->alloc) memory = &on_stack;
 #endif
-    rn__build(&built, desc, rn__group_count(desc, batch), NULL);
+    rn__build(&built, desc, NULL);
     rn__carve_head(&arena, built.count, mode);
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     base = (char *)rn__allocate(memory, room, &block, error);
@@ -5371,8 +5390,9 @@ static rn_tensor rn__gradient(const rn__run *run, int v) {
 /* Those of the batch's groups from that of image `first` on. */
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
-    ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    return net->batch_statistics + node->batch_statistics + group * 2 * node->c;
+    const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
+    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * node->statistics +
+           group * 2 * node->c;
 }
 
 /* Where the parameters and statistics of a node are. */
@@ -6113,8 +6133,7 @@ static void rn__update_statistics(rn_net *net, double momentum) {
         const rn_node *node = &net->nodes[i];
         rn_real *running_mean = net->statistics + node->statistics;
         if (node->kind != RN_BATCH_NORM) continue;
-        rn_batch_norm_update(running_mean, running_mean + node->c,
-                             net->batch_statistics + node->batch_statistics,
+        rn_batch_norm_update(running_mean, running_mean + node->c, rn__batch_statistics(net, i, 0),
                              rn__group_count(&net->desc, net->images), node->c,
                              (double)group * node->h * node->w, momentum);
     }

@@ -206,8 +206,8 @@ static void compare_arrays(record *r, const rn_net *net) {
     }
     for (i = 0; i < net->node_count; i++)
         if (net->nodes[i].kind == RN_BATCH_NORM)
-            compare(r, net, i, "statistics", net->batch_statistics + net->nodes[i].batch_statistics,
-                    r->statistics + net->nodes[i].batch_statistics,
+            compare(r, net, i, "statistics", rn__batch_statistics(net, i, 0),
+                    r->statistics + (rn__batch_statistics(net, i, 0) - net->batch_statistics),
                     (ptrdiff_t)groups * 2 * net->nodes[i].c, 0);
 }
 
@@ -265,11 +265,8 @@ static void check_variant(const rn_desc *given, int batch, int count, uint64_t s
     }
     CHECK(tries < 100);
     r.parameters = keep(NULL, naive->gradients, naive->parameter_count);
-    {
-        const rn_node *last = &naive->nodes[naive->node_count - 1];
-        r.statistics = keep(NULL, naive->batch_statistics,
-                            last->batch_statistics); /* counts those of all before it */
-    }
+    r.statistics = keep(NULL, naive->batch_statistics,
+                        rn__group_count(&naive->desc, naive->batch) * naive->statistic_count);
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
             check_fast(naive, &r, &images, (rn_isa)isa, threads);
