@@ -93,8 +93,8 @@
    each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
    >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
    (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
-   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>files,
-   >>printer. */
+   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>pictures,
+   >>files, >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -805,6 +805,59 @@ typedef struct rn_augment {
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
+
+/* A picture of any size, bytes 0..255, not the owner of them: (c, y, x) is pixels[c stride_c +
+   y stride_h + x stride_w]. */
+typedef struct rn_picture {
+    const uint8_t *pixels;
+    int channels, height, width;
+    ptrdiff_t stride_c, stride_h, stride_w;
+} rn_picture;
+
+RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width);
+RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width);
+
+/* A part of a picture, in its pixels, mirrored with `flip`. All that crop and scale give one. */
+typedef struct rn_window {
+    double top, left, height, width;
+    int flip;
+} rn_window;
+
+/* The size x size centre of a picture of height x width scaled to a shorter side of `scale` (224 of
+   256); and its four corners and centre, then these mirrored: ten-crop testing. */
+RNDEF rn_window rn_centre_window(int height, int width, int size, int scale);
+RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]);
+/* Drawn for training, mirrored with probability 1/2, a function of key and position alone (a key
+   such as {desc.seed, RN_PURPOSE_AUGMENT, epoch}). Scale augmentation ([DRL] section 3.4): size x
+   size of the picture scaled to a shorter side of least to most (224 of 256 to 480). Aspect-ratio
+   augmentation (Szegedy et al. 2015, fb.resnet.torch): 8 to 100 % of the area, sides 3:4 to 4:3, or
+   the centre square if ten tries do not fit. */
+RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
+                                uint64_t position);
+RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position);
+
+/* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, in 0..1, by bicubic
+   interpolation (a = -0.5); with `antialias` its support grows with the reduction, as in PIL, else
+   it does not, as in Torch7. Refuses windows outside of the picture and reductions by more than 24. */
+RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
+                            int antialias, rn_error *error);
+
+/* Colours of an image [1,3,h,w] in 0..1, changed where it is, as fb.resnet.torch does; drawn like the
+   windows. Jitter: brightness, contrast and saturation in random order, each mixed with black, the
+   mean grey or the pixel's grey by a factor of 1 +- strength (0.4). Lighting ([IM] after Krizhevsky
+   et al. 2012): a shift along the principal colours, by normal numbers of `deviation` (0.1). */
+RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
+                                 rn_error *error);
+RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
+                            rn_error *error);
+/* Then image = (image - mean) / deviation of desc, [1,C,h,w]. */
+RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc);
+
+/* Mean of the softmax probabilities [classes] of a picture over windows: single crop or ten-crop.
+   net and workspace as in rn_predict; room: of C H W + classes numbers. */
+RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
+                                   const rn_window *windows, int count, int antialias,
+                                   rn_real *room, rn_real *probabilities, rn_error *error);
 
 /* Running statistics anew, for parameters that no longer change: the plain mean of those of
    `batches` batches of net->batch images, as the source stores them, in place of the moving average
@@ -3972,7 +4025,7 @@ typedef struct rn__field {
     int count;                /* more than 1: a list */
     size_t offset;            /* in rn_desc */
     const char *const *names; /* of an enum's values; NULL: a number */
-    int shapes;               /* 1: nets that differ in it do not share weights */
+    int shapes;               /* 1: nets that differ in it do not share weights, 2: nor training */
     double least, most;       /* what rn_resolve accepts, once zeros are replaced */
     double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
 } rn__field;
@@ -4000,8 +4053,8 @@ static const rn__field rn__fields[] = {
     {"stem", RN__INT, 1, RN__FIELD(stem), rn__stem_names, 1, 0, 0, 0},
     {"classes", RN__INT, 1, RN__FIELD(classes), NULL, 1, 2, 1 << 20, 0},
     {"channels", RN__INT, 1, RN__FIELD(channels), NULL, 1, 1, 1 << 14, 3},
-    {"image_height", RN__INT, 1, RN__FIELD(height), NULL, 1, 1, 1 << 14, 0},
-    {"image_width", RN__INT, 1, RN__FIELD(width), NULL, 1, 1, 1 << 14, 0},
+    {"image_height", RN__INT, 1, RN__FIELD(height), NULL, 2, 1, 1 << 14, 0},
+    {"image_width", RN__INT, 1, RN__FIELD(width), NULL, 2, 1, 1 << 14, 0},
     {"order", RN__INT, 1, RN__FIELD(order), rn__order_names, 1, 0, 0, 0},
     {"shortcut", RN__INT, 1, RN__FIELD(shortcut), rn__shortcut_names, 1, 0, 0, 0},
     {"shortcut_scale", RN__FLOAT, 1, RN__FIELD(shortcut_scale), NULL, 1, -1e6, 1e6, 0},
@@ -4014,7 +4067,7 @@ static const rn__field rn__fields[] = {
     {"init", RN__INT, 1, RN__FIELD(init), rn__init_names, 0, 0, 0, 0},
     {"bn_eps", RN__DOUBLE, 1, RN__FIELD(bn_eps), NULL, 1, 1e-12, 1, 1e-5},
     {"bn_momentum", RN__DOUBLE, 1, RN__FIELD(bn_momentum), NULL, 0, 1e-9, 1, 0.1},
-    {"bn_group", RN__INT, 1, RN__FIELD(bn_group), NULL, 0, 0, 1 << 24, 0},
+    {"bn_group", RN__INT, 1, RN__FIELD(bn_group), NULL, 2, 0, 1 << 24, 0},
     {"sgd", RN__INT, 1, RN__FIELD(sgd), rn__sgd_names, 0, 0, 0, 0},
     {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
     {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
@@ -6592,6 +6645,230 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
 }
 #endif
 
+/* >>pictures =================================================================================
+   Pictures of any size: what part of them a net sees, and how they are scaled and coloured. */
+
+RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width) {
+    rn_picture p = {pixels, channels, height, width, 1, (ptrdiff_t)width * channels, channels};
+    return p;
+}
+
+RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width) {
+    rn_picture p = {pixels, channels, height, width, (ptrdiff_t)height * width, width, 1};
+    return p;
+}
+
+/* A square of `side` pixels, at fractions 0 (top, left) to 1 of the room for it. */
+static rn_window rn__square(int height, int width, double side, double down, double right,
+                            int flip) {
+    rn_window w;
+    w.height = w.width = fmin(side, rn__min(height, width));
+    w.top = down * (height - w.height);
+    w.left = right * (width - w.width);
+    w.flip = flip;
+    return w;
+}
+
+RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
+    return rn__square(height, width, (double)rn__min(height, width) * size / scale, 0.5, 0.5, 0);
+}
+
+RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
+    const double side = (double)rn__min(height, width) * size / scale;
+    int i;
+    for (i = 0; i < 10; i++)
+        windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
+                                : rn__square(height, width, side, i % 5 / 2, i % 5 % 2, 0);
+    for (i = 5; i < 10; i++) windows[i].flip = 1;
+}
+
+/* Draws 64p to 64p + 63 of the stream belong to position p, the last one to the mirror. */
+RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
+                                uint64_t position) {
+    const double scale = least + floor(rn_uniform(key, 64 * position) * (most - least + 1));
+    return rn__square(height, width, rn__min(height, width) * size / scale,
+                      rn_uniform(key, 64 * position + 1), rn_uniform(key, 64 * position + 2),
+                      rn_uniform(key, 64 * position + 63) < 0.5);
+}
+
+RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position) {
+    const int flip = rn_uniform(key, 64 * position + 63) < 0.5;
+    uint64_t at = 64 * position;
+    rn_window w;
+    int i;
+    for (i = 0; i < 10; i++, at += 5) {
+        const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
+        const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
+        const int turned = rn_uniform(key, at + 2) < 0.5;
+        w.width = floor(sqrt(turned ? area / aspect : area * aspect) + 0.5);
+        w.height = floor(sqrt(turned ? area * aspect : area / aspect) + 0.5);
+        if (w.height < 1 || w.width < 1 || w.height > height || w.width > width) continue;
+        w.top = floor(rn_uniform(key, at + 3) * (height - w.height + 1));
+        w.left = floor(rn_uniform(key, at + 4) * (width - w.width + 1));
+        w.flip = flip;
+        return w;
+    }
+    return rn__square(height, width, rn__min(height, width), 0.5, 0.5, flip);
+}
+
+enum { RN__MOST_TAPS = 104 };
+
+/* Keys 1981, with a = -0.5. */
+static double rn__cubic(double x) {
+    x = fabs(x);
+    return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+}
+
+/* Weights of the source's pixels [*first, *first + result) along an axis of `size` pixels for pixel i
+   of `count` that cover [begin, begin + length); those beyond the edge are left out. */
+static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count, double begin,
+                    double length, int size, int antialias) {
+    const double scale = length / count, wide = antialias && scale > 1 ? scale : 1;
+    const double centre = begin + (i + 0.5) * scale - 0.5;
+    const int last = rn__min(size - 1, (int)floor(centre + 2 * wide));
+    double sum = 0;
+    int k, taps;
+    *first = rn__max(0, (int)ceil(centre - 2 * wide));
+    taps = last - *first + 1;
+    for (k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
+    for (k = 0; k < taps; k++) weights[k] /= sum * 255;
+    return taps;
+}
+
+RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
+                            int antialias, rn_error *error) {
+    double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
+    int c, y, x, i, k, top, left, rows, columns;
+    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
+    if (!(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+          window.top + window.height <= picture->height + 1e-6 &&
+          window.left + window.width <= picture->width + 1e-6))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
+                        "picture [%d,%d]",
+                        window.height, window.width, window.top, window.left, picture->height,
+                        picture->width);
+    if (window.height > 24.0 * to->h || window.width > 24.0 * to->w)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
+                        "picture in two steps",
+                        window.height, window.width, to->h, to->w);
+    for (y = 0; y < to->h; y++) {
+        rows =
+            rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
+        for (i = 0; i < rows; i++) down[i] *= 255; /* one axis takes bytes to 0..1 */
+        for (x = 0; x < to->w; x++) {
+            columns = rn__taps(across, &left, x, to->w, window.left, window.width, picture->width,
+                               antialias);
+            for (c = 0; c < to->c; c++) {
+                const uint8_t *from = picture->pixels + c * picture->stride_c +
+                                      top * picture->stride_h + left * picture->stride_w;
+                double sum = 0;
+                for (i = 0; i < rows; i++, from += picture->stride_h) {
+                    double row = 0;
+                    for (k = 0; k < columns; k++) row += across[k] * from[k * picture->stride_w];
+                    sum += down[i] * row;
+                }
+                *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)sum;
+            }
+        }
+    }
+    return RN_OK;
+}
+
+static double rn__grey(const rn_tensor *t, int y, int x) {
+    return 0.299 * (double)*rn__at(t, 0, 0, y, x) + 0.587 * (double)*rn__at(t, 0, 1, y, x) +
+           0.114 * (double)*rn__at(t, 0, 2, y, x);
+}
+
+/* image = factor image + (1 - factor) (black, the mean grey or each pixel's grey). */
+static void rn__blend(rn_tensor *image, int with, double factor) {
+    double grey = 0;
+    int y, x, c;
+    for (y = 0; y < image->h && with == 1; y++)
+        for (x = 0; x < image->w; x++)
+            grey += rn__grey(image, y, x) / ((double)image->h * image->w);
+    for (y = 0; y < image->h; y++)
+        for (x = 0; x < image->w; x++) {
+            if (with == 2) grey = rn__grey(image, y, x);
+            for (c = 0; c < 3; c++) {
+                rn_real *p = rn__at(image, 0, c, y, x);
+                *p = (rn_real)(factor * (double)*p + (1 - factor) * grey);
+            }
+        }
+}
+
+RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
+                                 rn_error *error) {
+    int done[3] = {0, 0, 0}, i, which;
+    RN__TRY(rn__expect(__func__, "image", image, 1, 3, image->h, image->w, error));
+    key.purpose |= 1u << 8; /* a stream beside that of the windows */
+    for (i = 0; i < 3; i++) {
+        int left = (int)(rn_uniform(key, 8 * position + (uint64_t)i) * (3 - i));
+        for (which = 0; done[which] || left-- > 0;) which++;
+        done[which] = 1;
+        rn__blend(image, which,
+                  1 + strength * (2 * rn_uniform(key, 8 * position + 4 + (uint64_t)i) - 1));
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
+                            rn_error *error) {
+    static const double values[3] = {0.2175, 0.0188, 0.0045}; /* of ImageNet's colours, in 0..1 */
+    static const double vectors[3][3] = {
+        {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
+    int c, i, y, x;
+    RN__TRY(rn__expect(__func__, "image", image, 1, 3, image->h, image->w, error));
+    key.purpose |= 2u << 8;
+    for (c = 0; c < 3; c++) {
+        double shift = 0;
+        for (i = 0; i < 3; i++)
+            shift +=
+                vectors[c][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
+        for (y = 0; y < image->h; y++)
+            for (x = 0; x < image->w; x++) *rn__at(image, 0, c, y, x) += (rn_real)shift;
+    }
+    return RN_OK;
+}
+
+RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc) {
+    int n, c, y, x;
+    for (n = 0; n < image->n; n++)
+        for (c = 0; c < image->c; c++) {
+            const double mean = c < 4 ? (double)desc->mean[c] : 0;
+            const double deviation =
+                c < 4 && fabsf(desc->deviation[c]) > 0 ? (double)desc->deviation[c] : 1;
+            for (y = 0; y < image->h; y++)
+                for (x = 0; x < image->w; x++) {
+                    rn_real *p = rn__at(image, n, c, y, x);
+                    *p = (rn_real)(((double)*p - mean) / deviation);
+                }
+        }
+}
+
+RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
+                                   const rn_window *windows, int count, int antialias,
+                                   rn_real *room, rn_real *probabilities, rn_error *error) {
+    const rn_desc *desc = &net->desc;
+    rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
+    rn_real *logits = room + image.stride_n;
+    int i, k;
+    RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
+    memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
+    for (i = 0; i < count; i++) {
+        double sum = 0, most;
+        RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
+        rn_normalise(&image, desc);
+        RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
+        most = (double)logits[rn_argmax(logits, desc->classes)];
+        for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);
+        for (k = 0; k < desc->classes; k++)
+            probabilities[k] += (rn_real)(exp((double)logits[k] - most) / sum / count);
+    }
+    return RN_OK;
+}
+
 /* >>files ====================================================================================
    Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
    the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
@@ -7134,7 +7411,7 @@ static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, cons
     int i, k, n;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
-        if (!field->shapes && !(training && !strcmp(field->key, "bn_group"))) continue;
+        if (!field->shapes || (field->shapes == 2 && !training)) continue;
         for (k = 0; k < field->count; k++) {
             const double values[2] = {rn__get_number(file, field, k),
                                       rn__get_number(own, field, k)};

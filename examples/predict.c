@@ -22,11 +22,14 @@ static const char *const fashion_names[] = {"T-shirt/top", "trouser",   "pullove
 
 static void help(void) {
     printf(
-        "usage: predict WEIGHTS IMAGE [--index N] [--names A,B,...]\n\n"
+        "usage: predict WEIGHTS IMAGE [--flag VALUE | --flag=VALUE]...\n\n"
         "Prints what the net in WEIGHTS (of rn_save or the trainer) takes IMAGE for. IMAGE is\n"
-        "  a binary PPM or PGM (P5, P6), which is scaled to the size of the net's images,\n"
+        "  a binary PPM or PGM (P5, P6) of any size,\n"
         "  a CIFAR batch such as test_batch.bin, or an IDX file of images; then\n"
         "  --index N   chooses a record, from 0 (default 0).\n"
+        "  --crops N   1: the centre of the picture scaled to a shorter side of --scale (256 for\n"
+        "              nets of 224); 10: its corners and centre, and these mirrored, the mean\n"
+        "              probability; without it all of the picture, stretched\n"
         "  --names     names the classes; without it those of CIFAR-10 are taken for nets of ten\n"
         "              classes and colour images, those of Fashion-MNIST for grey ones\n");
     exit(0);
@@ -120,35 +123,19 @@ static image match_channels(image from, int channels) {
     return to;
 }
 
-/* Each new pixel is the mean of the old ones in its place, or the nearest where there is none. */
-static image match_size(image from, int height, int width) {
-    image to = make_image(from.channels, height, width);
-    int c, y, x, i, j;
-    to.label = from.label;
-    for (c = 0; c < to.channels; c++)
-        for (y = 0; y < height; y++)
-            for (x = 0; x < width; x++) {
-                const uint8_t *plane = from.pixels + (ptrdiff_t)c * from.height * from.width;
-                int64_t sum = 0, count = 0;
-                int top = (int)((int64_t)y * from.height / height);
-                int left = (int)((int64_t)x * from.width / width);
-                int bottom = (int)((int64_t)(y + 1) * from.height / height);
-                int right = (int)((int64_t)(x + 1) * from.width / width);
-                for (i = top; i < bottom || i == top; i++)
-                    for (j = left; j < right || j == left; j++, count++)
-                        sum += plane[(ptrdiff_t)i * from.width + j];
-                to.pixels[((ptrdiff_t)c * height + y) * width + x] = (uint8_t)(sum / count);
-            }
-    free(from.pixels);
-    return to;
-}
-
-static int read_pixels(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
-    const image *m = (const image *)user;
-    (void)index;
-    memcpy(pixels, m->pixels, (size_t)m->channels * (size_t)m->height * (size_t)m->width);
-    *label = 0;
-    return 0;
+/* What the net looks at: all of the picture, or its centre or ten crops of it scaled to a shorter side
+   of `scale`. Returns the number of windows. */
+static int choose_windows(const rn_desc *desc, const image *m, long crops, long scale,
+                          rn_window windows[10]) {
+    const rn_window whole = {0, 0, m->height, m->width, 0};
+    const int size = desc->height < desc->width ? desc->height : desc->width;
+    windows[0] = whole;
+    if (!crops) return 1;
+    if (!scale) scale = (size * 256 + 112) / 224;
+    if (scale < size) quit(2, "--scale is %ld and should be %d or more", scale, size);
+    if (crops == 1) windows[0] = rn_centre_window(m->height, m->width, size, (int)scale);
+    if (crops == 10) rn_ten_windows(m->height, m->width, size, (int)scale, windows);
+    return (int)crops;
 }
 
 /* Name of a class: from the list between commas, of a data set that looks like the net's, or
@@ -165,41 +152,39 @@ static const char *class_name(const rn_desc *desc, const char *names, int class_
 }
 
 /* The five likeliest classes, or all if there are no more than twenty. */
-static void print_classes(const rn_desc *desc, const char *names, const rn_real *logits) {
-    int classes = desc->classes, lines = classes > 20 ? 5 : classes, i, best;
-    double sum = 0, largest = (double)logits[rn_argmax(logits, classes)];
-    rn_real *left = (rn_real *)allocate((size_t)classes * sizeof *left);
-    for (i = 0; i < classes; i++) sum += exp((double)logits[i] - largest);
-    memcpy(left, logits, (size_t)classes * sizeof *left);
-    while (lines--) {
-        best = rn_argmax(left, classes);
-        printf("%7.3f %%  %d %s\n", 100 * exp((double)left[best] - largest) / sum, best,
+static void print_classes(const rn_desc *desc, const char *names, rn_real *probabilities) {
+    int lines = desc->classes > 20 ? 5 : desc->classes, best;
+    for (; lines; lines--) {
+        best = rn_argmax(probabilities, desc->classes);
+        printf("%7.3f %%  %d %s\n", 100 * (double)probabilities[best], best,
                class_name(desc, names, best));
-        left[best] = (rn_real)-HUGE_VAL;
+        probabilities[best] = -1;
     }
-    free(left);
 }
 
 int main(int count, char **words) {
     arguments a = {count, 1, words};
     const char *paths[2] = {NULL, NULL}, *names = NULL;
-    rn_source source = {1, 0, 0, 0, 0, read_pixels, NULL};
     rn_desc desc;
     rn_error error;
     rn_net *net;
-    rn_real *pixels, *logits;
+    rn_real *room, *probabilities;
+    rn_window windows[10];
+    rn_picture picture;
     image m;
-    long index = 0;
-    int label;
+    long index = 0, crops = 0, scale = 0;
     program = "predict";
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
-        if (has_whole(&a, "index", 0, LONG_MAX, &index) || has_text(&a, "names", &names)) continue;
+        if (has_whole(&a, "index", 0, LONG_MAX, &index) || has_text(&a, "names", &names) ||
+            has_whole(&a, "crops", 1, 10, &crops) || has_whole(&a, "scale", 1, 100000, &scale))
+            continue;
         if (words[a.at][0] == '-') quit(2, "there is no flag %s", words[a.at]);
         if (paths[1])
             quit(2, "one image at a time, but there are %s and %s", paths[1], words[a.at]);
         paths[paths[0] != NULL] = words[a.at];
     }
+    if (crops != 0 && crops != 1 && crops != 10) quit(2, "--crops is 1 or 10");
     if (!paths[1]) quit(2, "it takes a weights file and an image");
     check(rn_load_desc(&desc, paths[0], NULL, &error), &error);
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
@@ -211,22 +196,19 @@ int main(int count, char **words) {
     if (desc.channels != 1 && desc.channels != 3)
         quit(1, "images of this net have %d channels; only 1 and 3 are known here", desc.channels);
     if (m.channels != desc.channels) m = match_channels(m, desc.channels);
-    if (m.height != desc.height || m.width != desc.width)
-        m = match_size(m, desc.height, desc.width);
-    source.channels = m.channels;
-    source.height = m.height;
-    source.width = m.width;
-    source.classes = desc.classes;
-    source.user = &m;
-    pixels = (rn_real *)allocate(rn_tensor_bytes(1, m.channels, m.height, m.width));
-    logits = (rn_real *)allocate(rn_tensor_bytes(1, desc.classes, 1, 1));
-    check(rn_batch(&source, &desc, NULL, 0, 0, 1, pixels, &label, &error), &error);
-    check(rn_predict(net, rn_workspace(net), pixels, 1, logits, &error), &error);
-    print_classes(&desc, names, logits);
+    picture = rn_planar(m.pixels, m.channels, m.height, m.width);
+    probabilities = (rn_real *)allocate(rn_tensor_bytes(1, desc.classes, 1, 1));
+    room = (rn_real *)allocate(rn_tensor_bytes(1, desc.channels, desc.height, desc.width) +
+                               rn_tensor_bytes(1, desc.classes, 1, 1));
+    check(rn_predict_windows(net, rn_workspace(net), &picture, windows,
+                             choose_windows(&desc, &m, crops, scale, windows), 1, room,
+                             probabilities, &error),
+          &error);
+    print_classes(&desc, names, probabilities);
     if (m.label >= 0 && m.label < desc.classes)
         printf("the file says %d %s\n", m.label, class_name(&desc, names, m.label));
-    free(pixels);
-    free(logits);
+    free(room);
+    free(probabilities);
     free(m.pixels);
     rn_destroy(net);
     return finish();

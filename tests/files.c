@@ -693,6 +693,8 @@ static void test_other_nets(void) {
     desc.threads = 2;
     desc.init = RN_FAN_IN;
     desc.seed = 3;
+    desc.height = 9; /* fully convolutional: the last pool is over all pixels */
+    desc.width = 10;
     OK(rn_save(net, "w", files, &error));
     other = make_net(&desc, RN_TRAINING);
     OK(rn_load(other, "w", files, &error));

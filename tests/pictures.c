@@ -1,0 +1,302 @@
+/* pictures.c - what a net sees of a picture: interpolation against numbers of another library, the
+   windows of single-crop, ten-crop, scale and aspect-ratio augmentation, the changes of colours, and
+   predictions over windows.
+
+   cc -std=c99 -O2 -o pictures tests/pictures.c -lm && ./pictures */
+
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#include "nets.h"
+
+static rn_error error;
+static rn_key key = {7, RN_PURPOSE_AUGMENT, 3};
+
+/* ---- interpolation --------------------------------------------------------------------------- */
+
+enum { HEIGHT = 13, WIDTH = 11 };
+
+static uint8_t pixel(int y, int x) { return (uint8_t)((y * 37 + x * x * 11 + y * x * 5) % 256); }
+
+static rn_picture grey_picture(void) {
+    static uint8_t bytes[HEIGHT * WIDTH];
+    int i;
+    for (i = 0; i < HEIGHT * WIDTH; i++) bytes[i] = pixel(i / WIDTH, i % WIDTH);
+    return rn_planar(bytes, 1, HEIGHT, WIDTH);
+}
+
+/* By Pillow: Image.fromarray(pixels, "F").resize((w, h), Image.BICUBIC, box) / 255. */
+static void check_interpolation(void) {
+    static const double reduced[5][4] = {{0.230039, 0.532774, 0.419052, 0.493795},
+                                         {0.61507, 0.533549, 0.51869, 0.571067},
+                                         {0.417323, 0.410951, 0.456499, 0.504625},
+                                         {0.398214, 0.434512, 0.50138, 0.394887},
+                                         {0.480835, 0.524566, 0.51646, 0.31394}};
+    static const double enlarged[4][6] = {
+        {0.620527, 0.778799, 1.00699, 0.880208, 0.398468, 0.347549},
+        {0.749939, 0.831066, 0.87212, 0.756679, 0.484743, 0.438726},
+        {0.922365, 0.831434, 0.46538, 0.354841, 0.499816, 0.459804},
+        {0.798652, 0.623591, 0.262439, 0.252267, 0.593076, 0.55098}};
+    const rn_window whole = {0, 0, HEIGHT, WIDTH, 0}, part = {3, 2, 2, 3, 0};
+    rn_picture picture = grey_picture();
+    rn_real numbers[HEIGHT * WIDTH], mirrored[HEIGHT * WIDTH];
+    rn_tensor to = rn_tensor_in(numbers, 1, 1, 5, 4), mirror = to;
+    rn_window flipped = whole;
+    int y, x;
+    CHECK_INT(rn_resample(&to, &picture, whole, 1, &error), RN_OK);
+    for (y = 0; y < 5; y++)
+        for (x = 0; x < 4; x++) CHECK_NEAR(numbers[y * 4 + x], reduced[y][x], 2e-6);
+    mirror.data = mirrored;
+    flipped.flip = 1;
+    CHECK_INT(rn_resample(&mirror, &picture, flipped, 1, &error), RN_OK);
+    for (y = 0; y < 5; y++)
+        for (x = 0; x < 4; x++) CHECK_NEAR(mirrored[y * 4 + x], numbers[y * 4 + 3 - x], 0);
+    CHECK_INT(rn_resample(&mirror, &picture, whole, 0, &error), RN_OK);
+    CHECK(rn_tensor_difference(mirror, to) > 0.02); /* without antialiasing */
+    to = rn_tensor_in(numbers, 1, 1, 4, 6);
+    CHECK_INT(rn_resample(&to, &picture, part, 1, &error), RN_OK);
+    for (y = 0; y < 4; y++)
+        for (x = 0; x < 6; x++) CHECK_NEAR(numbers[y * 6 + x], enlarged[y][x], 6e-6);
+    to = rn_tensor_in(numbers, 1, 1, HEIGHT, WIDTH); /* one to one */
+    CHECK_INT(rn_resample(&to, &picture, whole, 0, &error), RN_OK);
+    for (y = 0; y < HEIGHT; y++)
+        for (x = 0; x < WIDTH; x++) CHECK_NEAR(numbers[y * WIDTH + x], pixel(y, x) / 255.0, 1e-7);
+}
+
+/* Planes one after the other and colours one after the other are the same picture. */
+static void check_layouts(void) {
+    uint8_t planar[3 * 6 * 5], interleaved[3 * 6 * 5];
+    rn_real a[3 * 4 * 4], b[3 * 4 * 4];
+    rn_tensor to_a = rn_tensor_in(a, 1, 3, 4, 4), to_b = rn_tensor_in(b, 1, 3, 4, 4);
+    const rn_window window = {1, 0.5, 4.5, 4, 0};
+    rn_picture p = rn_planar(planar, 3, 6, 5), q = rn_interleaved(interleaved, 3, 6, 5);
+    int c, i;
+    for (c = 0; c < 3; c++)
+        for (i = 0; i < 30; i++) {
+            planar[c * 30 + i] = (uint8_t)(c * 80 + i * i % 90);
+            interleaved[i * 3 + c] = planar[c * 30 + i];
+        }
+    CHECK_INT(rn_resample(&to_a, &p, window, 1, &error), RN_OK);
+    CHECK_INT(rn_resample(&to_b, &q, window, 1, &error), RN_OK);
+    CHECK(!memcmp(a, b, sizeof a));
+    CHECK(fabs((double)a[0] - (double)a[16]) > 0.1);
+}
+
+static void check_refusals(void) {
+    static const rn_window outside[] = {
+        {-1, 0, 5, 5, 0}, {0, 7, 5, 5, 0}, {9, 0, 5, 5, 0}, {0, 0, 0, 5, 0}, {0, 0, 5, -1, 0}};
+    rn_picture picture = grey_picture(), large = picture;
+    rn_real numbers[16];
+    rn_tensor to = rn_tensor_in(numbers, 1, 1, 4, 4), colour = rn_tensor_in(numbers, 1, 3, 2, 2);
+    const rn_window whole = {0, 0, 100, 100, 0};
+    int i;
+    for (i = 0; i < 5; i++) {
+        CHECK_INT(rn_resample(&to, &picture, outside[i], 1, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "not within the picture [13,11]");
+    }
+    large.height = large.width = 100;
+    to = rn_tensor_in(numbers, 1, 1, 4, 4);
+    CHECK_INT(rn_resample(&to, &large, whole, 1, &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "two steps");
+    CHECK_INT(rn_resample(&colour, &picture, outside[0], 1, &error), RN_BAD_SHAPE);
+    to = rn_tensor_in(numbers, 1, 1, 2, 2);
+    CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_BAD_SHAPE);
+    CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_BAD_SHAPE);
+}
+
+/* ---- windows --------------------------------------------------------------------------------- */
+
+static int inside(rn_window w, int height, int width) {
+    return w.top >= 0 && w.left >= 0 && w.height > 0 && w.width > 0 &&
+           w.top + w.height <= height + 1e-9 && w.left + w.width <= width + 1e-9;
+}
+
+static void check_fixed_windows(void) {
+    rn_window w = rn_centre_window(256, 320, 224, 256), ten[10];
+    int i, k;
+    CHECK_NEAR(w.top, 16, 1e-9);
+    CHECK_NEAR(w.left, 48, 1e-9);
+    CHECK_NEAR(w.height, 224, 1e-9);
+    CHECK_NEAR(w.width, 224, 1e-9);
+    w = rn_centre_window(512, 600, 224, 256); /* the same part of a picture twice as large */
+    CHECK_NEAR(w.height, 448, 1e-9);
+    rn_ten_windows(256, 320, 224, 256, ten);
+    for (i = 0; i < 10; i++) {
+        CHECK(inside(ten[i], 256, 320));
+        CHECK_NEAR(ten[i].height, 224, 1e-9);
+        CHECK_INT(ten[i].flip, i >= 5);
+        for (k = 0; k < i; k++)
+            CHECK(fabs(ten[i].top - ten[k].top) + fabs(ten[i].left - ten[k].left) > 1 ||
+                  i == k + 5);
+    }
+    CHECK_NEAR(ten[3].top, 32, 1e-9); /* the last corner */
+    CHECK_NEAR(ten[3].left, 96, 1e-9);
+    CHECK_NEAR(ten[9].top, 16, 1e-9);
+}
+
+static void check_drawn_windows(void) {
+    enum { DRAWS = 4000 };
+    double area = 0, least = 1, most = 0, smallest = 1e9, largest = 0, tall = 0;
+    int i, flips = 0, scale_flips = 0;
+    for (i = 0; i < DRAWS; i++) {
+        rn_window a = rn_aspect_window(300, 400, key, (uint64_t)i);
+        rn_window s = rn_scale_window(300, 400, 224, 256, 480, key, (uint64_t)i);
+        rn_window b = rn_aspect_window(400, 400, key, (uint64_t)i);
+        const double share = a.height * a.width / (300 * 400), ratio = a.width / a.height;
+        CHECK(inside(a, 300, 400) && inside(s, 300, 400));
+        CHECK(ratio > 0.73 && ratio < 1.36);
+        CHECK_NEAR(s.height, s.width, 0);
+        area += share / DRAWS;
+        tall += (b.width < b.height) / (double)DRAWS;
+        least = fmin(least, share), most = fmax(most, share);
+        smallest = fmin(smallest, s.height), largest = fmax(largest, s.height);
+        flips += a.flip, scale_flips += s.flip;
+    }
+    CHECK(least > 0.079 && least < 0.09 && most > 0.85 && most <= 1); /* U(0.08, 1) where it fits */
+    CHECK_NEAR(area, 0.49, 0.06);
+    CHECK_NEAR(tall, 0.5, 0.06);
+    CHECK_NEAR(smallest, 300 * 224 / 480.0, 1);
+    CHECK_NEAR(largest, 300 * 224 / 256.0, 1);
+    CHECK_NEAR(flips, DRAWS / 2, 130);
+    CHECK_NEAR(scale_flips, DRAWS / 2, 130);
+    {
+        rn_window w = rn_aspect_window(10, 4000, key, 5); /* no try fits */
+        CHECK_NEAR(w.height, 10, 0);
+        CHECK_NEAR(w.width, 10, 0);
+        CHECK_NEAR(w.left, 1995, 0);
+    }
+}
+
+/* ---- colours --------------------------------------------------------------------------------- */
+
+static double grey_mean(const rn_real *image, int pixels) {
+    double sum = 0;
+    int i;
+    for (i = 0; i < pixels; i++)
+        sum += 0.299 * (double)image[i] + 0.587 * (double)image[pixels + i] +
+               0.114 * (double)image[2 * pixels + i];
+    return sum / pixels;
+}
+
+/* Contrast and saturation leave the mean grey as it is, so that it tells the factor of brightness.
+   The spread of grey about the mean is multiplied by those of brightness and contrast, and the
+   colour, red minus grey, by all three. */
+static void check_jitter(void) {
+    enum { SIDE = 4, PIXELS = SIDE * SIDE, DRAWS = 3000 };
+    const double strength = 0.4;
+    rn_real image[3 * PIXELS], original[3 * PIXELS];
+    rn_tensor t = rn_tensor_in(image, 1, 3, SIDE, SIDE);
+    double factors[3], sums[3] = {0, 0, 0}, lowest[3] = {9, 9, 9}, highest[3] = {0, 0, 0};
+    int i, k;
+    for (i = 0; i < 3 * PIXELS; i++)
+        original[i] = (rn_real)(0.5 + 0.3 * sin(i * 1.7) + 0.05 * (i / PIXELS));
+    memcpy(image, original, sizeof image);
+    CHECK_INT(rn_colour_jitter(&t, 0, key, 4, &error), RN_OK);
+    for (i = 0; i < 3 * PIXELS; i++) CHECK_NEAR(image[i], original[i], 1e-6);
+    for (k = 0; k < DRAWS; k++) {
+        double before = 0, after = 0, spread_before = 0, spread_after = 0;
+        const double mean = grey_mean(original, PIXELS);
+        memcpy(image, original, sizeof image);
+        CHECK_INT(rn_colour_jitter(&t, strength, key, (uint64_t)k, &error), RN_OK);
+        factors[0] = grey_mean(image, PIXELS) / mean;
+        for (i = 0; i < PIXELS; i++) {
+            const double g0 = 0.299 * (double)original[i] + 0.587 * (double)original[PIXELS + i] +
+                              0.114 * (double)original[2 * PIXELS + i];
+            const double g1 = 0.299 * (double)image[i] + 0.587 * (double)image[PIXELS + i] +
+                              0.114 * (double)image[2 * PIXELS + i];
+            spread_before += fabs(g0 - mean), spread_after += fabs(g1 - mean * factors[0]);
+            before += fabs((double)original[i] - g0), after += fabs((double)image[i] - g1);
+        }
+        factors[1] = spread_after / spread_before / factors[0];
+        factors[2] = after / before / factors[0] / factors[1];
+        for (i = 0; i < 3; i++) {
+            sums[i] += factors[i] / DRAWS;
+            lowest[i] = fmin(lowest[i], factors[i]), highest[i] = fmax(highest[i], factors[i]);
+        }
+    }
+    for (i = 0; i < 3; i++) {
+        CHECK_NEAR(sums[i], 1, 0.02);
+        CHECK(lowest[i] > 1 - strength - 1e-4 && lowest[i] < 1 - strength + 0.01);
+        CHECK(highest[i] < 1 + strength + 1e-4 && highest[i] > 1 + strength - 0.01);
+    }
+}
+
+/* Shifts have the covariance deviation^2 V diag(values^2) V^T. */
+static void check_lighting(void) {
+    static const double values[3] = {0.2175, 0.0188, 0.0045};
+    static const double vectors[3][3] = {
+        {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
+    enum { DRAWS = 20000 };
+    double covariance[3][3] = {{0}};
+    int i, a, b, k;
+    for (i = 0; i < DRAWS; i++) {
+        rn_real image[12] = {0};
+        rn_tensor t = rn_tensor_in(image, 1, 3, 2, 2);
+        CHECK_INT(rn_lighting(&t, 0.1, key, (uint64_t)i, &error), RN_OK);
+        for (a = 0; a < 3; a++) CHECK_NEAR(image[4 * a], image[4 * a + 3], 0);
+        for (a = 0; a < 3; a++)
+            for (b = 0; b < 3; b++)
+                covariance[a][b] += (double)image[4 * a] * (double)image[4 * b] / DRAWS;
+    }
+    for (a = 0; a < 3; a++)
+        for (b = 0; b < 3; b++) {
+            double expected = 0;
+            for (k = 0; k < 3; k++)
+                expected += 0.01 * vectors[a][k] * vectors[b][k] * values[k] * values[k];
+            CHECK_NEAR(covariance[a][b] / expected, 1, 0.06);
+        }
+}
+
+/* ---- predictions over windows ---------------------------------------------------------------- */
+
+static void check_predictions(void) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    uint8_t bytes[2 * 20 * 24];
+    rn_picture picture = rn_interleaved(bytes, 2, 20, 24);
+    rn_window windows[10];
+    rn_real room[2 * 7 * 6 + 4], mean[4], one[4], sums[4] = {0, 0, 0, 0};
+    rn_tensor image = rn_tensor_in(room, 1, 2, 7, 6);
+    rn_net *net;
+    int i, k;
+    desc.mean[0] = 0.4f;
+    desc.deviation[0] = 0.2f;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    if (!net) return;
+    net_draw(net, 3);
+    for (i = 0; i < (int)sizeof bytes; i++) bytes[i] = (uint8_t)(i * i % 251);
+    rn_ten_windows(20, 24, 7, 8, windows);
+    CHECK_INT(
+        rn_predict_windows(net, rn_workspace(net), &picture, windows, 10, 1, room, mean, &error),
+        RN_OK);
+    for (i = 0; i < 10; i++) {
+        double sum = 0;
+        CHECK_INT(rn_resample(&image, &picture, windows[i], 1, NULL), RN_OK);
+        for (k = 0; k < 42; k++) room[k] = (rn_real)(((double)room[k] - 0.4) / 0.2);
+        CHECK_INT(rn_predict(net, rn_workspace(net), room, 1, one, NULL), RN_OK);
+        for (k = 0; k < 4; k++) sum += exp((double)one[k]);
+        for (k = 0; k < 4; k++) sums[k] += (rn_real)(exp((double)one[k]) / sum / 10);
+    }
+    for (k = 0; k < 4; k++) CHECK_NEAR(mean[k], sums[k], 1e-5);
+    windows[9].left = 20;
+    CHECK_INT(
+        rn_predict_windows(net, rn_workspace(net), &picture, windows, 10, 1, room, mean, &error),
+        RN_BAD_ARGUMENT);
+    CHECK_INT(
+        rn_predict_windows(net, rn_workspace(net), &picture, windows, 0, 1, room, mean, &error),
+        RN_BAD_ARGUMENT);
+    rn_destroy(net);
+}
+
+int main(void) {
+    check_interpolation();
+    check_layouts();
+    check_refusals();
+    check_fixed_windows();
+    check_drawn_windows();
+    check_jitter();
+    check_lighting();
+    check_predictions();
+    return test_end("pictures");
+}
