@@ -2901,12 +2901,13 @@ static void rn__sweep_pieces(rn__sweep *s) {
     rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
     s->bands = rn__divide_up(s->rows, (int)rows);
     s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
+    if (s->winograd) /* bands of 16 tiles, which a kernel takes at a time */
+        s->bands = rn__min(s->bands, rn__max(1, s->rows * s->columns / 256));
     s->groups = rn__min(rn__divide_up(wanted, s->bands), rn__blocks(s->out.c));
     s->images = 1;
     rows = rn__divide_up(s->rows, s->bands);
     if (s->winograd) {
         int tiles, most = s->in.c > 128 ? 64 : 16;
-        s->bands = rn__min(s->bands, s->rows / 4);
         rows = rn__divide_up(s->rows / 4, s->bands) * 4;
         tiles = (int)rows / 4 * (s->columns / 4);
         if (s->bands == 1) s->images = rn__max(1, rn__min(most / tiles, s->in.n));
@@ -5700,13 +5701,38 @@ static void rn__fast_add(rn__step *s) {
     rn__run_pass(&p);
 }
 
+/* In inference a BN that takes the place of a convolution's output, and what is fused with it, is
+   done by the convolution while that is in cache. */
+RN__FUNCTION int rn__includes_bn(const rn__step *s, int i) {
+    const rn_net *net = s->net;
+    const ptrdiff_t *offset = net->value_offset[RN_INFERENCE];
+    return !s->training && net->nodes[i].kind == RN_CONV2D && !net->nodes[i].fused &&
+           i + 1 < net->node_count && net->nodes[i + 1].kind == RN_BATCH_NORM &&
+           !net->nodes[i + 1].lazy && net->nodes[i].last_reader == i + 1 &&
+           offset[rn__output(net, i + 1)] == offset[i];
+}
+
+/* Is there a ReLU behind the addition in BN step s? */
+RN__FUNCTION int rn__ends_in_relu(const rn__step *s) {
+    return rn__addition_in(s->net, s->i) >= 0 && s->node[s->node->fused].kind == RN_RELU;
+}
+
+/* Normalises the value that BN step s reads into its output, with all that is fused. */
+static rn__pass rn__normalisation(const rn__step *s) {
+    rn__pass p = rn__pass_of(s, rn__materialise_plane);
+    if (!s->training) p.engine.area.forward = p.engine.area.backward; /* the other may be in use */
+    p.flag = rn__ends_in_relu(s);
+    p.x = rn__through_bn(&p.engine, s, s->i);
+    return p;
+}
+
 /* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is
    in cache. Backward a lazy gradient of the output is computed here from what the BN behind left;
    the sums for a lazy BN in front are taken while the input's gradient is in cache. */
 static void rn__fast_conv2d(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL), with;
     const int accumulate = p.z.data && p.z.data == p.y.data;
-    const int moments = rn__finds_moments(s);
+    const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
     if (RN__BACKWARD(s)) {
         const rn_node *next = s->node + 1; /* a linear layer is last */
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
@@ -5723,17 +5749,20 @@ static void rn__fast_conv2d(rn__step *s) {
     }
     if (accumulate) p.z.data = NULL;
     with = rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
+    if (bn) {
+        const rn__step next = rn__make_step(s->run, s->i + 1, 0);
+        with = rn__normalisation(&next);
+    }
     rn__conv_forward(&p.engine, p.y, p.x, s->weight.data, s->bias, RN__WINDOW, accumulate,
-                     p.z.data || moments ? &with : NULL);
+                     p.z.data || moments || bn ? &with : NULL);
 }
 
 /* Forward, a lazy one only finds its statistics. */
 static void rn__fast_batch_norm(rn__step *s) {
     rn__pass p = rn__pass_of(s, rn__materialise_plane);
     const int i = s->i;
-    p.flag = rn__addition_in(s->net, i) >= 0 && s->node[s->node->fused].kind == RN_RELU;
     if (RN__BACKWARD(s)) {
-        if (p.flag) rn__mask_gradient(&p);
+        if (rn__ends_in_relu(s)) rn__mask_gradient(&p);
         rn__hand_gradient(&p, p.dz, s->accumulate_second);
         p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
                               rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
@@ -5746,8 +5775,8 @@ static void rn__fast_batch_norm(rn__step *s) {
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
                           s->node->inputs[0] == i - 1 &&
                               rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
-    if (s->node->lazy) return;
-    p.x = rn__through_bn(&p.engine, s, i);
+    if (s->node->lazy || rn__includes_bn(s, s->node->inputs[0])) return;
+    p = rn__normalisation(s);
     rn__run_pass(&p);
 }
 
