@@ -2840,8 +2840,9 @@ typedef struct rn__sweep {
     int packed_blocks;               /* at most so many at a time */
     const rn__pass *after;           /* to do to every plane of the output while it is in cache */
 
-    int by_weights, k_blocks; /* of a weight gradient's job, see rn__weight_pieces */
-    int first, count;         /* pieces of a wave */
+    int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
+    const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
+    int first, count;                       /* pieces of a wave */
     float *dweight;
 
     rn__tap *taps;   /* [R S], ordered by phase */
@@ -2921,7 +2922,7 @@ static void rn__sweep_pieces(rn__sweep *s) {
 static int rn__packed_blocks(const rn__sweep *s) {
     const size_t images = rn__add_size(rn__blocked_floats(s->in.n, s->in.c, s->in.h, s->in.w),
                                        rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w));
-    const size_t fit = (images > 1 << 15 ? images : 1 << 15) / s->block_floats;
+    const size_t fit = (images > 1 << 15 ? images : 1 << 15) / s->block_floats; /* 128 KB or more */
     return fit < 1 ? 1 : fit < (size_t)rn__blocks(s->out.c) ? (int)fit : rn__blocks(s->out.c);
 }
 
@@ -3335,11 +3336,9 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
         }
 }
 
-static void rn__sweep_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
+/* Group `group` of output blocks in a band of images [n, end). */
+static void rn__sweep_piece(const rn__sweep *s, int n, int end, int band, int group, int thread) {
     const int blocks = s->last_block - s->first_block, all = rn__blocks(s->out.c);
-    const int group = i % s->groups, band = i / s->groups % s->bands;
-    const int n = i / s->groups / s->bands * s->images, end = rn__min(n + s->images, s->in.n);
     const int k = s->first_block + group * blocks / s->groups;
     const int k_end = s->first_block + (group + 1) * blocks / s->groups;
     int plane;
@@ -3351,34 +3350,53 @@ static void rn__sweep_job(void *context, int i, int thread) {
         if (plane % all >= k && plane % all < k_end) s->after->job(s->after, plane);
 }
 
-static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                          rn__blocked in, rn__filter filter, const float *bias, int accumulate,
-                          rn__pass *after) {
-    rn__arena arena = {NULL, 0};
-    rn__sweep s;
-    int whole, c;
-    arena.base = engine->workspace;
-    s = rn__plan_sweep(engine, kind, out, in, filter, &arena);
-    whole = s.bands * s.groups == 1; /* a job makes whole planes */
+static void rn__sweep_job(void *context, int i, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const int group = i % s->groups, band = i / s->groups % s->bands;
+    const int n = i / s->groups / s->bands * s->images;
+    rn__sweep_piece(s, n, rn__min(n + s->images, s->in.n), band, group, thread);
+}
+
+/* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole planes,
+   else s.after is NULL and the caller has to do it. */
+static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                                   rn__blocked in, rn__filter filter, const float *bias,
+                                   int accumulate, const rn__pass *after, rn__arena *arena) {
+    rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, arena);
+    int c;
     s.accumulate = accumulate;
-    s.after = whole ? after : NULL;
+    s.after = s.bands * s.groups == 1 ? after : NULL;
     rn__sweep_taps(&s);
     memset(s.bias, 0, (size_t)(rn__blocks(out.c) * s.matrices) * RN__BLOCK * sizeof(float));
     for (c = 0; c < out.c && bias; c++) /* what is in matrix 7 goes to every pixel of a tile */
         s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
             bias[c];
+    return s;
+}
+
+/* Packs the weights of the next output blocks. */
+static void rn__pack_blocks(rn__sweep *s) {
+    s->last_block = rn__min(rn__blocks(s->out.c), s->first_block + s->packed_blocks);
+    rn__parallel(s->engine->threads, s->last_block - s->first_block, rn__pack_job, s);
+}
+
+static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                          rn__blocked in, rn__filter filter, const float *bias, int accumulate,
+                          rn__pass *after) {
+    rn__arena arena = {NULL, 0};
+    rn__sweep s;
+    arena.base = engine->workspace;
+    s = rn__prepare_sweep(engine, kind, out, in, filter, bias, accumulate, after, &arena);
     for (; s.first_block < rn__blocks(out.c); s.first_block = s.last_block) {
-        s.last_block = rn__blocks(out.c);
-        if (engine->packed && kind == RN__FORWARD)
+        if (engine->packed && kind == RN__FORWARD) {
             s.packed = (float *)engine->packed; /* only read */
-        else {
-            s.last_block = rn__min(s.last_block, s.first_block + s.packed_blocks);
-            rn__parallel(engine->threads, s.last_block - s.first_block, rn__pack_job, &s);
-        }
+            s.last_block = rn__blocks(out.c);
+        } else
+            rn__pack_blocks(&s);
         rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
                      rn__sweep_job, &s);
     }
-    if (after && !whole) rn__run_pass(after);
+    if (after && !s.after) rn__run_pass(after);
 }
 
 /* Adds images [n, end) to blocks [k, k_end) of the weight gradient dw, tap by tap. */
@@ -3400,21 +3418,28 @@ static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end
         }
 }
 
-/* A part of the weights over all images, or a piece of the images. */
+/* A part of the weights over all images, or a piece of the images; with their input gradient, image
+   by image. */
 static void rn__weight_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int n = s->by_weights ? 0 : (s->first + i) * s->images;
-    const int end = rn__min(n + s->images, s->in.n), k = s->by_weights ? i * s->k_blocks : 0;
+    const rn__sweep *s = (const rn__sweep *)context, *input = s->input_gradient;
+    const int first = s->by_weights ? 0 : (s->first + i) * s->images;
+    const int last = rn__min(first + s->images, s->in.n), k = s->by_weights ? i * s->k_blocks : 0;
     const int k_end = rn__min(k + s->k_blocks, rn__blocks(s->out.c));
+    const int step = input ? 1 : s->images;
     float *dw = s->packed;
+    int n, piece;
     if (!s->by_weights) {
         dw = s->partial + (size_t)i * (size_t)k_end * s->block_floats;
         memset(dw, 0, (size_t)k_end * s->block_floats * sizeof(float));
     }
-    if (s->winograd)
-        rn__winograd_walk(s, n, end, 0, s->bands, k, k_end, dw, thread);
-    else
-        rn__direct_walk(s, n, end, k, k_end, dw, thread);
+    for (n = first; n < last; n += step) {
+        for (piece = 0; input && piece < input->bands * input->groups; piece++)
+            rn__sweep_piece(input, n, n + 1, piece / input->groups, piece % input->groups, thread);
+        if (s->winograd)
+            rn__winograd_walk(s, n, rn__min(n + step, last), 0, s->bands, k, k_end, dw, thread);
+        else
+            rn__direct_walk(s, n, rn__min(n + step, last), k, k_end, dw, thread);
+    }
 }
 
 /* Adds a gradient of one block of output channels to the total, transformed back by Winograd's. */
@@ -3473,36 +3498,32 @@ static void rn__bias_job(void *context, int i, int thread) {
                             rn__plane_pixels(&s->out));
 }
 
-/* Adds to dweight and dbias (either may be NULL). */
-RN__FUNCTION void rn__run_weight_sweep(const rn__engine *engine, float *dweight, float *dbias,
-                                       rn__blocked dy, rn__blocked x, rn__filter filter) {
-    const int threads = engine->threads, k_blocks = rn__blocks(dy.c);
-    rn__sweep s;
-    rn__arena arena = {NULL, 0};
+/* Adds to dweight and dbias (either may be NULL) by a sweep that is laid out. */
+static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
+    const int threads = s->engine->threads, k_blocks = rn__blocks(s->out.c);
+    const int images = s->in.n, pieces = rn__divide_up(images, s->images);
     int i, k;
-    arena.base = engine->workspace;
-    filter.weight = dweight;
-    s = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, filter, &arena);
-    s.dweight = dweight;
-    rn__sweep_taps(&s);
+    s->filter.weight = dweight;
+    s->dweight = dweight;
+    rn__sweep_taps(s);
     if (dweight) {
-        const int pieces = rn__divide_up(x.n, s.images);
-        rn__parallel(threads, k_blocks, rn__begin_total_job, &s);
-        if (s.winograd && s.by_weights)
-            memset(s.packed, 0, s.block_floats * (size_t)k_blocks * sizeof(float));
-        if (s.by_weights)
-            rn__parallel(threads, rn__divide_up(k_blocks, s.k_blocks), rn__weight_job, &s);
-        for (; s.first < pieces && !s.by_weights; s.first += s.count) {
-            s.count = rn__min(threads, pieces - s.first);
-            rn__parallel(threads, s.count, rn__weight_job, &s);
-            rn__parallel(threads, k_blocks, rn__fold_job, &s);
+        rn__parallel(threads, k_blocks, rn__begin_total_job, s);
+        if (s->winograd && s->by_weights)
+            memset(s->packed, 0, s->block_floats * (size_t)k_blocks * sizeof(float));
+        if (s->by_weights)
+            rn__parallel(threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
+        for (; s->first < pieces && !s->by_weights; s->first += s->count) {
+            s->count = rn__min(threads, pieces - s->first);
+            rn__parallel(threads, s->count, rn__weight_job, s);
+            rn__parallel(threads, k_blocks, rn__fold_job, s);
         }
-        rn__parallel(threads, k_blocks, rn__end_total_job, &s);
+        rn__parallel(threads, k_blocks, rn__end_total_job, s);
     }
     if (!dbias) return;
-    rn__parallel(threads, x.n * k_blocks, rn__bias_job, &s);
-    for (i = 0; i < x.n; i++)
-        for (k = 0; k < dy.c; k++) dbias[k] += s.bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
+    rn__parallel(threads, images * k_blocks, rn__bias_job, s);
+    for (i = 0; i < images; i++)
+        for (k = 0; k < s->out.c; k++)
+            dbias[k] += s->bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
 }
 
 /* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and
@@ -3524,6 +3545,14 @@ RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, i
     return (size_t)rn__blocks(f.k) * s.block_floats;
 }
 
+/* Are the gradients of input and weights made together, image by image, so that what both read is
+   still in cache for the second? It pays for 1x1 convolutions, which compute little for what they
+   read, unless their weights fill the cache. */
+static int rn__goes_together(const rn__sweep *weights) {
+    return weights->filter.r * weights->filter.s == 1 && !weights->by_weights &&
+           weights->block_floats * (size_t)rn__blocks(weights->out.c) <= 1 << 15;
+}
+
 /* Bytes that the sweeps of a convolution need, forward and (training) backward. */
 static size_t rn__filter_bytes(const rn__engine *engine, rn__filter f, int n, int h, int w,
                                int training, int lazy) {
@@ -3531,11 +3560,14 @@ static size_t rn__filter_bytes(const rn__engine *engine, rn__filter f, int n, in
     rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
     rn__arena forward = {NULL, 0}, input = {NULL, 0}, weight = {NULL, 0};
+    rn__sweep s;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
     (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
     if (!training) return forward.used;
     (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &input);
-    (void)rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
+    s = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
+    if (rn__goes_together(&s))
+        (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &weight);
     if (input.used > forward.used) forward = input;
     return weight.used > forward.used ? weight.used : forward.used;
 }
@@ -3557,13 +3589,33 @@ RN__FUNCTION void rn__conv_forward(const rn__engine *engine, rn__blocked out, rn
 }
 
 /* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
+static void rn__filter_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
+                                int accumulate, rn__pass *after) {
+    rn__arena arena = {NULL, 0};
+    rn__sweep weights, input;
+    int together;
+    arena.base = engine->workspace;
+    weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &arena);
+    together = dx.data && dweight && rn__goes_together(&weights);
+    if (dx.data && !together)
+        rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
+    if (together) {
+        input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after,
+                                  &arena);
+        rn__pack_blocks(&input);
+        weights.input_gradient = &input;
+    }
+    if (dweight || dbias) rn__run_weights(&weights, dweight, dbias);
+    if (together && after && !input.after) rn__run_pass(after);
+}
+
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                     float *dbias, rn__blocked dy, rn__blocked x,
                                     const float *weight, int kernel, int stride, int padding,
                                     int accumulate, rn__pass *after) {
     rn__filter f = rn__make_filter(weight, dy.c, x.c, kernel, kernel, stride, padding);
-    if (dx.data) rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
-    if (dweight || dbias) rn__run_weight_sweep(engine, dweight, dbias, dy, x, f);
+    rn__filter_backward(engine, dx, dweight, dbias, dy, x, f, accumulate, after);
 }
 
 /* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
@@ -3999,11 +4051,9 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
     x = rn__take_tensor(&engine, input, dw != NULL);
     dy = rn__take_tensor(&engine, output_gradient, 1);
     dx = rn__take_tensor(&engine, input, 0);
-    if (dw || bias_gradient)
-        rn__run_weight_sweep(&engine, dw ? dw->data : NULL, bias_gradient, dy, x, filter);
-    if (!input_gradient) return RN_OK;
-    rn__run_sweep(&engine, RN__INPUT_GRADIENT, dx, dy, filter, NULL, 0, NULL);
-    rn__unblock(&engine, *input_gradient, dx, accumulate);
+    if (!input_gradient) dx.data = NULL;
+    rn__filter_backward(&engine, dx, dw ? dw->data : NULL, bias_gradient, dy, x, filter, 0, NULL);
+    if (input_gradient) rn__unblock(&engine, *input_gradient, dx, accumulate);
     return RN_OK;
 #else
     (void)input_gradient, (void)weight_gradient, (void)bias_gradient, (void)output_gradient;
