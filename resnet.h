@@ -73,7 +73,8 @@
    threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
    same bits come out for any number of threads; instruction sets differ within rounding. Random
    numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
-   changes them. No step allocates, and rn_bytes tells the size of a net beforehand.
+   changes them. No step allocates, rn_bytes tells the size of a net beforehand, and desc.budget bounds
+   it: what is dropped then is computed again in backward.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -5186,7 +5187,7 @@ static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     int i, found = all <= room, units = 0;
     for (i = 1; net->nodes[i].stage >= 0; i = rn__unit_end(net, i)) units++;
     for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
-        for (it.segment_bytes = all; it.segment_bytes > all / 256;
+        for (it.segment_bytes = all; it.segment_bytes > all / 256 + 3;
              it.segment_bytes -= it.segment_bytes / 4) {
             it.units = found ? best.units - 1 : units;
             bytes = rn__plan_repetition(net, &it, spans);
@@ -5297,7 +5298,8 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     fixed = arena;
     fixed.base = NULL;
     rn__carve_body(&fixed, net, &built);
-    if (desc->budget) most = desc->budget > fixed.used ? (size_t)(desc->budget - fixed.used) : 0;
+    if (desc->budget && desc->budget < PTRDIFF_MAX)
+        most = desc->budget > fixed.used ? (size_t)desc->budget - fixed.used : 0;
     rn__plan_mode(net, RN_INFERENCE, 0, spans);
     if (mode == RN_TRAINING) rn__plan_training(net, most, spans);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
