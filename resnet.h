@@ -373,7 +373,8 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 struct rn_net;
 /* Called after each step of the executors when set: forward with the node whose value is new,
    backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
-   may change, what the next step reads. For tests, pictures and searches for trouble. */
+   may change, what the next step reads. For tests, pictures and searches for trouble. With a budget,
+   steps that are computed again are not reported, and do not see what a probe wrote. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
@@ -426,13 +427,13 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment (without it: 48 KiB of stack, and refuses nets that do not fit there).
+   moment (without it: 72 KiB of stack, and refuses nets that do not fit there).
 
    With desc->budget a training net takes no more than that: values of the first units, which are
    the largest for their arithmetic, are dropped after forward and computed again just before
    backward needs them, segment by segment of units (Chen et al. 2016). As few units as possible:
    first it is tried to keep all convolutions' outputs and to repeat only what is between them.
-   Gradients stay the same bits. A budget that is too small is refused with the least possible. */
+   Gradients stay the same bits. A budget that is too small is refused with the least that is found. */
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
@@ -707,10 +708,11 @@ typedef struct rn_files {
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
    what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
    step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
-   survives whatever fails. rn_load takes either into a net of the same description (for a
-   checkpoint into a training net: everything, so that training goes on with the same bits). It
-   checks the whole file (bounds, names, shapes, CRC, finite numbers) before it changes anything,
-   then reads it again to store it: if that fails the net holds a part, and the error says so. */
+   survives whatever fails. rn_load takes either into a net of the same description, but for the size
+   of images (nets are fully convolutional); for a checkpoint into a training net: everything, so
+   that training goes on with the same bits. It checks the whole file (bounds, names, shapes, CRC,
+   finite numbers) before it changes anything, then reads it again to store it: if that fails the
+   net holds a part, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -825,7 +827,8 @@ typedef struct rn_window {
 } rn_window;
 
 /* The size x size centre of a picture of height x width scaled to a shorter side of `scale` (224 of
-   256); and its four corners and centre, then these mirrored: ten-crop testing. */
+   256), which counts as size if it is less; and its four corners and centre, then these mirrored:
+   ten-crop testing. */
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale);
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]);
 /* Drawn for training, mirrored with probability 1/2, a function of key and position alone (a key
@@ -837,13 +840,13 @@ RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int 
                                 uint64_t position);
 RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position);
 
-/* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, in 0..1, by bicubic
-   interpolation (a = -0.5); with `antialias` its support grows with the reduction, as in PIL, else
-   it does not, as in Torch7. Refuses windows outside of the picture and reductions by more than 24. */
+/* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, 0..255 becoming 0..1, by
+   bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its support
+   grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows outside of the picture and reductions by more than 24. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error);
 
-/* Colours of an image [1,3,h,w] in 0..1, changed where it is, as fb.resnet.torch does; drawn like the
+/* Colours of an image [1,3,h,w], 0 black and 1 white, changed where it is, as fb.resnet.torch does; drawn like the
    windows. Jitter: brightness, contrast and saturation in random order, each mixed with black, the
    mean grey or the pixel's grey by a factor of 1 +- strength (0.4). Lighting ([IM] after Krizhevsky
    et al. 2012): a shift along the principal colours, by normal numbers of `deviation` (0.1). */
@@ -4077,7 +4080,7 @@ typedef struct rn__field {
     int count;                /* more than 1: a list */
     size_t offset;            /* in rn_desc */
     const char *const *names; /* of an enum's values; NULL: a number */
-    int shapes;               /* 1: nets that differ in it do not share weights, 2: nor training */
+    int shapes;               /* nets that differ in it: 1 cannot share weights, 2 only training */
     double least, most;       /* what rn_resolve accepts, once zeros are replaced */
     double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
 } rn__field;
@@ -5338,7 +5341,7 @@ static size_t rn__sketch(const rn_desc *desc, int batch, rn_mode mode, const rn_
     void *block;
     char *base;
 #ifndef RESNET_MALLOC
-    uint64_t stack[48 * 128];
+    uint64_t stack[72 * 128];
     rn_memory on_stack = {NULL, 0, NULL, NULL, NULL};
     on_stack.buffer = stack;
     on_stack.bytes = sizeof stack;
@@ -6751,11 +6754,12 @@ static rn_window rn__square(int height, int width, double side, double down, dou
 }
 
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
-    return rn__square(height, width, (double)rn__min(height, width) * size / scale, 0.5, 0.5, 0);
+    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
+    return rn__square(height, width, side, 0.5, 0.5, 0);
 }
 
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
-    const double side = (double)rn__min(height, width) * size / scale;
+    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
     int i;
     for (i = 0; i < 10; i++)
         windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
@@ -6766,8 +6770,8 @@ RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window 
 /* Draws 64p to 64p + 63 of the stream belong to position p, the last one to the mirror. */
 RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
                                 uint64_t position) {
-    const double scale = least + floor(rn_uniform(key, 64 * position) * (most - least + 1));
-    return rn__square(height, width, rn__min(height, width) * size / scale,
+    const double scale = least + floor(rn_uniform(key, 64 * position) * ((double)most - least + 1));
+    return rn__square(height, width, (double)rn__min(height, width) * size / fmax(scale, size),
                       rn_uniform(key, 64 * position + 1), rn_uniform(key, 64 * position + 2),
                       rn_uniform(key, 64 * position + 63) < 0.5);
 }
@@ -6879,10 +6883,18 @@ static void rn__blend(rn_tensor *image, int with, double factor) {
         }
 }
 
+static rn_status rn__check_change(const char *function, const rn_tensor *image, double amount,
+                                  rn_error *error) {
+    RN__TRY(rn__expect(function, "image", image, 1, 3, image->h, image->w, error));
+    if (rn__is_finite(amount) && amount >= 0) return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: the amount is %.3f and must be 0 or more",
+                    function, amount);
+}
+
 RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
                                  rn_error *error) {
     int done[3] = {0, 0, 0}, i, which;
-    RN__TRY(rn__expect(__func__, "image", image, 1, 3, image->h, image->w, error));
+    RN__TRY(rn__check_change(__func__, image, strength, error));
     key.purpose |= 1u << 8; /* a stream beside that of the windows */
     for (i = 0; i < 3; i++) {
         int left = (int)(rn_uniform(key, 8 * position + (uint64_t)i) * (3 - i));
@@ -6900,7 +6912,7 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     static const double vectors[3][3] = {
         {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
     int c, i, y, x;
-    RN__TRY(rn__expect(__func__, "image", image, 1, 3, image->h, image->w, error));
+    RN__TRY(rn__check_change(__func__, image, deviation, error));
     key.purpose |= 2u << 8;
     for (c = 0; c < 3; c++) {
         double shift = 0;
@@ -7467,6 +7479,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     desc->naive = machine.naive;
     desc->direct = machine.direct;
     desc->micro_batch = machine.micro_batch;
+    desc->budget = machine.budget;
     return RN_OK;
 }
 

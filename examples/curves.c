@@ -39,25 +39,29 @@ static FILE *open_log(const char *directory, const char *name) {
     return log;
 }
 
-/* Trains to the end of the schedule. train_next sums over an epoch, the log's rows over some steps:
-   each begins with the sums cleared. */
+/* Trains to the end of the schedule. train_next begins its sums anew in each epoch, a row of the log
+   each `every` steps, so each step is told by itself. */
 static void train(trainer *t, long every, FILE *log, progress *p, const char *title) {
     rn_net *net = t->net;
+    double loss = 0, correct = 0, seen = 0;
     rn_error error;
     while (!stopped && net->step < net->schedule.steps) {
-        if (net->step % (uint64_t)every == 0) t->seen = t->loss = t->correct = 0;
+        if (net->step % (uint64_t)every == 0) loss = correct = seen = 0;
+        t->loss = t->correct = t->seen = 0;
         check(train_next(t, &error), &error);
+        loss += t->loss, correct += t->correct, seen += t->seen;
         p->done++;
         show_progress(p, "%s: step %" PRIu64 "/%" PRIu64 "  loss %.3f", title, net->step,
-                      net->schedule.steps, t->loss / t->seen);
+                      net->schedule.steps, loss / seen);
         if (net->step % (uint64_t)every && net->step < net->schedule.steps) continue;
-        fprintf(log, "%" PRIu64 ",%" PRIu64 ",%g,%g,,\n", net->epoch + 1, net->step,
-                t->loss / t->seen, error_rate(t->correct, t->seen));
+        fprintf(log, "%" PRIu64 ",%" PRIu64 ",%g,%g,,\n", net->epoch + 1, net->step, loss / seen,
+                error_rate(correct, seen));
         if (fflush(log)) quit(1, "cannot write the log: %s", strerror(errno));
     }
     end_progress(p);
-    printf("%-12s loss %.4f, error %.2f %% after %" PRIu64 " steps\n", title, t->loss / t->seen,
-           error_rate(t->correct, t->seen), net->step);
+    if (seen > 0)
+        printf("%-12s loss %.4f, error %.2f %% after %" PRIu64 " steps\n", title, loss / seen,
+               error_rate(correct, seen), net->step);
 }
 
 int main(int count, char **words) {

@@ -185,6 +185,7 @@ int main(int count, char **words) {
         paths[paths[0] != NULL] = words[a.at];
     }
     if (crops != 0 && crops != 1 && crops != 10) quit(2, "--crops is 1 or 10");
+    if (scale && !crops) quit(2, "--scale is for --crops 1 or 10");
     if (!paths[1]) quit(2, "it takes a weights file and an image");
     check(rn_load_desc(&desc, paths[0], NULL, &error), &error);
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);

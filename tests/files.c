@@ -695,9 +695,11 @@ static void test_other_nets(void) {
     desc.seed = 3;
     desc.height = 9; /* fully convolutional: the last pool is over all pixels */
     desc.width = 10;
+    desc.budget = (uint64_t)1 << 30;
     OK(rn_save(net, "w", files, &error));
     other = make_net(&desc, RN_TRAINING);
     OK(rn_load(other, "w", files, &error));
+    CHECK(other->desc.budget == (uint64_t)1 << 30);
     CHECK(same_arrays(net, other, 0));
     rn_destroy(other);
     rn_destroy(net);

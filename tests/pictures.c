@@ -103,6 +103,10 @@ static void check_refusals(void) {
     to = rn_tensor_in(numbers, 1, 1, 2, 2);
     CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_BAD_SHAPE);
     CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_BAD_SHAPE);
+    colour.data = numbers;
+    CHECK_INT(rn_colour_jitter(&colour, HUGE_VAL, key, 0, &error), RN_BAD_ARGUMENT);
+    CHECK_INT(rn_lighting(&colour, -1, key, 0, &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "must be 0 or more");
 }
 
 /* ---- windows --------------------------------------------------------------------------------- */

@@ -1109,6 +1109,10 @@ static void check_budgets(void) {
         check_budgets_of(desc, seen[naive]);
     }
     for (i = 0; i < 2; i++) CHECK(seen[i][1] > 0 && seen[i][2] > 0);
+    desc = net_desc(RN_ORIGINAL, RN_SINGLE, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    desc.units[0] = 1, desc.units[1] = 0; /* the smallest net there is */
+    desc.base_width = desc.channels = desc.height = desc.width = desc.naive = 1;
+    CHECK(least_budget(desc, 1) > 0);
 }
 
 /* ---- packed weights -------------------------------------------------------------------------- */
