@@ -5,7 +5,7 @@
 
    cc -O2 -fopenmp -o examples/ablation examples/ablation.c -lm && examples/ablation --help */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
 

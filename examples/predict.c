@@ -2,7 +2,7 @@
 
    cc -O2 -o examples/predict examples/predict.c -lm && examples/predict --help */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
 #include <limits.h>
@@ -188,7 +188,7 @@ int main(int count, char **words) {
     if (scale && !crops) quit(2, "--scale is for --crops 1 or 10");
     if (!paths[1]) quit(2, "it takes a weights file and an image");
     check(rn_load_desc(&desc, paths[0], NULL, &error), &error);
-    net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
+    net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
     if (!net) check(error.status, &error);
     check(rn_load(net, paths[0], NULL, &error), &error);
     desc = net->desc;

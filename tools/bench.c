@@ -9,7 +9,7 @@
 
    cc -O2 -fopenmp -o tools/bench tools/bench.c -lm && tools/bench --net resnet20 */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h" /* looks inside for --layers */
 #include "../examples/example.h"
@@ -134,7 +134,7 @@ static rn_desc describe(const bench_net *which, const settings *set) {
 
 static rn_net *create(const rn_desc *desc, int batch, rn_mode mode) {
     rn_error error;
-    rn_net *net = rn_create(desc, batch, mode, NULL, &error);
+    rn_net *net = rn_create(desc, batch, mode, &large_pages, &error);
     if (!net) quit(1, "%s", error.text);
     return net;
 }

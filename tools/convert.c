@@ -7,7 +7,7 @@
    names but for linear.* in place of fc.*, num_batches_tracked, which nobody needs, and a prefix
    module. where several devices trained the net. */
 
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "../examples/example.h"
 
