@@ -406,7 +406,8 @@ typedef struct rn_net {
     int images;           /* count of the last training forward */
     int part;             /* the most images in memory at a time, see desc.micro_batch */
     int held;             /* images whose values and gradients are in memory now */
-    int backward;         /* 1: where backward has them */
+    int backward;         /* 1: values are where backward finds them, else where forward does */
+
     rn_probe probe;
     void *probe_user;
 
@@ -4175,9 +4176,8 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     RESNET_ASSERT(i >= 0 && i < RN__FIELDS);
     for (k = 0; k < field->count; k++) {
         double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
-        uint64_t whole;
-        memcpy(&whole, (const char *)desc + (rn__is_uint64(field) ? field->offset : 0),
-               sizeof whole);
+        uint64_t whole = 0;
+        if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
         if (k) rn__put(&out, ',');
         if (rn__is_uint64(field))
             rn__format(&out, "%U", whole);
@@ -7706,8 +7706,10 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     return out.length;
 }
 
+/* Of the three parts of a plan's spans. */
+static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
+
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, void *user) {
-    static const char *const kinds[] = {"value", "gradient", "value again"};
     rn__text *out = (rn__text *)user;
     const size_t activations = net->activation_bytes[net->mode];
     const size_t workspace = net->workspace_bytes[net->mode];
@@ -7726,7 +7728,7 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, void *user)
         if (span->start < 0) continue;
         rn__name_node(&net->nodes[i % n], name);
         rn__format(out, "%8d%8d%14z%14z  %s of %s\n", span->start, span->end,
-                   spans[span->root].offset, span->bytes, kinds[i / n], name);
+                   spans[span->root].offset, span->bytes, rn__span_kinds[i / n], name);
     }
     return out->length;
 }
@@ -7753,7 +7755,6 @@ static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__t
 }
 
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user) {
-    static const char *const kinds[] = {"value", "gradient", "value again"};
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
     rn__text *out = (rn__text *)user;
     const double bytes = (double)net->activation_bytes[net->mode];
@@ -7768,7 +7769,8 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user
                net->desc.depth, rn__mode_names[net->mode], net->batch, bytes / 1e6,
                (double)net->bytes / 1e6);
     for (i = 0; i < (net->mode == RN_TRAINING ? 3 : 1); i++)
-        rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i], kinds[i]);
+        rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i],
+                   rn__span_kinds[i]);
     rn__puts(out, "<tspan dx=\"12\">");
     rn__describe_repetition(net, out);
     rn__puts(out, "</tspan></text>\n");
@@ -7785,7 +7787,7 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user
             "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
             "stroke=\"#fff\" stroke-width=\"0.2\"><title>%s of %s: %z bytes</title></rect>\n",
             x, y, rn__plan_x(span->end + 1, times) - x, rn__plan_y((double)span->offset, bytes) - y,
-            colours[i / n], kinds[i / n], name, span->bytes);
+            colours[i / n], rn__span_kinds[i / n], name, span->bytes);
     }
     rn__puts(out, "</svg>\n");
     return out->length;
