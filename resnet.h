@@ -1930,6 +1930,12 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
 #define RN__BLOCK 16 /* channels */
 
+/* A step of SGD, whatever its form: with the gradient g + decay w, velocity = momentum velocity +
+   into_velocity gradient, and w -= of_gradient gradient + of_velocity velocity. */
+typedef struct rn__sgd_step {
+    rn_real decay, momentum, into_velocity, of_gradient, of_velocity;
+} rn__sgd_step;
+
 #if RN__FAST
 
 /* A convolution as its inner loop sees it: output pixel (y, x) sums, over blocks of input
@@ -1999,6 +2005,9 @@ typedef struct rn__kernels {
     void (*scale)(float *out, const float *in, ptrdiff_t pixels, float factor, int accumulate);
     /* the largest of rows x pixels pixels, rows `step` floats apart */
     void (*largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step);
+    /* one step, without `write` only tried: are all numbers finite that it makes? */
+    int (*sgd)(float *weight, float *velocity, const float *gradient, ptrdiff_t pixels,
+               const rn__sgd_step *step, int write);
 } rn__kernels;
 
 RN__FUNCTION int32_t rn__float_bits(float x) {
@@ -2566,6 +2575,34 @@ static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels,
     }
 }
 
+/* Counts in bad what is not finite, told by its bits: an exponent of ones, whatever the sign. */
+#define RN__COUNT_BAD(v) \
+    (bad += RN__WHERE_ABOVE(v, 0x7f7fffff, one) + RN__WHERE_ABOVE(-(v), 0x7f7fffff, one))
+
+static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, ptrdiff_t pixels,
+                         const rn__sgd_step *step, int write) {
+    RN__CONTRACT
+    const rn__sgd_step by = *step;
+    const RN__V zero = {0}, one = zero + 1.0f;
+    RN__V bad = zero;
+    float counts[RN__BLOCK] = {0};
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        RN__V w = RN__LOAD(weight + i), v = RN__LOAD(velocity + i);
+        const RN__V g = RN__LOAD(gradient + i) + w * by.decay;
+        v = v * by.momentum + g * by.into_velocity;
+        w -= g * by.of_gradient + v * by.of_velocity;
+        RN__COUNT_BAD(v);
+        RN__COUNT_BAD(w);
+        if (!write) continue;
+        RN__STORE(velocity + i, v);
+        RN__STORE(weight + i, w);
+    }
+    RN__STORE(counts, bad);
+    for (i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
+    return counts[0] <= 0;
+}
+
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
 static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
@@ -2585,7 +2622,8 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
                                               RN__NAME(add),
                                               RN__NAME(relu_gradient),
                                               RN__NAME(scale),
-                                              RN__NAME(largest)};
+                                              RN__NAME(largest),
+                                              RN__NAME(sgd)};
 
 #undef RN__ISA
 #undef RN__WIDTH
@@ -2606,6 +2644,7 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__LANE
 #undef RN__MASKED
 #undef RN__EACH_VECTOR
+#undef RN__COUNT_BAD
 #undef RN__STRING_
 #undef RN__STRING
 
@@ -2847,7 +2886,7 @@ typedef struct rn__sweep {
 
     int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
     const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
-    int first, count;                       /* pieces of a wave */
+    int first, count, wave;                 /* pieces of a wave, at most */
     float *dweight;
 
     rn__tap *taps;   /* [R S], ordered by phase */
@@ -2964,6 +3003,8 @@ static void rn__weight_pieces(rn__sweep *s) {
                         (k_blocks * c_blocks >= 16 && floats > image);
         if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
     }
+    s->wave = rn__max(s->engine->threads, (int)(((size_t)1 << 17) / (floats ? floats : 1)));
+    s->wave = rn__min(s->wave, rn__divide_up(s->in.n, s->images));
     s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? 4 : 1;
     if (s->by_weights) s->images = rn__max(1, s->in.n);
     if (rn__copies_dy(s))
@@ -3006,7 +3047,7 @@ static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
     if (!weights) return;
     s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
     s->dy = rn__carve_floats(arena, threads, (size_t)s->dy_floats);
-    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : threads * k_blocks, s->block_floats);
+    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->block_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
@@ -3070,6 +3111,12 @@ static void rn__sweep_taps(rn__sweep *s) {
     s->phase_taps[phase] = count;
 }
 
+/* Copies numbers that lie so many floats apart. */
+static void rn__copy_apart(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
+                           int count) {
+    for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
+}
+
 /* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of the filter,
    or (to_weight) back. The first index is the input's channel, the second the output's. */
 static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int out_block,
@@ -3081,7 +3128,7 @@ static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int ou
     const int k_count = rn__min(RN__BLOCK, f->k - k_first);
     const int c_count = rn__min(RN__BLOCK, f->c - c_first);
     const int k_step = swap ? RN__BLOCK : 1, c_step = swap ? 1 : RN__BLOCK;
-    int k, c, t;
+    int k, t;
     if (!to_weight && (k_count < RN__BLOCK || c_count < RN__BLOCK))
         memset(packed, 0, (size_t)tap_count * RN__BLOCK * RN__BLOCK * sizeof(float));
     for (k = 0; k < k_count; k++)
@@ -3089,9 +3136,9 @@ static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int ou
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *lanes = packed + t * RN__BLOCK * RN__BLOCK + k * k_step;
             if (to_weight)
-                for (c = 0; c < c_count; c++) to_weight[at + c * size] = lanes[c * c_step];
+                rn__copy_apart(to_weight + at, size, lanes, c_step, c_count);
             else
-                for (c = 0; c < c_count; c++) lanes[c * c_step] = f->weight[at + c * size];
+                rn__copy_apart(lanes, c_step, f->weight + at, size, c_count);
         }
 }
 
@@ -3518,7 +3565,7 @@ static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
         if (s->by_weights)
             rn__parallel(threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
-            s->count = rn__min(threads, pieces - s->first);
+            s->count = rn__min(s->wave, pieces - s->first);
             rn__parallel(threads, s->count, rn__weight_job, s);
             rn__parallel(threads, k_blocks, rn__fold_job, s);
         }
@@ -6237,30 +6284,99 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 
 #ifndef RESNET_NO_TRAIN
 
-/* One parameter's update; the three forms differ only in what the velocity holds. Without `write`
-   it is only tried: 0 if a number of it would not be finite. */
-static int rn__update_parameter(const rn_desc *desc, const rn_parameter *p, rn_real rate,
-                                int write) {
-    int decays = desc->decay_scope == RN_DECAY_ALL || p->role == RN_CONV_WEIGHT ||
-                 p->role == RN_LINEAR_WEIGHT;
-    rn_real decay = (rn_real)(decays ? desc->weight_decay : 0), momentum = (rn_real)desc->momentum;
-    rn_real into_velocity = desc->sgd == RN_SGD_CAFFE ? rate : 1;
-    rn_real from_velocity = desc->sgd == RN_SGD_CAFFE ? 1 : rate;
-    rn_real *w = p->data, *v = p->velocity;
-    const rn_real *g = p->gradient;
-    int nesterov = desc->sgd == RN_SGD_NESTEROV, bad = 0;
+/* The three forms of SGD differ in what the velocity holds and in what the weight takes of it. */
+static rn__sgd_step rn__make_sgd_step(const rn_desc *desc, rn_real rate, int decays) {
+    const int caffe = desc->sgd == RN_SGD_CAFFE, nesterov = desc->sgd == RN_SGD_NESTEROV;
+    rn__sgd_step step;
+    step.decay = (rn_real)(decays ? desc->weight_decay : 0);
+    step.momentum = (rn_real)desc->momentum;
+    step.into_velocity = caffe ? rate : 1;
+    step.of_gradient = nesterov ? rate : 0;
+    step.of_velocity = caffe ? 1 : nesterov ? rate * step.momentum : rate;
+    return step;
+}
+
+static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *gradient,
+                         ptrdiff_t count, const rn__sgd_step *step, int write) {
+    int bad = 0;
     ptrdiff_t i;
-    for (i = 0; i < p->count; i++) {
-        rn_real gradient = g[i] + decay * w[i];
-        rn_real velocity = momentum * v[i] + into_velocity * gradient;
-        rn_real weight =
-            w[i] - (nesterov ? rate * (gradient + momentum * velocity) : from_velocity * velocity);
-        bad |= rn__not_finite(velocity) | rn__not_finite(weight);
+    for (i = 0; i < count; i++) {
+        rn_real g = gradient[i] + step->decay * weight[i];
+        rn_real v = step->momentum * velocity[i] + step->into_velocity * g;
+        rn_real w = weight[i] - (step->of_gradient * g + step->of_velocity * v);
+        bad |= rn__not_finite(v) | rn__not_finite(w);
         if (!write) continue;
-        v[i] = velocity;
-        w[i] = weight;
+        velocity[i] = v;
+        weight[i] = w;
     }
     return !bad;
+}
+
+/* Parameters [first, first + count) of the net, which all decay or none of which does. */
+typedef struct rn__sgd_run {
+    const rn_net *net;
+    rn__sgd_step step;
+    ptrdiff_t first, count;
+    int write;      /* else it is only tried */
+    int jobs;       /* that share it */
+    int finite[64]; /* [jobs] */
+} rn__sgd_run;
+
+static void rn__sgd_job(void *context, int i, int thread) {
+    rn__sgd_run *run = (rn__sgd_run *)context;
+    const ptrdiff_t begin = run->count / RN__BLOCK * i / run->jobs * RN__BLOCK;
+    const ptrdiff_t end =
+        i + 1 < run->jobs ? run->count / RN__BLOCK * (i + 1) / run->jobs * RN__BLOCK : run->count;
+    rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + run->first;
+    const rn_real *g = run->net->gradients + run->first;
+    ptrdiff_t at = begin;
+    (void)thread;
+    run->finite[i] = 1;
+#if RN__FAST
+    if (run->net->kernels) {
+        at += (end - begin) / RN__BLOCK * RN__BLOCK;
+        run->finite[i] = run->net->kernels->sgd(w + begin, v + begin, g + begin,
+                                                (at - begin) / RN__BLOCK, &run->step, run->write);
+    }
+#endif
+    run->finite[i] &= rn__naive_sgd(w + at, v + at, g + at, end - at, &run->step, run->write);
+}
+
+/* 1 if all numbers that it makes are finite. */
+static int rn__do_sgd(rn__sgd_run *run) {
+    int i, finite = 1;
+    run->jobs = run->count < 1 << 14 ? 1 : 64;
+    rn__parallel(run->net->kernels ? run->net->desc.threads : 1, run->jobs, rn__sgd_job, run);
+    for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
+    run->first += run->count;
+    run->count = 0;
+    return finite;
+}
+
+/* Updates all parameters, in runs as long as they can be, or (write 0) tries to. With `blame`,
+   parameter by parameter; returns 0, and in it the first one that would not stay finite. */
+static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_parameter *blame) {
+    rn__sgd_run run;
+    rn_parameter p;
+    int decayed = 0;
+    memset(&p, 0, sizeof p);
+    run.net = net;
+    run.write = write;
+    run.first = run.count = 0;
+    while (rn_next_parameter(net, &p)) {
+        const int decays = net->desc.decay_scope == RN_DECAY_ALL || p.role == RN_CONV_WEIGHT ||
+                           p.role == RN_LINEAR_WEIGHT;
+        if (!p.gradient) continue;
+        if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
+        run.step = rn__make_sgd_step(&net->desc, rate, decays);
+        run.count += p.count;
+        decayed = decays;
+        if (blame && !rn__do_sgd(&run)) {
+            *blame = p;
+            return 0;
+        }
+    }
+    return rn__do_sgd(&run);
 }
 
 /* Of every BN, from the last training forward, whose results are used up then. */
@@ -6278,23 +6394,22 @@ static void rn__update_statistics(rn_net *net, double momentum) {
 }
 
 RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
+    const rn_real rate = (rn_real)learning_rate;
     rn_parameter p;
+    memset(&p, 0, sizeof p);
     if (net->mode != RN_TRAINING || !net->images)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
     if (!rn__is_finite(learning_rate))
         return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite",
                         net->step);
-    memset(&p, 0, sizeof p);
-    while (rn_next_parameter(net, &p))
-        if (p.gradient && !rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 0))
-            return rn__fail(
-                error, RN_NOT_FINITE,
-                "step %U: the gradient or update of %s (node %d) is not finite; nothing "
-                "was changed: lower the learning rate or look at the data",
-                net->step, p.name, p.node);
-    memset(&p, 0, sizeof p);
-    while (rn_next_parameter(net, &p))
-        if (p.gradient) rn__update_parameter(&net->desc, &p, (rn_real)learning_rate, 1);
+    if (!rn__update_parameters(net, rate, 0, NULL)) {
+        rn__update_parameters(net, rate, 0, &p);
+        return rn__fail(error, RN_NOT_FINITE,
+                        "step %U: the gradient or update of %s (node %d) is not finite; nothing "
+                        "was changed: lower the learning rate or look at the data",
+                        net->step, p.name, p.node);
+    }
+    rn__update_parameters(net, rate, 1, NULL);
     rn__update_statistics(net, net->desc.bn_momentum);
     net->step++;
     return RN_OK;

@@ -141,6 +141,12 @@ static void check_depths(void) {
     run_steps(&desc, 4, 6, 0.01, 1);
     desc = depth_desc(110, 16, 8);
     run_steps(&desc, 4, 6, 0.01, 1);
+    for (i = 0; i < 2 && EVERY == 1; i++) { /* as wide and large as they are */
+        desc = rn_imagenet(i ? 200 : 50);
+        desc.order = i ? RN_FULL_PREACT : RN_ORIGINAL;
+        desc.threads = 2;
+        run_steps(&desc, 2, 2, 0.01, 0);
+    }
     for (order = 0; order < ORDERS; order++)
         for (shortcut = order % EVERY; shortcut < SHORTCUTS; shortcut += EVERY) {
             desc = depth_desc(110, 4, 8);
@@ -192,11 +198,13 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
     desc.decay_scope = scope;
     desc.weight_decay = decay;
     desc.naive = naive;
+    if (!naive) desc.base_width = 40; /* enough parameters to be shared out among jobs */
     net = net_create(&desc, 4, RN_TRAINING);
     if (!net) return;
     net_draw(net, 2);
     batch = net_draw_batch(&net->desc, 4, 2);
     n = net->parameter_count;
+    CHECK(naive || n > 1 << 14);
     w = (double *)net_take((size_t)n * sizeof(double));
     v = (double *)net_take((size_t)n * sizeof(double));
     for (step = 0; step < 3; step++) {

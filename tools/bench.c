@@ -116,6 +116,7 @@ typedef struct settings {
     long batch, threads;
     double seconds; /* of timing, at least */
     rn_isa isa;
+    uint64_t budget;
     double peak;
     char isa_name[16];
 } settings;
@@ -128,6 +129,7 @@ static rn_desc describe(const bench_net *which, const settings *set) {
     }
     desc.threads = (int)set->threads;
     desc.isa = set->isa;
+    desc.budget = set->budget;
     desc.direct = set->direct;
     return desc;
 }
@@ -468,6 +470,7 @@ static void print_help(void) {
            "  --batch N     images of a step or prediction (what suits the net; infer also 1)\n"
            "  --threads N   (all cores)\n"
            "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
+           "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
            "  --direct      without Winograd's convolutions\n"
            "  --seconds X   of timing a line, at least; never less than 5 runs (3)\n"
            "  --layers      also each kind and shape of layer in training, where the time goes\n");
@@ -489,6 +492,9 @@ static void read_arguments(arguments *a, settings *set) {
         } else if (has_text(a, "isa", &text)) {
             if (rn_desc_set(&desc, "isa", text, &error)) quit(2, "--%s", error.text);
             set->isa = desc.isa;
+        } else if (has_text(a, "budget", &text)) {
+            if (rn_desc_set(&desc, "budget", text, &error)) quit(2, "--%s", error.text);
+            set->budget = desc.budget;
         } else if (!has_text(a, "net", &set->net) &&
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
@@ -500,7 +506,7 @@ static void read_arguments(arguments *a, settings *set) {
 
 int main(int argc, char **argv) {
     arguments a = {0, 1, NULL};
-    settings set = {NULL, 1, 1, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, ""};
+    settings set = {NULL, 1, 1, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, 0, ""};
     rn_net *net;
     rn_desc desc;
     int i, found = 0;

@@ -115,7 +115,8 @@ def time_torch(a, net, mode, batch, layout):
 def time_ours(a, net, mode, batch):
     """Images a second of resnet.h."""
     text = run([os.path.join(HERE, "bench"), "--net", net, "--mode", mode, "--batch", str(batch),
-                "--threads", str(a.threads), "--isa", a.isa, "--seconds", str(a.seconds)])
+                "--threads", str(a.threads), "--isa", a.isa, "--seconds", str(a.seconds),
+                "--budget", a.budget])
     return float(re.search(r": ([0-9.]+) images/s", text).group(1))
 
 
@@ -143,6 +144,7 @@ def main():
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--isa", choices=("auto", "avx2", "avx512"), default="auto")
+    parser.add_argument("--budget", default="0", help="bytes of ours in training, with K, M or G (no limit)")
     parser.add_argument("--rounds", type=int, default=5, help="alternations (5)")
     parser.add_argument("--seconds", type=float, default=2, help="of each timing (2)")
     parser.add_argument("--tcmalloc", action="store_true", help="preload it for PyTorch")
