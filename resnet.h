@@ -1183,6 +1183,11 @@ RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context
     int i;
 #ifdef RN__THREADS
     if (threads > 1 && jobs > 1) {
+        if (jobs <= threads) { /* cheaper, and a piece stays where its input was made */
+#pragma omp parallel for schedule(static, 1) num_threads(threads)
+            for (i = 0; i < jobs; i++) job(context, i, i);
+            return;
+        }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
         for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
@@ -2937,11 +2942,13 @@ static int rn__band_row(const rn__sweep *s, int b) {
     return b * (s->rows / unit) / s->bands * unit;
 }
 
-/* Pieces by shape alone: bands of rows whose input stays in the second-level cache, enough pieces
-   for some threads if there are few images, and enough tiles for a chunk. */
+/* Bands of rows whose input stays in the second-level cache, a piece for every thread if there are
+   few images, and enough tiles for a chunk. An output's sum is the same in any piece, so these may
+   depend on the threads; but each reads its input anew, so there are no more than it takes. */
 static void rn__sweep_pieces(rn__sweep *s) {
-    const ptrdiff_t cache_floats = 1 << 16;
-    const int blocks = rn__blocks(s->in.c), wanted = rn__divide_up(16, rn__max(s->in.n, 1));
+    const ptrdiff_t cache_floats = 1 << 15;
+    const int blocks = rn__blocks(s->in.c);
+    const int wanted = rn__divide_up(s->engine->threads, rn__max(s->in.n, 1));
     ptrdiff_t rows = cache_floats / (s->scratch_row * blocks * s->row_phases);
     rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
     s->bands = rn__divide_up(s->rows, (int)rows);
@@ -3047,7 +3054,8 @@ static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
     if (!weights) return;
     s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
     s->dy = rn__carve_floats(arena, threads, (size_t)s->dy_floats);
-    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->block_floats);
+    s->partial =
+        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->block_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 

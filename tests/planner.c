@@ -430,10 +430,11 @@ static void check_guarded(const rn_desc *desc, rn_mode mode, int front) {
 
 /* ---- the nets of the papers ------------------------------------------------------------------ */
 
-static void check_size(rn_desc desc, int batch, rn_mode mode, double most) {
+static void check_size(rn_desc desc, int threads, int batch, rn_mode mode, double most) {
     rn_error error = {RN_OK, ""};
-    size_t bytes = rn_bytes(&desc, batch, mode, &error);
-    desc.threads = 2;
+    size_t bytes;
+    desc.threads = threads;
+    bytes = rn_bytes(&desc, batch, mode, &error);
     if (test_failed(bytes > 0 && (double)bytes <= most, "size", __LINE__))
         fprintf(stderr, "ResNet-%d at batch %d takes %.0f bytes, more than %.0f: %s\n", desc.depth,
                 batch, (double)bytes, most, error.text);
@@ -444,25 +445,25 @@ static void check_sizes(void) {
     const double MiB = 1048576, GiB = 1024 * MiB;
     rn_desc desc = rn_imagenet(200);
     rn_net *net;
-    check_size(rn_cifar(110), 128, RN_TRAINING, 0.6 * GiB);
-    check_size(rn_cifar(164), 128, RN_TRAINING, 1.7 * GiB);
-    check_size(desc, 8, RN_TRAINING, 2.5 * GiB);
+    check_size(rn_cifar(110), 2, 128, RN_TRAINING, 0.6 * GiB);
+    check_size(rn_cifar(164), 2, 128, RN_TRAINING, 1.7 * GiB);
+    check_size(desc, 2, 8, RN_TRAINING, 2.5 * GiB);
     desc.budget = (uint64_t)(1.3 * GiB);
-    check_size(desc, 8, RN_TRAINING, 1.3 * GiB);
+    check_size(desc, 2, 8, RN_TRAINING, 1.3 * GiB);
     desc = rn_cifar(1001);
     desc.budget = (uint64_t)1000 << 20;
-    check_size(desc, 64, RN_TRAINING, 1000 * MiB);
+    check_size(desc, 2, 64, RN_TRAINING, 1000 * MiB);
     desc.budget = (uint64_t)2000 << 20;
-    check_size(desc, 128, RN_TRAINING, 2000 * MiB);
+    check_size(desc, 2, 128, RN_TRAINING, 2000 * MiB);
     desc = rn_cifar(1001);
     net = net_create(&desc, 1, RN_INFERENCE);
     if (!net) return;
-    check_size(desc, 1, RN_INFERENCE,
+    check_size(desc, 1, 1, RN_INFERENCE,
                4.0 * (double)(net->parameter_count + net->statistic_count) + MiB);
     rn_destroy(net);
     desc = rn_imagenet(200);
     desc.height = desc.width = 320;
-    check_size(desc, 1, RN_INFERENCE, 4.0 * 64.9e6 + 64 * MiB); /* its parameters */
+    check_size(desc, 2, 1, RN_INFERENCE, 4.0 * 64.9e6 + 64 * MiB); /* its parameters */
 }
 
 /* ---- allocators ------------------------------------------------------------------------------ */
