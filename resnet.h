@@ -2044,8 +2044,10 @@ RN__FUNCTION int32_t rn__float_bits(float x) {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__INLINE static inline __attribute__((always_inline))
+#define RN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define RN__INLINE static inline
+#define RN__PREFETCH(p) ((void)(p))
 #endif
 
 #define RN__ISA _portable
@@ -2186,6 +2188,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2], const r
                 const float *p = in[0] + at, *q = in[1] + at, *w = weight;
                 for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
                     RN__V row[RN__LANES];
+                    RN__PREFETCH(w + 32 * RN__BLOCK); /* few pixels use up a cache's weights fast */
                     RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
                     RN__UNROLL
                     for (i = 0; i < tile; i++) {
@@ -2911,6 +2914,11 @@ typedef struct rn__sweep {
     ptrdiff_t scratch_floats, tile_floats, dy_floats;
 } rn__sweep;
 
+/* Does the convolution read the rows of an image as they lie? */
+static int rn__as_it_lies(const rn__filter *f) {
+    return f->r * f->s == 1 && f->stride == 1 && !f->padding;
+}
+
 /* First place read along an axis of `size` taps, and the number from there to the last. */
 static void rn__sweep_window(const rn__sweep *s, int size, int *first, int *count) {
     const int padding = s->filter.padding, step = s->out_step, least = padding - size + 1;
@@ -3085,7 +3093,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     s.column_phases = rn__min(s.in_step, s.window_columns);
     s.phase_columns = s.columns + (s.window_columns - 1) / s.column_phases;
     s.scratch_row = (ptrdiff_t)s.column_phases * s.phase_columns * RN__BLOCK;
-    s.direct = taps == 1 && !filter.padding && filter.stride == 1 && !in.lazy;
+    s.direct = rn__as_it_lies(&filter) && !in.lazy;
     s.block_floats = rn__multiply_size((size_t)rn__blocks(in.c) * RN__BLOCK * RN__BLOCK,
                                        s.winograd ? 36 : (size_t)taps);
     rn__sweep_pieces(&s);
@@ -3207,10 +3215,15 @@ static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows
     *step = s->direct ? rn__plane_pixels(&s->in) * RN__BLOCK : rn__scratch_block(s, rows);
     if (s->direct) return rn__plane(&s->in, n * blocks) + first * s->scratch_row;
     for (block = 0; block < blocks; block++)
-        for (i = 0; i < count; i++) {
-            int row = (first + i / s->row_phases) * s->in_step + i % s->row_phases + s->top;
-            rn__read_row(s, scratch + block * *step + i * s->scratch_row, n * blocks + block, row);
-        }
+        if (rn__as_it_lies(&s->filter))
+            rn__read_pixels(s->engine->kernels, scratch + block * *step, &s->in, n * blocks + block,
+                            first * s->scratch_row, (ptrdiff_t)count * s->in.w, RN__BLOCK);
+        else
+            for (i = 0; i < count; i++) {
+                int row = (first + i / s->row_phases) * s->in_step + i % s->row_phases + s->top;
+                rn__read_row(s, scratch + block * *step + i * s->scratch_row, n * blocks + block,
+                             row);
+            }
     return scratch;
 }
 
