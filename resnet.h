@@ -616,8 +616,9 @@ RNTRAIN rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor
                                    int accumulate_dx, int accumulate_dz, rn_error *error);
 
 /* y = x, elements set to zero with probability `ratio`, not rescaled (the paper's dropout). The
-   mask is rn_uniform(key, n C H W + c H W + h W + w) >= ratio, so it depends on the key alone;
-   backward is the same function on the gradient. */
+   mask depends on the key alone: element i = n C H W + c H W + h W + w is kept if bits 16 (i mod 4)
+   and up, 16 of them, of rn_random(key, i / 4) are at least 2^16 ratio. Backward is the same
+   function on the gradient. */
 typedef struct rn_key { /* of a stream of random numbers */
     uint64_t seed, purpose, epoch;
 } rn_key;
@@ -1303,14 +1304,25 @@ static uint64_t rn__mix(uint64_t x) {
     return x ^ x >> 31;
 }
 
-RNDEF uint64_t rn_random(rn_key key, uint64_t index) {
+static uint64_t rn__stream(rn_key key) {
     const uint64_t golden = 0x9e3779b97f4a7c15u; /* keeps rn__mix away from its fixed point 0 */
     uint64_t stream = rn__mix(key.seed + golden);
     stream = rn__mix((stream ^ key.purpose) + golden);
-    stream = rn__mix((stream ^ key.epoch) + golden);
-    /* Added, mixed, then combined again: two streams are never shifted copies of one sequence. */
+    return rn__mix((stream ^ key.epoch) + golden);
+}
+
+/* Added, mixed, then combined again: two streams are never shifted copies of one sequence. */
+static uint64_t rn__draw(uint64_t stream, uint64_t index) {
     return rn__mix(rn__mix(index + stream) ^ ~stream);
 }
+
+/* Does dropout keep element `index`, of the four that share a draw? least: of a number below 2^16 */
+static int rn__keeps(uint64_t draw, uint64_t index, uint32_t least) {
+    return (uint32_t)(draw >> index % 4 * 16 & 0xffff) >= least;
+}
+static uint32_t rn__least_kept(double ratio) { return (uint32_t)ceil(ratio * 65536); }
+
+RNDEF uint64_t rn_random(rn_key key, uint64_t index) { return rn__draw(rn__stream(key), index); }
 
 RNDEF double rn_uniform(rn_key key, uint64_t index) {
     return (double)(rn_random(key, index) >> 11) * (1.0 / 9007199254740992.0); /* 2^53 */
@@ -1820,6 +1832,7 @@ RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *
 /* The mask is not stored: the key gives the same one in backward. index counts in NCHW's order. */
 RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
                            int accumulate, rn_error *error) {
+    const uint64_t stream = rn__stream(key);
     uint64_t index = 0;
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
     if (!y) return RN_OK;
@@ -1827,8 +1840,9 @@ RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_ke
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
     RN__EACH(x, n, c, h, w) {
-        double kept = rn_uniform(key, index++) >= ratio ? rn__get(x, n, c, h, w) : 0;
-        rn__store(rn__at(y, n, c, h, w), kept, accumulate);
+        int keep = rn__keeps(rn__draw(stream, index / 4), index, rn__least_kept(ratio));
+        rn__store(rn__at(y, n, c, h, w), keep ? rn__get(x, n, c, h, w) : 0, accumulate);
+        index++;
     }
     return RN_OK;
 }
@@ -2008,6 +2022,11 @@ typedef struct rn__kernels {
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                           int accumulate);
     void (*scale)(float *out, const float *in, ptrdiff_t pixels, float factor, int accumulate);
+    /* y = x g with the gate g = sigmoid(sign z); backward dx = dy g, dz = sign dy x g (1 - g), of
+       which either may be NULL */
+    void (*gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign);
+    void (*gate_gradient)(float *dx, float *dz, const float *dy, const float *x, const float *z,
+                          ptrdiff_t pixels, float sign, int accumulate, int accumulate_second);
     /* the largest of rows x pixels pixels, rows `step` floats apart */
     void (*largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step);
     /* one step, without `write` only tried: are all numbers finite that it makes? */
@@ -2021,7 +2040,14 @@ RN__FUNCTION int32_t rn__float_bits(float x) {
     return bits;
 }
 
-#if (defined(__GNUC__) || defined(__clang__)) && !defined(RESNET_NO_SIMD)
+static inline float rn__float_of_bits(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* gcc converts between vectors from version 9 on. */
+#if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)) && !defined(RESNET_NO_SIMD)
 #define RN__VECTORS 1
 #else
 #define RN__VECTORS 0
@@ -2144,6 +2170,10 @@ typedef float RN__V;
 #define RN__STORE(p, v) (*(p) = (v))
 #define RN__WHERE_ABOVE(x, limit, v) (rn__float_bits(x) > (limit) ? (v) : 0)
 #define RN__LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define RN__TO_WHOLE(v) ((int32_t)(v))
+#define RN__TO_FLOATS(n) ((float)(n))
+#define RN__AS_FLOATS(n) rn__float_of_bits(n)
+typedef int32_t RN__NAME(mask);
 #else
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
 typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligned(4), may_alias));
@@ -2154,6 +2184,9 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
     ((RN__V)((RN__NAME(mask))(v) & ((RN__NAME(mask))(x) > (limit))))
 #define RN__LARGER(a, b) \
     ((RN__V)(((RN__NAME(mask))(a) & ((a) > (b))) | ((RN__NAME(mask))(b) & ~((a) > (b)))))
+#define RN__TO_WHOLE(v) __builtin_convertvector(v, RN__NAME(mask)) /* towards zero */
+#define RN__TO_FLOATS(n) __builtin_convertvector(n, RN__V)
+#define RN__AS_FLOATS(n) ((RN__V)(n))
 #endif
 /* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
    compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
@@ -2570,6 +2603,49 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
     }
 }
 
+/* The sigmoid of z, and of -z in *other; e^-z by Cody and Waite's reduction, 2^n e^f with f within
+   half a ln 2, and the polynomial of Cephes. Beyond 87 there is nothing left of either; a NaN, which
+   comparisons would lose, is put back. */
+RN__INLINE RN__V RN__NAME(sigmoid)(RN__V z, RN__V *other) {
+    RN__CONTRACT
+    const RN__V zero = {0}, most = zero + 87.0f;
+    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
+    const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
+    const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
+    const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
+    RN__V e = f * 1.9875691500e-4f + 1.3981999507e-3f;
+    e = e * f + 8.3334519073e-3f;
+    e = e * f + 4.1665795894e-2f;
+    e = e * f + 1.6666665459e-1f;
+    e = e * f + 5.0000001201e-1f;
+    e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
+    z = 1.0f / (e + 1.0f) + nan;
+    *other = e * z;
+    return z;
+}
+
+static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
+    ptrdiff_t i;
+    RN__V other;
+    RN__EACH_VECTOR
+    RN__STORE(y + i, RN__LOAD(x + i) * RN__NAME(sigmoid)(RN__LOAD(z + i) * sign, &other));
+}
+
+static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
+                                    const float *z, ptrdiff_t pixels, float sign, int accumulate,
+                                    int accumulate_second) {
+    ptrdiff_t i;
+    RN__EACH_VECTOR {
+        RN__V other, to_x, to_z;
+        to_x = RN__LOAD(dy + i) * RN__NAME(sigmoid)(RN__LOAD(z + i) * sign, &other);
+        to_z = to_x * RN__LOAD(x + i) * other * sign;
+        if (dx && accumulate) to_x += RN__LOAD(dx + i);
+        if (dz && accumulate_second) to_z += RN__LOAD(dz + i);
+        if (dx) RN__STORE(dx + i, to_x);
+        if (dz) RN__STORE(dz + i, to_z);
+    }
+}
+
 static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
     int y, x, l;
     for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {
@@ -2630,6 +2706,8 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
                                               RN__NAME(add),
                                               RN__NAME(relu_gradient),
                                               RN__NAME(scale),
+                                              RN__NAME(gate),
+                                              RN__NAME(gate_gradient),
                                               RN__NAME(largest),
                                               RN__NAME(sgd)};
 
@@ -2645,6 +2723,9 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__STORE
 #undef RN__WHERE_ABOVE
 #undef RN__LARGER
+#undef RN__TO_WHOLE
+#undef RN__TO_FLOATS
+#undef RN__AS_FLOATS
 #undef RN__WHERE_POSITIVE
 #undef RN__RELU
 #undef RN__OUTER
@@ -3927,38 +4008,36 @@ static void rn__dropout_plane(const rn__pass *pass, int plane) {
     const int lanes = rn__min(RN__BLOCK, to->c - first);
     const uint64_t pixels = (uint64_t)rn__plane_pixels(to);
     const uint64_t channel = (uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first;
+    const uint64_t stream = rn__stream(pass->key);
+    const uint32_t least = rn__least_kept(pass->factor);
     float *out = rn__plane(to, plane);
     const float *in = rn__plane(rn__from(pass), plane);
-    uint64_t i;
+    uint64_t i, draws[RN__BLOCK];
     int lane;
-    for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK)
-        for (lane = 0; lane < RN__BLOCK; lane++) {
-            uint64_t at = (channel + (uint64_t)lane) * pixels + i;
-            int keep = lane < lanes && rn_uniform(pass->key, at) >= pass->factor;
-            out[lane] = (pass->accumulate ? out[lane] : 0) + (keep ? in[lane] : 0);
+    for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK) {
+        float kept[RN__BLOCK] = {0};
+        for (lane = 0; lane < lanes; lane++) {
+            const uint64_t at = (channel + (uint64_t)lane) * pixels + i;
+            if (at % 4 == 0 || i == 0) draws[lane] = rn__draw(stream, at / 4);
+            /* a branch would be as good as a coin's */
+            kept[lane] =
+                rn__float_of_bits(rn__float_bits(in[lane]) & -rn__keeps(draws[lane], at, least));
         }
+        pass->kernels->add(out, kept, pass->accumulate ? out : NULL, 1, 0);
+    }
 }
 
 /* z are the logits. */
 static void rn__gate_plane(const rn__pass *pass, int plane) {
     const float *x = rn__plane(&pass->x, plane), *z = rn__plane(&pass->z, plane);
-    const float *dy = rn__plane(&pass->dy, plane);
-    float *y = rn__plane(&pass->y, plane);
-    float *dx = rn__plane(&pass->dx, plane), *dz = rn__plane(&pass->dz, plane);
-    const double sign = pass->node->complement ? -1 : 1;
-    ptrdiff_t i, count = rn__plane_pixels(&pass->x) * RN__BLOCK;
-    for (i = 0; i < count; i++) {
-        const double logit = sign * (double)z[i], gate = rn__sigmoid(logit);
-        float to_x, to_z;
-        if (!pass->backward) {
-            y[i] = x[i] * (float)gate;
-            continue;
-        }
-        to_x = (float)((double)dy[i] * gate);
-        to_z = (float)((double)(dy[i] * x[i]) * gate * rn__sigmoid(-logit) * sign);
-        if (dx) dx[i] = (pass->accumulate ? dx[i] : 0) + to_x;
-        if (dz) dz[i] = (pass->accumulate_second ? dz[i] : 0) + to_z;
-    }
+    const float sign = pass->node->complement ? -1.0f : 1.0f;
+    const ptrdiff_t pixels = rn__plane_pixels(&pass->x);
+    if (pass->backward)
+        pass->kernels->gate_gradient(rn__plane(&pass->dx, plane), rn__plane(&pass->dz, plane),
+                                     rn__plane(&pass->dy, plane), x, z, pixels, sign,
+                                     pass->accumulate, pass->accumulate_second);
+    else
+        pass->kernels->gate(rn__plane(&pass->y, plane), x, z, pixels, sign);
 }
 
 /* The window's largest value, the first of them, gets the gradient. */

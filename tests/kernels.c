@@ -622,6 +622,33 @@ static void pad_subsample(int n, int c, int h, int w, int k, int stride, int fro
 
 /* ---- the same bits for any number of threads ----------------------------------------------- */
 
+/* The gate's own exponential, over all that floats can say. */
+static void gates(void) {
+    float z[RN__BLOCK], x[RN__BLOCK], y[RN__BLOCK], dx[RN__BLOCK], dz[RN__BLOCK];
+    int i, k;
+    for (i = 0; i < RN__BLOCK; i++) x[i] = 1;
+    for (k = 0; k < 4000; k++) {
+        for (i = 0; i < RN__BLOCK; i++) z[i] = (float)(k - 2000) * 0.043f + (float)i * 0.0027f;
+        engine.kernels->gate(y, x, z, 1, 1);
+        engine.kernels->gate_gradient(dx, dz, x, x, z, 1, -1, 0, 0);
+        for (i = 0; i < RN__BLOCK; i++) {
+            const double gate = 1 / (1 + exp(-(double)z[i])), rest = 1 / (1 + exp((double)z[i]));
+            CHECK_NEAR(y[i], gate, 3e-7 * gate);
+            CHECK_NEAR(dx[i], rest, 3e-7 * rest);
+            CHECK_NEAR(dz[i], -gate * rest, 1e-6 * gate * rest);
+        }
+    }
+    for (i = 0; i < RN__BLOCK; i++) z[i] = i % 2 ? 1e30f : -1e30f;
+    z[2] = rn__float_of_bits(0x7fc00000), z[3] = rn__float_of_bits(-0x400000);
+    engine.kernels->gate(y, x, z, 1, 1);
+    for (i = 0; i < RN__BLOCK; i++) {
+        if (i == 2 || i == 3)
+            CHECK(rn__not_finite(y[i])); /* a NaN stays one */
+        else
+            CHECK_NEAR(y[i], i % 2, 1e-37);
+    }
+}
+
 /* What a training step computes with a convolution between two batch normalisations. */
 typedef struct outcome {
     rn__blocked out, dx, sum;
@@ -807,6 +834,7 @@ int main(void) {
             continue;
         }
         all_layers();
+        gates();
         public_conv(sets[i]);
         CHECK_INT(area_count, 0);
     }
