@@ -6412,21 +6412,22 @@ static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *grad
     return !bad;
 }
 
+enum { RN__SGD_JOBS = 64 };
+
 /* Parameters [first, first + count) of the net, which all decay or none of which does. */
 typedef struct rn__sgd_run {
     const rn_net *net;
     rn__sgd_step step;
     ptrdiff_t first, count;
-    int write;      /* else it is only tried */
-    int jobs;       /* that share it */
-    int finite[64]; /* [jobs] */
+    int write;                /* else it is only tried */
+    int jobs;                 /* that share it */
+    int finite[RN__SGD_JOBS]; /* [jobs] */
 } rn__sgd_run;
 
 static void rn__sgd_job(void *context, int i, int thread) {
     rn__sgd_run *run = (rn__sgd_run *)context;
-    const ptrdiff_t begin = run->count / RN__BLOCK * i / run->jobs * RN__BLOCK;
-    const ptrdiff_t end =
-        i + 1 < run->jobs ? run->count / RN__BLOCK * (i + 1) / run->jobs * RN__BLOCK : run->count;
+    const ptrdiff_t blocks = run->count / RN__BLOCK, begin = blocks * i / run->jobs * RN__BLOCK;
+    const ptrdiff_t end = i + 1 < run->jobs ? blocks * (i + 1) / run->jobs * RN__BLOCK : run->count;
     rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + run->first;
     const rn_real *g = run->net->gradients + run->first;
     ptrdiff_t at = begin;
@@ -6445,7 +6446,7 @@ static void rn__sgd_job(void *context, int i, int thread) {
 /* 1 if all numbers that it makes are finite. */
 static int rn__do_sgd(rn__sgd_run *run) {
     int i, finite = 1;
-    run->jobs = run->count < 1 << 14 ? 1 : 64;
+    run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;
     rn__parallel(run->net->kernels ? run->net->desc.threads : 1, run->jobs, rn__sgd_job, run);
     for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
     run->first += run->count;
