@@ -2603,12 +2603,12 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
     }
 }
 
-/* The sigmoid of z, and of -z in *other; e^-z by Cody and Waite's reduction, 2^n e^f with f within
-   half a ln 2, and the polynomial of Cephes. Beyond 87 there is nothing left of either; a NaN, which
-   comparisons would lose, is put back. */
-RN__INLINE RN__V RN__NAME(sigmoid)(RN__V z, RN__V *other) {
+/* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
+   Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
+   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
+RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
     RN__CONTRACT
-    const RN__V zero = {0}, most = zero + 87.0f;
+    const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
     const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
     const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
     const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
@@ -2619,16 +2619,17 @@ RN__INLINE RN__V RN__NAME(sigmoid)(RN__V z, RN__V *other) {
     e = e * f + 1.6666665459e-1f;
     e = e * f + 5.0000001201e-1f;
     e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
-    z = 1.0f / (e + 1.0f) + nan;
-    *other = e * z;
-    return z;
+    *gate = 1.0f / (e + 1.0f) + nan;
+    *rest = e * *gate;
 }
 
 static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
     ptrdiff_t i;
-    RN__V other;
-    RN__EACH_VECTOR
-    RN__STORE(y + i, RN__LOAD(x + i) * RN__NAME(sigmoid)(RN__LOAD(z + i) * sign, &other));
+    RN__EACH_VECTOR {
+        RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
+        RN__NAME(sigmoid)(&gate, &rest, &logit);
+        RN__STORE(y + i, RN__LOAD(x + i) * gate);
+    }
 }
 
 static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
@@ -2636,9 +2637,10 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
                                     int accumulate_second) {
     ptrdiff_t i;
     RN__EACH_VECTOR {
-        RN__V other, to_x, to_z;
-        to_x = RN__LOAD(dy + i) * RN__NAME(sigmoid)(RN__LOAD(z + i) * sign, &other);
-        to_z = to_x * RN__LOAD(x + i) * other * sign;
+        RN__V logit = RN__LOAD(z + i) * sign, gate, rest, to_x, to_z;
+        RN__NAME(sigmoid)(&gate, &rest, &logit);
+        to_x = RN__LOAD(dy + i) * gate;
+        to_z = to_x * RN__LOAD(x + i) * rest * sign;
         if (dx && accumulate) to_x += RN__LOAD(dx + i);
         if (dz && accumulate_second) to_z += RN__LOAD(dz + i);
         if (dx) RN__STORE(dx + i, to_x);
