@@ -73,8 +73,8 @@
    threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
    same bits come out for any number of threads; instruction sets differ within rounding. Random
    numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
-   changes them. No step allocates, rn_bytes tells the size of a net beforehand, and desc.budget bounds
-   it: what is dropped then is computed again in backward.
+   changes them. No step allocates, rn_bytes tells the size of a net beforehand, and desc.budget
+   bounds it: what is dropped then is computed again in backward.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -373,8 +373,8 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 struct rn_net;
 /* Called after each step of the executors when set: forward with the node whose value is new,
    backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
-   may change, what the next step reads. For tests, pictures and searches for trouble. With a budget,
-   steps that are computed again are not reported, and do not see what a probe wrote. */
+   may change, what the next step reads. For tests, pictures and searches for trouble. With a
+   budget, steps that are computed again are not reported, and do not see what a probe wrote. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
@@ -434,7 +434,7 @@ typedef struct rn_net {
    the largest for their arithmetic, are dropped after forward and computed again just before
    backward needs them, segment by segment of units (Chen et al. 2016). As few units as possible:
    first it is tried to keep all convolutions' outputs and to repeat only what is between them.
-   Gradients stay the same bits. A budget that is too small is refused with the least that is found. */
+   Gradients stay the same bits. Too small a budget is refused with the least that is found. */
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
@@ -710,11 +710,11 @@ typedef struct rn_files {
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
    what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
    step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
-   survives whatever fails. rn_load takes either into a net of the same description, but for the size
-   of images (nets are fully convolutional); for a checkpoint into a training net: everything, so
-   that training goes on with the same bits. It checks the whole file (bounds, names, shapes, CRC,
-   finite numbers) before it changes anything, then reads it again to store it: if that fails the
-   net holds a part, and the error says so. */
+   survives whatever fails. rn_load takes either into a net of the same description, but for the
+   size of images (nets are fully convolutional); for a checkpoint into a training net: everything,
+   so that training goes on with the same bits. It checks the whole file (bounds, names, shapes,
+   CRC, finite numbers) before it changes anything, then reads it again to store it: if that fails
+   the net holds a part, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -843,15 +843,17 @@ RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int 
 RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position);
 
 /* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, 0..255 becoming 0..1, by
-   bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its support
-   grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows outside of the picture and reductions by more than 24. */
+   bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its
+   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows
+   outside of the picture and reductions by more than 24. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error);
 
-/* Colours of an image [1,3,h,w], 0 black and 1 white, changed where it is, as fb.resnet.torch does; drawn like the
-   windows. Jitter: brightness, contrast and saturation in random order, each mixed with black, the
-   mean grey or the pixel's grey by a factor of 1 +- strength (0.4). Lighting ([IM] after Krizhevsky
-   et al. 2012): a shift along the principal colours, by normal numbers of `deviation` (0.1). */
+/* Colours of an image [1,3,h,w], 0 black and 1 white, changed where it is, as fb.resnet.torch does;
+   drawn like the windows. Jitter: brightness, contrast and saturation in random order, each mixed
+   with black, the mean grey or the pixel's grey by a factor of 1 +- strength (0.4). Lighting ([IM]
+   after Krizhevsky et al. 2012): a shift along the principal colours, by normal numbers of
+   `deviation` (0.1). */
 RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
                                  rn_error *error);
 RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
@@ -1316,7 +1318,7 @@ static uint64_t rn__draw(uint64_t stream, uint64_t index) {
     return rn__mix(rn__mix(index + stream) ^ ~stream);
 }
 
-/* Does dropout keep element `index`, of the four that share a draw? least: of a number below 2^16 */
+/* Does dropout keep element `index`, one of four that share a draw? least: of what is below 2^16 */
 static int rn__keeps(uint64_t draw, uint64_t index, uint32_t least) {
     return (uint32_t)(draw >> index % 4 * 16 & 0xffff) >= least;
 }
@@ -2462,7 +2464,7 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     RN__NAME(reduce)(m2, x, pixels, mean, 1);
 }
 
-/* The flags of these kernels are constants once inlined, or gcc would test them for every vector. */
+/* Flags of these kernels are constants once inlined, or gcc would test them for every vector. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
                                          const float *addend, ptrdiff_t pixels,
                                          const rn__bn_lanes *lanes, const int relu, const int adds,
@@ -2977,7 +2979,7 @@ typedef struct rn__sweep {
 
     int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
     const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
-    int first, count, wave;                 /* pieces of a wave, at most */
+    int first, count, wave;                 /* pieces of a wave: its first, how many, at most */
     float *dweight;
 
     rn__tap *taps;   /* [R S], ordered by phase */
@@ -3017,9 +3019,9 @@ static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
     return s->scratch_row * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
 }
 
-/* A 3x3 convolution of stride 1 whose images fill tiles well, and enough of them for the transformed
-   weights, which are four times as many. Told by the shape of one image alone, so that the bits do
-   not depend on how many come in a call. */
+/* A 3x3 convolution of stride 1 whose images fill tiles well, and enough of them for the
+   transformed weights, which are four times as many. Told by the shape of one image alone, so that
+   the bits do not depend on how many come in a call. */
 static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, const rn__filter *f) {
     ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
     return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
@@ -3059,8 +3061,8 @@ static void rn__sweep_pieces(rn__sweep *s) {
     s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * blocks;
 }
 
-/* How many output blocks have their weights packed at a time: all, unless these take far more memory
-   than the images do. */
+/* How many output blocks have their weights packed at a time: all, unless these take far more
+   memory than the images do. */
 static int rn__packed_blocks(const rn__sweep *s) {
     const size_t images = rn__add_size(rn__blocked_floats(s->in.n, s->in.c, s->in.h, s->in.w),
                                        rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w));
@@ -3080,10 +3082,10 @@ static int rn__copies_dy(const rn__sweep *s) {
 
 /* Weight gradients of many weights and small images split the weights among the jobs, each of
    which walks over all images. The others split the images into pieces of a fixed number, each
-   summed in a buffer of its own, a wave of `threads` pieces at a time, which are then added in
-   their order. Either way the order of the sums, on top of what the gradient was before, depends
-   on shapes alone, and not on how many images a call has, if micro-batches are whole pieces:
-   powers of two. */
+   summed in a buffer of its own, a wave at a time (one for each thread, more if buffers are small),
+   which are then added in their order. Either way the order of the sums, on top of what the
+   gradient was before, depends on shapes alone, and not on how many images a call has, if
+   micro-batches are whole pieces: powers of two. */
 static void rn__weight_pieces(rn__sweep *s) {
     const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
     const size_t floats = s->block_floats * (size_t)k_blocks;
@@ -3513,8 +3515,8 @@ static void rn__sweep_job(void *context, int i, int thread) {
     rn__sweep_piece(s, n, rn__min(n + s->images, s->in.n), band, group, thread);
 }
 
-/* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole planes,
-   else s.after is NULL and the caller has to do it. */
+/* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole
+   planes, else s.after is NULL and the caller has to do it. */
 static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
                                    rn__blocked in, rn__filter filter, const float *bias,
                                    int accumulate, const rn__pass *after, rn__arena *arena) {
@@ -5270,8 +5272,8 @@ typedef struct rn__repetition {
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
 
-/* The node behind the unit that begins at a node. A ReLU that is fused with the addition of the unit
-   before belongs to that one. */
+/* The node behind the unit that begins at a node. A ReLU that is fused with the addition of the
+   unit before belongs to that one. */
 static int rn__unit_end(const rn_net *net, int begin) {
     const rn_node *unit = &net->nodes[begin], *node = unit;
     while (node->absorbed || (node->stage == unit->stage && node->unit == unit->unit)) node++;
@@ -5477,8 +5479,8 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     return NULL;
 }
 
-/* Lays a net out in memory that is given back at once, only to look at it: returns what `look` makes
-   of it and of its spans, or 0 with an error. */
+/* Lays a net out in memory that is given back at once, only to look at it: returns what `look`
+   makes of it and of its spans, or 0 with an error. */
 typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, void *user);
 
 static size_t rn__sketch(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
@@ -7022,8 +7024,8 @@ static double rn__cubic(double x) {
     return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-/* Weights of the source's pixels [*first, *first + result) along an axis of `size` pixels for pixel i
-   of `count` that cover [begin, begin + length); those beyond the edge are left out. */
+/* Weights of the source's pixels [*first, *first + result) along an axis of `size` pixels for pixel
+   i of `count` that cover [begin, begin + length); those beyond the edge are left out. */
 static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count, double begin,
                     double length, int size, int antialias) {
     const double scale = length / count, wide = antialias && scale > 1 ? scale : 1;
