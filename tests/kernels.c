@@ -620,8 +620,6 @@ static void pad_subsample(int n, int c, int h, int w, int k, int stride, int fro
     release_to(set);
 }
 
-/* ---- the same bits for any number of threads ----------------------------------------------- */
-
 /* The gate's own exponential, over all that floats can say. */
 static void gates(void) {
     float z[RN__BLOCK], x[RN__BLOCK], y[RN__BLOCK], dx[RN__BLOCK], dz[RN__BLOCK];
@@ -648,6 +646,8 @@ static void gates(void) {
             CHECK_NEAR(y[i], i % 2, 1e-37);
     }
 }
+
+/* ---- the same bits for any number of threads ----------------------------------------------- */
 
 /* What a training step computes with a convolution between two batch normalisations. */
 typedef struct outcome {
