@@ -416,10 +416,10 @@ typedef struct rn_net {
     ptrdiff_t *backward_offset;        /* of each value as backward finds it, maybe made again */
     ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
     size_t activation_bytes[2];        /* by mode */
-    size_t workspace_bytes[2];
-    int area_channels; /* the most of any BN, see rn__carve_area */
-    int frozen;        /* the packed weights are those of the parameters */
-    float **packed;    /* [nodes] of rn_freeze; NULL: none */
+    size_t workspace_bytes[2], own_bytes[2]; /* own: of each thread, in the workspace */
+    int area_channels;                       /* the most of any BN, see rn__carve_area */
+    int frozen;                              /* the packed weights are those of the parameters */
+    float **packed;                          /* [nodes] of rn_freeze; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
     char *activations; /* activations, then workspace */
@@ -1140,6 +1140,22 @@ static void *rn__carve(rn__arena *arena, size_t count, size_t size) {
     return p;
 }
 
+/* What a fast layer works in: memory in common, and what each thread has of its own. */
+typedef struct rn__room {
+    rn__arena shared, own;
+} rn__room;
+
+/* The room that has enough for either. */
+RN__FUNCTION rn__room rn__larger_room(rn__room a, rn__room b) {
+    if (b.shared.used > a.shared.used) a.shared.used = b.shared.used;
+    if (b.own.used > a.own.used) a.own.used = b.own.used;
+    return a;
+}
+
+RN__FUNCTION size_t rn__room_bytes(rn__room room, int threads) {
+    return rn__add_size(room.shared.used, rn__multiply_size(room.own.used, (size_t)threads));
+}
+
 /* Bytes from p to the next multiple of RN__ALIGN. */
 static size_t rn__gap(const void *p) { return (size_t)(0 - (uintptr_t)p) % RN__ALIGN; }
 
@@ -1179,19 +1195,15 @@ static void rn__release(const rn_memory *memory, void *block) {
 
 /* Runs job(context, i, thread) for i in [0, jobs) on up to `threads` threads, thread in [0,
    threads). Jobs must be independent of each other and of which thread runs them: the same bits for
-   any number of threads rest on this. */
+   any number of threads rest on this. Each thread takes the same share of every layer's jobs, so
+   that it finds in its cache what it made in the layer before. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
 RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context) {
     int i;
 #ifdef RN__THREADS
     if (threads > 1 && jobs > 1) {
-        if (jobs <= threads) { /* cheaper, and a piece stays where its input was made */
-#pragma omp parallel for schedule(static, 1) num_threads(threads)
-            for (i = 0; i < jobs; i++) job(context, i, i);
-            return;
-        }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+#pragma omp parallel for schedule(static) num_threads(threads)
         for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
     }
@@ -2765,14 +2777,16 @@ typedef struct rn__blocked {
     int group, relu;
 } rn__blocked;
 
-/* What the fast layers run on. Each takes its temporary memory from the start of the workspace;
-   rn__conv_bytes and its kin say how much, for up to `threads` threads. */
+/* What the fast layers run on. Each takes its temporary memory from the start of the workspace, and
+   for each thread from the start of the thread's own, which lies in one place for all layers, or its
+   lines would wander between the cores' caches. rn__conv_room and its kin say how much. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
-    int direct;          /* no Winograd */
-    const float *packed; /* the weights of the next forward sweep, packed beforehand; NULL: not */
-    char *workspace;
+    int direct;            /* no Winograd */
+    const float *packed;   /* the weights of the next forward sweep, packed beforehand; NULL: not */
+    char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
+    size_t own_bytes;
     struct {                              /* what neighbouring steps hand on about a BN */
         float *partial;                   /* [images][blocks][2][16] sums over planes */
         rn__bn_lanes *forward, *backward; /* [groups][blocks] */
@@ -2781,6 +2795,13 @@ typedef struct rn__engine {
 
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
+static rn__room rn__room_in(const rn__engine *engine) {
+    rn__room room = {{NULL, 0}, {NULL, 0}};
+    room.shared.base = engine->workspace;
+    room.own.base = engine->own;
+    return room;
+}
+
 static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
     rn__engine engine;
     memset(&engine, 0, sizeof engine);
@@ -2788,6 +2809,13 @@ static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char 
     engine.threads = threads;
     engine.workspace = workspace;
     return engine;
+}
+
+/* Takes what the threads have of their own from the workspace, `bytes` each. */
+RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
+    engine->own = engine->workspace;
+    engine->own_bytes = bytes;
+    engine->workspace += bytes * (size_t)engine->threads;
 }
 
 /* Takes the area for n images of c channels from the workspace; returns its bytes. */
@@ -2991,13 +3019,18 @@ typedef struct rn__sweep {
     size_t block_floats; /* of an output block */
     float *total;        /* the weight gradient by taps, on top of what it was before */
     float *bias_sums;    /* [images][out blocks][16] */
-    /* [threads] each: */
+    float *partial;      /* [wave] packed weight gradients of pieces */
+    /* thread 0's own, see rn__own: */
     float *scratch; /* [in block][row][column phase][column][16] */
     float *tiles;   /* a chunk of `in`, transformed, then products, or a chunk of dy */
     float *dy;      /* [out block][row][column][16], rows that are lazy or hang over */
-    float *partial; /* the packed weight gradient of a piece */
     ptrdiff_t scratch_floats, tile_floats, dy_floats;
 } rn__sweep;
+
+/* A thread's own of what is thread 0's. */
+static float *rn__own(const rn__sweep *s, float *first, int thread) {
+    return first + (size_t)thread * (s->engine->own_bytes / sizeof(float));
+}
 
 /* Does the convolution read the rows of an image as they lie? */
 static int rn__as_it_lies(const rn__filter *f) {
@@ -3126,9 +3159,11 @@ static size_t rn__total_floats(const rn__sweep *s) {
     return (size_t)(s->filter.r * s->filter.s * rn__blocks(s->in.c)) * RN__BLOCK * RN__BLOCK;
 }
 
-static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
-    const size_t threads = (size_t)s->engine->threads, k_blocks = (size_t)rn__blocks(s->out.c);
+static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
+    const size_t k_blocks = (size_t)rn__blocks(s->out.c);
     const int weights = s->kind == RN__WEIGHT_GRADIENT;
+    /* a single thread's lines cannot wander, and take less room together */
+    rn__arena *arena = &room->shared, *own = s->engine->threads > 1 ? &room->own : arena;
     s->taps =
         (rn__tap *)rn__carve(arena, (size_t)s->filter.r * (size_t)s->filter.s, sizeof(rn__tap));
     s->phase_taps =
@@ -3139,22 +3174,22 @@ static void rn__carve_sweep(rn__sweep *s, rn__arena *arena) {
                                  : s->by_weights || !s->winograd ? k_blocks
                                                                  : 0,
                                  s->block_floats);
-    s->scratch = rn__carve_floats(arena, threads, (size_t)s->scratch_floats);
+    s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
     if (s->winograd)
         s->tile_floats = 36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
                                rn__tile_step(s, weights ? rn__blocks(s->out.c) : 1));
-    s->tiles = rn__carve_floats(arena, threads, (size_t)s->tile_floats);
+    s->tiles = rn__carve_floats(own, 1, (size_t)s->tile_floats);
     if (!weights) return;
     s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
-    s->dy = rn__carve_floats(arena, threads, (size_t)s->dy_floats);
+    s->dy = rn__carve_floats(own, 1, (size_t)s->dy_floats);
     s->partial =
         rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->block_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
-/* Lays the sweep out, and its memory with it (arena->base NULL: only measures). */
+/* Lays the sweep out, and its memory with it. */
 static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                rn__blocked in, rn__filter filter, rn__arena *arena) {
+                                rn__blocked in, rn__filter filter, rn__room *room) {
     const int taps = filter.r * filter.s;
     rn__sweep s;
     memset(&s, 0, sizeof s);
@@ -3184,7 +3219,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     rn__sweep_pieces(&s);
     s.packed_blocks = rn__packed_blocks(&s);
     if (kind == RN__WEIGHT_GRADIENT) rn__weight_pieces(&s);
-    rn__carve_sweep(&s, arena);
+    rn__carve_sweep(&s, room);
     return s;
 }
 
@@ -3295,7 +3330,7 @@ static void rn__read_row(const rn__sweep *s, float *to, int plane, int row) {
 static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows, int thread,
                                   ptrdiff_t *step) {
     const int blocks = rn__blocks(s->in.c), count = (rows - 1) * s->row_phases + s->window_rows;
-    float *scratch = s->scratch + thread * s->scratch_floats;
+    float *scratch = rn__own(s, s->scratch, thread);
     int block, i;
     *step = s->direct ? rn__plane_pixels(&s->in) * RN__BLOCK : rn__scratch_block(s, rows);
     if (s->direct) return rn__plane(&s->in, n * blocks) + first * s->scratch_row;
@@ -3319,7 +3354,7 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
     const int blocks = rn__blocks(s->out.c), there = rn__min(rows, s->out.h - first);
     const int lines = s->columns == s->out.w ? there : 1; /* read at a time */
     const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, to = (ptrdiff_t)s->columns * RN__BLOCK;
-    float *dy = s->dy + thread * s->dy_floats;
+    float *dy = rn__own(s, s->dy, thread);
     int y;
     *step = rn__copies_dy(s) ? to * rn__dy_rows(s) : row * s->out.h;
     if (!rn__copies_dy(s)) return rn__plane(&s->out, n * blocks) + first * row;
@@ -3459,7 +3494,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
     rn__outer_rows shape = {1, 0, 0, 0, 0};
     rn__chunk chunk;
     int b, y, x, c;
-    chunk.in = s->tiles + thread * s->tile_floats;
+    chunk.in = rn__own(s, s->tiles, thread);
     chunk.out = chunk.in + 36 * step;
     chunk.count = 0;
     for (; n < end; n++)
@@ -3519,8 +3554,8 @@ static void rn__sweep_job(void *context, int i, int thread) {
    planes, else s.after is NULL and the caller has to do it. */
 static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
                                    rn__blocked in, rn__filter filter, const float *bias,
-                                   int accumulate, const rn__pass *after, rn__arena *arena) {
-    rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, arena);
+                                   int accumulate, const rn__pass *after, rn__room *room) {
+    rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, room);
     int c;
     s.accumulate = accumulate;
     s.after = s.bands * s.groups == 1 ? after : NULL;
@@ -3541,10 +3576,8 @@ static void rn__pack_blocks(rn__sweep *s) {
 static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
                           rn__blocked in, rn__filter filter, const float *bias, int accumulate,
                           rn__pass *after) {
-    rn__arena arena = {NULL, 0};
-    rn__sweep s;
-    arena.base = engine->workspace;
-    s = rn__prepare_sweep(engine, kind, out, in, filter, bias, accumulate, after, &arena);
+    rn__room room = rn__room_in(engine);
+    rn__sweep s = rn__prepare_sweep(engine, kind, out, in, filter, bias, accumulate, after, &room);
     for (; s.first_block < rn__blocks(out.c); s.first_block = s.last_block) {
         if (engine->packed && kind == RN__FORWARD) {
             s.packed = (float *)engine->packed; /* only read */
@@ -3691,10 +3724,8 @@ RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, i
     rn__blocked in = rn__blocked_in(NULL, 1, f.c, h, w);
     rn__blocked out = rn__blocked_in(NULL, 1, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
-    rn__arena arena = {NULL, 0};
-    rn__sweep s;
-    arena.base = packed ? engine->workspace : NULL;
-    s = rn__plan_sweep(engine, RN__FORWARD, out, in, f, &arena);
+    rn__room room = rn__room_in(engine);
+    rn__sweep s = rn__plan_sweep(engine, RN__FORWARD, out, in, f, &room);
     if (packed) {
         s.packed = packed;
         rn__sweep_taps(&s);
@@ -3711,30 +3742,30 @@ static int rn__goes_together(const rn__sweep *weights) {
            weights->block_floats * (size_t)rn__blocks(weights->out.c) <= 1 << 15;
 }
 
-/* Bytes that the sweeps of a convolution need, forward and (training) backward. */
-static size_t rn__filter_bytes(const rn__engine *engine, rn__filter f, int n, int h, int w,
-                               int training, int lazy) {
+/* What the sweeps of a convolution need, forward and (training) backward. */
+static rn__room rn__filter_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
+                                int training, int lazy) {
     rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
     rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
-    rn__arena forward = {NULL, 0}, input = {NULL, 0}, weight = {NULL, 0};
+    const rn__room none = {{NULL, 0}, {NULL, 0}};
+    rn__room forward = none, input = none, weight = none;
     rn__sweep s;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
     (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
-    if (!training) return forward.used;
+    if (!training) return forward;
     (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &input);
     s = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
     if (rn__goes_together(&s))
         (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &weight);
-    if (input.used > forward.used) forward = input;
-    return weight.used > forward.used ? weight.used : forward.used;
+    return rn__larger_room(rn__larger_room(forward, input), weight);
 }
 
 /* lazy: input or output gradient may be. */
-RN__FUNCTION size_t rn__conv_bytes(const rn__engine *engine, int n, int c, int h, int w, int k,
-                                   int kernel, int stride, int padding, int training, int lazy) {
+RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, int n, int c, int h, int w, int k,
+                                    int kernel, int stride, int padding, int training, int lazy) {
     rn__filter f = rn__make_filter(NULL, k, c, kernel, kernel, stride, padding);
-    return rn__filter_bytes(engine, f, n, h, w, training, lazy);
+    return rn__filter_room(engine, f, n, h, w, training, lazy);
 }
 
 /* bias and after may be NULL; after->job is called for every plane of the output while it is in
@@ -3750,17 +3781,14 @@ RN__FUNCTION void rn__conv_forward(const rn__engine *engine, rn__blocked out, rn
 static void rn__filter_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                 float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
                                 int accumulate, rn__pass *after) {
-    rn__arena arena = {NULL, 0};
-    rn__sweep weights, input;
-    int together;
-    arena.base = engine->workspace;
-    weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &arena);
-    together = dx.data && dweight && rn__goes_together(&weights);
+    rn__room room = rn__room_in(engine);
+    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room), input;
+    const int together = dx.data && dweight && rn__goes_together(&weights);
     if (dx.data && !together)
         rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
     if (together) {
         input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after,
-                                  &arena);
+                                  &room);
         rn__pack_blocks(&input);
         weights.input_gradient = &input;
     }
@@ -3799,11 +3827,12 @@ static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked ro
     rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
-RN__FUNCTION size_t rn__linear_bytes(const rn__engine *engine, int n, int c, int k, int training) {
+RN__FUNCTION rn__room rn__linear_room(const rn__engine *engine, int n, int c, int k, int training) {
     size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, c, n, 1)),
                                  rn__blocked_floats(1, k, n, 1));
-    return rn__add_size(rn__multiply_size(floats, sizeof(float)),
-                        rn__conv_bytes(engine, 1, c, n, 1, k, 1, 1, 0, training, 0));
+    rn__room room = rn__conv_room(engine, 1, c, n, 1, k, 1, 1, 0, training, 0);
+    room.shared.used = rn__add_size(room.shared.used, rn__multiply_size(floats, sizeof(float)));
+    return room;
 }
 
 RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
@@ -4121,9 +4150,10 @@ static int rn__has_gaps(const rn_tensor *t) {
 }
 
 /* The engine of a call, or why there is none. weight_gradient may be NULL. */
-static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *weight,
-                                 const rn_tensor *weight_gradient, rn_isa isa, int threads,
-                                 void *workspace, rn_error *error) {
+static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *x,
+                                 const rn_tensor *weight, const rn_tensor *weight_gradient,
+                                 int stride, int padding, rn_isa isa, int threads, void *workspace,
+                                 rn_error *error) {
     *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
@@ -4133,7 +4163,11 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "%s: this machine or build lacks the instruction set asked for; take "
                         "RN_ISA_AUTO",
                         function);
-    return rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error);
+    RN__TRY(rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error));
+    rn__take_own(engine, rn__filter_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
+                                         x->w, 1, 0)
+                             .own.used);
+    return RN_OK;
 }
 
 /* A tensor in blocks, or (copy 0) room for it. */
@@ -4157,9 +4191,10 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, in
     if (oh < 1 || ow < 1) return 0;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
     bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
-    bytes = rn__add_size(
-        rn__multiply_size(bytes, sizeof(float)),
-        rn__filter_bytes(&engine, rn__filter_of(f, stride, padding), x->n, x->h, x->w, 1, 0));
+    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
+                         rn__room_bytes(rn__filter_room(&engine, rn__filter_of(f, stride, padding),
+                                                        x->n, x->h, x->w, 1, 0),
+                                        threads));
 #endif
     (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
     return bytes > PTRDIFF_MAX ? 0 : bytes;
@@ -4173,7 +4208,8 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
     rn__engine engine;
     rn__blocked x, y;
     RN__TRY(rn__check_conv2d(__func__, "output", output, input, weight, stride, padding, error));
-    RN__TRY(rn__open_engine(__func__, &engine, weight, NULL, isa, threads, workspace, error));
+    RN__TRY(rn__open_engine(__func__, &engine, input, weight, NULL, stride, padding, isa, threads,
+                            workspace, error));
     x = rn__take_tensor(&engine, input, 1);
     y = rn__take_tensor(&engine, output, 0);
     rn__run_sweep(&engine, RN__FORWARD, y, x, rn__filter_of(weight, stride, padding), bias, 0,
@@ -4203,7 +4239,8 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_
                              padding, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", input_gradient, input, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, weight, error));
-    RN__TRY(rn__open_engine(__func__, &engine, weight, dw, isa, threads, workspace, error));
+    RN__TRY(rn__open_engine(__func__, &engine, input, weight, dw, stride, padding, isa, threads,
+                            workspace, error));
     x = rn__take_tensor(&engine, input, dw != NULL);
     dy = rn__take_tensor(&engine, output_gradient, 1);
     dx = rn__take_tensor(&engine, input, 0);
@@ -4571,7 +4608,7 @@ typedef struct rn__layer {
     int gradient_in_place; /* the first input's gradient may take the place of the value's */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__step *step);
-    size_t (*fast_bytes)(const rn_net *net, int node, rn_mode mode); /* workspace; NULL: none */
+    rn__room (*fast_room)(const rn_net *net, int node, rn_mode mode); /* NULL: none */
 } rn__layer;
 static const rn__layer *rn__layer_of(rn_kind kind);
 
@@ -5195,22 +5232,23 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
                       : plan->bytes;
 }
 
-/* The area of the BNs, then what the hungriest layer takes. */
+/* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
 static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
 #if RN__FAST
     rn__engine engine;
-    size_t most = 0;
+    rn__room most = {{NULL, 0}, {NULL, 0}};
     int i;
     memset(&engine, 0, sizeof engine);
     for (i = 0; i < net->node_count && !net->desc.naive; i++) {
         const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
-        size_t bytes = layer->fast_bytes ? layer->fast_bytes(net, i, mode) : 0;
-        if (bytes > most) most = bytes;
+        if (layer->fast_room) most = rn__larger_room(most, layer->fast_room(net, i, mode));
         if (net->nodes[i].kind == RN_BATCH_NORM)
             net->area_channels = rn__max(net->area_channels, net->nodes[i].c);
     }
+    net->own_bytes[mode] = most.own.used;
     if (!net->desc.naive)
-        return rn__add_size(most, rn__carve_area(&engine, net->part, net->area_channels));
+        return rn__add_size(rn__room_bytes(most, net->desc.threads),
+                            rn__carve_area(&engine, net->part, net->area_channels));
 #endif
     (void)net, (void)mode;
     return 0;
@@ -5780,10 +5818,13 @@ static rn__blocked rn__as_blocked(const rn_tensor *t) {
     return rn__blocked_in(t->data, t->n, t->c, t->h, t->w);
 }
 
-static rn__engine rn__engine_of(const rn_net *net, char *workspace) {
+/* workspace NULL: only measures. */
+static rn__engine rn__engine_of(const rn_net *net, rn_mode mode, char *workspace) {
     rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, workspace);
     engine.direct = net->desc.direct;
-    if (workspace) rn__carve_area(&engine, net->part, net->area_channels);
+    if (!workspace) return engine;
+    rn__take_own(&engine, net->own_bytes[mode]);
+    rn__carve_area(&engine, net->part, net->area_channels);
     return engine;
 }
 
@@ -5799,7 +5840,7 @@ static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, i
 
 static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
-    rn__engine engine = rn__engine_of(s->net, s->run->workspace);
+    rn__engine engine = rn__engine_of(s->net, s->run->mode, s->run->workspace);
     rn__pass p;
     if (!s->training && s->net->frozen) engine.packed = s->net->packed[s->i];
     p = rn__make_pass(&engine, job);
@@ -5834,17 +5875,17 @@ RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
            net->nodes[rn__producer(net, i - 1)].lazy;
 }
 
-static size_t rn__fast_conv2d_bytes(const rn_net *net, int i, rn_mode mode) {
+static rn__room rn__fast_conv2d_room(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    rn__engine engine = rn__engine_of(net, NULL);
-    return rn__conv_bytes(&engine, net->part, x->c, x->h, x->w, node->c, node->kernel, node->stride,
-                          node->padding, mode == RN_TRAINING, 1);
+    rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
+    return rn__conv_room(&engine, net->part, x->c, x->h, x->w, node->c, node->kernel, node->stride,
+                         node->padding, mode == RN_TRAINING, 1);
 }
 
-static size_t rn__fast_linear_bytes(const rn_net *net, int i, rn_mode mode) {
+static rn__room rn__fast_linear_room(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    rn__engine engine = rn__engine_of(net, NULL);
-    return rn__linear_bytes(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
+    rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
+    return rn__linear_room(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
 }
 
 /* Layers that are a plane's job and no more. */
@@ -6007,14 +6048,14 @@ static const rn__layer *rn__layer_of(rn_kind kind) {
     static const rn__layer layers[RN_KINDS] = {
         {"input", 0, 0, 0, 0, NULL, NULL, NULL},
         /*      name       keeps input, output   in place: value, gradient   workspace */
-        RN__ROW(conv2d, 1, 0, 0, 0, rn__fast_conv2d_bytes),
+        RN__ROW(conv2d, 1, 0, 0, 0, rn__fast_conv2d_room),
         RN__ROW(batch_norm, 1, 0, 1, 1, NULL),
         RN__ROW(relu, 0, 1, 1, 1, NULL),
         RN__ROW(gate, 1, 0, 0, 0, NULL),
         RN__ROW(dropout, 0, 0, 1, 1, NULL),
         RN__ROW(max_pool, 1, 0, 0, 0, NULL),
         RN__ROW(global_avg_pool, 0, 0, 0, 0, NULL),
-        RN__ROW(linear, 1, 0, 0, 0, rn__fast_linear_bytes),
+        RN__ROW(linear, 1, 0, 0, 0, rn__fast_linear_room),
         RN__ROW(add, 0, 0, 1, 0, NULL),
         RN__ROW(scale, 0, 0, 1, 1, NULL),
         RN__ROW(pad_subsample, 0, 0, 0, 0, NULL),
@@ -6046,7 +6087,7 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
 static void rn__load_images(const rn__run *run) {
 #if RN__FAST
     rn_tensor value = rn__value(run, 0), images = value;
-    rn__engine engine = rn__engine_of(run->net, run->workspace);
+    rn__engine engine = rn__engine_of(run->net, run->mode, run->workspace);
     if (run->net->desc.naive) return;
     memcpy(&images.data, &run->images, sizeof images.data);
     rn__block(&engine, rn__as_blocked(&value), images);
@@ -6121,7 +6162,7 @@ RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
 #if RN__FAST
 /* Packs the weights of every node that has some into the arena (base NULL: only measures). */
 static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
-    rn__engine engine = rn__engine_of(net, net->activations);
+    rn__engine engine = rn__engine_of(net, RN_INFERENCE, net->activations);
     float **packed = (float **)rn__carve(arena, (size_t)net->node_count, sizeof *packed);
     int i;
     for (i = 1; i < net->node_count; i++) {
@@ -6313,7 +6354,7 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
                         want_gradient ? "gradient" : "value");
 #if RN__FAST
     if (!net->desc.naive) {
-        rn__engine engine = rn__engine_of(net, NULL);
+        rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
         rn_status status = rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c,
                                       inside.h, inside.w, error);
         if (status) return status;

@@ -109,9 +109,11 @@ static rn__blocked nothing(rn__blocked v) {
 }
 
 /* A workspace of these bytes, behind the area that BNs of up to n images and c channels need. */
-static void set_workspace(size_t bytes, int n, int c) {
+static void set_workspace(rn__room room, int n, int c) {
     engine.workspace = NULL;
-    engine.workspace = (char *)take(rn__add_size(rn__carve_area(&engine, n, c), bytes));
+    engine.workspace = (char *)take(
+        rn__add_size(rn__carve_area(&engine, n, c), rn__room_bytes(room, engine.threads)));
+    rn__take_own(&engine, room.own.used);
     rn__carve_area(&engine, n, c);
 }
 
@@ -236,7 +238,7 @@ typedef struct conv_case {
 /* Channels and size of a case's convolution, for a call. */
 #define SHAPE(s) (s).kernel, (s).stride, (s).padding
 #define BYTES(s, training, lazy) \
-    rn__conv_bytes(&engine, (s).n, (s).c, (s).h, (s).w, (s).k, SHAPE(s), training, lazy)
+    rn__conv_room(&engine, (s).n, (s).c, (s).h, (s).w, (s).k, SHAPE(s), training, lazy)
 
 /* The bound of a convolution from `in` to `out`, and of its weight gradient; and of its input's. */
 static void set_tolerance(conv_case s, rn__blocked out, rn__blocked in) {
@@ -417,11 +419,11 @@ static void linear(int n, int c, int k) {
     float *fast_dw = copy_of(dw, k * c), *fast_dbias = copy_of(dbias, k);
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = blocked(x), bdy = blocked(dy);
     context = "linear";
-    set_workspace(rn__linear_bytes(&engine, n, c, k, 0), 1, 1);
+    set_workspace(rn__linear_room(&engine, n, c, k, 0), 1, 1);
     rn_linear_forward(&y, &x, w, bias, NULL);
     rn__linear_forward(&engine, out, bx, w, bias);
     CHECK_BLOCKED(out, y);
-    set_workspace(rn__linear_bytes(&engine, n, c, k, 1), 1, 1);
+    set_workspace(rn__linear_room(&engine, n, c, k, 1), 1, 1);
     rn_linear_backward(&dx, dw, dbias, &dy, &x, w, 1, NULL);
     rn__linear_backward(&engine, bdx, fast_dw, fast_dbias, bdy, bx, w, 1);
     CHECK_BLOCKED(bdx, dx);
@@ -453,7 +455,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     for (i = 0; i < (int)count_of(x); i++) x.data[i] += (float)offset;
     bx = blocked(x);
     bdx = blocked(dx);
-    set_workspace(0, n, c);
+    set_workspace(rn__room_in(&engine), n, c);
 
     for (i = 0; i < c; i++) running[c + i] = running[c + i] * running[c + i] + (float)0.1;
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, eps, NULL);

@@ -339,11 +339,11 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t x_floats = rn__blocked_floats(n, in->c, in->h, in->w), k;
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
-    rn__engine engine = rn__engine_of(net, NULL);
-    size_t bytes = rn__conv_bytes(&engine, n, in->c, in->h, in->w, node->c, node->kernel,
+    rn__engine engine = rn__engine_of(net, RN_TRAINING, NULL);
+    rn__room room = rn__conv_room(&engine, n, in->c, in->h, in->w, node->c, node->kernel,
                                   node->stride, node->padding, 1, 0);
-    float *memory =
-        (float *)allocate(bytes + 4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
+    float *memory = (float *)allocate(rn__room_bytes(room, engine.threads) +
+                                      4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
     float *weight = dx + x_floats, *dweight = weight + weight_floats;
     rn__blocked none = rn__blocked_in(NULL, n, in->c, in->h, in->w);
@@ -351,6 +351,7 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     int try;
     engine.workspace = (char *)(dweight + weight_floats);
     engine.workspace += rn__gap(engine.workspace);
+    rn__take_own(&engine, room.own.used);
     for (k = 0; k < 2 * x_floats + y_floats + 2 * weight_floats; k++) x[k] = 0.01f;
     for (try = 0; try < 4; try++) {
         double begun = seconds_now(), took;
