@@ -3933,24 +3933,28 @@ static void rn__materialise_plane(const rn__pass *pass, int plane) {
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
                                     int group, int measured) {
     const double values = (double)rn__plane_pixels(&in);
-    const int size = rn__group_size(group, in.n);
+    const int size = rn__group_size(group, in.n), blocks = rn__blocks(in.c);
     rn__pass pass =
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->area.partial);
-    int first, n, c;
+    int first, block, n, c;
     if (!measured) rn__run_pass(&pass);
     for (first = 0; first < in.n; first += size, statistics += 2 * in.c)
-        for (c = 0; c < in.c; c++) {
-            double count = 0, mean = 0, m2 = 0;
+        for (block = 0; block < blocks; block++) {
+            double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
             for (n = first; n < rn__min(first + size, in.n); n++) {
-                const float *p = rn__partial_of(&pass, n * rn__blocks(in.c) + c / RN__BLOCK);
-                const double delta = (double)p[c % RN__BLOCK] - mean;
+                const float *p = rn__partial_of(&pass, n * blocks + block);
+                const double share = values / (count + values), both = count * share;
                 count += values;
-                mean += delta * values / count;
-                m2 += (double)p[RN__BLOCK + c % RN__BLOCK] +
-                      delta * delta * values * (count - values) / count;
+                for (c = 0; c < RN__BLOCK; c++) {
+                    const double delta = (double)p[c] - mean[c];
+                    mean[c] += delta * share;
+                    m2[c] += (double)p[RN__BLOCK + c] + delta * delta * both;
+                }
             }
-            statistics[c] = (float)mean;
-            statistics[in.c + c] = (float)(m2 / count);
+            for (c = 0; c < RN__BLOCK && block * RN__BLOCK + c < in.c; c++) {
+                statistics[block * RN__BLOCK + c] = (float)mean[c];
+                statistics[in.c + block * RN__BLOCK + c] = (float)(m2[c] / count);
+            }
         }
 }
 
@@ -3990,27 +3994,30 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
     const int blocks = rn__blocks(x.c);
     rn__pass pass = rn__bn_sums(engine, dy, x);
     rn__bn_lanes *lanes = engine->area.backward;
-    int first, n, c;
+    int first, block, n, c;
     if (!measured) rn__run_pass(&pass);
     memcpy(lanes, x.lanes, (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *lanes);
-    for (first = 0; first < x.n; first += x.group, lanes += blocks, statistics += 2 * x.c)
-        for (c = 0; c < x.c; c++) {
-            const int end = rn__min(first + x.group, x.n), lane = c % RN__BLOCK;
-            const double inverse = 1 / sqrt((double)statistics[x.c + c] + eps);
-            const double scale = (double)weight[c] * inverse;
+    for (first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
+        for (block = 0; block < blocks; block++, lanes++) {
+            const int end = rn__min(first + x.group, x.n), at = block * RN__BLOCK;
             const double values = (double)rn__plane_pixels(&x) * (end - first);
-            rn__bn_lanes *to = &lanes[c / RN__BLOCK];
-            double sum_g = 0, sum_gx = 0;
+            double sum_g[RN__BLOCK] = {0}, sum_gx[RN__BLOCK] = {0};
             for (n = first; n < end; n++) {
-                const float *partial = rn__partial_of(&pass, n * blocks + c / RN__BLOCK);
-                sum_g += (double)partial[lane];
-                sum_gx += (double)partial[RN__BLOCK + lane];
+                const float *partial = rn__partial_of(&pass, n * blocks + block);
+                for (c = 0; c < RN__BLOCK; c++) {
+                    sum_g[c] += (double)partial[c];
+                    sum_gx[c] += (double)partial[RN__BLOCK + c];
+                }
             }
-            dbias[c] += (float)sum_g;
-            dweight[c] += (float)(sum_gx * inverse);
-            to->a[lane] = (float)scale;
-            to->b[lane] = (float)(-scale * inverse * inverse * sum_gx / values);
-            to->c[lane] = (float)(-scale * sum_g / values);
+            for (c = 0; c < RN__BLOCK && at + c < x.c; c++) {
+                const double inverse = 1 / sqrt((double)statistics[x.c + at + c] + eps);
+                const double scale = (double)weight[at + c] * inverse;
+                dbias[at + c] += (float)sum_g[c];
+                dweight[at + c] += (float)(sum_gx[c] * inverse);
+                lanes->a[c] = (float)scale;
+                lanes->b[c] = (float)(-scale * inverse * inverse * sum_gx[c] / values);
+                lanes->c[c] = (float)(-scale * sum_g[c] / values);
+            }
         }
     return rn__lazy_gradient(engine, dy.data, x);
 }
