@@ -919,6 +919,20 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #if defined(_OPENMP) && !defined(RESNET_NO_THREADS)
 #include <omp.h>
 #define RN__THREADS
+#if defined(__GNUC__) || defined(__clang__)
+#define RN__TEAMS
+#if defined(__unix__) || defined(__APPLE__)
+#include <sched.h>
+#define RN__YIELD() sched_yield()
+#else
+#define RN__YIELD() ((void)0)
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#define RN__PAUSE() __builtin_ia32_pause()
+#else
+#define RN__PAUSE() ((void)0)
+#endif
+#endif
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -1199,16 +1213,95 @@ static void rn__release(const rn_memory *memory, void *block) {
    that it finds in its cache what it made in the layer before. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
-RN__FUNCTION void rn__parallel(int threads, int jobs, rn__job job, void *context) {
+/* Threads that spin for work while one of them, the first, runs a program of many short jobs:
+   handing on a cache line starts these sooner than OpenMP does. */
+typedef struct rn__team {
+    int size;
+    rn__job job; /* of this round; NULL: go home */
+    void *context;
+    int jobs;
+    unsigned rounds;   /* that have begun */
+    char apart[64];    /* a line that the first thread writes, and one that the others do */
+    unsigned finished; /* rounds by threads other than the first */
+} rn__team;
+
+#ifdef RN__TEAMS
+static void rn__await(const unsigned *counter, unsigned value) {
+    int spins = 0;
+    while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != value)
+        if (++spins < 1 << 14)
+            RN__PAUSE();
+        else
+            RN__YIELD(); /* somebody else may need the core to get there */
+}
+
+/* A thread's share of a round. */
+static void rn__do_share(const rn__team *team, int thread) {
+    int i = (int)((long long)team->jobs * thread / team->size);
+    const int end = (int)((long long)team->jobs * (thread + 1) / team->size);
+    for (; i < end; i++) team->job(team->context, i, thread);
+}
+
+static void rn__begin_round(rn__team *team, int jobs, rn__job job, void *context) {
+    team->jobs = jobs;
+    team->job = job;
+    team->context = context;
+    __atomic_store_n(&team->rounds, team->rounds + 1, __ATOMIC_RELEASE);
+}
+
+static void rn__follow(rn__team *team, int thread) {
+    unsigned round = 1;
+    for (;; round++) {
+        rn__await(&team->rounds, round);
+        if (!team->job) return;
+        rn__do_share(team, thread);
+        __atomic_fetch_add(&team->finished, 1, __ATOMIC_RELEASE);
+    }
+}
+#endif
+
+/* Runs the program, with *team pointing to a team of as many threads if the machine has them. */
+RN__FUNCTION void rn__with_team(int threads, rn__team **team, void (*program)(void *context),
+                                void *context) {
+#ifdef RN__TEAMS
+    if (threads > 1 && threads <= omp_get_num_procs()) {
+        rn__team own;
+        memset(&own, 0, sizeof own);
+        *team = &own;
+#pragma omp parallel num_threads(threads)
+        if (omp_get_thread_num() == 0) {
+            own.size = omp_get_num_threads();
+            program(context);
+            rn__begin_round(&own, 0, NULL, NULL);
+        } else
+            rn__follow(&own, omp_get_thread_num());
+        *team = NULL;
+        return;
+    }
+#endif
+    (void)team, (void)threads;
+    program(context);
+}
+
+/* team NULL: threads of OpenMP's. */
+RN__FUNCTION void rn__parallel(rn__team *team, int threads, int jobs, rn__job job, void *context) {
     int i;
+#ifdef RN__TEAMS
+    if (team && team->size > 1 && jobs > 1) {
+        rn__begin_round(team, jobs, job, context);
+        rn__do_share(team, 0);
+        rn__await(&team->finished, team->rounds * (unsigned)(team->size - 1));
+        return;
+    }
+#endif
 #ifdef RN__THREADS
-    if (threads > 1 && jobs > 1) {
+    if (!team && threads > 1 && jobs > 1) {
 #pragma omp parallel for schedule(static) num_threads(threads)
         for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
     }
 #endif
-    (void)threads;
+    (void)team, (void)threads;
     for (i = 0; i < jobs; i++) job(context, i, 0);
 }
 
@@ -2783,6 +2876,7 @@ typedef struct rn__blocked {
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
+    rn__team *team;        /* of these threads; NULL: none is together */
     int direct;            /* no Winograd */
     const float *packed;   /* the weights of the next forward sweep, packed beforehand; NULL: not */
     char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
@@ -2907,7 +3001,8 @@ static void rn__run_pass(rn__pass *pass) {
     const rn__blocked *to = rn__to(pass);
     const int blocks = rn__blocks(to->c);
     pass->planes = to->n < 8 ? 1 : blocks; /* few images: smaller pieces */
-    rn__parallel(pass->engine.threads, to->n * blocks / pass->planes, rn__planes_job, pass);
+    rn__parallel(pass->engine.team, pass->engine.threads, to->n * blocks / pass->planes,
+                 rn__planes_job, pass);
 }
 
 /* Between a plane of y and the tensor: into the plane, or (flag) out of it. */
@@ -3570,7 +3665,8 @@ static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind
 /* Packs the weights of the next output blocks. */
 static void rn__pack_blocks(rn__sweep *s) {
     s->last_block = rn__min(rn__blocks(s->out.c), s->first_block + s->packed_blocks);
-    rn__parallel(s->engine->threads, s->last_block - s->first_block, rn__pack_job, s);
+    rn__parallel(s->engine->team, s->engine->threads, s->last_block - s->first_block, rn__pack_job,
+                 s);
 }
 
 static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
@@ -3584,8 +3680,8 @@ static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blo
             s.last_block = rn__blocks(out.c);
         } else
             rn__pack_blocks(&s);
-        rn__parallel(engine->threads, rn__divide_up(out.n, s.images) * s.bands * s.groups,
-                     rn__sweep_job, &s);
+        rn__parallel(engine->team, engine->threads,
+                     rn__divide_up(out.n, s.images) * s.bands * s.groups, rn__sweep_job, &s);
     }
     if (after && !s.after) rn__run_pass(after);
 }
@@ -3692,26 +3788,27 @@ static void rn__bias_job(void *context, int i, int thread) {
 /* Adds to dweight and dbias (either may be NULL) by a sweep that is laid out. */
 static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
     const int threads = s->engine->threads, k_blocks = rn__blocks(s->out.c);
+    rn__team *team = s->engine->team;
     const int images = s->in.n, pieces = rn__divide_up(images, s->images);
     int i, k;
     s->filter.weight = dweight;
     s->dweight = dweight;
     rn__sweep_taps(s);
     if (dweight) {
-        rn__parallel(threads, k_blocks, rn__begin_total_job, s);
+        rn__parallel(team, threads, k_blocks, rn__begin_total_job, s);
         if (s->winograd && s->by_weights)
             memset(s->packed, 0, s->block_floats * (size_t)k_blocks * sizeof(float));
         if (s->by_weights)
-            rn__parallel(threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
+            rn__parallel(team, threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
             s->count = rn__min(s->wave, pieces - s->first);
-            rn__parallel(threads, s->count, rn__weight_job, s);
-            rn__parallel(threads, k_blocks, rn__fold_job, s);
+            rn__parallel(team, threads, s->count, rn__weight_job, s);
+            rn__parallel(team, threads, k_blocks, rn__fold_job, s);
         }
-        rn__parallel(threads, k_blocks, rn__end_total_job, s);
+        rn__parallel(team, threads, k_blocks, rn__end_total_job, s);
     }
     if (!dbias) return;
-    rn__parallel(threads, images * k_blocks, rn__bias_job, s);
+    rn__parallel(team, threads, images * k_blocks, rn__bias_job, s);
     for (i = 0; i < images; i++)
         for (k = 0; k < s->out.c; k++)
             dbias[k] += s->bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
@@ -3729,7 +3826,7 @@ RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, i
     if (packed) {
         s.packed = packed;
         rn__sweep_taps(&s);
-        rn__parallel(engine->threads, rn__blocks(f.k), rn__pack_job, &s);
+        rn__parallel(engine->team, engine->threads, rn__blocks(f.k), rn__pack_job, &s);
     }
     return (size_t)rn__blocks(f.k) * s.block_floats;
 }
@@ -5655,6 +5752,10 @@ typedef struct rn__run {
     const rn_real *images;
     const ptrdiff_t *offsets; /* of the values, in the activations */
     int again;                /* forward once more: statistics and moments are there */
+    rn__team *team;
+    rn_net *probed;  /* whose probe looks on; NULL: none does */
+    int find_broken; /* forward stops behind the first step whose value is not finite, */
+    int broken;      /* and tells its index; -1: there is none */
     char *activations, *workspace;
 } rn__run;
 
@@ -5825,13 +5926,19 @@ static rn__blocked rn__as_blocked(const rn_tensor *t) {
     return rn__blocked_in(t->data, t->n, t->c, t->h, t->w);
 }
 
-/* workspace NULL: only measures. */
-static rn__engine rn__engine_of(const rn_net *net, rn_mode mode, char *workspace) {
-    rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, workspace);
+/* For measuring; and at work, in the workspace of a run. */
+static rn__engine rn__engine_of(const rn_net *net) {
+    rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, NULL);
     engine.direct = net->desc.direct;
-    if (!workspace) return engine;
-    rn__take_own(&engine, net->own_bytes[mode]);
-    rn__carve_area(&engine, net->part, net->area_channels);
+    return engine;
+}
+
+static rn__engine rn__engine_at_work(const rn__run *run) {
+    rn__engine engine = rn__engine_of(run->net);
+    engine.workspace = run->workspace;
+    engine.team = run->team;
+    rn__take_own(&engine, run->net->own_bytes[run->mode]);
+    rn__carve_area(&engine, run->net->part, run->net->area_channels);
     return engine;
 }
 
@@ -5847,7 +5954,7 @@ static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, i
 
 static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
-    rn__engine engine = rn__engine_of(s->net, s->run->mode, s->run->workspace);
+    rn__engine engine = rn__engine_at_work(s->run);
     rn__pass p;
     if (!s->training && s->net->frozen) engine.packed = s->net->packed[s->i];
     p = rn__make_pass(&engine, job);
@@ -5884,14 +5991,14 @@ RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
 
 static rn__room rn__fast_conv2d_room(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
+    rn__engine engine = rn__engine_of(net);
     return rn__conv_room(&engine, net->part, x->c, x->h, x->w, node->c, node->kernel, node->stride,
                          node->padding, mode == RN_TRAINING, 1);
 }
 
 static rn__room rn__fast_linear_room(const rn_net *net, int i, rn_mode mode) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-    rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
+    rn__engine engine = rn__engine_of(net);
     return rn__linear_room(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
 }
 
@@ -6094,7 +6201,7 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
 static void rn__load_images(const rn__run *run) {
 #if RN__FAST
     rn_tensor value = rn__value(run, 0), images = value;
-    rn__engine engine = rn__engine_of(run->net, run->mode, run->workspace);
+    rn__engine engine = rn__engine_at_work(run);
     if (run->net->desc.naive) return;
     memcpy(&images.data, &run->images, sizeof images.data);
     rn__block(&engine, rn__as_blocked(&value), images);
@@ -6111,24 +6218,30 @@ static int rn__statistics_finite(const rn__run *run, int i) {
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
 
-/* Forward over the list; with `broken`, stops behind the first step whose value is not finite and
-   returns its index. */
-static int rn__forward(const rn__run *run, rn_net *probed, int find_broken) {
+/* Forward over the list. */
+static void rn__forward(void *context) {
+    rn__run *run = (rn__run *)context;
     const rn_net *net = run->net;
     int i;
+    run->broken = -1;
     rn__load_images(run);
-    for (i = 1; i < net->node_count; i++) {
+    for (i = 1; i < net->node_count && run->broken < 0; i++) {
         if (net->nodes[i].absorbed) continue;
         rn__run_step(run, i, 0);
-        if (probed && probed->probe)
-            probed->probe(probed->probe_user, probed, rn__output(net, i), 0);
-        if (find_broken && ((!net->nodes[i].lazy &&
-                             !rn__all_finite(rn__value(run, rn__output(net, i)).data,
-                                             (ptrdiff_t)rn__value_count(net, i, run->count))) ||
-                            !rn__statistics_finite(run, i)))
-            return i;
+        if (run->probed && run->probed->probe)
+            run->probed->probe(run->probed->probe_user, run->probed, rn__output(net, i), 0);
+        if (run->find_broken &&
+            ((!net->nodes[i].lazy &&
+              !rn__all_finite(rn__value(run, rn__output(net, i)).data,
+                              (ptrdiff_t)rn__value_count(net, i, run->count))) ||
+             !rn__statistics_finite(run, i)))
+            run->broken = i;
     }
-    return -1;
+}
+
+/* Goes forward or backward through the net with all threads. */
+static void rn__go(rn__run *run, void (*program)(void *run)) {
+    rn__with_team(run->net->kernels ? run->net->desc.threads : 1, &run->team, program, run);
 }
 
 static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
@@ -6169,7 +6282,8 @@ RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
 #if RN__FAST
 /* Packs the weights of every node that has some into the arena (base NULL: only measures). */
 static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
-    rn__engine engine = rn__engine_of(net, RN_INFERENCE, net->activations);
+    const rn__run run = rn__run_of(net, RN_INFERENCE, net->activations);
+    rn__engine engine = rn__engine_at_work(&run);
     float **packed = (float **)rn__carve(arena, (size_t)net->node_count, sizeof *packed);
     int i;
     for (i = 1; i < net->node_count; i++) {
@@ -6229,7 +6343,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     all = rn_tensor_in(logits, count, net->desc.classes, 1, 1);
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
-        rn__forward(&run, NULL, 0);
+        rn__go(&run, rn__forward);
         rn_tensor_copy(rn_tensor_images(all, run.first, run.count),
                        rn__plain_vector(net, rn__value(&run, net->node_count - 1)), NULL);
     }
@@ -6239,9 +6353,9 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 #ifndef RESNET_NO_TRAIN
 
 /* Backward over the list; before each segment of nodes, its forward again where that is planned. */
-static void rn__backward(const rn__run *forward, rn_net *probed) {
-    const rn_net *net = forward->net;
-    rn__run run = *forward;
+static void rn__backward(void *context) {
+    rn__run run = *(const rn__run *)context;
+    const rn_net *net = run.net;
     int i, k;
     run.offsets = net->backward_offset;
     run.again = 1;
@@ -6251,7 +6365,7 @@ static void rn__backward(const rn__run *forward, rn_net *probed) {
             if (net->nodes[k].again) rn__run_step(&run, k, 0);
         if (net->nodes[i].absorbed) continue;
         rn__run_step(&run, i, 1);
-        if (probed->probe) probed->probe(probed->probe_user, probed, i, 1);
+        if (run.probed->probe) run.probed->probe(run.probed->probe_user, run.probed, i, 1);
     }
 }
 
@@ -6273,27 +6387,28 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
 }
 
 /* Runs the step again to name the first node whose value is not finite. */
-static rn_status rn__explain_not_finite(const rn__run *run, rn_error *error) {
+static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     const rn_net *net = run->net;
     const rn_node *image = &net->nodes[0];
     char name[64] = "the loss";
-    int broken;
     if (!rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w))
         return rn__fail(error, RN_NOT_FINITE,
                         "step %U: the images hold infinite numbers or NaN; nothing was changed",
                         net->step);
-    broken = rn__forward(run, NULL, 1);
-    if (broken >= 0) rn__name_node(&net->nodes[broken], name);
+    run->find_broken = 1;
+    run->probed = NULL;
+    rn__go(run, rn__forward);
+    if (run->broken >= 0) rn__name_node(&net->nodes[run->broken], name);
     return rn__fail(
         error, RN_NOT_FINITE,
         "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
         "lower the learning rate or look at the data",
-        net->step, name, broken >= 0 ? rn_kind_name(net->nodes[broken].kind) : "",
-        broken >= 0 ? ", " : "", broken >= 0 ? broken : net->node_count);
+        net->step, name, run->broken >= 0 ? rn_kind_name(net->nodes[run->broken].kind) : "",
+        run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
 }
 
 /* Forward and backward of the images in memory, whose gradients are added to. */
-static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tensor logits,
+static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor logits,
                                         const int *labels, double scale, rn_error *error) {
     const int last = net->node_count - 1;
     rn_result result;
@@ -6301,7 +6416,8 @@ static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tens
     int i;
     net->held = run->count;
     net->backward = 0;
-    rn__forward(run, net, 0);
+    run->probed = net;
+    rn__go(run, rn__forward);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
     rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
     for (i = 0; i <= last; i++)
@@ -6313,7 +6429,7 @@ static rn_status rn__backpropagate_part(rn_net *net, const rn__run *run, rn_tens
     memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
     net->backward = 1;
-    rn__backward(run, net);
+    rn__go(run, rn__backward);
     return RN_OK;
 }
 
@@ -6361,7 +6477,7 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
                         want_gradient ? "gradient" : "value");
 #if RN__FAST
     if (!net->desc.naive) {
-        rn__engine engine = rn__engine_of(net, RN_INFERENCE, NULL);
+        rn__engine engine = rn__engine_of(net);
         rn_status status = rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c,
                                       inside.h, inside.w, error);
         if (status) return status;
@@ -6499,7 +6615,7 @@ static void rn__sgd_job(void *context, int i, int thread) {
 static int rn__do_sgd(rn__sgd_run *run) {
     int i, finite = 1;
     run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;
-    rn__parallel(run->net->kernels ? run->net->desc.threads : 1, run->jobs, rn__sgd_job, run);
+    rn__parallel(NULL, run->net->kernels ? run->net->desc.threads : 1, run->jobs, rn__sgd_job, run);
     for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
     run->first += run->count;
     run->count = 0;

@@ -339,7 +339,7 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t x_floats = rn__blocked_floats(n, in->c, in->h, in->w), k;
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
-    rn__engine engine = rn__engine_of(net, RN_TRAINING, NULL);
+    rn__engine engine = rn__engine_of(net);
     rn__room room = rn__conv_room(&engine, n, in->c, in->h, in->w, node->c, node->kernel,
                                   node->stride, node->padding, 1, 0);
     float *memory = (float *)allocate(rn__room_bytes(room, engine.threads) +
