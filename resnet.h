@@ -2047,6 +2047,8 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        RN__ISA    suffix of the set's names
        RN__WIDTH  floats in a vector
        RN__TILE   pixels (or channels) whose sums a convolution holds in registers
+       RN__PAIR   pixels of which it holds those of two blocks at once, which halves what it loads
+                  for a product; 0 where a block is two vectors or more, and so does anyway
    Everywhere values are cut into blocks of 16 channels, [image][block][row][column][16], whatever
    the width of the vectors; channels that only fill up the last block are zero. Steps and counts
    are in floats, a pixel means the 16 floats of one block. */
@@ -2078,6 +2080,8 @@ typedef struct rn__conv_rows {
     int tap_count, blocks, last; /* last: channels of the last input block */
     int rows, pixels;            /* of the output */
     ptrdiff_t in_block, in_row, out_row, out_pixel;
+    int paired; /* two blocks of the output: their weights, sums and biases lie these steps apart */
+    ptrdiff_t pair_weight, pair_out, pair_bias;
     int matrices; /* of which each has its weights and bias, and lies these steps behind the last */
     ptrdiff_t in_matrix, out_matrix;
     int resume;     /* the sums in the output go on, instead of beginning with the bias */
@@ -2105,6 +2109,7 @@ typedef struct rn__bn_lanes {
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
 typedef struct rn__kernels {
     const char *name;
+    int pairs; /* does conv_rows take pairs? */
     void (*conv_rows)(float *out, const rn__conv_rows *shape, const float *in, const float *weight,
                       const float *bias);
     /* dw [16 input channels][16 output channels] += sum over pixels */
@@ -2194,6 +2199,7 @@ static inline float rn__float_of_bits(int32_t bits) {
 #define RN__WIDTH 1
 #define RN__TILE 1
 #endif
+#define RN__PAIR 0
 #include RESNET_FILENAME
 
 #if RN__VECTORS && defined(__x86_64__)
@@ -2202,6 +2208,7 @@ static inline float rn__float_of_bits(int32_t bits) {
 #define RN__ISA _avx2
 #define RN__WIDTH 8
 #define RN__TILE 6
+#define RN__PAIR 0
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
@@ -2218,6 +2225,7 @@ static inline float rn__float_of_bits(int32_t bits) {
 #define RN__ISA _avx512
 #define RN__WIDTH 16
 #define RN__TILE 16
+#define RN__PAIR 14
 #ifdef __clang__ /* a prefer-vector-width would make it drop the whole attribute */
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), \
                              apply_to = function)
@@ -2301,24 +2309,32 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__WHERE_POSITIVE(x, v) RN__WHERE_ABOVE(x, 0, v)
 #define RN__RELU(x) RN__WHERE_ABOVE(x, -0x800000, x)
 
-/* One tile of a convolution: `tile` output pixels (a constant once inlined), all in registers. The
-   first half reads at in[0] and is written to out[0], the second half at [1], so that a tile is
-   `tile` pixels of a row or those of two rows of a narrow image. */
-RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2], const rn__conv_rows *shape,
-                                    const float *const in[2], const float *weight,
-                                    const float *bias) {
+#define RN__EACH_OF_PAIR \
+    RN__UNROLL           \
+    for (k = 0; k <= paired; k++)
+
+/* One tile of a convolution: `tile` output pixels of one block or, paired, of two (constants once
+   inlined), all in registers. The first half reads at in[0] and is written to out[0], the second
+   half at [1], so that a tile is `tile` pixels of a row or those of two rows of a narrow image. */
+RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *const out[2],
+                                    const rn__conv_rows *shape, const float *const in[2],
+                                    const float *weight, const float *bias) {
     RN__CONTRACT
     const int half = tile / 2;
-    int m, i, l, b, t, c;
+    int m, i, k, l, b, t, c;
     for (m = 0; m < shape->matrices; m++, bias += RN__BLOCK) {
-        RN__V sum[RN__TILE][RN__LANES];
+        RN__V sum[2][RN__TILE][RN__LANES];
+        float *to[RN__TILE];
         RN__UNROLL
         for (i = 0; i < tile; i++) {
-            const float *from = bias;
-            if (shape->resume)
-                from = i < half ? out[0] + i * shape->out_pixel
-                                : out[1] + (i - half) * shape->out_pixel;
-            RN__EACH_LANE sum[i][l] = RN__LOAD(from + l * RN__WIDTH);
+            to[i] =
+                i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
+            to[i] += m * shape->out_matrix;
+            RN__EACH_OF_PAIR {
+                const float *from = bias + k * shape->pair_bias;
+                if (shape->resume) from = to[i] + k * shape->pair_out;
+                RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
+            }
         }
         for (b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
@@ -2327,27 +2343,44 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, float *const out[2], const r
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
                 const float *p = in[0] + at, *q = in[1] + at, *w = weight;
                 for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
-                    RN__V row[RN__LANES];
-                    RN__PREFETCH(w + 32 * RN__BLOCK); /* few pixels use up a cache's weights fast */
-                    RN__EACH_LANE row[l] = RN__LOAD(w + l * RN__WIDTH);
+                    RN__V row[2][RN__LANES];
+                    RN__EACH_OF_PAIR {
+                        const float *at_k = w + k * shape->pair_weight;
+                        RN__PREFETCH(at_k + 32 * RN__BLOCK); /* few pixels use up a cache's fast */
+                        RN__EACH_LANE row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
+                    }
                     RN__UNROLL
                     for (i = 0; i < tile; i++) {
                         const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
-                        RN__EACH_LANE sum[i][l] += row[l] * x;
+                        RN__EACH_OF_PAIR RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
                     }
                 }
             }
         }
         RN__UNROLL
-        for (i = 0; i < tile; i++) {
-            float *to =
-                i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
-            to += m * shape->out_matrix;
-            if (shape->accumulate) RN__EACH_LANE sum[i][l] += RN__LOAD(to + l * RN__WIDTH);
-            RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, sum[i][l]);
-        }
+        for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+                float *p = to[i] + k * shape->pair_out;
+                if (shape->accumulate) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + l * RN__WIDTH);
+                RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
+            }
     }
 }
+
+/* Widths above `most` are never reached and fold away. */
+/* clang-format off */
+#define RN__CASE(n, most, paired)                                                                  \
+    case n:                                                                                        \
+        if (n <= (most))                                                                           \
+            RN__NAME(conv_tile)(n <= (most) ? n : 1, paired, to, shape, from, weight, bias);       \
+        break;
+#define RN__CASES(most, paired)                                                                    \
+    RN__CASE(1, most, paired) RN__CASE(2, most, paired) RN__CASE(3, most, paired)                  \
+    RN__CASE(4, most, paired) RN__CASE(5, most, paired) RN__CASE(6, most, paired)                  \
+    RN__CASE(7, most, paired) RN__CASE(8, most, paired) RN__CASE(9, most, paired)                  \
+    RN__CASE(10, most, paired) RN__CASE(11, most, paired) RN__CASE(12, most, paired)               \
+    RN__CASE(13, most, paired) RN__CASE(14, most, paired) RN__CASE(15, most, paired)               \
+    RN__CASE(16, most, paired)
+/* clang-format on */
 
 static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const float *in,
                                 const float *weight, const float *bias) {
@@ -2355,10 +2388,11 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
                        shape->out_row == shape->pixels * shape->out_pixel;
     const int rows = joined ? 1 : shape->rows; /* a whole image without borders is one row */
     const int pixels = joined ? shape->rows * shape->pixels : shape->pixels;
+    const int most = RN__PAIR && shape->paired ? RN__PAIR : RN__TILE;
     int y = 0;
     while (y < rows) {
-        const int lines = 2 * pixels <= RN__TILE && y + 1 < rows ? 2 : 1;
-        int tiles = lines == 2 ? 1 : rn__divide_up(pixels, RN__TILE), x = 0;
+        const int lines = 2 * pixels <= most && y + 1 < rows ? 2 : 1;
+        int tiles = lines == 2 ? 1 : rn__divide_up(pixels, most), x = 0;
         for (; tiles > 0; tiles--) {
             const int width = rn__divide_up(pixels - x, tiles); /* of equal width, but for one */
             const int half = lines * width / 2;
@@ -2368,18 +2402,15 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
             from[1] = from[0] + (lines == 2 ? shape->in_row : (ptrdiff_t)half * RN__BLOCK);
             to[0] = out + y * shape->out_row + x * shape->out_pixel;
             to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
-            /* those above RN__TILE are never reached and fold away */
-            /* clang-format off */
-#define RN__CASE(n) \
-    case n: RN__NAME(conv_tile)(n <= RN__TILE ? n : 1, to, shape, from, weight, bias); break;
-            switch (lines * width) {
-                RN__CASE(1) RN__CASE(2) RN__CASE(3) RN__CASE(4) RN__CASE(5) RN__CASE(6)
-                RN__CASE(7) RN__CASE(8) RN__CASE(9) RN__CASE(10) RN__CASE(11) RN__CASE(12)
-                RN__CASE(13) RN__CASE(14) RN__CASE(15) RN__CASE(16)
-            default: break;
-            }
-#undef RN__CASE
-            /* clang-format on */
+            if (RN__PAIR && shape->paired) switch (lines * width) {
+                    RN__CASES(RN__PAIR, 1)
+                default: break;
+                }
+            else
+                switch (lines * width) {
+                    RN__CASES(RN__TILE, 0)
+                default: break;
+                }
             x += width;
         }
         y += lines;
@@ -2799,6 +2830,7 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
 static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
+                                              RN__PAIR > 0,
                                               RN__NAME(conv_rows),
                                               RN__NAME(conv_weight),
                                               RN__NAME(winograd_input),
@@ -2823,6 +2855,10 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__ISA
 #undef RN__WIDTH
 #undef RN__TILE
+#undef RN__PAIR
+#undef RN__EACH_OF_PAIR
+#undef RN__CASE
+#undef RN__CASES
 #undef RN__NAME
 #undef RN__V
 #undef RN__LANES
@@ -3245,6 +3281,11 @@ static ptrdiff_t rn__tile_step(const rn__sweep *s, int blocks) {
     return (ptrdiff_t)blocks * s->chunk * RN__BLOCK + RN__BLOCK;
 }
 
+/* And between those of the products, which may be of a pair of output blocks. */
+static ptrdiff_t rn__products_step(const rn__sweep *s) {
+    return rn__tile_step(s, rn__min(2, rn__blocks(s->out.c)));
+}
+
 static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
     return (float *)rn__carve(arena, count, rn__multiply_size(floats, sizeof(float)));
 }
@@ -3271,8 +3312,9 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
                                  s->block_floats);
     s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
     if (s->winograd)
-        s->tile_floats = 36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
-                               rn__tile_step(s, weights ? rn__blocks(s->out.c) : 1));
+        s->tile_floats =
+            36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
+                  (weights ? rn__tile_step(s, rn__blocks(s->out.c)) : rn__products_step(s)));
     s->tiles = rn__carve_floats(own, 1, (size_t)s->tile_floats);
     if (!weights) return;
     s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
@@ -3478,12 +3520,16 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
     shape.accumulate = s->accumulate;
     shape.matrices = 1;
     shape.in_matrix = shape.out_matrix = 0;
+    shape.pair_weight = (ptrdiff_t)s->block_floats;
+    shape.pair_out = rn__plane_pixels(&s->out) * RN__BLOCK;
+    shape.pair_bias = RN__BLOCK;
     in = rn__read_band(s, n, first, last - first, thread, &shape.in_block);
-    for (; block < end; block++)
+    for (; block < end; block += 1 + shape.paired)
         for (phase = 0; phase < step * step; phase++) {
             const int y = phase / step, x = phase % step;
             const float *weight = rn__sweep_packed(s, block, phase);
             float *out = rn__plane(&s->out, n * blocks + block);
+            shape.paired = s->engine->kernels->pairs && block + 1 < end;
             shape.taps = s->taps + s->phase_taps[phase];
             shape.tap_count = s->phase_taps[phase + 1] - s->phase_taps[phase];
             shape.rows = rn__min(last, rn__divide_up(s->out.h - y, step)) - first;
@@ -3531,46 +3577,58 @@ typedef struct rn__chunk {
     } tiles[64];
 } rn__chunk;
 
-/* Multiplies the transformed tiles with the filters of output blocks [block, end) and writes the
-   output's pixels; a tile that hangs over the edge goes through a buffer. */
-static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, int block, int end) {
+/* Writes the output's pixels in a block, from its products; a tile that hangs over the edge goes
+   through a buffer. */
+static void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
+                                const float *products) {
     const rn__kernels *kernels = s->engine->kernels;
-    const int blocks = rn__blocks(s->in.c);
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = rn__tile_step(s, 1);
-    const rn__tap tap = {0, 0};
-    const int together = blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = rn__products_step(s);
     float edge[16 * RN__BLOCK];
+    int t, i;
+    for (t = 0; t < chunk->count; t++, products += RN__BLOCK) {
+        const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
+        const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
+        const int whole = rows == 4 && columns == 4;
+        float *out = rn__plane(&s->out, chunk->tiles[t].n * rn__blocks(s->out.c) + block) +
+                     y * row + x * RN__BLOCK;
+        kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
+                                 products, 6 * step, step, whole && s->accumulate);
+        for (i = 0; i < rows && !whole; i++, out += row)
+            kernels->add(out, edge + i * 4 * RN__BLOCK, s->accumulate ? out : NULL, columns, 0);
+    }
+}
+
+/* Multiplies the transformed tiles with the filters of output blocks [block, end), and writes the
+   output. */
+static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, int block, int end) {
+    const int blocks = rn__blocks(s->in.c);
+    const int together = blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
+    const rn__tap tap = {0, 0};
     rn__conv_rows shape;
-    int t, i, m;
+    int m, i;
     memset(&shape, 0, sizeof shape);
     shape.taps = &tap;
     shape.tap_count = shape.rows = 1;
     shape.blocks = blocks;
     shape.last = s->in.c - (blocks - 1) * RN__BLOCK;
     shape.pixels = chunk->count;
-    shape.in_block = (ptrdiff_t)s->chunk * RN__BLOCK;
+    shape.in_block = shape.pair_out = (ptrdiff_t)s->chunk * RN__BLOCK;
     shape.out_pixel = RN__BLOCK;
     shape.matrices = together;
     shape.in_matrix = rn__tile_step(s, blocks);
-    shape.out_matrix = step;
-    for (; block < end; block++) {
+    shape.out_matrix = rn__products_step(s);
+    shape.pair_weight = (ptrdiff_t)s->block_floats;
+    shape.pair_bias = 36 * RN__BLOCK;
+    for (; block < end; block += 1 + shape.paired) {
         const float *weight = rn__sweep_packed(s, block, 0);
+        shape.paired = s->engine->kernels->pairs && block + 1 < end;
         for (m = 0; m < 36; m += together)
-            kernels->conv_rows(chunk->out + m * step, &shape, chunk->in + m * shape.in_matrix,
-                               weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
-                               s->bias + (block * 36 + m) * RN__BLOCK);
-        for (t = 0; t < chunk->count; t++) {
-            const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
-            const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
-            const int whole = rows == 4 && columns == 4;
-            float *out = rn__plane(&s->out, chunk->tiles[t].n * rn__blocks(s->out.c) + block) +
-                         y * row + x * RN__BLOCK;
-            kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
-                                     chunk->out + t * RN__BLOCK, 6 * step, step,
-                                     whole && s->accumulate);
-            for (i = 0; i < rows && !whole; i++, out += row)
-                kernels->add(out, edge + i * 4 * RN__BLOCK, s->accumulate ? out : NULL, columns, 0);
-        }
+            s->engine->kernels->conv_rows(chunk->out + m * shape.out_matrix, &shape,
+                                          chunk->in + m * shape.in_matrix,
+                                          weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
+                                          s->bias + (block * 36 + m) * RN__BLOCK);
+        for (i = 0; i <= shape.paired; i++)
+            rn__winograd_pixels(s, chunk, block + i, chunk->out + i * shape.pair_out);
     }
 }
 
