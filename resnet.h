@@ -330,19 +330,18 @@ typedef struct rn_node {
     short complement;              /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
     float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
     short stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
+    short again;                   /* computed again for backward, as a budget wants it */
     const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
     ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
     ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
     /* The fast executor's rewriting, see rn__fuse: */
-    short fused;         /* so many following nodes are done in one step with this one */
-    short absorbed;      /* so many nodes before this one starts the step that it is part of */
-    short lazy;          /* batch norm: its value is never stored, those who read it compute it */
-    short lazy_gradient; /* batch norm: nor is the gradient of its input */
-    int last_reader;     /* the last node that reads its value; -1: none */
-    /* What a budget makes of it, see rn_bytes: */
+    signed char fused;         /* so many following nodes are done in one step with this one */
+    signed char absorbed;      /* so many nodes before this one starts the step it is part of */
+    signed char lazy;          /* batch norm: its value is never stored, its readers compute it */
+    signed char lazy_gradient; /* batch norm: nor is the gradient of its input */
+    int last_reader;           /* the last node that reads its value; -1: none */
     int segment[2]; /* first node, and that behind the last, of those that are computed again
                        together, just before backward reaches them */
-    short again;    /* its step is one of them */
 } rn_node;
 
 /* The learning rate as a function of the step. */
