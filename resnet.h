@@ -2321,7 +2321,8 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
     RN__CONTRACT
     const int half = tile / 2;
     int m, i, k, l, b, t, c;
-    for (m = 0; m < shape->matrices; m++, bias += RN__BLOCK) {
+    for (m = 0; m < shape->matrices; m++) {
+        const RN__V zero = {0};
         RN__V sum[2][RN__TILE][RN__LANES];
         float *to[RN__TILE];
         RN__UNROLL
@@ -2330,9 +2331,10 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                 i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
             to[i] += m * shape->out_matrix;
             RN__EACH_OF_PAIR {
-                const float *from = bias + k * shape->pair_bias;
+                const float *from = bias ? bias + m * RN__BLOCK + k * shape->pair_bias : NULL;
                 if (shape->resume) from = to[i] + k * shape->pair_out;
-                RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
+                RN__EACH_LANE sum[k][i][l] = zero;
+                if (from) RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
             }
         }
         for (b = 0; b < shape->blocks; b++) {
@@ -3142,7 +3144,7 @@ typedef struct rn__sweep {
 
     rn__tap *taps;   /* [R S], ordered by phase */
     int *phase_taps; /* [phases + 1], where the taps of a phase start */
-    float *bias;     /* [out blocks][16], transformed [out blocks][36][16] */
+    float *bias;     /* NULL, or [out blocks][16], transformed [out blocks][36][16] */
     /* Weights or their gradient: [out block][phase][in block][tap][16 in][16 out]. Transformed ones
        are [out block][36][in block][16][16], a transformed gradient [out block][in block][36].. */
     float *packed;
@@ -3542,7 +3544,7 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
                 s->engine->kernels->conv_rows(out, &shape, in + b * shape.in_block,
                                               weight + (ptrdiff_t)b * shape.tap_count * RN__BLOCK *
                                                            RN__BLOCK,
-                                              s->bias + block * RN__BLOCK);
+                                              s->bias ? s->bias + block * RN__BLOCK : NULL);
             }
         }
 }
@@ -3625,7 +3627,7 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
             s->engine->kernels->conv_rows(chunk->out + m * shape.out_matrix, &shape,
                                           chunk->in + m * shape.in_matrix,
                                           weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
-                                          s->bias + (block * 36 + m) * RN__BLOCK);
+                                          s->bias ? s->bias + (block * 36 + m) * RN__BLOCK : NULL);
         for (i = 0; i <= shape.paired; i++)
             rn__winograd_pixels(s, chunk, block + i, chunk->out + i * shape.pair_out);
     }
@@ -3712,8 +3714,12 @@ static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind
     s.accumulate = accumulate;
     s.after = s.bands * s.groups == 1 ? after : NULL;
     rn__sweep_taps(&s);
+    if (!bias) {
+        s.bias = NULL;
+        return s;
+    }
     memset(s.bias, 0, (size_t)(rn__blocks(out.c) * s.matrices) * RN__BLOCK * sizeof(float));
-    for (c = 0; c < out.c && bias; c++) /* what is in matrix 7 goes to every pixel of a tile */
+    for (c = 0; c < out.c; c++) /* what is in matrix 7 goes to every pixel of a tile */
         s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
             bias[c];
     return s;
@@ -4043,29 +4049,42 @@ static rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocke
     return pass;
 }
 
-/* The output of a BN, and of the ReLU behind it with `relu`, as a lazy value: statistics
-   [groups][2][C] are means and biased variances, of the batch or (group 0) the running ones. */
+/* [blocks] lanes of c channels: statistics [2][C] are means and biased variances. */
+RN__FUNCTION void rn__make_lanes(rn__bn_lanes *lanes, int channels, const float *statistics,
+                                 const float *weight, const float *bias, double eps) {
+    int c;
+    memset(lanes, 0, (size_t)rn__blocks(channels) * sizeof *lanes);
+    for (c = 0; c < channels; c++) {
+        rn__bn_lanes *to = &lanes[c / RN__BLOCK];
+        double scale = (double)weight[c] / sqrt((double)statistics[channels + c] + eps);
+        to->scale[c % RN__BLOCK] = (float)scale;
+        to->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
+        to->mean[c % RN__BLOCK] = statistics[c];
+    }
+}
+
+/* The output of a BN, and of the ReLU behind it with `relu`, as the lazy value that `lanes` of
+   groups of images make of its input. */
+static rn__blocked rn__through_lanes(rn__blocked in, const rn__bn_lanes *lanes, int group,
+                                     int relu) {
+    in.lazy = RN__NORMALISED;
+    in.lanes = lanes;
+    in.group = group;
+    in.relu = relu;
+    return in;
+}
+
+/* The same by statistics [groups][2][C], of the batch or (group 0) the running ones. */
 RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked in,
                                            const float *statistics, const float *weight,
                                            const float *bias, double eps, int group, int relu) {
-    const int blocks = rn__blocks(in.c);
     rn__bn_lanes *lanes = engine->area.forward;
-    int g, c;
-    in.lazy = RN__NORMALISED;
-    in.lanes = lanes;
-    in.group = rn__group_size(group, in.n);
-    in.relu = relu;
-    for (g = 0; g * in.group < in.n; g++, lanes += blocks, statistics += 2 * in.c) {
-        memset(lanes, 0, (size_t)blocks * sizeof *lanes);
-        for (c = 0; c < in.c; c++) {
-            rn__bn_lanes *to = &lanes[c / RN__BLOCK];
-            double scale = (double)weight[c] / sqrt((double)statistics[in.c + c] + eps);
-            to->scale[c % RN__BLOCK] = (float)scale;
-            to->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
-            to->mean[c % RN__BLOCK] = statistics[c];
-        }
-    }
-    return in;
+    const int size = rn__group_size(group, in.n);
+    int g;
+    for (g = 0; g * size < in.n; g++)
+        rn__make_lanes(lanes + g * rn__blocks(in.c), in.c, statistics + g * 2 * in.c, weight, bias,
+                       eps);
+    return rn__through_lanes(in, lanes, size, relu);
 }
 
 /* Writes the lazy x: forward, normalised, plus z through a ReLU if pass->flag; backward a gradient.
@@ -6002,11 +6021,16 @@ static rn__engine rn__engine_at_work(const rn__run *run) {
 /* The input of step s normalised by the BN at node `bn`. */
 static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, int bn) {
     const rn_desc *d = &s->net->desc;
+    const rn_node *node = &s->net->nodes[bn];
+    const int relu = node->fused && node[1].kind == RN_RELU;
     rn__step of;
+    if (!s->training && s->net->frozen)
+        return rn__through_lanes(rn__as_blocked(&s->x),
+                                 (const rn__bn_lanes *)(const void *)s->net->packed[bn], s->x.n,
+                                 relu);
     rn__prepare_parameters(s->run, bn, &of);
     return rn__normalised_by(engine, rn__as_blocked(&s->x), of.statistics, of.weight.data, of.bias,
-                             d->bn_eps, s->training ? d->bn_group : 0,
-                             s->net->nodes[bn].fused && s->net->nodes[bn + 1].kind == RN_RELU);
+                             d->bn_eps, s->training ? d->bn_group : 0, relu);
 }
 
 static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
@@ -6337,7 +6361,8 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
 RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
 
 #if RN__FAST
-/* Packs the weights of every node that has some into the arena (base NULL: only measures). */
+/* Packs the weights of every convolution and linear layer into the arena, and makes the lanes of
+   every BN (base NULL: only measures). */
 static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
     const rn__run run = rn__run_of(net, RN_INFERENCE, net->activations);
     rn__engine engine = rn__engine_at_work(&run);
@@ -6345,16 +6370,25 @@ static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
     int i;
     for (i = 1; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-        const int kernel = rn__max(node->kernel, 1);
-        rn__filter f = rn__make_filter(net->parameters + node->parameters, node->c, x->c, kernel,
-                                       kernel, node->stride, node->padding);
-        float *to;
-        if (packed) packed[i] = NULL;
-        if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) continue;
-        to = rn__carve_floats(arena, rn__prepack(&engine, f, x->h, x->w, NULL), 1);
-        if (!packed) continue;
-        packed[i] = to;
-        rn__prepack(&engine, f, x->h, x->w, to);
+        const int kernel = rn__max(node->kernel, 1), normalises = node->kind == RN_BATCH_NORM;
+        size_t floats = 0;
+        rn__step of;
+        rn__filter f;
+        rn__prepare_parameters(&run, i, &of);
+        f = rn__make_filter(of.weight.data, node->c, x->c, kernel, kernel, node->stride,
+                            node->padding);
+        if (node->kind == RN_CONV2D || node->kind == RN_LINEAR)
+            floats = rn__prepack(&engine, f, x->h, x->w, NULL);
+        if (normalises) floats = (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
+        if (packed)
+            packed[i] = rn__carve_floats(arena, floats, 1);
+        else
+            rn__carve_floats(arena, floats, 1);
+        if (packed && normalises)
+            rn__make_lanes((rn__bn_lanes *)(void *)packed[i], node->c, of.statistics,
+                           of.weight.data, of.bias, net->desc.bn_eps);
+        else if (packed && floats)
+            rn__prepack(&engine, f, x->h, x->w, packed[i]);
     }
     return packed;
 }
