@@ -2601,6 +2601,9 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     RN__NAME(reduce)(m2, x, pixels, mean, 1);
 }
 
+/* Floats of a page of memory, at whose end the processor's own prefetching stops. */
+#define RN__PAGE 1024
+
 /* Flags of these kernels are constants once inlined, or gcc would test them for every vector. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
                                          const float *addend, ptrdiff_t pixels,
@@ -2612,13 +2615,16 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
     int l;
     RN__EACH_LANE scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
     RN__EACH_LANE shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
-    for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) RN__EACH_LANE {
+    for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
+        RN__PREFETCH(in + RN__PAGE);
+        RN__EACH_LANE {
             RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
             if (relu) y = RN__RELU(y);
             if (adds) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
             if (relu_after) y = RN__RELU(y);
             RN__STORE(out + l * RN__WIDTH, y);
         }
+    }
 }
 
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
@@ -2679,13 +2685,18 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
     const rn__bn_lanes lanes = *of;
     ptrdiff_t i;
     int l;
-    for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) RN__EACH_LANE {
+    for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
+        RN__PREFETCH(x + RN__PAGE);
+        RN__PREFETCH(dy + RN__PAGE);
+        if (accumulate) RN__PREFETCH(dx + RN__PAGE);
+        RN__EACH_LANE {
             const RN__V v = RN__LOAD(x + l * RN__WIDTH), d = RN__LOAD(dy + l * RN__WIDTH);
             const RN__V g = RN__MASKED(d, v);
             RN__V to = RN__LANE(a) * g + (RN__LANE(b) * (v - RN__LANE(mean)) + RN__LANE(c));
             if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
             RN__STORE(dx + l * RN__WIDTH, to);
         }
+    }
 }
 
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
@@ -2875,6 +2886,7 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__WHERE_POSITIVE
 #undef RN__RELU
 #undef RN__OUTER
+#undef RN__PAGE
 #undef RN__WINOGRAD
 #undef RN__LANE
 #undef RN__MASKED
