@@ -1214,14 +1214,19 @@ typedef void (*rn__job)(void *context, int i, int thread);
 
 /* Threads that spin for work while one of them, the first, runs a program of many short jobs:
    handing on a cache line starts these sooner than OpenMP does. */
+enum { RN__MOST_THREADS = 64 };
 typedef struct rn__team {
     int size;
     rn__job job; /* of this round; NULL: go home */
     void *context;
     int jobs;
     unsigned rounds;   /* that have begun */
-    char apart[64];    /* a line that the first thread writes, and one that the others do */
+    char apart[64];    /* a line that the first thread writes, and those that others do */
     unsigned finished; /* rounds by threads other than the first */
+    struct {
+        char apart[64];
+        uint64_t next; /* round << 32 | the thread's next job of that round */
+    } shares[RN__MOST_THREADS];
 } rn__team;
 
 #ifdef RN__TEAMS
@@ -1234,11 +1239,22 @@ static void rn__await(const unsigned *counter, unsigned value) {
             RN__YIELD(); /* somebody else may need the core to get there */
 }
 
-/* A thread's share of a round. */
-static void rn__do_share(const rn__team *team, int thread) {
-    int i = (int)((long long)team->jobs * thread / team->size);
-    const int end = (int)((long long)team->jobs * (thread + 1) / team->size);
-    for (; i < end; i++) team->job(team->context, i, thread);
+/* A thread's share of a round; then, where there are many jobs, what it finds left of the others':
+   cores are not always equally fast. */
+static void rn__do_share(rn__team *team, int thread) {
+    const uint64_t round = (uint64_t)team->rounds << 32;
+    const int helps = team->jobs >= 4 * team->size ? team->size : 1;
+    int k;
+    for (k = 0; k < helps; k++) {
+        const int of = (thread + k) % team->size;
+        const uint64_t begin = (uint64_t)team->jobs * (uint64_t)of / (uint64_t)team->size;
+        const uint64_t end = (uint64_t)team->jobs * (uint64_t)(of + 1) / (uint64_t)team->size;
+        uint64_t *next = &team->shares[of].next, i;
+        if (k == 0) __atomic_store_n(next, round | begin, __ATOMIC_RELAXED);
+        if (__atomic_load_n(next, __ATOMIC_RELAXED) < round) continue; /* has not begun */
+        while ((i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED) - round) < end)
+            team->job(team->context, (int)i, thread);
+    }
 }
 
 static void rn__begin_round(rn__team *team, int jobs, rn__job job, void *context) {
@@ -1263,7 +1279,7 @@ static void rn__follow(rn__team *team, int thread) {
 RN__FUNCTION void rn__with_team(int threads, rn__team **team, void (*program)(void *context),
                                 void *context) {
 #ifdef RN__TEAMS
-    if (threads > 1 && threads <= omp_get_num_procs()) {
+    if (threads > 1 && threads <= rn__min(omp_get_num_procs(), RN__MOST_THREADS)) {
         rn__team own;
         memset(&own, 0, sizeof own);
         *team = &own;
@@ -2302,6 +2318,9 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__TO_FLOATS(n) __builtin_convertvector(n, RN__V)
 #define RN__AS_FLOATS(n) ((RN__V)(n))
 #endif
+/* Floats of a page of memory, at whose end the processor's own prefetching stops. */
+#define RN__PAGE 1024
+
 /* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
    compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
    goes through and is found. */
@@ -2345,6 +2364,8 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                 const float *p = in[0] + at, *q = in[1] + at, *w = weight;
                 for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
                     RN__V row[2][RN__LANES];
+                    if (RN__PAIR) /* it computes faster than memory reads; the others lose by it */
+                        RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
                     RN__EACH_OF_PAIR {
                         const float *at_k = w + k * shape->pair_weight;
                         RN__PREFETCH(at_k + 32 * RN__BLOCK); /* few pixels use up a cache's fast */
@@ -2601,9 +2622,6 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     RN__NAME(reduce)(m2, x, pixels, mean, 1);
 }
 
-/* Floats of a page of memory, at whose end the processor's own prefetching stops. */
-#define RN__PAGE 1024
-
 /* Flags of these kernels are constants once inlined, or gcc would test them for every vector. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
                                          const float *addend, ptrdiff_t pixels,
@@ -2654,6 +2672,8 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
     int j, l;
     RN__EACH_LANE first[0][l] = first[1][l] = second[0][l] = second[1][l] = zero;
     for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
+        RN__PREFETCH(x + RN__PAGE);
+        RN__PREFETCH(x + RN__PAGE + RN__BLOCK);
         RN__UNROLL
         for (j = 0; j < 2; j++)
             if (i + j < pixels) RN__EACH_LANE {

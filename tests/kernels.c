@@ -649,6 +649,52 @@ static void gates(void) {
     }
 }
 
+/* ---- a team of threads --------------------------------------------------------------------- */
+
+enum { ROUNDS = 300, MOST_JOBS = 40 };
+
+typedef struct rounds {
+    rn__team *team;
+    int jobs, done[MOST_JOBS], threads[MOST_JOBS], helped; /* helped: jobs of another's share */
+} rounds;
+
+static void count_job(void *user, int i, int thread) {
+    rounds *r = (rounds *)user;
+    volatile double work = 1;
+    int k;
+    for (k = 0; k < (thread == 0 ? 20000 : 200); k++) work = work * 0.5 + 1; /* the first is slow */
+    r->done[i]++;
+    r->threads[i] = thread;
+}
+
+static void many_rounds(void *user) {
+    rounds *r = (rounds *)user;
+    int round, i, size = r->team ? r->team->size : 2, wrong = 0;
+    for (round = 0; round < ROUNDS; round++) {
+        r->jobs = 1 + round % MOST_JOBS;
+        memset(r->done, 0, sizeof r->done);
+        rn__parallel(r->team, 2, r->jobs, count_job, r);
+        for (i = 0; i < MOST_JOBS; i++) wrong += r->done[i] != (i < r->jobs);
+        for (i = 0; i < r->jobs; i++) {
+            wrong += r->threads[i] < 0 || r->threads[i] >= size;
+            r->helped += r->threads[i] == 1 && i < r->jobs / 2;
+        }
+    }
+    CHECK_INT(wrong, 0);
+}
+
+/* Every job of every round once, by a thread of the team, which others help; and without a team. */
+static void teams(void) {
+    rounds r;
+    memset(&r, 0, sizeof r);
+    rn__with_team(2, &r.team, many_rounds, &r);
+    CHECK(r.team == NULL);
+#ifdef RN__TEAMS
+    if (omp_get_num_procs() >= 2 && omp_get_max_threads() >= 2) CHECK(r.helped > 0);
+#endif
+    rn__with_team(1, &r.team, many_rounds, &r);
+}
+
 /* ---- the same bits for any number of threads ----------------------------------------------- */
 
 /* What a training step computes with a convolution between two batch normalisations. */
@@ -824,6 +870,7 @@ int main(void) {
     int i;
     CHECK(rn__choose_kernels(RN_ISA_AUTO) != NULL);
     CHECK(rn__choose_kernels(RN_ISA_PORTABLE) != NULL);
+    teams();
     for (i = 0; i < 3; i++) {
         engine.kernels = rn__choose_kernels(sets[i]);
         engine.threads = 1;
