@@ -1250,8 +1250,8 @@ static void rn__do_share(rn__team *team, int thread) {
         const uint64_t begin = (uint64_t)team->jobs * (uint64_t)of / (uint64_t)team->size;
         const uint64_t end = (uint64_t)team->jobs * (uint64_t)(of + 1) / (uint64_t)team->size;
         uint64_t *next = &team->shares[of].next, i;
+        /* one of an earlier round gives what is far beyond the end */
         if (k == 0) __atomic_store_n(next, round | begin, __ATOMIC_RELAXED);
-        if (__atomic_load_n(next, __ATOMIC_RELAXED) < round) continue; /* has not begun */
         while ((i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED) - round) < end)
             team->job(team->context, (int)i, thread);
     }
