@@ -266,7 +266,7 @@ typedef struct rn_desc {
     float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
     float deviation[4];       /* 1 */
     uint64_t seed;            /* of initialisation, dropout and rn_batch */
-    int threads;              /* the most threads ever used, workspace is planned for them; 1 */
+    int threads;              /* at most; they spin while a step runs, each has a workspace; 1 */
     int naive;                /* 1: run the naive layers, in NCHW */
     int direct;               /* 1: no Winograd, every convolution product by product */
     int micro_batch;          /* images in memory at a time, see rn_backpropagate; 0: the batch */
