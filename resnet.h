@@ -1206,8 +1206,8 @@ static void rn__release(const rn_memory *memory, void *block) {
 
 /* >>threads ================================================================================== */
 
-/* Runs job(context, i, thread) for i in [0, jobs) on up to `threads` threads, thread in [0,
-   threads). Jobs must be independent of each other and of which thread runs them: the same bits for
+/* rn__parallel runs job(context, i, thread) for i in [0, jobs) on up to `threads` threads, thread in
+   [0, threads). Jobs must be independent of each other and of which thread runs them: the same bits for
    any number of threads rest on this. Each thread takes the same share of every layer's jobs, so
    that it finds in its cache what it made in the layer before. */
 typedef void (*rn__job)(void *context, int i, int thread);
@@ -2940,8 +2940,8 @@ typedef struct rn__blocked {
 } rn__blocked;
 
 /* What the fast layers run on. Each takes its temporary memory from the start of the workspace, and
-   for each thread from the start of the thread's own, which lies in one place for all layers, or its
-   lines would wander between the cores' caches. rn__conv_room and its kin say how much. */
+   for each thread from the start of the thread's own. That lies in one place for all layers, or its
+   lines would wander between the caches of the cores. rn__conv_room and its kin say how much. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;
