@@ -1206,10 +1206,10 @@ static void rn__release(const rn_memory *memory, void *block) {
 
 /* >>threads ================================================================================== */
 
-/* Job i of a call, in [0, jobs), on thread `thread` of a call's threads. Jobs must be independent of
-   each other and of which thread runs them: the same bits for any number of threads rest on this.
-   Each thread takes the same share of every layer's jobs, so that it finds in its cache what it
-   made in the layer before. */
+/* Job i of a call, in [0, jobs), on thread `thread` of a call's threads. Jobs must be independent
+   of each other and of which thread runs them: the same bits for any number of threads rest on
+   this. Each thread takes the same share of every layer's jobs, so that it finds in its cache what
+   it made in the layer before. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
 /* Threads that spin for work while one of them, the first, runs a program of many short jobs:
