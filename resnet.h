@@ -480,11 +480,12 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
-/* Prepares the weights for rn_predict once (packs them, and transforms Winograd's), which otherwise
-   every call does: worth it for few images at a time. The results stay the same bits. Takes
-   rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for rn_destroy to give
-   back; works in rn_workspace(net). rn_update, rn_load and rn_initialise end it; call it again
-   then, or after you wrote to net->parameters yourself: it keeps its memory. */
+/* Prepares for rn_predict once what otherwise every call does: packs the weights, transforms
+   Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The results stay
+   the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for
+   rn_destroy to give back; works in rn_workspace(net). rn_update, rn_load and rn_initialise end it;
+   call it again then, or after you wrote to net->parameters or net->statistics yourself: it keeps
+   its memory. */
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
@@ -2424,15 +2425,17 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
             from[1] = from[0] + (lines == 2 ? shape->in_row : (ptrdiff_t)half * RN__BLOCK);
             to[0] = out + y * shape->out_row + x * shape->out_pixel;
             to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
-            if (RN__PAIR && shape->paired) switch (lines * width) {
+            if (RN__PAIR && shape->paired) {
+                switch (lines * width) {
                     RN__CASES(RN__PAIR, 1)
                 default: break;
                 }
-            else
+            } else {
                 switch (lines * width) {
                     RN__CASES(RN__TILE, 0)
                 default: break;
                 }
+            }
             x += width;
         }
         y += lines;
