@@ -3180,17 +3180,18 @@ typedef struct rn__sweep {
     rn__tap *taps;   /* [R S], ordered by phase */
     int *phase_taps; /* [phases + 1], where the taps of a phase start */
     float *bias;     /* NULL, or [out blocks][16], transformed [out blocks][36][16] */
-    /* Weights or their gradient: [out block][phase][in block][tap][16 in][16 out]. Transformed ones
-       are [out block][36][in block][16][16], a transformed gradient [out block][in block][36].. */
+    /* Weights [out block][phase][in block][tap][16 in][16 out]; transformed ones [out block][36]
+       [in block][16][16], but a transformed gradient [out block][in block][36][16][16]. */
     float *packed;
     size_t block_floats; /* of an output block */
     float *total;        /* the weight gradient by taps, on top of what it was before */
+    float *partial;      /* [wave] as total: of pieces */
     float *bias_sums;    /* [images][out blocks][16] */
-    float *partial;      /* [wave] packed weight gradients of pieces */
     /* thread 0's own, see rn__own: */
     float *scratch; /* [in block][row][column phase][column][16] */
     float *tiles;   /* a chunk of `in`, transformed, then products, or a chunk of dy */
     float *dy;      /* [out block][row][column][16], rows that are lazy or hang over */
+    float *dw;      /* a job's weight gradient before it is transformed back */
     ptrdiff_t scratch_floats, tile_floats, dy_floats;
 } rn__sweep;
 
@@ -3280,15 +3281,22 @@ static int rn__copies_dy(const rn__sweep *s) {
     return s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
 }
 
+/* Of the weight gradient of an output block, by taps. */
+static size_t rn__total_floats(const rn__sweep *s) {
+    return (size_t)(s->filter.r * s->filter.s * rn__blocks(s->in.c)) * RN__BLOCK * RN__BLOCK;
+}
+
 /* Weight gradients of many weights and small images split the weights among the jobs, each of
    which walks over all images. The others split the images into pieces of a fixed number, each
-   summed in a buffer of its own, a wave at a time (one for each thread, more if buffers are small),
-   which are then added in their order. Either way the order of the sums, on top of what the
+   summed in a buffer of its own, a wave at a time (as many for every thread; the smaller the
+   buffers, the more), which are then added in their order. Either way the order of the sums, on top of what the
    gradient was before, depends on shapes alone, and not on how many images a call has, if
    micro-batches are whole pieces: powers of two. */
 static void rn__weight_pieces(rn__sweep *s) {
     const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
     const size_t floats = s->block_floats * (size_t)k_blocks;
+    const int threads = s->engine->threads;
+    const int fit = (int)(((size_t)1 << 17) / (rn__total_floats(s) * (size_t)k_blocks));
     const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
                          rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
     if (s->winograd) {
@@ -3303,7 +3311,7 @@ static void rn__weight_pieces(rn__sweep *s) {
                         (k_blocks * c_blocks >= 16 && floats > image);
         if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
     }
-    s->wave = rn__max(s->engine->threads, (int)(((size_t)1 << 17) / (floats ? floats : 1)));
+    s->wave = rn__max(1, rn__divide_up(fit, threads)) * threads;
     s->wave = rn__min(s->wave, rn__divide_up(s->in.n, s->images));
     s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? 4 : 1;
     if (s->by_weights) s->images = rn__max(1, s->in.n);
@@ -3326,11 +3334,6 @@ static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
     return (float *)rn__carve(arena, count, rn__multiply_size(floats, sizeof(float)));
 }
 
-/* Of the weight gradient of an output block, by taps. */
-static size_t rn__total_floats(const rn__sweep *s) {
-    return (size_t)(s->filter.r * s->filter.s * rn__blocks(s->in.c)) * RN__BLOCK * RN__BLOCK;
-}
-
 static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     const size_t k_blocks = (size_t)rn__blocks(s->out.c);
     const int weights = s->kind == RN__WEIGHT_GRADIENT;
@@ -3341,11 +3344,7 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     s->phase_taps =
         (int *)rn__carve(arena, (size_t)s->out_step * (size_t)s->out_step + 1, sizeof(int));
     s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
-    s->packed = rn__carve_floats(arena,
-                                 !weights                        ? (size_t)s->packed_blocks
-                                 : s->by_weights || !s->winograd ? k_blocks
-                                                                 : 0,
-                                 s->block_floats);
+    s->packed = rn__carve_floats(arena, weights ? 0 : (size_t)s->packed_blocks, s->block_floats);
     s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
     if (s->winograd)
         s->tile_floats =
@@ -3353,10 +3352,11 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
                   (weights ? rn__tile_step(s, rn__blocks(s->out.c)) : rn__products_step(s)));
     s->tiles = rn__carve_floats(own, 1, (size_t)s->tile_floats);
     if (!weights) return;
-    s->total = s->winograd ? rn__carve_floats(arena, k_blocks, rn__total_floats(s)) : s->packed;
     s->dy = rn__carve_floats(own, 1, (size_t)s->dy_floats);
-    s->partial =
-        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->block_floats);
+    s->dw = rn__carve_floats(own, s->winograd ? (size_t)s->k_blocks : 0, s->block_floats);
+    s->total = rn__carve_floats(arena, k_blocks, rn__total_floats(s));
+    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks,
+                                  rn__total_floats(s));
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
@@ -3584,7 +3584,7 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
         }
 }
 
-/* Adds the sums of products of x and dy to blocks [k, end) of the weight gradient dw: tap by tap,
+/* Adds the sums of products of x and dy to the weight gradient dw of blocks [k, end): tap by tap,
    or transformed ones matrix by matrix. */
 static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k, int end,
                       const float *x, ptrdiff_t x_block, const float *dy, ptrdiff_t dy_block) {
@@ -3592,16 +3592,14 @@ static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k
     const ptrdiff_t x_step = rn__tile_step(s, rn__blocks(s->in.c));
     const ptrdiff_t dy_step = s->winograd ? rn__tile_step(s, rn__blocks(s->out.c)) : 0;
     int c, t;
-    for (; k < end; k++) {
-        float *to = dw + (size_t)k * s->block_floats;
+    for (; k < end; k++)
         for (c = 0; c < rn__blocks(s->in.c); c++) {
             shape.channels = rn__min(RN__BLOCK, s->in.c - c * RN__BLOCK);
-            for (t = 0; t < count; t++, to += RN__BLOCK * RN__BLOCK)
+            for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK)
                 s->engine->kernels->conv_weight(
-                    to, &shape, x + c * x_block + (s->winograd ? t * x_step : s->taps[t].offset),
+                    dw, &shape, x + c * x_block + (s->winograd ? t * x_step : s->taps[t].offset),
                     dy + k * dy_block + t * dy_step);
         }
-    }
 }
 
 /* A chunk of tiles. */
@@ -3669,7 +3667,7 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
 }
 
 /* Walks over the tiles of bands [band, band_end) of images [n, end), chunk by chunk, for output
-   blocks [k, k_end): to make these, or to add to a weight gradient dw. */
+   blocks [k, k_end): to make these, or to add to their weight gradient dw. */
 static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int band_end, int k,
                               int k_end, float *dw, int thread) {
     const rn__kernels *kernels = s->engine->kernels;
@@ -3784,7 +3782,7 @@ static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blo
     if (after && !s.after) rn__run_pass(after);
 }
 
-/* Adds images [n, end) to blocks [k, k_end) of the weight gradient dw, tap by tap. */
+/* Adds images [n, end) to the weight gradient dw of blocks [k, k_end), tap by tap. */
 static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end, float *dw,
                             int thread) {
     ptrdiff_t x_block, dy_block;
@@ -3803,20 +3801,30 @@ static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end
         }
 }
 
+/* A gradient of an output block from Winograd's form into that by taps. */
+static void rn__transform_back(const rn__sweep *s, float *to, const float *from, int accumulate) {
+    const int square = RN__BLOCK * RN__BLOCK, rows = rn__blocks(s->in.c) * RN__BLOCK;
+    int c;
+    for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
+        s->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square,
+                                            accumulate);
+        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
+    }
+}
+
 /* A part of the weights over all images, or a piece of the images; with their input gradient, image
    by image. */
 static void rn__weight_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context, *input = s->input_gradient;
     const int first = s->by_weights ? 0 : (s->first + i) * s->images;
-    const int last = rn__min(first + s->images, s->in.n), k = s->by_weights ? i * s->k_blocks : 0;
-    const int k_end = rn__min(k + s->k_blocks, rn__blocks(s->out.c));
+    const int last = rn__min(first + s->images, s->in.n), part = s->by_weights ? i : 0;
     const int step = input ? 1 : s->images;
-    float *dw = s->packed;
-    int n, piece;
-    if (!s->by_weights) {
-        dw = s->partial + (size_t)i * (size_t)k_end * s->block_floats;
-        memset(dw, 0, (size_t)k_end * s->block_floats * sizeof(float));
-    }
+    int k = part * s->k_blocks, k_end = rn__min(k + s->k_blocks, rn__blocks(s->out.c)), n, piece;
+    float *to = s->by_weights ? s->total + (size_t)k * rn__total_floats(s)
+                              : s->partial + (size_t)(i * k_end) * rn__total_floats(s);
+    float *dw = s->winograd ? rn__own(s, s->dw, thread) : to;
+    if (s->winograd || !s->by_weights)
+        memset(dw, 0, (size_t)(k_end - k) * s->block_floats * sizeof(float));
     for (n = first; n < last; n += step) {
         for (piece = 0; input && piece < input->bands * input->groups; piece++)
             rn__sweep_piece(input, n, n + 1, piece / input->groups, piece % input->groups, thread);
@@ -3825,31 +3833,22 @@ static void rn__weight_job(void *context, int i, int thread) {
         else
             rn__direct_walk(s, n, rn__min(n + step, last), k, k_end, dw, thread);
     }
+    for (; k < k_end && s->winograd; k++, to += rn__total_floats(s), dw += s->block_floats)
+        rn__transform_back(s, to, dw, s->by_weights);
 }
 
-/* Adds a gradient of one block of output channels to the total, transformed back by Winograd's. */
-static void rn__fold(const rn__sweep *s, float *total, const float *from) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = rn__blocks(s->in.c) * RN__BLOCK;
-    int c;
-    if (!s->winograd) {
-        s->engine->kernels->add(total, total, from, (ptrdiff_t)(s->block_floats / RN__BLOCK), 0);
-        return;
-    }
-    for (c = 0; c < rows; c++, total += RN__BLOCK, from += RN__BLOCK) {
-        s->engine->kernels->winograd_weight(total, 3 * square, square, from, 6 * square, square, 1);
-        if (c % RN__BLOCK == RN__BLOCK - 1) total += 8 * square, from += 35 * square;
-    }
-}
-
-/* Adds the pieces of a wave, for one block of output channels. */
-static void rn__fold_job(void *context, int block, int thread) {
+/* Adds the pieces of a wave to a thread's share of the total. */
+static void rn__fold_job(void *context, int share, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
+    const size_t floats = rn__total_floats(s) * (size_t)rn__blocks(s->out.c);
+    const ptrdiff_t pixels = (ptrdiff_t)(floats / RN__BLOCK), threads = s->engine->threads;
+    const ptrdiff_t begin = pixels * share / threads, end = pixels * (share + 1) / threads;
+    float *total = s->total + begin * RN__BLOCK;
     int i;
     (void)thread;
     for (i = 0; i < s->count; i++)
-        rn__fold(s, s->total + (size_t)block * rn__total_floats(s),
-                 s->partial +
-                     ((size_t)i * (size_t)rn__blocks(s->out.c) + (size_t)block) * s->block_floats);
+        s->engine->kernels->add(total, total, s->partial + (size_t)i * floats + begin * RN__BLOCK,
+                                end - begin, 0);
 }
 
 /* The total of one block of output channels out of the weights' order, or (to_weight) back into
@@ -3870,9 +3869,6 @@ static void rn__begin_total_job(void *context, int block, int thread) {
 static void rn__end_total_job(void *context, int block, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
     (void)thread;
-    if (s->winograd && s->by_weights)
-        rn__fold(s, s->total + (size_t)block * rn__total_floats(s),
-                 s->packed + (size_t)block * s->block_floats);
     rn__move_total(s, block, s->dweight);
 }
 
@@ -3894,14 +3890,12 @@ static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
     rn__sweep_taps(s);
     if (dweight) {
         rn__parallel(team, threads, k_blocks, rn__begin_total_job, s);
-        if (s->winograd && s->by_weights)
-            memset(s->packed, 0, s->block_floats * (size_t)k_blocks * sizeof(float));
         if (s->by_weights)
             rn__parallel(team, threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
             s->count = rn__min(s->wave, pieces - s->first);
             rn__parallel(team, threads, s->count, rn__weight_job, s);
-            rn__parallel(team, threads, k_blocks, rn__fold_job, s);
+            rn__parallel(team, threads, threads, rn__fold_job, s);
         }
         rn__parallel(team, threads, k_blocks, rn__end_total_job, s);
     }
