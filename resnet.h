@@ -422,7 +422,6 @@ typedef struct rn_net {
     rn_memory packed_memory;
     void *packed_block;
     char *activations; /* activations, then workspace */
-    char *workspace;   /* behind them */
 } rn_net;
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
@@ -2651,13 +2650,15 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                                 ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu,
                                 int relu_after) {
-    if (addend && relu_after && !relu)
+    const int adds = addend != NULL;
+    if (adds && relu_after && !relu)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, 0, 1, 1);
-    else if (addend || relu_after)
-        RN__NAME(normalise_with)
-    (out, in, step, addend, pixels, lanes, relu, addend != NULL, relu_after);
-    else if (relu) RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 1, 0, 0);
-    else RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 0, 0, 0);
+    else if (adds || relu_after)
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, relu, adds, relu_after);
+    else if (relu)
+        RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 1, 0, 0);
+    else
+        RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 0, 0, 0);
 }
 
 /* dy of lane l, zero where the ReLU behind the normalisation stopped x. The lanes are copied, so
@@ -3167,7 +3168,8 @@ typedef struct rn__sweep {
     ptrdiff_t scratch_row;           /* floats */
     int direct;                      /* no padding, no stride: reads `in` itself */
     int winograd, matrices, chunk;   /* 36 or 1, tiles of a chunk */
-    int bands, groups, images;       /* of a job: a band of rows, a group of output blocks */
+    int bands, groups;               /* of rows, of output blocks: a job has one of each, */
+    int images;                      /* and so many images; or a piece of a weight gradient */
     int first_block, last_block;     /* of the output, whose weights are packed now, */
     int packed_blocks;               /* at most so many at a time */
     const rn__pass *after;           /* to do to every plane of the output while it is in cache */
@@ -3181,17 +3183,17 @@ typedef struct rn__sweep {
     int *phase_taps; /* [phases + 1], where the taps of a phase start */
     float *bias;     /* NULL, or [out blocks][16], transformed [out blocks][36][16] */
     /* Weights [out block][phase][in block][tap][16 in][16 out]; transformed ones [out block][36]
-       [in block][16][16], but a transformed gradient [out block][in block][36][16][16]. */
+       [in block][16][16]. */
     float *packed;
-    size_t block_floats; /* of an output block */
-    float *total;        /* the weight gradient by taps, on top of what it was before */
-    float *partial;      /* [wave] as total: of pieces */
+    size_t block_floats; /* of an output block, here and in dw */
+    float *total;        /* the weight gradient [out block][in block][tap][16 in][16 out] */
+    float *partial;      /* [wave] the same of pieces */
     float *bias_sums;    /* [images][out blocks][16] */
     /* thread 0's own, see rn__own: */
     float *scratch; /* [in block][row][column phase][column][16] */
     float *tiles;   /* a chunk of `in`, transformed, then products, or a chunk of dy */
     float *dy;      /* [out block][row][column][16], rows that are lazy or hang over */
-    float *dw;      /* a job's weight gradient before it is transformed back */
+    float *dw;      /* a piece's, of transformed weights: [out block][in block][36][16][16] */
     ptrdiff_t scratch_floats, tile_floats, dy_floats;
 } rn__sweep;
 
@@ -3281,22 +3283,27 @@ static int rn__copies_dy(const rn__sweep *s) {
     return s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
 }
 
-/* Of the weight gradient of an output block, by taps. */
-static size_t rn__total_floats(const rn__sweep *s) {
-    return (size_t)(s->filter.r * s->filter.s * rn__blocks(s->in.c)) * RN__BLOCK * RN__BLOCK;
+/* Floats of the weight gradient by taps: of a pair of blocks, one of the output's and one of the
+   input's; and of an output block. */
+static size_t rn__pair_floats(const rn__sweep *s) {
+    return (size_t)(s->filter.r * s->filter.s) * RN__BLOCK * RN__BLOCK;
+}
+static size_t rn__tap_floats(const rn__sweep *s) {
+    return rn__pair_floats(s) * (size_t)rn__blocks(s->in.c);
 }
 
-/* Weight gradients of many weights and small images split the weights among the jobs, each of
-   which walks over all images. The others split the images into pieces of a fixed number, each
-   summed in a buffer of its own, a wave at a time (as many for every thread; the smaller the
-   buffers, the more), which are then added in their order. Either way the order of the sums, on top of what the
-   gradient was before, depends on shapes alone, and not on how many images a call has, if
-   micro-batches are whole pieces: powers of two. */
+/* Weight gradients are sums over pieces of a fixed number of images, added in their order on top of
+   what the gradient was before: a sum that depends on shapes alone, and not on how many images a
+   call has, if micro-batches are whole pieces: powers of two. Where weights are many and images
+   small, the jobs share the weights, and each walks over all images; else each sums pieces in a
+   buffer of its own, a wave of them at a time (as many for every thread; the smaller the buffers,
+   the more). */
 static void rn__weight_pieces(rn__sweep *s) {
     const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
     const size_t floats = s->block_floats * (size_t)k_blocks;
     const int threads = s->engine->threads;
-    const int fit = (int)(((size_t)1 << 17) / (rn__total_floats(s) * (size_t)k_blocks));
+    const size_t buffer = rn__multiply_size(rn__tap_floats(s), (size_t)k_blocks);
+    const int fit = (int)(((size_t)1 << 17) / buffer);
     const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
                          rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
     if (s->winograd) {
@@ -3311,10 +3318,9 @@ static void rn__weight_pieces(rn__sweep *s) {
                         (k_blocks * c_blocks >= 16 && floats > image);
         if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
     }
-    s->wave = rn__max(1, rn__divide_up(fit, threads)) * threads;
+    s->wave = rn__divide_up(rn__max(1, fit), threads) * threads;
     s->wave = rn__min(s->wave, rn__divide_up(s->in.n, s->images));
-    s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? 4 : 1;
-    if (s->by_weights) s->images = rn__max(1, s->in.n);
+    s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? rn__min(4, k_blocks) : 1;
     if (rn__copies_dy(s))
         s->dy_floats = s->columns * k_blocks * rn__dy_rows(s) * (ptrdiff_t)RN__BLOCK;
 }
@@ -3354,9 +3360,9 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     if (!weights) return;
     s->dy = rn__carve_floats(own, 1, (size_t)s->dy_floats);
     s->dw = rn__carve_floats(own, s->winograd ? (size_t)s->k_blocks : 0, s->block_floats);
-    s->total = rn__carve_floats(arena, k_blocks, rn__total_floats(s));
-    s->partial = rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks,
-                                  rn__total_floats(s));
+    s->total = rn__carve_floats(arena, k_blocks, rn__tap_floats(s));
+    s->partial =
+        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, rn__tap_floats(s));
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
@@ -3801,75 +3807,76 @@ static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end
         }
 }
 
-/* A gradient of an output block from Winograd's form into that by taps. */
-static void rn__transform_back(const rn__sweep *s, float *to, const float *from, int accumulate) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = rn__blocks(s->in.c) * RN__BLOCK;
+/* Adds the gradient of some output blocks in Winograd's form to that by taps. */
+static void rn__transform_back(const rn__sweep *s, float *to, const float *from, int blocks) {
+    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * rn__blocks(s->in.c) * RN__BLOCK;
     int c;
     for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
-        s->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square,
-                                            accumulate);
+        s->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
         if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
     }
 }
 
-/* A part of the weights over all images, or a piece of the images; with their input gradient, image
-   by image. */
-static void rn__weight_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context, *input = s->input_gradient;
-    const int first = s->by_weights ? 0 : (s->first + i) * s->images;
-    const int last = rn__min(first + s->images, s->in.n), part = s->by_weights ? i : 0;
-    const int step = input ? 1 : s->images;
-    int k = part * s->k_blocks, k_end = rn__min(k + s->k_blocks, rn__blocks(s->out.c)), n, piece;
-    float *to = s->by_weights ? s->total + (size_t)k * rn__total_floats(s)
-                              : s->partial + (size_t)(i * k_end) * rn__total_floats(s);
+/* Adds a piece of the images to the weight gradient of blocks [k, k_end), by taps; with their input
+   gradient, image by image. */
+static void rn__add_piece(const rn__sweep *s, int piece, int k, int k_end, float *to, int thread) {
+    const rn__sweep *input = s->input_gradient;
+    const int last = rn__min((piece + 1) * s->images, s->in.n), step = input ? 1 : s->images;
     float *dw = s->winograd ? rn__own(s, s->dw, thread) : to;
-    if (s->winograd || !s->by_weights)
-        memset(dw, 0, (size_t)(k_end - k) * s->block_floats * sizeof(float));
-    for (n = first; n < last; n += step) {
-        for (piece = 0; input && piece < input->bands * input->groups; piece++)
-            rn__sweep_piece(input, n, n + 1, piece / input->groups, piece % input->groups, thread);
+    int n, i;
+    if (s->winograd) memset(dw, 0, (size_t)(k_end - k) * s->block_floats * sizeof(float));
+    for (n = piece * s->images; n < last; n += step) {
+        for (i = 0; input && i < input->bands * input->groups; i++)
+            rn__sweep_piece(input, n, n + 1, i / input->groups, i % input->groups, thread);
         if (s->winograd)
             rn__winograd_walk(s, n, rn__min(n + step, last), 0, s->bands, k, k_end, dw, thread);
         else
             rn__direct_walk(s, n, rn__min(n + step, last), k, k_end, dw, thread);
     }
-    for (; k < k_end && s->winograd; k++, to += rn__total_floats(s), dw += s->block_floats)
-        rn__transform_back(s, to, dw, s->by_weights);
+    if (s->winograd) rn__transform_back(s, to, dw, k_end - k);
 }
 
-/* Adds the pieces of a wave to a thread's share of the total. */
-static void rn__fold_job(void *context, int share, int thread) {
+/* The total of pairs [pair, end) out of the weights' order, or (to_weight) back into it. */
+static void rn__move_total(const rn__sweep *s, int pair, int end, float *to_weight) {
+    const int blocks = rn__blocks(s->in.c);
+    for (; pair < end; pair++)
+        rn__pack(s->total + (size_t)pair * rn__pair_floats(s), s, to_weight, pair / blocks,
+                 pair % blocks, s->taps, s->filter.r * s->filter.s);
+}
+
+/* A part of the weights over all images, or a piece of the images. */
+static void rn__weight_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const size_t floats = rn__total_floats(s) * (size_t)rn__blocks(s->out.c);
-    const ptrdiff_t pixels = (ptrdiff_t)(floats / RN__BLOCK), threads = s->engine->threads;
-    const ptrdiff_t begin = pixels * share / threads, end = pixels * (share + 1) / threads;
-    float *total = s->total + begin * RN__BLOCK;
+    const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
+    const int k = s->by_weights ? i * s->k_blocks : 0, k_end = rn__min(k + s->k_blocks, k_blocks);
+    const size_t floats = rn__tap_floats(s);
+    int piece;
+    if (!s->by_weights) {
+        float *partial = s->partial + (size_t)(i * k_blocks) * floats;
+        memset(partial, 0, (size_t)k_blocks * floats * sizeof(float));
+        rn__add_piece(s, s->first + i, k, k_end, partial, thread);
+        return;
+    }
+    rn__move_total(s, k * c_blocks, k_end * c_blocks, NULL);
+    for (piece = 0; piece * s->images < s->in.n; piece++)
+        rn__add_piece(s, piece, k, k_end, s->total + (size_t)k * floats, thread);
+    rn__move_total(s, k * c_blocks, k_end * c_blocks, s->dweight);
+}
+
+/* Adds the pieces of a wave to the total of a pair of blocks. That comes out of the gradient before
+   the first wave, and goes back into it after the last one. */
+static void rn__fold_job(void *context, int pair, int thread) {
+    const rn__sweep *s = (const rn__sweep *)context;
+    const size_t floats = rn__tap_floats(s) * (size_t)rn__blocks(s->out.c);
+    const size_t at = (size_t)pair * rn__pair_floats(s);
+    float *total = s->total + at;
     int i;
     (void)thread;
+    if (!s->first) rn__move_total(s, pair, pair + 1, NULL);
     for (i = 0; i < s->count; i++)
-        s->engine->kernels->add(total, total, s->partial + (size_t)i * floats + begin * RN__BLOCK,
-                                end - begin, 0);
-}
-
-/* The total of one block of output channels out of the weights' order, or (to_weight) back into
-   it. */
-static void rn__move_total(const rn__sweep *s, int block, float *to_weight) {
-    const int taps = s->filter.r * s->filter.s;
-    float *total = s->total + (size_t)block * rn__total_floats(s);
-    int i;
-    for (i = 0; i < rn__blocks(s->in.c); i++, total += taps * RN__BLOCK * RN__BLOCK)
-        rn__pack(total, s, to_weight, block, i, s->taps, taps);
-}
-
-static void rn__begin_total_job(void *context, int block, int thread) {
-    (void)thread;
-    rn__move_total((const rn__sweep *)context, block, NULL);
-}
-
-static void rn__end_total_job(void *context, int block, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    (void)thread;
-    rn__move_total(s, block, s->dweight);
+        s->engine->kernels->add(total, total, s->partial + (size_t)i * floats + at,
+                                (ptrdiff_t)(rn__pair_floats(s) / RN__BLOCK), 0);
+    if ((s->first + s->count) * s->images >= s->in.n) rn__move_total(s, pair, pair + 1, s->dweight);
 }
 
 static void rn__bias_job(void *context, int i, int thread) {
@@ -3889,15 +3896,13 @@ static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
     s->dweight = dweight;
     rn__sweep_taps(s);
     if (dweight) {
-        rn__parallel(team, threads, k_blocks, rn__begin_total_job, s);
         if (s->by_weights)
             rn__parallel(team, threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
             s->count = rn__min(s->wave, pieces - s->first);
             rn__parallel(team, threads, s->count, rn__weight_job, s);
-            rn__parallel(team, threads, threads, rn__fold_job, s);
+            rn__parallel(team, threads, k_blocks * rn__blocks(s->in.c), rn__fold_job, s);
         }
-        rn__parallel(team, threads, k_blocks, rn__end_total_job, s);
     }
     if (!dbias) return;
     rn__parallel(team, threads, images * k_blocks, rn__bias_job, s);

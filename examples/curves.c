@@ -1,6 +1,6 @@
-/* curves.c - the paper's Fig. 1 at a length of your choice: the training loss of one very deep net in
-   the original and in the full pre-activation order, from the same seed on the same batches. Writes
-   a log of each, which tools/plot_log.py draws:
+/* curves.c - the paper's Fig. 1 at a length of your choice: the training loss of one very deep net
+   in the original and in the full pre-activation order, from the same seed on the same batches.
+   Writes a log of each, which tools/plot_log.py draws:
 
        examples/curves --data DIR --out fig1 && tools/plot_log.py fig1/x.csv... fig1/fig1.svg
 
@@ -39,8 +39,8 @@ static FILE *open_log(const char *directory, const char *name) {
     return log;
 }
 
-/* Trains to the end of the schedule. train_next begins its sums anew in each epoch, a row of the log
-   each `every` steps, so each step is told by itself. */
+/* Trains to the end of the schedule. train_next begins its sums anew in each epoch, a row of the
+   log each `every` steps, so each step is told by itself. */
 static void train(trainer *t, long every, FILE *log, progress *p, const char *title) {
     rn_net *net = t->net;
     double loss = 0, correct = 0, seen = 0;

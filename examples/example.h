@@ -59,7 +59,7 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
-/* Where a net lives: in large pages if Linux has them, which makes very deep nets a quarter faster. */
+/* Where a net lives: in large pages if Linux has them, which makes deep nets a quarter faster. */
 static inline void *take_pages(size_t bytes, void *user) {
     const size_t page = (size_t)2 << 20;
     void *memory = NULL;

@@ -123,8 +123,8 @@ static image match_channels(image from, int channels) {
     return to;
 }
 
-/* What the net looks at: all of the picture, or its centre or ten crops of it scaled to a shorter side
-   of `scale`. Returns the number of windows. */
+/* What the net looks at: all of the picture, or its centre or ten crops of it scaled to a shorter
+   side of `scale`. Returns the number of windows. */
 static int choose_windows(const rn_desc *desc, const image *m, long crops, long scale,
                           rn_window windows[10]) {
     const rn_window whole = {0, 0, m->height, m->width, 0};

@@ -1,6 +1,6 @@
 /* pictures.c - what a net sees of a picture: interpolation against numbers of another library, the
-   windows of single-crop, ten-crop, scale and aspect-ratio augmentation, the changes of colours, and
-   predictions over windows.
+   windows of single-crop, ten-crop, scale and aspect-ratio augmentation, the changes of colours,
+   and predictions over windows.
 
    cc -std=c99 -O2 -o pictures tests/pictures.c -lm && ./pictures */
 

@@ -3,9 +3,9 @@
    refused. No two values or gradients share bytes while both are needed: the list of nodes is run
    through step by step with the planned offsets, and every step must find what it reads. Allocators
    that fail at any call leak nothing; training and predicting allocate nothing; several threads
-   predict with one net; inference reuses its buffers; sizes that overflow are refused. What a budget
-   makes the net compute again is run through likewise. And rn_describe and the plan, which write
-   into a buffer, too.
+   predict with one net; inference reuses its buffers; sizes that overflow are refused. What a
+   budget makes the net compute again is run through likewise. And rn_describe and the plan, which
+   write into a buffer, too.
 
    cc -std=c99 -O2 -o planner tests/planner.c -lm -lpthread && ./planner */
 

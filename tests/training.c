@@ -1029,7 +1029,7 @@ static void check_micro_batches(void) {
     }
 }
 
-/* ---- budgets ------------------------------------------------------------------------------------ */
+/* ---- budgets --------------------------------------------------------------------------------- */
 
 /* The least budget, as the refusal of a smaller one names it; that of one byte names it. */
 static size_t least_budget(rn_desc desc, int batch) {
