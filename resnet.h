@@ -324,7 +324,7 @@ typedef struct rn_node {
     rn_kind kind;
     int inputs[2];                 /* values it reads; -1 where there is none */
     int c, h, w;                   /* shape of its value */
-    short kernel, stride, padding; /* convolutions, pools, pad-subsample */
+    short kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
     short front;                   /* pad-subsample: zero channels before the input's */
     short bias;                    /* convolution: 1 with bias */
     short complement;              /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
@@ -1087,6 +1087,18 @@ static uint64_t rn__double_bits(double value) {
     return bits;
 }
 
+RN__FUNCTION int32_t rn__float_bits(float x) {
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static inline float rn__float_of_bits(int32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
 /* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 digits of its bits. */
 static int rn__scan_double(const char *s, double *value) {
     const char *hexadecimal = "0123456789abcdef", *digit;
@@ -1325,9 +1337,7 @@ static int rn__is_finite(double value) { return (rn__double_bits(value) >> 52 & 
 
 static int rn__not_finite(rn_real value) {
 #if RN__FAST
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return (bits & 0x7f800000u) == 0x7f800000u;
+    return (rn__float_bits(value) & 0x7f800000) == 0x7f800000;
 #else
     return !rn__is_finite((double)value);
 #endif
@@ -2161,18 +2171,6 @@ typedef struct rn__kernels {
                const rn__sgd_step *step, int write);
 } rn__kernels;
 
-RN__FUNCTION int32_t rn__float_bits(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float rn__float_of_bits(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* gcc converts between vectors from version 9 on. */
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)) && !defined(RESNET_NO_SIMD)
 #define RN__VECTORS 1
@@ -2963,9 +2961,7 @@ typedef struct rn__engine {
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
 static rn__room rn__room_in(const rn__engine *engine) {
-    rn__room room = {{NULL, 0}, {NULL, 0}};
-    room.shared.base = engine->workspace;
-    room.own.base = engine->own;
+    rn__room room = {{engine->workspace, 0}, {engine->own, 0}};
     return room;
 }
 
@@ -3133,12 +3129,10 @@ typedef struct rn__filter {
     int k, c, r, s, stride, padding;
 } rn__filter;
 
-static rn__filter rn__make_filter(const float *weight, int k, int c, int r, int s, int stride,
-                                  int padding) {
-    rn__filter f;
-    f.weight = weight;
-    f.k = k, f.c = c, f.r = r, f.s = s, f.stride = stride, f.padding = padding;
-    return f;
+static rn__filter rn__filter_of(const rn_tensor *weight, int stride, int padding) {
+    const rn_tensor *f = weight;
+    rn__filter filter = {f->data, f->n, f->c, f->h, f->w, stride, padding};
+    return filter;
 }
 
 /* One sweep computes the output of a convolution, the gradient of its input or that of its weights.
@@ -3158,6 +3152,7 @@ typedef struct rn__sweep {
     rn__sweep_kind kind;
     rn__filter filter;
     rn__blocked out, in;
+    int in_blocks, out_blocks; /* of channels */
     int accumulate;
     int in_step, out_step;
     int rows, columns;               /* of a phase of the output, at most; whole tiles */
@@ -3168,6 +3163,7 @@ typedef struct rn__sweep {
     ptrdiff_t scratch_row;           /* floats */
     int direct;                      /* no padding, no stride: reads `in` itself */
     int winograd, matrices, chunk;   /* 36 or 1, tiles of a chunk */
+    ptrdiff_t in_matrix, out_matrix; /* floats between matrices of tiles; of products, or of dy's */
     int bands, groups;               /* of rows, of output blocks: a job has one of each, */
     int images;                      /* and so many images; or a piece of a weight gradient */
     int first_block, last_block;     /* of the output, whose weights are packed now, */
@@ -3177,6 +3173,10 @@ typedef struct rn__sweep {
     int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
     const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
     int first, count, wave;                 /* pieces of a wave: its first, how many, at most */
+    int dy_rows;                            /* rows of dy that are read at a time, */
+    int copies_dy;                          /* 1: copied, because they are lazy or hang over */
+    size_t pair_floats;                     /* of a weight gradient by taps: of a pair of blocks, */
+    size_t tap_floats;                      /* and of an output block */
     float *dweight;
 
     rn__tap *taps;   /* [R S], ordered by phase */
@@ -3243,15 +3243,14 @@ static int rn__band_row(const rn__sweep *s, int b) {
    depend on the threads; but each reads its input anew, so there are no more than it takes. */
 static void rn__sweep_pieces(rn__sweep *s) {
     const ptrdiff_t cache_floats = 1 << 15;
-    const int blocks = rn__blocks(s->in.c);
     const int wanted = rn__divide_up(s->engine->threads, rn__max(s->in.n, 1));
-    ptrdiff_t rows = cache_floats / (s->scratch_row * blocks * s->row_phases);
+    ptrdiff_t rows = cache_floats / (s->scratch_row * s->in_blocks * s->row_phases);
     rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
     s->bands = rn__divide_up(s->rows, (int)rows);
     s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
     if (s->winograd) /* bands of 16 tiles, which a kernel takes at a time */
         s->bands = rn__min(s->bands, rn__max(1, s->rows * s->columns / 256));
-    s->groups = rn__min(rn__divide_up(wanted, s->bands), rn__blocks(s->out.c));
+    s->groups = rn__min(rn__divide_up(wanted, s->bands), s->out_blocks);
     s->images = 1;
     rows = rn__divide_up(s->rows, s->bands);
     if (s->winograd) {
@@ -3261,7 +3260,7 @@ static void rn__sweep_pieces(rn__sweep *s) {
         if (s->bands == 1) s->images = rn__max(1, rn__min(most / tiles, s->in.n));
         s->chunk = rn__min(most, tiles * s->images);
     }
-    s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * blocks;
+    s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * s->in_blocks;
 }
 
 /* How many output blocks have their weights packed at a time: all, unless these take far more
@@ -3270,26 +3269,7 @@ static int rn__packed_blocks(const rn__sweep *s) {
     const size_t images = rn__add_size(rn__blocked_floats(s->in.n, s->in.c, s->in.h, s->in.w),
                                        rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w));
     const size_t fit = (images > 1 << 15 ? images : 1 << 15) / s->block_floats; /* 128 KB or more */
-    return fit < 1 ? 1 : fit < (size_t)rn__blocks(s->out.c) ? (int)fit : rn__blocks(s->out.c);
-}
-
-/* Rows of dy that are read, and their products summed, at a time. */
-static int rn__dy_rows(const rn__sweep *s) {
-    return s->winograd ? 4 : rn__max(1, rn__min(256 / rn__max(s->out.w, 16), s->out.h));
-}
-
-/* Are rows of dy copied, because they are lazy or to fill up tiles? */
-static int rn__copies_dy(const rn__sweep *s) {
-    return s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
-}
-
-/* Floats of the weight gradient by taps: of a pair of blocks, one of the output's and one of the
-   input's; and of an output block. */
-static size_t rn__pair_floats(const rn__sweep *s) {
-    return (size_t)(s->filter.r * s->filter.s) * RN__BLOCK * RN__BLOCK;
-}
-static size_t rn__tap_floats(const rn__sweep *s) {
-    return rn__pair_floats(s) * (size_t)rn__blocks(s->in.c);
+    return fit < 1 ? 1 : fit < (size_t)s->out_blocks ? (int)fit : s->out_blocks;
 }
 
 /* Weight gradients are sums over pieces of a fixed number of images, added in their order on top of
@@ -3299,13 +3279,15 @@ static size_t rn__tap_floats(const rn__sweep *s) {
    buffer of its own, a wave of them at a time (as many for every thread; the smaller the buffers,
    the more). */
 static void rn__weight_pieces(rn__sweep *s) {
-    const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
-    const size_t floats = s->block_floats * (size_t)k_blocks;
-    const int threads = s->engine->threads;
-    const size_t buffer = rn__multiply_size(rn__tap_floats(s), (size_t)k_blocks);
-    const int fit = (int)(((size_t)1 << 17) / buffer);
+    const int threads = s->engine->threads, pixels = rn__max(s->out.w, 16);
+    const size_t floats = s->block_floats * (size_t)s->out_blocks;
     const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
                          rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
+    size_t buffer;
+    s->dy_rows = s->winograd ? 4 : rn__max(1, rn__min(256 / pixels, s->out.h));
+    s->copies_dy = s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
+    s->pair_floats = (size_t)(s->filter.r * s->filter.s) * RN__BLOCK * RN__BLOCK;
+    s->tap_floats = s->pair_floats * (size_t)s->in_blocks;
     if (s->winograd) {
         const int tiles = s->rows / 4 * (s->columns / 4);
         for (s->images = 16; s->images > 1 && s->images * tiles > 256;) s->images /= 2;
@@ -3315,25 +3297,14 @@ static void rn__weight_pieces(rn__sweep *s) {
         const size_t piece = ((size_t)1 << 17) / (image ? image : 1);
         s->images = piece < 2 ? 1 : piece < 4 ? 2 : piece < 8 ? 4 : 8;
         s->by_weights = (s->in.n == 1 && s->in.w == 1) || /* a linear layer's rows */
-                        (k_blocks * c_blocks >= 16 && floats > image);
-        if (!s->direct) s->scratch_floats = rn__scratch_block(s, rn__dy_rows(s)) * c_blocks;
+                        (s->out_blocks * s->in_blocks >= 16 && floats > image);
+        if (!s->direct) s->scratch_floats = rn__scratch_block(s, s->dy_rows) * s->in_blocks;
     }
-    s->wave = rn__divide_up(rn__max(1, fit), threads) * threads;
+    buffer = rn__multiply_size(s->tap_floats, (size_t)s->out_blocks);
+    s->wave = rn__divide_up(rn__max(1, (int)(((size_t)1 << 17) / buffer)), threads) * threads;
     s->wave = rn__min(s->wave, rn__divide_up(s->in.n, s->images));
-    s->k_blocks = !s->by_weights ? k_blocks : s->winograd ? rn__min(4, k_blocks) : 1;
-    if (rn__copies_dy(s))
-        s->dy_floats = s->columns * k_blocks * rn__dy_rows(s) * (ptrdiff_t)RN__BLOCK;
-}
-
-/* Floats between the 36 matrices of transformed tiles [36][block][tile][16]: a cache line more than
-   they have, or all 36 would fall into the same few sets of the first-level cache. */
-static ptrdiff_t rn__tile_step(const rn__sweep *s, int blocks) {
-    return (ptrdiff_t)blocks * s->chunk * RN__BLOCK + RN__BLOCK;
-}
-
-/* And between those of the products, which may be of a pair of output blocks. */
-static ptrdiff_t rn__products_step(const rn__sweep *s) {
-    return rn__tile_step(s, rn__min(2, rn__blocks(s->out.c)));
+    s->k_blocks = !s->by_weights ? s->out_blocks : s->winograd ? rn__min(4, s->out_blocks) : 1;
+    if (s->copies_dy) s->dy_floats = s->columns * s->out_blocks * s->dy_rows * (ptrdiff_t)RN__BLOCK;
 }
 
 static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
@@ -3341,7 +3312,7 @@ static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
 }
 
 static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
-    const size_t k_blocks = (size_t)rn__blocks(s->out.c);
+    const size_t k_blocks = (size_t)s->out_blocks;
     const int weights = s->kind == RN__WEIGHT_GRADIENT;
     /* a single thread's lines cannot wander, and take less room together */
     rn__arena *arena = &room->shared, *own = s->engine->threads > 1 ? &room->own : arena;
@@ -3352,17 +3323,21 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
     s->packed = rn__carve_floats(arena, weights ? 0 : (size_t)s->packed_blocks, s->block_floats);
     s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
-    if (s->winograd)
-        s->tile_floats =
-            36 * (rn__tile_step(s, rn__blocks(s->in.c)) +
-                  (weights ? rn__tile_step(s, rn__blocks(s->out.c)) : rn__products_step(s)));
+    if (s->winograd) {
+        const int products = weights ? s->out_blocks : rn__min(2, s->out_blocks); /* of a pair */
+        /* tiles are [36][block][tile][16], the 36 a cache line farther apart than that, or all would
+           fall into the same few sets of the first-level cache */
+        s->in_matrix = ((ptrdiff_t)s->in_blocks * s->chunk + 1) * RN__BLOCK;
+        s->out_matrix = ((ptrdiff_t)products * s->chunk + 1) * RN__BLOCK;
+        s->tile_floats = 36 * (s->in_matrix + s->out_matrix);
+    }
     s->tiles = rn__carve_floats(own, 1, (size_t)s->tile_floats);
     if (!weights) return;
     s->dy = rn__carve_floats(own, 1, (size_t)s->dy_floats);
     s->dw = rn__carve_floats(own, s->winograd ? (size_t)s->k_blocks : 0, s->block_floats);
-    s->total = rn__carve_floats(arena, k_blocks, rn__tap_floats(s));
+    s->total = rn__carve_floats(arena, k_blocks, s->tap_floats);
     s->partial =
-        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, rn__tap_floats(s));
+        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->tap_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
@@ -3376,6 +3351,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     s.kind = kind;
     s.filter = filter;
     s.out = out, s.in = in;
+    s.in_blocks = rn__blocks(in.c), s.out_blocks = rn__blocks(out.c);
     s.in_step = kind == RN__INPUT_GRADIENT ? 1 : filter.stride;
     s.out_step = kind == RN__INPUT_GRADIENT ? filter.stride : 1;
     s.rows = rn__divide_up(out.h, s.out_step);
@@ -3393,7 +3369,7 @@ static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, r
     s.phase_columns = s.columns + (s.window_columns - 1) / s.column_phases;
     s.scratch_row = (ptrdiff_t)s.column_phases * s.phase_columns * RN__BLOCK;
     s.direct = rn__as_it_lies(&filter) && !in.lazy;
-    s.block_floats = rn__multiply_size((size_t)rn__blocks(in.c) * RN__BLOCK * RN__BLOCK,
+    s.block_floats = rn__multiply_size((size_t)s.in_blocks * RN__BLOCK * RN__BLOCK,
                                        s.winograd ? 36 : (size_t)taps);
     rn__sweep_pieces(&s);
     s.packed_blocks = rn__packed_blocks(&s);
@@ -3459,21 +3435,21 @@ static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int ou
 
 static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
     return s->packed + (size_t)(block - s->first_block) * s->block_floats +
-           (ptrdiff_t)s->phase_taps[phase] * rn__blocks(s->in.c) * RN__BLOCK * RN__BLOCK;
+           (ptrdiff_t)s->phase_taps[phase] * s->in_blocks * RN__BLOCK * RN__BLOCK;
 }
 
 /* Packs the weights for one block of the output; Winograd's are transformed. */
 static void rn__pack_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
     const int block = s->first_block + i;
-    const int blocks = rn__blocks(s->in.c), square = RN__BLOCK * RN__BLOCK, step = blocks * square;
+    const int square = RN__BLOCK * RN__BLOCK, step = s->in_blocks * square;
     float taps[9 * RN__BLOCK * RN__BLOCK];
     int phase, from, c;
     (void)thread;
     for (phase = 0; phase < s->out_step * s->out_step; phase++) {
         const int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
         float *to = rn__sweep_packed(s, block, phase);
-        for (from = 0; from < blocks; from++, to += s->winograd ? square : count * square) {
+        for (from = 0; from < s->in_blocks; from++, to += s->winograd ? square : count * square) {
             rn__pack(s->winograd ? taps : to, s, NULL, block, from, s->taps + first, count);
             for (c = 0; c < RN__BLOCK && s->winograd; c++)
                 s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
@@ -3508,7 +3484,7 @@ static void rn__read_row(const rn__sweep *s, float *to, int plane, int row) {
    image; *step floats lie between its blocks. */
 static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows, int thread,
                                   ptrdiff_t *step) {
-    const int blocks = rn__blocks(s->in.c), count = (rows - 1) * s->row_phases + s->window_rows;
+    const int blocks = s->in_blocks, count = (rows - 1) * s->row_phases + s->window_rows;
     float *scratch = rn__own(s, s->scratch, thread);
     int block, i;
     *step = s->direct ? rn__plane_pixels(&s->in) * RN__BLOCK : rn__scratch_block(s, rows);
@@ -3530,13 +3506,13 @@ static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows
    edge if they fill up tiles. */
 static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, int k, int end,
                                 int thread, ptrdiff_t *step) {
-    const int blocks = rn__blocks(s->out.c), there = rn__min(rows, s->out.h - first);
+    const int blocks = s->out_blocks, there = rn__min(rows, s->out.h - first);
     const int lines = s->columns == s->out.w ? there : 1; /* read at a time */
     const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, to = (ptrdiff_t)s->columns * RN__BLOCK;
     float *dy = rn__own(s, s->dy, thread);
     int y;
-    *step = rn__copies_dy(s) ? to * rn__dy_rows(s) : row * s->out.h;
-    if (!rn__copies_dy(s)) return rn__plane(&s->out, n * blocks) + first * row;
+    *step = s->copies_dy ? to * s->dy_rows : row * s->out.h;
+    if (!s->copies_dy) return rn__plane(&s->out, n * blocks) + first * row;
     for (; k < end; k++) {
         if (to > row || there < rows)
             memset(dy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
@@ -3550,7 +3526,7 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
 /* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
 static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
                             int thread) {
-    const int step = s->out_step, blocks = rn__blocks(s->out.c), in_blocks = rn__blocks(s->in.c);
+    const int step = s->out_step, blocks = s->out_blocks, in_blocks = s->in_blocks;
     const int chunks = s->accumulate ? 1 : rn__divide_up(in_blocks * s->filter.r * s->filter.s, 20);
     const int chunk = rn__divide_up(in_blocks, chunks); /* whose weights stay in the first cache */
     const float *in;
@@ -3595,16 +3571,15 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
 static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k, int end,
                       const float *x, ptrdiff_t x_block, const float *dy, ptrdiff_t dy_block) {
     const int count = s->winograd ? 36 : s->filter.r * s->filter.s;
-    const ptrdiff_t x_step = rn__tile_step(s, rn__blocks(s->in.c));
-    const ptrdiff_t dy_step = s->winograd ? rn__tile_step(s, rn__blocks(s->out.c)) : 0;
     int c, t;
     for (; k < end; k++)
-        for (c = 0; c < rn__blocks(s->in.c); c++) {
+        for (c = 0; c < s->in_blocks; c++) {
             shape.channels = rn__min(RN__BLOCK, s->in.c - c * RN__BLOCK);
             for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK)
                 s->engine->kernels->conv_weight(
-                    dw, &shape, x + c * x_block + (s->winograd ? t * x_step : s->taps[t].offset),
-                    dy + k * dy_block + t * dy_step);
+                    dw, &shape,
+                    x + c * x_block + (s->winograd ? t * s->in_matrix : s->taps[t].offset),
+                    dy + k * dy_block + t * s->out_matrix);
         }
 }
 
@@ -3622,15 +3597,15 @@ typedef struct rn__chunk {
 static void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
                                 const float *products) {
     const rn__kernels *kernels = s->engine->kernels;
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = rn__products_step(s);
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = s->out_matrix;
     float edge[16 * RN__BLOCK];
     int t, i;
     for (t = 0; t < chunk->count; t++, products += RN__BLOCK) {
         const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
         const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
         const int whole = rows == 4 && columns == 4;
-        float *out = rn__plane(&s->out, chunk->tiles[t].n * rn__blocks(s->out.c) + block) +
-                     y * row + x * RN__BLOCK;
+        float *out =
+            rn__plane(&s->out, chunk->tiles[t].n * s->out_blocks + block) + y * row + x * RN__BLOCK;
         kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
                                  products, 6 * step, step, whole && s->accumulate);
         for (i = 0; i < rows && !whole; i++, out += row)
@@ -3641,32 +3616,31 @@ static void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int 
 /* Multiplies the transformed tiles with the filters of output blocks [block, end), and writes the
    output. */
 static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, int block, int end) {
-    const int blocks = rn__blocks(s->in.c);
-    const int together = blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
+    const int together = s->in_blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
     const rn__tap tap = {0, 0};
     rn__conv_rows shape;
     int m, i;
     memset(&shape, 0, sizeof shape);
     shape.taps = &tap;
     shape.tap_count = shape.rows = 1;
-    shape.blocks = blocks;
-    shape.last = s->in.c - (blocks - 1) * RN__BLOCK;
+    shape.blocks = s->in_blocks;
+    shape.last = s->in.c - (s->in_blocks - 1) * RN__BLOCK;
     shape.pixels = chunk->count;
     shape.in_block = shape.pair_out = (ptrdiff_t)s->chunk * RN__BLOCK;
     shape.out_pixel = RN__BLOCK;
     shape.matrices = together;
-    shape.in_matrix = rn__tile_step(s, blocks);
-    shape.out_matrix = rn__products_step(s);
+    shape.in_matrix = s->in_matrix;
+    shape.out_matrix = s->out_matrix;
     shape.pair_weight = (ptrdiff_t)s->block_floats;
     shape.pair_bias = 36 * RN__BLOCK;
     for (; block < end; block += 1 + shape.paired) {
         const float *weight = rn__sweep_packed(s, block, 0);
         shape.paired = s->engine->kernels->pairs && block + 1 < end;
         for (m = 0; m < 36; m += together)
-            s->engine->kernels->conv_rows(chunk->out + m * shape.out_matrix, &shape,
-                                          chunk->in + m * shape.in_matrix,
-                                          weight + (ptrdiff_t)m * blocks * RN__BLOCK * RN__BLOCK,
-                                          s->bias ? s->bias + (block * 36 + m) * RN__BLOCK : NULL);
+            s->engine->kernels->conv_rows(
+                chunk->out + m * shape.out_matrix, &shape, chunk->in + m * shape.in_matrix,
+                weight + (ptrdiff_t)m * s->in_blocks * RN__BLOCK * RN__BLOCK,
+                s->bias ? s->bias + (block * 36 + m) * RN__BLOCK : NULL);
         for (i = 0; i <= shape.paired; i++)
             rn__winograd_pixels(s, chunk, block + i, chunk->out + i * shape.pair_out);
     }
@@ -3677,9 +3651,7 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
 static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int band_end, int k,
                               int k_end, float *dw, int thread) {
     const rn__kernels *kernels = s->engine->kernels;
-    const int blocks = rn__blocks(s->in.c);
-    const ptrdiff_t step = rn__tile_step(s, blocks),
-                    step_dy = rn__tile_step(s, rn__blocks(s->out.c));
+    const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
     const ptrdiff_t block_step = (ptrdiff_t)s->chunk * RN__BLOCK,
                     row = (ptrdiff_t)s->columns * RN__BLOCK;
     const float *in, *dy = NULL;
@@ -3699,7 +3671,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
                 for (x = 0; x < s->columns; x += 4) {
                     const int t = chunk.count++;
                     chunk.tiles[t].n = n, chunk.tiles[t].y = y, chunk.tiles[t].x = x;
-                    for (c = 0; c < blocks; c++)
+                    for (c = 0; c < s->in_blocks; c++)
                         kernels->winograd_input(chunk.in + c * block_step + t * RN__BLOCK, 6 * step,
                                                 step, in + c * in_block + x * RN__BLOCK,
                                                 s->scratch_row, RN__BLOCK, 0);
@@ -3724,7 +3696,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
 
 /* Group `group` of output blocks in a band of images [n, end). */
 static void rn__sweep_piece(const rn__sweep *s, int n, int end, int band, int group, int thread) {
-    const int blocks = s->last_block - s->first_block, all = rn__blocks(s->out.c);
+    const int blocks = s->last_block - s->first_block, all = s->out_blocks;
     const int k = s->first_block + group * blocks / s->groups;
     const int k_end = s->first_block + (group + 1) * blocks / s->groups;
     int plane;
@@ -3757,7 +3729,7 @@ static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind
         s.bias = NULL;
         return s;
     }
-    memset(s.bias, 0, (size_t)(rn__blocks(out.c) * s.matrices) * RN__BLOCK * sizeof(float));
+    memset(s.bias, 0, (size_t)(s.out_blocks * s.matrices) * RN__BLOCK * sizeof(float));
     for (c = 0; c < out.c; c++) /* what is in matrix 7 goes to every pixel of a tile */
         s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
             bias[c];
@@ -3766,20 +3738,22 @@ static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind
 
 /* Packs the weights of the next output blocks. */
 static void rn__pack_blocks(rn__sweep *s) {
-    s->last_block = rn__min(rn__blocks(s->out.c), s->first_block + s->packed_blocks);
+    s->last_block = rn__min(s->out_blocks, s->first_block + s->packed_blocks);
     rn__parallel(s->engine->team, s->engine->threads, s->last_block - s->first_block, rn__pack_job,
                  s);
 }
 
+/* Writes a convolution's output, or the gradient of its input. bias and after may be NULL;
+   after->job is called for every plane of `out` while it is in cache. */
 static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
                           rn__blocked in, rn__filter filter, const float *bias, int accumulate,
                           rn__pass *after) {
     rn__room room = rn__room_in(engine);
     rn__sweep s = rn__prepare_sweep(engine, kind, out, in, filter, bias, accumulate, after, &room);
-    for (; s.first_block < rn__blocks(out.c); s.first_block = s.last_block) {
+    for (; s.first_block < s.out_blocks; s.first_block = s.last_block) {
         if (engine->packed && kind == RN__FORWARD) {
             s.packed = (float *)engine->packed; /* only read */
-            s.last_block = rn__blocks(out.c);
+            s.last_block = s.out_blocks;
         } else
             rn__pack_blocks(&s);
         rn__parallel(engine->team, engine->threads,
@@ -3800,7 +3774,7 @@ static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end
     for (; n < end; n++)
         for (y = 0; y < s->out.h; y += shape.rows) {
             const float *x, *dy;
-            shape.rows = rn__min(rn__dy_rows(s), s->out.h - y);
+            shape.rows = rn__min(s->dy_rows, s->out.h - y);
             x = rn__read_band(s, n, y, shape.rows, thread, &x_block);
             dy = rn__read_dy(s, n, y, shape.rows, k, k_end, thread, &dy_block);
             rn__outer(s, shape, dw, k, k_end, x, x_block, dy, dy_block);
@@ -3809,7 +3783,7 @@ static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end
 
 /* Adds the gradient of some output blocks in Winograd's form to that by taps. */
 static void rn__transform_back(const rn__sweep *s, float *to, const float *from, int blocks) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * rn__blocks(s->in.c) * RN__BLOCK;
+    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * s->in_blocks * RN__BLOCK;
     int c;
     for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
         s->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
@@ -3838,44 +3812,43 @@ static void rn__add_piece(const rn__sweep *s, int piece, int k, int k_end, float
 
 /* The total of pairs [pair, end) out of the weights' order, or (to_weight) back into it. */
 static void rn__move_total(const rn__sweep *s, int pair, int end, float *to_weight) {
-    const int blocks = rn__blocks(s->in.c);
     for (; pair < end; pair++)
-        rn__pack(s->total + (size_t)pair * rn__pair_floats(s), s, to_weight, pair / blocks,
-                 pair % blocks, s->taps, s->filter.r * s->filter.s);
+        rn__pack(s->total + (size_t)pair * s->pair_floats, s, to_weight, pair / s->in_blocks,
+                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s);
 }
 
 /* A part of the weights over all images, or a piece of the images. */
 static void rn__weight_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const int k_blocks = rn__blocks(s->out.c), c_blocks = rn__blocks(s->in.c);
-    const int k = s->by_weights ? i * s->k_blocks : 0, k_end = rn__min(k + s->k_blocks, k_blocks);
-    const size_t floats = rn__tap_floats(s);
+    const int k = s->by_weights ? i * s->k_blocks : 0;
+    const int k_end = rn__min(k + s->k_blocks, s->out_blocks);
+    const size_t floats = s->tap_floats;
     int piece;
     if (!s->by_weights) {
-        float *partial = s->partial + (size_t)(i * k_blocks) * floats;
-        memset(partial, 0, (size_t)k_blocks * floats * sizeof(float));
+        float *partial = s->partial + (size_t)(i * s->out_blocks) * floats;
+        memset(partial, 0, (size_t)s->out_blocks * floats * sizeof(float));
         rn__add_piece(s, s->first + i, k, k_end, partial, thread);
         return;
     }
-    rn__move_total(s, k * c_blocks, k_end * c_blocks, NULL);
+    rn__move_total(s, k * s->in_blocks, k_end * s->in_blocks, NULL);
     for (piece = 0; piece * s->images < s->in.n; piece++)
         rn__add_piece(s, piece, k, k_end, s->total + (size_t)k * floats, thread);
-    rn__move_total(s, k * c_blocks, k_end * c_blocks, s->dweight);
+    rn__move_total(s, k * s->in_blocks, k_end * s->in_blocks, s->dweight);
 }
 
 /* Adds the pieces of a wave to the total of a pair of blocks. That comes out of the gradient before
    the first wave, and goes back into it after the last one. */
 static void rn__fold_job(void *context, int pair, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
-    const size_t floats = rn__tap_floats(s) * (size_t)rn__blocks(s->out.c);
-    const size_t at = (size_t)pair * rn__pair_floats(s);
+    const size_t floats = s->tap_floats * (size_t)s->out_blocks;
+    const size_t at = (size_t)pair * s->pair_floats;
     float *total = s->total + at;
     int i;
     (void)thread;
     if (!s->first) rn__move_total(s, pair, pair + 1, NULL);
     for (i = 0; i < s->count; i++)
         s->engine->kernels->add(total, total, s->partial + (size_t)i * floats + at,
-                                (ptrdiff_t)(rn__pair_floats(s) / RN__BLOCK), 0);
+                                (ptrdiff_t)(s->pair_floats / RN__BLOCK), 0);
     if ((s->first + s->count) * s->images >= s->in.n) rn__move_total(s, pair, pair + 1, s->dweight);
 }
 
@@ -3888,7 +3861,7 @@ static void rn__bias_job(void *context, int i, int thread) {
 
 /* Adds to dweight and dbias (either may be NULL) by a sweep that is laid out. */
 static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
-    const int threads = s->engine->threads, k_blocks = rn__blocks(s->out.c);
+    const int threads = s->engine->threads;
     rn__team *team = s->engine->team;
     const int images = s->in.n, pieces = rn__divide_up(images, s->images);
     int i, k;
@@ -3897,18 +3870,19 @@ static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
     rn__sweep_taps(s);
     if (dweight) {
         if (s->by_weights)
-            rn__parallel(team, threads, rn__divide_up(k_blocks, s->k_blocks), rn__weight_job, s);
+            rn__parallel(team, threads, rn__divide_up(s->out_blocks, s->k_blocks), rn__weight_job,
+                         s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
             s->count = rn__min(s->wave, pieces - s->first);
             rn__parallel(team, threads, s->count, rn__weight_job, s);
-            rn__parallel(team, threads, k_blocks * rn__blocks(s->in.c), rn__fold_job, s);
+            rn__parallel(team, threads, s->out_blocks * s->in_blocks, rn__fold_job, s);
         }
     }
     if (!dbias) return;
-    rn__parallel(team, threads, images * k_blocks, rn__bias_job, s);
+    rn__parallel(team, threads, images * s->out_blocks, rn__bias_job, s);
     for (i = 0; i < images; i++)
         for (k = 0; k < s->out.c; k++)
-            dbias[k] += s->bias_sums[(ptrdiff_t)i * k_blocks * RN__BLOCK + k];
+            dbias[k] += s->bias_sums[(ptrdiff_t)i * s->out_blocks * RN__BLOCK + k];
 }
 
 /* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and
@@ -3933,12 +3907,13 @@ RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, i
    read, unless their weights fill the cache. */
 static int rn__goes_together(const rn__sweep *weights) {
     return weights->filter.r * weights->filter.s == 1 && !weights->by_weights &&
-           weights->block_floats * (size_t)rn__blocks(weights->out.c) <= 1 << 15;
+           weights->block_floats * (size_t)weights->out_blocks <= 1 << 15;
 }
 
-/* What the sweeps of a convolution need, forward and (training) backward. */
-static rn__room rn__filter_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
-                                int training, int lazy) {
+/* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
+   lazy: input or output gradient may be. */
+RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
+                                    int training, int lazy) {
     rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
     rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
                                      rn__window_output(w, f.s, f.stride, f.padding));
@@ -3955,26 +3930,10 @@ static rn__room rn__filter_room(const rn__engine *engine, rn__filter f, int n, i
     return rn__larger_room(rn__larger_room(forward, input), weight);
 }
 
-/* lazy: input or output gradient may be. */
-RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, int n, int c, int h, int w, int k,
-                                    int kernel, int stride, int padding, int training, int lazy) {
-    rn__filter f = rn__make_filter(NULL, k, c, kernel, kernel, stride, padding);
-    return rn__filter_room(engine, f, n, h, w, training, lazy);
-}
-
-/* bias and after may be NULL; after->job is called for every plane of the output while it is in
-   cache. */
-RN__FUNCTION void rn__conv_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                   const float *weight, const float *bias, int kernel, int stride,
-                                   int padding, int accumulate, rn__pass *after) {
-    rn__filter f = rn__make_filter(weight, out.c, in.c, kernel, kernel, stride, padding);
-    rn__run_sweep(engine, RN__FORWARD, out, in, f, bias, accumulate, after);
-}
-
 /* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
-static void rn__filter_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
-                                int accumulate, rn__pass *after) {
+RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                    float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
+                                    int accumulate, rn__pass *after) {
     rn__room room = rn__room_in(engine);
     rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room), input;
     const int together = dx.data && dweight && rn__goes_together(&weights);
@@ -3988,14 +3947,6 @@ static void rn__filter_backward(const rn__engine *engine, rn__blocked dx, float 
     }
     if (dweight || dbias) rn__run_weights(&weights, dweight, dbias);
     if (together && after && !input.after) rn__run_pass(after);
-}
-
-RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                    float *dbias, rn__blocked dy, rn__blocked x,
-                                    const float *weight, int kernel, int stride, int padding,
-                                    int accumulate, rn__pass *after) {
-    rn__filter f = rn__make_filter(weight, dy.c, x.c, kernel, kernel, stride, padding);
-    rn__filter_backward(engine, dx, dweight, dbias, dy, x, f, accumulate, after);
 }
 
 /* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
@@ -4021,31 +3972,31 @@ static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked ro
     rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
-RN__FUNCTION rn__room rn__linear_room(const rn__engine *engine, int n, int c, int k, int training) {
-    size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, c, n, 1)),
-                                 rn__blocked_floats(1, k, n, 1));
-    rn__room room = rn__conv_room(engine, 1, c, n, 1, k, 1, 1, 0, training, 0);
+RN__FUNCTION rn__room rn__linear_room(const rn__engine *engine, rn__filter f, int n, int training) {
+    size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, f.c, n, 1)),
+                                 rn__blocked_floats(1, f.k, n, 1));
+    rn__room room = rn__conv_room(engine, f, 1, n, 1, training, 0);
     room.shared.used = rn__add_size(room.shared.used, rn__multiply_size(floats, sizeof(float)));
     return room;
 }
 
 RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                     const float *weight, const float *bias) {
+                                     rn__filter f, const float *bias) {
     rn__engine rest = *engine;
     rn__blocked x = rn__take_rows(&rest, in, 1), y = rn__take_rows(&rest, out, 0);
-    rn__conv_forward(&rest, y, x, weight, bias, 1, 1, 0, 0, NULL);
+    rn__run_sweep(&rest, RN__FORWARD, y, x, f, bias, 0, NULL);
     rn__put_rows(&rest, out, y, 0);
 }
 
 RN__FUNCTION void rn__linear_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                      float *dbias, rn__blocked dy, rn__blocked x,
-                                      const float *weight, int accumulate) {
+                                      float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
+                                      int accumulate) {
     rn__engine rest = *engine;
     rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
     rn__blocked to = rn__take_rows(&rest, x, 0);
     int n, k;
     if (!dx.data) to.data = NULL;
-    rn__conv_backward(&rest, to, dweight, NULL, g, in, weight, 1, 1, 0, 0, NULL);
+    rn__conv_backward(&rest, to, dweight, NULL, g, in, f, 0, NULL);
     if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
     for (n = 0; dbias && n < dy.n; n++) /* one after the other, however many a call has */
         for (k = 0; k < dy.c; k++)
@@ -4354,10 +4305,6 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
 
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
-static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
-    return rn__make_filter(f->data, f->n, f->c, f->h, f->w, stride, padding);
-}
-
 static int rn__has_gaps(const rn_tensor *t) {
     return t->stride_w != 1 || t->stride_h != t->w || t->stride_c != t->stride_h * t->h ||
            t->stride_n != t->stride_c * t->c;
@@ -4378,8 +4325,8 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "RN_ISA_AUTO",
                         function);
     RN__TRY(rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error));
-    rn__take_own(engine, rn__filter_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
-                                         x->w, 1, 0)
+    rn__take_own(engine, rn__conv_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
+                                       x->w, 1, 0)
                              .own.used);
     return RN_OK;
 }
@@ -4393,11 +4340,10 @@ static rn__blocked rn__take_tensor(rn__engine *engine, const rn_tensor *t, int c
 
 #endif /* RN__FAST */
 
-RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, int stride,
-                             int padding, int threads) {
+RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                             int threads) {
     size_t bytes = 0;
 #if RN__FAST
-    const rn_tensor *x = input, *f = weight;
     const rn__engine engine = rn__make_engine(NULL, threads, NULL);
     int possible = stride > 0 && padding >= 0 && threads > 0;
     int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
@@ -4406,66 +4352,60 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *input, const rn_tensor *weight, in
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
     bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
     bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
-                         rn__room_bytes(rn__filter_room(&engine, rn__filter_of(f, stride, padding),
-                                                        x->n, x->h, x->w, 1, 0),
+                         rn__room_bytes(rn__conv_room(&engine, rn__filter_of(f, stride, padding),
+                                                      x->n, x->h, x->w, 1, 0),
                                         threads));
 #endif
-    (void)input, (void)weight, (void)stride, (void)padding, (void)threads;
+    (void)x, (void)f, (void)stride, (void)padding, (void)threads;
     return bytes > PTRDIFF_MAX ? 0 : bytes;
 }
 
-RNDEF rn_status rn_conv2d_forward(rn_tensor *output, const rn_tensor *input,
-                                  const rn_tensor *weight, const rn_real *bias, int stride,
-                                  int padding, rn_isa isa, int threads, void *workspace,
-                                  rn_error *error) {
+RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
+                                  const rn_real *bias, int stride, int padding, rn_isa isa,
+                                  int threads, void *workspace, rn_error *error) {
 #if RN__FAST
     rn__engine engine;
-    rn__blocked x, y;
-    RN__TRY(rn__check_conv2d(__func__, "output", output, input, weight, stride, padding, error));
-    RN__TRY(rn__open_engine(__func__, &engine, input, weight, NULL, stride, padding, isa, threads,
-                            workspace, error));
-    x = rn__take_tensor(&engine, input, 1);
-    y = rn__take_tensor(&engine, output, 0);
-    rn__run_sweep(&engine, RN__FORWARD, y, x, rn__filter_of(weight, stride, padding), bias, 0,
-                  NULL);
-    rn__unblock(&engine, *output, y, 0);
+    rn__blocked in, out;
+    RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
+    RN__TRY(rn__open_engine(__func__, &engine, x, f, NULL, stride, padding, isa, threads, workspace,
+                            error));
+    in = rn__take_tensor(&engine, x, 1);
+    out = rn__take_tensor(&engine, y, 0);
+    rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, 0, NULL);
+    rn__unblock(&engine, *y, out, 0);
     return RN_OK;
 #else
-    (void)output, (void)input, (void)weight, (void)bias, (void)stride, (void)padding, (void)isa;
-    (void)threads, (void)workspace;
+    (void)y, (void)x, (void)f, (void)bias, (void)stride, (void)padding, (void)isa, (void)threads;
+    (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", __func__);
 #endif
 }
 
 #ifndef RESNET_NO_TRAIN
-RNDEF rn_status rn_conv2d_backward(rn_tensor *input_gradient, rn_tensor *weight_gradient,
-                                   rn_real *bias_gradient, const rn_tensor *output_gradient,
-                                   const rn_tensor *input, const rn_tensor *weight, int stride,
-                                   int padding, int accumulate, rn_isa isa, int threads,
-                                   void *workspace, rn_error *error) {
+RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                                   int accumulate, rn_isa isa, int threads, void *workspace,
+                                   rn_error *error) {
 #if RN__FAST
-    const rn_tensor *dw = weight_gradient;
-    const rn__filter filter = rn__filter_of(weight, stride, padding);
     rn__engine engine;
-    rn__blocked x, dy, dx;
-    RN__TRY(rn__check_conv2d(__func__, "output_gradient", output_gradient, input, weight, stride,
-                             padding, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", input_gradient, input, error));
-    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, weight, error));
-    RN__TRY(rn__open_engine(__func__, &engine, input, weight, dw, stride, padding, isa, threads,
-                            workspace, error));
-    x = rn__take_tensor(&engine, input, dw != NULL);
-    dy = rn__take_tensor(&engine, output_gradient, 1);
-    dx = rn__take_tensor(&engine, input, 0);
-    if (!input_gradient) dx.data = NULL;
-    rn__filter_backward(&engine, dx, dw ? dw->data : NULL, bias_gradient, dy, x, filter, 0, NULL);
-    if (input_gradient) rn__unblock(&engine, *input_gradient, dx, accumulate);
+    rn__blocked in, din, dout;
+    RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, x, f, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
+    RN__TRY(rn__open_engine(__func__, &engine, x, f, dw, stride, padding, isa, threads, workspace,
+                            error));
+    in = rn__take_tensor(&engine, x, dw != NULL);
+    dout = rn__take_tensor(&engine, dy, 1);
+    din = rn__take_tensor(&engine, x, 0);
+    if (!dx) din.data = NULL;
+    rn__conv_backward(&engine, din, dw ? dw->data : NULL, db, dout, in,
+                      rn__filter_of(f, stride, padding), 0, NULL);
+    if (dx) rn__unblock(&engine, *dx, din, accumulate);
     return RN_OK;
 #else
-    (void)input_gradient, (void)weight_gradient, (void)bias_gradient, (void)output_gradient;
-    (void)input, (void)weight, (void)stride, (void)padding, (void)accumulate, (void)isa;
-    (void)threads, (void)workspace;
+    (void)dx, (void)dw, (void)db, (void)dy, (void)x, (void)f, (void)stride, (void)padding;
+    (void)accumulate, (void)isa, (void)threads, (void)workspace;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", __func__);
 #endif
@@ -4683,13 +4623,10 @@ static rn_desc rn__recipe(int depth, rn_stem stem) {
 RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
 RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
 
-static int rn__is_preactivated(const rn_desc *desc) {
-    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT;
-}
-
 /* Shortcut B, with a BN of its own where the unit has none in front. */
 static rn_resize rn__resize_b(const rn_desc *desc) {
-    return rn__is_preactivated(desc) ? RN_RESIZE_B : RN_RESIZE_B_BN;
+    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ? RN_RESIZE_B
+                                                                          : RN_RESIZE_B_BN;
 }
 
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
@@ -4828,9 +4765,8 @@ static const rn__layer *rn__layer_of(rn_kind kind);
 
 RNDEF const char *rn_kind_name(rn_kind kind) { return rn__layer_of(kind)->name; }
 
-/* Parameter `index` of a node: suffix of its name, role and shape; 0 behind the last. */
+/* Parameter `index` of a node: role and shape; 0 behind the last. */
 static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_parameter *p) {
-    static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
     static const rn_role bn_roles[] = {RN_BN_WEIGHT, RN_BN_BIAS, RN_RUNNING_MEAN, RN_RUNNING_VAR};
     int count = 0, i;
     if (node->kind == RN_CONV2D) count = node->bias ? 2 : 1;
@@ -4843,7 +4779,7 @@ static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_param
     if (node->kind != RN_BATCH_NORM && index == 0) {
         p->dims = node->kind == RN_CONV2D ? 4 : 2;
         p->shape[1] = c_in;
-        if (node->kind == RN_CONV2D) p->shape[2] = p->shape[3] = node->kernel;
+        p->shape[2] = p->shape[3] = node->kernel;
     }
     if (node->kind == RN_CONV2D)
         p->role = index ? RN_CONV_BIAS : RN_CONV_WEIGHT;
@@ -4852,11 +4788,6 @@ static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_param
     else
         p->role = bn_roles[index];
     for (p->count = 1, i = 0; i < 4; i++) p->count *= p->shape[i];
-    rn__text_in(p->name, sizeof p->name);
-    {
-        rn__text name = rn__text_in(p->name, sizeof p->name);
-        rn__puts(&name, suffixes[index]);
-    }
     return 1;
 }
 
@@ -4874,21 +4805,17 @@ static rn_node rn__node(rn_kind kind, const char *role, int input) {
     node.role = role;
     node.inputs[0] = input;
     node.inputs[1] = -1;
-    node.stride = 1;
+    node.kernel = node.stride = 1;
     return node;
 }
 
 /* Shape rule of every kind: the input's shape, but for windows, pools and what sets c itself. */
 static void rn__shape(rn_node *node, const rn_node *input) {
-    int windowed = node->kind == RN_CONV2D || node->kind == RN_MAX_POOL;
     int whole = node->kind == RN_GLOBAL_AVG_POOL || node->kind == RN_LINEAR;
     if (!node->c) node->c = input->c;
-    node->h = whole ? 1 : rn__divide_up(input->h, node->stride);
-    node->w = whole ? 1 : rn__divide_up(input->w, node->stride);
-    if (windowed) {
-        node->h = rn__window_output(input->h, node->kernel, node->stride, node->padding);
-        node->w = rn__window_output(input->w, node->kernel, node->stride, node->padding);
-    }
+    node->h = rn__window_output(input->h, node->kernel, node->stride, node->padding);
+    node->w = rn__window_output(input->w, node->kernel, node->stride, node->padding);
+    if (whole) node->h = node->w = 1;
 }
 
 static int rn__emit(rn__builder *b, rn_node node) {
@@ -4954,7 +4881,6 @@ static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
 static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int channels, float bias) {
     rn_node node = rn__node(RN_CONV2D, role, x);
     node.c = channels;
-    node.kernel = 1;
     node.bias = 1;
     node.factor = bias;
     return rn__emit(b, node);
@@ -4973,18 +4899,21 @@ static int rn__emit_factor(rn__builder *b, rn_kind kind, int x, const char *role
     return rn__emit(b, node);
 }
 
-/* The shortcut of a unit that changes the shape from c channels to filters. */
+/* The shortcut of a unit that changes the shape from c channels to filters, or the 1x1 convolution
+   that every unit has. */
 static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
-    rn_resize resize = b->desc->resize;
+    const rn_resize resize = b->desc->resize;
+    const int always = b->desc->shortcut == RN_SHORTCUT_CONV1X1, same = stride == 1 && c == filters;
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
-    if (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED) {
+    if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
         node.stride = (short)stride;
         node.front = (short)(resize == RN_RESIZE_A ? 0 : (filters - c) / 2);
         return rn__emit(b, node);
     }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
-    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN ? RN__BN : 0, "shortcut_bn", NULL);
+    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN && !same ? RN__BN : 0, "shortcut_bn",
+                               NULL);
 }
 
 /* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
@@ -5018,11 +4947,7 @@ static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int
     if (first && !done_by_stem) /* before the split, so that the shortcut sees it too */
         x = rn__emit_activation(b, x, rn__orders[desc->order].before, "bn1", "relu1");
     shortcut = x;
-    if (kind == RN_SHORTCUT_CONV1X1) {
-        int bn = changes && desc->resize == RN_RESIZE_B_BN ? RN__BN : 0;
-        shortcut = rn__emit_conv(b, x, "shortcut", out, 1, stride);
-        shortcut = rn__emit_activation(b, shortcut, bn, "shortcut_bn", NULL);
-    } else if (changes)
+    if (kind == RN_SHORTCUT_CONV1X1 || changes)
         shortcut = rn__emit_resize(b, x, c, out, stride);
     else if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE ||
              kind == RN_SHORTCUT_HIGHWAY) {
@@ -5094,13 +5019,10 @@ static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
     rn__emit(b, linear);
 }
 
-/* Node i + 1 if it is of that kind, reads value i first, and nobody else does; else NULL. */
-RN__FUNCTION rn_node *rn__sole_reader(rn_node *nodes, int count, int i, rn_kind kind) {
-    int k, readers = 0;
-    if (i + 1 >= count || nodes[i + 1].kind != kind || nodes[i + 1].inputs[0] != i) return NULL;
-    for (k = i + 1; k <= nodes[i].last_reader; k++)
-        readers += (nodes[k].inputs[0] == i) + (nodes[k].inputs[1] == i);
-    return readers == 1 ? &nodes[i + 1] : NULL;
+/* Is node i + 1 of that kind, and does it alone read value i, as its first input? */
+RN__FUNCTION int rn__reads_alone(const rn_node *nodes, int count, int i, rn_kind kind) {
+    return i + 1 < count && nodes[i + 1].kind == kind && nodes[i + 1].inputs[0] == i &&
+           nodes[i + 1].inputs[1] != i && nodes[i].last_reader == i + 1;
 }
 
 /* Takes the node behind step i into it. */
@@ -5118,14 +5040,14 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
     for (i = 1; i < count; i++) {
         rn_node *node = &nodes[i];
         if (node->absorbed) continue;
-        if (node->kind == RN_CONV2D && rn__sole_reader(nodes, count, i, RN_ADD))
+        if (node->kind == RN_CONV2D && rn__reads_alone(nodes, count, i, RN_ADD))
             rn__absorb(nodes, i);
-        if (node->kind == RN_BATCH_NORM && rn__sole_reader(nodes, count, i, RN_RELU))
+        if (node->kind == RN_BATCH_NORM && rn__reads_alone(nodes, count, i, RN_RELU))
             rn__absorb(nodes, i);
-        if (node->kind == RN_BATCH_NORM && rn__sole_reader(nodes, count, i + node->fused, RN_ADD))
+        if (node->kind == RN_BATCH_NORM && rn__reads_alone(nodes, count, i + node->fused, RN_ADD))
             rn__absorb(nodes, i);
         if ((node->kind == RN_ADD || nodes[i + node->fused].kind == RN_ADD) &&
-            node->kind != RN_CONV2D && rn__sole_reader(nodes, count, i + node->fused, RN_RELU))
+            node->kind != RN_CONV2D && rn__reads_alone(nodes, count, i + node->fused, RN_RELU))
             rn__absorb(nodes, i);
         if (node->kind != RN_BATCH_NORM) continue;
         v = i + node->fused;
@@ -5134,42 +5056,38 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
             if ((nodes[k].inputs[0] == v && nodes[k].kind != RN_CONV2D) || nodes[k].inputs[1] == v)
                 node->lazy = 0;
         node->lazy_gradient = nodes[i - 1].kind == RN_CONV2D && !nodes[i - 1].fused &&
-                              rn__sole_reader(nodes, count, i - 1, RN_BATCH_NORM) != NULL;
+                              rn__reads_alone(nodes, count, i - 1, RN_BATCH_NORM);
     }
 }
 
-static void rn__name_node(const rn_node *node, char name[64]) {
-    rn__text text = rn__text_in(name, 64);
-    if (node->stage > 0) rn__format(&text, "layer%d.%d.", node->stage, node->unit);
-    rn__puts(&text, node->role);
-}
-
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
-    rn__name_node(&net->nodes[node], name);
+    const rn_node *of = &net->nodes[node];
+    rn__text text = rn__text_in(name, 64);
+    if (of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
+    rn__puts(&text, of->role);
 }
 
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
+    static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
     for (; p->node < net->node_count; p->node++, p->index = 0) {
         const rn_node *node = &net->nodes[p->node];
-        int c_in = node->inputs[0] < 0 ? 0 : net->nodes[node->inputs[0]].c;
-        char suffix[64];
-        rn__text name;
-        ptrdiff_t offset = 0;
-        if (!rn__parameter_rule(node, c_in, p->index, p)) continue;
-        memcpy(suffix, p->name, sizeof suffix);
-        if (p->role == RN_RUNNING_VAR || p->role == RN_BN_BIAS) offset = node->c;
-        if (p->role == RN_LINEAR_BIAS || p->role == RN_CONV_BIAS)
-            offset = (ptrdiff_t)node->c * c_in * (node->kernel ? node->kernel * node->kernel : 1);
-        offset += p->role >= RN_RUNNING_MEAN ? node->statistics : node->parameters;
-        p->data = (p->role >= RN_RUNNING_MEAN ? net->statistics : net->parameters) + offset;
-        p->gradient = p->role < RN_RUNNING_MEAN && net->gradients ? net->gradients + offset : NULL;
-        p->velocity = p->role < RN_RUNNING_MEAN && net->velocity ? net->velocity + offset : NULL;
-        rn__name_node(node, p->name);
-        name.data = p->name;
-        name.capacity = sizeof p->name;
-        name.length = strlen(p->name);
-        rn__format(&name, ".%s", suffix);
-        p->index++;
+        const int c = node->kind == RN_BATCH_NORM ? 1
+                      : node->inputs[0] < 0       ? 0
+                                                  : net->nodes[node->inputs[0]].c;
+        /* a bias lies behind the weights, running variances behind the means */
+        ptrdiff_t offset = p->index % 2 ? (ptrdiff_t)node->c * c * node->kernel * node->kernel : 0;
+        char name[64];
+        rn__text text;
+        int learned;
+        if (!rn__parameter_rule(node, c, p->index, p)) continue;
+        learned = p->role < RN_RUNNING_MEAN;
+        offset += learned ? node->parameters : node->statistics;
+        p->data = (learned ? net->parameters : net->statistics) + offset;
+        p->gradient = learned && net->gradients ? net->gradients + offset : NULL;
+        p->velocity = learned && net->velocity ? net->velocity + offset : NULL;
+        rn_node_name(net, p->node, name);
+        text = rn__text_in(p->name, sizeof p->name);
+        rn__format(&text, "%s.%s", name, suffixes[p->index++]);
         return 1;
     }
     return 0;
@@ -5186,7 +5104,6 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
     const rn_node *node = &net->nodes[i];
     double pixels = (double)node->h * node->w;
     if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) return 0;
-    if (node->kind == RN_LINEAR) return (double)node->c * net->nodes[node->inputs[0]].c;
     return pixels * node->c * net->nodes[node->inputs[0]].c * node->kernel * node->kernel;
 }
 
@@ -5449,23 +5366,23 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
 /* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
 static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
 #if RN__FAST
-    rn__engine engine;
+    rn__engine engine = rn__make_engine(NULL, 0, NULL);
     rn__room most = {{NULL, 0}, {NULL, 0}};
     int i;
-    memset(&engine, 0, sizeof engine);
-    for (i = 0; i < net->node_count && !net->desc.naive; i++) {
+    if (net->desc.naive) return 0;
+    for (i = 0; i < net->node_count; i++) {
         const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
         if (layer->fast_room) most = rn__larger_room(most, layer->fast_room(net, i, mode));
         if (net->nodes[i].kind == RN_BATCH_NORM)
             net->area_channels = rn__max(net->area_channels, net->nodes[i].c);
     }
     net->own_bytes[mode] = most.own.used;
-    if (!net->desc.naive)
-        return rn__add_size(rn__room_bytes(most, net->desc.threads),
-                            rn__carve_area(&engine, net->part, net->area_channels));
-#endif
+    return rn__add_size(rn__room_bytes(most, net->desc.threads),
+                        rn__carve_area(&engine, net->part, net->area_channels));
+#else
     (void)net, (void)mode;
     return 0;
+#endif
 }
 
 /* The spans of backward, in the order of time. */
@@ -5611,15 +5528,15 @@ static size_t rn__scratch_bytes(int nodes) {
 }
 
 /* Kernels for the machine, and the list rewritten for them. */
-static int rn__prepare_fast(rn_net *net, rn_error *error) {
+static rn_status rn__prepare_fast(rn_net *net, rn_error *error) {
 #if RN__FAST
     net->kernels = rn__choose_kernels(net->desc.isa);
     rn__fuse(net->nodes, net->node_count);
-    if (net->kernels) return 1;
+    if (net->kernels) return RN_OK;
 #endif
-    rn__fail(error, RN_BAD_ARGUMENT, "this machine or build has no %s kernels; take isa auto",
-             rn__isa_names[net->desc.isa]);
-    return 0;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "this machine or build has no %s kernels; take isa auto",
+                    rn__isa_names[net->desc.isa]);
 }
 
 /* The first arrays of the block, whose size follows from the number of nodes alone. */
@@ -5672,10 +5589,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     net->activations = (char *)rn__carve(arena, bytes, 1);
 }
 
-/* Lays the whole net out in `room` bytes at base (aligned) and returns it, with net->bytes the size
-   of the whole block. With `measure`, head and scratch must fit, the rest is only counted. */
-static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *base, size_t room,
-                           int measure, rn_error *error) {
+/* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
+   block. With `measure`, head and scratch must fit, the rest is only counted. */
+static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
+                             char *base, size_t room, int measure, rn_error *error) {
     rn__builder built;
     rn__arena arena = {NULL, 0}, fixed;
     rn__span *spans;
@@ -5684,22 +5601,20 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     int i;
     rn__build(&built, desc, NULL);
     rn__carve_head(&arena, built.count, mode);
-    if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count))) {
-        rn__fail(error, RN_TOO_SMALL,
-                 "the buffer has %z bytes; the list of %d nodes alone takes %z", room, built.count,
-                 rn__add_size(arena.used, rn__scratch_bytes(built.count)));
-        return NULL;
-    }
+    if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count)))
+        return rn__fail(error, RN_TOO_SMALL,
+                        "the buffer has %z bytes; the list of %d nodes alone takes %z", room,
+                        built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
     arena.base = base;
     arena.used = 0;
-    net = rn__carve_head(&arena, built.count, mode);
+    net = *made = rn__carve_head(&arena, built.count, mode);
     spans = (rn__span *)(base + arena.used);
     net->desc = *desc;
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     rn__build(&built, desc, net->nodes);
-    if (!desc->naive && !rn__prepare_fast(net, error)) return NULL;
+    if (!desc->naive) RN__TRY(rn__prepare_fast(net, error));
     for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
     fixed = arena;
     fixed.base = NULL;
@@ -5712,58 +5627,20 @@ static rn_net *rn__lay_out(const rn_desc *desc, int batch, rn_mode mode, char *b
     if (measure) arena.base = NULL;
     rn__carve_body(&arena, net, &built);
     if (arena.used > net->bytes) net->bytes = arena.used;
-    if (net->bytes > PTRDIFF_MAX) {
-        rn__fail(error, RN_TOO_LARGE,
-                 "the net needs more bytes than this machine can address; use "
-                 "a smaller batch, width or image");
-        return NULL;
-    }
-    if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget) {
-        rn__fail(error, RN_TOO_SMALL,
-                 "the budget is %U bytes and this net takes at least %z for training at batch %d, "
-                 "however much is computed again; a smaller micro_batch takes less",
-                 desc->budget, net->bytes, batch);
-        return NULL;
-    }
-    if (measure || room >= net->bytes) return net;
-    rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes (aligned to %d) and the net needs %z",
-             room, RN__ALIGN, net->bytes);
-    return NULL;
-}
-
-/* Lays a net out in memory that is given back at once, only to look at it: returns what `look`
-   makes of it and of its spans, or 0 with an error. */
-typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, void *user);
-
-static size_t rn__sketch(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
-                         rn__look look, void *user, rn_error *error) {
-    rn__builder built;
-    rn__arena arena = {NULL, 0};
-    rn_net *net;
-    size_t room, result;
-    void *block;
-    char *base;
-#ifndef RESNET_MALLOC
-    uint64_t stack[72 * 128];
-    rn_memory on_stack = {NULL, 0, NULL, NULL, NULL};
-    on_stack.buffer = stack;
-    on_stack.bytes = sizeof stack;
-    if (!memory || !memory->alloc) memory = &on_stack;
-#endif
-    rn__build(&built, desc, NULL);
-    rn__carve_head(&arena, built.count, mode);
-    room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
-    base = (char *)rn__allocate(memory, room, &block, error);
-    if (!base) return 0;
-    net = rn__lay_out(desc, batch, mode, base, room, 1, error);
-    result = net ? look(net, (const rn__span *)(void *)(base + arena.used), user) : 0;
-    rn__release(memory, block);
-    return result;
-}
-
-static size_t rn__look_at_bytes(const rn_net *net, const rn__span *spans, void *user) {
-    (void)spans, (void)user;
-    return net->bytes;
+    if (net->bytes > PTRDIFF_MAX)
+        return rn__fail(error, RN_TOO_LARGE,
+                        "the net needs more bytes than this machine can address; use "
+                        "a smaller batch, width or image");
+    if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget)
+        return rn__fail(
+            error, RN_TOO_SMALL,
+            "the budget is %U bytes and this net takes at least %z for training at "
+            "batch %d, however much is computed again; a smaller micro_batch takes less",
+            desc->budget, net->bytes, batch);
+    if (measure || room >= net->bytes) return RN_OK;
+    return rn__fail(error, RN_TOO_SMALL,
+                    "the buffer has %z bytes (aligned to %d) and the net needs %z", room, RN__ALIGN,
+                    net->bytes);
 }
 
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
@@ -5778,10 +5655,39 @@ static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_e
     return rn_resolve(desc, error);
 }
 
+/* Writes what is to be told of a net and its spans; returns the length of that. */
+typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, rn__text *out);
+
+/* Lays a net out in memory that is given back at once, only to look at it: returns its bytes or,
+   with `look`, what that makes of it; 0 with an error. */
+static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn_memory *memory,
+                         rn__look look, rn__text *out, rn_error *error) {
+    rn_desc desc = *asked;
+    rn__builder built;
+    rn__arena arena = {NULL, 0};
+    rn_net *net;
+    size_t room, result = 0;
+    void *block;
+    char *base;
+#ifndef RESNET_MALLOC
+    uint64_t stack[72 * 128];
+    rn_memory on_stack = {stack, sizeof stack, NULL, NULL, NULL};
+    if (!memory || !memory->alloc) memory = &on_stack;
+#endif
+    if (rn__check_creation(&desc, batch, mode, error)) return 0;
+    rn__build(&built, &desc, NULL);
+    rn__carve_head(&arena, built.count, mode);
+    room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
+    base = (char *)rn__allocate(memory, room, &block, error);
+    if (!base) return 0;
+    if (!rn__lay_out(&net, &desc, batch, mode, base, room, 1, error))
+        result = look ? look(net, (const rn__span *)(void *)(base + arena.used), out) : net->bytes;
+    rn__release(memory, block);
+    return result;
+}
+
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
-    rn_desc resolved = *desc;
-    if (rn__check_creation(&resolved, batch, mode, error)) return 0;
-    return rn__sketch(&resolved, batch, mode, NULL, rn__look_at_bytes, NULL, error);
+    return rn__sketch(desc, batch, mode, NULL, NULL, NULL, error);
 }
 
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
@@ -5793,14 +5699,13 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     size_t room = 0;
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
     if (!memory || !memory->buffer) {
-        room = rn__sketch(&resolved, batch, mode, memory, rn__look_at_bytes, NULL, error);
+        room = rn__sketch(&resolved, batch, mode, memory, NULL, NULL, error);
         if (!room) return NULL;
     }
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return NULL;
     if (memory && memory->buffer) room = memory->bytes - (size_t)(base - (char *)block);
-    net = rn__lay_out(&resolved, batch, mode, base, room, 0, error);
-    if (!net) {
+    if (rn__lay_out(&net, &resolved, batch, mode, base, room, 0, error)) {
         rn__release(memory, block);
         return NULL;
     }
@@ -5818,31 +5723,23 @@ RNDEF void rn_destroy(rn_net *net) {
     }
 }
 
-/* A bound of He et al. 2015 (equation 10): the variance of a convolution's weights is 2 / n. */
-static void rn__initialise_weight(rn_net *net, const rn_parameter *p, ptrdiff_t first) {
-    const rn_node *node = &net->nodes[p->node];
-    rn_key key = {0, RN_PURPOSE_INIT, 0};
-    int fan = p->shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p->shape[2] * p->shape[3];
-    double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p->shape[1]);
-    ptrdiff_t i;
-    key.seed = net->desc.seed;
-    for (i = 0; i < p->count; i++) {
-        uint64_t index = (uint64_t)(first + i);
-        double value = p->role == RN_RUNNING_VAR || p->role == RN_BN_WEIGHT ? 1 : 0;
-        if (p->role == RN_CONV_WEIGHT) value = deviation * rn_normal(key, index);
-        if (p->role == RN_CONV_BIAS) value = (double)node->factor;
-        if (p->role == RN_LINEAR_WEIGHT) value = limit * (2 * rn_uniform(key, index) - 1);
-        p->data[i] = (rn_real)value;
-    }
-}
-
+/* He et al. 2015 (equation 10): the variance of a convolution's weights is 2 / n. */
 RNDEF void rn_initialise(rn_net *net) {
+    const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
-    ptrdiff_t first = 0;
+    uint64_t index = 0; /* of a number among all */
+    ptrdiff_t i;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
-        rn__initialise_weight(net, &p, first);
-        first += p.count;
+        int fan = p.shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p.shape[2] * p.shape[3];
+        double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p.shape[1]);
+        for (i = 0; i < p.count; i++, index++) {
+            double value = p.role == RN_RUNNING_VAR || p.role == RN_BN_WEIGHT ? 1 : 0;
+            if (p.role == RN_CONV_WEIGHT) value = deviation * rn_normal(key, index);
+            if (p.role == RN_CONV_BIAS) value = (double)net->nodes[p.node].factor;
+            if (p.role == RN_LINEAR_WEIGHT) value = limit * (2 * rn_uniform(key, index) - 1);
+            p.data[i] = (rn_real)value;
+        }
     }
     if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
@@ -5916,9 +5813,9 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
-    const int kernel = rn__max(1, node->kernel);
-    const ptrdiff_t count = (ptrdiff_t)node->c * c * kernel * kernel;
-    step->weight = rn_tensor_in(net->parameters + node->parameters, node->c, c, kernel, kernel);
+    const ptrdiff_t count = (ptrdiff_t)node->c * c * node->kernel * node->kernel;
+    step->weight =
+        rn_tensor_in(net->parameters + node->parameters, node->c, c, node->kernel, node->kernel);
     step->bias = node->kind != RN_CONV2D || node->bias ? step->weight.data + count : NULL;
     step->statistics = net->statistics + node->statistics; /* running mean, running variance */
     if (run->mode != RN_TRAINING) return;
@@ -6104,17 +6001,25 @@ RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
            net->nodes[rn__producer(net, i - 1)].lazy;
 }
 
+/* The filter of a convolution, or of a linear layer, without its weights. */
+static rn__filter rn__filter_at(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i];
+    rn__filter filter = {NULL,         node->c,      net->nodes[node->inputs[0]].c,
+                         node->kernel, node->kernel, node->stride,
+                         node->padding};
+    return filter;
+}
+
 static rn__room rn__fast_conv2d_room(const rn_net *net, int i, rn_mode mode) {
-    const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
+    const rn_node *x = &net->nodes[net->nodes[i].inputs[0]];
     rn__engine engine = rn__engine_of(net);
-    return rn__conv_room(&engine, net->part, x->c, x->h, x->w, node->c, node->kernel, node->stride,
-                         node->padding, mode == RN_TRAINING, 1);
+    return rn__conv_room(&engine, rn__filter_at(net, i), net->part, x->h, x->w, mode == RN_TRAINING,
+                         1);
 }
 
 static rn__room rn__fast_linear_room(const rn_net *net, int i, rn_mode mode) {
-    const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
     rn__engine engine = rn__engine_of(net);
-    return rn__linear_room(&engine, net->part, x->c, node->c, mode == RN_TRAINING);
+    return rn__linear_room(&engine, rn__filter_at(net, i), net->part, mode == RN_TRAINING);
 }
 
 /* Layers that are a plane's job and no more. */
@@ -6138,11 +6043,12 @@ static void rn__fast_dropout(rn__step *s) {
 
 static void rn__fast_linear(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL);
+    rn__filter f = rn__filter_of(&s->weight, RN__GRID);
     if (RN__BACKWARD(s))
-        rn__linear_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
+        rn__linear_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, f,
                             s->accumulate);
     else
-        rn__linear_forward(&p.engine, p.y, p.x, s->weight.data, s->bias);
+        rn__linear_forward(&p.engine, p.y, p.x, f, s->bias);
 }
 
 /* With a ReLU behind it, the output's gradient is masked where it is. */
@@ -6207,6 +6113,7 @@ static rn__pass rn__normalisation(const rn__step *s) {
    the sums for a lazy BN in front are taken while the input's gradient is in cache. */
 static void rn__fast_conv2d(rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL), with;
+    const rn__filter f = rn__filter_of(&s->weight, RN__GRID);
     const int accumulate = p.z.data && p.z.data == p.y.data;
     const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
     if (RN__BACKWARD(s)) {
@@ -6219,8 +6126,8 @@ static void rn__fast_conv2d(rn__step *s) {
             p.dy.relu = next->fused && next[1].kind == RN_RELU;
         }
         with = rn__bn_sums(&p.engine, p.dx, p.x);
-        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, s->weight.data,
-                          RN__WINDOW, s->accumulate, rn__hands_sums(s->net, s->i) ? &with : NULL);
+        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, f, s->accumulate,
+                          rn__hands_sums(s->net, s->i) ? &with : NULL);
         return;
     }
     if (accumulate) p.z.data = NULL;
@@ -6229,8 +6136,8 @@ static void rn__fast_conv2d(rn__step *s) {
         const rn__step next = rn__make_step(s->run, s->i + 1, 0);
         with = rn__normalisation(&next);
     }
-    rn__conv_forward(&p.engine, p.y, p.x, s->weight.data, s->bias, RN__WINDOW, accumulate,
-                     p.z.data || moments || bn ? &with : NULL);
+    rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, f, s->bias, accumulate,
+                  p.z.data || moments || bn ? &with : NULL);
 }
 
 /* Forward, a lazy one only finds its statistics. */
@@ -6249,8 +6156,7 @@ static void rn__fast_batch_norm(rn__step *s) {
     }
     if (s->training && !s->run->again)
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
-                          s->node->inputs[0] == i - 1 &&
-                              rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
+                          rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
     if (s->node->lazy || rn__includes_bn(s, s->node->inputs[0])) return;
     p = rn__normalisation(s);
     rn__run_pass(&p);
@@ -6404,13 +6310,12 @@ static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
     int i;
     for (i = 1; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-        const int kernel = rn__max(node->kernel, 1), normalises = node->kind == RN_BATCH_NORM;
+        const int normalises = node->kind == RN_BATCH_NORM;
         size_t floats = 0;
         rn__step of;
         rn__filter f;
         rn__prepare_parameters(&run, i, &of);
-        f = rn__make_filter(of.weight.data, node->c, x->c, kernel, kernel, node->stride,
-                            node->padding);
+        f = rn__filter_of(&of.weight, node->stride, node->padding);
         if (node->kind == RN_CONV2D || node->kind == RN_LINEAR)
             floats = rn__prepack(&engine, f, x->h, x->w, NULL);
         if (normalises) floats = (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
@@ -6459,8 +6364,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                            rn_real *logits, rn_error *error) {
     rn_tensor all;
     rn__run run;
-    rn_status status = rn__check_step(net, images, count, error);
-    if (status) return status;
+    RN__TRY(rn__check_step(net, images, count, error));
     if (!workspace || (uintptr_t)workspace % RN__ALIGN)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "workspace must be %z bytes aligned to %d; rn_workspace(net) is",
@@ -6502,7 +6406,7 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
         const rn_node *node = &net->nodes[i];
         char name[64];
         if (node->kind != RN_BATCH_NORM || least * node->h * node->w > 1) continue;
-        rn__name_node(node, name);
+        rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
                         "train with 2 or more images a group, or larger images",
@@ -6523,7 +6427,7 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     run->find_broken = 1;
     run->probed = NULL;
     rn__go(run, rn__forward);
-    if (run->broken >= 0) rn__name_node(&net->nodes[run->broken], name);
+    if (run->broken >= 0) rn_node_name(net, run->broken, name);
     return rn__fail(
         error, RN_NOT_FINITE,
         "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
@@ -6563,22 +6467,18 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
     rn_result own = {0, 0};
     rn_tensor all;
     rn__run run;
-    rn_status status = rn__check_step(net, images, count, error);
-    if (status) return status;
+    RN__TRY(rn__check_step(net, images, count, error));
     if (net->mode != RN_TRAINING || !labels)
         return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
-    if ((status = rn__check_groups_of(net, count, error))) return status;
+    RN__TRY(rn__check_groups_of(net, count, error));
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    rn_tensor_fill(all, 0); /* the layer checks the labels, before anything is changed */
-    if ((status = rn_softmax_cross_entropy_forward(&own, &all, labels, error))) return status;
+    RN__TRY(rn__check_labels(__func__, &all, labels, error));
     memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->activations);
-    while (rn__next_part(&run, images, count)) {
-        status = rn__backpropagate_part(net, &run, rn_tensor_images(all, run.first, run.count),
-                                        labels + run.first, 1.0 / count, error);
-        if (status) return status;
-    }
+    while (rn__next_part(&run, images, count))
+        RN__TRY(rn__backpropagate_part(net, &run, rn_tensor_images(all, run.first, run.count),
+                                       labels + run.first, 1.0 / count, error));
     rn_softmax_cross_entropy_forward(&own, &all, labels, NULL);
     if (result) *result = own;
     return RN_OK;
@@ -6603,9 +6503,8 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
 #if RN__FAST
     if (!net->desc.naive) {
         rn__engine engine = rn__engine_of(net);
-        rn_status status = rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c,
-                                      inside.h, inside.w, error);
-        if (status) return status;
+        RN__TRY(rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c, inside.h,
+                           inside.w, error));
         if (into_net)
             rn__block(&engine, rn__as_blocked(&inside), outside);
         else
@@ -7435,18 +7334,12 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
 }
 
 RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc) {
-    int n, c, y, x;
-    for (n = 0; n < image->n; n++)
-        for (c = 0; c < image->c; c++) {
-            const double mean = c < 4 ? (double)desc->mean[c] : 0;
-            const double deviation =
-                c < 4 && fabsf(desc->deviation[c]) > 0 ? (double)desc->deviation[c] : 1;
-            for (y = 0; y < image->h; y++)
-                for (x = 0; x < image->w; x++) {
-                    rn_real *p = rn__at(image, n, c, y, x);
-                    *p = (rn_real)(((double)*p - mean) / deviation);
-                }
-        }
+    RN__EACH(image, n, c, y, x) {
+        const double mean = c < 4 ? (double)desc->mean[c] : 0;
+        const double deviation = c < 4 ? (double)desc->deviation[c] : 0;
+        rn_real *p = rn__at(image, n, c, y, x);
+        *p = (rn_real)(((double)*p - mean) / (fabs(deviation) > 0 ? deviation : 1));
+    }
 }
 
 RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
@@ -7879,12 +7772,10 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
         for (k = 0; k < p.count; k++) {
             const float number = (float)p.data[k];
-            uint32_t pattern;
             if (!rn__is_finite((double)number))
                 return rn__fail(error, RN_NOT_FINITE, "%s[%D] is infinite or not a number", p.name,
                                 (int64_t)k);
-            memcpy(&pattern, &number, sizeof pattern);
-            rn__write_bytes(w, pattern, sizeof pattern);
+            rn__write_bytes(w, (uint32_t)rn__float_bits(number), sizeof number);
         }
     rn__flush(w);
     return RN_OK;
@@ -8051,9 +7942,7 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_parameter *p, int store
         for (j = 0; j < count; j++) {
             const uint8_t *b = buffer + 4 * j;
             uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
-            uint32_t bits = low | high << 16;
-            float value;
-            memcpy(&value, &bits, sizeof value);
+            float value = rn__float_of_bits((int32_t)(low | high << 16));
             if (!rn__is_finite((double)value))
                 return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is infinite or not a number",
                                 a->path, e.name, (int64_t)(i + j));
@@ -8131,7 +8020,8 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
 /* What a node does, in words: "3x3 convolution, stride 2", "ReLU (done with the node before)". */
 static void rn__describe_operation(const rn_node *node, rn__text *text) {
     rn__puts(text, rn_kind_name(node->kind));
-    if (node->kernel) rn__format(text, " %dx%d", node->kernel, node->kernel);
+    if (node->kind == RN_CONV2D || node->kind == RN_MAX_POOL)
+        rn__format(text, " %dx%d", node->kernel, node->kernel);
     if (node->stride > 1) rn__format(text, " stride %d", node->stride);
     if (node->kind == RN_PAD_SUBSAMPLE) rn__format(text, " %d zero channels in front", node->front);
     if (node->kind == RN_SCALE || node->kind == RN_DROPOUT)
@@ -8145,16 +8035,14 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     char cell[96], inputs[32], shape[48];
     rn__text out = rn__text_in(inputs, sizeof inputs);
-    rn_parameter p;
-    ptrdiff_t parameters = 0;
-    int k, c_in = node->inputs[0] < 0 ? 0 : net->nodes[node->inputs[0]].c;
+    const ptrdiff_t end = i + 1 < net->node_count ? node[1].parameters : net->parameter_count;
+    const ptrdiff_t parameters = end - node->parameters;
+    int k;
     for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
         rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
     out = rn__text_in(shape, sizeof shape);
     rn__format(&out, "%d x %d x %d", node->c, node->h, node->w);
-    for (k = 0; rn__parameter_rule(node, c_in, k, &p); k++)
-        if (p.role < RN_RUNNING_MEAN) parameters += p.count;
-    rn__name_node(node, cell);
+    rn_node_name(net, i, cell);
     rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
     out = rn__text_in(cell, sizeof cell);
     rn__describe_operation(node, &out);
@@ -8218,8 +8106,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
 /* Of the three parts of a plan's spans. */
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
-static size_t rn__put_plan(const rn_net *net, const rn__span *spans, void *user) {
-    rn__text *out = (rn__text *)user;
+static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     const size_t activations = net->activation_bytes[net->mode];
     const size_t workspace = net->workspace_bytes[net->mode];
     int i, n = net->node_count;
@@ -8235,7 +8122,7 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, void *user)
         const rn__span *span = &spans[i];
         char name[64];
         if (span->start < 0) continue;
-        rn__name_node(&net->nodes[i % n], name);
+        rn_node_name(net, i % n, name);
         rn__format(out, "%8d%8d%14z%14z  %s of %s\n", span->start, span->end,
                    spans[span->root].offset, span->bytes, rn__span_kinds[i / n], name);
     }
@@ -8263,9 +8150,8 @@ static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__t
                    loss, loss);
 }
 
-static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user) {
+static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
-    rn__text *out = (rn__text *)user;
     const double bytes = (double)net->activation_bytes[net->mode];
     const int n = net->node_count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
     int i;
@@ -8290,7 +8176,7 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user
         const double y = rn__plan_y((double)(span->offset + span->bytes), bytes);
         char name[64];
         if (span->start < 0 || span->root != i) continue;
-        rn__name_node(&net->nodes[i % n], name);
+        rn_node_name(net, i % n, name);
         rn__format(
             out,
             "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
@@ -8302,22 +8188,16 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, void *user
     return out->length;
 }
 
-static size_t rn__show_plan(const rn_desc *desc, int batch, rn_mode mode, rn__look look, char *text,
-                            size_t capacity, rn_error *error) {
-    rn_desc resolved = *desc;
-    rn__text out = rn__text_in(text, capacity);
-    if (rn__check_creation(&resolved, batch, mode, error)) return 0;
-    return rn__sketch(&resolved, batch, mode, NULL, look, &out, error);
-}
-
 RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                           rn_error *error) {
-    return rn__show_plan(desc, batch, mode, rn__put_plan, text, capacity, error);
+    rn__text out = rn__text_in(text, capacity);
+    return rn__sketch(desc, batch, mode, NULL, rn__put_plan, &out, error);
 }
 
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error) {
-    return rn__show_plan(desc, batch, mode, rn__draw_plan, text, capacity, error);
+    rn__text out = rn__text_in(text, capacity);
+    return rn__sketch(desc, batch, mode, NULL, rn__draw_plan, &out, error);
 }
 
 #endif /* RESNET_IMPLEMENTATION */

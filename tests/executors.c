@@ -113,8 +113,7 @@ static int is_winograd(const rn_net *net, int i) {
     rn__filter f;
     if (i < 1 || i >= net->node_count || node->kind != RN_CONV2D) return 0;
     in.c = net->nodes[node->inputs[0]].c;
-    f = rn__make_filter(NULL, node->c, in.c, node->kernel, node->kernel, node->stride,
-                        node->padding);
+    f = rn__filter_at(net, i);
     return rn__suits_winograd(&out, &in, &f);
 }
 

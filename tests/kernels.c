@@ -235,14 +235,17 @@ typedef struct conv_case {
     int n, c, h, w, k, kernel, stride, padding;
 } conv_case;
 
-/* Channels and size of a case's convolution, for a call. */
-#define SHAPE(s) (s).kernel, (s).stride, (s).padding
+static rn__filter filter(conv_case s, const float *weight) {
+    rn__filter f = {weight, s.k, s.c, s.kernel, s.kernel, s.stride, s.padding};
+    return f;
+}
+
 #define BYTES(s, training, lazy) \
-    rn__conv_room(&engine, (s).n, (s).c, (s).h, (s).w, (s).k, SHAPE(s), training, lazy)
+    rn__conv_room(&engine, filter(s, NULL), (s).n, (s).h, (s).w, training, lazy)
 
 /* The bound of a convolution from `in` to `out`, and of its weight gradient; and of its input's. */
 static void set_tolerance(conv_case s, rn__blocked out, rn__blocked in) {
-    rn__filter f = rn__make_filter(NULL, s.k, s.c, s.kernel, s.kernel, s.stride, s.padding);
+    rn__filter f = filter(s, NULL);
     tolerance = rn__suits_winograd(&out, &in, &f) ? WINOGRAD : DIRECT;
 }
 
@@ -268,28 +271,28 @@ static void conv(conv_case s) {
     set_workspace(BYTES(s, 0, 0), s.n, s.k);
     set_tolerance(s, out, bx);
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &w, bias, s.stride, s.padding, NULL), RN_OK);
-    rn__conv_forward(&engine, out, bx, w.data, bias, SHAPE(s), 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, out, bx, filter(s, w.data), bias, 0, NULL);
     CHECK_BLOCKED(out, y);
     rn_conv2d_naive_forward(&y, &x, &w, NULL, s.stride, s.padding, NULL);
     rn_add(&sum, &sum, &y, NULL);
     after = rn__addition(&engine, onto, onto, bdy, 1, NULL); /* on top, then another term, ReLU */
-    rn__conv_forward(&engine, onto, bx, w.data, NULL, SHAPE(s), 1, &after);
+    rn__run_sweep(&engine, RN__FORWARD, onto, bx, filter(s, w.data), NULL, 1, &after);
     rn_add(&sum, &sum, &dy, NULL);
     rn_relu_forward(&sum, &sum, NULL);
     CHECK_BLOCKED(onto, sum);
-    rn__conv_forward(&engine, sum2, bx, w.data, NULL, SHAPE(s), 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, sum2, bx, filter(s, w.data), NULL, 0, NULL);
     CHECK_BLOCKED(sum2, y);
 
     set_workspace(BYTES(s, 1, 0), s.n, s.k);
     rn_conv2d_naive_backward(&dx, &dw, dbias, &dy, &x, &w, s.stride, s.padding, 0, NULL);
     rn_add(&dx2, &dx2, &dx, NULL);
-    rn__conv_backward(&engine, nothing(bdx), fast_dw.data, fast_dbias, bdy, bx, w.data, SHAPE(s), 0,
-                      NULL);
+    rn__conv_backward(&engine, nothing(bdx), fast_dw.data, fast_dbias, bdy, bx, filter(s, w.data),
+                      0, NULL);
     CHECK_ARRAY(fast_dw.data, dw.data, count_of(dw));
     set_tolerance(s, bdx, bdy);
-    rn__conv_backward(&engine, bdx, NULL, NULL, bdy, bx, w.data, SHAPE(s), 0, NULL);
+    rn__conv_backward(&engine, bdx, NULL, NULL, bdy, bx, filter(s, w.data), 0, NULL);
     CHECK_BLOCKED(bdx, dx);
-    rn__conv_backward(&engine, bdx2, NULL, NULL, bdy, bx, w.data, SHAPE(s), 1, NULL);
+    rn__conv_backward(&engine, bdx2, NULL, NULL, bdy, bx, filter(s, w.data), 1, NULL);
     CHECK_BLOCKED(bdx2, dx2);
     tolerance = s.k > 1 ? DIRECT : WINOGRAD; /* a single sum may be small beside its terms */
     CHECK_ARRAY(fast_dbias, dbias, s.k);
@@ -328,7 +331,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
     after = rn__addition(&engine, by, by, none, 0, engine.area.partial);
-    rn__conv_forward(&engine, by, lx, w.data, NULL, SHAPE(s), 0, &after);
+    rn__run_sweep(&engine, RN__FORWARD, by, lx, filter(s, w.data), NULL, 0, &after);
     set_tolerance(s, by, bx);
     CHECK_BLOCKED(by, y);
     rn__unblock(&engine, y, by, 0); /* the rest on the same numbers, or ReLUs differ at zero */
@@ -353,7 +356,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     CHECK_ARRAY(fast_dbias, dbias, s.k);
     lx = rn__normalised_by(&engine, bx, statistics, weight, bias, eps, group, relu);
     after = rn__bn_sums(&engine, bdz, lx);
-    rn__conv_backward(&engine, bdz, fast_dw, NULL, ly, lx, w.data, SHAPE(s), 0, &after);
+    rn__conv_backward(&engine, bdz, fast_dw, NULL, ly, lx, filter(s, w.data), 0, &after);
     set_tolerance(s, by, bx);
     CHECK_ARRAY(fast_dw, dw.data, count_of(dw));
     set_tolerance(s, bx, by);
@@ -417,23 +420,24 @@ static void linear(int n, int c, int k) {
     rn_tensor dy = random_tensor(n, k, 1, 1);
     float *w = numbers(k * c), *bias = numbers(k), *dw = numbers(k * c), *dbias = numbers(k);
     float *fast_dw = copy_of(dw, k * c), *fast_dbias = copy_of(dbias, k);
+    const rn__filter f = {w, k, c, 1, 1, 1, 0};
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = blocked(x), bdy = blocked(dy);
     context = "linear";
-    set_workspace(rn__linear_room(&engine, n, c, k, 0), 1, 1);
+    set_workspace(rn__linear_room(&engine, f, n, 0), 1, 1);
     rn_linear_forward(&y, &x, w, bias, NULL);
-    rn__linear_forward(&engine, out, bx, w, bias);
+    rn__linear_forward(&engine, out, bx, f, bias);
     CHECK_BLOCKED(out, y);
-    set_workspace(rn__linear_room(&engine, n, c, k, 1), 1, 1);
+    set_workspace(rn__linear_room(&engine, f, n, 1), 1, 1);
     rn_linear_backward(&dx, dw, dbias, &dy, &x, w, 1, NULL);
-    rn__linear_backward(&engine, bdx, fast_dw, fast_dbias, bdy, bx, w, 1);
+    rn__linear_backward(&engine, bdx, fast_dw, fast_dbias, bdy, bx, f, 1);
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dw, dw, k * c);
     CHECK_ARRAY(fast_dbias, dbias, k);
     rn_linear_backward(&dx, NULL, NULL, &dy, &x, w, 0, NULL);
-    rn__linear_backward(&engine, bdx, NULL, NULL, bdy, bx, w, 0);
+    rn__linear_backward(&engine, bdx, NULL, NULL, bdy, bx, f, 0);
     CHECK_BLOCKED(bdx, dx);
     rn_linear_backward(NULL, dw, NULL, &dy, &x, w, 0, NULL);
-    rn__linear_backward(&engine, nothing(bdx), fast_dw, NULL, bdy, bx, w, 0);
+    rn__linear_backward(&engine, nothing(bdx), fast_dw, NULL, bdy, bx, f, 0);
     CHECK_ARRAY(fast_dw, dw, k * c);
     release_to(set);
 }
@@ -714,15 +718,15 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     o.statistics = numbers(2 * s.n * rn__max(s.c, s.k)), o.dweight = copy_of(w, s.k);
     engine.threads = threads;
     set_workspace(BYTES(s, 1, 1), s.n, rn__max(s.c, s.k));
-    rn__conv_backward(&engine, o.sum, o.dw, o.dbias, bdy, bx, w, SHAPE(s), 0, NULL);
+    rn__conv_backward(&engine, o.sum, o.dw, o.dbias, bdy, bx, filter(s, w), 0, NULL);
     rn__bn_statistics(&engine, o.statistics, bx, group, 0);
     lx = rn__normalised_by(&engine, bx, o.statistics, w, w, 1e-5, group, 1);
     after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.area.partial);
-    rn__conv_forward(&engine, o.out, lx, w, w, SHAPE(s), 0, &after);
+    rn__run_sweep(&engine, RN__FORWARD, o.out, lx, filter(s, w), w, 0, &after);
     rn__bn_statistics(&engine, o.statistics, o.out, group, 1);
     ly = rn__normalised_by(&engine, o.out, o.statistics, w, w, 1e-5, group, 1);
     ly = rn__bn_backward(&engine, o.dweight, o.dbias, bdy, ly, o.statistics, w, 1e-5, 0);
-    rn__conv_backward(&engine, o.dx, o.dw, NULL, ly, bx, w, SHAPE(s), 0, NULL);
+    rn__conv_backward(&engine, o.dx, o.dw, NULL, ly, bx, filter(s, w), 0, NULL);
     return o;
 }
 
@@ -759,12 +763,12 @@ static void same_bits(conv_case s) {
         float *whole = copy_of(w, weights), *whole_bias = copy_of(w, s.k);
         int n, count;
         set_workspace(BYTES(s, 1, 0), 1, 1);
-        rn__conv_backward(&engine, nothing(bx), whole, whole_bias, bdy, bx, w, SHAPE(s), 0, NULL);
+        rn__conv_backward(&engine, nothing(bx), whole, whole_bias, bdy, bx, filter(s, w), 0, NULL);
         for (n = 0; n < s.n; n += count) {
             count = rn__min(16, s.n - n);
             bx = blocked(rn_tensor_images(x, n, count));
             bdy = blocked(rn_tensor_images(dy, n, count));
-            rn__conv_backward(&engine, nothing(bx), dw, dbias, bdy, bx, w, SHAPE(s), 0, NULL);
+            rn__conv_backward(&engine, nothing(bx), dw, dbias, bdy, bx, filter(s, w), 0, NULL);
         }
         CHECK_BITS(dw, whole, (size_t)weights);
         CHECK_BITS(dbias, whole_bias, (size_t)s.k);

@@ -340,8 +340,8 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
     rn__engine engine = rn__engine_of(net);
-    rn__room room = rn__conv_room(&engine, n, in->c, in->h, in->w, node->c, node->kernel,
-                                  node->stride, node->padding, 1, 0);
+    rn__filter filter = rn__filter_at(net, i);
+    rn__room room = rn__conv_room(&engine, filter, n, in->h, in->w, 1, 0);
     float *memory = (float *)allocate(rn__room_bytes(room, engine.threads) +
                                       4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
@@ -352,14 +352,14 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     engine.workspace = (char *)(dweight + weight_floats);
     engine.workspace += rn__gap(engine.workspace);
     rn__take_own(&engine, room.own.used);
+    filter.weight = weight;
     for (k = 0; k < 2 * x_floats + y_floats + 2 * weight_floats; k++) x[k] = 0.01f;
     for (try = 0; try < 4; try++) {
         double begun = seconds_now(), took;
         rn__conv_backward(&engine, weights ? none : rn__blocked_in(dx, n, in->c, in->h, in->w),
                           weights ? dweight : NULL, NULL,
                           rn__blocked_in(y, n, node->c, node->h, node->w),
-                          rn__blocked_in(x, n, in->c, in->h, in->w), weight, node->kernel,
-                          node->stride, node->padding, 0, NULL);
+                          rn__blocked_in(x, n, in->c, in->h, in->w), filter, 0, NULL);
         took = seconds_now() - begun;
         if (took < best) best = took;
     }
@@ -382,7 +382,7 @@ static void print_row(const rn_net *net, int i, int count, double forward, doubl
     int k, at = snprintf(what, sizeof what, "%s", rn_kind_name(node->kind));
     for (k = 1; k <= node->fused; k++)
         at += snprintf(what + at, sizeof what - (size_t)at, "+%s", rn_kind_name(node[k].kind));
-    if (node->kernel)
+    if (node->kind == RN_CONV2D || node->kind == RN_MAX_POOL)
         snprintf(what + at, sizeof what - (size_t)at, " %dx%d/%d", node->kernel, node->kernel,
                  node->stride);
     printf("%4d %-30s %4d -> %-4d %3dx%-3d %8.2f %8.2f %5.1f %%", count, what, in->c, node->c,
