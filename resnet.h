@@ -11,7 +11,9 @@
        #define RESNET_IMPLEMENTATION
        #include "resnet.h"
 
-       cc -O2 program.c -lm               (add -fopenmp for threads; no -march flag is needed)
+       cc -O2 program.c -lm               (no -march flag is needed)
+
+   For threads add -fopenmp and say how many: desc.threads = 2.
 
    A training program in ten functions:
 
@@ -71,7 +73,8 @@
    probes, the files and two executors walk it. With desc.naive = 1 it runs through the naive layers
    of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
    threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
-   same bits come out for any number of threads; instruction sets differ within rounding. Random
+   same bits come out for any number of threads; instruction sets and compilers differ within
+   rounding. Random
    numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
    changes them. No step allocates, rn_bytes tells the size of a net beforehand, and desc.budget
    bounds it: what is dropped then is computed again in backward.
@@ -3325,8 +3328,8 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
     if (s->winograd) {
         const int products = weights ? s->out_blocks : rn__min(2, s->out_blocks); /* of a pair */
-        /* tiles are [36][block][tile][16], the 36 a cache line farther apart than that, or all would
-           fall into the same few sets of the first-level cache */
+        /* tiles are [36][block][tile][16], the 36 a cache line farther apart than that, or all
+           would fall into the same few sets of the first-level cache */
         s->in_matrix = ((ptrdiff_t)s->in_blocks * s->chunk + 1) * RN__BLOCK;
         s->out_matrix = ((ptrdiff_t)products * s->chunk + 1) * RN__BLOCK;
         s->tile_floats = 36 * (s->in_matrix + s->out_matrix);
@@ -4711,9 +4714,11 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
+            const char *sentence = field->type == RN__INT
+                                       ? "%s is %.0f and must lie in %.0f to %.0f"
+                                       : "%s is %.6f and must lie in %.6f to %.6f";
             if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION,
-                                "%s is %.6f and must lie in %.6f to %.6f", field->key, value,
+                return rn__fail(error, RN_BAD_DESCRIPTION, sentence, field->key, value,
                                 field->least, most);
         }
     }
@@ -7557,8 +7562,9 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
     for (i = 7; i >= 0; i--) length = length << 8 | b[i];
     if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
-        return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, its header %U; is it safetensors?",
-                        a->path, a->bytes, length);
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s has %U bytes, its header %U; is it safetensors, and whole?", a->path,
+                        a->bytes, length);
     a->json_end = length + RN__JSON_BEGIN;
     a->at = RN__JSON_BEGIN;
     begins = rn__mix(a->bytes);

@@ -461,6 +461,9 @@ static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode
     t.batch = (int)r->batch;
     t.net = rn_create(desc, t.batch, mode, &large_pages, &error);
     if (!t.net) check(error.status, &error);
+    if (mode == RN_TRAINING && (r->pad >= source->height || r->pad >= source->width))
+        quit(2, "--pad is %ld and must be less than the images' %d x %d", r->pad, source->height,
+             source->width);
     if (mode == RN_TRAINING && !steps_per_epoch(&t)) quit(1, "one training image is not enough");
     d = &t.net->desc;
     t.images = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->channels, d->height, d->width));

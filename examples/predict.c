@@ -30,8 +30,8 @@ static void help(void) {
         "  --crops N   1: the centre of the picture scaled to a shorter side of --scale (256 for\n"
         "              nets of 224); 10: its corners and centre, and these mirrored, the mean\n"
         "              probability; without it all of the picture, stretched\n"
-        "  --names     names the classes; without it those of CIFAR-10 are taken for nets of ten\n"
-        "              classes and colour images, those of Fashion-MNIST for grey ones\n");
+        "  --names A,B,...  names of the classes; without it those of CIFAR-10 are taken for nets\n"
+        "              of ten classes and colour images, those of Fashion-MNIST for grey ones\n");
     exit(0);
 }
 

@@ -467,14 +467,17 @@ static void print_help(void) {
     for (i = 0; i < NETS; i++)
         printf("%s%s", nets[i].name,
                i + 1 < NETS ? i % 4 == 3 ? ",\n                " : ", " : " (all)\n");
-    printf("  --mode NAME   train or infer (both)\n"
-           "  --batch N     images of a step or prediction (what suits the net; infer also 1)\n"
-           "  --threads N   (all cores)\n"
-           "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
-           "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
-           "  --direct      without Winograd's convolutions\n"
-           "  --seconds X   of timing a line, at least; never less than 5 runs (3)\n"
-           "  --layers      also each kind and shape of layer in training, where the time goes\n");
+    printf(
+        "  --mode NAME   train or infer (both)\n"
+        "  --batch N     images of a step or prediction (what suits the net; infer also 1)\n"
+        "  --threads N   (all cores)\n"
+        "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
+        "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
+        "  --direct      without Winograd's convolutions\n"
+        "  --seconds X   of timing a line, at least; never less than 5 runs (3)\n"
+        "  --layers      also each kind and shape of layer in training, where the time goes\n\n"
+        "Shares of the peak count the direct arithmetic. Winograd's convolutions do with less, so\n"
+        "there may be more than 100 %% of it.\n");
 }
 
 static void read_arguments(arguments *a, settings *set) {
