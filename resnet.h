@@ -74,10 +74,9 @@
    of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
    threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
    same bits come out for any number of threads; instruction sets and compilers differ within
-   rounding. Random
-   numbers are functions of (seed, purpose, epoch, index), so neither batch size nor a resumed run
-   changes them. No step allocates, rn_bytes tells the size of a net beforehand, and desc.budget
-   bounds it: what is dropped then is computed again in backward.
+   rounding. Random numbers are functions of (seed, purpose, epoch, index), so neither batch size
+   nor a resumed run changes them. No step allocates, rn_bytes tells the size of a net beforehand,
+   and desc.budget bounds it: what is dropped then is computed again in backward.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -3132,8 +3131,7 @@ typedef struct rn__filter {
     int k, c, r, s, stride, padding;
 } rn__filter;
 
-static rn__filter rn__filter_of(const rn_tensor *weight, int stride, int padding) {
-    const rn_tensor *f = weight;
+static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
     rn__filter filter = {f->data, f->n, f->c, f->h, f->w, stride, padding};
     return filter;
 }

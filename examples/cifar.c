@@ -32,8 +32,7 @@ static void help(const recipe *r) {
         "  --out DIR           gets log.csv, best.safetensors, last.ckpt (out); those of an\n"
         "                      earlier run are renamed to NAME.old\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped;\n"
-        "                      repeat data, batch, pad and flip. The net and its seed, momentum\n"
-        "                      and the like are those of the file, whatever flags say\n"
+        "                      repeat data, batch, pad and flip: it knows the rest\n"
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line\n"
         "  --describe          print the net and exit\n"
@@ -153,9 +152,11 @@ static void finish_epoch(run *r) {
 
 static void train(run *r) {
     rn_net *net = r->t.net;
+    const rn_desc asked = net->desc;
     uint64_t per_epoch = steps_per_epoch(&r->t), batch = (uint64_t)r->t.batch, used;
     rn_error error;
     if (r->resume) check(rn_load(net, out_path(r, "last.ckpt"), NULL, &error), &error);
+    refuse_changes(&asked, &net->desc);
     used = net->epoch * per_epoch + (net->cursor + batch - 1) / batch;
     if (net->step != used) quit(2, "last.ckpt is of a run with another --batch or other data");
     if (r->resume) r->recipe.schedule = net->schedule;

@@ -158,6 +158,19 @@ static inline int has_field(arguments *a, rn_desc *desc) {
     return 0;
 }
 
+/* The checkpoint's description counts, and flags that ask for another are refused. */
+static inline void refuse_changes(const rn_desc *asked, const rn_desc *stored) {
+    int i;
+    for (i = 0; rn_desc_key(i); i++) {
+        char texts[2][96];
+        rn_desc_get(asked, i, texts[0]);
+        rn_desc_get(stored, i, texts[1]);
+        if (strcmp(texts[0], texts[1]))
+            quit(2, "the checkpoint was trained with another --%s; leave the flag out",
+                 rn_desc_key(i));
+    }
+}
+
 /* One line for each field of the description, in the words of its own error message. */
 static inline void print_fields(void) {
     rn_desc desc = rn_cifar(20);
