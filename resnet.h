@@ -413,6 +413,7 @@ typedef struct rn_net {
     void *probe_user;
 
     const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
+    struct rn__team *team;             /* the threads that help; NULL: none */
     ptrdiff_t *value_offset[2];        /* by mode: bytes into the activations, of each value; -1 */
     ptrdiff_t *backward_offset;        /* of each value as backward finds it, maybe made again */
     ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
@@ -917,19 +918,18 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RN__PASTE(a, b) RN__PASTE_(a, b)
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
+/* Helping threads are POSIX's, where the compiler has what they agree by. */
 #if defined(_OPENMP) && !defined(RESNET_NO_THREADS)
 #include <omp.h>
 #define RN__THREADS
-#if defined(__GNUC__) || defined(__clang__)
+#if (defined(__unix__) || defined(__APPLE__)) && __GCC_ATOMIC_LLONG_LOCK_FREE == 2
+#include <pthread.h>
+#include <unistd.h>
 #define RN__TEAMS
-#if defined(__unix__) || defined(__APPLE__)
-#include <sched.h>
-#define RN__YIELD() sched_yield()
-#else
-#define RN__YIELD() ((void)0)
-#endif
 #if defined(__x86_64__) || defined(__i386__)
 #define RN__PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define RN__PAUSE() __asm__ __volatile__("yield")
 #else
 #define RN__PAUSE() ((void)0)
 #endif
@@ -1218,119 +1218,373 @@ static void rn__release(const rn_memory *memory, void *block) {
 #endif
 }
 
-/* >>threads ================================================================================== */
+/* >>threads ==================================================================================
+   A layer's work is a round of jobs that may run at once, and a step is some hundred rounds. The
+   thread that calls, the leader, begins a round, takes part in it, and goes on when all jobs are
+   done. A net's helpers, threads of its own, sleep until there are rounds:
 
-/* Job i of a call, in [0, jobs), on thread `thread` of a call's threads. Jobs must be independent
-   of each other and of which thread runs them: the same bits for any number of threads rest on
-   this. Each thread takes the same share of every layer's jobs, so that it finds in its cache what
-   it made in the layer before. */
+       leader    | its share ####### | helper 2's ### |  waits | next round ...
+       helper 1  | its share ########## | 2's ########|        | ...
+       helper 2  |        (the processor is with another program)
+
+   Jobs are counted, not threads: nobody waits for a helper that has not begun, others do its share;
+   only a job that somebody has begun must be waited for. Who waits spins for some microseconds, as
+   a cache line travels faster than a system call, and then sleeps. */
+
+/* Job i of a round, in [0, jobs), on thread `thread`, 0 for the leader. Jobs must be independent of
+   each other and of which thread runs them: the same bits for any number of threads rest on this. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
-/* Threads that spin for work while one of them, the first, runs a program of many short jobs:
-   handing on a cache line starts these sooner than OpenMP does. */
-enum { RN__MOST_THREADS = 64 };
-typedef struct rn__team {
-    int size;
-    rn__job job; /* of this round; NULL: go home */
-    void *context;
-    int jobs;
-    unsigned rounds;   /* that have begun */
-    char apart[64];    /* a line that the first thread writes, and those that others do */
-    unsigned finished; /* rounds by threads other than the first */
-    struct {
-        char apart[64];
-        uint64_t next; /* round << 32 | the thread's next job of that round */
-    } shares[RN__MOST_THREADS];
-} rn__team;
+/* What a leader and its helpers do together. The first three are timed. */
+typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
+enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
+
+/* Each thread first takes the same share of every layer's jobs, to find in its cache what it made
+   in the layer before. */
+typedef struct rn__team rn__team;
+typedef struct rn__queue {
+    uint64_t next; /* round | job: the next one to take; of an earlier round: nobody has begun */
+    rn__team *team;
+    char apart[112]; /* in a pair of cache lines of its own */
+} rn__queue;
 
 #ifdef RN__TEAMS
-static void rn__await(const unsigned *counter, unsigned value) {
-    int spins = 0;
-    while (__atomic_load_n(counter, __ATOMIC_ACQUIRE) != value)
-        if (++spins < 1 << 14)
-            RN__PAUSE();
-        else
-            RN__YIELD(); /* somebody else may need the core to get there */
+
+/* Whether the helpers are worth their while is measured: how long the same work takes with them and
+   alone. Where another program wants the processors too, a helper that is halted in a job holds the
+   leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
+   the other way, more and more rarely where that is slower. */
+typedef struct rn__pace {
+    int together, trial;     /* with helpers; for this window only */
+    int works;               /* of this window */
+    int windows, pause;      /* since the last trial; between two of them */
+    double seconds;          /* of this window */
+    double usual[RN__TIMED]; /* seconds an image that the leader takes alone */
+    struct {
+        double seconds, images;
+    } of[2][RN__TIMED]; /* alone, together; of the last windows more than of those before */
+} rn__pace;
+
+struct rn__team {
+    int size;     /* threads, the leader is one */
+    int process;  /* that started the helpers: a forked child has none of them */
+    int callers;  /* at work with the net now */
+    int sleepers; /* helpers that sleep */
+    int leader_sleeps, ends;
+    unsigned expected; /* jobs that helpers must have done when this round is over */
+    rn__pace pace;
+    pthread_mutex_t mutex;
+    pthread_cond_t begins, done;
+    pthread_t helpers[RN__MOST_THREADS];
+    char apart[128]; /* what the leader writes in every round: */
+    uint64_t round;  /* number << 24 | jobs */
+    rn__job job;
+    void *context;
+    char further[128]; /* what helpers write: */
+    unsigned finished; /* jobs that they have done in all rounds */
+    char furthest[128];
+    rn__queue queues[1]; /* [size] */
+};
+
+/* A thread that spins looks at the clock every so many turns; at once it takes jobs that others have
+   left, and after so many seconds it sleeps. */
+enum { RN__ROUND_BITS = 24, RN__TURNS = 64 };
+#define RN__SPIN_SECONDS 5e-5
+
+/* Does jobs of the share that thread `of` has in a round until all are taken; returns how many.
+   To take one is to move queue->next on, which fails if the round is over, since then all its jobs
+   have been taken. So what a thread that comes late reads of a round is true, or not used. */
+static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
+    const uint64_t jobs = round & ((1u << RN__ROUND_BITS) - 1), first = round - jobs;
+    const uint64_t size = (uint64_t)team->size, begin = first + jobs * (uint64_t)of / size;
+    const uint64_t end = first + jobs * (uint64_t)(of + 1) / size;
+    uint64_t *next = &team->queues[of].next, found = __atomic_load_n(next, __ATOMIC_RELAXED), at;
+    int done = 0;
+    while ((at = found > begin ? found : begin) < end)
+        if (__atomic_compare_exchange_n(next, &found, at + 1, 0, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED)) {
+            team->job(team->context, (int)(at - first), thread);
+            done++;
+            found = at + 1;
+        }
+    return done;
 }
 
-/* A thread's share of a round; then, where there are many jobs, what it finds left of the others':
-   cores are not always equally fast. */
-static void rn__do_share(rn__team *team, int thread) {
-    const uint64_t round = (uint64_t)team->rounds << 32;
-    const int helps = team->jobs >= 4 * team->size ? team->size : 1;
-    int k;
-    for (k = 0; k < helps; k++) {
-        const int of = (thread + k) % team->size;
-        const uint64_t begin = (uint64_t)team->jobs * (uint64_t)of / (uint64_t)team->size;
-        const uint64_t end = (uint64_t)team->jobs * (uint64_t)(of + 1) / (uint64_t)team->size;
-        uint64_t *next = &team->shares[of].next, i;
-        /* one of an earlier round gives what is far beyond the end */
-        if (k == 0) __atomic_store_n(next, round | begin, __ATOMIC_RELAXED);
-        while ((i = __atomic_fetch_add(next, 1, __ATOMIC_RELAXED) - round) < end)
-            team->job(team->context, (int)i, thread);
-    }
+/* A thread's own share, then what is left of the others': cores are not always equally fast. Of few
+   jobs, which are over soon, others' are left to them unless they do not come. */
+static int rn__do_jobs(rn__team *team, uint64_t round, int thread, int others) {
+    const int jobs = (int)(round & ((1u << RN__ROUND_BITS) - 1));
+    int k, done = rn__do_share(team, round, thread, thread);
+    for (k = 1; k < team->size && (others || jobs >= 4 * team->size); k++)
+        done += rn__do_share(team, round, (thread + k) % team->size, thread);
+    return done;
 }
 
-static void rn__begin_round(rn__team *team, int jobs, rn__job job, void *context) {
-    team->jobs = jobs;
+static void rn__report(rn__team *team, int done) {
+    if (!done) return;
+    __atomic_fetch_add(&team->finished, (unsigned)done, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) return;
+    pthread_mutex_lock(&team->mutex);
+    pthread_cond_signal(&team->done);
+    pthread_mutex_unlock(&team->mutex);
+}
+
+/* Waits for another round than `seen`; 0 if the net is destroyed. */
+static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
+    double begun = 0, now = 0;
+    uint64_t round;
+    unsigned turns = 0;
+    do {
+        round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE);
+        if (round != seen) return round;
+        RN__PAUSE();
+        if (++turns % RN__TURNS) continue;
+        now = omp_get_wtime();
+        if (turns > RN__TURNS) continue;
+        begun = now;
+        rn__report(team, rn__do_jobs(team, seen, thread, 1));
+    } while (now - begun < RN__SPIN_SECONDS);
+    pthread_mutex_lock(&team->mutex);
+    __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
+    while ((round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE)) == seen && !team->ends)
+        pthread_cond_wait(&team->begins, &team->mutex);
+    __atomic_fetch_sub(&team->sleepers, 1, __ATOMIC_RELAXED);
+    if (team->ends) round = 0;
+    pthread_mutex_unlock(&team->mutex);
+    return round;
+}
+
+static void *rn__help(void *queue) {
+    rn__team *team = ((rn__queue *)queue)->team;
+    const int thread = (int)((rn__queue *)queue - team->queues);
+    uint64_t round = 0;
+    while ((round = rn__await_round(team, round, thread)) != 0)
+        rn__report(team, rn__do_jobs(team, round, thread, 0));
+    return NULL;
+}
+
+/* The leader waits until helpers have done all jobs that it has not. */
+static void rn__await_jobs(rn__team *team) {
+    double begun = 0, now = 0;
+    unsigned turns = 0;
+    do {
+        if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) break;
+        RN__PAUSE();
+        if (++turns % RN__TURNS) continue;
+        now = omp_get_wtime();
+        if (turns > RN__TURNS) continue;
+        begun = now;
+        team->expected -= (unsigned)rn__do_jobs(team, team->round, 0, 1);
+    } while (now - begun < RN__SPIN_SECONDS);
+    if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) return;
+    pthread_mutex_lock(&team->mutex);
+    __atomic_store_n(&team->leader_sleeps, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&team->finished, __ATOMIC_SEQ_CST) != team->expected)
+        pthread_cond_wait(&team->done, &team->mutex);
+    __atomic_store_n(&team->leader_sleeps, 0, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&team->mutex);
+}
+
+static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) {
+    const uint64_t number = (team->round >> RN__ROUND_BITS) + 1;
     team->job = job;
     team->context = context;
-    __atomic_store_n(&team->rounds, team->rounds + 1, __ATOMIC_RELEASE);
-}
-
-static void rn__follow(rn__team *team, int thread) {
-    unsigned round = 1;
-    for (;; round++) {
-        rn__await(&team->rounds, round);
-        if (!team->job) return;
-        rn__do_share(team, thread);
-        __atomic_fetch_add(&team->finished, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&team->round, number << RN__ROUND_BITS | (uint64_t)jobs, __ATOMIC_RELEASE);
+    /* a helper that falls asleep just then misses the round, and nothing is lost */
+    if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) {
+        pthread_mutex_lock(&team->mutex);
+        pthread_cond_broadcast(&team->begins);
+        pthread_mutex_unlock(&team->mutex);
     }
+    team->expected += (unsigned)(jobs - rn__do_jobs(team, team->round, 0, 0));
+    rn__await_jobs(team);
 }
-#endif
 
-/* Runs the program, with *team pointing to a team of as many threads if the machine has them. */
-RN__FUNCTION void rn__with_team(int threads, rn__team **team, void (*program)(void *context),
-                                void *context) {
-#ifdef RN__TEAMS
-    if (threads > 1 && threads <= rn__min(omp_get_num_procs(), RN__MOST_THREADS)) {
-        rn__team own;
-        memset(&own, 0, sizeof own);
-        *team = &own;
-#pragma omp parallel num_threads(threads)
-        if (omp_get_thread_num() == 0) {
-            own.size = omp_get_num_threads();
-            program(context);
-            rn__begin_round(&own, 0, NULL, NULL);
-        } else
-            rn__follow(&own, omp_get_thread_num());
-        *team = NULL;
+/* Counts a work in. One that takes twice the usual time was halted, and counts more than its time,
+   or halts that hardly change the mean would spoil the worst times of short works. */
+static void rn__count_work(rn__pace *p, rn__work work, double seconds, double images) {
+    const double usual = p->usual[work] * images;
+    p->of[p->together][work].images += images;
+    p->of[p->together][work].seconds += seconds;
+    if (usual > 0 && seconds > 2 * usual)
+        p->of[p->together][work].seconds += fmin(0.02, 30 * usual);
+    if (!p->together)
+        p->usual[work] = (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
+    p->seconds += seconds;
+    p->works++;
+}
+
+/* The sums of one way count less than what comes next. */
+static void rn__fade(rn__pace *p, int way, double share) {
+    int k;
+    for (k = 0; k < RN__TIMED; k++)
+        p->of[way][k].seconds *= share, p->of[way][k].images *= share;
+}
+
+/* At the end of a window: the way that takes less for the works of both, or a trial of the other. */
+static void rn__judge(rn__pace *p) {
+    double cost[2] = {0, 0};
+    const int was = p->together;
+    int way, k, better;
+    if (p->seconds < 0.01 || p->works < 2) return; /* two: forward and backward */
+    for (k = 0; k < RN__TIMED; k++)
+        for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
+            cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
+    better = cost[1] < cost[0];
+    if (p->trial) {
+        if (better != was) p->pause = rn__min(2 * p->pause, 128);
+        p->windows = p->trial = 0;
+    } else if (++p->windows > p->pause) {
+        better = !was;
+        p->trial = 1;
+        rn__fade(p, better, 0.5); /* what was long ago */
+    }
+    rn__fade(p, was, 15.0 / 16);
+    p->together = better;
+    p->works = 0;
+    p->seconds = 0;
+}
+
+/* The processors that a control group lets this process use, rounded up: those of its version 2
+   that `list` (/proc/self/cgroup) names and all above it in `root`, or of version 1's; else `most`. */
+static int rn__quota(const char *list, const char *root, int most) {
+#if defined(__linux__) && !defined(RESNET_NO_STDIO)
+    char group[512] = "", path[640], *end;
+    double quota, period;
+    FILE *file = fopen(list, "r");
+    while (file && fgets(group, sizeof group, file) && strncmp(group, "0::", 3)) group[0] = 0;
+    if (file) fclose(file);
+    group[strcspn(group, "\n")] = 0;
+    for (end = group + strlen(group); end; end = strrchr(group, '/')) {
+        rn__text text = rn__text_in(path, sizeof path);
+        *end = 0; /* one level up */
+        rn__format(&text, "%s%s/cpu.max", root, strlen(group) > 3 ? group + 3 : "");
+        file = fopen(path, "r");
+        if (file && fscanf(file, "%lf %lf", &quota, &period) == 2 && period > 0)
+            most = rn__min(most, rn__max(1, (int)fmin(ceil(quota / period), most)));
+        if (file) fclose(file);
+    }
+#else
+    (void)list, (void)root;
+#endif
+    return most;
+}
+
+RN__FUNCTION size_t rn__team_bytes(int threads) {
+    return sizeof(rn__team) + (size_t)rn__min(threads, RN__MOST_THREADS) * sizeof(rn__queue);
+}
+
+/* The processors that this process may use, not those of the machine. */
+static int rn__processors(void) {
+    return rn__quota("/proc/self/cgroup", "/sys/fs/cgroup",
+                     rn__min(omp_get_num_procs(), omp_get_thread_limit()));
+}
+
+/* Starts the helpers of a team of up to so many threads, as many as can be had. `team` is memory of
+   rn__team_bytes(threads) bytes, or NULL. */
+static void rn__start_team(rn__team *team, int threads) {
+    int i;
+    if (!team) return;
+    memset(team, 0, rn__team_bytes(threads));
+    team->size = 1;
+    team->process = (int)getpid();
+    team->pace.pause = team->pace.windows = 4; /* a trial comes soon */
+    if (pthread_mutex_init(&team->mutex, NULL) || pthread_cond_init(&team->begins, NULL) ||
+        pthread_cond_init(&team->done, NULL))
         return;
+    for (i = 0; i < rn__min(threads, RN__MOST_THREADS); i++) {
+        team->queues[i].team = team;
+        if (i && pthread_create(&team->helpers[i], NULL, rn__help, &team->queues[i])) break;
+        team->size = i + 1; /* before the first round nobody reads it */
     }
-#endif
-    (void)team, (void)threads;
-    program(context);
 }
 
-/* Runs all jobs, on the team or (NULL) on up to `threads` threads of OpenMP's. */
-RN__FUNCTION void rn__parallel(rn__team *team, int threads, int jobs, rn__job job, void *context) {
+/* Ends the helpers, who must not be at work. */
+static void rn__end_team(rn__team *team) {
+    int i;
+    if (!team || team->size < 2 || team->process != (int)getpid()) return;
+    pthread_mutex_lock(&team->mutex);
+    team->ends = 1;
+    pthread_cond_broadcast(&team->begins);
+    pthread_mutex_unlock(&team->mutex);
+    for (i = 1; i < team->size; i++) pthread_join(team->helpers[i], NULL);
+    pthread_cond_destroy(&team->begins);
+    pthread_cond_destroy(&team->done);
+    pthread_mutex_destroy(&team->mutex);
+    team->size = 1;
+}
+
+#endif /* RN__TEAMS */
+
+/* A caller's time with the helpers of a net: between rn__meet and rn__part it leads them, or goes
+   alone with team NULL. */
+typedef struct rn__meeting {
+    rn__team *team;
+    int workers; /* threads that take part */
+    int leads;
+    double begun;
+} rn__meeting;
+
+/* Threads for a call that has no team: OpenMP's, as many as this process may use. */
+RN__FUNCTION int rn__workers(int threads) {
+#ifdef RN__THREADS
+    return omp_in_parallel() ? 1 : rn__min(threads, omp_get_num_procs());
+#else
+    return (void)threads, 1;
+#endif
+}
+
+/* The helpers are for one caller at a time, and not for one in a parallel region of its own, which
+   has the processors already, nor for a process that was forked, where there are none. */
+RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
+    rn__meeting m = {NULL, 1, 0, 0};
+#ifdef RN__TEAMS
+    (void)threads;
+    if (!team) return m;
+    m.leads = !__atomic_fetch_add(&team->callers, 1, __ATOMIC_ACQUIRE) && !omp_in_parallel() &&
+              team->process == (int)getpid();
+    if (m.leads) m.begun = omp_get_wtime();
+    if (!m.leads || !team->pace.together || team->size < 2) return m;
+    m.team = team;
+    m.workers = team->size;
+#else
+    (void)team;
+    m.workers = rn__workers(threads);
+#endif
+    return m;
+}
+
+/* images: of which the work was. */
+RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, double images) {
+#ifdef RN__TEAMS
+    if (!team) return;
+    if (m->leads && (int)work < RN__TIMED && team->size > 1) {
+        rn__count_work(&team->pace, work, omp_get_wtime() - m->begun, images);
+        rn__judge(&team->pace);
+    }
+    __atomic_fetch_sub(&team->callers, 1, __ATOMIC_RELEASE);
+#else
+    (void)team, (void)m, (void)work, (void)images;
+#endif
+}
+
+/* Runs all jobs: with a team, else on `workers` threads of OpenMP's, else one after the other. */
+RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job job, void *context) {
     int i;
 #ifdef RN__TEAMS
-    if (team && team->size > 1 && jobs > 1) {
-        rn__begin_round(team, jobs, job, context);
-        rn__do_share(team, 0);
-        rn__await(&team->finished, team->rounds * (unsigned)(team->size - 1));
+    if (team && jobs > 1 && jobs < 1 << RN__ROUND_BITS) {
+        rn__run_round(team, jobs, job, context);
         return;
     }
 #endif
 #ifdef RN__THREADS
-    if (!team && threads > 1 && jobs > 1) {
-#pragma omp parallel for schedule(static) num_threads(threads)
+    if (!team && workers > 1 && jobs > 1) {
+#pragma omp parallel for schedule(static) num_threads(workers)
         for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
     }
 #endif
-    (void)team, (void)threads;
+    (void)team, (void)workers;
     for (i = 0; i < jobs; i++) job(context, i, 0);
 }
 
@@ -2948,8 +3202,9 @@ typedef struct rn__blocked {
    lines would wander between the caches of the cores. rn__conv_room and its kin say how much. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
-    int threads;
-    rn__team *team;        /* of these threads; NULL: none is together */
+    int threads;           /* at most, each with memory of its own */
+    int workers;           /* of these take part */
+    rn__team *team;        /* of these; NULL: OpenMP's threads, or one alone */
     int direct;            /* no Winograd */
     const float *packed;   /* the weights of the next forward sweep, packed beforehand; NULL: not */
     char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
@@ -2972,6 +3227,7 @@ static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char 
     memset(&engine, 0, sizeof engine);
     engine.kernels = kernels;
     engine.threads = threads;
+    engine.workers = 1;
     engine.workspace = workspace;
     return engine;
 }
@@ -3072,7 +3328,7 @@ static void rn__run_pass(rn__pass *pass) {
     const rn__blocked *to = rn__to(pass);
     const int blocks = rn__blocks(to->c);
     pass->planes = to->n < 8 ? 1 : blocks; /* few images: smaller pieces */
-    rn__parallel(pass->engine.team, pass->engine.threads, to->n * blocks / pass->planes,
+    rn__parallel(pass->engine.team, pass->engine.workers, to->n * blocks / pass->planes,
                  rn__planes_job, pass);
 }
 
@@ -3174,6 +3430,7 @@ typedef struct rn__sweep {
     int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
     const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
     int first, count, wave;                 /* pieces of a wave: its first, how many, at most */
+    int buffers;                            /* for pieces, enough for any number of workers */
     int dy_rows;                            /* rows of dy that are read at a time, */
     int copies_dy;                          /* 1: copied, because they are lazy or hang over */
     size_t pair_floats;                     /* of a weight gradient by taps: of a pair of blocks, */
@@ -3188,7 +3445,7 @@ typedef struct rn__sweep {
     float *packed;
     size_t block_floats; /* of an output block, here and in dw */
     float *total;        /* the weight gradient [out block][in block][tap][16 in][16 out] */
-    float *partial;      /* [wave] the same of pieces */
+    float *partial;      /* [buffers] the same of pieces */
     float *bias_sums;    /* [images][out blocks][16] */
     /* thread 0's own, see rn__own: */
     float *scratch; /* [in block][row][column phase][column][16] */
@@ -3244,7 +3501,7 @@ static int rn__band_row(const rn__sweep *s, int b) {
    depend on the threads; but each reads its input anew, so there are no more than it takes. */
 static void rn__sweep_pieces(rn__sweep *s) {
     const ptrdiff_t cache_floats = 1 << 15;
-    const int wanted = rn__divide_up(s->engine->threads, rn__max(s->in.n, 1));
+    const int wanted = rn__divide_up(s->engine->workers, rn__max(s->in.n, 1));
     ptrdiff_t rows = cache_floats / (s->scratch_row * s->in_blocks * s->row_phases);
     rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
     s->bands = rn__divide_up(s->rows, (int)rows);
@@ -3280,11 +3537,11 @@ static int rn__packed_blocks(const rn__sweep *s) {
    buffer of its own, a wave of them at a time (as many for every thread; the smaller the buffers,
    the more). */
 static void rn__weight_pieces(rn__sweep *s) {
-    const int threads = s->engine->threads, pixels = rn__max(s->out.w, 16);
+    const int workers = s->engine->workers, pixels = rn__max(s->out.w, 16);
     const size_t floats = s->block_floats * (size_t)s->out_blocks;
     const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
                          rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
-    size_t buffer;
+    int fit, pieces;
     s->dy_rows = s->winograd ? 4 : rn__max(1, rn__min(256 / pixels, s->out.h));
     s->copies_dy = s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
     s->pair_floats = (size_t)(s->filter.r * s->filter.s) * RN__BLOCK * RN__BLOCK;
@@ -3301,9 +3558,11 @@ static void rn__weight_pieces(rn__sweep *s) {
                         (s->out_blocks * s->in_blocks >= 16 && floats > image);
         if (!s->direct) s->scratch_floats = rn__scratch_block(s, s->dy_rows) * s->in_blocks;
     }
-    buffer = rn__multiply_size(s->tap_floats, (size_t)s->out_blocks);
-    s->wave = rn__divide_up(rn__max(1, (int)(((size_t)1 << 17) / buffer)), threads) * threads;
-    s->wave = rn__min(s->wave, rn__divide_up(s->in.n, s->images));
+    fit = rn__max(
+        1, (int)(((size_t)1 << 17) / rn__multiply_size(s->tap_floats, (size_t)s->out_blocks)));
+    pieces = rn__divide_up(s->in.n, s->images);
+    s->wave = rn__min(rn__divide_up(fit, workers) * workers, pieces);
+    s->buffers = rn__min(fit + s->engine->threads - 1, pieces);
     s->k_blocks = !s->by_weights ? s->out_blocks : s->winograd ? rn__min(4, s->out_blocks) : 1;
     if (s->copies_dy) s->dy_floats = s->columns * s->out_blocks * s->dy_rows * (ptrdiff_t)RN__BLOCK;
 }
@@ -3338,7 +3597,7 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
     s->dw = rn__carve_floats(own, s->winograd ? (size_t)s->k_blocks : 0, s->block_floats);
     s->total = rn__carve_floats(arena, k_blocks, s->tap_floats);
     s->partial =
-        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->wave * k_blocks, s->tap_floats);
+        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->buffers * k_blocks, s->tap_floats);
     s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
 }
 
@@ -3740,7 +3999,7 @@ static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind
 /* Packs the weights of the next output blocks. */
 static void rn__pack_blocks(rn__sweep *s) {
     s->last_block = rn__min(s->out_blocks, s->first_block + s->packed_blocks);
-    rn__parallel(s->engine->team, s->engine->threads, s->last_block - s->first_block, rn__pack_job,
+    rn__parallel(s->engine->team, s->engine->workers, s->last_block - s->first_block, rn__pack_job,
                  s);
 }
 
@@ -3757,7 +4016,7 @@ static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blo
             s.last_block = s.out_blocks;
         } else
             rn__pack_blocks(&s);
-        rn__parallel(engine->team, engine->threads,
+        rn__parallel(engine->team, engine->workers,
                      rn__divide_up(out.n, s.images) * s.bands * s.groups, rn__sweep_job, &s);
     }
     if (after && !s.after) rn__run_pass(after);
@@ -3862,7 +4121,7 @@ static void rn__bias_job(void *context, int i, int thread) {
 
 /* Adds to dweight and dbias (either may be NULL) by a sweep that is laid out. */
 static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
-    const int threads = s->engine->threads;
+    const int workers = s->engine->workers;
     rn__team *team = s->engine->team;
     const int images = s->in.n, pieces = rn__divide_up(images, s->images);
     int i, k;
@@ -3871,16 +4130,16 @@ static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
     rn__sweep_taps(s);
     if (dweight) {
         if (s->by_weights)
-            rn__parallel(team, threads, rn__divide_up(s->out_blocks, s->k_blocks), rn__weight_job,
+            rn__parallel(team, workers, rn__divide_up(s->out_blocks, s->k_blocks), rn__weight_job,
                          s);
         for (; s->first < pieces && !s->by_weights; s->first += s->count) {
             s->count = rn__min(s->wave, pieces - s->first);
-            rn__parallel(team, threads, s->count, rn__weight_job, s);
-            rn__parallel(team, threads, s->out_blocks * s->in_blocks, rn__fold_job, s);
+            rn__parallel(team, workers, s->count, rn__weight_job, s);
+            rn__parallel(team, workers, s->out_blocks * s->in_blocks, rn__fold_job, s);
         }
     }
     if (!dbias) return;
-    rn__parallel(team, threads, images * s->out_blocks, rn__bias_job, s);
+    rn__parallel(team, workers, images * s->out_blocks, rn__bias_job, s);
     for (i = 0; i < images; i++)
         for (k = 0; k < s->out.c; k++)
             dbias[k] += s->bias_sums[(ptrdiff_t)i * s->out_blocks * RN__BLOCK + k];
@@ -3898,7 +4157,7 @@ RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, i
     if (packed) {
         s.packed = packed;
         rn__sweep_taps(&s);
-        rn__parallel(engine->team, engine->threads, rn__blocks(f.k), rn__pack_job, &s);
+        rn__parallel(engine->team, engine->workers, rn__blocks(f.k), rn__pack_job, &s);
     }
     return (size_t)rn__blocks(f.k) * s.block_floats;
 }
@@ -3912,7 +4171,8 @@ static int rn__goes_together(const rn__sweep *weights) {
 }
 
 /* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
-   lazy: input or output gradient may be. */
+   lazy: input or output gradient may be. One worker needs the most memory of its own, so this is
+   enough for any number of them up to the engine's threads. */
 RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
                                     int training, int lazy) {
     rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
@@ -3920,7 +4180,10 @@ RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int 
                                      rn__window_output(w, f.s, f.stride, f.padding));
     const rn__room none = {{NULL, 0}, {NULL, 0}};
     rn__room forward = none, input = none, weight = none;
+    rn__engine alone = *engine;
     rn__sweep s;
+    alone.workers = 1;
+    engine = &alone;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
     (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
     if (!training) return forward;
@@ -5573,6 +5836,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     int mode, training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
     net->statistic_count = built->statistics;
+#ifdef RN__TEAMS
+    if (net->kernels && net->desc.threads > 1)
+        net->team = (rn__team *)rn__carve(arena, 1, rn__team_bytes(net->desc.threads));
+#endif
     net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
     net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
     if (training) {
@@ -5714,6 +5981,9 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     }
     net->block = block;
     if (memory) net->memory = *memory;
+#ifdef RN__TEAMS
+    rn__start_team(net->team, rn__min(net->desc.threads, rn__processors()));
+#endif
     rn_initialise(net);
     return net;
 }
@@ -5721,6 +5991,9 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
 RNDEF void rn_destroy(rn_net *net) {
     if (net) {
         rn_memory memory = net->memory;
+#ifdef RN__TEAMS
+        rn__end_team(net->team);
+#endif
         rn__release(&net->packed_memory, net->packed_block);
         rn__release(&memory, net->block);
     }
@@ -5762,7 +6035,7 @@ typedef struct rn__run {
     const rn_real *images;
     const ptrdiff_t *offsets; /* of the values, in the activations */
     int again;                /* forward once more: statistics and moments are there */
-    rn__team *team;
+    rn__meeting with;         /* whom it works with */
     rn_net *probed;  /* whose probe looks on; NULL: none does */
     int find_broken; /* forward stops behind the first step whose value is not finite, */
     int broken;      /* and tells its index; -1: there is none */
@@ -5946,7 +6219,8 @@ static rn__engine rn__engine_of(const rn_net *net) {
 static rn__engine rn__engine_at_work(const rn__run *run) {
     rn__engine engine = rn__engine_of(run->net);
     engine.workspace = run->workspace;
-    engine.team = run->team;
+    engine.team = run->with.team;
+    engine.workers = run->with.workers;
     rn__take_own(&engine, run->net->own_bytes[run->mode]);
     rn__carve_area(&engine, run->net->part, run->net->area_channels);
     return engine;
@@ -6243,8 +6517,7 @@ static int rn__statistics_finite(const rn__run *run, int i) {
 }
 
 /* Forward over the list. */
-static void rn__forward(void *context) {
-    rn__run *run = (rn__run *)context;
+static void rn__forward(rn__run *run) {
     const rn_net *net = run->net;
     int i;
     run->broken = -1;
@@ -6263,9 +6536,11 @@ static void rn__forward(void *context) {
     }
 }
 
-/* Goes forward or backward through the net with all threads. */
-static void rn__go(rn__run *run, void (*program)(void *run)) {
-    rn__with_team(run->net->kernels ? run->net->desc.threads : 1, &run->team, program, run);
+/* Goes forward or backward through the net with all threads that can be had. */
+static void rn__go(rn__run *run, rn__work work, void (*program)(rn__run *run)) {
+    run->with = rn__meet(run->net->team, run->net->desc.threads);
+    program(run);
+    rn__part(run->net->team, &run->with, work, run->count);
 }
 
 static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
@@ -6276,6 +6551,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     run.offsets = net->value_offset[mode];
     run.activations = memory;
     run.workspace = memory + net->activation_bytes[mode];
+    run.with.workers = 1;
     return run;
 }
 
@@ -6375,7 +6651,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     all = rn_tensor_in(logits, count, net->desc.classes, 1, 1);
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
-        rn__go(&run, rn__forward);
+        rn__go(&run, RN__PREDICTS, rn__forward);
         rn_tensor_copy(rn_tensor_images(all, run.first, run.count),
                        rn__plain_vector(net, rn__value(&run, net->node_count - 1)), NULL);
     }
@@ -6385,8 +6661,8 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 #ifndef RESNET_NO_TRAIN
 
 /* Backward over the list; before each segment of nodes, its forward again where that is planned. */
-static void rn__backward(void *context) {
-    rn__run run = *(const rn__run *)context;
+static void rn__backward(rn__run *forward) {
+    rn__run run = *forward;
     const rn_net *net = run.net;
     int i, k;
     run.offsets = net->backward_offset;
@@ -6429,7 +6705,7 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
                         net->step);
     run->find_broken = 1;
     run->probed = NULL;
-    rn__go(run, rn__forward);
+    rn__go(run, RN__GOES_FORWARD, rn__forward);
     if (run->broken >= 0) rn_node_name(net, run->broken, name);
     return rn__fail(
         error, RN_NOT_FINITE,
@@ -6449,7 +6725,7 @@ static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor log
     net->held = run->count;
     net->backward = 0;
     run->probed = net;
-    rn__go(run, rn__forward);
+    rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
     rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
     for (i = 0; i <= last; i++)
@@ -6461,7 +6737,7 @@ static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor log
     memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
     net->backward = 1;
-    rn__go(run, rn__backward);
+    rn__go(run, RN__GOES_BACKWARD, rn__backward);
     return RN_OK;
 }
 
@@ -6640,9 +6916,12 @@ static void rn__sgd_job(void *context, int i, int thread) {
 
 /* 1 if all numbers that it makes are finite. */
 static int rn__do_sgd(rn__sgd_run *run) {
+    rn__team *team = run->net->team;
+    const rn__meeting with = rn__meet(team, run->net->kernels ? run->net->desc.threads : 1);
     int i, finite = 1;
     run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;
-    rn__parallel(NULL, run->net->kernels ? run->net->desc.threads : 1, run->jobs, rn__sgd_job, run);
+    rn__parallel(with.team, with.workers, run->jobs, rn__sgd_job, run);
+    rn__part(team, &with, RN__UPDATES, 0);
     for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
     run->first += run->count;
     run->count = 0;
