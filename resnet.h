@@ -268,7 +268,7 @@ typedef struct rn_desc {
     float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
     float deviation[4];       /* 1 */
     uint64_t seed;            /* of initialisation, dropout and rn_batch */
-    int threads;              /* at most; they spin while a step runs, each has a workspace; 1 */
+    int threads;              /* at most, each with a workspace, see rn_create; 1 */
     int naive;                /* 1: run the naive layers, in NCHW */
     int direct;               /* 1: no Winograd, every convolution product by product */
     int micro_batch;          /* images in memory at a time, see rn_backpropagate; 0: the batch */
@@ -442,7 +442,14 @@ RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *er
    +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
    function of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
    suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
-   stays allocated. rn_destroy gives back what was allocated (NULL is allowed). */
+   stays allocated. rn_destroy gives back what was allocated (NULL is allowed).
+
+   With desc->threads of 2 or more (and -fopenmp) the net starts that many threads less one, but no
+   more than there are processors for this process (by affinity and control group). They sleep
+   between calls, help one call at a time, and not one within a parallel region of OpenMP's. Where
+   other programs keep the processors busy, the net finds out by its times that it does better
+   alone, and tries again now and then. rn_destroy ends them. A child after fork has the net, but not its threads: it predicts and trains
+   alone. The bits are the same in any case. */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
@@ -475,7 +482,7 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
 
 /* logits [count, classes] of count images [count, C, H, W] in inference mode (running statistics).
    The net is only read: several threads may predict with one net, each with a workspace of its own
-   of rn_predict_bytes(net) bytes, aligned to 64. rn_workspace(net) lends the net's own, which is
+   of rn_predict_bytes(net) bytes, aligned to 64; the net's own threads help the first of them. rn_workspace(net) lends the net's own, which is
    free between training steps, and serves one call at a time. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
@@ -1239,16 +1246,20 @@ typedef void (*rn__job)(void *context, int i, int thread);
 typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
 enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
 
+typedef struct rn__team rn__team;
+
+#ifdef RN__TEAMS
+
+/* A number that threads agree by must not lie in two cache lines. */
+typedef uint64_t rn__atomic __attribute__((aligned(8)));
+
 /* Each thread first takes the same share of every layer's jobs, to find in its cache what it made
    in the layer before. */
-typedef struct rn__team rn__team;
 typedef struct rn__queue {
-    uint64_t next; /* round | job: the next one to take; of an earlier round: nobody has begun */
+    rn__atomic next; /* round | job: the next one to take; of an earlier round: nobody has begun */
     rn__team *team;
     char apart[112]; /* in a pair of cache lines of its own */
 } rn__queue;
-
-#ifdef RN__TEAMS
 
 /* Whether the helpers are worth their while is measured: how long the same work takes with them and
    alone. Where another program wants the processors too, a helper that is halted in a job holds the
@@ -1276,14 +1287,14 @@ struct rn__team {
     pthread_mutex_t mutex;
     pthread_cond_t begins, done;
     pthread_t helpers[RN__MOST_THREADS];
-    char apart[128]; /* what the leader writes in every round: */
-    uint64_t round;  /* number << 24 | jobs */
+    char apart[128];  /* what the leader writes in every round: */
+    rn__atomic round; /* number << 24 | jobs */
     rn__job job;
     void *context;
     char further[128]; /* what helpers write: */
     unsigned finished; /* jobs that they have done in all rounds */
     char furthest[128];
-    rn__queue queues[1]; /* [size] */
+    rn__queue queues[RN__MOST_THREADS]; /* [size] */
 };
 
 /* A thread that spins looks at the clock every so many turns; at once it takes jobs that others have
@@ -1298,7 +1309,8 @@ static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
     const uint64_t jobs = round & ((1u << RN__ROUND_BITS) - 1), first = round - jobs;
     const uint64_t size = (uint64_t)team->size, begin = first + jobs * (uint64_t)of / size;
     const uint64_t end = first + jobs * (uint64_t)(of + 1) / size;
-    uint64_t *next = &team->queues[of].next, found = __atomic_load_n(next, __ATOMIC_RELAXED), at;
+    rn__atomic *next = &team->queues[of].next;
+    uint64_t found = __atomic_load_n(next, __ATOMIC_RELAXED), at;
     int done = 0;
     while ((at = found > begin ? found : begin) < end)
         if (__atomic_compare_exchange_n(next, &found, at + 1, 0, __ATOMIC_ACQUIRE,
@@ -1342,7 +1354,7 @@ static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
         now = omp_get_wtime();
         if (turns > RN__TURNS) continue;
         begun = now;
-        rn__report(team, rn__do_jobs(team, seen, thread, 1));
+        if (seen) rn__report(team, rn__do_jobs(team, seen, thread, 1));
     } while (now - begun < RN__SPIN_SECONDS);
     pthread_mutex_lock(&team->mutex);
     __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
@@ -1409,7 +1421,8 @@ static void rn__count_work(rn__pace *p, rn__work work, double seconds, double im
     if (usual > 0 && seconds > 2 * usual)
         p->of[p->together][work].seconds += fmin(0.02, 30 * usual);
     if (!p->together)
-        p->usual[work] = (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
+        p->usual[work] =
+            (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
     p->seconds += seconds;
     p->works++;
 }
@@ -1417,8 +1430,7 @@ static void rn__count_work(rn__pace *p, rn__work work, double seconds, double im
 /* The sums of one way count less than what comes next. */
 static void rn__fade(rn__pace *p, int way, double share) {
     int k;
-    for (k = 0; k < RN__TIMED; k++)
-        p->of[way][k].seconds *= share, p->of[way][k].images *= share;
+    for (k = 0; k < RN__TIMED; k++) p->of[way][k].seconds *= share, p->of[way][k].images *= share;
 }
 
 /* At the end of a window: the way that takes less for the works of both, or a trial of the other. */
@@ -1430,7 +1442,7 @@ static void rn__judge(rn__pace *p) {
     for (k = 0; k < RN__TIMED; k++)
         for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
-    better = cost[1] < cost[0];
+    better = cost[0] > 0 ? cost[1] < cost[0] : was;
     if (p->trial) {
         if (better != was) p->pause = rn__min(2 * p->pause, 128);
         p->windows = p->trial = 0;
@@ -1445,8 +1457,8 @@ static void rn__judge(rn__pace *p) {
     p->seconds = 0;
 }
 
-/* The processors that a control group lets this process use, rounded up: those of its version 2
-   that `list` (/proc/self/cgroup) names and all above it in `root`, or of version 1's; else `most`. */
+/* The processors that control groups (version 2) let this process use, rounded up: that which `list`
+   (/proc/self/cgroup) names and all above it, whose files are in `root`; at most `most`. */
 static int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
@@ -1470,48 +1482,77 @@ static int rn__quota(const char *list, const char *root, int most) {
     return most;
 }
 
-RN__FUNCTION size_t rn__team_bytes(int threads) {
-    return sizeof(rn__team) + (size_t)rn__min(threads, RN__MOST_THREADS) * sizeof(rn__queue);
-}
-
 /* The processors that this process may use, not those of the machine. */
 static int rn__processors(void) {
     return rn__quota("/proc/self/cgroup", "/sys/fs/cgroup",
                      rn__min(omp_get_num_procs(), omp_get_thread_limit()));
 }
 
-/* Starts the helpers of a team of up to so many threads, as many as can be had. `team` is memory of
-   rn__team_bytes(threads) bytes, or NULL. */
-static void rn__start_team(rn__team *team, int threads) {
+/* What rn__start_team and the first helper tell each other. */
+typedef struct rn__birth {
+    int threads;
+    rn__team *team;
+    pthread_mutex_t mutex;
+    pthread_cond_t born;
+} rn__birth;
+
+/* The first helper has the team on its own stack, where it outlives a net whose memory somebody
+   uses again without rn_destroy; it starts the other helpers, and ends after them. */
+static void *rn__help_first(void *user) {
+    rn__birth *birth = (rn__birth *)user;
+    rn__team team;
     int i;
-    if (!team) return;
-    memset(team, 0, rn__team_bytes(threads));
-    team->size = 1;
-    team->process = (int)getpid();
-    team->pace.pause = team->pace.windows = 4; /* a trial comes soon */
-    if (pthread_mutex_init(&team->mutex, NULL) || pthread_cond_init(&team->begins, NULL) ||
-        pthread_cond_init(&team->done, NULL))
-        return;
-    for (i = 0; i < rn__min(threads, RN__MOST_THREADS); i++) {
-        team->queues[i].team = team;
-        if (i && pthread_create(&team->helpers[i], NULL, rn__help, &team->queues[i])) break;
-        team->size = i + 1; /* before the first round nobody reads it */
+    memset(&team, 0, sizeof team);
+    team.process = (int)getpid();
+    team.pace.pause = team.pace.windows = 4; /* a trial comes soon */
+    for (i = 0; i < rn__min(birth->threads, RN__MOST_THREADS); i++) team.queues[i].team = &team;
+    if (!pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
+        !pthread_cond_init(&team.done, NULL))
+        for (team.size = 2; team.size < i; team.size++) /* nobody reads it before the first round */
+            if (pthread_create(&team.helpers[team.size], NULL, rn__help, &team.queues[team.size]))
+                break;
+    pthread_mutex_lock(&birth->mutex);
+    birth->team = &team;
+    pthread_cond_signal(&birth->born);
+    pthread_mutex_unlock(&birth->mutex);
+    if (team.size) rn__help(&team.queues[1]);
+    for (i = 2; i < team.size; i++) pthread_join(team.helpers[i], NULL);
+    pthread_cond_destroy(&team.begins);
+    pthread_cond_destroy(&team.done);
+    pthread_mutex_destroy(&team.mutex);
+    return NULL;
+}
+
+/* A team of up to so many threads, as many as can be had; NULL if no helper can. */
+static rn__team *rn__start_team(int threads) {
+    rn__birth birth;
+    pthread_t first;
+    memset(&birth, 0, sizeof birth);
+    birth.threads = threads;
+    if (threads < 2 || pthread_mutex_init(&birth.mutex, NULL)) return NULL;
+    if (!pthread_cond_init(&birth.born, NULL)) {
+        pthread_mutex_lock(&birth.mutex);
+        if (!pthread_create(&first, NULL, rn__help_first, &birth)) {
+            while (!birth.team) pthread_cond_wait(&birth.born, &birth.mutex);
+            birth.team->helpers[1] = first;
+        }
+        pthread_mutex_unlock(&birth.mutex);
+        pthread_cond_destroy(&birth.born);
     }
+    pthread_mutex_destroy(&birth.mutex);
+    return birth.team;
 }
 
 /* Ends the helpers, who must not be at work. */
 static void rn__end_team(rn__team *team) {
-    int i;
-    if (!team || team->size < 2 || team->process != (int)getpid()) return;
+    pthread_t first;
+    if (!team || team->process != (int)getpid()) return;
     pthread_mutex_lock(&team->mutex);
+    first = team->helpers[1];
     team->ends = 1;
     pthread_cond_broadcast(&team->begins);
     pthread_mutex_unlock(&team->mutex);
-    for (i = 1; i < team->size; i++) pthread_join(team->helpers[i], NULL);
-    pthread_cond_destroy(&team->begins);
-    pthread_cond_destroy(&team->done);
-    pthread_mutex_destroy(&team->mutex);
-    team->size = 1;
+    pthread_join(first, NULL);
 }
 
 #endif /* RN__TEAMS */
@@ -1544,7 +1585,7 @@ RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
     m.leads = !__atomic_fetch_add(&team->callers, 1, __ATOMIC_ACQUIRE) && !omp_in_parallel() &&
               team->process == (int)getpid();
     if (m.leads) m.begun = omp_get_wtime();
-    if (!m.leads || !team->pace.together || team->size < 2) return m;
+    if (!m.leads || !team->pace.together) return m;
     m.team = team;
     m.workers = team->size;
 #else
@@ -1554,11 +1595,11 @@ RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
     return m;
 }
 
-/* images: of which the work was. */
+/* images: that went through. */
 RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, double images) {
 #ifdef RN__TEAMS
     if (!team) return;
-    if (m->leads && (int)work < RN__TIMED && team->size > 1) {
+    if (m->leads && (int)work < RN__TIMED) {
         rn__count_work(&team->pace, work, omp_get_wtime() - m->begun, images);
         rn__judge(&team->pace);
     }
@@ -4580,6 +4621,7 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                                  int stride, int padding, rn_isa isa, int threads, void *workspace,
                                  rn_error *error) {
     *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
+    engine->workers = rn__workers(threads);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
                         function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
@@ -5836,10 +5878,6 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     int mode, training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
     net->statistic_count = built->statistics;
-#ifdef RN__TEAMS
-    if (net->kernels && net->desc.threads > 1)
-        net->team = (rn__team *)rn__carve(arena, 1, rn__team_bytes(net->desc.threads));
-#endif
     net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
     net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
     if (training) {
@@ -5982,7 +6020,8 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     net->block = block;
     if (memory) net->memory = *memory;
 #ifdef RN__TEAMS
-    rn__start_team(net->team, rn__min(net->desc.threads, rn__processors()));
+    if (net->kernels && net->desc.threads > 1)
+        net->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
     rn_initialise(net);
     return net;
@@ -6036,9 +6075,9 @@ typedef struct rn__run {
     const ptrdiff_t *offsets; /* of the values, in the activations */
     int again;                /* forward once more: statistics and moments are there */
     rn__meeting with;         /* whom it works with */
-    rn_net *probed;  /* whose probe looks on; NULL: none does */
-    int find_broken; /* forward stops behind the first step whose value is not finite, */
-    int broken;      /* and tells its index; -1: there is none */
+    rn_net *probed;           /* whose probe looks on; NULL: none does */
+    int find_broken;          /* forward stops behind the first step whose value is not finite, */
+    int broken;               /* and tells its index; -1: there is none */
     char *activations, *workspace;
 } rn__run;
 

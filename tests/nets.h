@@ -61,6 +61,21 @@ static inline int net_check(int passed, int line, const rn_desc *desc, const cha
     return passed;
 }
 
+/* As many threads as the description says, also where the machine has fewer processors; they help
+   in every step, whatever that costs. */
+static inline void net_force_threads(rn_net *net) {
+#ifdef RN__TEAMS
+    if (!net->team) return;
+    rn__end_team(net->team);
+    net->team = rn__start_team(net->desc.threads);
+    if (test_failed(net->team != NULL, "net", __LINE__)) exit(2);
+    net->team->pace.together = 1;
+    net->team->pace.pause = INT_MAX;
+#else
+    (void)net;
+#endif
+}
+
 /* rn_create, which must succeed; NULL counts as a failure. */
 static inline rn_net *net_create(const rn_desc *desc, int batch, rn_mode mode) {
     rn_error error;
@@ -68,6 +83,7 @@ static inline rn_net *net_create(const rn_desc *desc, int batch, rn_mode mode) {
     char name[128];
     if (test_failed(net != NULL, "net", __LINE__))
         fprintf(stderr, "%s: %s\n", net_name(desc, name), error.text);
+    if (net) net_force_threads(net);
     return net;
 }
 

@@ -114,6 +114,7 @@ typedef struct settings {
     const char *net;
     int train, infer, layers, direct;
     long batch, threads;
+    long busy;      /* processes beside this one that never sleep */
     double seconds; /* of timing, at least */
     rn_isa isa;
     uint64_t budget;
@@ -279,29 +280,64 @@ static void run(const workload *w) {
               &error);
 }
 
-static void time_net(const bench_net *which, const workload *w, const settings *set) {
-    enum { MOST = 100000 };
-    static double times[MOST];
-    const int batch = w->net->batch;
-    double begun, flop = arithmetic(w->net, w->train) * batch, rate;
-    int count = 0;
-    run(w);
-    run(w);
-    for (begun = seconds_now(); count < MOST; count++) {
-        double before = seconds_now();
-        if (count >= 5 && before - begun > set->seconds) break;
+/* The times of a workload's runs, in order once they are sorted. */
+typedef struct times {
+    double *seconds; /* [MOST_TIMES] */
+    int count;
+} times;
+enum { MOST_TIMES = 200000 };
+
+/* Runs for so many seconds, and at least once. */
+static void take_turn(const workload *w, times *t, double seconds) {
+    const double begun = seconds_now();
+    double before = begun;
+    do {
         run(w);
-        times[count] = seconds_now() - before;
+        t->seconds[t->count++] = seconds_now() - before;
+        before = seconds_now();
+    } while (t->count < MOST_TIMES && before - begun < seconds);
+}
+
+static double quantile(const times *t, double share) {
+    return t->seconds[(int)((t->count - 1) * share)];
+}
+
+/* Times the workload, in turns with the same on one thread if there is `alone`. */
+static void time_net(const bench_net *which, const workload *w, const workload *alone,
+                     const settings *set) {
+    const int batch = w->net->batch;
+    const double turn = alone ? 0.25 : set->seconds;
+    times t[2];
+    double begun, rate;
+    int i;
+    for (i = 0; i < 2; i++) {
+        t[i].seconds = (double *)allocate(MOST_TIMES * sizeof(double));
+        t[i].count = 0;
     }
-    qsort(times, (size_t)count, sizeof *times, compare_numbers);
-    rate = 1e-9 * flop / times[count / 2];
+    run(w), run(w);
+    if (alone) run(alone), run(alone);
+    for (begun = seconds_now();
+         (t[0].count < 5 || seconds_now() - begun < set->seconds) && t[0].count < MOST_TIMES;) {
+        take_turn(w, &t[0], turn);
+        if (alone && t[1].count < MOST_TIMES) take_turn(alone, &t[1], turn);
+    }
+    for (i = 0; i < 2; i++)
+        qsort(t[i].seconds, (size_t)t[i].count, sizeof(double), compare_numbers);
+    rate = 1e-9 * arithmetic(w->net, w->train) * batch / quantile(&t[0], 0.5);
     printf("%s %s batch %d threads %ld: %.1f images/s (min %.1f max %.1f) %.0f GFLOP/s %.0f %% of "
            "peak",
-           which->name, w->train ? "train" : "infer", batch, set->threads, batch / times[count / 2],
-           batch / times[count - 1], batch / times[0], rate, 100 * rate / set->peak);
-    if (batch == 1) printf(", %.3f ms", 1e3 * times[count / 2]);
+           which->name, w->train ? "train" : "infer", batch, set->threads,
+           batch / quantile(&t[0], 0.5), batch / quantile(&t[0], 1), batch / quantile(&t[0], 0),
+           rate, 100 * rate / set->peak);
+    if (batch == 1)
+        printf(", %.3f ms, p99 %.3f", 1e3 * quantile(&t[0], 0.5), 1e3 * quantile(&t[0], 0.99));
+    if (alone)
+        printf("; one thread %.1f images/s: %.2f x, p99 %.2f x", batch / quantile(&t[1], 0.5),
+               quantile(&t[1], 0.5) / quantile(&t[0], 0.5),
+               quantile(&t[0], 0.99) / quantile(&t[1], 0.99));
     printf("\n");
     fflush(stdout);
+    for (i = 0; i < 2; i++) free(t[i].seconds);
 }
 
 /* ---- layer by layer -------------------------------------------------------------------------- */
@@ -349,6 +385,7 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     rn__blocked none = rn__blocked_in(NULL, n, in->c, in->h, in->w);
     double best = 1e30;
     int try;
+    engine.workers = engine.threads;
     engine.workspace = (char *)(dweight + weight_floats);
     engine.workspace += rn__gap(engine.workspace);
     rn__take_own(&engine, room.own.used);
@@ -439,11 +476,12 @@ static void print_layers(const workload *w) {
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
-static void bench(const bench_net *which, int train, int batch, const rn_net *checked,
-                  const settings *set) {
+static workload make_workload(const bench_net *which, int train, int batch, const rn_net *checked,
+                              const settings *set, int threads) {
     rn_desc desc = describe(which, set);
     rn_error error;
     workload w;
+    desc.threads = threads;
     w.train = train;
     w.net = create(&desc, batch, train ? RN_TRAINING : RN_INFERENCE);
     memcpy(w.net->statistics, checked->statistics,
@@ -451,12 +489,42 @@ static void bench(const bench_net *which, int train, int batch, const rn_net *ch
     if (!train) check(rn_freeze(w.net, NULL, &error), &error);
     w.images = draw_images(w.net, &w.labels);
     w.logits = (rn_real *)allocate((size_t)batch * (size_t)w.net->desc.classes * sizeof(rn_real));
-    time_net(which, &w, set);
+    return w;
+}
+
+static void free_workload(workload *w) {
+    free(w->images);
+    free(w->labels);
+    free(w->logits);
+    rn_destroy(w->net);
+}
+
+static void bench(const bench_net *which, int train, int batch, const rn_net *checked,
+                  const settings *set) {
+    const int alternates = set->busy && set->threads > 1;
+    workload w = make_workload(which, train, batch, checked, set, (int)set->threads), alone = w;
+    if (alternates) alone = make_workload(which, train, batch, checked, set, 1);
+    time_net(which, &w, alternates ? &alone : NULL, set);
     if (set->layers && train) print_layers(&w);
-    free(w.images);
-    free(w.labels);
-    free(w.logits);
-    rn_destroy(w.net);
+    if (alternates) free_workload(&alone);
+    free_workload(&w);
+}
+
+/* Processes that want a processor each, as long as this one lives. */
+static void start_competitors(long count) {
+#ifdef _WIN32
+    if (count) quit(2, "--busy needs POSIX");
+#else
+    const pid_t parent = getpid();
+    volatile unsigned work = 0;
+    for (; count > 0; count--) {
+        const pid_t child = fork();
+        if (child < 0) quit(1, "cannot start a competitor: %s", strerror(errno));
+        while (!child && (++work % (1u << 20) || getppid() == parent)) {
+        }
+        if (!child) _exit(0);
+    }
+#endif
 }
 
 static void print_help(void) {
@@ -474,6 +542,8 @@ static void print_help(void) {
         "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
         "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
         "  --direct      without Winograd's convolutions\n"
+        "  --busy N      beside N processes that never sleep; then in turns with one thread, as\n"
+        "                which several should be no slower\n"
         "  --seconds X   of timing a line, at least; never less than 5 runs (3)\n"
         "  --layers      also each kind and shape of layer in training, where the time goes\n\n"
         "Shares of the peak count the direct arithmetic. Winograd's convolutions do with less, so\n"
@@ -502,6 +572,7 @@ static void read_arguments(arguments *a, settings *set) {
         } else if (!has_text(a, "net", &set->net) &&
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
+                   !has_whole(a, "busy", 0, 1024, &set->busy) &&
                    !has_number(a, "seconds", 0, 1e6, &set->seconds) &&
                    !has_switch(a, "layers", &set->layers) && !has_switch(a, "direct", &set->direct))
             quit(2, "unknown argument \"%s\"", a->words[a->at]);
@@ -510,7 +581,7 @@ static void read_arguments(arguments *a, settings *set) {
 
 int main(int argc, char **argv) {
     arguments a = {0, 1, NULL};
-    settings set = {NULL, 1, 1, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, 0, ""};
+    settings set = {NULL, 1, 1, 0, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, 0, ""};
     rn_net *net;
     rn_desc desc;
     int i, found = 0;
@@ -529,6 +600,7 @@ int main(int argc, char **argv) {
            set.isa_name, set.threads, set.peak, measure_peak(set.isa_name, 1),
            measure_copy((int)set.threads));
     fflush(stdout);
+    start_competitors(set.busy);
     for (i = 0; i < NETS; i++) {
         const bench_net *which = &nets[i];
         if (set.net && strcmp(set.net, which->name) != 0) continue;

@@ -9,6 +9,8 @@ that are known: contiguous and channels_last, the faster of the two in this very
 traced, frozen and optimised by torch.jit. Its nets are those of golden.py, written with PyTorch's own
 layers. Each round times both, in a process each; the ratio is that of the medians over all rounds.
 
+--busy N starts N processes that never sleep beside both, as other people's programs would be.
+
 --isa avx2 holds both to AVX2, and --tcmalloc preloads that allocator for PyTorch where it is installed
 (libtcmalloc-minimal4), which makes it a little faster.
 """
@@ -142,7 +144,8 @@ def main():
                         help="without it: the table")
     parser.add_argument("--mode", choices=("train", "infer"), default="train")
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--busy", type=int, default=0, help="competing processes (0)")
     parser.add_argument("--isa", choices=("auto", "avx2", "avx512"), default="auto")
     parser.add_argument("--budget", default="0", help="bytes of ours in training, with K, M or G (no limit)")
     parser.add_argument("--rounds", type=int, default=5, help="alternations (5)")
@@ -157,10 +160,13 @@ def main():
         sys.exit("compare_torch.py: there is no tools/bench; make -C tools builds it")
     if a.tcmalloc and not ctypes.util.find_library("tcmalloc_minimal"):
         sys.exit("compare_torch.py: no tcmalloc here; install libtcmalloc-minimal4")
-    print(f"{a.threads} threads, instruction set {a.isa}, {a.rounds} rounds, images/s\n\n"
+    competitors = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(a.busy)]
+    print(f"{a.threads} threads, instruction set {a.isa}, {a.rounds} rounds, {a.busy} competitors, images/s\n\n"
           "| net | mode | batch | resnet.h | PyTorch | ratio |\n|---|---|---|---|---|---|", flush=True)
     for net, mode, batch in [(a.net, a.mode, a.batch)] if a.net else TABLE:
         compare(a, net, mode, batch)
+    for competitor in competitors:
+        competitor.kill()
 
 
 if __name__ == "__main__":
