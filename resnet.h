@@ -834,7 +834,7 @@ typedef struct rn_window {
 
 /* The size x size centre of a picture of height x width scaled to a shorter side of `scale` (224 of
    256), which counts as size if it is less; and its four corners and centre, then these mirrored:
-   ten-crop testing. */
+   ten-crop testing. All windows of sizes below 1 are empty, which rn_resample refuses. */
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale);
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]);
 /* Drawn for training, mirrored with probability 1/2, a function of key and position alone (a key
@@ -848,8 +848,8 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
 
 /* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, 0..255 becoming 0..1, by
    bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its
-   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows
-   outside of the picture and reductions by more than 24. */
+   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows that
+   are empty or not within the picture, and reductions by more than 24. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error);
 
@@ -862,8 +862,9 @@ RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, 
                                  rn_error *error);
 RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
                             rn_error *error);
-/* Then image = (image - mean) / deviation of desc, [1,C,h,w]. */
-RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc);
+/* Then image = (image - mean) / deviation of desc, [N,C,h,w]; a deviation of 0 counts as 1. Refuses
+   more than 4 channels. */
+RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error);
 
 /* Mean of the softmax probabilities [classes] of a picture over windows: single crop or ten-crop.
    net and workspace as in rn_predict; room: of C H W + classes numbers. */
@@ -7272,21 +7273,32 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
 /* >>pictures =================================================================================
    Pictures of any size: what part of them a net sees, and how they are scaled and coloured. */
 
+/* Some pixels, and no more than memory can address. */
+static int rn__is_picture(const rn_picture *p) {
+    size_t bytes = rn__multiply_size((size_t)p->channels, (size_t)p->height);
+    return p->channels > 0 && p->height > 0 && p->width > 0 &&
+           rn__multiply_size(bytes, (size_t)p->width) <= PTRDIFF_MAX;
+}
+
 RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, 1, (ptrdiff_t)width * channels, channels};
+    rn_picture p = {pixels, channels, height, width, 1, 0, channels};
+    if (rn__is_picture(&p)) p.stride_h = (ptrdiff_t)width * channels;
     return p;
 }
 
 RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, (ptrdiff_t)height * width, width, 1};
+    rn_picture p = {pixels, channels, height, width, 0, width, 1};
+    if (rn__is_picture(&p)) p.stride_c = (ptrdiff_t)height * width;
     return p;
 }
 
-/* A square of `side` pixels, at fractions 0 (top, left) to 1 of the room for it. */
-static rn_window rn__square(int height, int width, double side, double down, double right,
-                            int flip) {
+/* A square whose side is to the shorter side of the picture what size is to scale, which counts as
+   size if it is less, at fractions 0 (top, left) to 1 of the room for it. */
+static rn_window rn__square(int height, int width, int size, double scale, double down,
+                            double right, int flip) {
+    const double shorter = rn__min(height, width);
     rn_window w;
-    w.height = w.width = fmin(side, rn__min(height, width));
+    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
     w.top = down * (height - w.height);
     w.left = right * (width - w.width);
     w.flip = flip;
@@ -7294,16 +7306,14 @@ static rn_window rn__square(int height, int width, double side, double down, dou
 }
 
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
-    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
-    return rn__square(height, width, side, 0.5, 0.5, 0);
+    return rn__square(height, width, size, scale, 0.5, 0.5, 0);
 }
 
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
-    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
     int i;
     for (i = 0; i < 10; i++)
         windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
-                                : rn__square(height, width, side, i % 5 / 2, i % 5 % 2, 0);
+                                : rn__square(height, width, size, scale, i % 5 / 2, i % 5 % 2, 0);
     for (i = 5; i < 10; i++) windows[i].flip = 1;
 }
 
@@ -7311,8 +7321,8 @@ RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window 
 RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
                                 uint64_t position) {
     const double scale = least + floor(rn_uniform(key, 64 * position) * ((double)most - least + 1));
-    return rn__square(height, width, (double)rn__min(height, width) * size / fmax(scale, size),
-                      rn_uniform(key, 64 * position + 1), rn_uniform(key, 64 * position + 2),
+    return rn__square(height, width, size, scale, rn_uniform(key, 64 * position + 1),
+                      rn_uniform(key, 64 * position + 2),
                       rn_uniform(key, 64 * position + 63) < 0.5);
 }
 
@@ -7321,7 +7331,7 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
     uint64_t at = 64 * position;
     rn_window w;
     int i;
-    for (i = 0; i < 10; i++, at += 5) {
+    for (i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
         const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
         const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
         const int turned = rn_uniform(key, at + 2) < 0.5;
@@ -7333,7 +7343,7 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
         w.flip = flip;
         return w;
     }
-    return rn__square(height, width, rn__min(height, width), 0.5, 0.5, flip);
+    return rn__square(height, width, 1, 1, 0.5, 0.5, flip);
 }
 
 enum { RN__MOST_TAPS = 104 };
@@ -7365,7 +7375,13 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     int c, y, x, i, k, top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    if (!(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
+                        "than memory can address",
+                        picture->channels, picture->height, picture->width, to->h, to->w);
+    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
+        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
           window.top + window.height <= picture->height + 1e-6 &&
           window.left + window.width <= picture->width + 1e-6))
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -7465,13 +7481,13 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     return RN_OK;
 }
 
-RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc) {
+RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error) {
+    RN__TRY(rn__check_means(__func__, image->c, error));
     RN__EACH(image, n, c, y, x) {
-        const double mean = c < 4 ? (double)desc->mean[c] : 0;
-        const double deviation = c < 4 ? (double)desc->deviation[c] : 0;
         rn_real *p = rn__at(image, n, c, y, x);
-        *p = (rn_real)(((double)*p - mean) / (fabs(deviation) > 0 ? deviation : 1));
+        *p = (rn_real)rn__normalised(desc, c, (double)*p);
     }
+    return RN_OK;
 }
 
 RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
@@ -7486,7 +7502,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
     for (i = 0; i < count; i++) {
         double sum = 0, most;
         RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
-        rn_normalise(&image, desc);
+        RN__TRY(rn_normalise(&image, desc, error));
         RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
         most = (double)logits[rn_argmax(logits, desc->classes)];
         for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);

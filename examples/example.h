@@ -232,9 +232,15 @@ static inline char *find_idx(const char *directory, const char *part, const char
     return path;
 }
 
+/* Classes of a data set of which so many are asked for, 0: no matter. Those of IDX, 10 if it does
+   not matter; CIFAR-100 has 20 coarse labels besides. */
+static inline int count_classes(dataset set, int asked) {
+    if (set == IDX && asked) return asked;
+    return set != CIFAR100 ? 10 : asked == 20 ? 20 : 100;
+}
+
 /* The training or the test images in a directory: CIFAR's own folders, or four IDX files with the
-   names that MNIST gave them. `classes`, 0 if none are asked for, counts for IDX, 0 meaning 10, and
-   for CIFAR-100, where 20 are the coarse labels. */
+   names that MNIST gave them; `classes` as in count_classes. */
 static inline void open_data(rn_data *data, dataset set, const char *directory, int train,
                              int classes) {
     static const char *const kinds[2][2] = {{"idx3-ubyte", "idx4-ubyte"},
@@ -244,13 +250,14 @@ static inline void open_data(rn_data *data, dataset set, const char *directory, 
         const char *part = train ? "train" : "t10k";
         char *images = find_idx(directory, part, "images", kinds[0]);
         char *labels = find_idx(directory, part, "labels", kinds[1]);
-        check(rn_load_idx(data, images, labels, classes ? classes : 10, NULL, NULL, &error),
+        check(rn_load_idx(data, images, labels, count_classes(set, classes), NULL, NULL, &error),
               &error);
         free(images);
         free(labels);
     } else {
-        classes = set == CIFAR10 ? 10 : classes == 20 ? 20 : 100;
-        check(rn_load_cifar(data, directory, classes, train, NULL, NULL, &error), &error);
+        check(
+            rn_load_cifar(data, directory, count_classes(set, classes), train, NULL, NULL, &error),
+            &error);
     }
 }
 
