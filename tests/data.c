@@ -719,6 +719,49 @@ static void test_huge(void) {
     disk_free(&d);
 }
 
+/* Damaged IDX files: bytes of good heads replaced, and lengths that do not fit, are refused or give
+   images whose every byte is there; no handle stays open. */
+static void test_damaged_idx(void) {
+    static const rn_key key = {1, RN_PURPOSE_SHUFFLE, 1};
+    unsigned char images[20 + 64], labels[8 + 64];
+    uint64_t draws = 0;
+    disk d;
+    const rn_files *files = disk_init(&d);
+    int i, good = 0;
+    for (i = 0; i < 20000; i++) {
+        static const unsigned char types[] = {8, 8, 8, 9, 11, 12};
+        const uint64_t word = rn_random(key, draws++);
+        const int dims = 3 + (int)(word & 1), items = dims == 4 ? 36 : 12;
+        const unsigned char type = types[(word >> 8) % 6];
+        const size_t width = type == 12 ? 4 : type == 11 ? 2 : 1;
+        rn_data data;
+        int sum = 0;
+        size_t k;
+        for (k = 0; k < sizeof images; k++) images[k] = (unsigned char)rn_random(key, draws++);
+        memset(images, 0, 4 + 4 * (size_t)dims), memset(labels, 0, sizeof labels);
+        images[2] = 8, images[3] = (unsigned char)dims;
+        images[7] = 2, images[11] = 2, images[15] = 3, images[19] = dims == 4 ? 3 : images[19];
+        labels[2] = type, labels[3] = 1, labels[7] = 2;
+        if (word >> 16 & 1) images[(word >> 20) % 20] = (unsigned char)(word >> 30);
+        if (word >> 17 & 1) labels[(word >> 40) % 8] = (unsigned char)(word >> 50);
+        disk_put(&d, "i", images, (size_t)(4 + 4 * dims + items) - (size_t)((word >> 18 & 7) == 7));
+        disk_put(&d, "l", labels, 8 + 2 * width - (size_t)(word >> 60 == 15));
+        if (rn_load_idx(&data, "i", "l", 256, NULL, files, &error)) {
+            CHECK(!data.pixels && *error.text);
+            continue;
+        }
+        good++;
+        for (k = 0; k < (size_t)items; k++)
+            sum += data.pixels[k] - images[(size_t)(4 + 4 * dims) + k];
+        CHECK_INT(sum, 0);
+        CHECK_INT(data.labels[0] + data.labels[1], 0);
+        rn_data_free(&data);
+    }
+    CHECK_INT(d.open, 0);
+    CHECK(good > 4000 && good < 12000);
+    disk_free(&d);
+}
+
 int main(void) {
     make_directory(directory, sizeof directory);
     test_cifar();
@@ -726,6 +769,7 @@ int main(void) {
     test_idx_channels();
     test_idx_labels();
     test_huge();
+    test_damaged_idx();
     test_failing_reads();
     test_normalisation();
     test_augmentation();

@@ -238,6 +238,7 @@ static void check_any_resampling(void) {
             CHECK_INT(error.status, RN_BAD_ARGUMENT);
         else {
             good++;
+            CHECK(rn__is_finite(window.top + window.left + window.height + window.width));
             CHECK(rn__all_finite(numbers, (ptrdiff_t)to.h * to.w * channels));
             for (k = 0; k < to.h * to.w * channels; k++) CHECK_NEAR(numbers[k], 0.5, 1.2);
         }
@@ -263,6 +264,13 @@ static void check_sizes(void) {
         CHECK_INT(rn_resample(&to, &planar, window, 1, &error), RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "empty or more than memory can address");
         CHECK_INT(rn_resample(&to, &interleaved, window, 1, &error), RN_BAD_ARGUMENT);
+    }
+    for (i = 0; i < 4; i++) { /* from a good picture to none */
+        rn_picture picture = grey_picture();
+        rn_tensor to = rn_tensor_in(number, 1, 1, i == 0 ? 0 : i == 1 ? -1 : 1, i == 2 ? 0 : 1);
+        if (i == 3) to.w = INT_MIN;
+        CHECK_INT(rn_resample(&to, &picture, window, 1, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "from a picture [1,13,11] to [");
     }
     for (i = 1; i <= 5; i++) { /* channels that a description can normalise */
         rn_tensor t = rn_tensor_in(number, 1, i, 1, 1);
