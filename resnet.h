@@ -6830,6 +6830,7 @@ static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *labe
     const rn_data *data = (const rn_data *)user;
     const rn_source *s = &data->source;
     size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+    if (index < 0 || index >= s->count) return 1;
     memcpy(pixels, data->pixels + (size_t)index * size, size);
     *label = data->labels[index];
     return 0;

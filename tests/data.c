@@ -81,6 +81,8 @@ static void check_images(const rn_data *data, int count, int more) {
         CHECK_INT(label, i % 10 + more);
         CHECK(!memcmp(pixels, data->pixels + (size_t)i * 3072, 3072));
     }
+    CHECK(data->source.read(data->source.user, -1, pixels, &label) != 0);
+    CHECK(data->source.read(data->source.user, count, pixels, &label) != 0);
 }
 
 static void test_cifar(void) {
