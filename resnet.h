@@ -790,20 +790,23 @@ typedef struct rn_data {
     void *block;
 } rn_data;
 
-/* CIFAR-10 or CIFAR-100 (fine labels) in their binary versions from `directory`, which holds
-   cifar-10-batches-bin/ or cifar-100-binary/: the training images (train 1) or the test images. */
+/* CIFAR-10 (classes 10) or CIFAR-100 (100, or 20: the coarse labels) in their binary versions from
+   `directory`, which holds cifar-10-batches-bin/ or cifar-100-binary/: the training images (train
+   1) or the test images. */
 RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
                               const rn_memory *memory, const rn_files *files, rn_error *error);
-/* IDX files as of MNIST: images (unsigned bytes, 3 dimensions) and labels (1 dimension). classes
-   is what labels are checked against. */
+/* IDX files as of MNIST: images of unsigned bytes, grey [count,h,w] or of 1 to 4 channels,
+   [count,h,w,c], or [count,c,h,w] where the last size is above 4; and labels [count] of 1, 2 or 4
+   bytes, 0 to classes - 1, which is at most 255. */
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error);
 RNDEF void rn_data_free(rn_data *data);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
-   desc->deviation; and channels, height, width and classes of the source into desc. Takes room for
-   one image from RESNET_MALLOC for a moment, unless the source is an rn_data. */
+   desc->deviation; and channels, height, width and classes of the source into desc. A channel that
+   is constant, or deviates by less than 1e-6, gets deviation 1. Refuses more than 4 channels. Takes
+   room for one image from RESNET_MALLOC for a moment, unless the source is an rn_data. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
@@ -814,8 +817,8 @@ typedef struct rn_augment {
 /* Images at positions [first, first + count) of an epoch, normalised as desc says: images
    [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
    images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they
-   are stored. Refuses positions that the source does not have, an impossible pad, and a source of
-   another shape than desc's. */
+   are stored. Refuses positions that the source does not have, an impossible pad, a source of
+   another shape than desc's, and more than 4 channels, which desc could not normalise. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
@@ -839,7 +842,7 @@ typedef struct rn_window {
 
 /* The size x size centre of a picture of height x width scaled to a shorter side of `scale` (224 of
    256), which counts as size if it is less; and its four corners and centre, then these mirrored:
-   ten-crop testing. */
+   ten-crop testing. All windows of sizes below 1 are empty, which rn_resample refuses. */
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale);
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]);
 /* Drawn for training, mirrored with probability 1/2, a function of key and position alone (a key
@@ -853,8 +856,8 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
 
 /* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, 0..255 becoming 0..1, by
    bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its
-   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows
-   outside of the picture and reductions by more than 24. */
+   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows that
+   are empty or not within the picture, and reductions by more than 24. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error);
 
@@ -867,8 +870,9 @@ RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, 
                                  rn_error *error);
 RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
                             rn_error *error);
-/* Then image = (image - mean) / deviation of desc, [1,C,h,w]. */
-RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc);
+/* Then image = (image - mean) / deviation of desc, [N,C,h,w]; a deviation of 0 counts as 1. Refuses
+   more than 4 channels. */
+RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error);
 
 /* Mean of the softmax probabilities [classes] of a picture over windows: single crop or ten-crop.
    net and workspace as in rn_predict; room: of C H W + classes numbers. */
@@ -7137,10 +7141,14 @@ static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, 
 /* >>data =====================================================================================
    CIFAR and IDX files into memory, and mini-batches out of any rn_source. */
 
+/* Channels that a description can normalise. */
+enum { RN__MEANS = (int)(sizeof((rn_desc *)0)->mean / sizeof(float)) };
+
 static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
     const rn_data *data = (const rn_data *)user;
     const rn_source *s = &data->source;
     size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+    if (index < 0 || index >= s->count) return 1;
     memcpy(pixels, data->pixels + (size_t)index * size, size);
     *label = data->labels[index];
     return 0;
@@ -7159,115 +7167,200 @@ static rn_status rn__check_label(const char *path, uint64_t index, int label, in
                     index, label, classes - 1);
 }
 
-/* A file of `count` records behind a header, each of label bytes (the last one counts), then
-   pixels; an IDX file has only one of the two. */
+/* A file of `count` records behind a header, each of label bytes, then pixels; an IDX file has only
+   one of the two. */
 typedef struct rn__records {
     rn_archive file;
     uint64_t count, labels, pixels; /* the last two in bytes */
+    uint64_t first;                 /* the image that its first record belongs to */
+    int label_at, label_bytes; /* the label that counts; of several bytes the highest is first */
+    int is_signed;             /* the label */
+    int channels;              /* that follow each other in every pixel; 0: planes do */
 } rn__records;
 
-/* One block, the pixels, then the labels, from the records of all files. */
-static rn_status rn__fill_data(rn_data *data, rn__records *r, int files, const rn_memory *memory,
-                               rn_error *error) {
-    const rn__records *end = r + files;
-    uint64_t images = 0, bytes, i, k;
-    uint8_t *pixels, *label;
+/* The error of a file that cannot be opened, or what to do about one that is there compressed. */
+static rn_status rn__open_plain(rn_archive *file, const char *path, const rn_files *files,
+                                rn_error *error) {
+    char packed[512];
+    rn__text text = rn__text_in(packed, sizeof packed);
+    rn_status status = rn__open(file, path, 0, files, error);
+    if (status != RN_NO_FILE) return status;
+    rn__format(&text, "%s.gz", path);
+    if (text.length >= sizeof packed || rn__open(file, packed, 0, files, NULL)) return status;
+    rn_archive_close(file);
+    return rn__fail(error, status, "%s is not there, but compressed it is: gunzip %s", path,
+                    packed);
+}
+
+/* One block for all images of the source: pixels, labels, and room for one image. */
+static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memory *memory,
+                                   rn_error *error) {
+    const rn_source *s = &data->source;
+    const uint64_t size = (uint64_t)s->channels * (uint64_t)s->height * (uint64_t)s->width;
     rn_error inner;
-    for (k = 0; k < (uint64_t)files; k++) images += r[k].pixels ? r[k].count : 0;
-    bytes = images * r->pixels;
+    if (images >= PTRDIFF_MAX / (size + 1))
+        return rn__fail(error, RN_TOO_LARGE,
+                        "%U images [%d,%d,%d] are more than memory can address", images,
+                        s->channels, s->height, s->width);
     data->source.count = (ptrdiff_t)images;
     if (memory) data->memory = *memory;
-    data->pixels = pixels = (uint8_t *)rn__allocate(
-        memory, bytes > SIZE_MAX - images ? SIZE_MAX : (size_t)(bytes + images), &data->block,
-        &inner);
-    if (!pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
-    data->labels = label = pixels + (size_t)bytes;
-    for (; r < end; r++) {
-        uint64_t step = r->labels && r->pixels ? 1 : r->count; /* what lies side by side */
-        uint64_t record = r->labels + r->pixels;
-        uint64_t at = r->file.bytes - r->count * record + r->labels;
-        for (i = 0; i < r->count; i += step, at += record * step) {
-            if (r->labels) RN__TRY(rn__read(&r->file, at - 1, label, (size_t)step, error));
-            for (k = 0; r->labels && k < step; k++)
-                RN__TRY(
-                    rn__check_label(r->file.path, i + k, *label++, data->source.classes, error));
-            if (!r->pixels) continue;
-            RN__TRY(rn__read(&r->file, at, pixels, (size_t)(r->pixels * step), error));
-            pixels += r->pixels * step;
-        }
+    data->pixels =
+        (uint8_t *)rn__allocate(memory, (size_t)(images * (size + 1) + size), &data->block, &inner);
+    if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
+    data->labels = data->pixels + (size_t)(images * size);
+    return RN_OK;
+}
+
+/* Labels of records i to i + count - 1, at most 64 where they lie side by side, from offset `at`. */
+static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
+                                 uint64_t count, rn_error *error) {
+    const size_t width = (size_t)r->label_bytes;
+    const uint64_t end = i + count;
+    uint8_t bytes[4 * 64], *b = bytes;
+    size_t k;
+    RN__TRY(rn__read(&r->file, at + (uint64_t)r->label_at, bytes, (size_t)count * width, error));
+    for (; i < end; i++) {
+        int64_t label = r->is_signed && *b > 127 ? -1 : 0;
+        for (k = 0; k < width; k++) label = label * 256 + *b++;
+        RN__TRY(rn__check_label(r->file.path, i, (int)label, data->source.classes, error));
+        data->labels[(size_t)(r->first + i)] = (uint8_t)label;
     }
     return RN_OK;
 }
 
-/* Reads the files if all were opened, and closes them in any case. */
-static rn_status rn__load_records(rn_data *data, rn__records *r, int files, rn_status status,
-                                  const rn_memory *memory, rn_error *error) {
+/* Likewise their pixels, those that follow each other by colour through the room behind the
+   labels. */
+static rn_status rn__load_pixels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
+                                 uint64_t count, rn_error *error) {
+    uint8_t *to = data->pixels + (size_t)((r->first + i) * r->pixels), *room = to;
+    size_t k, channels = (size_t)r->channels, plane = channels ? (size_t)r->pixels / channels : 0;
+    if (channels) room = data->labels + data->source.count;
+    RN__TRY(rn__read(&r->file, at, room, (size_t)(count * r->pixels), error));
+    for (k = 0; k < plane * channels; k++) to[k % channels * plane + k / channels] = room[k];
+    return RN_OK;
+}
+
+static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error) {
+    const uint64_t record = r->labels + r->pixels;
+    const uint64_t most = r->channels || (r->labels && r->pixels) ? 1 : r->labels ? 64 : r->count;
+    uint64_t i, step, at = r->file.bytes - r->count * record;
+    if (r->first + r->count > (uint64_t)data->source.count)
+        return rn__fail(error, RN_BAD_FILE, "%s grows while it is read", r->file.path);
+    for (i = 0; i < r->count; i += step, at += record * step) {
+        step = r->count - i < most ? r->count - i : most;
+        if (r->labels) RN__TRY(rn__load_labels(data, r, at, i, step, error));
+        if (r->pixels) RN__TRY(rn__load_pixels(data, r, at + r->labels, i, step, error));
+    }
+    return RN_OK;
+}
+
+/* Opens a file of CIFAR-10 or, with 20 or 100 classes, of CIFAR-100. */
+static rn_status rn__open_cifar(rn__records *r, const char *directory, int classes, int train,
+                                int part, const rn_files *files, rn_error *error) {
+    const int set = classes == 10 ? 10 : 100;
+    const char *format =
+        set == 100 ? train ? "%s/cifar-100-binary/train.bin" : "%s/cifar-100-binary/test.bin"
+        : train    ? "%s/cifar-10-batches-bin/data_batch_%d.bin"
+                   : "%s/cifar-10-batches-bin/test_batch.bin";
+    char path[1024];
+    rn__text text = rn__text_in(path, sizeof path);
+    rn_status status;
+    memset(r, 0, sizeof *r);
+    rn__format(&text, format, directory, part + 1);
+    status = rn__open(&r->file, path, 0, files, error);
+    r->labels = set == 100 ? 2 : 1; /* coarse, fine */
+    r->label_at = classes == 100;
+    r->label_bytes = 1;
+    r->pixels = 3 * 32 * 32;
+    r->count = r->file.bytes / (r->labels + r->pixels);
+    if (!status && r->count && r->file.bytes % (r->labels + r->pixels) == 0) return RN_OK;
+    if (!status)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
+                        path, r->file.bytes, r->labels + r->pixels);
+    if (status != RN_NO_FILE) return status;
+    rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
+             path, set, directory);
+    text = rn__text_in(path, sizeof path);
+    rn__format(&text, "%s/cifar-%d-binary.tar.gz", directory, set);
+    if (rn__open(&r->file, path, 0, files, NULL)) return status;
+    rn_archive_close(&r->file);
+    return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path, path,
+                    directory);
+}
+
+/* The size of the whole is known when all files have been opened once. */
+RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
+                              const rn_memory *memory, const rn_files *files, rn_error *error) {
+    const rn_source source = {0, 3, 32, 32, classes, rn__data_read, data};
+    const int parts = classes == 10 && train ? 5 : 1;
+    rn__records part;
+    uint64_t images = 0, first = 0;
+    rn_status status = RN_OK;
     int i;
-    if (!status) status = rn__fill_data(data, r, files, memory, error);
-    for (i = 0; i < files; i++) rn_archive_close(&r[i].file);
+    memset(data, 0, sizeof *data);
+    if (!directory || !*directory || strlen(directory) > 900 ||
+        (classes != 10 && classes != 20 && classes != 100))
+        return rn__fail(
+            error, RN_BAD_ARGUMENT,
+            "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
+    data->source = source;
+    for (i = 0; !status && i < parts; i++, images += part.count) {
+        status = rn__open_cifar(&part, directory, classes, train, i, files, error);
+        rn_archive_close(&part.file);
+    }
+    if (!status) status = rn__allocate_data(data, images, memory, error);
+    for (i = 0; !status && i < parts; i++, first += part.count) {
+        status = rn__open_cifar(&part, directory, classes, train, i, files, error);
+        part.first = first;
+        if (!status) status = rn__load_records(data, &part, error);
+        rn_archive_close(&part.file);
+    }
+    if (!status && first < images)
+        status =
+            rn__fail(error, RN_BAD_FILE, "the files in %s shrink while they are read", directory);
     if (status) rn_data_free(data);
     return status;
 }
 
-RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
-                              const rn_memory *memory, const rn_files *files, rn_error *error) {
-    const uint64_t pixels = 3 * 32 * 32, labels = classes == 10 ? 1 : 2; /* 100: coarse, fine */
-    const rn_source source = {0, 3, 32, 32, classes, rn__data_read, data};
-    const int parts = classes == 10 && train ? 5 : 1;
-    const char *format =
-        classes == 100 ? train ? "%s/cifar-100-binary/train.bin" : "%s/cifar-100-binary/test.bin"
-        : train        ? "%s/cifar-10-batches-bin/data_batch_%d.bin"
-                       : "%s/cifar-10-batches-bin/test_batch.bin";
-    rn__records part[5];
-    char path[1024];
-    int i;
-    rn_status status = RN_OK;
-    memset(data, 0, sizeof *data);
-    memset(part, 0, sizeof part);
-    if (!directory || !*directory || strlen(directory) > 900 || (classes != 10 && classes != 100))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_load_cifar: a directory of at most 900 bytes, and 10 or 100 classes");
-    data->source = source;
-    for (i = 0; !status && i < parts; i++) {
-        rn__records *r = &part[i];
-        rn__text text = rn__text_in(path, sizeof path);
-        rn__format(&text, format, directory, i + 1);
-        status = rn__open(&r->file, path, 0, files, error);
-        r->labels = labels;
-        r->pixels = pixels;
-        r->count = r->file.bytes / (labels + pixels);
-        if (status == RN_NO_FILE)
-            rn__fail(error, status,
-                     "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path,
-                     classes, directory);
-        else if (!status && (!r->count || r->file.bytes % (labels + pixels)))
-            status =
-                rn__fail(error, RN_BAD_FILE,
-                         "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
-                         path, r->file.bytes, labels + pixels);
-    }
-    return rn__load_records(data, part, parts, status, memory, error);
-}
-
-/* Opens an IDX file: a magic number, `dims` sizes, then a byte an item. */
-static rn_status rn__open_idx(rn__records *r, const char *path, int dims, uint64_t head[4],
+/* Opens an IDX file: two zeros, the type of its items, the number of sizes; the sizes, each of four
+   bytes; the items. Of all numbers the highest byte is first. Images are bytes [count,h,w],
+   [count,h,w,c] or [count,c,h,w], labels are numbers [count]. */
+static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint64_t size[4],
                               const rn_files *files, rn_error *error) {
-    const uint64_t magic = 0x800 + (uint64_t)dims, start = 4 + 4 * (uint64_t)dims;
-    uint64_t items = 1;
-    uint8_t b[16];
+    const size_t least = images ? 16 : 8;
+    uint64_t start, items = 1;
+    uint8_t b[20];
     int i;
-    RN__TRY(rn__open(&r->file, path, 0, files, error));
-    RN__TRY(rn__read(&r->file, 0, b, (size_t)start, error));
-    for (i = 0; i < (int)start; i++) head[i / 4] = head[i / 4] << 8 | b[i];
-    if (head[0] != magic)
-        return rn__fail(error, RN_BAD_FILE, "%s starts with %U and not %U as IDX %s; %s", path,
-                        head[0], magic, dims == 3 ? "images" : "labels",
-                        head[0] >> 16 == 0x1f8b ? "gunzip it" : "is it another file?");
-    for (i = 1; i <= dims; items *= head[i++])
-        if (!head[i] || (i > 1 && head[i] > 16384))
+    size[0] = size[1] = size[2] = size[3] = 1;
+    RN__TRY(rn__open_plain(&r->file, path, files, error));
+    RN__TRY(rn__read(&r->file, 0, b, least, error));
+    if (b[0] == 0x1f && b[1] == 0x8b)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
+    r->label_bytes = b[2] == 8 || b[2] == 9 ? 1 : b[2] == 11 ? 2 : b[2] == 12 ? 4 : 0;
+    r->is_signed = b[2] != 8;
+    if (b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1))
+        return rn__fail(error, RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path,
+                        b[0], b[1], b[2], b[3],
+                        images ? "images, 0 0 8 3 or 0 0 8 4"
+                               : "labels, 0 0, then 8, 9, 11 or 12, then 1");
+    start = 4 + 4 * (uint64_t)b[3];
+    if (b[3] == 4) RN__TRY(rn__read(&r->file, 0, b, sizeof b, error));
+    for (i = 0; i < b[3]; items *= size[i++]) {
+        const uint8_t *at = b + 4 + 4 * i;
+        size[i] = (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3];
+        if (!size[i] || (i && size[i] > 16384))
             return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
-                            head[i], (uint64_t)(i > 1 ? 16384 : UINT32_MAX));
-    r->count = head[1];
+                            size[i], (uint64_t)(i ? 16384 : UINT32_MAX));
+        if (i == 3 && size[1] > RN__MEANS && size[3] > RN__MEANS)
+            return rn__fail(error, RN_BAD_FILE,
+                            "%s is [%U,%U,%U,%U]; the last size or the second should be 1 to %d, "
+                            "the channels",
+                            path, size[0], size[1], size[2], size[3], RN__MEANS);
+    }
+    r->count = size[0];
+    items *= images ? 1 : (uint64_t)r->label_bytes;
     if (r->file.bytes == start + items) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U by its header; is it whole?", path,
                     r->file.bytes, start + items);
@@ -7276,25 +7369,36 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int dims, uint64
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error) {
-    rn__records part[2], *images = &part[0], *labels = &part[1];
-    rn_source source = {0, 1, 0, 0, classes, rn__data_read, data};
-    uint64_t size[4] = {0}, count[4] = {0};
+    rn__records images, labels;
+    rn_source source = {0, 0, 0, 0, classes, rn__data_read, data};
+    uint64_t size[4], count[4];
     rn_status status;
+    int last; /* is the size that counts channels; of three sizes it is 1 */
     memset(data, 0, sizeof *data);
-    memset(part, 0, sizeof part);
+    memset(&images, 0, sizeof images);
+    memset(&labels, 0, sizeof labels);
     if (!images_path || !labels_path || classes < 1 || classes > 256)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
-    status = rn__open_idx(images, images_path, 3, size, files, error);
-    if (!status) status = rn__open_idx(labels, labels_path, 1, count, files, error);
-    images->pixels = size[2] * size[3];
-    labels->labels = 1;
-    source.height = (int)size[2];
-    source.width = (int)size[3];
+    status = rn__open_idx(&images, images_path, 1, size, files, error);
+    if (!status) status = rn__open_idx(&labels, labels_path, 0, count, files, error);
+    last = size[3] <= RN__MEANS;
+    images.pixels = size[1] * size[2] * size[3];
+    images.channels = last && size[3] > 1 ? (int)size[3] : 0;
+    labels.labels = (uint64_t)labels.label_bytes;
+    source.channels = (int)size[last ? 3 : 1];
+    source.height = (int)size[last ? 1 : 2];
+    source.width = (int)size[last ? 2 : 3];
     data->source = source;
-    if (!status && images->count != labels->count)
+    if (!status && images.count != labels.count)
         status = rn__fail(error, RN_BAD_FILE, "%s holds %U images, %s %U labels", images_path,
-                          images->count, labels_path, labels->count);
-    return rn__load_records(data, part, 2, status, memory, error);
+                          images.count, labels_path, labels.count);
+    if (!status) status = rn__allocate_data(data, images.count, memory, error);
+    if (!status) status = rn__load_records(data, &images, error);
+    if (!status) status = rn__load_records(data, &labels, error);
+    rn_archive_close(&images.file);
+    rn_archive_close(&labels.file);
+    if (status) rn_data_free(data);
+    return status;
 }
 
 static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
@@ -7306,31 +7410,48 @@ static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_
     return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
 }
 
-static rn_status rn__check_source(const rn_source *s, rn_error *error) {
+static rn_status rn__check_means(const char *function, int channels, rn_error *error) {
+    if (channels <= RN__MEANS) return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: images of %d channels, but a description has means for %d; normalise them "
+                    "yourself: rn_train_step and rn_predict take any numbers",
+                    function, channels, RN__MEANS);
+}
+
+static rn_status rn__check_source(const char *function, const rn_source *s, rn_error *error) {
     if (s->read && s->count > 0 && s->classes > 0 &&
         rn_tensor_bytes(1, s->channels, s->height, s->width))
-        return RN_OK;
-    return rn__fail(error, RN_BAD_ARGUMENT, "the source lacks read, or has %D images [%d,%d,%d]",
+        return rn__check_means(function, s->channels, error);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: the source lacks read, or has %D images [%d,%d,%d]", function,
                     (int64_t)s->count, s->channels, s->height, s->width);
+}
+
+/* The least deviation that a net may have. */
+static double rn__least_deviation(void) {
+    int i = 0;
+    while (rn__fields[i].offset != RN__FIELD(deviation)) i++;
+    return rn__fields[i].least;
 }
 
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    uint64_t sum[4] = {0}, squares[4] = {0};
+    uint64_t sum[RN__MEANS] = {0}, squares[RN__MEANS] = {0};
     uint8_t *room = NULL;
     void *block = NULL;
-    ptrdiff_t image, size, plane = (ptrdiff_t)source->height * source->width, i;
-    int label, channels = rn__min(source->channels, 4), c;
+    ptrdiff_t image, size, plane, i;
+    int label, c;
     rn_status status = RN_OK;
-    RN__TRY(rn__check_source(source, error));
+    RN__TRY(rn__check_source(__func__, source, error));
+    plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;
     for (image = 0; !status && image < source->count; image++) {
         const uint8_t *pixels = data ? data->pixels + image * size : room;
         if (!data) status = rn__read_image(source, image, room, &label, error);
-        for (c = 0; !status && c < channels; c++)
+        for (c = 0; !status && c < source->channels; c++)
             for (i = 0; i < plane; i++, pixels++) {
                 sum[c] += *pixels;
                 squares[c] += (unsigned)*pixels * *pixels;
@@ -7338,25 +7459,22 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     }
     rn__release(NULL, block);
     if (status) return status;
-    for (c = 0; c < channels; c++) {
+    for (c = 0; c < source->channels; c++) {
         double values = (double)plane * (double)source->count, mean = (double)sum[c] / values;
         double variance = (double)squares[c] / values - mean * mean;
         desc->mean[c] = (float)(mean / 255);
         desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
+        if ((double)desc->deviation[c] < rn__least_deviation()) desc->deviation[c] = 1;
     }
     desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
     desc->classes = source->classes;
     return RN_OK;
 }
 
-/* The 256 values of normalised pixels; channels from the fifth on are only scaled to 0..1. */
-static void rn__normalised(rn_real table[5][256], const rn_desc *desc) {
-    int c, v;
-    for (c = 0; c < 5; c++) {
-        double mean = c < 4 ? desc->mean[c] : 0, deviation = c < 4 ? desc->deviation[c] : 0;
-        if (!(fabs(deviation) > 0)) deviation = 1;
-        for (v = 0; v < 256; v++) table[c][v] = (rn_real)((v / 255.0 - mean) / deviation);
-    }
+/* What becomes of a pixel, 0 to 1; a deviation of zero counts as 1, as in rn_resolve. */
+static double rn__normalised(const rn_desc *desc, int channel, double pixel) {
+    const double deviation = (double)desc->deviation[channel];
+    return (pixel - (double)desc->mean[channel]) / (fabs(deviation) > 0 ? deviation : 1);
 }
 
 /* Pads, crops and mirrors a normalised image as its position in the epoch decides: moves it by
@@ -7389,7 +7507,7 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
 static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
                                  ptrdiff_t first, int count, rn_error *error) {
     int most = rn__min(s->height, s->width) - 1;
-    RN__TRY(rn__check_source(s, error));
+    RN__TRY(rn__check_source("rn_batch", s, error));
     if (first < 0 || count < 1 || first > s->count - count)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_batch: the source has no %d images from %D of %D", count,
@@ -7397,6 +7515,10 @@ static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const 
     if (augment && (augment->pad < 0 || augment->pad > most))
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
                         augment->pad, most);
+    if (!rn_tensor_bytes(count, s->channels, s->height, s->width))
+        return rn__fail(error, RN_TOO_LARGE,
+                        "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
+                        s->channels, s->height, s->width);
     if ((desc->channels && desc->channels != s->channels) ||
         (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
         return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
@@ -7405,30 +7527,39 @@ static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const 
     return RN_OK;
 }
 
+/* Where an image's bytes lie before they become numbers: at the end of its own room, for number j
+   ends before byte j + 1. */
+static uint8_t *rn__bytes_of(rn_real *image, ptrdiff_t size) {
+    return (uint8_t *)(image + size) - size;
+}
+
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error) {
     const rn_key order = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
     const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
-    rn_real table[5][256];
+    rn_real table[256];
     ptrdiff_t plane, size, j;
-    int i, c;
+    int i, c, v;
     RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
-    rn__normalised(table, desc);
     for (i = 0; i < count; i++) {
-        rn_real *image = images + i * size;
-        /* The bytes lie at the end of the image's own room: number j ends before byte j + 1. */
-        uint8_t *pixels = (uint8_t *)(image + size) - size;
-        uint64_t position = (uint64_t)(first + i);
-        uint64_t index = augment ? rn_shuffle(order, position, (uint64_t)source->count) : position;
-        RN__TRY(rn__read_image(source, (ptrdiff_t)index, pixels, &labels[i], error));
-        for (c = 0; c < source->channels; c++)
-            for (j = c * plane; j < (c + 1) * plane; j++)
-                image[j] = table[rn__min(c, 4)][pixels[j]];
-        if (augment) rn__augment(image, source, augment, changes, position);
+        uint64_t index = (uint64_t)(first + i);
+        if (augment) index = rn_shuffle(order, index, (uint64_t)source->count);
+        RN__TRY(rn__read_image(source, (ptrdiff_t)index, rn__bytes_of(images + i * size, size),
+                               &labels[i], error));
     }
+    for (c = 0; c < source->channels; c++) {
+        for (v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
+        for (i = 0; i < count; i++) {
+            rn_real *image = images + i * size;
+            const uint8_t *pixels = rn__bytes_of(image, size);
+            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
+        }
+    }
+    for (i = 0; augment && i < count; i++)
+        rn__augment(images + i * size, source, augment, changes, (uint64_t)(first + i));
     return RN_OK;
 }
 
@@ -7461,21 +7592,32 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
 /* >>pictures =================================================================================
    Pictures of any size: what part of them a net sees, and how they are scaled and coloured. */
 
+/* Some pixels, and no more than memory can address. */
+static int rn__is_picture(const rn_picture *p) {
+    size_t bytes = rn__multiply_size((size_t)p->channels, (size_t)p->height);
+    return p->channels > 0 && p->height > 0 && p->width > 0 &&
+           rn__multiply_size(bytes, (size_t)p->width) <= PTRDIFF_MAX;
+}
+
 RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, 1, (ptrdiff_t)width * channels, channels};
+    rn_picture p = {pixels, channels, height, width, 1, 0, channels};
+    if (rn__is_picture(&p)) p.stride_h = (ptrdiff_t)width * channels;
     return p;
 }
 
 RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, (ptrdiff_t)height * width, width, 1};
+    rn_picture p = {pixels, channels, height, width, 0, width, 1};
+    if (rn__is_picture(&p)) p.stride_c = (ptrdiff_t)height * width;
     return p;
 }
 
-/* A square of `side` pixels, at fractions 0 (top, left) to 1 of the room for it. */
-static rn_window rn__square(int height, int width, double side, double down, double right,
-                            int flip) {
+/* A square whose side is to the shorter side of the picture what size is to scale, which counts as
+   size if it is less, at fractions 0 (top, left) to 1 of the room for it. */
+static rn_window rn__square(int height, int width, int size, double scale, double down,
+                            double right, int flip) {
+    const double shorter = rn__min(height, width);
     rn_window w;
-    w.height = w.width = fmin(side, rn__min(height, width));
+    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
     w.top = down * (height - w.height);
     w.left = right * (width - w.width);
     w.flip = flip;
@@ -7483,16 +7625,14 @@ static rn_window rn__square(int height, int width, double side, double down, dou
 }
 
 RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
-    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
-    return rn__square(height, width, side, 0.5, 0.5, 0);
+    return rn__square(height, width, size, scale, 0.5, 0.5, 0);
 }
 
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
-    const double side = (double)rn__min(height, width) * size / rn__max(scale, size);
     int i;
     for (i = 0; i < 10; i++)
         windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
-                                : rn__square(height, width, side, i % 5 / 2, i % 5 % 2, 0);
+                                : rn__square(height, width, size, scale, i % 5 / 2, i % 5 % 2, 0);
     for (i = 5; i < 10; i++) windows[i].flip = 1;
 }
 
@@ -7500,8 +7640,8 @@ RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window 
 RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
                                 uint64_t position) {
     const double scale = least + floor(rn_uniform(key, 64 * position) * ((double)most - least + 1));
-    return rn__square(height, width, (double)rn__min(height, width) * size / fmax(scale, size),
-                      rn_uniform(key, 64 * position + 1), rn_uniform(key, 64 * position + 2),
+    return rn__square(height, width, size, scale, rn_uniform(key, 64 * position + 1),
+                      rn_uniform(key, 64 * position + 2),
                       rn_uniform(key, 64 * position + 63) < 0.5);
 }
 
@@ -7510,7 +7650,7 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
     uint64_t at = 64 * position;
     rn_window w;
     int i;
-    for (i = 0; i < 10; i++, at += 5) {
+    for (i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
         const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
         const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
         const int turned = rn_uniform(key, at + 2) < 0.5;
@@ -7522,7 +7662,7 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
         w.flip = flip;
         return w;
     }
-    return rn__square(height, width, rn__min(height, width), 0.5, 0.5, flip);
+    return rn__square(height, width, 1, 1, 0.5, 0.5, flip);
 }
 
 enum { RN__MOST_TAPS = 104 };
@@ -7554,7 +7694,13 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     int c, y, x, i, k, top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    if (!(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
+                        "than memory can address",
+                        picture->channels, picture->height, picture->width, to->h, to->w);
+    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
+        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
           window.top + window.height <= picture->height + 1e-6 &&
           window.left + window.width <= picture->width + 1e-6))
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -7654,13 +7800,13 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     return RN_OK;
 }
 
-RNDEF void rn_normalise(rn_tensor *image, const rn_desc *desc) {
+RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error) {
+    RN__TRY(rn__check_means(__func__, image->c, error));
     RN__EACH(image, n, c, y, x) {
-        const double mean = c < 4 ? (double)desc->mean[c] : 0;
-        const double deviation = c < 4 ? (double)desc->deviation[c] : 0;
         rn_real *p = rn__at(image, n, c, y, x);
-        *p = (rn_real)(((double)*p - mean) / (fabs(deviation) > 0 ? deviation : 1));
+        *p = (rn_real)rn__normalised(desc, c, (double)*p);
     }
+    return RN_OK;
 }
 
 RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
@@ -7675,7 +7821,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
     for (i = 0; i < count; i++) {
         double sum = 0, most;
         RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
-        rn_normalise(&image, desc);
+        RN__TRY(rn_normalise(&image, desc, error));
         RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
         most = (double)logits[rn_argmax(logits, desc->classes)];
         for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);

@@ -231,7 +231,7 @@ int main(int count, char **words) {
     program = "cifar";
     r.recipe = make_recipe(CIFAR10, "data", 128, 4, rn_make_schedule(RN_STEPS, 0.1, 64000));
     desc = choose_description(&r, count, words);
-    if (r.recipe.set == CIFAR100) images.classes = 100;
+    images.classes = count_classes(r.recipe.set, desc.classes);
     if ((r.describe || r.plan) && r.recipe.set != IDX)
         fit_to_data(&desc, &images);
     else

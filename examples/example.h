@@ -207,24 +207,57 @@ static inline int has_dataset(arguments *a, dataset *set) {
     return 1;
 }
 
+static inline int is_file(const char *path) {
+    FILE *file = fopen(path, "rb");
+    return file && !fclose(file);
+}
+
+/* Path of an IDX file whose name MNIST gave as PART-WHAT-KIND, or as others do, PART-WHAT.KIND, for
+   one of the kinds, or that is there compressed; if there is none the path of the first name. Free
+   it. */
+static inline char *find_idx(const char *directory, const char *part, const char *what,
+                             const char *const kinds[2]) {
+    const size_t room = strlen(directory) + 48;
+    char *path = (char *)allocate(room);
+    int i;
+    for (i = 0; i < 8; i++) {
+        snprintf(path, room, "%s/%s-%s%c%s%s", directory, part, what, i % 2 ? '.' : '-',
+                 kinds[i / 2 % 2], i < 4 ? "" : ".gz");
+        if (is_file(path)) break;
+    }
+    if (i == 8)
+        snprintf(path, room, "%s/%s-%s-%s", directory, part, what, kinds[0]);
+    else if (i >= 4)
+        path[strlen(path) - 3] = 0; /* rn_load_idx says what to do */
+    return path;
+}
+
+/* Classes of a data set of which so many are asked for, 0: no matter. Those of IDX, 10 if it does
+   not matter; CIFAR-100 has 20 coarse labels besides. */
+static inline int count_classes(dataset set, int asked) {
+    if (set == IDX && asked) return asked;
+    return set != CIFAR100 ? 10 : asked == 20 ? 20 : 100;
+}
+
 /* The training or the test images in a directory: CIFAR's own folders, or four IDX files with the
-   names that MNIST gave them. `classes` counts for IDX alone, 0 means 10. */
+   names that MNIST gave them; `classes` as in count_classes. */
 static inline void open_data(rn_data *data, dataset set, const char *directory, int train,
                              int classes) {
+    static const char *const kinds[2][2] = {{"idx3-ubyte", "idx4-ubyte"},
+                                            {"idx1-ubyte", "idx1-int"}};
     rn_error error;
     if (set == IDX) {
         const char *part = train ? "train" : "t10k";
-        size_t room = strlen(directory) + 32;
-        char *images = (char *)allocate(room), *labels = (char *)allocate(room);
-        snprintf(images, room, "%s/%s-images-idx3-ubyte", directory, part);
-        snprintf(labels, room, "%s/%s-labels-idx1-ubyte", directory, part);
-        check(rn_load_idx(data, images, labels, classes ? classes : 10, NULL, NULL, &error),
+        char *images = find_idx(directory, part, "images", kinds[0]);
+        char *labels = find_idx(directory, part, "labels", kinds[1]);
+        check(rn_load_idx(data, images, labels, count_classes(set, classes), NULL, NULL, &error),
               &error);
         free(images);
         free(labels);
     } else {
-        classes = set == CIFAR10 ? 10 : 100;
-        check(rn_load_cifar(data, directory, classes, train, NULL, NULL, &error), &error);
+        check(
+            rn_load_cifar(data, directory, count_classes(set, classes), train, NULL, NULL, &error),
+            &error);
     }
 }
 
@@ -282,7 +315,8 @@ static inline int has_recipe(arguments *a, recipe *r) {
 
 static inline void print_recipe(const recipe *r) {
     printf(
-        "  --dataset NAME      cifar10, cifar100 or idx (%s)\n"
+        "  --dataset NAME      cifar10, cifar100 (with --classes 20 its coarse labels) or idx "
+        "(%s)\n"
         "  --data DIR          holds cifar-10-batches-bin, cifar-100-binary (tools/get_cifar.sh\n"
         "                      fetches them) or four IDX files with MNIST's names (%s)\n"
         "  --batch N           images of a step (%ld)\n",

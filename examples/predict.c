@@ -3,8 +3,10 @@
    cc -O2 -o examples/predict examples/predict.c -lm && examples/predict --help */
 
 #define _DEFAULT_SOURCE
+#define _FILE_OFFSET_BITS 64 /* files over 2 GB, where a long has 32 bits */
 #define RESNET_IMPLEMENTATION
 #include "example.h"
+#include <ctype.h>
 #include <limits.h>
 
 /* An image as it comes from a file: bytes [channels, height, width], and its label if it has
@@ -24,7 +26,8 @@ static void help(void) {
     printf(
         "usage: predict WEIGHTS IMAGE [--flag VALUE | --flag=VALUE]...\n\n"
         "Prints what the net in WEIGHTS (of rn_save or the trainer) takes IMAGE for. IMAGE is\n"
-        "  a binary PPM or PGM (P5, P6) of any size,\n"
+        "  a PBM, PGM, PPM or PAM (P1 to P7: text, or 1, 8 or 16 bits a colour; the alpha of a\n"
+        "  PAM is left out) of any size,\n"
         "  a CIFAR batch such as test_batch.bin, or an IDX file of images; then\n"
         "  --index N   chooses a record, from 0 (default 0).\n"
         "  --crops N   1: the centre of the picture scaled to a shorter side of --scale (256 for\n"
@@ -35,86 +38,220 @@ static void help(void) {
     exit(0);
 }
 
-static image make_image(int channels, int height, int width) {
+static image make_image(const char *path, int channels, int height, int width) {
     image m = {channels, height, width, -1, NULL};
     size_t bytes = rn_tensor_bytes(1, channels, height, width) / sizeof(rn_real);
-    if (!bytes || bytes > (size_t)1 << 30) quit(1, "the image has an impossible size");
+    if (!bytes || bytes > (size_t)1 << 30)
+        quit(1, "%s: images [%d,%d,%d] are too large, or empty", path, channels, height, width);
     m.pixels = (uint8_t *)allocate(bytes);
     return m;
 }
 
-/* The next number of a PPM's header, behind white space and comments. */
-static int read_size(FILE *file, const char *path) {
-    int c = getc(file), value = 0;
-    while (c == '#' || c == ' ' || c == '\t' || c == '\n' || c == '\r') {
+/* ---- PBM, PGM, PPM and PAM ------------------------------------------------------------------- */
+
+typedef struct pnm {
+    FILE *file;
+    const char *path;
+    int form;                /* the digit behind P: 1 to 3 text, 4 bits, 5 to 7 bytes */
+    int width, height, most; /* most: what white is */
+    int depth;               /* samples of a pixel: grey, grey and alpha, RGB, RGB and alpha */
+    int bits;                /* of the byte of a P4 that is being read */
+} pnm;
+
+/* The next character behind white space and comments. */
+static int next_character(const pnm *p) {
+    int c = getc(p->file);
+    while (c == '#' || isspace(c)) {
         if (c == '#')
-            while (c != '\n' && c != EOF) c = getc(file);
-        c = getc(file);
+            while (c != '\n' && c != EOF) c = getc(p->file);
+        c = getc(p->file);
     }
-    for (; c >= '0' && c <= '9' && value < 100000; c = getc(file)) value = value * 10 + c - '0';
-    if (value < 1 || value >= 100000) quit(1, "%s: its header is damaged", path);
+    return c;
+}
+
+/* The next number, and the white space behind it. */
+static int read_number(const pnm *p, int most, const char *where) {
+    int c = next_character(p), value = c >= '0' && c <= '9' ? 0 : -1;
+    if (c == EOF) quit(1, "%s is cut", p->path);
+    for (; c >= '0' && c <= '9' && value <= most; c = getc(p->file)) value = value * 10 + c - '0';
+    if (value < 0 || value > most || !(c == '#' || c == EOF || isspace(c)))
+        quit(1, "%s: its %s damaged", p->path, where);
+    if (c == '#') ungetc(c, p->file);
     return value;
 }
 
-/* P5 has one byte a pixel, P6 three; here the planes of the colours follow each other. */
-static image read_pnm(FILE *file, const char *path, int channels) {
-    int width = read_size(file, path), height = read_size(file, path), most = read_size(file, path);
-    image m = make_image(channels, height, width);
-    ptrdiff_t plane = (ptrdiff_t)width * height, i;
-    if (most > 255) quit(1, "%s has two bytes a colour; only one is read", path);
-    for (i = 0; i < plane * channels; i++) {
-        int c = getc(file);
-        if (c == EOF) quit(1, "%s is cut", path);
-        m.pixels[i % channels * plane + i / channels] = (uint8_t)(c >= most ? 255 : c * 255 / most);
+static void read_pam_header(pnm *p) {
+    static const char *const types[] = {"GRAYSCALE", "GRAYSCALE_ALPHA", "RGB", "RGB_ALPHA"};
+    static const char *const keys[] = {"WIDTH", "HEIGHT", "MAXVAL", "DEPTH", "TUPLTYPE"};
+    int *const values[] = {&p->width, &p->height, &p->most, &p->depth, NULL};
+    char line[256] = "", key[16], value[32], type[32] = "";
+    int i, words;
+    while (fgets(line, sizeof line, p->file) && strncmp(line, "ENDHDR", 6) != 0) {
+        words = sscanf(line, "%15s %31s", key, value);
+        if (words < 1 || *key == '#') continue;
+        for (i = 0; i < 5 && strcmp(key, keys[i]) != 0;) i++;
+        if (i == 5 || (i < 4 && (words < 2 || value[strspn(value, "0123456789")])))
+            quit(1, "%s: its header is damaged at %s", p->path, key);
+        if (i < 4) sscanf(value, "%6d", values[i]);
+        if (i == 4 && words == 2) strcpy(type, value);
     }
+    if (strncmp(line, "ENDHDR", 6) != 0 || p->depth < 1 || p->depth > 4)
+        quit(1, "%s: its header is damaged or lacks a DEPTH of 1 to 4", p->path);
+    if (*type && strcmp(type, types[p->depth - 1]) != 0 &&
+        (p->depth > 2 || strncmp(type, "BLACKANDWHITE", 13) != 0))
+        quit(1, "%s is %s with a depth of %d, which is not known here", p->path, type, p->depth);
+}
+
+static void read_header(pnm *p) {
+    static const char where[] = "header is";
+    if (p->form == 7)
+        read_pam_header(p);
+    else {
+        p->width = read_number(p, 99999, where);
+        p->height = read_number(p, 99999, where);
+        p->most = p->form == 1 || p->form == 4 ? 1 : read_number(p, 65535, where);
+        p->depth = p->form == 3 || p->form == 6 ? 3 : 1;
+    }
+    if (p->width < 1 || p->height < 1 || p->width > 99999 || p->height > 99999 || p->most < 1 ||
+        p->most > 65535)
+        quit(1, "%s: its header is damaged: width %d, height %d, largest value %d", p->path,
+             p->width, p->height, p->most);
+}
+
+/* The next sample, of a pixel in this column; in bits 1 is black. */
+static int read_sample(pnm *p, int column) {
+    int c = 0, value = 0, k;
+    if (p->form == 1) {
+        c = next_character(p);
+        value = c == '0' ? 1 : c == '1' ? 0 : 2;
+    } else if (p->form <= 3) {
+        value = read_number(p, 65535, "numbers are");
+    } else if (p->form == 4) {
+        if (column % 8 == 0) p->bits = c = getc(p->file);
+        value = !(p->bits >> (7 - column % 8) & 1);
+    } else {
+        for (k = 0; k < (p->most > 255 ? 2 : 1); k++) value = value * 256 + (c = getc(p->file));
+    }
+    if (c == EOF) quit(1, "%s is cut", p->path);
+    if (value > p->most)
+        quit(1, "%s has a value above the largest by its header, %d", p->path, p->most);
+    return value;
+}
+
+/* In the file a pixel's samples follow each other, here the planes of the colours do. */
+static image read_pnm(FILE *file, const char *path, int form) {
+    pnm p = {file, path, form, 0, 0, 0, 0, 0};
+    image m;
+    ptrdiff_t plane, i;
+    int k;
+    read_header(&p);
+    m = make_image(path, p.depth < 3 ? 1 : 3, p.height, p.width);
+    plane = (ptrdiff_t)p.width * p.height;
+    for (i = 0; i < plane; i++)
+        for (k = 0; k < p.depth; k++) {
+            int value = read_sample(&p, (int)(i % p.width));
+            if (k < m.channels)
+                m.pixels[k * plane + i] = (uint8_t)((value * 255 + p.most / 2) / p.most);
+        }
     return m;
 }
 
-/* Record `index` of a file whose records follow `begin` bytes; the last of their `labels` first
-   bytes is the label. */
-static image read_record(FILE *file, const char *path, long begin, int labels, long index,
-                         image m) {
-    size_t bytes = (size_t)m.channels * (size_t)m.height * (size_t)m.width;
-    long size = fseek(file, 0, SEEK_END) ? -1 : ftell(file), record = labels + (long)bytes;
+/* ---- CIFAR and IDX --------------------------------------------------------------------------- */
+
+/* Goes to record `index` of a file whose records follow `begin` bytes: `labels` bytes, then the
+   image's pixels. */
+static void find_record(FILE *file, const char *path, int begin, int labels, long index,
+                        const image *m) {
+    const int64_t record = labels + (int64_t)m->channels * m->height * m->width;
+    const int64_t size = fseeko(file, 0, SEEK_END) ? -1 : (int64_t)ftello(file);
+    const int64_t count = (size - begin) / record;
     if (size < 0) quit(1, "cannot read %s", path);
-    if ((size - begin) % record) quit(1, "%s is cut, or neither an image, CIFAR nor IDX", path);
-    if (index >= (size - begin) / record)
-        quit(2, "--index is %ld, but %s has %ld images", index, path, (size - begin) / record);
-    fseek(file, begin + index * record, SEEK_SET);
-    while (labels--) m.label = getc(file);
-    if (fread(m.pixels, 1, bytes, file) != bytes) quit(1, "cannot read %s", path);
+    if (size < begin || (size - begin) % record)
+        quit(1, "%s is cut, or neither an image, CIFAR nor IDX", path);
+    if (index >= count)
+        quit(2, "--index is %ld, but %s has %" PRId64 " images", index, path, count);
+    if (fseeko(file, (off_t)(begin + index * record), SEEK_SET)) quit(1, "cannot read %s", path);
+}
+
+static void read_pixels(FILE *file, const char *path, const image *m) {
+    const size_t bytes = (size_t)m->channels * (size_t)m->height * (size_t)m->width;
+    if (fread(m->pixels, 1, bytes, file) != bytes) quit(1, "cannot read %s", path);
+}
+
+/* One byte of label, or two of CIFAR-100, the coarse and the fine one. */
+static image read_cifar(FILE *file, const char *path, long index, int classes) {
+    image m = make_image(path, 3, 32, 32);
+    int labels[2], many = classes == 100 || classes == 20 ? 2 : 1, i;
+    find_record(file, path, 0, many, index, &m);
+    for (i = 0; i < many; i++) labels[i] = getc(file);
+    m.label = labels[classes == 100];
+    read_pixels(file, path, &m);
+    return m;
+}
+
+/* Images [count,h,w], [count,h,w,c] or [count,c,h,w], as rn_load_idx reads them. */
+static image read_idx(FILE *file, const char *path, long index, int dims, const unsigned char *b) {
+    int size[4] = {1, 1, 1, 1}, i, last;
+    ptrdiff_t plane, k;
+    image m, mixed;
+    for (i = 1; i < dims; i++) {
+        const unsigned char *at = b + 4 + 4 * i;
+        size[i] = at[0] || at[1] ? 1 << 16 : at[2] << 8 | at[3];
+        if (size[i] < 1 || size[i] > 16384) quit(1, "%s: its header is damaged", path);
+    }
+    last = size[3] <= 4;
+    m = make_image(path, size[last ? 3 : 1], size[last ? 1 : 2], size[last ? 2 : 3]);
+    find_record(file, path, 4 + 4 * dims, 0, index, &m);
+    read_pixels(file, path, &m);
+    if (!last || m.channels == 1) return m;
+    mixed = m;
+    m = make_image(path, m.channels, m.height, m.width);
+    plane = (ptrdiff_t)m.height * m.width;
+    for (k = 0; k < plane * m.channels; k++)
+        m.pixels[k % m.channels * plane + k / m.channels] = mixed.pixels[k];
+    free(mixed.pixels);
     return m;
 }
 
 static image read_image(const char *path, long index, int classes) {
     FILE *file = fopen(path, "rb");
-    unsigned char b[16] = {0};
+    char *packed = (char *)allocate(strlen(path) + 4);
+    unsigned char b[20] = {0};
     image m;
-    if (!file) quit(1, "cannot open %s: %s", path, strerror(errno));
-    if (fread(b, 1, 16, file) < 2) quit(1, "%s is empty, or cannot be read", path);
-    if (b[0] == 'P' && (b[1] == '5' || b[1] == '6')) {
+    if (!file) {
+        const char *why = strerror(errno);
+        strcat(strcpy(packed, path), ".gz");
+        if (is_file(packed))
+            quit(1, "%s is not there, but compressed it is: gunzip %s", path, packed);
+        quit(1, "cannot open %s: %s", path, why);
+    }
+    free(packed);
+    if (fread(b, 1, sizeof b, file) < 3) quit(1, "%s is empty, or cannot be read", path);
+    if (b[0] == 0x1f && b[1] == 0x8b)
+        quit(1, "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
+    if (b[0] == 'P' && b[1] >= '1' && b[1] <= '7' && (isspace(b[2]) || b[2] == '#')) {
         fseek(file, 2, SEEK_SET);
-        m = read_pnm(file, path, b[1] == '5' ? 1 : 3);
-    } else if (!memcmp(b, "\0\0\10\3", 4)) {
-        m = make_image(1, b[8] << 24 | b[9] << 16 | b[10] << 8 | b[11],
-                       b[12] << 24 | b[13] << 16 | b[14] << 8 | b[15]);
-        m = read_record(file, path, 16, 0, index, m);
-    } else
-        m = read_record(file, path, 0, classes == 100 ? 2 : 1, index, make_image(3, 32, 32));
+        m = read_pnm(file, path, b[1] - '0');
+    } else if (!memcmp(b, "\0\0\10", 3) && (b[3] == 3 || b[3] == 4))
+        m = read_idx(file, path, index, b[3], b);
+    else
+        m = read_cifar(file, path, index, classes);
     fclose(file);
     return m;
 }
 
 /* Grey from colour by the weights of television, colour from grey by repeating it. */
-static image match_channels(image from, int channels) {
-    image to = make_image(channels, from.height, from.width);
+static image match_channels(image from, const char *path, int channels) {
+    image to;
     ptrdiff_t plane = (ptrdiff_t)from.height * from.width, i;
+    if (from.channels == channels) return from;
+    if ((from.channels != 1 && from.channels != 3) || (channels != 1 && channels != 3))
+        quit(1, "%s has %d channels, but the net takes %d", path, from.channels, channels);
+    to = make_image(path, channels, from.height, from.width);
     to.label = from.label;
     for (i = 0; i < plane * channels; i++) {
         const uint8_t *p = from.pixels + i % plane;
-        if (from.channels == channels)
-            to.pixels[i] = from.pixels[i];
-        else if (from.channels == 1)
+        if (from.channels == 1)
             to.pixels[i] = *p;
         else
             to.pixels[i] = (uint8_t)((299 * p[0] + 587 * p[plane] + 114 * p[2 * plane]) / 1000);
@@ -193,10 +330,7 @@ int main(int count, char **words) {
     check(rn_load(net, paths[0], NULL, &error), &error);
     desc = net->desc;
 
-    m = read_image(paths[1], index, desc.classes);
-    if (desc.channels != 1 && desc.channels != 3)
-        quit(1, "images of this net have %d channels; only 1 and 3 are known here", desc.channels);
-    if (m.channels != desc.channels) m = match_channels(m, desc.channels);
+    m = match_channels(read_image(paths[1], index, desc.classes), paths[1], desc.channels);
     picture = rn_planar(m.pixels, m.channels, m.height, m.width);
     probabilities = (rn_real *)allocate(rn_tensor_bytes(1, desc.classes, 1, 1));
     room = (rn_real *)allocate(rn_tensor_bytes(1, desc.channels, desc.height, desc.width) +

@@ -58,28 +58,31 @@ static void write_cifar(const char *name, int images, int labels, int first) {
     size_t k;
     if (!file) exit(2);
     for (i = 0; i < images; i++) {
-        if (labels == 2) fputc(99, file); /* coarse: nobody reads it */
+        if (labels == 2) fputc((first + i) % 10 + 7, file); /* coarse */
         fputc((first + i) % 10, file);
         for (k = 0; k < 3072; k++) fputc(byte_at(k + (size_t)(first + i) * 5000), file);
     }
     if (fclose(file)) exit(2);
 }
 
-static void check_images(const rn_data *data, int count) {
+/* Labels are those of write_cifar plus `more`. */
+static void check_images(const rn_data *data, int count, int more) {
     unsigned char pixels[3072];
     int i, label;
     size_t k;
     CHECK_INT(data->source.count, count);
     for (i = 0; i < count; i++) {
         int same = 1;
-        CHECK_INT(data->labels[i], i % 10);
+        CHECK_INT(data->labels[i], i % 10 + more);
         for (k = 0; k < 3072; k++)
             same &= data->pixels[(size_t)i * 3072 + k] == byte_at(k + (size_t)i * 5000);
         CHECK(same);
         CHECK_INT(data->source.read(data->source.user, i, pixels, &label), 0);
-        CHECK_INT(label, i % 10);
+        CHECK_INT(label, i % 10 + more);
         CHECK(!memcmp(pixels, data->pixels + (size_t)i * 3072, 3072));
     }
+    CHECK(data->source.read(data->source.user, -1, pixels, &label) != 0);
+    CHECK(data->source.read(data->source.user, count, pixels, &label) != 0);
 }
 
 static void test_cifar(void) {
@@ -104,26 +107,38 @@ static void test_cifar(void) {
     CHECK_TEXT(error.text, directory);
     FAILS(rn_load_cifar(&data, "/nowhere", 100, 1, NULL, NULL, &error), RN_NO_FILE, "\"/nowhere\"");
     CHECK_TEXT(error.text, "get_cifar.sh cifar100");
+    FAILS(rn_load_cifar(&data, "/nowhere", 20, 1, NULL, NULL, &error), RN_NO_FILE, "cifar100");
+    for (i = 10; i <= 100; i *= 10) { /* fetched, but not unpacked */
+        const char *archive = i == 10 ? "cifar-10-binary.tar.gz" : "cifar-100-binary.tar.gz";
+        write_file(archive, "\x1f\x8b", 2, 100);
+        FAILS(rn_load_cifar(&data, directory, i, 0, NULL, NULL, &error), RN_NO_FILE, "tar xzf");
+        CHECK_TEXT(error.text, archive);
+        remove(path_of(archive));
+    }
     for (i = 0; i < 5; i++) write_cifar(names[i], i + 1, 1, i * (i + 1) / 2);
     write_cifar(names[5], 4, 1, 0);
     write_cifar(names[6], 13, 2, 0);
     write_cifar(names[7], 1, 2, 0);
 
     OK(rn_load_cifar(&data, directory, 10, 1, NULL, NULL, &error));
-    check_images(&data, 15);
+    check_images(&data, 15, 0);
     CHECK_INT(data.source.channels * 10000 + data.source.height * 100 + data.source.width, 33232);
     CHECK_INT(data.source.classes, 10);
     rn_data_free(&data);
     CHECK(!data.pixels && !data.block);
     OK(rn_load_cifar(&data, directory, 10, 0, NULL, NULL, &error));
-    check_images(&data, 4);
+    check_images(&data, 4, 0);
     rn_data_free(&data);
     OK(rn_load_cifar(&data, directory, 100, 1, NULL, NULL, &error));
-    check_images(&data, 13);
+    check_images(&data, 13, 0);
     CHECK_INT(data.source.classes, 100);
     rn_data_free(&data);
+    OK(rn_load_cifar(&data, directory, 20, 1, NULL, NULL, &error));
+    check_images(&data, 13, 7);
+    CHECK_INT(data.source.classes, 20);
+    rn_data_free(&data);
     OK(rn_load_cifar(&data, directory, 100, 0, NULL, NULL, &error));
-    check_images(&data, 1);
+    check_images(&data, 1, 0);
     rn_data_free(&data);
     rn_data_free(&data); /* may be repeated */
 
@@ -131,7 +146,7 @@ static void test_cifar(void) {
     memory.buffer = room + 3;
     memory.bytes = sizeof room - 3;
     OK(rn_load_cifar(&data, directory, 10, 1, &memory, NULL, &error));
-    check_images(&data, 15);
+    check_images(&data, 15, 0);
     CHECK(data.pixels >= room && data.labels + 15 <= room + sizeof room);
     rn_data_free(&data);
     memory.bytes = 15 * 3073; /* and labels, and alignment */
@@ -152,15 +167,17 @@ static void test_cifar(void) {
     FAILS(rn_load_cifar(&data, directory, 10, 1, NULL, NULL, &error), RN_BAD_FILE,
           "3.bin: image 0 has label 10; labels should be 0 to 9");
     CHECK(!data.pixels && !data.block);
-    write_file(names[7], "\x01\x64", 2, 3072);
+    write_file(names[7], "\x14\x64", 2, 3072);
     FAILS(rn_load_cifar(&data, directory, 100, 0, NULL, NULL, &error), RN_BAD_FILE, "label 100");
+    FAILS(rn_load_cifar(&data, directory, 20, 0, NULL, NULL, &error), RN_BAD_FILE, "label 20");
     remove(path_of(names[4]));
     FAILS(rn_load_cifar(&data, directory, 10, 1, NULL, NULL, &error), RN_NO_FILE,
           "data_batch_5.bin");
     mkdir(path_of(names[4]), 0700);
     write_cifar(names[2], 3, 1, 3);
     FAILS(rn_load_cifar(&data, directory, 10, 1, NULL, NULL, &error), RN_IO, "is it a directory?");
-    FAILS(rn_load_cifar(&data, directory, 20, 1, NULL, NULL, &error), RN_BAD_ARGUMENT, "10 or 100");
+    FAILS(rn_load_cifar(&data, directory, 50, 1, NULL, NULL, &error), RN_BAD_ARGUMENT,
+          "10, 20 or 100");
     FAILS(rn_load_cifar(&data, "", 10, 1, NULL, NULL, &error), RN_BAD_ARGUMENT, "directory");
     FAILS(rn_load_cifar(&data, NULL, 10, 1, NULL, NULL, &error), RN_BAD_ARGUMENT, "directory");
     memset(longest, 'a', sizeof longest - 1);
@@ -180,7 +197,7 @@ static void test_idx(void) {
     rn_archive file;
     rn_files lacking;
     int i;
-    char a[256], b[256], missing[256];
+    char a[256], b[256], missing[256], packed[256];
     strcpy(a, path_of("images"));
     strcpy(b, path_of("labels"));
     strcpy(missing, path_of("missing"));
@@ -201,7 +218,7 @@ static void test_idx(void) {
     FAILS(rn_load_idx(&data, b, a, 7, NULL, NULL, &error), RN_BAD_FILE,
           "11 bytes, but 16 should be there");
     FAILS(rn_load_idx(&data, a, a, 7, NULL, NULL, &error), RN_BAD_FILE,
-          "starts with 2051 and not 2049");
+          "starts with 0 0 8 3 and not as IDX labels");
     FAILS(rn_load_idx(&data, a, missing, 7, NULL, NULL, &error), RN_NO_FILE, "missing");
     FAILS(rn_load_idx(&data, directory, b, 7, NULL, NULL, &error), RN_IO, "is it a directory?");
     FAILS(rn_load_idx(&data, a, NULL, 7, NULL, NULL, &error), RN_BAD_ARGUMENT, "two paths");
@@ -234,7 +251,12 @@ static void test_idx(void) {
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE,
           "size 4294967295 in its header");
     write_file("images", "\x1f\x8b\x08\x00------------", 16, 30);
-    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "gunzip");
+    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "gunzip < ");
+    strcpy(packed, path_of("images.gz")); /* the plain file is missing */
+    rename(a, packed);
+    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_NO_FILE, "gunzip ");
+    CHECK_TEXT(error.text, packed);
+    rename(packed, a);
     for (i = 4; i < 16; i += 4) { /* a size of zero */
         memcpy(head, images, 16);
         head[i + 3] = 0;
@@ -250,6 +272,103 @@ static void test_idx(void) {
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "labels has 10 bytes");
     remove(a);
     remove(b);
+}
+
+/* An IDX file on the disk: its head and sizes, then `bytes` items. */
+static void put_idx(disk *d, const char *path, int type, int dims, const int *size,
+                    const unsigned char *items, size_t bytes) {
+    unsigned char file[4 + 16 + 400] = {0};
+    int i;
+    file[2] = (unsigned char)type, file[3] = (unsigned char)dims;
+    for (i = 0; i < 4 * dims; i++) file[4 + i] = (unsigned char)(size[i / 4] >> (24 - i % 4 * 8));
+    memcpy(file + 4 + 4 * dims, items, bytes);
+    disk_put(d, path, file, (size_t)(4 + 4 * dims) + bytes);
+}
+
+/* The same images [3,C,5,6] with planes one after the other, and with their channels side by side;
+   the last size counts channels unless it is above 4, and what has neither is refused. */
+static void test_idx_channels(void) {
+    unsigned char planes[3 * 4 * 30], mixed[3 * 4 * 30];
+    disk d;
+    const rn_files *files = disk_init(&d);
+    rn_data data;
+    int channels, order, i;
+    disk_put(&d, "l", "\0\0\10\1\0\0\0\3\1\2\0", 11);
+    for (channels = 1; channels <= 5; channels++)
+        for (order = 0; order < 2; order++) {
+            const int first[4] = {3, channels, 5, 6}, last[4] = {3, 5, 6, channels};
+            const int size = channels * 30;
+            if (channels == 5) {
+                put_idx(&d, "i", 8, 4, order ? last : first, planes, 0);
+                FAILS(rn_load_idx(&data, "i", "l", 3, NULL, files, &error), RN_BAD_FILE,
+                      "should be 1 to 4, the channels");
+                continue;
+            }
+            for (i = 0; i < 3 * size; i++) {
+                planes[i] = byte_at((size_t)i);
+                mixed[i / size * size + i % 30 * channels + i % size / 30] = byte_at((size_t)i);
+            }
+            put_idx(&d, "i", 8, 4, order ? last : first, order ? mixed : planes, (size_t)size * 3);
+            OK(rn_load_idx(&data, "i", "l", 3, NULL, files, &error));
+            CHECK_INT(data.source.channels, channels);
+            CHECK_INT(data.source.height * 10 + data.source.width, 56);
+            CHECK_INT(data.source.count, 3);
+            CHECK(data.pixels && !memcmp(data.pixels, planes, (size_t)size * 3));
+            CHECK(data.labels && !memcmp(data.labels, "\1\2", 3));
+            rn_data_free(&data);
+            CHECK_INT(d.open, 0);
+        }
+    disk_free(&d);
+}
+
+/* Labels of 1, 2 and 4 bytes, highest first, and those that no class has. */
+static void test_idx_labels(void) {
+    static const unsigned char types[] = {8, 9, 11, 12};
+    enum { MANY = 70 }; /* more than are read at once */
+    unsigned char items[4 * MANY], images[MANY] = {0};
+    const int size[3] = {MANY, 1, 1};
+    disk d;
+    const rn_files *files = disk_init(&d);
+    rn_data data;
+    int t, i;
+    put_idx(&d, "i", 8, 3, size, images, MANY);
+    for (t = 0; t < 4; t++) {
+        const int width = types[t] == 12 ? 4 : types[t] == 11 ? 2 : 1;
+        const int most = types[t] == 9 ? 127 : 255;
+        char part[80];
+        memset(items, 0, sizeof items);
+        for (i = 0; i < MANY; i++) items[i * width + width - 1] = (unsigned char)(most - i);
+        put_idx(&d, "l", types[t], 1, size, items, (size_t)(MANY * width));
+        OK(rn_load_idx(&data, "i", "l", most + 1, NULL, files, &error));
+        for (i = 0; data.labels && i < MANY; i++) CHECK_INT(data.labels[i], most - i);
+        rn_data_free(&data);
+        FAILS(rn_load_idx(&data, "i", "l", most, NULL, files, &error), RN_BAD_FILE, "image 0 has");
+        items[69 * width] = 0x80; /* the sign, but not of type 8 */
+        put_idx(&d, "l", types[t], 1, size, items, (size_t)(MANY * width));
+        snprintf(part, sizeof part, "image 69 has label %d; labels should be 0 to ",
+                 t == 1   ? -128
+                 : t == 2 ? -32768 + most - 69
+                          : -2147483647 - 1 + most - 69);
+        if (t)
+            FAILS(rn_load_idx(&data, "i", "l", 256, NULL, files, &error), RN_BAD_FILE, part);
+        else
+            OK(rn_load_idx(&data, "i", "l", 256, NULL, files, &error));
+        rn_data_free(&data);
+        put_idx(&d, "l", types[t], 1, size, items, (size_t)(MANY * width) - 1);
+        FAILS(rn_load_idx(&data, "i", "l", 256, NULL, files, &error), RN_BAD_FILE, "is it whole?");
+    }
+    for (t = 0; t < 256; t++) { /* no other type */
+        put_idx(&d, "l", t, 1, size, items, 0);
+        if (!memchr(types, t, 4))
+            FAILS(rn_load_idx(&data, "i", "l", 256, NULL, files, &error), RN_BAD_FILE,
+                  "not as IDX labels");
+        put_idx(&d, "k", t, 3, size, images, MANY);
+        if (t != 8)
+            FAILS(rn_load_idx(&data, "k", "l", 256, NULL, files, &error), RN_BAD_FILE,
+                  "not as IDX images");
+    }
+    CHECK_INT(d.open, 0);
+    disk_free(&d);
 }
 
 /* Every read fails once: no leak, no handle left open, and nothing half loaded. */
@@ -316,9 +435,9 @@ static rn_desc make_desc(void) {
 }
 
 static rn_real normalised(const rn_desc *desc, int c, ptrdiff_t index, int i) {
-    double deviation = c < 4 && desc->deviation[c] > 0 ? desc->deviation[c] : 1;
-    double mean = c < 4 ? desc->mean[c] : 0;
-    return (rn_real)((byte_at((size_t)(index * 977 + c * H * W + i)) / 255.0 - mean) / deviation);
+    double deviation = desc->deviation[c] > 0 ? desc->deviation[c] : 1;
+    return (rn_real)((byte_at((size_t)(index * 977 + c * H * W + i)) / 255.0 - desc->mean[c]) /
+                     deviation);
 }
 
 /* Whether `image` is image `index` moved by (dy, dx), mirrored afterwards if flip. */
@@ -337,12 +456,13 @@ static int is_crop(const rn_real *image, const rn_desc *desc, ptrdiff_t index, i
 }
 
 static void test_normalisation(void) {
-    enum { MANY = 6 };
-    rn_source source = make_source(MANY);
+    enum { MANY = 4 };
+    rn_source source = make_source(MANY), more = make_source(MANY + 1);
     rn_desc desc = make_desc();
     static rn_real images[COUNT * MANY * H * W];
     int labels[COUNT], i, c, k;
     source.user = &source;
+    more.user = &more;
     OK(rn_batch(&source, &desc, NULL, 5, 0, COUNT, images, labels, &error));
     for (i = 0; i < COUNT; i++) {
         int same = 1;
@@ -352,6 +472,10 @@ static void test_normalisation(void) {
                 same &= images[(i * MANY + c) * H * W + k] == normalised(&desc, c, i, k);
         CHECK(same);
     }
+    FAILS(rn_batch(&more, &desc, NULL, 5, 0, 1, images, labels, &error), RN_BAD_ARGUMENT,
+          "rn_batch: images of 5 channels");
+    FAILS(rn_measure(&desc, &more, &error), RN_BAD_ARGUMENT, "rn_measure: images of 5 channels");
+    CHECK_TEXT(error.text, "rn_train_step and rn_predict take any");
 }
 
 /* Each image is its shuffled original at exactly one of all places and mirrorings; 50 of them come
@@ -517,22 +641,144 @@ static void test_measure(void) {
     failing_index = COUNT - 1;
     FAILS(rn_measure(&desc, &source, &error), RN_IO, "cannot read image 36");
     CHECK(desc.mean[0] == 2 && desc.deviation[2] == 2);
-    memset(pixels, 51, sizeof pixels);
-    OK(rn_measure(&desc, &data.source, &error));
-    CHECK_NEAR(desc.mean[1], 0.2, 1e-7);
-    CHECK_NEAR(desc.deviation[1], 0, 0);
+}
+
+static uint8_t only_value;
+static ptrdiff_t only_index; /* of the image whose first pixel is different by one */
+
+static int read_constant(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
+    const rn_source *source = (const rn_source *)user;
+    memset(pixels, only_value, (size_t)(source->channels * source->height * source->width));
+    if (index == only_index) pixels[0] = (uint8_t)(only_value ^ 1);
+    *label = 0;
+    return 0;
+}
+
+/* What rn_measure writes of channels that are constant, or all but constant, a net takes. */
+static void test_constant(void) {
+    rn_source source = make_source(C);
+    rn_desc desc = rn_cifar(8), resolved;
+    int value, c;
+    source.read = read_constant;
+    source.user = &source;
+    only_index = -1;
+    for (value = 0; value < 256; value++) {
+        only_value = (uint8_t)value;
+        OK(rn_measure(&desc, &source, &error));
+        for (c = 0; c < C; c++) {
+            CHECK_NEAR(desc.mean[c], value / 255.0, 1e-6);
+            CHECK_NEAR(desc.deviation[c], 1, 0);
+        }
+    }
+    source.channels = 1;
+    source.height = source.width = 32;
+    only_index = 6;
+    only_value = 200;
+    for (source.count = 10000; source.count <= 20000; source.count += 10000) {
+        double deviation = sqrt(1 / (1024 * (double)source.count)) / 255;
+        OK(rn_measure(&desc, &source, &error));
+        CHECK_NEAR(desc.deviation[0], deviation < 1e-6 ? 1 : deviation, 1e-8);
+        resolved = desc;
+        OK(rn_resolve(&resolved, &error));
+    }
+    CHECK_NEAR(desc.deviation[0], 1, 0);
+}
+
+/* Sizes that wrap in 32 or 64 bits are refused, whatever the length of the file is said to be. */
+static uint64_t told_bytes;
+
+static int tell_bytes(void *user, void *file, uint64_t *bytes) {
+    (void)user, (void)file;
+    *bytes = told_bytes;
+    return 0;
+}
+
+static void test_huge(void) {
+    static const int most[4] = {-1, 4, 16384, 16384}; /* 2^32 - 1 images */
+    disk d;
+    const rn_files *files = disk_init(&d);
+    rn_source source = make_source(C);
+    rn_desc desc = make_desc();
+    rn_data data;
+    rn_real images[1];
+    int labels[1];
+    d.calls.size = tell_bytes;
+    told_bytes = 20 + ((uint64_t)UINT32_MAX << 30);
+    put_idx(&d, "i", 8, 4, most, (const unsigned char *)"", 0);
+    FAILS(rn_load_idx(&data, "i", "i", 256, NULL, files, &error), RN_BAD_FILE,
+          "not as IDX labels"); /* so the images pass */
+    source.channels = 4;
+    source.height = source.width = 1 << 20; /* an image fits into 64 bits, but many do not */
+    source.count = INT_MAX;
+    FAILS(rn_batch(&source, &desc, NULL, 0, 0, INT_MAX, images, labels, &error),
+          sizeof(size_t) > 4 ? RN_TOO_LARGE : RN_BAD_ARGUMENT, "rn_batch: ");
+    source.height = source.width = INT_MAX;
+    FAILS(rn_measure(&desc, &source, &error), RN_BAD_ARGUMENT, "rn_measure: the source lacks");
+    told_bytes = UINT64_MAX / 3073 * 3073;
+    disk_put(&d, "x/cifar-10-batches-bin/test_batch.bin", "", 0);
+    FAILS(rn_load_cifar(&data, "x", 10, 0, NULL, files, &error), RN_TOO_LARGE, "images [3,32,32]");
+    CHECK_INT(d.open, 0);
+    disk_free(&d);
+}
+
+/* Damaged IDX files: bytes of good heads replaced, and lengths that do not fit, are refused or give
+   images whose every byte is there; no handle stays open. */
+static void test_damaged_idx(void) {
+    static const rn_key key = {1, RN_PURPOSE_SHUFFLE, 1};
+    unsigned char images[20 + 64], labels[8 + 64];
+    uint64_t draws = 0;
+    disk d;
+    const rn_files *files = disk_init(&d);
+    int i, good = 0;
+    for (i = 0; i < 20000; i++) {
+        static const unsigned char types[] = {8, 8, 8, 9, 11, 12};
+        const uint64_t word = rn_random(key, draws++);
+        const int dims = 3 + (int)(word & 1), items = dims == 4 ? 36 : 12;
+        const unsigned char type = types[(word >> 8) % 6];
+        const size_t width = type == 12 ? 4 : type == 11 ? 2 : 1;
+        rn_data data;
+        int sum = 0;
+        size_t k;
+        for (k = 0; k < sizeof images; k++) images[k] = (unsigned char)rn_random(key, draws++);
+        memset(images, 0, 4 + 4 * (size_t)dims), memset(labels, 0, sizeof labels);
+        images[2] = 8, images[3] = (unsigned char)dims;
+        images[7] = 2, images[11] = 2, images[15] = 3, images[19] = dims == 4 ? 3 : images[19];
+        labels[2] = type, labels[3] = 1, labels[7] = 2;
+        if (word >> 16 & 1) images[(word >> 20) % 20] = (unsigned char)(word >> 30);
+        if (word >> 17 & 1) labels[(word >> 40) % 8] = (unsigned char)(word >> 50);
+        disk_put(&d, "i", images, (size_t)(4 + 4 * dims + items) - (size_t)((word >> 18 & 7) == 7));
+        disk_put(&d, "l", labels, 8 + 2 * width - (size_t)(word >> 60 == 15));
+        if (rn_load_idx(&data, "i", "l", 256, NULL, files, &error)) {
+            CHECK(!data.pixels && *error.text);
+            continue;
+        }
+        good++;
+        for (k = 0; k < (size_t)items; k++)
+            sum += data.pixels[k] - images[(size_t)(4 + 4 * dims) + k];
+        CHECK_INT(sum, 0);
+        CHECK_INT(data.labels[0] + data.labels[1], 0);
+        rn_data_free(&data);
+    }
+    CHECK_INT(d.open, 0);
+    CHECK(good > 4000 && good < 12000);
+    disk_free(&d);
 }
 
 int main(void) {
     make_directory(directory, sizeof directory);
     test_cifar();
     test_idx();
+    test_idx_channels();
+    test_idx_labels();
+    test_huge();
+    test_damaged_idx();
     test_failing_reads();
     test_normalisation();
     test_augmentation();
     test_independence();
     test_batch_errors();
     test_measure();
+    test_constant();
     CHECK(!remove(directory)); /* so it is empty */
     return test_end("data");
 }

@@ -66,7 +66,7 @@ static void check_interpolation(void) {
 
 /* Planes one after the other and colours one after the other are the same picture. */
 static void check_layouts(void) {
-    uint8_t planar[3 * 6 * 5], interleaved[3 * 6 * 5];
+    uint8_t planar[3 * 6 * 5] = {0}, interleaved[3 * 6 * 5] = {0};
     rn_real a[3 * 4 * 4], b[3 * 4 * 4];
     rn_tensor to_a = rn_tensor_in(a, 1, 3, 4, 4), to_b = rn_tensor_in(b, 1, 3, 4, 4);
     const rn_window window = {1, 0.5, 4.5, 4, 0};
@@ -172,6 +172,117 @@ static void check_drawn_windows(void) {
     }
 }
 
+/* ---- any input ------------------------------------------------------------------------------- */
+
+static uint64_t draws;
+
+static uint64_t draw(uint64_t count) { return rn_random(key, draws++) % count; }
+
+static int draw_size(void) {
+    static const int sizes[] = {INT_MIN, INT_MIN + 1, -7, -1,    0,           1,
+                                2,       3,           11, 16384, INT_MAX - 1, INT_MAX};
+    return draw(2) ? sizes[draw(12)] : (int)draw(40);
+}
+
+/* Within the picture, and empty only if one of the sizes is below 1. */
+static void check_window(rn_window w, int height, int width, int size) {
+    const int sizes = height > 0 && width > 0 && size > 0;
+    CHECK(rn__is_finite(w.top) && rn__is_finite(w.left) && w.height >= 0 && w.width >= 0);
+    if (sizes) CHECK(w.height > 0 && w.width > 0 && w.top >= 0 && w.left >= 0);
+    if (!sizes) CHECK(!(w.height > 0) && !(w.width > 0));
+    if (sizes) CHECK(w.top + w.height <= height + 1e-6 && w.left + w.width <= width + 1e-6);
+}
+
+static void check_any_windows(void) {
+    int i, k;
+    for (i = 0; i < 20000; i++) {
+        const int height = draw_size(), width = draw_size(), size = draw_size();
+        const int least = draw_size(), most = draw_size();
+        rn_window ten[10];
+        check_window(rn_centre_window(height, width, size, least), height, width, size);
+        check_window(rn_scale_window(height, width, size, least, most, key, draw(1u << 30)), height,
+                     width, size);
+        check_window(rn_aspect_window(height, width, key, UINT64_MAX - draw(99)), height, width, 1);
+        rn_ten_windows(height, width, size, least, ten);
+        for (k = 0; k < 10; k++) check_window(ten[k], height, width, size);
+    }
+}
+
+static double draw_number(void) {
+    static const double numbers[] = {0,        -1e-300,   1e-300, 1e-9,  0.5,    1,
+                                     4,        5.5,       11,     13,    24,     13 + 9e-7,
+                                     HUGE_VAL, -HUGE_VAL, -1,     1e300, -1e300, 1e9};
+    const uint64_t i = draw(90);
+    return i < 18 ? numbers[i] : i == 18 ? NAN : 14 * pow(rn_uniform(key, draws++), 3);
+}
+
+/* Windows of any numbers and sizes of any sign are refused or read the picture alone: its pixels
+   are a block of their own, so that the address sanitizer sees what is not theirs. What comes out
+   lies little beyond 0 and 1. */
+static void check_any_resampling(void) {
+    enum { DRAWS = 40000 };
+    static const int sizes[] = {-5, 0, 1, 2, 4, 9, 16};
+    rn_real numbers[2 * 16 * 16];
+    int i, k, good = 0;
+    for (i = 0; i < DRAWS; i++) {
+        const int height = sizes[draw(7)], width = sizes[draw(7)], channels = 1 + (int)draw(2);
+        const int pixels = height > 0 && width > 0 ? height * width * channels : 0;
+        uint8_t *bytes = (uint8_t *)malloc((size_t)pixels + 1);
+        const rn_window window = {draw_number(), draw_number(), draw_number(), draw_number(), 0};
+        rn_picture picture = draw(2) ? rn_planar(bytes, channels, height, width)
+                                     : rn_interleaved(bytes, channels, height, width);
+        rn_tensor to = rn_tensor_in(numbers, 1, channels, sizes[draw(7)], sizes[draw(7)]);
+        if (!bytes) break;
+        for (k = 0; k < pixels; k++) bytes[k] = (uint8_t)draw(256);
+        if (rn_resample(&to, &picture, window, (int)draw(2), &error))
+            CHECK_INT(error.status, RN_BAD_ARGUMENT);
+        else {
+            good++;
+            CHECK(rn__is_finite(window.top + window.left + window.height + window.width));
+            CHECK(rn__all_finite(numbers, (ptrdiff_t)to.h * to.w * channels));
+            for (k = 0; k < to.h * to.w * channels; k++) CHECK_NEAR(numbers[k], 0.5, 1.2);
+        }
+        free(bytes);
+    }
+    CHECK(good > DRAWS / 200);
+}
+
+/* Sizes that nothing can hold, and none at all, before any pixel is looked at. */
+static void check_sizes(void) {
+    static const int sizes[][3] = {
+        {INT_MAX, INT_MAX, INT_MAX}, {3, 0, 5}, {0, 5, 5}, {-1, -5, 5}, {3, 5, INT_MIN}};
+    const rn_window window = {0, 0, 1, 1, 0};
+    rn_real number[5] = {0};
+    rn_desc desc = rn_cifar(8);
+    int i;
+    for (i = 0; i < 5; i++) {
+        const int *size = sizes[i];
+        rn_tensor to = rn_tensor_in(number, 1, 1, 1, 1);
+        rn_picture planar = rn_planar(NULL, size[0], size[1], size[2]);
+        rn_picture interleaved = rn_interleaved(NULL, size[0], size[1], size[2]);
+        to.c = size[0];
+        CHECK_INT(rn_resample(&to, &planar, window, 1, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "empty or more than memory can address");
+        CHECK_INT(rn_resample(&to, &interleaved, window, 1, &error), RN_BAD_ARGUMENT);
+    }
+    for (i = 0; i < 4; i++) { /* from a good picture to none */
+        rn_picture picture = grey_picture();
+        rn_tensor to = rn_tensor_in(number, 1, 1, i == 0 ? 0 : i == 1 ? -1 : 1, i == 2 ? 0 : 1);
+        if (i == 3) to.w = INT_MIN;
+        CHECK_INT(rn_resample(&to, &picture, window, 1, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "from a picture [1,13,11] to [");
+    }
+    for (i = 1; i <= 5; i++) { /* channels that a description can normalise */
+        rn_tensor t = rn_tensor_in(number, 1, i, 1, 1);
+        number[i - 1] = 1;
+        if (i < 5) desc.mean[i - 1] = 0.5f, desc.deviation[i - 1] = i == 2 ? 0.25f : 0;
+        CHECK_INT(rn_normalise(&t, &desc, &error), i < 5 ? RN_OK : RN_BAD_ARGUMENT);
+        if (i < 5) CHECK_NEAR(number[i - 1], i == 2 ? 2 : 0.5, 0);
+    }
+    CHECK_TEXT(error.text, "rn_normalise: images of 5 channels");
+    CHECK_NEAR(number[4], 1, 0);
+}
+
 /* ---- colours --------------------------------------------------------------------------------- */
 
 static double grey_mean(const rn_real *image, int pixels) {
@@ -257,7 +368,7 @@ static void check_lighting(void) {
 static void check_predictions(void) {
     rn_desc desc =
         net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
-    uint8_t bytes[2 * 20 * 24];
+    uint8_t bytes[2 * 20 * 24] = {0};
     rn_picture picture = rn_interleaved(bytes, 2, 20, 24);
     rn_window windows[10];
     rn_real room[2 * 7 * 6 + 4], mean[4], one[4], sums[4] = {0, 0, 0, 0};
@@ -299,6 +410,9 @@ int main(void) {
     check_refusals();
     check_fixed_windows();
     check_drawn_windows();
+    check_any_windows();
+    check_any_resampling();
+    check_sizes();
     check_jitter();
     check_lighting();
     check_predictions();
