@@ -756,7 +756,7 @@ typedef struct rn_archive {
     uint64_t at;       /* of the JSON already read */
     uint64_t window;   /* offset in the file of buffer[0] */
     size_t filled;     /* bytes in buffer */
-    char buffer[1024];
+    char buffer[512];
 } rn_archive;
 
 typedef struct rn_entry {
@@ -6878,7 +6878,8 @@ static void rn__keep_mode(const char *older, const char *newer) {
 }
 #else
 static const char *rn__find_target(char *path, size_t capacity) {
-    return (void)path, (void)capacity, NULL;
+    (void)path, (void)capacity;
+    return NULL;
 }
 static void rn__keep_mode(const char *older, const char *newer) { (void)older, (void)newer; }
 #endif
@@ -7523,7 +7524,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
 /* >>files ====================================================================================
    Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
    the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
-   and "__metadata__" to strings. It is read through a window of 1 KiB and nothing of it is kept, so
+   and "__metadata__" to strings. It is read through a small window and nothing of it is kept, so
    no file is too large and nothing is allocated. Names, shapes, dtypes, keys and values of any kind
    are gone past if they are JSON, so that a tensor is found whatever stands beside it. */
 
@@ -8042,8 +8043,8 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
     if (!failed) return RN_OK;
     out->files.remove(out->files.user, temporary);
-    return rn__fail(error, RN_IO, "%s %s failed; is the disk full? %s is as it was", failed,
-                    temporary, path);
+    return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
+                    failed, temporary, path);
 }
 
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
@@ -8223,7 +8224,7 @@ static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_en
 
 /* Which tensor is missing or there twice? Marks those of the file, some thousands at a time. */
 static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, rn_error *error) {
-    enum { AT_A_TIME = 8192 };
+    enum { AT_A_TIME = 4096 };
     const uint64_t end = 8 * (uint64_t)net->node_count + 8;
     uint64_t from;
     for (from = 0; from < end; from += AT_A_TIME) {
