@@ -8021,7 +8021,7 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "a path of %z characters is too long; %z are allowed", strlen(path),
                         sizeof target - 5);
-    strcpy(target, path);
+    memcpy(target, path, strlen(path) + 1);
 #ifndef RESNET_NO_STDIO
     if (!files) failed = rn__find_target(target, sizeof target - 4);
     if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);

@@ -158,7 +158,8 @@ typedef enum fault {
     NAN_WEIGHT,
     INFINITE_MEAN,
     NEGATIVE_VARIANCE,
-    FOUR_DIMS /* [2] as [2,1,1,1], which is no fault */
+    FOUR_DIMS, /* [2] as [2,1,1,1], which is no fault */
+    FIVE_DIMS  /* [2] as [2,1,1,1,1] */
 } fault;
 
 typedef struct text {
@@ -210,6 +211,7 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
             add(&t, k ? ", %d" : "%d", narrow ? 1 : p->shape[swap ? 1 - k : k]);
         }
         if (change == FOUR_DIMS && p->dims == 1) add(&t, ",1,1,1");
+        if (change == FIVE_DIMS && p->dims == 1) add(&t, ",1,1,1,1");
         add(&t, "], \"data_offsets\" :[%d,%d] ,\"dtype\":\"%s\"}", (int)(4 * begin), (int)(4 * at),
             change == DTYPE && i == 0 ? "I32" : "F32");
         if (p->role == RN_RUNNING_VAR) {
@@ -353,6 +355,8 @@ static void test_others_archives(void) {
     OK(rn_archive_find(&a, "x", &e, &error));
     OK(rn_archive_read(&a, &e, 0, numbers, 8, &error));
     CHECK(numbers[0] == 1 && numbers[1] == 1);
+    OK(rn_archive_find(&a, name, &e, &error)); /* and the longer one stands first now */
+    CHECK_INT(e.begin - a.json_end, 4);
     OK(rn_archive_metadata(&a, "good", value, sizeof value, &error));
     CHECK(!strcmp(value, "value"));
     FAILS(rn_archive_metadata(&a, "none", value, sizeof value, &error), RN_MISMATCH, "no metadata");
@@ -550,6 +554,14 @@ static void test_round_trip(void) {
     CHECK(same_arrays(weights, again, 0));
     CHECK(weights->step == 0 && weights->epoch == 0 && weights->desc.seed == 1);
     CHECK(weights->desc.momentum == 0 && weights->velocity[0] == 0);
+
+    memset(&net->trainer, 0, sizeof net->trainer); /* as in files of older programs */
+    OK(rn_save_checkpoint(net, "older", files, &error));
+    CHECK(again->trainer.batch == BATCH);
+    OK(rn_load(again, "older", files, &error));
+    CHECK(!memcmp(&again->trainer, &net->trainer, sizeof net->trainer));
+    CHECK_INT(again->step, 7);
+    disk_delete(&d, "older");
 
     predicting = make_net(&desc, RN_INFERENCE);
     OK(rn_load(predicting, "c", files, &error));
@@ -854,6 +866,8 @@ static void test_foreign(void) {
     REFUSES(other, "f", RN_MISMATCH, "fc.weight is F32 [4,3,1,1] and should be F32 [3,4,1,1]");
     put_foreign("f", net, FOUR_DIMS);
     OK(rn_load(other, "f", files, &error));
+    put_foreign("f", net, FIVE_DIMS);
+    REFUSES(other, "f", RN_MISMATCH, "[3,1,1,1,...] and should be F32 [3,1,1,1]");
     put_foreign("f", net, NAN_WEIGHT);
     REFUSES(other, "f", RN_NOT_FINITE, "layer2.0.conv2.weight[7] is infinite or not a number");
     put_foreign("f", net, INFINITE_MEAN);
