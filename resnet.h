@@ -371,6 +371,16 @@ RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error
 RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle" */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
+/* What a trainer wants to find again beside the schedule: kept in checkpoints, test_accuracy in
+   rn_save's files, too. The header only carries it; what is zero is not known. */
+typedef struct rn_trainer {
+    uint64_t data;             /* rn_source_checksum of the images */
+    uint64_t batch, pad, flip; /* images of a step; as in rn_augment */
+    double loss, correct;      /* sums over the images of this epoch so far */
+    double seconds;            /* of training so far */
+    double test_accuracy;      /* percent of the test images that it got right at the last test */
+} rn_trainer;
+
 struct rn_net;
 /* Called after each step of the executors when set: forward with the node whose value is new,
    backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
@@ -379,7 +389,7 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor and probe, nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, trainer and probe, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -400,14 +410,15 @@ typedef struct rn_net {
     rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C] */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
-    rn_schedule schedule; /* in checkpoints, with the next three; the header only carries them */
+    rn_schedule schedule; /* in checkpoints, with the next four; the header only carries them */
     uint64_t step;        /* updates so far; also the key of dropout's random numbers */
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
-    int images;           /* count of the last training forward */
-    int part;             /* the most images in memory at a time, see desc.micro_batch */
-    int held;             /* images whose values and gradients are in memory now */
-    int backward;         /* 1: values are where backward finds them, else where forward does */
+    rn_trainer trainer;
+    int images;   /* count of the last training forward */
+    int part;     /* the most images in memory at a time, see desc.micro_batch */
+    int held;     /* images whose values and gradients are in memory now */
+    int backward; /* 1: values are where backward finds them, else where forward does */
 
     rn_probe probe;
     void *probe_user;
@@ -482,8 +493,10 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
 
 /* logits [count, classes] of count images [count, C, H, W] in inference mode (running statistics).
    The net is only read: several threads may predict with one net, each with a workspace of its own
-   of rn_predict_bytes(net) bytes, aligned to 64; the net's own threads help the first of them. rn_workspace(net) lends the net's own, which is
-   free between training steps, and serves one call at a time. */
+   of rn_predict_bytes(net) bytes, aligned to 64; the net's threads help the first of them.
+   rn_workspace(net) lends the net's own, which is free between training steps, and serves one call
+   at a time. RN_NOT_FINITE, naming the image, if a
+   logit is infinite or not a number; all logits are written even so. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
@@ -702,8 +715,9 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 /* Files and data ============================================================================== */
 
 /* How the header reaches files: all calls return 0 for success unless said otherwise. A NULL
-   rn_files means stdio (and fsync where there is POSIX); with RESNET_NO_STDIO there is no
-   default. */
+   rn_files means stdio: paths are UTF-8 on Windows, too, a file that is saved is synchronised,
+   keeps the permissions of the one that it replaces, and a symbolic link to it stays one. With
+   RESNET_NO_STDIO there is no default. */
 typedef struct rn_files {
     void *user;
     void *(*open)(void *user, const char *path, int write); /* NULL on failure */
@@ -718,18 +732,21 @@ typedef struct rn_files {
 
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
    what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
-   step, epoch and cursor. Both write path + ".tmp", synchronise and rename, so that an older file
-   survives whatever fails. rn_load takes either into a net of the same description, but for the
-   size of images (nets are fully convolutional); for a checkpoint into a training net: everything,
-   so that training goes on with the same bits. It checks the whole file (bounds, names, shapes,
-   CRC, finite numbers) before it changes anything, then reads it again to store it: if that fails
-   the net holds a part, and the error says so. */
+   step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
+   older file survives whatever fails; a net with numbers that are not finite, or a running variance
+   below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
+   description, but for the size of images (nets are fully convolutional); for a checkpoint into a
+   training net: everything, so that training goes on with the same bits. Tensors may stand in any
+   order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
+   checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
+   reads it again to store it: if that fails the net holds a part, and the error says so. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error);
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
-/* The description stored in a file, for rn_create before rn_load. */
+/* The description stored in a file, for rn_create before rn_load. What is of the machine (threads,
+   naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error);
 
@@ -744,26 +761,29 @@ typedef struct rn_archive {
     char path[256];    /* for sentences; cut if longer */
     uint64_t bytes;    /* of the file */
     uint64_t json_end; /* offset of the data */
+    uint64_t metadata; /* offset of the object "__metadata__"; 0: none */
     uint64_t at;       /* of the JSON already read */
     uint64_t window;   /* offset in the file of buffer[0] */
     size_t filled;     /* bytes in buffer */
-    char buffer[1024];
+    char buffer[512];
 } rn_archive;
 
 typedef struct rn_entry {
-    char name[96];
-    char dtype[8];         /* "F32", "I32", "I64", "F16", ... */
-    int dims;              /* 0 to 4 */
-    int64_t shape[4];      /* 1 behind dims */
+    char name[96];      /* cut if it is longer */
+    size_t name_length; /* of the whole name; from 96 on it is cut, and found by no one */
+    char dtype[16];     /* "F32", "I32", "I64", "F16", ...; one that is not known, as it stands */
+    int dims;           /* any number */
+    int64_t shape[4];   /* the first four sizes; 1 behind dims */
     uint64_t begin, bytes; /* in the file */
 } rn_entry;
 
 RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
                                 rn_error *error);
 RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error); /* 1; 0 end; <0 */
+/* RN_MISMATCH if it is not there, or its name is cut. Quick in the order of the file. */
 RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
-                                rn_error *error); /* RN_MISMATCH if it is not there */
-/* Value of a key of __metadata__: RN_MISMATCH if it is not there, RN_TOO_SMALL if cut. */
+                                rn_error *error);
+/* Value of a key of __metadata__: RN_MISMATCH if it is not there or no string, RN_TOO_SMALL if cut. */
 RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
                                     size_t capacity, rn_error *error);
 /* Bytes [offset, offset + bytes) of an entry's data. */
@@ -802,6 +822,10 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error);
 RNDEF void rn_data_free(rn_data *data);
+
+/* Goes on from *checksum (0 at first) with all images and labels of a source, in their order: whether
+   data is what it was. Memory as in rn_measure. */
+RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
    desc->deviation; and channels, height, width and classes of the source into desc. A channel that
@@ -5405,11 +5429,36 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
     return 0;
 }
 
+/* The tail (-1) comes behind all stages. */
+static int rn__stage_rank(const rn_node *node) {
+    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
+}
+
+/* Names tell stage and unit, in whose order the nodes stand: only those of one unit are compared. */
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
-    memset(p, 0, sizeof *p);
-    while (rn_next_parameter(net, p))
-        if (!strcmp(p->name, name)) return 1;
-    return 0;
+    const int in_unit = !strncmp(name, "layer", 5);
+    const char *s = in_unit ? name + 5 : name;
+    uint64_t stage = 0, unit = 0;
+    if (in_unit && (!rn__scan_unsigned(&s, &stage) || *s++ != '.' || !rn__scan_unsigned(&s, &unit)))
+        return 0;
+    for (;; stage = RN_MAX_STAGES + 1) {
+        int first = 0, end = net->node_count;
+        while (first < end) {
+            const int middle = first + (end - first) / 2;
+            const uint64_t rank = (uint64_t)rn__stage_rank(&net->nodes[middle]);
+            if (rank < stage || (rank == stage && (uint64_t)net->nodes[middle].unit < unit))
+                first = middle + 1;
+            else
+                end = middle;
+        }
+        memset(p, 0, sizeof *p);
+        for (p->node = first; rn_next_parameter(net, p);) {
+            const rn_node *node = &net->nodes[p->node];
+            if ((uint64_t)rn__stage_rank(node) != stage || (uint64_t)node->unit != unit) break;
+            if (!strcmp(p->name, name)) return 1;
+        }
+        if (stage) return 0; /* else it was none of the stem, perhaps one of the tail */
+    }
 }
 
 RNDEF double rn_node_macs(const rn_net *net, int i) {
@@ -6686,6 +6735,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                            rn_real *logits, rn_error *error) {
     rn_tensor all;
     rn__run run;
+    int i;
     RN__TRY(rn__check_step(net, images, count, error));
     if (!workspace || (uintptr_t)workspace % RN__ALIGN)
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -6698,6 +6748,12 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         rn_tensor_copy(rn_tensor_images(all, run.first, run.count),
                        rn__plain_vector(net, rn__value(&run, net->node_count - 1)), NULL);
     }
+    for (i = 0; i < count; i++)
+        if (!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes))
+            return rn__fail(error, RN_NOT_FINITE,
+                            "the logits of image %d are infinite or not numbers; look at its "
+                            "pixels, then at the net's weights",
+                            i);
     return RN_OK;
 }
 
@@ -7045,34 +7101,136 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
    rn_files by stdio, and opening and reading with sentences for what fails. */
 
 #ifndef RESNET_NO_STDIO
-#if defined(__unix__) || defined(__APPLE__)
+#ifdef _WIN32
+#include <io.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+/* All that is needed of <windows.h>, which defines too many names. */
+__declspec(dllimport) int __stdcall MultiByteToWideChar(unsigned int, unsigned long, const char *,
+                                                        int, wchar_t *, int);
+__declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *, unsigned long);
+#ifdef __cplusplus
+}
+#endif
+
+/* Paths are UTF-8; what is not is read as the system's own letters. 0 if the path is too long. */
+enum { RN__WIDE = 520 };
+static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
+    const unsigned utf8 = 65001, strictly = 8, ansi = 0;
+    return MultiByteToWideChar(utf8, strictly, path, -1, wide, RN__WIDE) ||
+           MultiByteToWideChar(ansi, 0, path, -1, wide, RN__WIDE);
+}
+
+static FILE *rn__fopen(const char *path, const char *mode) {
+    wchar_t wide[RN__WIDE];
+    return rn__wide(path, wide) ? _wfopen(wide, *mode == 'w' ? L"wb" : L"rb") : NULL;
+}
+
+static int rn__rename(const char *from, const char *to) {
+    const unsigned long replace = 1, write_through = 8;
+    wchar_t wide[2][RN__WIDE];
+    return !rn__wide(from, wide[0]) || !rn__wide(to, wide[1]) ||
+           !MoveFileExW(wide[0], wide[1], replace | write_through);
+}
+
+static int rn__remove(const char *path) {
+    wchar_t wide[RN__WIDE];
+    return !rn__wide(path, wide) || _wremove(wide);
+}
+#define RN__FSYNC(file) _commit(_fileno(file))
+#define RN__SEEK(file, at, from) _fseeki64(file, (int64_t)(at), from)
+#define RN__TELL(file) _ftelli64(file)
+#else
+#define rn__fopen fopen
+#define rn__rename rename
+#define rn__remove remove
+#endif
+
+#if (defined(__unix__) || defined(__APPLE__)) && !defined(_WIN32)
+#include <sys/stat.h>
 #include <unistd.h>
-#ifndef __cplusplus /* strict -std=c99 hides these two */
+#ifndef __cplusplus /* strict -std=c99 hides these */
 int(fileno)(FILE *file);
 int fsync(int descriptor);
+ssize_t readlink(const char *path, char *target, size_t capacity);
 #endif
 #define RN__FSYNC(file) fsync(fileno(file))
+#if LONG_MAX == 0x7fffffff && defined(__GLIBC__) /* whose off_t has 32 bits, too */
+#ifndef __cplusplus
+FILE *fopen64(const char *path, const char *mode);
+int fseeko64(FILE *file, int64_t at, int from);
+int64_t ftello64(FILE *file);
+#endif
+#undef rn__fopen
+#define rn__fopen fopen64
+#define RN__SEEK(file, at, from) fseeko64(file, (int64_t)(at), from)
+#define RN__TELL(file) ftello64(file)
+#elif LONG_MAX == 0x7fffffff
+#ifndef __cplusplus
+int fseeko(FILE *file, off_t at, int from);
+off_t ftello(FILE *file);
+#endif
+#define RN__SEEK(file, at, from) fseeko(file, (off_t)(at), from)
+#define RN__TELL(file) ftello(file)
+#endif
+
+/* Puts what a chain of symbolic links leads to in the place of `path`. NULL, or why nothing can be
+   saved there. */
+static const char *rn__find_target(char *path, size_t capacity) {
+    struct stat there;
+    int links;
+    for (links = 0; links < 40; links++) {
+        char target[1024], *name = strrchr(path, '/');
+        ptrdiff_t length = readlink(path, target, sizeof target);
+        if (length < 0) /* no link */
+            return stat(path, &there) || S_ISREG(there.st_mode) ? NULL : "is no plain file";
+        name = name && *target != '/' ? name + 1 : path; /* counts from the link's folder */
+        if (length + (name - path) >= (ptrdiff_t)capacity) break;
+        memcpy(name, target, (size_t)length);
+        name[length] = 0;
+    }
+    return "is a symbolic link that leads too far";
+}
+
+/* Gives a new file, before anything is in it, the permissions of the one that it will replace. */
+static void rn__keep_mode(const char *older, const char *newer) {
+    struct stat there;
+    if (!stat(older, &there))
+        (void)chmod(newer, there.st_mode & 0777); /* not every disk has them */
+}
 #else
+static const char *rn__find_target(char *path, size_t capacity) {
+    (void)path, (void)capacity;
+    return NULL;
+}
+static void rn__keep_mode(const char *older, const char *newer) { (void)older, (void)newer; }
+#endif
+#ifndef RN__FSYNC
 #define RN__FSYNC(file) 0
+#endif
+#ifndef RN__SEEK
+#define RN__SEEK(file, at, from) fseek(file, (long)(at), from)
+#define RN__TELL(file) ftell(file)
 #endif
 
 static void *rn__stdio_open(void *user, const char *path, int write) {
-    return (void)user, fopen(path, write ? "wb" : "rb");
+    return (void)user, rn__fopen(path, write ? "wb" : "rb");
 }
 
 static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     FILE *f = (FILE *)file;
     int reads = fgetc(f) != EOF || !ferror(f); /* a directory opens, but does not read */
-    long end = reads && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
+    int64_t end = reads && !RN__SEEK(f, 0, SEEK_END) ? (int64_t)RN__TELL(f) : -1;
     *bytes = (uint64_t)end;
     return (void)user, end < 0;
 }
 
+/* Offsets lie within the file, whose size the functions for places in it could tell. */
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
-    long at = offset > LONG_MAX ? -1 : (long)offset;
-    return (void)user,
-           at < 0 || (ftell(f) != at && fseek(f, at, SEEK_SET)) ? 0 : fread(data, 1, bytes, f);
+    int there = (uint64_t)RN__TELL(f) == offset || !RN__SEEK(f, offset, SEEK_SET);
+    return (void)user, there ? fread(data, 1, bytes, f) : 0;
 }
 
 static size_t rn__stdio_write(void *user, void *file, const void *data, size_t bytes) {
@@ -7086,13 +7244,10 @@ static int rn__stdio_sync(void *user, void *file) {
 static int rn__stdio_close(void *user, void *file) { return (void)user, fclose((FILE *)file); }
 
 static int rn__stdio_rename(void *user, const char *from, const char *to) {
-#ifdef _WIN32
-    remove(to); /* rename does not replace there */
-#endif
-    return (void)user, rename(from, to);
+    return (void)user, rn__rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) { return (void)user, remove(path); }
+static int rn__stdio_remove(void *user, const char *path) { return (void)user, rn__remove(path); }
 #endif
 
 RNDEF void rn_archive_close(rn_archive *archive) {
@@ -7834,8 +7989,9 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
 /* >>files ====================================================================================
    Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
    the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
-   and "__metadata__" to strings. It is read through a window of 1 KiB and nothing of it is kept, so
-   no file is too large and nothing is allocated. */
+   and "__metadata__" to strings. It is read through a small window and nothing of it is kept, so
+   no file is too large and nothing is allocated. Names, shapes, dtypes, keys and values of any kind
+   are gone past if they are JSON, so that a tensor is found whatever stands beside it. */
 
 enum { RN__JSON_BEGIN = 8 };
 
@@ -7914,9 +8070,11 @@ static int rn__json_string(rn_archive *a, rn__text *text) {
     return 1;
 }
 
-/* [1, 2, 3]: at most `most` whole numbers below 2^63; the number of them, or -1. */
-static int rn__json_array(rn_archive *a, int64_t *values, int most) {
+/* [1, 2, 3]: whole numbers below 2^63, of which the first `most` are kept; the number of them all,
+   or -1. Their product comes to *product, and what is too much for any file is INT64_MAX. */
+static int rn__json_array(rn_archive *a, int64_t *values, int most, int64_t *product) {
     int count = 0, c;
+    *product = 1;
     if (!rn__json_takes(a, '[')) return -1;
     if (rn__json_takes(a, ']')) return 0;
     do {
@@ -7926,9 +8084,11 @@ static int rn__json_array(rn_archive *a, int64_t *values, int most) {
             if (value > (INT64_MAX - 9) / 10) return -1;
             value = (value < 0 ? 0 : value * 10) + (c - '0');
         }
-        if (value < 0 || count == most || c < 0) return -1;
+        if (value < 0 || count == INT_MAX || c < 0) return -1;
         a->at--;
-        values[count++] = value;
+        if (count < most) values[count] = value;
+        *product = *product > INT64_MAX / (value | 1) ? INT64_MAX : *product * value;
+        count++;
     } while (rn__json_takes(a, ','));
     return rn__json_takes(a, ']') ? count : -1;
 }
@@ -7942,75 +8102,98 @@ static int rn__json_key(rn_archive *a, int first, rn__text *key) {
     return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
 }
 
-/* Bytes of a number of type "F32", "BF16" or "F8_E4M3", which names its bits; 0 if there is
-   none. */
+/* Is the next character c? It stays; space in front of it does not. */
+static int rn__json_sees(rn_archive *a, int c) {
+    int sees = rn__json_takes(a, c);
+    if (sees) a->at--;
+    return sees;
+}
+
+/* Goes past a value of any kind, at most so deep; 0 if there is none. */
+static int rn__json_skip(rn_archive *a, int depth) {
+    rn__text none = {NULL, 0, 0};
+    int found = 0, c;
+    if (!depth) return 0;
+    if (rn__json_sees(a, '"')) return rn__json_string(a, &none);
+    if (rn__json_sees(a, '{')) {
+        while ((found = rn__json_key(a, !found, &none)) > 0)
+            if (!rn__json_skip(a, depth - 1)) return 0;
+        return !found;
+    }
+    if (rn__json_takes(a, '[')) {
+        if (rn__json_takes(a, ']')) return 1;
+        do {
+            if (!rn__json_skip(a, depth - 1)) return 0;
+        } while (rn__json_takes(a, ','));
+        return rn__json_takes(a, ']');
+    }
+    while ((c = rn__json_next(a)) > 0 && strchr("+-.0123456789EINaefilnrstuy", c)) found = 1;
+    if (c >= 0) a->at--; /* behind a number, or true, false, null, Infinity, NaN */
+    return found;
+}
+enum { RN__JSON_DEPTH = 16 };
+
+/* Bytes of a number; 0 for types that are not known. */
 static int rn__dtype_bytes(const char *dtype) {
-    uint64_t bits = 0;
-    if (!strcmp(dtype, "BOOL")) return 1;
-    while (*dtype >= 'A' && *dtype <= 'Z') dtype++;
-    return rn__scan_unsigned(&dtype, &bits) && bits % 8 == 0 && bits <= 64 ? (int)bits / 8 : 0;
+    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
+                                        "I16",  "U16", "F16", "BF16",    "I32",
+                                        "U32",  "F32", "I64", "U64",     "F64"};
+    int i;
+    for (i = 0; i < 15; i++)
+        if (!strcmp(types[i], dtype)) return i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : 8;
+    return 0;
 }
 
 /* The object that describes tensor e->name. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
-    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), bytes;
+    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
     char key[16];
     rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
-    int seen = 0, found, i;
-    while ((found = rn__json_key(a, !seen, &text)) > 0) {
-        int part = !strcmp(key, "dtype") ? 1 : !strcmp(key, "shape") ? 2 : 4;
-        int good = part == 1   ? rn__json_string(a, &dtype) && dtype.length < sizeof e->dtype
-                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4)) >= 0
-                               : !strcmp(key, "data_offsets") && rn__json_array(a, offsets, 2) == 2;
+    int first, seen = 0, found, i;
+    for (i = 0; i < 4; i++) e->shape[i] = 1;
+    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+        int part = !strcmp(key, "dtype")          ? 1
+                   : !strcmp(key, "shape")        ? 2
+                   : !strcmp(key, "data_offsets") ? 4
+                                                  : 0;
+        int good = part == 1   ? rn__json_string(a, &dtype)
+                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
+                   : part == 4 ? rn__json_array(a, offsets, 2, &bytes) == 2
+                               : rn__json_skip(a, RN__JSON_DEPTH);
         if (!good || seen & part) break;
         seen |= part;
     }
     if (found || seen != 7)
-        return rn__damaged(a,
-                           "the { of a tensor, or the rest of dtype, shape of at most 4 sizes and "
-                           "data_offsets, each once,",
-                           error);
+        return rn__damaged(
+            a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
+            error);
     if (offsets[0] > offsets[1] || offsets[1] > most)
         return rn__fail(error, RN_BAD_FILE, "%s: %s lies at %D to %D of %D bytes; is the file cut?",
                         a->path, e->name, offsets[0], offsets[1], most);
-    for (i = e->dims; i < 4; i++) e->shape[i] = 1;
-    bytes = rn__dtype_bytes(e->dtype);
-    for (i = 0; i < 4; i++) /* too many stay too many for any file */
-        bytes = bytes > INT64_MAX / (e->shape[i] | 1) ? INT64_MAX : bytes * e->shape[i];
     e->begin = a->json_end + (uint64_t)offsets[0];
     e->bytes = (uint64_t)(offsets[1] - offsets[0]);
-    if (rn__dtype_bytes(e->dtype) && e->bytes == (uint64_t)bytes) return RN_OK;
+    i = rn__dtype_bytes(e->dtype);
+    bytes = i && numbers > INT64_MAX / i ? INT64_MAX : i * numbers;
+    if (!i || e->bytes == (uint64_t)bytes) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s: %s has %U bytes, but its dtype %s and shape say %D",
                     a->path, e->name, e->bytes, e->dtype, bytes);
 }
 
-/* Goes on to the next tensor, or if there is a `key`, to the value of that key in __metadata__, and
-   stands behind it: 1; 0 at the end of the header, < 0 on failure. */
-static int rn__walk(rn_archive *a, rn_entry *e, const char *key, rn__text *value, rn_error *error) {
-    char key_there[64];
-    rn__text name = {e->name, sizeof e->name, 0}, there = {key_there, sizeof key_there, 0};
-    int first, found;
+RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
+    rn__text name = {e->name, sizeof e->name, 0};
+    int found;
     while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, &name)) > 0) {
-        if (name.length >= sizeof e->name) break;
+        e->name_length = name.length;
         if (strcmp(e->name, "__metadata__")) {
             RN__TRY(rn__json_entry(a, e, error));
-            if (!key) return 1;
-            continue;
+            return 1;
         }
-        for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
-            if (!rn__json_string(a, value)) break;
-            if (key && !strcmp(there.data, key)) return 1;
-        }
-        if (found) return rn__damaged(a, "{\"key\":\"value\"}", error);
+        if (rn__json_sees(a, '{')) a->metadata = a->at;
+        if (!rn__json_skip(a, RN__JSON_DEPTH)) return rn__damaged(a, "{\"key\":\"value\"}", error);
     }
-    if (found) return rn__damaged(a, "{, or a name of at most 95 bytes,", error);
+    if (found) return rn__damaged(a, "{, or a name,", error);
     a->at--; /* and again */
     return 0;
-}
-
-RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
-    rn__text skipped = {NULL, 0, 0};
-    return rn__walk(a, e, NULL, &skipped, error);
 }
 
 /* The whole header once, and whether the tensors cover the data without gap or overlap, in any
@@ -8056,16 +8239,26 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
     int round, found;
     for (round = 0; round < 2; round++, a->at = RN__JSON_BEGIN) {
         while ((found = rn_archive_next(a, e, error)) == 1)
-            if (!strcmp(e->name, name)) return RN_OK;
+            if (!strcmp(e->name, name) && e->name_length < sizeof e->name) return RN_OK;
         if (found) return (rn_status)found;
     }
     return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
+/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, < 0 on
+   failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
-    rn_entry entry;
-    a->at = RN__JSON_BEGIN;
-    return rn__walk(a, &entry, key, value, error);
+    char there[64];
+    rn__text text = {there, sizeof there, 0};
+    int first, found = 0;
+    if (!a->metadata) return 0;
+    a->at = a->metadata;
+    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+        int wanted = text.length < sizeof there && !strcmp(there, key) && rn__json_sees(a, '"');
+        if (!(wanted ? rn__json_string(a, value) : rn__json_skip(a, RN__JSON_DEPTH))) break;
+        if (wanted) return 1;
+    }
+    return found ? rn__damaged(a, "{\"key\":\"value\"}", error) : 0;
 }
 
 RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
@@ -8111,8 +8304,17 @@ static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
     return ~crc;
 }
 
-/* The tensors of a file, in its order: parameters and running statistics, then, of a checkpoint,
-   the velocity under names of its own. Starts from a parameter that is all zero. */
+/* Makes a parameter its velocity, under a name of its own; 1. */
+static int rn__name_velocity(rn_parameter *p) {
+    RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
+    memmove(p->name + 9, p->name, sizeof p->name - 9);
+    memcpy(p->name, "velocity/", 9);
+    p->data = p->velocity;
+    return 1;
+}
+
+/* The tensors that are saved, in their order: parameters and running statistics, then, of a
+   checkpoint, the velocity. Starts from a parameter that is all zero. */
 static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
     int velocity = !strncmp(p->name, "velocity/", 9);
     do {
@@ -8122,13 +8324,7 @@ static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
             velocity = 1;
         }
     } while (velocity && !p->velocity); /* statistics have none */
-    if (velocity) {
-        RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
-        memmove(p->name + 9, p->name, sizeof p->name - 9);
-        memcpy(p->name, "velocity/", 9);
-        p->data = p->velocity;
-    }
-    return 1;
+    return !velocity || rn__name_velocity(p);
 }
 
 /* Writes through the buffer of an archive, and sums up; without a file it only sums up. */
@@ -8169,20 +8365,31 @@ static void rn__write_format(rn__writer *w, const char *format, ...) {
 }
 
 /* The numbers that a checkpoint has beside tensors and description: uint64_t as decimals, or double
-   as its bits. */
+   as its bits. Those of the trainer are left out where they are zero. */
+typedef enum rn__number { RN__WHOLE, RN__REAL } rn__number;
 static const struct {
     const char *key;
     size_t offset;
-    int real;
-} rn__progress[] = {{"step", offsetof(rn_net, step), 0},
-                    {"epoch", offsetof(rn_net, epoch), 0},
-                    {"cursor", offsetof(rn_net, cursor), 0},
-                    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), 1},
-                    {"schedule.steps", offsetof(rn_net, schedule.steps), 0},
-                    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), 0},
-                    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), 0},
-                    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), 0},
-                    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), 1}};
+    rn__number type;
+    int optional; /* 2: in rn_save's files, too */
+} rn__progress[] = {
+    {"step", offsetof(rn_net, step), RN__WHOLE, 0},
+    {"epoch", offsetof(rn_net, epoch), RN__WHOLE, 0},
+    {"cursor", offsetof(rn_net, cursor), RN__WHOLE, 0},
+    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), RN__REAL, 0},
+    {"schedule.steps", offsetof(rn_net, schedule.steps), RN__WHOLE, 0},
+    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), RN__WHOLE, 0},
+    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), RN__WHOLE, 0},
+    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), RN__WHOLE, 0},
+    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), RN__REAL, 0},
+    {"trainer.data", offsetof(rn_net, trainer.data), RN__WHOLE, 1},
+    {"trainer.batch", offsetof(rn_net, trainer.batch), RN__WHOLE, 1},
+    {"trainer.pad", offsetof(rn_net, trainer.pad), RN__WHOLE, 1},
+    {"trainer.flip", offsetof(rn_net, trainer.flip), RN__WHOLE, 1},
+    {"trainer.loss", offsetof(rn_net, trainer.loss), RN__REAL, 1},
+    {"trainer.correct", offsetof(rn_net, trainer.correct), RN__REAL, 1},
+    {"trainer.seconds", offsetof(rn_net, trainer.seconds), RN__REAL, 1},
+    {"trainer.test_accuracy", offsetof(rn_net, trainer.test_accuracy), RN__REAL, 2}};
 enum { RN__PROGRESS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
 
 static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
@@ -8190,16 +8397,30 @@ static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) 
     int i;
     RN__TRY(rn_archive_metadata(a, "schedule.kind", value, sizeof value, error));
     RN__TRY(rn_schedule_parse(&net->schedule.kind, value, error));
+    memset(&net->trainer, 0, sizeof net->trainer);
     for (i = 0; i < RN__PROGRESS; i++) {
         const char *key = rn__progress[i].key, *end = value;
         void *to = (char *)net + rn__progress[i].offset;
-        RN__TRY(rn_archive_metadata(a, key, value, sizeof value, error));
-        if (rn__progress[i].real ? !rn__scan_double(value, (double *)to)
-                                 : !rn__scan_unsigned(&end, (uint64_t *)to) || *end)
+        rn_status status = rn_archive_metadata(a, key, value, sizeof value, error);
+        if (status == RN_MISMATCH && rn__progress[i].optional) continue;
+        if (status) return status;
+        if (rn__progress[i].type == RN__REAL ? !rn__scan_double(value, (double *)to)
+                                             : !rn__scan_unsigned(&end, (uint64_t *)to) || *end)
             return rn__fail(error, RN_BAD_FILE, "%s: %s is \"%s\" and should be a number", a->path,
                             key, value);
     }
     return RN_OK;
+}
+
+/* What no net can compute with is neither saved nor loaded. */
+static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float value,
+                                  const char *where, rn_error *error) {
+    const char *fault = !rn__is_finite((double)value) ? "infinite or not a number"
+                        : p->role == RN_RUNNING_VAR && value < 0
+                            ? "below zero, which no variance can be"
+                            : NULL;
+    if (!fault) return RN_OK;
+    return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is %s", where, p->name, (int64_t)i, fault);
 }
 
 /* The length of the header, the header with these digits of the CRC, filled up with spaces, and
@@ -8220,10 +8441,12 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
         rn_desc_get(&net->desc, i, value);
         rn__write_format(w, ",\"desc.%s\":\"%s\"", rn_desc_key(i), value);
     }
-    for (i = 0; checkpoint && i < RN__PROGRESS; i++) {
-        const char *format = rn__progress[i].real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
+    for (i = 0; i < RN__PROGRESS; i++) {
+        const int real = rn__progress[i].type == RN__REAL, optional = rn__progress[i].optional;
+        const char *format = real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
         memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
-        rn__write_format(w, format, rn__progress[i].key, bits);
+        if (optional ? bits && (checkpoint || optional == 2) : checkpoint)
+            rn__write_format(w, format, rn__progress[i].key, bits);
     }
     if (checkpoint)
         rn__write_format(w, ",\"schedule.kind\":\"%s\"", rn_schedule_name(net->schedule.kind));
@@ -8240,9 +8463,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
         for (k = 0; k < p.count; k++) {
             const float number = (float)p.data[k];
-            if (!rn__is_finite((double)number))
-                return rn__fail(error, RN_NOT_FINITE, "%s[%D] is infinite or not a number", p.name,
-                                (int64_t)k);
+            RN__TRY(rn__check_number(&p, k, number, "the net", error));
             rn__write_bytes(w, (uint32_t)rn__float_bits(number), sizeof number);
         }
     rn__flush(w);
@@ -8252,7 +8473,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
 /* Three passes of the same code: one measures the header, one sums up the CRC, one writes. */
 static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
                           const rn_files *files, rn_error *error) {
-    char temporary[1024];
+    char temporary[1024], target[1024];
     rn__text text = rn__text_in(temporary, sizeof temporary);
     rn__writer w;
     rn_archive *out = &w.out;
@@ -8261,26 +8482,34 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     uint32_t crc;
     if (checkpoint && !net->velocity)
         return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
-    rn__format(&text, "%s.tmp", path);
-    if (text.length >= sizeof temporary)
+    if (strlen(path) > sizeof target - 5)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "a path of %z characters is too long; %z are allowed", strlen(path),
-                        sizeof temporary - 5);
+                        sizeof target - 5);
+    memcpy(target, path, strlen(path) + 1);
+#ifndef RESNET_NO_STDIO
+    if (!files) failed = rn__find_target(target, sizeof target - 4);
+    if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
+#endif
+    rn__format(&text, "%s.tmp", target);
     memset(&w, 0, sizeof w);
     rn__write_all(&w, net, checkpoint, 0, 0, NULL);
     json = out->json_end - RN__JSON_BEGIN;
     RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
     crc = w.crc;
     RN__TRY(rn__open(out, temporary, 1, files, error));
+#ifndef RESNET_NO_STDIO
+    if (!files) rn__keep_mode(target, temporary);
+#endif
     rn__write_all(&w, net, checkpoint, json, crc, NULL);
     if (w.failed) failed = "writing";
     if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
     if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
-    if (!failed && out->files.rename(out->files.user, temporary, path)) failed = "renaming";
+    if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
     if (!failed) return RN_OK;
     out->files.remove(out->files.user, temporary);
-    return rn__fail(error, RN_IO, "%s %s failed; is the disk full? %s is as it was", failed,
-                    temporary, path);
+    return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
+                    failed, temporary, path);
 }
 
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
@@ -8295,7 +8524,7 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
 
 /* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
-    uint8_t buffer[4096];
+    uint8_t buffer[1024];
     char stored[9], found[9];
     rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
     uint64_t at, begin;
@@ -8317,11 +8546,22 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
                     a->path, found, stored);
 }
 
-/* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. How to
-   compute is the machine's matter, not the net's, and stays. Of the two marks of files of ours, a
-   single damaged byte leaves one, and then the CRC refuses it. */
+/* How to compute is the machine's matter, not the net's: a file may tell these, but nobody takes
+   them from it. */
+static int rn__is_of_machine(const char *key) {
+    static const char *const keys[] = {"threads", "naive",       "direct",
+                                       "isa",     "micro_batch", "budget"};
+    int i;
+    for (i = 0; i < 6; i++)
+        if (!strcmp(keys[i], key)) return 1;
+    return 0;
+}
+
+/* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. What is of
+   the machine stays. Of the two marks of files of ours, a single damaged byte leaves one, and then
+   the CRC refuses it. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
-    const rn_desc machine = *desc;
+    rn_desc stored;
     char key[64], value[96];
     rn_error inner;
     rn__text text = rn__text_in(value, sizeof value);
@@ -8332,22 +8572,23 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (found < 0) return (rn_status)found;
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
-    memset(desc, 0, sizeof *desc);
+    memset(&stored, 0, sizeof stored);
     for (i = 0; !status && rn_desc_key(i); i++) {
+        if (rn__is_of_machine(rn_desc_key(i))) continue;
         text = rn__text_in(key, sizeof key);
         rn__format(&text, "desc.%s", rn_desc_key(i));
         status = rn_archive_metadata(a, key, value, sizeof value, &inner);
-        if (!status) status = rn_desc_set(desc, rn_desc_key(i), value, &inner);
+        if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
         if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
     }
-    if (!status) status = rn_resolve(desc, &inner);
+    if (!status) status = rn_resolve(&stored, &inner);
     if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
-    desc->threads = machine.threads;
-    desc->isa = machine.isa;
-    desc->naive = machine.naive;
-    desc->direct = machine.direct;
-    desc->micro_batch = machine.micro_batch;
-    desc->budget = machine.budget;
+    for (i = 0; rn_desc_key(i); i++) {
+        if (!rn__is_of_machine(rn_desc_key(i))) continue;
+        rn_desc_get(desc, i, value);
+        rn_desc_set(&stored, rn_desc_key(i), value, NULL);
+    }
+    *desc = stored;
     return RN_OK;
 }
 
@@ -8392,65 +8633,113 @@ static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, cons
 }
 
 /* Checks one tensor, its numbers included, or stores it. */
-static rn_status rn__load_tensor(rn_archive *a, const rn_parameter *p, int store, rn_error *error) {
-    uint8_t buffer[4096];
+static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
+                                 rn_error *error) {
+    uint8_t buffer[1024];
     ptrdiff_t i, j, count;
-    rn_entry e;
     const int *shape = p->shape;
-    RN__TRY(rn_archive_find(a, p->name, &e, error));
-    if (e.shape[0] != shape[0] || e.shape[1] != shape[1] || e.shape[2] != shape[2] ||
-        e.shape[3] != shape[3] || strcmp(e.dtype, "F32"))
+    if (e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
+        e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"))
         return rn__fail(error, RN_MISMATCH,
-                        "%s: %s is %s [%D,%D,%D,%D] and should be F32 [%d,%d,%d,%d]", a->path,
-                        e.name, e.dtype, e.shape[0], e.shape[1], e.shape[2], e.shape[3], shape[0],
-                        shape[1], shape[2], shape[3]);
+                        "%s: %s is %s [%D,%D,%D,%D%s] and should be F32 [%d,%d,%d,%d]", a->path,
+                        e->name, e->dtype, e->shape[0], e->shape[1], e->shape[2], e->shape[3],
+                        e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2], shape[3]);
     for (i = 0; i < p->count; i += count) {
-        count = p->count - i < 1024 ? p->count - i : 1024;
-        RN__TRY(rn_archive_read(a, &e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
+        count = p->count - i < 256 ? p->count - i : 256;
+        RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
         for (j = 0; j < count; j++) {
             const uint8_t *b = buffer + 4 * j;
             uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
             float value = rn__float_of_bits((int32_t)(low | high << 16));
-            if (!rn__is_finite((double)value))
-                return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is infinite or not a number",
-                                a->path, e.name, (int64_t)(i + j));
+            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
             if (store) p->data[i + j] = (rn_real)value;
         }
     }
     return RN_OK;
 }
 
-/* All `expected` tensors were found: the file may have others, or one of them twice. A file in the
-   order of the net finds each name at once. */
-static rn_status rn__refuse_others(rn_archive *a, const rn_net *net, int training, int expected,
-                                   rn_error *error) {
+/* The tensor of a file by its name, as rn__next_tensor gives it. */
+static int rn__find_tensor(const rn_net *net, int checkpoint, const char *name, rn_parameter *p) {
+    const int velocity = !strncmp(name, "velocity/", 9);
+    if ((velocity && !checkpoint) || !rn_find_parameter(net, name + 9 * velocity, p)) return 0;
+    return !velocity || (p->velocity && rn__name_velocity(p));
+}
+
+/* A number of its own for each tensor of a net. */
+static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
+    const int velocity = p->velocity && p->data == p->velocity;
+    return 4 * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
+           (uint64_t)p->index;
+}
+
+/* Goes on to the next tensor of the file that counts: 1; 0 at the end. */
+static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
+                           rn_parameter *p, rn_error *error) {
+    int found;
+    while ((found = rn_archive_next(a, e, error)) == 1) {
+        if ((!strncmp(e->name, "velocity/", 9) && !training) ||
+            (!e->dims && !strcmp(e->dtype, "I64")) || strstr(e->name, ".num_batches_tracked"))
+            continue; /* PyTorch counts batches */
+        if (e->name_length < sizeof e->name && rn__find_tensor(net, training, e->name, p)) return 1;
+        return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
+                        a->path, e->name, e->name_length < sizeof e->name ? "" : "...");
+    }
+    return found;
+}
+
+/* Which tensor is missing or there twice? Marks those of the file, some thousands at a time. */
+static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, rn_error *error) {
+    enum { AT_A_TIME = 4096 };
+    const uint64_t end = 8 * (uint64_t)net->node_count + 8;
+    uint64_t from;
+    for (from = 0; from < end; from += AT_A_TIME) {
+        uint8_t marks[AT_A_TIME / 8] = {0};
+        rn_parameter p;
+        rn_entry e;
+        int found;
+        for (a->at = RN__JSON_BEGIN;
+             (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
+            const uint64_t i = rn__tensor_number(net, &p) - from;
+            if (i >= AT_A_TIME) continue;
+            if (marks[i / 8] >> i % 8 & 1)
+                return rn__fail(error, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
+                                p.name);
+            marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
+        }
+        if (found) return (rn_status)found;
+        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
+            const uint64_t i = rn__tensor_number(net, &p) - from;
+            if (i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1))
+                return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, p.name);
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks all tensors of the file, or stores them, in its order. The sum of
+   hashes tells whether each is there once. */
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
+                                  rn_error *error) {
     rn_parameter p;
     rn_entry e;
-    int found, count = 0;
-    memset(&p, 0, sizeof p);
-    for (a->at = RN__JSON_BEGIN; (found = rn_archive_next(a, &e, error)) == 1;) {
-        int velocity = !strncmp(e.name, "velocity/", 9);
-        if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
-            strstr(e.name, ".num_batches_tracked"))
-            continue; /* PyTorch counts batches */
-        if (!(rn__next_tensor(net, training, &p) && !strcmp(p.name, e.name)) &&
-            !rn_find_parameter(net, e.name + (velocity ? 9 : 0), &p))
-            return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s, which this net has not",
-                            a->path, e.name);
-        count++;
+    uint64_t left = 0;
+    int found;
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+        left += rn__mix(rn__tensor_number(net, &p));
+    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
+        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
+        left -= rn__mix(rn__tensor_number(net, &p));
     }
     if (found) return (rn_status)found;
-    if (count == expected) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s holds %d tensors of a net of %d; one is there twice",
-                    a->path, count, expected);
+    return left ? rn__name_fault(a, net, training, error) : RN_OK;
 }
 
 /* All is checked before anything is stored; `loaded` takes what is no array. */
 static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     rn_net loaded = *net;
-    int store, training = 0;
+    int training = 0;
     rn_error inner;
-    rn_status found = rn__read_desc(a, &loaded.desc, &inner);
+    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
     if (!found && net->velocity) {
         found = rn__read_progress(a, &loaded, &inner);
         training = !found;
@@ -8458,19 +8747,12 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     }
     if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
     if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
-    for (store = 0; store < 2; store++) {
-        rn_parameter p;
-        int count = 0;
-        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p); count++) {
-            rn_status status = rn__load_tensor(a, &p, store, error);
-            if (status && store)
-                rn__fail(error, status, "%s failed midway: the net holds a part, load again",
-                         a->path);
-            if (status) return status;
-        }
-        if (!store) RN__TRY(rn__refuse_others(a, net, training, count, error));
-        net->frozen = loaded.frozen = 0;
-    }
+    RN__TRY(rn__load_tensors(a, net, training, 0, error));
+    net->frozen = loaded.frozen = 0;
+    status = rn__load_tensors(a, net, training, 1, error);
+    if (status)
+        return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
+                        a->path);
     if (training) *net = loaded;
     return RN_OK;
 }
@@ -8480,6 +8762,42 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
     rn_status status = rn_archive_open(&a, path, files, error);
     if (!status) status = rn__load(&a, net, error);
     rn_archive_close(&a);
+    return status;
+}
+
+/* A hash that goes on from `sum`, eight bytes at a time. */
+static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
+    size_t i, k;
+    for (i = 0; i < bytes; i += 8) {
+        uint64_t word = 0;
+        for (k = 0; k < 8 && i + k < bytes; k++) word |= (uint64_t)data[i + k] << 8 * k;
+        sum = rn__mix(sum ^ word) + 1;
+    }
+    return sum;
+}
+
+RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
+    const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
+    const int sizes[] = {source->channels, source->height, source->width, source->classes};
+    uint64_t sum = *checksum;
+    uint8_t *room = NULL;
+    void *block = NULL;
+    size_t size;
+    ptrdiff_t i;
+    rn_status status = RN_OK;
+    RN__TRY(rn__check_source(source, error));
+    size = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
+    if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
+    if (!data && !room) return RN_NO_MEMORY;
+    for (i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
+    for (i = 0; !status && i < source->count; i++) {
+        int label = data ? data->labels[i] : 0;
+        if (!data) status = rn__read_image(source, i, room, &label, error);
+        sum = rn__mix(sum ^ (uint64_t)label) + 1;
+        sum = rn__hash(sum, data ? data->pixels + (size_t)i * size : room, size);
+    }
+    rn__release(NULL, block);
+    if (!status) *checksum = sum;
     return status;
 }
 

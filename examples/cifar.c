@@ -16,8 +16,7 @@ typedef struct run {
     rn_data train, test;
     progress progress;
     FILE *log;          /* a row an epoch */
-    long log_end;       /* behind its last whole row, */
-    uint64_t logged;    /* which was written after this step */
+    uint64_t logged;    /* step of its last row */
     double earlier;     /* seconds of the parts of the run before this one */
     double error, best; /* of the test images, in percent: the last, the lowest */
 } run;
@@ -26,13 +25,15 @@ static void help(const recipe *r) {
     printf("usage: cifar [--flag VALUE | --flag=VALUE]...\n\n"
            "Trains a residual network, tests it after each epoch and last prints its test error.\n"
            "Without flags: full pre-activation ResNet-20, CIFAR-10, the paper's recipe.\n"
-           "Ctrl-C saves a checkpoint and ends with status 130.\n\n");
+           "Ctrl-C, SIGTERM, SIGHUP and SIGUSR1 save a checkpoint and end with status 128 + the\n"
+           "signal's number (130, 143, 129, 138).\n\n");
     print_recipe(r);
     printf(
         "  --out DIR           gets log.csv, best.safetensors, last.ckpt (out); those of an\n"
-        "                      earlier run are renamed to NAME.old\n"
-        "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped;\n"
-        "                      repeat data, batch, pad and flip: it knows the rest\n"
+        "                      earlier run are renamed to NAME.old, but those of one that\n"
+        "                      finished no epoch do not replace others\n"
+        "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
+        "                      knows all but where the data is, and refuses what differs\n"
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line\n"
         "  --describe          print the net and exit\n"
@@ -65,68 +66,87 @@ static const char *out_path(const run *r, const char *name) {
     return path;
 }
 
-/* A run that is stopped within an epoch leaves a last row with nan for the test, from which the
-   sums of that epoch go on, and which the row of the whole epoch replaces. */
 static void write_row(run *r, const rn_result *test) {
     const rn_net *net = r->t.net;
-    int digits = test ? 6 : 17;
-    if (!r->log_end)
-        fprintf(r->log, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
-                        "learning_rate,images_per_second,seconds\n");
-    fprintf(r->log, "%" PRIu64 ",%" PRIu64 ",%.*g,%.*g,%g,%g,%g,%.1f,%.1f\n", net->epoch + 1,
-            net->step, digits, r->t.loss / r->t.seen, digits, error_rate(r->t.correct, r->t.seen),
-            test ? test->loss : NAN, test ? r->error : NAN,
-            rn_learning_rate(&net->schedule, net->step - 1), r->t.speed,
-            r->earlier + seconds_now() - r->progress.begun);
-    if (ftruncate(fileno(r->log), r->log_end) || fflush(r->log))
-        quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
-    if (!test) return;
-    r->log_end = ftell(r->log);
+    const int known = r->t.seen > 0;
+    fprintf(r->log, "%" PRIu64 ",%" PRIu64 ",%g,%g,%g,%g,%g,%.1f,%.1f\n", net->epoch + 1, net->step,
+            known ? r->t.loss / r->t.seen : NAN, known ? error_rate(r->t.correct, r->t.seen) : NAN,
+            test->loss, r->error, rn_learning_rate(&net->schedule, net->step - 1), r->t.speed,
+            net->trainer.seconds);
+    if (fflush(r->log)) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
     r->logged = net->step;
 }
 
-/* Keeps the rows up to the checkpoint. What followed it is trained again, to the same numbers. */
-static void read_log(run *r) {
-    const rn_net *net = r->t.net;
-    double step, loss, error, test, seconds, now = (double)net->step;
+/* The next row of an epoch that was tested; 0 at the end. */
+static int read_row(FILE *log, double *step, double *error) {
     char line[512];
-    while (fgets(line, sizeof line, r->log) && strchr(line, '\n')) {
-        if (sscanf(line, "%*d,%lf,%lf,%lf,%*f,%lf,%*f,%*f,%lf", &step, &loss, &error, &test,
-                   &seconds) != 5)
-            continue;
-        if (step > now) break;
-        r->earlier = seconds;
-        r->t.seen = step < now ? 0 : (double)net->cursor;
-        r->t.loss = loss * r->t.seen;
-        r->t.correct = floor((1 - error / 100) * r->t.seen + 0.5);
-        if (strstr(line, ",nan,nan,") || (step >= now && !is_due(&r->t)))
-            continue; /* of an epoch that goes on */
-        r->log_end = ftell(r->log);
+    while (fgets(line, sizeof line, log) && strchr(line, '\n'))
+        if (sscanf(line, "%*d,%lf,%*f,%*f,%*f,%lf", step, error) == 2 && !isnan(*error)) return 1;
+    return 0;
+}
+
+/* Goes on behind the rows up to the checkpoint. What followed it is trained again, to the same
+   numbers. The best net tells itself how good it is; of one that does not, the rows do. */
+static void read_log(run *r) {
+    const char *best = out_path(r, "best.safetensors");
+    const uint64_t bits = stored_number(best, "trainer.test_accuracy");
+    const int untold = is_there(best) && !bits;
+    double step, error, accuracy;
+    long end = 0;
+    memcpy(&accuracy, &bits, sizeof accuracy);
+    if (bits) r->best = 100 - accuracy;
+    while (read_row(r->log, &step, &error) && step <= (double)r->t.net->step) {
+        end = ftell(r->log);
         r->logged = (uint64_t)step;
-        r->error = test;
-        r->best = fmin(r->best, test);
+        r->error = error;
+        if (untold) r->best = fmin(r->best, error);
+    }
+    if (ftruncate(fileno(r->log), end) || fseek(r->log, 0, SEEK_END) ||
+        (!end && fprintf(r->log, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
+                                 "learning_rate,images_per_second,seconds\n") < 0))
+        quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+}
+
+/* Renames the results of an earlier run; but one that finished no epoch makes way for those that
+   are aside already. */
+static void put_aside(const run *r) {
+    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt"};
+    FILE *log = fopen(out_path(r, names[0]), "r");
+    double step, error;
+    int i,
+        rename_it = !is_there(out_path(r, "log.csv.old")) || (log && read_row(log, &step, &error));
+    char old[1010];
+    if (log) fclose(log);
+    rename_it |= is_there(out_path(r, names[1]));
+    for (i = 0; i < 3; i++) {
+        const char *path = out_path(r, names[i]);
+        snprintf(old, sizeof old, "%s.old", path);
+        if (is_there(path) && (rename_it ? rename(path, old) : remove(path)))
+            quit(1, "cannot rename or remove %s: %s", path, strerror(errno));
     }
 }
 
 static void open_log(run *r) {
-    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt"};
-    char old[1010];
-    int i;
     if (mkdir(r->out, 0777) && errno != EEXIST)
         quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
-    for (i = 0; i < 3 && !r->resume; i++) {
-        snprintf(old, sizeof old, "%s.old", out_path(r, names[i]));
-        rename(out_path(r, names[i]), old);
-    }
-    r->log = fopen(out_path(r, names[0]), "a+");
-    if (!r->log) quit(1, "cannot write %s: %s", out_path(r, names[0]), strerror(errno));
+    if (!r->resume) put_aside(r);
+    r->log = fopen(out_path(r, "log.csv"), "a+");
+    if (!r->log) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
     rewind(r->log);
     read_log(r);
 }
 
+/* Puts what the run must find again into the net, which the checkpoint is made of. */
+static void note_progress(run *r) {
+    rn_trainer *to = &r->t.net->trainer;
+    to->loss = r->t.loss;
+    to->correct = r->t.correct;
+    to->seconds = r->earlier + seconds_now() - r->progress.begun;
+}
+
 static void save_checkpoint(run *r) {
     rn_error error;
-    if (r->logged != r->t.net->step) write_row(r, NULL);
+    note_progress(r);
     check(rn_save_checkpoint(r->t.net, out_path(r, "last.ckpt"), NULL, &error), &error);
 }
 
@@ -137,6 +157,8 @@ static void finish_epoch(run *r) {
     check(test_net(t, &r->test.source, NULL, &test, &error), &error);
     if (stopped) return;
     r->error = error_rate(test.correct, (double)r->test.source.count);
+    t->net->trainer.test_accuracy = 100 - r->error;
+    note_progress(r);
     if (r->error < r->best - 1e-6) {
         r->best = r->error;
         check(rn_save(t->net, out_path(r, "best.safetensors"), NULL, &error), &error);
@@ -144,23 +166,44 @@ static void finish_epoch(run *r) {
     write_row(r, &test);
     save_checkpoint(r);
     end_progress(&r->progress);
-    printf("epoch %d/%d: loss %.4f, error %.2f %%; in test %.4g, %.2f %%; %.0f images/s\n",
-           (int)t->net->epoch + 1, (int)count_epochs(t), t->loss / t->seen,
-           error_rate(t->correct, t->seen), test.loss, r->error, t->speed);
+    printf("epoch %d/%d: ", (int)t->net->epoch + 1, (int)count_epochs(t));
+    if (t->seen > 0)
+        printf("loss %.4f, error %.2f %%; ", t->loss / t->seen, error_rate(t->correct, t->seen));
+    printf("in test %.4g, %.2f %%; %.0f images/s\n", test.loss, r->error, t->speed);
     fflush(stdout);
+}
+
+/* Goes on from the checkpoint, which must be of these images; older ones do not tell. */
+static void resume(run *r, uint64_t data) {
+    rn_net *net = r->t.net;
+    const rn_desc asked = net->desc;
+    const uint64_t batch = (uint64_t)r->t.batch;
+    rn_error error;
+    check(rn_load(net, out_path(r, "last.ckpt"), NULL, &error), &error);
+    refuse_changes(&asked, &net->desc);
+    if (net->trainer.data && net->trainer.data != data)
+        quit(2, "last.ckpt was trained on other images than those of --data %s", r->recipe.data);
+    if (net->step != net->epoch * steps_per_epoch(&r->t) + (net->cursor + batch - 1) / batch)
+        quit(2, "last.ckpt is of a run with another --batch or other data");
+    r->recipe.schedule = net->schedule;
+    r->t.seen = net->trainer.batch ? (double)net->cursor : 0;
+    r->t.loss = net->trainer.loss;
+    r->t.correct = net->trainer.correct;
+    r->earlier = net->trainer.seconds;
 }
 
 static void train(run *r) {
     rn_net *net = r->t.net;
-    const rn_desc asked = net->desc;
-    uint64_t per_epoch = steps_per_epoch(&r->t), batch = (uint64_t)r->t.batch, used;
+    uint64_t data = 0;
     rn_error error;
-    if (r->resume) check(rn_load(net, out_path(r, "last.ckpt"), NULL, &error), &error);
-    refuse_changes(&asked, &net->desc);
-    used = net->epoch * per_epoch + (net->cursor + batch - 1) / batch;
-    if (net->step != used) quit(2, "last.ckpt is of a run with another --batch or other data");
-    if (r->resume) r->recipe.schedule = net->schedule;
-    net->schedule = choose_schedule(&r->recipe, per_epoch);
+    check(rn_source_checksum(&r->train.source, &data, &error), &error);
+    check(rn_source_checksum(&r->test.source, &data, &error), &error);
+    if (r->resume) resume(r, data);
+    net->trainer.data = data;
+    net->trainer.batch = (uint64_t)r->t.batch;
+    net->trainer.pad = (uint64_t)r->t.augment.pad;
+    net->trainer.flip = (uint64_t)r->t.augment.flip;
+    net->schedule = choose_schedule(&r->recipe, steps_per_epoch(&r->t));
     r->progress = begin_progress(net->schedule.steps - net->step);
     open_log(r);
     catch_signals();
@@ -202,6 +245,19 @@ static void describe(run *r, const rn_desc *desc) {
     exit(finish());
 }
 
+/* Batch, pad and flip of the checkpoint, if it tells; then flags on top, which may not differ. */
+static void choose_recipe(run *r, rn_desc *desc, int count, char **words) {
+    static const char *const keys[] = {"trainer.batch", "trainer.pad", "trainer.flip"};
+    long *const fields[] = {&r->recipe.batch, &r->recipe.pad, &r->recipe.flip};
+    const char *path = out_path(r, "last.ckpt");
+    const int told = r->resume && stored_number(path, keys[0]);
+    int i;
+    for (i = 0; i < 3 && told; i++) *fields[i] = (long)stored_number(path, keys[i]);
+    read_flags(r, desc, count, words);
+    for (i = 0; i < 3 && told; i++)
+        refuse_change(*fields[i] != (long)stored_number(path, keys[i]), strchr(keys[i], '.') + 1);
+}
+
 /* Flags count more than a file's description or a dialect, so they are read once to learn which,
    and again on top. */
 static rn_desc choose_description(run *r, int count, char **words) {
@@ -218,7 +274,7 @@ static rn_desc choose_description(run *r, int count, char **words) {
     else
         check(status, &error);
     desc.threads = all_cores();
-    read_flags(r, &desc, count, words);
+    choose_recipe(r, &desc, count, words);
     check_description(desc); /* before data is asked for */
     return desc;
 }

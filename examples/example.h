@@ -158,6 +158,27 @@ static inline int has_field(arguments *a, rn_desc *desc) {
     return 0;
 }
 
+/* A number that a file of ours keeps beside its tensors; 0 if it does not. */
+static inline uint64_t stored_number(const char *path, const char *key) {
+    rn_archive a;
+    char text[32];
+    uint64_t number = 0;
+    if (!rn_archive_open(&a, path, NULL, NULL) &&
+        !rn_archive_metadata(&a, key, text, sizeof text, NULL))
+        number = strtoull(text, NULL, 0);
+    rn_archive_close(&a);
+    return number;
+}
+
+static inline int is_there(const char *path) {
+    FILE *file = fopen(path, "rb");
+    return file && !fclose(file);
+}
+
+static inline void refuse_change(int differs, const char *flag) {
+    if (differs) quit(2, "the checkpoint was trained with another --%s; leave the flag out", flag);
+}
+
 /* The checkpoint's description counts, and flags that ask for another are refused. */
 static inline void refuse_changes(const rn_desc *asked, const rn_desc *stored) {
     int i;
@@ -165,9 +186,7 @@ static inline void refuse_changes(const rn_desc *asked, const rn_desc *stored) {
         char texts[2][96];
         rn_desc_get(asked, i, texts[0]);
         rn_desc_get(stored, i, texts[1]);
-        if (strcmp(texts[0], texts[1]))
-            quit(2, "the checkpoint was trained with another --%s; leave the flag out",
-                 rn_desc_key(i));
+        refuse_change(strcmp(texts[0], texts[1]) != 0, rn_desc_key(i));
     }
 }
 
@@ -445,16 +464,23 @@ static inline void end_progress(const progress *p) {
 }
 
 static volatile sig_atomic_t stopped; /* the signal that asked for the end */
-static inline void note_signal(int number) { stopped = number; }
+static inline void note_signal(int number) {
+    stopped = number;
+    signal(number, SIG_DFL);
+}
 
-/* From here on Ctrl-C sets `stopped`; a second one kills. */
+/* From here on Ctrl-C and its kin set `stopped`; a second one kills. Among them are a connection
+   that is lost, but not under nohup, and an end of what reads the output. */
 static inline void catch_signals(void) {
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = note_signal;
-    action.sa_flags = (int)(SA_RESETHAND | SA_RESTART);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    signal(SIGINT, note_signal);
+    signal(SIGTERM, note_signal);
+#ifdef SIGHUP
+    if (signal(SIGHUP, note_signal) == SIG_IGN) signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, note_signal);
+#endif
+#ifdef SIGUSR1
+    signal(SIGUSR1, note_signal); /* batch systems send it before the time is over */
+#endif
 }
 
 static inline double error_rate(double correct, double count) {

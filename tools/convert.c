@@ -1,37 +1,50 @@
-/* convert.c - turns the weights of the usual PyTorch CIFAR nets into a file of resnet.h.
+/* convert.c - turns the weights of the usual PyTorch nets into a file of resnet.h.
 
    cc -O2 -o tools/convert tools/convert.c -lm && tools/convert --help
 
-   Those nets have the original basic unit and shortcut A with the zero channels half in front and
-   half behind, and see pixels normalised by ImageNet's mean and deviation. Their tensors have our
-   names but for linear.* in place of fc.*, num_batches_tracked, which nobody needs, and a prefix
-   module. where several devices trained the net. */
+   Those nets have original units. Their tensors have our names but for a few: linear.* is our fc.*;
+   downsample.0 and .1 (torchvision), or shortcut.0 and .1, are our shortcut and shortcut_bn, and
+   where there is none it is shortcut A, with the zero channels half in front and half behind;
+   prefixes as module. tell how the net was trained; nobody needs num_batches_tracked. They see
+   pixels normalised by ImageNet's mean and deviation. */
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "../examples/example.h"
 
 static void help(void) {
-    printf("usage: convert IN OUT [--FIELD VALUE]...\n\n"
-           "IN is a safetensors file with the names of the usual PyTorch CIFAR nets (ResNet-20 to\n"
-           "1202, original units, option A); OUT becomes a weights file of resnet.h, description\n"
-           "and normalisation of the input included. A field of the description may differ from\n"
-           "what such nets have, for instance\n"
-           "  --mean R,G,B   (0.485,0.456,0.406)\n"
-           "  --std R,G,B    (0.229,0.224,0.225)\n"
-           "  --resize A     (A_centred)\n");
+    printf(
+        "usage: convert IN OUT [--FIELD VALUE]...\n\n"
+        "IN is a safetensors file of a ResNet with original units and the names of torchvision\n"
+        "or of the usual PyTorch CIFAR nets, in F32, F16 or BF16; OUT becomes a weights file of\n"
+        "resnet.h, description and normalisation of the input included. A field of the\n"
+        "description may differ from what such nets have, for instance\n"
+        "  --mean R,G,B   (0.485,0.456,0.406)\n"
+        "  --std R,G,B    (0.229,0.224,0.225)\n"
+        "  --resize A     (A_centred, where the file has no shortcuts)\n");
     exit(0);
 }
 
 /* Our name of one of their tensors; NULL for what we do not need. */
-static const char *our_name(const char *theirs, char ours[128]) {
-    const char *dot = strrchr(theirs, '.');
-    if (!strncmp(theirs, "module.", 7)) theirs += 7;
+static const char *our_name(const char *theirs, char ours[160]) {
+    static const char *const prefixes[] = {"module.", "_orig_mod.", "model."};
+    static const char *const parts[][2] = {{"downsample.0.", "shortcut."},
+                                           {"downsample.1.", "shortcut_bn."},
+                                           {"shortcut.0.", "shortcut."},
+                                           {"shortcut.1.", "shortcut_bn."},
+                                           {"linear.", "fc."}};
+    const char *at = NULL, *dot = strrchr(theirs, '.');
+    int i;
     if (dot && !strcmp(dot, ".num_batches_tracked")) return NULL;
-    if (!strncmp(theirs, "linear.", 7))
-        snprintf(ours, 128, "fc.%s", theirs + 7);
+    for (i = 0; i < 3; i++)
+        if (!strncmp(theirs, prefixes[i], strlen(prefixes[i])))
+            theirs += strlen(prefixes[i]), i = -1; /* there may be several */
+    for (i = 0; i < 5 && !(at = strstr(theirs, parts[i][0]));) i++;
+    if (at)
+        snprintf(ours, 160, "%.*s%s%s", (int)(at - theirs), theirs, parts[i][1],
+                 at + strlen(parts[i][0]));
     else
-        snprintf(ours, 128, "%s", theirs);
+        snprintf(ours, 160, "%s", theirs);
     return ours;
 }
 
@@ -40,103 +53,114 @@ static void open_archive(rn_archive *archive, const char *path) {
     check(rn_archive_open(archive, path, NULL, &error), &error);
 }
 
-/* Units of each stage, first width, channels and classes: names and shapes tell. */
+/* Stem, units of each stage, their kind and shortcut, first width, channels and classes: names and
+   shapes tell. */
 static void derive_description(rn_desc *desc, const char *path) {
     rn_archive archive;
     rn_entry e;
     rn_error error;
-    char name[128];
-    int found, stage, unit;
+    char name[160];
+    int found, stage, unit, three = 0;
+    rn_resize resize = RN_RESIZE_A_CENTRED;
     open_archive(&archive, path);
     while ((found = rn_archive_next(&archive, &e, &error)) == 1) {
         if (!our_name(e.name, name)) continue;
         if (!strcmp(name, "conv1.weight")) {
             desc->base_width = (int)e.shape[0];
             desc->channels = (int)e.shape[1];
+            desc->stem = e.shape[2] == 7 ? RN_STEM_IMAGENET : RN_STEM_CIFAR;
         } else if (!strcmp(name, "fc.weight")) {
             desc->classes = (int)e.shape[0];
         } else if (sscanf(name, "layer%d.%d.", &stage, &unit) == 2 && stage >= 1 &&
                    stage <= RN_MAX_STAGES && unit >= desc->units[stage - 1] && unit < 10000) {
             desc->units[stage - 1] = unit + 1;
         }
+        three |= strstr(name, ".conv3.") != NULL;
+        if (strstr(name, ".shortcut_bn."))
+            resize = RN_RESIZE_B_BN;
+        else if (strstr(name, ".shortcut.") && resize == RN_RESIZE_A_CENTRED)
+            resize = RN_RESIZE_B;
     }
     if (found) check((rn_status)found, &error);
     rn_archive_close(&archive);
+    if (desc->block == RN_BLOCK_AUTO) desc->block = three ? RN_BOTTLENECK : RN_BASIC;
+    if (desc->resize == RN_RESIZE_AUTO) desc->resize = resize;
     if (!desc->base_width || !desc->classes || !desc->units[0])
-        quit(1, "%s is no CIFAR net with the usual names: it has no %s", path,
+        quit(1, "%s is no ResNet with the usual names: it has no %s", path,
              !desc->base_width ? "conv1.weight"
-             : !desc->classes  ? "linear.weight"
+             : !desc->classes  ? "fc.weight or linear.weight"
                                : "layer1.0.conv1.weight");
 }
 
-/* Every tensor has a place in the net. */
-static void check_places(const rn_net *net, const char *path) {
-    rn_archive archive;
-    rn_parameter p;
-    rn_entry e;
-    rn_error error;
-    char name[128];
-    int found;
-    open_archive(&archive, path);
-    while ((found = rn_archive_next(&archive, &e, &error)) == 1)
-        if (our_name(e.name, name) && !rn_find_parameter(net, name, &p))
-            quit(1, "%s: its tensor %s has no place in a net of basic units with shortcut A", path,
-                 e.name);
-    if (found) check((rn_status)found, &error);
-    rn_archive_close(&archive);
-}
-
-/* The tensor that they call like our parameter, with or without module. and linear. */
-static void find_tensor(rn_archive *archive, const char *ours, rn_entry *e) {
-    char names[4][160];
-    const char *rest = strncmp(ours, "fc.", 3) ? ours : ours + 3;
-    rn_error error;
-    int i;
-    for (i = 0; i < 4; i++) {
-        snprintf(names[i], sizeof names[i], "%s%s%s", i % 2 ? "module." : "",
-                 rest == ours ? ""
-                 : i < 2      ? "linear."
-                              : "fc.",
-                 rest);
-        if (!rn_archive_find(archive, names[i], e, &error)) return;
-    }
-    quit(1, "%s holds no tensor %s", archive->path, names[0]);
+/* The bits of a float that is as large as one of 16 bits, of which 5 are the exponent. */
+static uint32_t widen_half(uint32_t half) {
+    const uint32_t sign = (half & 0x8000) << 16, exponent = half >> 10 & 31, rest = half & 1023;
+    const float small = (float)rest / 16777216; /* without an exponent, 2^-24 counts */
+    uint32_t bits;
+    memcpy(&bits, &small, 4);
+    if (exponent) bits = (exponent == 31 ? 255 : exponent + 112) << 23 | rest << 13;
+    return sign | bits;
 }
 
 /* Numbers in files are little-endian. */
 static void copy_tensor(rn_archive *archive, const rn_entry *e, const rn_parameter *p) {
-    uint8_t *bytes = (uint8_t *)allocate((size_t)p->count * 4), *b = bytes;
-    const int *s = p->shape;
+    const int half = !strcmp(e->dtype, "F16"), brain = !strcmp(e->dtype, "BF16"), *s = p->shape;
+    const size_t bytes = (size_t)p->count * (half || brain ? 2 : 4);
+    uint8_t *data = (uint8_t *)allocate(bytes), *b = data;
     rn_error error;
     ptrdiff_t i;
-    if (strcmp(e->dtype, "F32") != 0 || e->dims != p->dims || e->shape[0] != s[0] ||
-        e->shape[1] != s[1] || e->shape[2] != s[2] || e->shape[3] != s[3])
+    if ((!half && !brain && strcmp(e->dtype, "F32") != 0) || e->dims != p->dims ||
+        e->shape[0] != s[0] || e->shape[1] != s[1] || e->shape[2] != s[2] || e->shape[3] != s[3])
         quit(1,
              "%s: %s is %s [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-             "] and should be F32 [%d,%d,%d,%d]",
+             "] and should be F32, F16 or BF16 [%d,%d,%d,%d]",
              archive->path, e->name, e->dtype, e->shape[0], e->shape[1], e->shape[2], e->shape[3],
              s[0], s[1], s[2], s[3]);
-    check(rn_archive_read(archive, e, 0, bytes, (size_t)p->count * 4, &error), &error);
-    for (i = 0; i < p->count; i++, b += 4) {
-        uint32_t bits = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    check(rn_archive_read(archive, e, 0, data, bytes, &error), &error);
+    for (i = 0; i < p->count; i++) {
+        uint32_t bits = b[0] | (uint32_t)b[1] << 8;
+        if (half) bits = widen_half(bits);
+        if (brain) bits <<= 16;
+        if (!half && !brain) bits |= (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
         memcpy(&p->data[i], &bits, 4);
+        b += half || brain ? 2 : 4;
     }
-    free(bytes);
+    free(data);
+}
+
+/* In the order of the file; each tensor has a place in the net, and each place gets one. */
+static void copy_tensors(rn_net *net, const char *path) {
+    char *filled = (char *)allocate((size_t)net->node_count * 4), name[160];
+    rn_archive archive;
+    rn_parameter p;
+    rn_entry e;
+    rn_error error;
+    int found;
+    memset(filled, 0, (size_t)net->node_count * 4);
+    open_archive(&archive, path);
+    while ((found = rn_archive_next(&archive, &e, &error)) == 1) {
+        if (!our_name(e.name, name)) continue;
+        if (e.name_length >= sizeof e.name || !rn_find_parameter(net, name, &p))
+            quit(1, "%s: its tensor %s has no place in a ResNet of such units", path, e.name);
+        if (filled[4 * p.node + p.index - 1]++) quit(1, "%s holds %s twice", path, name);
+        copy_tensor(&archive, &e, &p);
+    }
+    if (found) check((rn_status)found, &error);
+    for (memset(&p, 0, sizeof p); rn_next_parameter(net, &p);)
+        if (!filled[4 * p.node + p.index - 1]) quit(1, "%s holds no tensor %s", path, p.name);
+    rn_archive_close(&archive);
+    free(filled);
 }
 
 int main(int count, char **words) {
     arguments a = {count, 1, words};
     const char *paths[2] = {NULL, NULL};
     rn_desc desc = rn_cifar(0);
-    rn_archive archive;
-    rn_entry e;
     rn_error error;
-    rn_parameter p;
     rn_net *net;
     program = "convert";
-    desc.block = RN_BASIC;
     desc.order = RN_ORIGINAL;
-    desc.resize = RN_RESIZE_A_CENTRED;
+    desc.stride_on = RN_STRIDE_3X3;
     rn_desc_set(&desc, "mean", "0.485,0.456,0.406", NULL);
     rn_desc_set(&desc, "std", "0.229,0.224,0.225", NULL);
     for (; a.at < count; a.at++) {
@@ -151,13 +175,7 @@ int main(int count, char **words) {
     derive_description(&desc, paths[0]);
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
     if (!net) check(error.status, &error);
-    check_places(net, paths[0]);
-    open_archive(&archive, paths[0]);
-    for (memset(&p, 0, sizeof p); rn_next_parameter(net, &p);) {
-        find_tensor(&archive, p.name, &e);
-        copy_tensor(&archive, &e, &p);
-    }
-    rn_archive_close(&archive);
+    copy_tensors(net, paths[0]);
     check(rn_save(net, paths[1], NULL, &error), &error);
     printf("%s: ResNet-%d, width %d, %d classes, %td parameters\n", paths[1], net->desc.depth,
            net->desc.base_width, net->desc.classes, net->parameter_count);

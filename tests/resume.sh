@@ -1,0 +1,207 @@
+#!/bin/sh
+# resume.sh - the trainer, stopped and started again: each signal saves a checkpoint from which the
+# run goes on to the same numbers; what the checkpoint knows need not be repeated and may not be
+# changed; neither a lost log nor a run that ended at once costs a good net; and a net whose
+# predictions are no numbers is not tested as if they were.
+#
+# tests/resume.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+work=$(mktemp -d) || exit 1
+pid=
+trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+checks=0
+failures=0
+cd "$work" || exit 1
+for program in cifar predict; do
+    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+done
+
+# check WORDS COMMAND...: runs it, prints its output if it fails
+check() {
+    what=$1
+    shift
+    checks=$((checks + 1))
+    if "$@" >"$work/log" 2>&1; then return 0; fi
+    failures=$((failures + 1))
+    echo "resume: failed: $what"
+    head -20 "$work/log"
+}
+
+# idx NAME COUNT DIRECTORY: the first images of the bundled set, and their labels
+idx() {
+    mkdir -p "$3"
+    count=$(printf '\\%03o\\%03o' $(($2 / 256)) $(($2 % 256)))
+    { # the count stands in bytes 4 to 7
+        printf "\\000\\000\\010\\003\\000\\000$count"
+        tail -c +9 "$root/examples/data/$1-images-idx3-ubyte" | head -c $(($2 * 784 + 8))
+    } >"$3/$1-images-idx3-ubyte"
+    {
+        printf "\\000\\000\\010\\001\\000\\000$count"
+        tail -c +9 "$root/examples/data/$1-labels-idx1-ubyte" | head -c "$2"
+    } >"$3/$1-labels-idx1-ubyte"
+}
+idx train 205 data # the last batch of an epoch is a smaller one
+idx t10k 100 data
+
+# train FLAGS...: a ResNet-8
+train() { ./cifar --dataset idx --data data --threads 1 "$@"; }
+small="--depth 8 --batch 25 --schedule constant --lr 0.05 --pad 1 --flip 0"
+
+# fails STATUS WORDS FLAGS...: the trainer ends so, and says why
+fails() {
+    status=$1 words=$2
+    shift 2
+    train "$@" >out.txt 2>&1
+    found=$?
+    [ "$found" = "$status" ] && grep -q -e "$words" out.txt && return 0
+    echo "status $found, not $status, or no \"$words\":"
+    cat out.txt
+    return 1
+}
+
+# wait_for FILE: at most a minute
+wait_for() {
+    tries=0
+    until [ -s "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || return 1
+        sleep 0.1
+    done
+}
+
+# column 1 to 7 of a log: all but speed and time
+numbers() { cut -d, -f1-7 "$1/log.csv"; }
+same_run() {
+    numbers "$1" >numbers1
+    numbers "$2" >numbers2
+    [ "$(wc -l <numbers1)" -gt 1 ] && diff numbers1 numbers2 &&
+        cmp "$1/best.safetensors" "$2/best.safetensors"
+}
+
+# ---- signals ---------------------------------------------------------------------------------------
+
+# signalled NAME NUMBER
+signalled() {
+    rm -rf stopped
+    # shellcheck disable=SC2086
+    ./cifar --dataset idx --data data $small --iterations 1000000 --out stopped >out.txt 2>&1 &
+    pid=$!
+    wait_for stopped/last.ckpt || return 1
+    kill -s "$1" $pid
+    wait $pid
+    status=$?
+    pid=
+    [ $status = $((128 + $2)) ] || { echo "status $status"; return 1; }
+    [ ! -e stopped/last.ckpt.tmp ] || return 1
+    step=$(sed -n 's/^stopped after iteration \([0-9]*\) of .*/\1/p' out.txt)
+    [ "${step:-0}" -gt 0 ]
+}
+for signal in "HUP 1" "INT 2" "USR1 10" "TERM 15"; do
+    # shellcheck disable=SC2086
+    [ "$signal" != "USR1 10" ] || [ "$(kill -l 10)" = USR1 ] || continue # Linux's number
+    check "SIG${signal% *} saves a checkpoint" signalled $signal
+done
+
+# The last one goes on: only data and length are said again.
+check "going on" train --resume --out stopped --iterations $((step + 13))
+# shellcheck disable=SC2086
+check "a run never stopped" train $small --out whole --iterations $((step + 13))
+check "a resumed run is the same run" same_run stopped whole
+
+# ---- what differs is refused -----------------------------------------------------------------------
+
+# shellcheck disable=SC2086
+check "a run" train $small --out run --iterations 27
+cp -r run again
+cp -r run lost
+more="--resume --out again --iterations 45"
+# shellcheck disable=SC2086
+{
+    check "another batch" fails 2 "another --batch" $more --batch 26
+    check "another pad" fails 2 "another --pad" $more --pad 0
+    check "another flip" fails 2 "another --flip" $more --flip 1
+    check "another seed" fails 2 "another --seed" $more --seed 9
+    idx train 205 other
+    idx t10k 100 other
+    printf x | dd of=other/train-images-idx3-ubyte bs=1 seek=100000 conv=notrunc 2>/dev/null
+    check "another pixel" fails 2 "other images than those of --data other" $more --data other
+    cp data/train* other
+    printf '\003' | dd of=other/t10k-labels-idx1-ubyte bs=1 seek=50 conv=notrunc 2>/dev/null
+    cmp -s data/t10k-labels-idx1-ubyte other/t10k-labels-idx1-ubyte && echo "the label was 3"
+    check "another label of a test image" fails 2 "other images" $more --data other
+    check "a refused run is as it was" cmp run/last.ckpt again/last.ckpt
+    check "the same values may be repeated" train $more --batch 25 --pad 1 --flip 0
+    check "without flags" train --resume --out run --iterations 45
+}
+check "and it was the same run" same_run run again
+
+# ---- a lost log ------------------------------------------------------------------------------------
+
+# shellcheck disable=SC2086
+check "a better net" train $small --out better --iterations 270
+rm lost/log.csv
+cp better/best.safetensors lost
+check "going on without a log" train --resume --out lost --iterations 36
+check "it keeps the better net" cmp better/best.safetensors lost/best.safetensors
+check "it knows the losses" sh -c '! grep -i nan lost/log.csv && [ "$(wc -l <lost/log.csv)" -gt 1 ]'
+rm lost/log.csv
+check "a whole run without a log" sh -c './cifar --dataset idx --data data --resume --out lost >out.txt &&
+    ! grep -i nan out.txt lost/log.csv && grep "^epoch 4/4: loss " out.txt'
+
+# ---- the run before --------------------------------------------------------------------------------
+
+kept() { # kept FROM TO: the results of a run lie aside
+    for file in log.csv best.safetensors last.ckpt; do cmp "$1/$file" "$2/$file.old" || return 1; done
+}
+# killed OUT: a run that is killed before its first epoch is over
+killed() {
+    ./cifar --dataset idx --data "$root/examples/data" --depth 8 --out "$1" >out.txt 2>&1 &
+    pid=$!
+    wait_for "$1/last.ckpt.old" && sleep 0.2 # it renames that last
+    kill -9 $pid
+    wait $pid 2>/dev/null
+    pid=
+    [ -e "$1/log.csv" ] && [ ! -e "$1/best.safetensors" ]
+}
+cp -r better finished
+check "killed at once" killed finished
+check "the finished run lies aside" kept better finished
+# shellcheck disable=SC2086
+check "started afresh" train $small --out finished --iterations 9
+check "the finished run still lies aside" kept better finished
+cp -r finished second
+# shellcheck disable=SC2086
+check "and again" train $small --out finished --iterations 9
+check "the second lies aside" kept second finished
+
+# ---- no numbers ------------------------------------------------------------------------------------
+
+cat >overflow.c <<END
+#define RESNET_IMPLEMENTATION
+#include "$root/resnet.h"
+int main(void) {
+    rn_desc desc;
+    rn_parameter p;
+    rn_net *net = NULL;
+    if (!rn_load_desc(&desc, "better/best.safetensors", NULL, NULL))
+        net = rn_create(&desc, 1, RN_INFERENCE, NULL, NULL);
+    if (!net || rn_load(net, "better/best.safetensors", NULL, NULL)) return 1;
+    if (!rn_find_parameter(net, "fc.weight", &p)) return 1;
+    while (p.count--) p.data[p.count] = 3e38f;
+    return rn_save(net, "overflow.safetensors", NULL, NULL);
+}
+END
+check "a net that overflows" sh -c "${CC:-cc} -o overflow overflow.c -lm && ./overflow"
+check "--eval of it" fails 1 "logits of image" --eval overflow.safetensors
+check "--eval of a good one" train --eval better/best.safetensors
+predicts() {
+    ./predict "$1" data/t10k-images-idx3-ubyte >out.txt 2>&1
+    [ $? = "$2" ] && { [ "$2" = 0 ] || grep "logits of image" out.txt; }
+}
+check "predict with it" predicts overflow.safetensors 1
+check "predict with a good one" predicts better/best.safetensors 0
+
+echo "resume: $checks checks, $failures failed"
+[ "$failures" = 0 ]
