@@ -372,10 +372,11 @@ RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle" */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
 struct rn_net;
-/* Called after each step of the executors when set: forward with the node whose value is new,
-   backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
-   may change, what the next step reads. For tests, pictures and searches for trouble. With a
-   budget, steps that are computed again are not reported, and do not see what a probe wrote. */
+/* Called after each step of a training pass when set (rn_predict calls none): forward with the node
+   whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value and
+   its kin see, and may change, what the next step reads. For tests, pictures and searches for
+   trouble. In the fast execution one step may be several nodes, and is reported once. With a budget,
+   steps that are computed again are not reported, and do not see what a probe wrote. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
@@ -407,7 +408,8 @@ typedef struct rn_net {
     int images;           /* count of the last training forward */
     int part;             /* the most images in memory at a time, see desc.micro_batch */
     int held;             /* images whose values and gradients are in memory now */
-    int backward;         /* 1: values are where backward finds them, else where forward does */
+    int time;             /* of the last step of a training pass, in the planner's count */
+    int rewritten;        /* behind it, a probe wrote values or gradients */
 
     rn_probe probe;
     void *probe_user;
@@ -673,7 +675,15 @@ RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tens
                                                     const int *labels, double scale,
                                                     rn_error *error);
 
-/* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
+/* Values and gradients of a training net, for probes and behind a step, as NCHW [images, c, h, w] of
+   that node (images: net->held, the part in memory). RN_BAD_ARGUMENT with the reason and a way out
+   if they do not exist in this execution (the fast one fuses nodes into one step), not yet (a value
+   is there from its node's step on, a gradient from that of its last reader on, the sum so far while
+   other readers are to come), or no more (later steps and rn_workspace reuse memory). What is
+   written is what the next steps read. Refused is what could not be as in the naive execution:
+   gradients that were read already, or that an addition hands to both its inputs in one memory while
+   the other is yet to be read; in the fast one, values that a batch norm has read. Behind a batch norm and ReLU fused into one step, backward's mask is that of what the
+   batch norm read, whatever was written. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -6153,13 +6163,15 @@ static void rn__fast_batch_norm(rn__step *s) {
         p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
                               rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
                               s->net->desc.bn_eps,
-                              s->node->lazy && rn__hands_sums(s->net, rn__output(s->net, i) + 1));
+                              s->node->lazy && !s->net->rewritten &&
+                                  rn__hands_sums(s->net, rn__output(s->net, i) + 1));
         if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
         return;
     }
     if (s->training && !s->run->again)
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
-                          rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
+                          !s->net->rewritten &&
+                              rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
     if (s->node->lazy || rn__includes_bn(s, s->node->inputs[0])) return;
     p = rn__normalisation(s);
     rn__run_pass(&p);
@@ -6242,6 +6254,13 @@ static int rn__statistics_finite(const rn__run *run, int i) {
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
 
+/* Tells the probe of a training pass that a step is done. */
+static void rn__report(rn_net *net, int time, int node, int backward) {
+    net->time = time;
+    net->rewritten = 0;
+    if (net->probe) net->probe(net->probe_user, net, node, backward);
+}
+
 /* Forward over the list. */
 static void rn__forward(void *context) {
     rn__run *run = (rn__run *)context;
@@ -6252,8 +6271,7 @@ static void rn__forward(void *context) {
     for (i = 1; i < net->node_count && run->broken < 0; i++) {
         if (net->nodes[i].absorbed) continue;
         rn__run_step(run, i, 0);
-        if (run->probed && run->probed->probe)
-            run->probed->probe(run->probed->probe_user, run->probed, rn__output(net, i), 0);
+        if (run->probed) rn__report(run->probed, i, rn__output(net, i), 0);
         if (run->find_broken &&
             ((!net->nodes[i].lazy &&
               !rn__all_finite(rn__value(run, rn__output(net, i)).data,
@@ -6301,7 +6319,10 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
     return rn__add_size(net->activation_bytes[RN_INFERENCE], net->workspace_bytes[RN_INFERENCE]);
 }
 
-RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
+RNDEF void *rn_workspace(rn_net *net) {
+    net->held = 0; /* what training left in it */
+    return net->activations;
+}
 
 #if RN__FAST
 /* Packs the weights of every convolution and linear layer into the arena, and makes the lanes of
@@ -6397,7 +6418,7 @@ static void rn__backward(void *context) {
             if (net->nodes[k].again) rn__run_step(&run, k, 0);
         if (net->nodes[i].absorbed) continue;
         rn__run_step(&run, i, 1);
-        if (run.probed->probe) run.probed->probe(run.probed->probe_user, run.probed, i, 1);
+        rn__report(run.probed, rn__backward_time(net, i), i, 1);
     }
 }
 
@@ -6447,20 +6468,19 @@ static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor log
     rn_tensor gradient;
     int i;
     net->held = run->count;
-    net->backward = 0;
+    net->time = net->rewritten = 0;
     run->probed = net;
     rn__go(run, rn__forward);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
     rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
     for (i = 0; i <= last; i++)
         if (!rn__is_finite(result.loss) || !rn__statistics_finite(run, i)) {
-            net->images = 0; /* no gradients to update with */
+            net->images = net->held = 0; /* no gradients to update with */
             return rn__explain_not_finite(run, error);
         }
     gradient = rn__plain_vector(net, rn__gradient(run, last));
     memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
-    net->backward = 1;
     rn__go(run, rn__backward);
     return RN_OK;
 }
@@ -6489,25 +6509,157 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 
 #endif /* RESNET_NO_TRAIN */
 
-/* Values and gradients for probes, in and out of the executor's layout. */
-static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, int into_net,
-                              rn_tensor outside, rn_error *error) {
-    rn__run run = rn__run_of(net, net->mode, net->activations);
+/* ---- what probes read and write ------------------------------------------------------------ */
+
+/* The three things of a node that a training pass stores. */
+enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
+
+/* When the pass last wrote it or, if that is yet to come, will first (see >>planner), and where; -1:
+   it is never in memory. A gradient is written by every reader of its value. */
+static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
+    const ptrdiff_t *offsets[3];
+    const int i = rn__producer(net, v), last = net->nodes[v].last_reader;
+    int k, time = net->node_count;
+    offsets[RN__VALUE] = net->value_offset[RN_TRAINING];
+    offsets[RN__VALUE_AGAIN] = net->backward_offset;
+    offsets[RN__GRADIENT] = net->gradient_offset;
+    *offset = offsets[what][v];
+    if (*offset < 0 || (what == RN__VALUE_AGAIN && !net->nodes[i].again)) return -1;
+    if (what == RN__VALUE) return i;
+    if (what == RN__VALUE_AGAIN) return rn__again_time(net, i);
+    for (k = last; k > v; k--) { /* the loss reads the last value */
+        const int reads = net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v;
+        const int read = rn__backward_time(net, rn__producer(net, k));
+        if (reads && (k == last || read <= net->time)) time = read;
+    }
+    return time;
+}
+
+/* The node whose value or gradient has since taken memory of v's at `offset`; -1: none has. */
+static int rn__overwriter(const rn_net *net, int v, ptrdiff_t offset, int since) {
+    const size_t size = sizeof(rn_real);
+    const ptrdiff_t end = offset + (ptrdiff_t)(rn__value_count(net, v, net->held) * size);
+    ptrdiff_t at;
+    int u, what;
+    for (u = 0; u < net->node_count; u++)
+        for (what = RN__VALUE; what <= RN__GRADIENT; what++) {
+            const int time = rn__time_of(net, u, what, &at);
+            if (time > since && time <= net->time && at < end &&
+                offset < at + (ptrdiff_t)(rn__value_count(net, u, net->held) * size))
+                return u;
+        }
+    return -1;
+}
+
+/* Why there is never such a thing in this execution. */
+static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, const char *subject,
+                                     rn_error *error) {
+    const int i = rn__producer(net, v), output = rn__output(net, i);
+    const char *reason = "it is one step with";
+    int other = output;
+    char name[64];
+    if (v == 0)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's",
+                        subject);
+    if (!gradient && net->nodes[i].lazy) {
+        reason = "its readers compute it from";
+        other = net->nodes[i].inputs[0];
+    } else if (v == output) { /* a lazy gradient */
+        reason = "its step computes it from that of";
+        other = rn__output(net, output + 1);
+    }
+    rn_node_name(net, other, name);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s does not exist in the fast execution: %s %s (node %d); take that one, or "
+                    "desc.naive = 1",
+                    subject, reason, name, other);
+}
+
+/* Where a value or gradient is in memory at this time. */
+static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *offset,
+                          const char *subject, rn_error *error) {
+    const rn_node *node = &net->nodes[v];
+    const int i = rn__producer(net, v);
+    int since = rn__time_of(net, v, RN__VALUE_AGAIN, offset), other;
+    char name[64];
+    if (gradient || since < 0 || since > net->time)
+        since = rn__time_of(net, v, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
+    if (since > net->time)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s does not exist yet: take it when the probe reports node %d%s", subject,
+                        gradient ? rn__producer(net, rn__max(node->last_reader, v)) : v,
+                        gradient ? " in backward" : "");
+    other = rn__overwriter(net, v, *offset, since);
+    if (gradient && v != i && node->kind == RN_RELU && rn__addition_in(net, i) >= 0 &&
+        net->time >= rn__backward_time(net, i))
+        other = i; /* whose backward masks it where it is */
+    if (other < 0) return RN_OK;
+    rn_node_name(net, other, name);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s is gone: %s (node %d) has its memory; take it in an earlier probe", subject,
+                    name, other);
+}
+
+/* Is the gradient of value v there, complete or not, and yet to be read by the step that it is for,
+   or (lazy) by the convolution before that? */
+static int rn__gradient_lives(const rn_net *net, int v, int lazy, ptrdiff_t *offset) {
+    const int since = rn__time_of(net, v, RN__GRADIENT, offset), i = rn__producer(net, v);
+    return since >= 0 && since <= net->time &&
+           net->time < (lazy ? rn__gradient_end(net, i) : rn__backward_time(net, i));
+}
+
+/* Would what is written be read as in the naive execution, and by nobody else? */
+static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const char *subject,
+                                   rn_error *error) {
+    ptrdiff_t own, other;
+    int k;
+    if (gradient && !rn__gradient_lives(net, v, 0, &own))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s cannot be written: its step has read it; write it in an earlier probe",
+                        subject);
+    for (k = 0; k < net->node_count; k++) {
+        const rn_node *node = &net->nodes[k];
+        if (gradient && k != v && rn__gradient_lives(net, k, 1, &other) && other == own)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s cannot be written: it is one with that of node %d, which is yet to "
+                            "be read; write it in a later probe, or that of their addition",
+                            subject, k);
+        if (!gradient && !net->desc.naive && node->kind == RN_BATCH_NORM && node->inputs[0] == v &&
+            k <= net->time)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s cannot be written: the batch norm at node %d has read it; write it "
+                            "when the probe reports node %d, or take desc.naive = 1",
+                            subject, k, v);
+    }
+    return RN_OK;
+}
+
+/* Copies a value or gradient into the net or out of it, from or to the executor's layout. */
+static rn_status rn__exchange(const char *function, const rn_net *net, int v, int gradient,
+                              int into_net, rn_tensor outside, rn_error *error) {
+    char name[64], subject[128];
+    rn__text text = rn__text_in(subject, sizeof subject);
     rn_tensor inside;
-    run.count = net->held;
-    if (net->backward) run.offsets = net->backward_offset;
-    if (net->mode != RN_TRAINING || node < 0 || node >= net->node_count)
-        return rn__fail(error, RN_BAD_ARGUMENT, "node %d: a net of RN_TRAINING has values 0 to %d",
-                        node, net->node_count - 1);
-    inside = want_gradient ? rn__gradient(&run, node) : rn__value(&run, node);
-    if (!inside.data)
-        return rn__fail(error, RN_BAD_ARGUMENT, "node %d has no %s in this execution", node,
-                        want_gradient ? "gradient" : "value");
+    ptrdiff_t offset;
+    if (net->mode != RN_TRAINING || !net->held)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: values and gradients are there in the probes of a training step and "
+                        "behind it, up to rn_workspace",
+                        function);
+    RN__TRY(rn__expect_within(function, "node", v, 0, net->node_count - 1, error));
+    rn_node_name(net, v, name);
+    rn__format(&text, "%s: the %s of %s (node %d)", function, gradient ? "gradient" : "value", name,
+               v);
+    RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
+    if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
+    inside = rn_tensor_in((rn_real *)(void *)(net->activations + offset), net->held,
+                          net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
+    RN__TRY(
+        rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
     if (!net->desc.naive) {
         rn__engine engine = rn__engine_of(net);
-        RN__TRY(rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c, inside.h,
-                           inside.w, error));
         if (into_net)
             rn__block(&engine, rn__as_blocked(&inside), outside);
         else
@@ -6520,19 +6672,21 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
 }
 
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error) {
-    return rn__exchange(net, node, 0, 0, to, error);
+    return rn__exchange(__func__, net, node, 0, 0, to, error);
 }
 
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
-    return rn__exchange(net, node, 0, 1, from, error);
+    net->rewritten = 1;
+    return rn__exchange(__func__, net, node, 0, 1, from, error);
 }
 
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error) {
-    return rn__exchange(net, node, 1, 0, to, error);
+    return rn__exchange(__func__, net, node, 1, 0, to, error);
 }
 
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
-    return rn__exchange(net, node, 1, 1, from, error);
+    net->rewritten = 1;
+    return rn__exchange(__func__, net, node, 1, 1, from, error);
 }
 
 /* >>optimiser ================================================================================

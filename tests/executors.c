@@ -4,7 +4,10 @@
    numbers, so that every step has the same input in both and errors do not pile up. Every order,
    block, shortcut, resize shortcut and stem, with odd sizes, widths that are no multiple of 16,
    batches that are not full, batch norm in groups, one and two threads, every instruction set of
-   the machine. Then whole nets, whose bits must not depend on the number of threads, and inference.
+   the machine. At every step every node is asked for its value and gradient: what can be read is
+   what the naive net has, the rest is refused with the reason. What a probe writes has the same
+   consequences in both. Then whole nets, whose bits must not depend on the number of threads, and
+   inference.
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 
@@ -17,6 +20,7 @@
 #define BOUND 1e-5     /* of a value or gradient, relative to its largest magnitude */
 #define WINOGRAD 1e-4  /* the same, of what Winograd's transforms had a hand in */
 #define KINK 1e-5      /* inputs of ReLUs nearer to zero, relative likewise, are drawn again */
+#define WRITTEN 1e-4   /* of whole nets by a write, likewise */
 #define INFERENCE 2e-5 /* logits of a whole net, where errors do pile up */
 
 #ifdef REDUCED
@@ -51,6 +55,52 @@ static rn_real *keep(rn_real *old, const rn_real *data, ptrdiff_t count) {
     return copy;
 }
 
+/* The gradient of value v after the backward of step i: what its last reader so far left. */
+static const rn_real *recorded_gradient(const record *r, const rn_net *net, int v, int i) {
+    int k;
+    for (k = i; k <= net->nodes[v].last_reader; k++) {
+        if (net->nodes[k].inputs[0] == v) return r->gradients[2 * k];
+        if (net->nodes[k].inputs[1] == v) return r->gradients[2 * k + 1];
+    }
+    return NULL;
+}
+
+/* A refusal names the node and says what to do. */
+static void check_refusal(int v, const rn_error *error) {
+    char name[32];
+    snprintf(name, sizeof name, "(node %d)", v);
+    CHECK_INT(error->status, RN_BAD_ARGUMENT);
+    CHECK_TEXT(error->text, name);
+    CHECK(v == 0 || strstr(error->text, "desc.naive") || strstr(error->text, "probe"));
+}
+
+/* Asks every node for its value and gradient: the recorded ones, or a refusal. */
+static void check_every_node(const record *r, const rn_net *net, int i, int backward,
+                             double tolerance) {
+    int v;
+    for (v = 0; v < net->node_count; v++) {
+        rn_real *got = (rn_real *)net_take((size_t)count_of(net, v) * sizeof(rn_real));
+        const rn_tensor t = tensor_of(net, v, got);
+        rn_error error;
+        if (rn_read_value(net, v, t, &error))
+            check_refusal(v, &error);
+        else if (v || r->values[0]) {
+            CHECK(backward || v <= i);
+            CHECK(!memcmp(got, r->values[v], (size_t)count_of(net, v) * sizeof(rn_real)));
+        }
+        if (rn_read_gradient(net, v, t, &error))
+            check_refusal(v, &error);
+        else if (v < net->node_count - 1) { /* the loss alone reads the last */
+            const rn_real *want = recorded_gradient(r, net, v, i);
+            CHECK(backward && want);
+            if (want)
+                net_check(rn_tensor_difference(t, tensor_of(net, v, (rn_real *)want)) <= tolerance,
+                          __LINE__, &net->desc, "gradient of a node", v, i);
+        }
+        free(got);
+    }
+}
+
 static void record_step(void *user, rn_net *net, int i, int backward) {
     record *r = (record *)user;
     int k;
@@ -59,6 +109,7 @@ static void record_step(void *user, rn_net *net, int i, int backward) {
         to = &r->values[i];
         if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, i) * sizeof(rn_real));
         CHECK_INT(rn_read_value(net, i, tensor_of(net, i, *to), NULL), RN_OK);
+        check_every_node(r, net, i, 0, 0);
         return;
     }
     for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
@@ -67,6 +118,7 @@ static void record_step(void *user, rn_net *net, int i, int backward) {
         if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, a) * sizeof(rn_real));
         CHECK_INT(rn_read_gradient(net, a, tensor_of(net, a, *to), NULL), RN_OK);
     }
+    check_every_node(r, net, i, 1, 0);
 }
 
 static record new_record(const rn_net *net) {
@@ -117,14 +169,7 @@ static int is_winograd(const rn_net *net, int i) {
     return rn__suits_winograd(&out, &in, &f);
 }
 
-/* A step hands sums on to a batch norm beside it before the probe can put the recorded numbers in
-   their place, so the batch norm beside a convolution gets its bound. */
-static double bound_of(const rn_net *net, int i) {
-    int near_winograd = is_winograd(net, i), k;
-    for (k = i - 2; net->nodes[i].kind == RN_BATCH_NORM && k <= i + 2; k++)
-        near_winograd |= k > 0 && is_winograd(net, k);
-    return near_winograd ? WINOGRAD : BOUND;
-}
+static double bound_of(const rn_net *net, int i) { return is_winograd(net, i) ? WINOGRAD : BOUND; }
 
 static void compare(record *r, const rn_net *net, int i, const char *what, const rn_real *got,
                     const rn_real *want, ptrdiff_t count, double least) {
@@ -160,6 +205,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         CHECK_INT(rn_read_value(net, i, tensor_of(net, i, got), NULL), RN_OK);
         compare(r, net, i, "value", got, r->values[i], count_of(net, i), 0);
         CHECK_INT(rn_write_value(net, i, tensor_of(net, i, r->values[i]), NULL), RN_OK);
+        check_every_node(r, net, i, 0, 0);
         free(got);
         return;
     }
@@ -177,13 +223,16 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
                 r->gradients[2 * i + k], count_of(net, a), 0);
         free(got);
     }
-    /* Inputs of an addition may share one gradient: written when both have been compared. */
+    /* written when both have been compared */
     for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
         int a = net->nodes[i].inputs[k];
         rn_tensor t = tensor_of(net, a, r->gradients[2 * i + k]);
+        rn_error error;
         if (!is_stored(net->gradient_offset, a)) continue;
-        CHECK_INT(rn_write_gradient(net, a, t, NULL), RN_OK);
+        /* the gradient of an addition, which nothing happens to */
+        if (rn_write_gradient(net, a, t, &error)) CHECK_TEXT(error.text, "it is one with that of");
     }
+    check_every_node(r, net, i, 1, WINOGRAD);
 }
 
 /* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold
@@ -299,6 +348,124 @@ static void check_variants(void) {
                         desc.channels = 1 + turn % 4;
                         if (turn % EVERY == 0) check_variant(&desc, batch, count, (uint64_t)turn);
                     }
+}
+
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/* Changes a value or gradient, once, as soon as a probe can; and records values. */
+typedef struct writer {
+    record record;
+    int node, gradient, done;
+} writer;
+
+static void write_step(void *user, rn_net *net, int i, int backward) {
+    writer *w = (writer *)user;
+    ptrdiff_t k, count = count_of(net, w->node);
+    rn_real *data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    const rn_tensor t = tensor_of(net, w->node, data);
+    rn_status status = RN_BAD_ARGUMENT;
+    int reader = w->node + 1; /* the first, which completes the gradient */
+    while (reader < net->node_count && net->nodes[reader].inputs[0] != w->node &&
+           net->nodes[reader].inputs[1] != w->node)
+        reader++;
+    if (!w->done && w->gradient && backward && i <= reader)
+        status = rn_read_gradient(net, w->node, t, NULL);
+    if (!w->done && !w->gradient && i == w->node) status = rn_read_value(net, w->node, t, NULL);
+    for (k = 0; !status && k < count; k++) data[k] *= (rn_real)(1 + 0.25 * (double)(k % 7 % 5));
+    if (!status && w->gradient) status = rn_write_gradient(net, w->node, t, NULL);
+    if (!status && !w->gradient) CHECK_INT(rn_write_value(net, w->node, t, NULL), RN_OK);
+    w->done |= !status;
+    free(data);
+    if (backward || !net->desc.naive) return;
+    count = count_of(net, i);
+    data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    CHECK_INT(rn_read_value(net, i, tensor_of(net, i, data), NULL), RN_OK);
+    w->record.values[i] = keep(w->record.values[i], data, count);
+    free(data);
+}
+
+static double distance(const rn_real *a, const rn_real *b, ptrdiff_t count, double least) {
+    double most = fmax(net_largest(b, count), least), error = 0;
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) error = fmax(error, fabs((double)a[i] - (double)b[i]) / most);
+    return error;
+}
+
+static int written_values, written_gradients;
+
+/* The same node of both nets is written to: logits, statistics and gradients agree again, and are
+   not those of before. */
+static void check_written(rn_net *naive, rn_net *fast, const net_batch *batch, writer *w,
+                          const rn_real *before) {
+    rn_net *nets[2];
+    const ptrdiff_t logits = (ptrdiff_t)naive->images * naive->desc.classes;
+    double error, change;
+    int i;
+    nets[0] = fast, nets[1] = naive;
+    for (i = 0; i < 2; i++) {
+        nets[i]->probe = write_step;
+        nets[i]->probe_user = w;
+        w->done = 0;
+        CHECK_INT(
+            rn_backpropagate(nets[i], batch->images, batch->labels, naive->images, NULL, NULL),
+            RN_OK);
+        if (!w->done) return; /* it does not exist there */
+    }
+    error =
+        fmax(distance(fast->logits, naive->logits, logits, 0),
+             distance(fast->batch_statistics, naive->batch_statistics, naive->statistic_count, 0));
+    net_check(error <= WRITTEN, __LINE__, &naive->desc, "consequences of a value", w->node, error);
+    change = distance(naive->gradients, before, naive->parameter_count, 0);
+    net_check(change >= 1e-4, __LINE__, &naive->desc, "what was written changes", w->node, change);
+    w->record.values[0] =
+        keep(w->record.values[0], batch->images, net_image_count(&naive->desc, naive->images));
+    if (near_kink(&w->record, naive)) return;
+    error = distance(fast->gradients, naive->gradients, naive->parameter_count, 0);
+    net_check(error <= WRITTEN, __LINE__, &naive->desc,
+              w->gradient ? "gradients by a gradient" : "gradients by a value", w->node, error);
+    *(w->gradient ? &written_gradients : &written_values) += 1;
+}
+
+static void check_writing(const rn_desc *given, uint64_t seed) {
+    rn_desc desc = *given;
+    rn_net *naive, *fast;
+    net_batch batch;
+    rn_real *before;
+    writer w;
+    desc.naive = 1;
+    naive = net_create(&desc, 4, RN_TRAINING);
+    desc.naive = 0;
+    desc.direct = 1; /* errors of Winograd's transforms add up */
+    fast = net_create(&desc, 4, RN_TRAINING);
+    if (!naive || !fast) return;
+    net_draw(naive, seed);
+    memcpy(fast->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
+    batch = net_draw_batch(&naive->desc, 4, seed);
+    memset(&w, 0, sizeof w);
+    w.record = new_record(naive);
+    CHECK_INT(rn_backpropagate(naive, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    before = keep(NULL, naive->gradients, naive->parameter_count);
+    for (w.node = 1; w.node < naive->node_count; w.node++)
+        for (w.gradient = 0; w.gradient < 2; w.gradient++)
+            check_written(naive, fast, &batch, &w, before);
+    free_record(&w.record, naive);
+    free(before);
+    net_free_batch(&batch);
+    rn_destroy(naive);
+    rn_destroy(fast);
+}
+
+static void check_all_writing(void) {
+    int order, shortcut, block;
+    for (order = 0; order < ORDERS; order++)
+        for (shortcut = 0; shortcut < SHORTCUTS; shortcut++)
+            for (block = RN_BASIC; block < BLOCKS; block++) {
+                int turn = order + shortcut + block;
+                rn_desc desc = net_desc((rn_order)order, (rn_block)block, (rn_shortcut)shortcut,
+                                        (rn_resize)(RN_RESIZE_A + turn % 4), (rn_stem)(turn % 2));
+                desc.bn_group = turn % 3 ? 0 : 2;
+                check_writing(&desc, (uint64_t)turn);
+            }
 }
 
 /* ---- threads --------------------------------------------------------------------------------- */
@@ -426,9 +593,11 @@ static void check_all_inference(void) {
 
 int main(void) {
     check_variants();
+    check_all_writing();
     check_all_inference();
     check_all_threads();
     printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
            worst_inference, drawn_again);
+    printf("executors: %d values and %d gradients written\n", written_values, written_gradients);
     return test_end("executors");
 }
