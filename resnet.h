@@ -265,6 +265,7 @@ typedef struct rn_desc {
     double momentum;          /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;      /* 0; rn_cifar and rn_imagenet write 1e-4 */
     rn_decay decay_scope;     /* every parameter */
+    double label_smoothing;   /* 0; the share of the target that all classes divide, see rn_loss */
     float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
     float deviation[4];       /* 1 */
     uint64_t seed;            /* of initialisation, dropout and rn_batch */
@@ -380,7 +381,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor and probe, nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, class_weights and probe, nothing
+   else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -411,6 +413,9 @@ typedef struct rn_net {
     int time;             /* of the last step of a training pass, in the planner's count */
     int rewritten;        /* behind it, a probe wrote values or gradients */
 
+    /* [classes] of the loss, see rn_loss (NULL: all 1); the caller's, kept as long as the net trains;
+       not in files */
+    const rn_real *class_weights;
     rn_probe probe;
     void *probe_user;
 
@@ -452,7 +457,7 @@ RNDEF void rn_destroy(rn_net *net);
 RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
-    double loss; /* mean cross-entropy over the images */
+    double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
     int correct; /* images whose largest logit is their label's */
 } rn_result;
 
@@ -666,14 +671,26 @@ RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int s
 RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
                                             int front, int accumulate, rn_error *error);
 
-/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets mean loss and number of
-   correct images. Backward: dz = (softmax(z) - onehot(label)) * scale, with scale 1 / N for the
-   mean. Labels [N] outside [0, K) are refused. */
+/* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
+   The target t_k is label_smoothing / K, from 0 to below 1, and 1 - label_smoothing more for k = y;
+   w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss is all zero: the
+   plain -log softmax(z)_y. */
+typedef struct rn_loss {
+    double label_smoothing;
+    const rn_real *class_weights;
+} rn_loss;
+
+/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets the mean loss, the sum
+   over images divided by that of their labels' weights (N without), and the number of correct
+   images. Backward: dz = scale times the gradient of the sum, softmax(z) - onehot(label) if plain;
+   scale 1 / N, or 1 / (sum of the labels' weights), makes it that of the mean. Labels [N] outside
+   [0, K) are refused, and in forward labels whose weights sum to zero. */
 RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
-                                                   const int *labels, rn_error *error);
+                                                   const int *labels, const rn_loss *loss,
+                                                   rn_error *error);
 RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                     const int *labels, double scale,
-                                                    rn_error *error);
+                                                    const rn_loss *loss, rn_error *error);
 
 /* Values and gradients of a training net, for probes and behind a step, as NCHW [images, c, h, w] of
    that node (images: net->held, the part in memory). RN_BAD_ARGUMENT with the reason and a way out
@@ -2022,10 +2039,23 @@ RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, in
     return RN_OK;
 }
 
-static rn_status rn__check_labels(const char *function, const rn_tensor *z, const int *labels,
-                                  rn_error *error) {
-    int n;
+/* Labels of logits z [N,K,1,1], and the loss (NULL: plain). */
+static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
+                                const rn_loss *loss, rn_error *error) {
+    const double smoothing = loss ? loss->label_smoothing : 0;
+    const rn_real *weights = loss ? loss->class_weights : NULL;
+    int n, k;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
+    if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: label_smoothing is %f and should be at least 0 and below 1", function,
+                        smoothing);
+    for (k = 0; weights && k < z->c; k++)
+        if (rn__not_finite(weights[k]) || weights[k] < 0)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s: the class weight of class %d is %f and should be finite and at "
+                            "least 0",
+                            function, k, (double)weights[k]);
     for (n = 0; n < z->n; n++)
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -2034,8 +2064,31 @@ static rn_status rn__check_labels(const char *function, const rn_tensor *z, cons
     return RN_OK;
 }
 
+/* t_k w_k of an image with this label: how much of -log softmax(z)_k its loss takes. */
+static double rn__loss_share(const rn_loss *loss, int classes, int label, int k) {
+    const double smoothing = loss ? loss->label_smoothing : 0;
+    const double target = (k == label ? 1 - smoothing : 0) + smoothing / classes;
+    return loss && loss->class_weights ? target * (double)loss->class_weights[k] : target;
+}
+
+/* What the sum of the images' losses is divided by for their mean: the weights of their labels, one
+   each without. Refuses zero. */
+static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
+                                 const rn_loss *loss, rn_error *error) {
+    int n;
+    *sum = loss && loss->class_weights ? 0 : rn__max(count, 1);
+    for (n = 0; loss && loss->class_weights && n < count; n++)
+        *sum += (double)loss->class_weights[labels[n]];
+    if (*sum > 0) return RN_OK;
+    return rn__fail(
+        error, RN_BAD_ARGUMENT,
+        "%s: the class weights of all %d labels are zero, so there is no mean; give one "
+        "of their classes a weight or leave the batch out",
+        function, count);
+}
+
 /* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
-   softmax(z)[k] = exp(z[k] - log_sum_exp), and cross-entropy is log_sum_exp - z[label]. */
+   softmax(z)[k] = exp(z[k] - log_sum_exp), and -log softmax(z)[k] is log_sum_exp - z[k]. */
 static double rn__log_sum_exp(const rn_tensor *z, int n) {
     int k, best = rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c);
     double largest = rn__get(z, n, best, 0, 0), sum = 0;
@@ -2043,33 +2096,42 @@ static double rn__log_sum_exp(const rn_tensor *z, int n) {
     return largest + log(sum);
 }
 
-/* Loss of one image: -log softmax(z)[label]. */
+/* Loss of one image: sum over k of share[k] (log_sum_exp - z[k]), of which without smoothing only
+   the label's is not zero. */
 RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
-                                                 const int *labels, rn_error *error) {
-    double sum = 0;
-    int n, correct = 0;
-    RN__TRY(rn__check_labels(__func__, z, labels, error));
+                                                 const int *labels, const rn_loss *loss,
+                                                 rn_error *error) {
+    double sum = 0, weight;
+    int n, k, correct = 0;
+    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
+    RN__TRY(rn__loss_weight(__func__, &weight, labels, z->n, loss, error));
     for (n = 0; n < z->n; n++) {
-        sum += rn__log_sum_exp(z, n) - rn__get(z, n, labels[n], 0, 0);
+        const double normaliser = rn__log_sum_exp(z, n);
+        for (k = 0; k < z->c; k++) {
+            const double share = rn__loss_share(loss, z->c, labels[n], k);
+            if (share > 0) sum += share * (normaliser - rn__get(z, n, k, 0, 0));
+        }
         correct += rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c) == labels[n];
     }
-    result->loss = sum / rn__max(z->n, 1);
+    result->loss = sum / weight;
     result->correct = correct;
     return RN_OK;
 }
 
-/* dz[k] = softmax(z)[k] - (k == label): what is predicted minus what should be. */
+/* dz[k] = softmax(z)[k] (sum of share) - share[k]: what is predicted minus what should be. */
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
-                                                  rn_error *error) {
+                                                  const rn_loss *loss, rn_error *error) {
     int n, k;
-    RN__TRY(rn__check_labels(__func__, z, labels, error));
+    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
     for (n = 0; dz && n < z->n; n++) {
-        double normaliser = rn__log_sum_exp(z, n);
+        double normaliser = rn__log_sum_exp(z, n), shares = 0;
+        for (k = 0; k < z->c; k++) shares += rn__loss_share(loss, z->c, labels[n], k);
         for (k = 0; k < z->c; k++) {
             double softmax = exp(rn__get(z, n, k, 0, 0) - normaliser);
-            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax - (k == labels[n])) * scale);
+            double share = rn__loss_share(loss, z->c, labels[n], k);
+            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax * shares - share) * scale);
         }
     }
     return RN_OK;
@@ -4481,6 +4543,7 @@ static const rn__field rn__fields[] = {
     {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
     {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
     {"decay_scope", RN__INT, 1, RN__FIELD(decay_scope), rn__decay_names, 0, 0, 0, 0},
+    {"label_smoothing", RN__DOUBLE, 1, RN__FIELD(label_smoothing), NULL, 0, 0, 0.999999, 0},
     {"mean", RN__FLOAT, 4, RN__FIELD(mean), NULL, 1, -1e6, 1e6, 0},
     {"std", RN__FLOAT, 4, RN__FIELD(deviation), NULL, 1, 1e-6, 1e6, 1},
     {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
@@ -6460,51 +6523,70 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
         run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
 }
 
-/* Forward and backward of the images in memory, whose gradients are added to. */
-static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor logits,
-                                        const int *labels, double scale, rn_error *error) {
+static rn_loss rn__loss_of(const rn_net *net) {
+    rn_loss loss;
+    loss.label_smoothing = net->desc.label_smoothing;
+    loss.class_weights = net->class_weights;
+    return loss;
+}
+
+/* Forward of the images in memory. */
+static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
     const int last = net->node_count - 1;
-    rn_result result;
-    rn_tensor gradient;
-    int i;
+    int i, finite;
     net->held = run->count;
     net->time = net->rewritten = 0;
     run->probed = net;
     rn__go(run, rn__forward);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
-    rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
-    for (i = 0; i <= last; i++)
-        if (!rn__is_finite(result.loss) || !rn__statistics_finite(run, i)) {
-            net->images = net->held = 0; /* no gradients to update with */
-            return rn__explain_not_finite(run, error);
-        }
-    gradient = rn__plain_vector(net, rn__gradient(run, last));
-    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
-    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
-    rn__go(run, rn__backward);
-    return RN_OK;
+    finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
+    for (i = 0; i <= last; i++) finite = finite && rn__statistics_finite(run, i);
+    if (finite) return RN_OK;
+    net->images = net->held = 0; /* no gradients to update with */
+    return rn__explain_not_finite(run, error);
 }
 
-RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
-                                 rn_result *result, rn_error *error) {
-    rn_result own = {0, 0};
+/* And backward; gradients are added to. */
+static void rn__backward_part(const rn_net *net, rn__run *run, rn_tensor logits, const int *labels,
+                              double scale) {
+    const int last = net->node_count - 1;
+    const rn_loss loss = rn__loss_of(net);
+    rn_tensor gradient = rn__plain_vector(net, rn__gradient(run, last));
+    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
+    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, &loss, NULL);
+    rn__go(run, rn__backward);
+}
+
+/* A batch in training mode: logits, statistics and loss, and gradients if `backward`. */
+static rn_status rn__propagate(const char *function, rn_net *net, const rn_real *images,
+                               const int *labels, int count, int backward, rn_result *result,
+                               rn_error *error) {
     rn_tensor all;
     rn__run run;
+    rn_loss loss;
+    double weight;
     RN__TRY(rn__check_step(net, images, count, error));
     if (net->mode != RN_TRAINING || !labels)
         return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
     RN__TRY(rn__check_groups_of(net, count, error));
+    loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    RN__TRY(rn__check_labels(__func__, &all, labels, error));
-    memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    RN__TRY(rn__check_loss(function, &all, labels, &loss, error));
+    RN__TRY(rn__loss_weight(function, &weight, labels, count, &loss, error));
+    if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->activations);
-    while (rn__next_part(&run, images, count))
-        RN__TRY(rn__backpropagate_part(net, &run, rn_tensor_images(all, run.first, run.count),
-                                       labels + run.first, 1.0 / count, error));
-    rn_softmax_cross_entropy_forward(&own, &all, labels, NULL);
-    if (result) *result = own;
-    return RN_OK;
+    while (rn__next_part(&run, images, count)) {
+        const rn_tensor logits = rn_tensor_images(all, run.first, run.count);
+        RN__TRY(rn__forward_part(net, &run, logits, error));
+        if (backward) rn__backward_part(net, &run, logits, labels + run.first, 1 / weight);
+    }
+    return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
+}
+
+RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
+                                 rn_result *result, rn_error *error) {
+    return rn__propagate(__func__, net, images, labels, count, 1, result, error);
 }
 
 #endif /* RESNET_NO_TRAIN */
@@ -7272,6 +7354,7 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                int *labels, rn_result results[2], rn_error *error) {
     const rn_tensor logits = rn_tensor_in(net->logits, net->batch, net->desc.classes, 1, 1);
+    const rn_loss loss = rn__loss_of(net);
     rn_result part, sums[2] = {{0, 0}, {0, 0}};
     int mode, b;
     RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
@@ -7284,7 +7367,7 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
                 rn__update_statistics(net, 1.0 / (b + 1));
             } else {
                 RN__TRY(rn_predict(net, rn_workspace(net), images, net->batch, net->logits, error));
-                rn_softmax_cross_entropy_forward(&part, &logits, labels, NULL);
+                rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, NULL);
             }
             sums[mode].loss += part.loss / batches;
             sums[mode].correct += part.correct;

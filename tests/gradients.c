@@ -61,12 +61,12 @@ static void probe(void *user, rn_net *net, int i, int backward) {
     const rn_node *node = &net->nodes[i];
     int source = node->kind == RN_MAX_POOL ? node->inputs[0] : i;
     const rn_node *shape = &net->nodes[source];
-    ptrdiff_t count = (ptrdiff_t)net->images * shape->c * shape->h * shape->w, k;
+    ptrdiff_t count = (ptrdiff_t)net->held * shape->c * shape->h * shape->w, k;
     rn_real *data;
     rn_tensor t;
     if (backward || (node->kind != RN_RELU && node->kind != RN_MAX_POOL)) return;
     data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
-    t = rn_tensor_in(data, net->images, shape->c, shape->h, shape->w);
+    t = rn_tensor_in(data, net->held, shape->c, shape->h, shape->w);
     CHECK_INT(rn_read_value(net, source, t, NULL), RN_OK);
     if (node->kind == RN_MAX_POOL)
         hash_maxima((decisions *)user, node, &t);
@@ -146,9 +146,11 @@ static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) 
     rn_parameter p;
     decisions made;
     double most;
+    static const rn_real weights[4] = {1, 0.5, 0, 3};
     if (!net) return;
     net_draw(net, seed);
     net->step = 5; /* dropout's mask depends on it */
+    if (desc->label_smoothing > 0) net->class_weights = weights;
     images = net_draw_batch(&net->desc, count, seed);
     gradients = (rn_real *)net_take((size_t)net->parameter_count * sizeof(rn_real));
     loss_of(net, &images, count, &made);
@@ -201,6 +203,9 @@ int main(void) {
     desc.order = RN_RELU_BEFORE_ADD;
     desc.resize = RN_RESIZE_B_BN;
     check_net(&desc, 3, 3, seed++);
+    desc.label_smoothing = 0.3; /* and class weights, of parts of a batch */
+    desc.micro_batch = 2;
+    check_net(&desc, 4, 4, seed++);
     printf("gradients: largest error %.1e; %d differences took a smaller step\n", worst, shrunk);
     return test_end("gradients");
 }
