@@ -191,12 +191,23 @@ static void compare(record *r, const rn_net *net, int i, const char *what, const
    compute them on the way are compared instead. */
 static int is_stored(const ptrdiff_t *offsets, int i) { return offsets[i] >= 0; }
 
+/* What a batch norm has read is not to be written any more. */
+static void check_written_late(const record *r, rn_net *net, int i) {
+    const int bn = rn__producer(net, i), input = net->nodes[bn].inputs[0];
+    rn_error error;
+    if (net->nodes[bn].kind != RN_BATCH_NORM) return;
+    CHECK_INT(rn_write_value(net, input, tensor_of(net, input, r->values[input]), &error),
+              RN_BAD_ARGUMENT);
+    CHECK(strstr(error.text, "has read it") || strstr(error.text, "is gone"));
+}
+
 static void compare_step(void *user, rn_net *net, int i, int backward) {
     record *r = (record *)user;
     int k;
     if (!backward) {
         rn_real *got;
         r->values_met++;
+        check_written_late(r, net, i);
         if (!is_stored(net->value_offset[RN_TRAINING], i)) {
             CHECK(net->nodes[rn__producer(net, i)].lazy);
             return;
