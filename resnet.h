@@ -603,10 +603,11 @@ RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db
                                          const rn_real *statistics, const rn_real *weight,
                                          double eps, int group, int accumulate, rn_error *error);
 /* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
-   running_var [C], which takes the unbiased variance of `values` values a channel and group. */
+   running_var [C], from forward's statistics of `images` images of `pixels` (H W) values a channel.
+   A group counts by its images, and the variance is unbiased in each. */
 RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                  const rn_real *statistics, int groups, int channels,
-                                  double values, double momentum);
+                                  const rn_real *statistics, int images, int group, int channels,
+                                  double pixels, double momentum);
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error);
@@ -1939,20 +1940,28 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
     return RN_OK;
 }
 
-/* What inference will use. A variance of m values around their own mean is too small by (m - 1) / m
-   on average: as it should be for normalising these values, put right here for others. */
+/* A variance of m values around their own mean is too small by (m - 1) / m on average. */
+static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
+
+/* What inference will use: biased variances are as they should be for normalising the values that
+   they are of, and are put right here for others. The last group may have fewer images. */
 RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                const rn_real *statistics, int groups, int channels, double values,
-                                double momentum) {
+                                const rn_real *statistics, int images, int group, int channels,
+                                double pixels, double momentum) {
+    const int size = rn__group_size(group, images), rest = images % size;
     int g, k;
     for (k = 0; k < channels; k++) {
         double mean = 0, variance = 0;
         const rn_real *s = statistics + k;
-        for (g = 0; g < groups; g++, s += 2 * (ptrdiff_t)channels) {
-            mean += (double)s[0] / groups;
-            variance += (double)s[channels] / groups;
+        for (g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
+            mean += (double)s[0] / ((double)images / size);
+            variance += (double)s[channels] / ((double)images / size);
         }
-        variance *= values / (values - 1);
+        variance = rn__unbiased(variance, size * pixels);
+        if (rest) {
+            mean += (double)s[0] * rest / images;
+            variance += rn__unbiased((double)s[channels], rest * pixels) * rest / images;
+        }
         running_mean[k] = (rn_real)((1 - momentum) * (double)running_mean[k] + momentum * mean);
         running_var[k] = (rn_real)((1 - momentum) * (double)running_var[k] + momentum * variance);
     }
@@ -6913,14 +6922,14 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
 
 /* Of every BN, from the last training forward, whose results are used up then. */
 static void rn__update_statistics(rn_net *net, double momentum) {
-    int group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images, i;
+    int i;
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *running_mean = net->statistics + node->statistics;
         if (node->kind != RN_BATCH_NORM) continue;
         rn_batch_norm_update(running_mean, running_mean + node->c, rn__batch_statistics(net, i, 0),
-                             rn__group_count(&net->desc, net->images), node->c,
-                             (double)group * node->h * node->w, momentum);
+                             net->images, net->desc.bn_group, node->c, (double)node->h * node->w,
+                             momentum);
     }
     net->images = net->frozen = 0;
 }

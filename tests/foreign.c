@@ -86,8 +86,8 @@ static rn_result forward(rn_tensor x, const int *labels, int training) {
     if (training) {
         CHECK_OK(rn_batch_norm_forward(&norm, statistics, &conv, p->norm_weight, p->norm_bias, EPS,
                                        0, &error));
-        rn_batch_norm_update(running_mean, running_var, statistics, 1, FILTERS,
-                             (double)(x.n * SIZE * SIZE), 0.1);
+        rn_batch_norm_update(running_mean, running_var, statistics, x.n, 0, FILTERS, SIZE * SIZE,
+                             0.1);
     } else {
         CHECK_OK(rn_batch_norm_inference(&norm, &conv, p->norm_weight, p->norm_bias, running_mean,
                                          running_var, EPS, &error));

@@ -367,26 +367,36 @@ static void test_batch_norm_large_mean(void) {
     release_all();
 }
 
-static void test_batch_norm_running(void) {
-    double eps = 1e-2, values = 7, momentum = 0.3;
-    int groups = 3, channels = 5, n, c, h, w, layout;
+/* Running statistics of `images` images of 6 pixels in groups of `group`, by sums over images. */
+static void test_batch_norm_update(int images, int group) {
+    const int size = group && group < images ? group : images, channels = 5;
+    int groups = (images + size - 1) / size, n, c;
     array running = draw(1, 2, channels, 1), statistics = draw(groups, 2, channels, 1);
-    array x = draw(2, channels, 3, 2), y = zeros(2, channels, 3, 2);
-    array weight = draw(1, channels, 1, 1), bias = draw(1, channels, 1, 1);
     placed prunning = place(&running, PLAIN), pstatistics = place(&statistics, PLAIN);
-    placed pweight = place(&weight, PLAIN), pbias = place(&bias, PLAIN);
     for (c = 0; c < channels; c++) {
-        double mean = *at(&statistics, 0, 0, c, 0), variance = *at(&statistics, 0, 1, c, 0);
-        mean = (mean + *at(&statistics, 1, 0, c, 0) + *at(&statistics, 2, 0, c, 0)) / 3;
-        variance += *at(&statistics, 1, 1, c, 0) + *at(&statistics, 2, 1, c, 0);
-        variance = variance / 3 * 7 / 6;
+        double mean = 0, variance = 0;
+        for (n = 0; n < images; n++) {
+            int g = n / size, count = g < images / size ? size : images % size;
+            mean += *at(&statistics, g, 0, c, 0) / images;
+            variance += *at(&statistics, g, 1, c, 0) * 6 * count / (6 * count - 1) / images;
+        }
         running.v[c] += 0.3 * (mean - running.v[c]);
         running.v[channels + c] += 0.3 * (variance - running.v[channels + c]);
     }
-    rn_batch_norm_update(prunning.memory, prunning.memory + channels, pstatistics.memory, groups,
-                         channels, values, momentum);
+    rn_batch_norm_update(prunning.memory, prunning.memory + channels, pstatistics.memory, images,
+                         group, channels, 6, 0.3);
     CHECK_SAME(prunning, running);
+    release_all();
+}
 
+static void test_batch_norm_running(void) {
+    double eps = 1e-2;
+    int channels = 5, n, c, h, w, layout;
+    array running = draw(1, 2, channels, 1), x = draw(2, channels, 3, 2);
+    array y = zeros(2, channels, 3, 2);
+    array weight = draw(1, channels, 1, 1), bias = draw(1, channels, 1, 1);
+    placed prunning;
+    placed pweight = place(&weight, PLAIN), pbias = place(&bias, PLAIN);
     for (c = 0; c < 2 * channels; c++) running.v[c] = (double)(rn_real)fabs(running.v[c]);
     prunning = place(&running, PLAIN);
     RN__EACH(&y)
@@ -413,6 +423,11 @@ static void test_batch_norm(void) {
                 test_batch_norm_shape(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3],
                                       shapes[i][4], layout, accumulate);
     test_batch_norm_large_mean();
+    test_batch_norm_update(6, 2);
+    test_batch_norm_update(5, 0);
+    test_batch_norm_update(5, 8);
+    test_batch_norm_update(7, 3); /* 3, 3 and 1 */
+    test_batch_norm_update(5, 4);
     test_batch_norm_running();
 }
 

@@ -309,7 +309,8 @@ static void check_schedules(void) {
 typedef struct bn_oracle {
     int bn; /* the node */
     int images, group;
-    double mean[64], variance[64]; /* means over the groups; the variance unbiased */
+    double mean[64],
+        variance[64]; /* means over the images of their groups'; the variance unbiased */
 } bn_oracle;
 
 static void watch_bn(void *user, rn_net *net, int node, int backward) {
@@ -325,19 +326,20 @@ static void watch_bn(void *user, rn_net *net, int node, int backward) {
     o->images = net->images;
     o->group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images;
     for (c = 0; c < x->c; c++) {
-        int groups = net->images / o->group;
         o->mean[c] = o->variance[c] = 0;
-        for (g = 0; g < groups; g++) {
-            double sum = 0, squares = 0, m = (double)o->group * x->h * x->w;
-            for (n = g * o->group; n < (g + 1) * o->group; n++)
+        for (g = 0; g * o->group < net->images; g++) {
+            const int end = rn__min((g + 1) * o->group, net->images);
+            double sum = 0, squares = 0, share = (double)(end - g * o->group) / net->images;
+            double m = (double)(end - g * o->group) * x->h * x->w;
+            for (n = g * o->group; n < end; n++)
                 for (h = 0; h < x->h; h++)
                     for (w = 0; w < x->w; w++) sum += (double)*rn__at(&t, n, c, h, w);
-            for (n = g * o->group; n < (g + 1) * o->group; n++)
+            for (n = g * o->group; n < end; n++)
                 for (h = 0; h < x->h; h++)
                     for (w = 0; w < x->w; w++)
                         squares += pow((double)*rn__at(&t, n, c, h, w) - sum / m, 2);
-            o->mean[c] += sum / m / groups;
-            o->variance[c] += squares / (m - 1) / groups;
+            o->mean[c] += sum / m * share;
+            o->variance[c] += squares / (m - 1) * share;
         }
     }
     free(data);
@@ -383,7 +385,8 @@ static void check_statistics(void) {
     for (naive = 0; naive < 2; naive++) {
         check_running(naive, 0, 0.1);
         check_running(naive, 2, 0.25);
-        check_running(naive, 8, 0.9); /* a group larger than the batch */
+        check_running(naive, 3, 0.25); /* groups of 3 images and 1 */
+        check_running(naive, 8, 0.9);  /* a group larger than the batch */
     }
 }
 
