@@ -896,11 +896,12 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
                                    const rn_window *windows, int count, int antialias,
                                    rn_real *room, rn_real *probabilities, rn_error *error);
 
-/* Running statistics anew, for parameters that no longer change: the plain mean of those of
-   `batches` batches of net->batch images, as the source stores them, in place of the moving average
-   that training left. Overwrites gradients, images [batch,C,H,W] and labels [batch]. results (or
-   NULL) gets loss and right answers over these images in training mode, and then in inference mode
-   with the new statistics: a gap between the two is what BN's statistics cost. */
+/* Running statistics anew, for parameters that no longer change: the plain mean over the images of
+   those of `batches` batches of net->batch images, as the source stores them, in place of the moving
+   average that training left; the last batch may be what is left of the source. Only forward runs:
+   gradients stay. Overwrites net->logits, images [batch,C,H,W] and labels [batch]. results (or NULL)
+   gets loss and right answers over these images in training mode, and then in inference mode with
+   the new statistics: a gap between the two is what BN's statistics cost. */
 RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                  int *labels, rn_result results[2], rn_error *error);
 
@@ -7362,23 +7363,25 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 #ifndef RESNET_NO_TRAIN
 RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                int *labels, rn_result results[2], rn_error *error) {
-    const rn_tensor logits = rn_tensor_in(net->logits, net->batch, net->desc.classes, 1, 1);
     const rn_loss loss = rn__loss_of(net);
     rn_result part, sums[2] = {{0, 0}, {0, 0}};
-    int mode, b;
+    ptrdiff_t first;
+    int mode, b, count;
     RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
     for (mode = 0; mode < 2; mode++)
-        for (b = 0; b < batches; b++) {
-            RN__TRY(rn_batch(source, &net->desc, NULL, 0, (ptrdiff_t)b * net->batch, net->batch,
-                             images, labels, error));
+        for (b = 0, first = 0; b < batches; b++, first += count) {
+            const ptrdiff_t left = source->count - first;
+            count = left > 0 && left < net->batch ? (int)left : net->batch;
+            RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
             if (mode == 0) {
-                RN__TRY(rn_backpropagate(net, images, labels, net->batch, &part, error));
-                rn__update_statistics(net, 1.0 / (b + 1));
+                RN__TRY(rn__propagate(__func__, net, images, labels, count, 0, &part, error));
+                rn__update_statistics(net, (double)count / (double)(first + count));
             } else {
-                RN__TRY(rn_predict(net, rn_workspace(net), images, net->batch, net->logits, error));
-                rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, NULL);
+                const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+                RN__TRY(rn_predict(net, rn_workspace(net), images, count, net->logits, error));
+                RN__TRY(rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, error));
             }
-            sums[mode].loss += part.loss / batches;
+            sums[mode].loss += (part.loss - sums[mode].loss) * count / (double)(first + count);
             sums[mode].correct += part.correct;
         }
     if (results) memcpy(results, sums, sizeof sums);

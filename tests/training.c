@@ -1201,20 +1201,26 @@ static int read_drawn(void *user, ptrdiff_t index, uint8_t *pixels, int *label) 
     return 0;
 }
 
-/* Running statistics are the plain mean over the batches, parameters stay, and both modes then
-   agree on one batch but for the variance's m / (m - 1). */
+static void count_steps(void *user, rn_net *net, int node, int backward) {
+    (void)net, (void)node;
+    ((int *)user)[backward]++;
+}
+
+/* Running statistics are the plain mean over the images of their batches', the last of which is
+   smaller; parameters and gradients stay, no backward step runs, and both modes then agree on one batch but for the variance's m / (m - 1). */
 static void check_recalibration(void) {
-    enum { BATCHES = 3, COUNT = 8 };
+    enum { BATCHES = 3, COUNT = 8, IMAGES = 21 };
     int i, b;
     for (i = 0; i < ORDERS; i++) {
         rn_desc desc =
             net_desc((rn_order)i, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
-        rn_source source = {BATCHES * COUNT, 2, 7, 6, 4, read_drawn, NULL};
+        rn_source source = {IMAGES, 2, 7, 6, 4, read_drawn, NULL};
         rn_real images[COUNT * 2 * 7 * 6], *parameters, *means;
         int labels[COUNT];
         rn_result results[2];
         rn_error error;
         rn_net *net;
+        int steps[2] = {0, 0};
         size_t bytes;
         ptrdiff_t k;
         source.user = &source;
@@ -1227,11 +1233,20 @@ static void check_recalibration(void) {
         memcpy(parameters, net->parameters, bytes);
         means = (rn_real *)net_take((size_t)net->statistic_count * sizeof(rn_real));
         for (b = 0; b < BATCHES; b++) { /* a step of rate 0 with momentum 1 measures one batch */
-            CHECK_OK(rn_batch(&source, &desc, NULL, 0, b * COUNT, COUNT, images, labels, NULL));
-            CHECK_OK(rn_train_step(net, images, labels, COUNT, 0, NULL, NULL));
-            for (k = 0; k < net->statistic_count; k++) means[k] += net->statistics[k] / BATCHES;
+            const int count = rn__min(COUNT, IMAGES - b * COUNT);
+            CHECK_OK(rn_batch(&source, &desc, NULL, 0, b * COUNT, count, images, labels, NULL));
+            CHECK_OK(rn_train_step(net, images, labels, count, 0, NULL, NULL));
+            for (k = 0; k < net->statistic_count; k++)
+                means[k] += net->statistics[k] * (rn_real)count / IMAGES;
         }
+        memcpy(net->gradients, parameters, bytes);
+        net->probe = count_steps;
+        net->probe_user = steps;
         CHECK_OK(rn_recalibrate(net, &source, BATCHES, images, labels, results, &error));
+        net->probe = NULL;
+        CHECK(steps[0] > 0);
+        CHECK_INT(steps[1], 0);
+        CHECK(!memcmp(parameters, net->gradients, bytes));
         CHECK(
             rn_tensor_difference(rn_tensor_in(net->statistics, 1, 1, 1, (int)net->statistic_count),
                                  rn_tensor_in(means, 1, 1, 1, (int)net->statistic_count)) < 1e-6);
@@ -1241,7 +1256,7 @@ static void check_recalibration(void) {
         CHECK(results[0].loss > 0 && fabs(results[1].loss - results[0].loss) > 0);
         CHECK_INT(rn_recalibrate(net, &source, BATCHES + 1, images, labels, NULL, &error),
                   RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "the source has no 8 images from 24");
+        CHECK_TEXT(error.text, "the source has no 8 images from 21");
         CHECK_INT(rn_recalibrate(net, &source, 0, images, labels, NULL, &error), RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "batches is 0");
         free(parameters);
