@@ -7,7 +7,7 @@
    the machine. At every step every node is asked for its value and gradient: what can be read is
    what the naive net has, the rest is refused with the reason. What a probe writes has the same
    consequences in both. Then whole nets, whose bits must not depend on the number of threads, and
-   inference.
+   inference. With arguments, such as --order original --shortcut highway, one net (--help).
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 
@@ -257,7 +257,7 @@ static void compare_arrays(record *r, const rn_net *net) {
     rn_parameter p;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
-        int zero = net->desc.base_width == 1 || net_zero_by_analysis(&net->desc, p.name);
+        int zero = net->desc.base_width == 1 || net_zero_by_analysis(net, &p);
         if (p.gradient)
             compare(r, net, p.node, p.name, p.gradient,
                     r->parameters + (p.gradient - net->gradients), p.count,
@@ -513,12 +513,11 @@ static void check_all_writing(void) {
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /* A few steps; the net with all that they changed. */
-static rn_net *train(const rn_desc *given, int threads, rn_isa isa, double logits[]) {
+static rn_net *train(const rn_desc *given, int threads, rn_isa isa, rn_real *logits) {
     rn_desc desc = *given;
     rn_net *net;
     net_batch batch;
-    int step, i, images = 7;
-    rn_real out[7 * 16];
+    int step, images = 7;
     desc.threads = threads;
     desc.isa = isa;
     net = net_create(&desc, images, RN_TRAINING);
@@ -527,14 +526,14 @@ static rn_net *train(const rn_desc *given, int threads, rn_isa isa, double logit
     for (step = 0; step < 3; step++)
         CHECK_INT(rn_train_step(net, batch.images, batch.labels, images - step, 0.05, NULL, NULL),
                   RN_OK);
-    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, images, out, NULL), RN_OK);
-    for (i = 0; i < images * net->desc.classes; i++) logits[i] = (double)out[i];
+    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, images, logits, NULL), RN_OK);
     net_free_batch(&batch);
     return net;
 }
 
 static void check_threads(const rn_desc *desc, rn_isa isa) {
-    double one[7 * 16], many[7 * 16];
+    const size_t logits = (size_t)(7 * desc->classes) * sizeof(rn_real);
+    rn_real *one = (rn_real *)net_take(logits), *many = (rn_real *)net_take(logits);
     rn_net *single = train(desc, 1, isa, one);
     int threads;
     if (!single) return;
@@ -547,10 +546,12 @@ static void check_threads(const rn_desc *desc, rn_isa isa) {
         CHECK(!memcmp(net->velocity, single->velocity, bytes));
         CHECK(!memcmp(net->statistics, single->statistics,
                       (size_t)single->statistic_count * sizeof(rn_real)));
-        CHECK(!memcmp(one, many, (size_t)(7 * net->desc.classes) * sizeof(double)));
+        CHECK(!memcmp(one, many, logits));
         rn_destroy(net);
     }
     rn_destroy(single);
+    free(one);
+    free(many);
 }
 
 static void check_all_threads(void) {
@@ -584,7 +585,8 @@ static double worst_inference;
 
 static void check_inference(const rn_desc *given, uint64_t seed) {
     rn_desc desc = *given;
-    rn_real want[5 * 4], got[5 * 4];
+    const size_t logits = (size_t)(5 * desc.classes) * sizeof(rn_real);
+    rn_real *want = (rn_real *)net_take(logits), *got = (rn_real *)net_take(logits);
     rn_net *naive, *net;
     net_batch batch;
     int isa;
@@ -604,8 +606,8 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
         memcpy(net->statistics, naive->statistics,
                (size_t)naive->statistic_count * sizeof(rn_real));
         for (i = 0; i < 2; i++) {
-            rn_tensor a = rn_tensor_in(got, counts[i], 4, 1, 1);
-            rn_tensor b = rn_tensor_in(want, counts[i], 4, 1, 1);
+            rn_tensor a = rn_tensor_in(got, counts[i], desc.classes, 1, 1);
+            rn_tensor b = rn_tensor_in(want, counts[i], desc.classes, 1, 1);
             double error;
             CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, counts[i], got, NULL),
                       RN_OK);
@@ -617,6 +619,8 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
     }
     net_free_batch(&batch);
     rn_destroy(naive);
+    free(want);
+    free(got);
 }
 
 static void check_all_inference(void) {
@@ -633,12 +637,34 @@ static void check_all_inference(void) {
             }
 }
 
-int main(void) {
+/* All of the checks, of one net. */
+static void check_one(const rn_desc *desc) {
+    int isa;
+    if (desc->micro_batch || desc->budget) {
+        fprintf(stderr, "nets in parts and under budgets: see tests/training and tests/planner\n");
+        exit(2);
+    }
+    check_variant(desc, 4, 3, 1);
+    check_writing(desc, 1);
+    check_inference(desc, 1);
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
+        if (has_isa((rn_isa)isa)) check_threads(desc, (rn_isa)isa);
+}
+
+static void check_all(void) {
     check_variants();
     CHECK(repeated > 0);
     check_all_writing();
     check_all_inference();
     check_all_threads();
+}
+
+int main(int argc, char **argv) {
+    rn_desc desc;
+    if (net_arguments(argc, argv, "compares the executions of every kind of net", &desc))
+        check_one(&desc);
+    else
+        check_all();
     printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
            worst_inference, drawn_again);
     printf("executors: %d values and %d gradients written\n", written_values, written_gradients);
