@@ -376,7 +376,7 @@ struct rn_net;
 /* Called after each step of a training pass when set (rn_predict calls none): forward with the node
    whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value and
    its kin see, and may change, what the next step reads. For tests, pictures and searches for
-   trouble. In the fast execution one step may be several nodes, and is reported once. With a budget,
+   trouble. A step of the fast execution may be several nodes; it is reported once. With a budget,
    steps that are computed again are not reported, and do not see what a probe wrote. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
@@ -413,8 +413,8 @@ typedef struct rn_net {
     int time;             /* of the last step of a training pass, in the planner's count */
     int rewritten;        /* behind it, a probe wrote values or gradients */
 
-    /* [classes] of the loss, see rn_loss (NULL: all 1); the caller's, kept as long as the net trains;
-       not in files */
+    /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
+       net trains; not in files. */
     const rn_real *class_weights;
     rn_probe probe;
     void *probe_user;
@@ -693,15 +693,16 @@ RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tens
                                                     const int *labels, double scale,
                                                     const rn_loss *loss, rn_error *error);
 
-/* Values and gradients of a training net, for probes and behind a step, as NCHW [images, c, h, w] of
-   that node (images: net->held, the part in memory). RN_BAD_ARGUMENT with the reason and a way out
-   if they do not exist in this execution (the fast one fuses nodes into one step), not yet (a value
-   is there from its node's step on, a gradient from that of its last reader on, the sum so far while
-   other readers are to come), or no more (later steps and rn_workspace reuse memory). What is
-   written is what the next steps read. Refused is what could not be as in the naive execution:
-   gradients that were read already, or that an addition hands to both its inputs in one memory while
-   the other is yet to be read; in the fast one, values that a batch norm has read. Behind a batch norm and ReLU fused into one step, backward's mask is that of what the
-   batch norm read, whatever was written. */
+/* Values and gradients of a training net, in probes and after a step, as NCHW [net->held, c, h, w]
+   of that node (held: the images in memory). RN_BAD_ARGUMENT with the reason and the way out for
+   what is not there: what the fast execution never stores, for it fuses nodes into one step; values
+   before their step, gradients before that of their value's last reader (then the sum so far, while
+   other readers are to come); what later steps, rn_workspace or rn_freeze have overwritten. What is
+   written is what the next steps read, as in the naive execution or not at all: refused are
+   gradients that were read already, or that an addition hands to both its inputs in one memory
+   while the other is yet to be read; and in the fast execution values that a batch norm has read.
+   Where that fuses batch norm and ReLU, backward's mask is that of what the batch norm read,
+   whatever was written. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -896,12 +897,12 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
                                    const rn_window *windows, int count, int antialias,
                                    rn_real *room, rn_real *probabilities, rn_error *error);
 
-/* Running statistics anew, for parameters that no longer change: the plain mean over the images of
-   those of `batches` batches of net->batch images, as the source stores them, in place of the moving
-   average that training left; the last batch may be what is left of the source. Only forward runs:
-   gradients stay. Overwrites net->logits, images [batch,C,H,W] and labels [batch]. results (or NULL)
-   gets loss and right answers over these images in training mode, and then in inference mode with
-   the new statistics: a gap between the two is what BN's statistics cost. */
+/* Running statistics anew, for parameters that no longer change: the plain mean over images of
+   those of `batches` batches of net->batch images (the last may be fewer, the rest of the source),
+   as the source stores them, in place of the moving average that training left. Only forward runs:
+   gradients stay. Overwrites net->logits, images [batch,C,H,W] and labels [batch]. results (or
+   NULL) gets loss and right answers over these images in training mode, and then in inference mode
+   with the new statistics: a gap between the two is what BN's statistics cost. */
 RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                  int *labels, rn_result results[2], rn_error *error);
 
@@ -6393,7 +6394,7 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
 }
 
 RNDEF void *rn_workspace(rn_net *net) {
-    net->held = 0; /* what training left in it */
+    net->held = 0; /* nothing of what training left in it */
     return net->activations;
 }
 
@@ -6452,6 +6453,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     }
     net->packed = rn__pack_net(net, &arena);
     net->frozen = 1;
+    net->held = 0; /* nothing of what training left in the workspace */
 #endif
     (void)net, (void)memory, (void)error;
     return RN_OK;
@@ -6606,8 +6608,8 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
-/* When the pass last wrote it or, if that is yet to come, will first (see >>planner), and where; -1:
-   it is never in memory. A gradient is written by every reader of its value. */
+/* When the pass last wrote it or else will first (see >>planner), and where; -1: it is never in
+   memory. Every reader of a value writes its gradient. */
 static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
     const ptrdiff_t *offsets[3];
     const int i = rn__producer(net, v), last = net->nodes[v].last_reader;

@@ -510,6 +510,69 @@ static void check_all_writing(void) {
             }
 }
 
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+static int node_called(const rn_net *net, const char *wanted) {
+    char name[64];
+    int i;
+    for (i = 0; i < net->node_count; i++)
+        if (rn_node_name(net, i, name), !strcmp(name, wanted)) return i;
+    CHECK_TEXT("the net", wanted);
+    return 0;
+}
+
+static void refuse(const rn_net *net, int node, int gradient, const char *part) {
+    static rn_real room[1 << 16];
+    const rn_node *shape = &net->nodes[node < 0 || node >= net->node_count ? 0 : node];
+    const rn_tensor t = rn_tensor_in(room, 4, shape->c, shape->h, shape->w);
+    rn_error error = {RN_OK, ""};
+    CHECK_INT((gradient ? rn_read_gradient : rn_read_value)(net, node, t, &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, part);
+}
+
+static void refuse_in_forward(void *user, rn_net *net, int i, int backward) {
+    const int bn2 = node_called(net, "layer1.0.bn2");
+    rn_error error;
+    if (backward || i != *(int *)user) return;
+    CHECK_INT(rn_read_value(net, i, rn_tensor_in(NULL, 1, 3, 7, 6), &error), RN_BAD_SHAPE);
+    CHECK_TEXT(error.text, "rn_read_value: tensor is [1,3,7,6] and should be [4,3,7,6]");
+    refuse(net, bn2, 0, "the value of layer1.0.bn2 (node");
+    refuse(net, bn2, 0, "does not exist in the fast execution: it is one step with layer1.0.relu");
+    refuse(net, node_called(net, "layer1.1.conv1"), 0,
+           "does not exist yet: take it when the probe");
+    refuse(net, i, 1, "the gradient of layer1.0.relu (node");
+    refuse(net, i, 1, "does not exist yet");
+    refuse(net, i, 1, "in backward");
+}
+
+/* Sentences, and the moments at which nothing can be read. */
+static void check_sentences(void) {
+    rn_desc desc =
+        net_desc(RN_ORIGINAL, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    rn_net *net = net_create(&desc, 4, RN_TRAINING),
+           *inference = net_create(&desc, 4, RN_INFERENCE);
+    net_batch batch;
+    int node;
+    if (!net || !inference) return;
+    batch = net_draw_batch(&net->desc, 4, 1);
+    node = node_called(net, "layer1.0.relu");
+    refuse(inference, node, 0, "training step");
+    refuse(net, node, 0, "in the probes of a training step");
+    net->probe = refuse_in_forward;
+    net->probe_user = &node;
+    CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    refuse(net, -1, 0, "node is -1 and should be 0 to");
+    refuse(net, net->node_count, 1, "node is ");
+    refuse(net, node_called(net, "layer1.0.add"), 0, "it is one step with layer1.0.relu");
+    refuse(net, node_called(net, "layer1.0.conv1"), 1, "computes it from that of layer1.0.relu1");
+    refuse(net, 0, 1, "the images are the caller's");
+    rn_workspace(net);
+    refuse(net, node, 0, "up to rn_workspace");
+    net_free_batch(&batch);
+    rn_destroy(net);
+    rn_destroy(inference);
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /* A few steps; the net with all that they changed. */
@@ -655,6 +718,7 @@ static void check_all(void) {
     check_variants();
     CHECK(repeated > 0);
     check_all_writing();
+    check_sentences();
     check_all_inference();
     check_all_threads();
 }

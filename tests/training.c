@@ -1207,7 +1207,8 @@ static void count_steps(void *user, rn_net *net, int node, int backward) {
 }
 
 /* Running statistics are the plain mean over the images of their batches', the last of which is
-   smaller; parameters and gradients stay, no backward step runs, and both modes then agree on one batch but for the variance's m / (m - 1). */
+   smaller; parameters and gradients stay, no backward step runs, and both modes then agree on one
+   batch but for the variance's m / (m - 1). */
 static void check_recalibration(void) {
     enum { BATCHES = 3, COUNT = 8, IMAGES = 21 };
     int i, b;
