@@ -265,6 +265,7 @@ typedef struct rn_desc {
     double momentum;          /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;      /* 0; rn_cifar and rn_imagenet write 1e-4 */
     rn_decay decay_scope;     /* every parameter */
+    double label_smoothing;   /* 0; the share of the target that all classes divide, see rn_loss */
     float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
     float deviation[4];       /* 1 */
     uint64_t seed;            /* of initialisation, dropout and rn_batch */
@@ -382,14 +383,16 @@ typedef struct rn_trainer {
 } rn_trainer;
 
 struct rn_net;
-/* Called after each step of the executors when set: forward with the node whose value is new,
-   backward (1) with the node whose inputs' gradients are new. rn_read_value and its kin see, and
-   may change, what the next step reads. For tests, pictures and searches for trouble. With a
-   budget, steps that are computed again are not reported, and do not see what a probe wrote. */
+/* Called after each step of a training pass when set (rn_predict calls none): forward with the node
+   whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value and
+   its kin see, and may change, what the next step reads. For tests, pictures and searches for
+   trouble. A step of the fast execution may be several nodes; it is reported once. With a budget,
+   steps that are computed again are not reported, and do not see what a probe wrote. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer and probe, nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights and probe,
+   nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -415,11 +418,15 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images;   /* count of the last training forward */
-    int part;     /* the most images in memory at a time, see desc.micro_batch */
-    int held;     /* images whose values and gradients are in memory now */
-    int backward; /* 1: values are where backward finds them, else where forward does */
+    int images;           /* count of the last training forward */
+    int part;             /* the most images in memory at a time, see desc.micro_batch */
+    int held;             /* images whose values and gradients are in memory now */
+    int time;             /* of the last step of a training pass, in the planner's count */
+    int rewritten;        /* behind it, a probe wrote values or gradients */
 
+    /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
+       net trains; not in files. */
+    const rn_real *class_weights;
     rn_probe probe;
     void *probe_user;
 
@@ -469,7 +476,7 @@ RNDEF void rn_destroy(rn_net *net);
 RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
-    double loss; /* mean cross-entropy over the images */
+    double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
     int correct; /* images whose largest logit is their label's */
 } rn_result;
 
@@ -617,10 +624,11 @@ RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db
                                          const rn_real *statistics, const rn_real *weight,
                                          double eps, int group, int accumulate, rn_error *error);
 /* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
-   running_var [C], which takes the unbiased variance of `values` values a channel and group. */
+   running_var [C], from forward's statistics of `images` images of `pixels` (H W) values a channel.
+   A group counts by its images, and the variance is unbiased in each. */
 RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                  const rn_real *statistics, int groups, int channels,
-                                  double values, double momentum);
+                                  const rn_real *statistics, int images, int group, int channels,
+                                  double pixels, double momentum);
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error);
@@ -685,16 +693,37 @@ RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int s
 RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
                                             int front, int accumulate, rn_error *error);
 
-/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets mean loss and number of
-   correct images. Backward: dz = (softmax(z) - onehot(label)) * scale, with scale 1 / N for the
-   mean. Labels [N] outside [0, K) are refused. */
+/* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
+   The target t_k is label_smoothing / K, from 0 to below 1, and 1 - label_smoothing more for k = y;
+   w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss is all zero: the
+   plain -log softmax(z)_y. */
+typedef struct rn_loss {
+    double label_smoothing;
+    const rn_real *class_weights;
+} rn_loss;
+
+/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets the mean loss, the sum
+   over images divided by that of their labels' weights (N without), and the number of correct
+   images. Backward: dz = scale times the gradient of the sum, softmax(z) - onehot(label) if plain;
+   scale 1 / N, or 1 / (sum of the labels' weights), makes it that of the mean. Labels [N] outside
+   [0, K) are refused, and in forward labels whose weights sum to zero. */
 RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
-                                                   const int *labels, rn_error *error);
+                                                   const int *labels, const rn_loss *loss,
+                                                   rn_error *error);
 RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                     const int *labels, double scale,
-                                                    rn_error *error);
+                                                    const rn_loss *loss, rn_error *error);
 
-/* Values and gradients of a net for probes, as NCHW [images, c, h, w] of that node. */
+/* Values and gradients of a training net, in probes and after a step, as NCHW [net->held, c, h, w]
+   of that node (held: the images in memory). RN_BAD_ARGUMENT with the reason and the way out for
+   what is not there: what the fast execution never stores, for it fuses nodes into one step; values
+   before their step, gradients before that of their value's last reader (then the sum so far, while
+   other readers are to come); what later steps, rn_workspace or rn_freeze have overwritten. What is
+   written is what the next steps read, as in the naive execution or not at all: refused are
+   gradients that were read already, or that an addition hands to both its inputs in one memory
+   while the other is yet to be read; and in the fast execution values that a batch norm has read.
+   Where that fuses batch norm and ReLU, backward's mask is that of what the batch norm read,
+   whatever was written. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
@@ -904,9 +933,10 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
                                    const rn_window *windows, int count, int antialias,
                                    rn_real *room, rn_real *probabilities, rn_error *error);
 
-/* Running statistics anew, for parameters that no longer change: the plain mean of those of
-   `batches` batches of net->batch images, as the source stores them, in place of the moving average
-   that training left. Overwrites gradients, images [batch,C,H,W] and labels [batch]. results (or
+/* Running statistics anew, for parameters that no longer change: the plain mean over images of
+   those of `batches` batches of net->batch images (the last may be fewer, the rest of the source),
+   as the source stores them, in place of the moving average that training left. Only forward runs:
+   gradients stay. Overwrites net->logits, images [batch,C,H,W] and labels [batch]. results (or
    NULL) gets loss and right answers over these images in training mode, and then in inference mode
    with the new statistics: a gap between the two is what BN's statistics cost. */
 RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
@@ -1360,7 +1390,7 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, int others) {
     return done;
 }
 
-static void rn__report(rn__team *team, int done) {
+static void rn__hand_in(rn__team *team, int done) {
     if (!done) return;
     __atomic_fetch_add(&team->finished, (unsigned)done, __ATOMIC_SEQ_CST);
     if (!__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) return;
@@ -1382,7 +1412,7 @@ static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
         now = omp_get_wtime();
         if (turns > RN__TURNS) continue;
         begun = now;
-        if (seen) rn__report(team, rn__do_jobs(team, seen, thread, 1));
+        if (seen) rn__hand_in(team, rn__do_jobs(team, seen, thread, 1));
     } while (now - begun < RN__SPIN_SECONDS);
     pthread_mutex_lock(&team->mutex);
     __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
@@ -1399,7 +1429,7 @@ static void *rn__help(void *queue) {
     const int thread = (int)((rn__queue *)queue - team->queues);
     uint64_t round = 0;
     while ((round = rn__await_round(team, round, thread)) != 0)
-        rn__report(team, rn__do_jobs(team, round, thread, 0));
+        rn__hand_in(team, rn__do_jobs(team, round, thread, 0));
     return NULL;
 }
 
@@ -2235,20 +2265,28 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
     return RN_OK;
 }
 
-/* What inference will use. A variance of m values around their own mean is too small by (m - 1) / m
-   on average: as it should be for normalising these values, put right here for others. */
+/* A variance of m values around their own mean is too small by (m - 1) / m on average. */
+static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
+
+/* What inference will use: biased variances are as they should be for normalising the values that
+   they are of, and are put right here for others. The last group may have fewer images. */
 RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                const rn_real *statistics, int groups, int channels, double values,
-                                double momentum) {
+                                const rn_real *statistics, int images, int group, int channels,
+                                double pixels, double momentum) {
+    const int size = rn__group_size(group, images), rest = images % size;
     int g, k;
     for (k = 0; k < channels; k++) {
         double mean = 0, variance = 0;
         const rn_real *s = statistics + k;
-        for (g = 0; g < groups; g++, s += 2 * (ptrdiff_t)channels) {
-            mean += (double)s[0] / groups;
-            variance += (double)s[channels] / groups;
+        for (g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
+            mean += (double)s[0] / ((double)images / size);
+            variance += (double)s[channels] / ((double)images / size);
         }
-        variance *= values / (values - 1);
+        variance = rn__unbiased(variance, size * pixels);
+        if (rest) {
+            mean += (double)s[0] * rest / images;
+            variance += rn__unbiased((double)s[channels], rest * pixels) * rest / images;
+        }
         running_mean[k] = (rn_real)((1 - momentum) * (double)running_mean[k] + momentum * mean);
         running_var[k] = (rn_real)((1 - momentum) * (double)running_var[k] + momentum * variance);
     }
@@ -2335,10 +2373,23 @@ RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, in
     return RN_OK;
 }
 
-static rn_status rn__check_labels(const char *function, const rn_tensor *z, const int *labels,
-                                  rn_error *error) {
-    int n;
+/* Labels of logits z [N,K,1,1], and the loss (NULL: plain). */
+static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
+                                const rn_loss *loss, rn_error *error) {
+    const double smoothing = loss ? loss->label_smoothing : 0;
+    const rn_real *weights = loss ? loss->class_weights : NULL;
+    int n, k;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
+    if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: label_smoothing is %f and should be at least 0 and below 1", function,
+                        smoothing);
+    for (k = 0; weights && k < z->c; k++)
+        if (rn__not_finite(weights[k]) || weights[k] < 0)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s: the class weight of class %d is %f and should be finite and at "
+                            "least 0",
+                            function, k, (double)weights[k]);
     for (n = 0; n < z->n; n++)
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -2347,8 +2398,31 @@ static rn_status rn__check_labels(const char *function, const rn_tensor *z, cons
     return RN_OK;
 }
 
+/* t_k w_k of an image with this label: how much of -log softmax(z)_k its loss takes. */
+static double rn__loss_share(const rn_loss *loss, int classes, int label, int k) {
+    const double smoothing = loss ? loss->label_smoothing : 0;
+    const double target = (k == label ? 1 - smoothing : 0) + smoothing / classes;
+    return loss && loss->class_weights ? target * (double)loss->class_weights[k] : target;
+}
+
+/* What the sum of the images' losses is divided by for their mean: the weights of their labels, one
+   each without. Refuses zero. */
+static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
+                                 const rn_loss *loss, rn_error *error) {
+    int n;
+    *sum = loss && loss->class_weights ? 0 : rn__max(count, 1);
+    for (n = 0; loss && loss->class_weights && n < count; n++)
+        *sum += (double)loss->class_weights[labels[n]];
+    if (*sum > 0) return RN_OK;
+    return rn__fail(
+        error, RN_BAD_ARGUMENT,
+        "%s: the class weights of all %d labels are zero, so there is no mean; give one "
+        "of their classes a weight or leave the batch out",
+        function, count);
+}
+
 /* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
-   softmax(z)[k] = exp(z[k] - log_sum_exp), and cross-entropy is log_sum_exp - z[label]. */
+   softmax(z)[k] = exp(z[k] - log_sum_exp), and -log softmax(z)[k] is log_sum_exp - z[k]. */
 static double rn__log_sum_exp(const rn_tensor *z, int n) {
     int k, best = rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c);
     double largest = rn__get(z, n, best, 0, 0), sum = 0;
@@ -2356,33 +2430,42 @@ static double rn__log_sum_exp(const rn_tensor *z, int n) {
     return largest + log(sum);
 }
 
-/* Loss of one image: -log softmax(z)[label]. */
+/* Loss of one image: sum over k of share[k] (log_sum_exp - z[k]), of which without smoothing only
+   the label's is not zero. */
 RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
-                                                 const int *labels, rn_error *error) {
-    double sum = 0;
-    int n, correct = 0;
-    RN__TRY(rn__check_labels(__func__, z, labels, error));
+                                                 const int *labels, const rn_loss *loss,
+                                                 rn_error *error) {
+    double sum = 0, weight;
+    int n, k, correct = 0;
+    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
+    RN__TRY(rn__loss_weight(__func__, &weight, labels, z->n, loss, error));
     for (n = 0; n < z->n; n++) {
-        sum += rn__log_sum_exp(z, n) - rn__get(z, n, labels[n], 0, 0);
+        const double normaliser = rn__log_sum_exp(z, n);
+        for (k = 0; k < z->c; k++) {
+            const double share = rn__loss_share(loss, z->c, labels[n], k);
+            if (share > 0) sum += share * (normaliser - rn__get(z, n, k, 0, 0));
+        }
         correct += rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c) == labels[n];
     }
-    result->loss = sum / rn__max(z->n, 1);
+    result->loss = sum / weight;
     result->correct = correct;
     return RN_OK;
 }
 
-/* dz[k] = softmax(z)[k] - (k == label): what is predicted minus what should be. */
+/* dz[k] = softmax(z)[k] (sum of share) - share[k]: what is predicted minus what should be. */
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
-                                                  rn_error *error) {
+                                                  const rn_loss *loss, rn_error *error) {
     int n, k;
-    RN__TRY(rn__check_labels(__func__, z, labels, error));
+    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
     for (n = 0; dz && n < z->n; n++) {
-        double normaliser = rn__log_sum_exp(z, n);
+        double normaliser = rn__log_sum_exp(z, n), shares = 0;
+        for (k = 0; k < z->c; k++) shares += rn__loss_share(loss, z->c, labels[n], k);
         for (k = 0; k < z->c; k++) {
             double softmax = exp(rn__get(z, n, k, 0, 0) - normaliser);
-            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax - (k == labels[n])) * scale);
+            double share = rn__loss_share(loss, z->c, labels[n], k);
+            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax * shares - share) * scale);
         }
     }
     return RN_OK;
@@ -4804,6 +4887,7 @@ static const rn__field rn__fields[] = {
     {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
     {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
     {"decay_scope", RN__INT, 1, RN__FIELD(decay_scope), rn__decay_names, 0, 0, 0, 0},
+    {"label_smoothing", RN__DOUBLE, 1, RN__FIELD(label_smoothing), NULL, 0, 0, 0.999999, 0},
     {"mean", RN__FLOAT, 4, RN__FIELD(mean), NULL, 1, -1e6, 1e6, 0},
     {"std", RN__FLOAT, 4, RN__FIELD(deviation), NULL, 1, 1e-6, 1e6, 1},
     {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
@@ -6519,13 +6603,15 @@ static void rn__fast_batch_norm(rn__step *s) {
         p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
                               rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
                               s->net->desc.bn_eps,
-                              s->node->lazy && rn__hands_sums(s->net, rn__output(s->net, i) + 1));
+                              s->node->lazy && !s->net->rewritten &&
+                                  rn__hands_sums(s->net, rn__output(s->net, i) + 1));
         if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
         return;
     }
     if (s->training && !s->run->again)
         rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
-                          rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
+                          !s->net->rewritten &&
+                              rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
     if (s->node->lazy || rn__includes_bn(s, s->node->inputs[0])) return;
     p = rn__normalisation(s);
     rn__run_pass(&p);
@@ -6608,6 +6694,13 @@ static int rn__statistics_finite(const rn__run *run, int i) {
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
 
+/* Tells the probe of a training pass that a step is done. */
+static void rn__report(rn_net *net, int time, int node, int backward) {
+    net->time = time;
+    net->rewritten = 0;
+    if (net->probe) net->probe(net->probe_user, net, node, backward);
+}
+
 /* Forward over the list. */
 static void rn__forward(rn__run *run) {
     const rn_net *net = run->net;
@@ -6617,8 +6710,7 @@ static void rn__forward(rn__run *run) {
     for (i = 1; i < net->node_count && run->broken < 0; i++) {
         if (net->nodes[i].absorbed) continue;
         rn__run_step(run, i, 0);
-        if (run->probed && run->probed->probe)
-            run->probed->probe(run->probed->probe_user, run->probed, rn__output(net, i), 0);
+        if (run->probed) rn__report(run->probed, i, rn__output(net, i), 0);
         if (run->find_broken &&
             ((!net->nodes[i].lazy &&
               !rn__all_finite(rn__value(run, rn__output(net, i)).data,
@@ -6669,7 +6761,10 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
     return rn__add_size(net->activation_bytes[RN_INFERENCE], net->workspace_bytes[RN_INFERENCE]);
 }
 
-RNDEF void *rn_workspace(rn_net *net) { return net->activations; }
+RNDEF void *rn_workspace(rn_net *net) {
+    net->held = 0; /* nothing of what training left in it */
+    return net->activations;
+}
 
 #if RN__FAST
 /* Packs the weights of every convolution and linear layer into the arena, and makes the lanes of
@@ -6726,6 +6821,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     }
     net->packed = rn__pack_net(net, &arena);
     net->frozen = 1;
+    net->held = 0; /* nothing of what training left in the workspace */
 #endif
     (void)net, (void)memory, (void)error;
     return RN_OK;
@@ -6772,7 +6868,7 @@ static void rn__backward(rn__run *forward) {
             if (net->nodes[k].again) rn__run_step(&run, k, 0);
         if (net->nodes[i].absorbed) continue;
         rn__run_step(&run, i, 1);
-        if (run.probed->probe) run.probed->probe(run.probed->probe_user, run.probed, i, 1);
+        rn__report(run.probed, rn__backward_time(net, i), i, 1);
     }
 }
 
@@ -6814,75 +6910,225 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
         run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
 }
 
-/* Forward and backward of the images in memory, whose gradients are added to. */
-static rn_status rn__backpropagate_part(rn_net *net, rn__run *run, rn_tensor logits,
-                                        const int *labels, double scale, rn_error *error) {
+static rn_loss rn__loss_of(const rn_net *net) {
+    rn_loss loss;
+    loss.label_smoothing = net->desc.label_smoothing;
+    loss.class_weights = net->class_weights;
+    return loss;
+}
+
+/* Forward of the images in memory. */
+static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
     const int last = net->node_count - 1;
-    rn_result result;
-    rn_tensor gradient;
-    int i;
+    int i, finite;
     net->held = run->count;
-    net->backward = 0;
+    net->time = net->rewritten = 0;
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
-    rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL);
-    for (i = 0; i <= last; i++)
-        if (!rn__is_finite(result.loss) || !rn__statistics_finite(run, i)) {
-            net->images = 0; /* no gradients to update with */
-            return rn__explain_not_finite(run, error);
-        }
-    gradient = rn__plain_vector(net, rn__gradient(run, last));
-    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
-    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, NULL);
-    net->backward = 1;
-    rn__go(run, RN__GOES_BACKWARD, rn__backward);
-    return RN_OK;
+    finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
+    for (i = 0; i <= last; i++) finite = finite && rn__statistics_finite(run, i);
+    if (finite) return RN_OK;
+    net->images = net->held = 0; /* no gradients to update with */
+    return rn__explain_not_finite(run, error);
 }
 
-RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
-                                 rn_result *result, rn_error *error) {
-    rn_result own = {0, 0};
+/* And backward; gradients are added to. */
+static void rn__backward_part(const rn_net *net, rn__run *run, rn_tensor logits, const int *labels,
+                              double scale) {
+    const int last = net->node_count - 1;
+    const rn_loss loss = rn__loss_of(net);
+    rn_tensor gradient = rn__plain_vector(net, rn__gradient(run, last));
+    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
+    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, &loss, NULL);
+    rn__go(run, RN__GOES_BACKWARD, rn__backward);
+}
+
+/* A batch in training mode: logits, statistics and loss, and gradients if `backward`. */
+static rn_status rn__propagate(const char *function, rn_net *net, const rn_real *images,
+                               const int *labels, int count, int backward, rn_result *result,
+                               rn_error *error) {
     rn_tensor all;
     rn__run run;
+    rn_loss loss;
+    double weight;
     RN__TRY(rn__check_step(net, images, count, error));
     if (net->mode != RN_TRAINING || !labels)
         return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
     RN__TRY(rn__check_groups_of(net, count, error));
+    loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    RN__TRY(rn__check_labels(__func__, &all, labels, error));
-    memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    RN__TRY(rn__check_loss(function, &all, labels, &loss, error));
+    RN__TRY(rn__loss_weight(function, &weight, labels, count, &loss, error));
+    if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->activations);
-    while (rn__next_part(&run, images, count))
-        RN__TRY(rn__backpropagate_part(net, &run, rn_tensor_images(all, run.first, run.count),
-                                       labels + run.first, 1.0 / count, error));
-    rn_softmax_cross_entropy_forward(&own, &all, labels, NULL);
-    if (result) *result = own;
-    return RN_OK;
+    while (rn__next_part(&run, images, count)) {
+        const rn_tensor logits = rn_tensor_images(all, run.first, run.count);
+        RN__TRY(rn__forward_part(net, &run, logits, error));
+        if (backward) rn__backward_part(net, &run, logits, labels + run.first, 1 / weight);
+    }
+    return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
+}
+
+RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
+                                 rn_result *result, rn_error *error) {
+    return rn__propagate(__func__, net, images, labels, count, 1, result, error);
 }
 
 #endif /* RESNET_NO_TRAIN */
 
-/* Values and gradients for probes, in and out of the executor's layout. */
-static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, int into_net,
-                              rn_tensor outside, rn_error *error) {
-    rn__run run = rn__run_of(net, net->mode, net->activations);
+/* ---- what probes read and write ------------------------------------------------------------ */
+
+/* The three things of a node that a training pass stores. */
+enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
+
+/* When the pass last wrote it or else will first (see >>planner), and where; -1: it is never in
+   memory. Every reader of a value writes its gradient. */
+static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
+    const ptrdiff_t *offsets[3];
+    const int i = rn__producer(net, v), last = net->nodes[v].last_reader;
+    int k, time = net->node_count;
+    offsets[RN__VALUE] = net->value_offset[RN_TRAINING];
+    offsets[RN__VALUE_AGAIN] = net->backward_offset;
+    offsets[RN__GRADIENT] = net->gradient_offset;
+    *offset = offsets[what][v];
+    if (*offset < 0 || (what == RN__VALUE_AGAIN && !net->nodes[i].again)) return -1;
+    if (what == RN__VALUE) return i;
+    if (what == RN__VALUE_AGAIN) return rn__again_time(net, i);
+    for (k = last; k > v; k--) { /* the loss reads the last value */
+        const int reads = net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v;
+        const int read = rn__backward_time(net, rn__producer(net, k));
+        if (reads && (k == last || read <= net->time)) time = read;
+    }
+    return time;
+}
+
+/* The node whose value or gradient has since taken memory of v's at `offset`; -1: none has. */
+static int rn__overwriter(const rn_net *net, int v, ptrdiff_t offset, int since) {
+    const size_t size = sizeof(rn_real);
+    const ptrdiff_t end = offset + (ptrdiff_t)(rn__value_count(net, v, net->held) * size);
+    ptrdiff_t at;
+    int u, what;
+    for (u = 0; u < net->node_count; u++)
+        for (what = RN__VALUE; what <= RN__GRADIENT; what++) {
+            const int time = rn__time_of(net, u, what, &at);
+            if (time > since && time <= net->time && at < end &&
+                offset < at + (ptrdiff_t)(rn__value_count(net, u, net->held) * size))
+                return u;
+        }
+    return -1;
+}
+
+/* Why there is never such a thing in this execution. */
+static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, const char *subject,
+                                     rn_error *error) {
+    const int i = rn__producer(net, v), output = rn__output(net, i);
+    const char *reason = "it is one step with";
+    int other = output;
+    char name[64];
+    if (v == 0)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's",
+                        subject);
+    if (!gradient && net->nodes[i].lazy) {
+        reason = "its readers compute it from";
+        other = net->nodes[i].inputs[0];
+    } else if (v == output) { /* a lazy gradient */
+        reason = "its step computes it from that of";
+        other = rn__output(net, output + 1);
+    }
+    rn_node_name(net, other, name);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s does not exist in the fast execution: %s %s (node %d); take that one, or "
+                    "desc.naive = 1",
+                    subject, reason, name, other);
+}
+
+/* Where a value or gradient is in memory at this time. */
+static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *offset,
+                          const char *subject, rn_error *error) {
+    const rn_node *node = &net->nodes[v];
+    const int i = rn__producer(net, v);
+    int since = rn__time_of(net, v, RN__VALUE_AGAIN, offset), other;
+    char name[64];
+    if (gradient || since < 0 || since > net->time)
+        since = rn__time_of(net, v, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
+    if (since > net->time)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s does not exist yet: take it when the probe reports node %d%s", subject,
+                        gradient ? rn__producer(net, rn__max(node->last_reader, v)) : v,
+                        gradient ? " in backward" : "");
+    other = rn__overwriter(net, v, *offset, since);
+    if (gradient && v != i && node->kind == RN_RELU && rn__addition_in(net, i) >= 0 &&
+        net->time >= rn__backward_time(net, i))
+        other = i; /* whose backward masks it where it is */
+    if (other < 0) return RN_OK;
+    rn_node_name(net, other, name);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s is gone: %s (node %d) has its memory; take it in an earlier probe", subject,
+                    name, other);
+}
+
+/* Is the gradient of value v there, complete or not, and yet to be read by the step that it is for,
+   or (lazy) by the convolution before that? */
+static int rn__gradient_lives(const rn_net *net, int v, int lazy, ptrdiff_t *offset) {
+    const int since = rn__time_of(net, v, RN__GRADIENT, offset), i = rn__producer(net, v);
+    return since >= 0 && since <= net->time &&
+           net->time < (lazy ? rn__gradient_end(net, i) : rn__backward_time(net, i));
+}
+
+/* Would what is written be read as in the naive execution, and by nobody else? */
+static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const char *subject,
+                                   rn_error *error) {
+    ptrdiff_t own, other;
+    int k;
+    if (gradient && !rn__gradient_lives(net, v, 0, &own))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s cannot be written: its step has read it; write it in an earlier probe",
+                        subject);
+    for (k = 0; k < net->node_count; k++) {
+        const rn_node *node = &net->nodes[k];
+        if (gradient && k != v && rn__gradient_lives(net, k, 1, &other) && other == own)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s cannot be written: it is one with that of node %d, which is yet to "
+                            "be read; write it in a later probe, or that of their addition",
+                            subject, k);
+        if (!gradient && !net->desc.naive && node->kind == RN_BATCH_NORM && node->inputs[0] == v &&
+            k <= net->time)
+            return rn__fail(error, RN_BAD_ARGUMENT,
+                            "%s cannot be written: the batch norm at node %d has read it; write it "
+                            "when the probe reports node %d, or take desc.naive = 1",
+                            subject, k, v);
+    }
+    return RN_OK;
+}
+
+/* Copies a value or gradient into the net or out of it, from or to the executor's layout. */
+static rn_status rn__exchange(const char *function, const rn_net *net, int v, int gradient,
+                              int into_net, rn_tensor outside, rn_error *error) {
+    char name[64], subject[128];
+    rn__text text = rn__text_in(subject, sizeof subject);
     rn_tensor inside;
-    run.count = net->held;
-    if (net->backward) run.offsets = net->backward_offset;
-    if (net->mode != RN_TRAINING || node < 0 || node >= net->node_count)
-        return rn__fail(error, RN_BAD_ARGUMENT, "node %d: a net of RN_TRAINING has values 0 to %d",
-                        node, net->node_count - 1);
-    inside = want_gradient ? rn__gradient(&run, node) : rn__value(&run, node);
-    if (!inside.data)
-        return rn__fail(error, RN_BAD_ARGUMENT, "node %d has no %s in this execution", node,
-                        want_gradient ? "gradient" : "value");
+    ptrdiff_t offset;
+    if (net->mode != RN_TRAINING || !net->held)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: values and gradients are there in the probes of a training step and "
+                        "behind it, up to rn_workspace",
+                        function);
+    RN__TRY(rn__expect_within(function, "node", v, 0, net->node_count - 1, error));
+    rn_node_name(net, v, name);
+    rn__format(&text, "%s: the %s of %s (node %d)", function, gradient ? "gradient" : "value", name,
+               v);
+    RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
+    if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
+    inside = rn_tensor_in((rn_real *)(void *)(net->activations + offset), net->held,
+                          net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
+    RN__TRY(
+        rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
     if (!net->desc.naive) {
         rn__engine engine = rn__engine_of(net);
-        RN__TRY(rn__expect("rn_read_value", "tensor", &outside, inside.n, inside.c, inside.h,
-                           inside.w, error));
         if (into_net)
             rn__block(&engine, rn__as_blocked(&inside), outside);
         else
@@ -6895,19 +7141,21 @@ static rn_status rn__exchange(const rn_net *net, int node, int want_gradient, in
 }
 
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error) {
-    return rn__exchange(net, node, 0, 0, to, error);
+    return rn__exchange(__func__, net, node, 0, 0, to, error);
 }
 
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
-    return rn__exchange(net, node, 0, 1, from, error);
+    net->rewritten = 1;
+    return rn__exchange(__func__, net, node, 0, 1, from, error);
 }
 
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error) {
-    return rn__exchange(net, node, 1, 0, to, error);
+    return rn__exchange(__func__, net, node, 1, 0, to, error);
 }
 
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
-    return rn__exchange(net, node, 1, 1, from, error);
+    net->rewritten = 1;
+    return rn__exchange(__func__, net, node, 1, 1, from, error);
 }
 
 /* >>optimiser ================================================================================
@@ -7055,14 +7303,14 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
 
 /* Of every BN, from the last training forward, whose results are used up then. */
 static void rn__update_statistics(rn_net *net, double momentum) {
-    int group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images, i;
+    int i;
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *running_mean = net->statistics + node->statistics;
         if (node->kind != RN_BATCH_NORM) continue;
         rn_batch_norm_update(running_mean, running_mean + node->c, rn__batch_statistics(net, i, 0),
-                             rn__group_count(&net->desc, net->images), node->c,
-                             (double)group * node->h * node->w, momentum);
+                             net->images, net->desc.bn_group, node->c, (double)node->h * node->w,
+                             momentum);
     }
     net->images = net->frozen = 0;
 }
@@ -7721,22 +7969,25 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
 #ifndef RESNET_NO_TRAIN
 RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                int *labels, rn_result results[2], rn_error *error) {
-    const rn_tensor logits = rn_tensor_in(net->logits, net->batch, net->desc.classes, 1, 1);
+    const rn_loss loss = rn__loss_of(net);
     rn_result part, sums[2] = {{0, 0}, {0, 0}};
-    int mode, b;
+    ptrdiff_t first;
+    int mode, b, count;
     RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
     for (mode = 0; mode < 2; mode++)
-        for (b = 0; b < batches; b++) {
-            RN__TRY(rn_batch(source, &net->desc, NULL, 0, (ptrdiff_t)b * net->batch, net->batch,
-                             images, labels, error));
+        for (b = 0, first = 0; b < batches; b++, first += count) {
+            const ptrdiff_t left = source->count - first;
+            count = left > 0 && left < net->batch ? (int)left : net->batch;
+            RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
             if (mode == 0) {
-                RN__TRY(rn_backpropagate(net, images, labels, net->batch, &part, error));
-                rn__update_statistics(net, 1.0 / (b + 1));
+                RN__TRY(rn__propagate(__func__, net, images, labels, count, 0, &part, error));
+                rn__update_statistics(net, (double)count / (double)(first + count));
             } else {
-                RN__TRY(rn_predict(net, rn_workspace(net), images, net->batch, net->logits, error));
-                rn_softmax_cross_entropy_forward(&part, &logits, labels, NULL);
+                const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+                RN__TRY(rn_predict(net, rn_workspace(net), images, count, net->logits, error));
+                RN__TRY(rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, error));
             }
-            sums[mode].loss += part.loss / batches;
+            sums[mode].loss += (part.loss - sums[mode].loss) * count / (double)(first + count);
             sums[mode].correct += part.correct;
         }
     if (results) memcpy(results, sums, sizeof sums);
@@ -8785,7 +9036,7 @@ RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, 
     size_t size;
     ptrdiff_t i;
     rn_status status = RN_OK;
-    RN__TRY(rn__check_source(source, error));
+    RN__TRY(rn__check_source(__func__, source, error));
     size = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
     if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;

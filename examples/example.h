@@ -612,7 +612,8 @@ static inline rn_status test_net(trainer *t, const rn_source *source, FILE *pred
         status = rn_batch(source, &net->desc, NULL, 0, first, count, t->images, t->labels, error);
         if (!status)
             status = rn_predict(net, rn_workspace(t->net), t->images, count, t->logits, error);
-        if (!status) status = rn_softmax_cross_entropy_forward(&part, &logits, t->labels, error);
+        if (!status)
+            status = rn_softmax_cross_entropy_forward(&part, &logits, t->labels, NULL, error);
         if (status) return status;
         result->loss += part.loss * count / (double)source->count;
         result->correct += part.correct;

@@ -4,7 +4,10 @@
    numbers, so that every step has the same input in both and errors do not pile up. Every order,
    block, shortcut, resize shortcut and stem, with odd sizes, widths that are no multiple of 16,
    batches that are not full, batch norm in groups, one and two threads, every instruction set of
-   the machine. Then whole nets, whose bits must not depend on the number of threads, and inference.
+   the machine. At every step every node is asked for its value and gradient: what can be read is
+   what the naive net has, the rest is refused with the reason. What a probe writes has the same
+   consequences in both. Then whole nets, whose bits must not depend on the number of threads, and
+   inference. With arguments, such as --order original --shortcut highway, one net (--help).
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 
@@ -17,6 +20,7 @@
 #define BOUND 1e-5     /* of a value or gradient, relative to its largest magnitude */
 #define WINOGRAD 1e-4  /* the same, of what Winograd's transforms had a hand in */
 #define KINK 1e-5      /* inputs of ReLUs nearer to zero, relative likewise, are drawn again */
+#define WRITTEN 1e-4   /* of whole nets by a write, likewise */
 #define INFERENCE 2e-5 /* logits of a whole net, where errors do pile up */
 
 #ifdef REDUCED
@@ -51,6 +55,52 @@ static rn_real *keep(rn_real *old, const rn_real *data, ptrdiff_t count) {
     return copy;
 }
 
+/* The gradient of value v after the backward of step i: what its last reader so far left. */
+static const rn_real *recorded_gradient(const record *r, const rn_net *net, int v, int i) {
+    int k;
+    for (k = i; k <= net->nodes[v].last_reader; k++) {
+        if (net->nodes[k].inputs[0] == v) return r->gradients[2 * k];
+        if (net->nodes[k].inputs[1] == v) return r->gradients[2 * k + 1];
+    }
+    return NULL;
+}
+
+/* A refusal names the node and says what to do. */
+static void check_refusal(int v, const rn_error *error) {
+    char name[32];
+    snprintf(name, sizeof name, "(node %d)", v);
+    CHECK_INT(error->status, RN_BAD_ARGUMENT);
+    CHECK_TEXT(error->text, name);
+    CHECK(v == 0 || strstr(error->text, "desc.naive") || strstr(error->text, "probe"));
+}
+
+/* Asks every node for its value and gradient: the recorded ones, or a refusal. */
+static void check_every_node(const record *r, const rn_net *net, int i, int backward,
+                             double tolerance) {
+    int v;
+    for (v = 0; v < net->node_count; v++) {
+        rn_real *got = (rn_real *)net_take((size_t)count_of(net, v) * sizeof(rn_real));
+        const rn_tensor t = tensor_of(net, v, got);
+        rn_error error;
+        if (rn_read_value(net, v, t, &error))
+            check_refusal(v, &error);
+        else if (v || r->values[0]) {
+            CHECK(backward || v <= i);
+            CHECK(!memcmp(got, r->values[v], (size_t)count_of(net, v) * sizeof(rn_real)));
+        }
+        if (rn_read_gradient(net, v, t, &error))
+            check_refusal(v, &error);
+        else if (v < net->node_count - 1) { /* the loss alone reads the last */
+            const rn_real *want = recorded_gradient(r, net, v, i);
+            CHECK(backward && want);
+            if (want)
+                net_check(rn_tensor_difference(t, tensor_of(net, v, (rn_real *)want)) <= tolerance,
+                          __LINE__, &net->desc, "gradient of a node", v, i);
+        }
+        free(got);
+    }
+}
+
 static void record_step(void *user, rn_net *net, int i, int backward) {
     record *r = (record *)user;
     int k;
@@ -59,6 +109,7 @@ static void record_step(void *user, rn_net *net, int i, int backward) {
         to = &r->values[i];
         if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, i) * sizeof(rn_real));
         CHECK_INT(rn_read_value(net, i, tensor_of(net, i, *to), NULL), RN_OK);
+        check_every_node(r, net, i, 0, 0);
         return;
     }
     for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
@@ -67,6 +118,7 @@ static void record_step(void *user, rn_net *net, int i, int backward) {
         if (!*to) *to = (rn_real *)net_take((size_t)count_of(net, a) * sizeof(rn_real));
         CHECK_INT(rn_read_gradient(net, a, tensor_of(net, a, *to), NULL), RN_OK);
     }
+    check_every_node(r, net, i, 1, 0);
 }
 
 static record new_record(const rn_net *net) {
@@ -117,14 +169,7 @@ static int is_winograd(const rn_net *net, int i) {
     return rn__suits_winograd(&out, &in, &f);
 }
 
-/* A step hands sums on to a batch norm beside it before the probe can put the recorded numbers in
-   their place, so the batch norm beside a convolution gets its bound. */
-static double bound_of(const rn_net *net, int i) {
-    int near_winograd = is_winograd(net, i), k;
-    for (k = i - 2; net->nodes[i].kind == RN_BATCH_NORM && k <= i + 2; k++)
-        near_winograd |= k > 0 && is_winograd(net, k);
-    return near_winograd ? WINOGRAD : BOUND;
-}
+static double bound_of(const rn_net *net, int i) { return is_winograd(net, i) ? WINOGRAD : BOUND; }
 
 static void compare(record *r, const rn_net *net, int i, const char *what, const rn_real *got,
                     const rn_real *want, ptrdiff_t count, double least) {
@@ -146,12 +191,23 @@ static void compare(record *r, const rn_net *net, int i, const char *what, const
    compute them on the way are compared instead. */
 static int is_stored(const ptrdiff_t *offsets, int i) { return offsets[i] >= 0; }
 
+/* What a batch norm has read is not to be written any more. */
+static void check_written_late(const record *r, rn_net *net, int i) {
+    const int bn = rn__producer(net, i), input = net->nodes[bn].inputs[0];
+    rn_error error;
+    if (net->nodes[bn].kind != RN_BATCH_NORM) return;
+    CHECK_INT(rn_write_value(net, input, tensor_of(net, input, r->values[input]), &error),
+              RN_BAD_ARGUMENT);
+    CHECK(strstr(error.text, "has read it") || strstr(error.text, "is gone"));
+}
+
 static void compare_step(void *user, rn_net *net, int i, int backward) {
     record *r = (record *)user;
     int k;
     if (!backward) {
         rn_real *got;
         r->values_met++;
+        check_written_late(r, net, i);
         if (!is_stored(net->value_offset[RN_TRAINING], i)) {
             CHECK(net->nodes[rn__producer(net, i)].lazy);
             return;
@@ -160,6 +216,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         CHECK_INT(rn_read_value(net, i, tensor_of(net, i, got), NULL), RN_OK);
         compare(r, net, i, "value", got, r->values[i], count_of(net, i), 0);
         CHECK_INT(rn_write_value(net, i, tensor_of(net, i, r->values[i]), NULL), RN_OK);
+        if (net->desc.threads == 1) check_every_node(r, net, i, 0, 0);
         free(got);
         return;
     }
@@ -177,13 +234,16 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
                 r->gradients[2 * i + k], count_of(net, a), 0);
         free(got);
     }
-    /* Inputs of an addition may share one gradient: written when both have been compared. */
+    /* written when both have been compared */
     for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
         int a = net->nodes[i].inputs[k];
         rn_tensor t = tensor_of(net, a, r->gradients[2 * i + k]);
+        rn_error error;
         if (!is_stored(net->gradient_offset, a)) continue;
-        CHECK_INT(rn_write_gradient(net, a, t, NULL), RN_OK);
+        /* the gradient of an addition, which nothing happens to */
+        if (rn_write_gradient(net, a, t, &error)) CHECK_TEXT(error.text, "it is one with that of");
     }
+    if (net->desc.threads == 1) check_every_node(r, net, i, 1, WINOGRAD);
 }
 
 /* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold
@@ -197,7 +257,7 @@ static void compare_arrays(record *r, const rn_net *net) {
     rn_parameter p;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
-        int zero = net->desc.base_width == 1 || net_zero_by_analysis(&net->desc, p.name);
+        int zero = net->desc.base_width == 1 || net_zero_by_analysis(net, &p);
         if (p.gradient)
             compare(r, net, p.node, p.name, p.gradient,
                     r->parameters + (p.gradient - net->gradients), p.count,
@@ -236,6 +296,33 @@ static void check_fast(const rn_net *naive, record *r, const net_batch *batch, r
     rn_destroy(net);
 }
 
+static void watch_nodes(void *user, rn_net *net, int i, int backward) {
+    check_every_node((const record *)user, net, i, backward, 0);
+}
+
+static int repeated; /* nodes computed again */
+
+/* The same net under a small budget, which has fewer of the values, but these are the same. */
+static void check_budget(const rn_net *naive, record *r, const net_batch *batch) {
+    rn_desc desc = naive->desc;
+    size_t least = 0, bytes = naive->bytes;
+    rn_net *net;
+    int i;
+    for (; (desc.budget = bytes, rn_bytes(&desc, naive->batch, RN_TRAINING, NULL)); bytes -= 64)
+        least = bytes;
+    desc.budget = least;
+    net = net_create(&desc, naive->batch, RN_TRAINING);
+    if (!net) return;
+    memcpy(net->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
+    net->step = naive->step;
+    net->probe = watch_nodes;
+    net->probe_user = r;
+    CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, NULL, NULL),
+              RN_OK);
+    for (i = 0; i < net->node_count; i++) repeated += net->nodes[i].again;
+    rn_destroy(net);
+}
+
 static int has_isa(rn_isa isa) { return rn__choose_kernels(isa) != NULL; }
 
 static double worst;
@@ -269,6 +356,7 @@ static void check_variant(const rn_desc *given, int batch, int count, uint64_t s
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
             check_fast(naive, &r, &images, (rn_isa)isa, threads);
+    check_budget(naive, &r, &images);
     worst = fmax(worst, r.worst);
     free_record(&r, naive);
     net_free_batch(&images);
@@ -301,15 +389,198 @@ static void check_variants(void) {
                     }
 }
 
+/* ---- writing ------------------------------------------------------------------------------- */
+
+/* Changes a value or gradient, once, as soon as a probe can; and records values. */
+typedef struct writer {
+    record record;
+    int node, gradient, done;
+} writer;
+
+static void write_step(void *user, rn_net *net, int i, int backward) {
+    writer *w = (writer *)user;
+    ptrdiff_t k, count = count_of(net, w->node);
+    rn_real *data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    const rn_tensor t = tensor_of(net, w->node, data);
+    rn_status status = RN_BAD_ARGUMENT;
+    int reader = w->node + 1; /* the first, which completes the gradient */
+    while (reader < net->node_count && net->nodes[reader].inputs[0] != w->node &&
+           net->nodes[reader].inputs[1] != w->node)
+        reader++;
+    if (!w->done && w->gradient && backward && i <= reader)
+        status = rn_read_gradient(net, w->node, t, NULL);
+    if (!w->done && !w->gradient && i == w->node) status = rn_read_value(net, w->node, t, NULL);
+    for (k = 0; !status && k < count; k++) data[k] *= (rn_real)(1 + 0.25 * (double)(k % 7 % 5));
+    if (!status && w->gradient) status = rn_write_gradient(net, w->node, t, NULL);
+    if (!status && !w->gradient) CHECK_INT(rn_write_value(net, w->node, t, NULL), RN_OK);
+    w->done |= !status;
+    free(data);
+    if (backward || !net->desc.naive) return;
+    count = count_of(net, i);
+    data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
+    CHECK_INT(rn_read_value(net, i, tensor_of(net, i, data), NULL), RN_OK);
+    w->record.values[i] = keep(w->record.values[i], data, count);
+    free(data);
+}
+
+static double distance(const rn_real *a, const rn_real *b, ptrdiff_t count, double least) {
+    double most = fmax(net_largest(b, count), least), error = 0;
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) error = fmax(error, fabs((double)a[i] - (double)b[i]) / most);
+    return error;
+}
+
+static int written_values, written_gradients;
+
+/* The same node of both nets is written to: logits, statistics and gradients agree again, and are
+   not those of before. */
+static void check_written(rn_net *naive, rn_net *fast, const net_batch *batch, writer *w,
+                          const rn_real *before) {
+    rn_net *nets[2];
+    const ptrdiff_t logits = (ptrdiff_t)naive->images * naive->desc.classes;
+    double error, change;
+    int i;
+    nets[0] = fast, nets[1] = naive;
+    for (i = 0; i < 2; i++) {
+        nets[i]->probe = write_step;
+        nets[i]->probe_user = w;
+        w->done = 0;
+        CHECK_INT(
+            rn_backpropagate(nets[i], batch->images, batch->labels, naive->images, NULL, NULL),
+            RN_OK);
+        if (!w->done) return; /* it does not exist there */
+    }
+    error =
+        fmax(distance(fast->logits, naive->logits, logits, 0),
+             distance(fast->batch_statistics, naive->batch_statistics, naive->statistic_count, 0));
+    net_check(error <= WRITTEN, __LINE__, &naive->desc, "consequences of a value", w->node, error);
+    change = distance(naive->gradients, before, naive->parameter_count, 0);
+    net_check(change >= 1e-4, __LINE__, &naive->desc, "what was written changes", w->node, change);
+    w->record.values[0] =
+        keep(w->record.values[0], batch->images, net_image_count(&naive->desc, naive->images));
+    if (near_kink(&w->record, naive)) return;
+    error = distance(fast->gradients, naive->gradients, naive->parameter_count, 0);
+    net_check(error <= WRITTEN, __LINE__, &naive->desc,
+              w->gradient ? "gradients by a gradient" : "gradients by a value", w->node, error);
+    *(w->gradient ? &written_gradients : &written_values) += 1;
+}
+
+static void check_writing(const rn_desc *given, uint64_t seed) {
+    rn_desc desc = *given;
+    rn_net *naive, *fast;
+    net_batch batch;
+    rn_real *before;
+    writer w;
+    desc.naive = 1;
+    naive = net_create(&desc, 4, RN_TRAINING);
+    desc.naive = 0;
+    desc.direct = 1; /* errors of Winograd's transforms add up */
+    fast = net_create(&desc, 4, RN_TRAINING);
+    if (!naive || !fast) return;
+    net_draw(naive, seed);
+    memcpy(fast->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
+    batch = net_draw_batch(&naive->desc, 4, seed);
+    memset(&w, 0, sizeof w);
+    w.record = new_record(naive);
+    CHECK_INT(rn_backpropagate(naive, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    before = keep(NULL, naive->gradients, naive->parameter_count);
+    for (w.node = 1; w.node < naive->node_count; w.node++)
+        for (w.gradient = 0; w.gradient < 2; w.gradient++)
+            check_written(naive, fast, &batch, &w, before);
+    free_record(&w.record, naive);
+    free(before);
+    net_free_batch(&batch);
+    rn_destroy(naive);
+    rn_destroy(fast);
+}
+
+static void check_all_writing(void) {
+    int order, shortcut, block;
+    for (order = 0; order < ORDERS; order++)
+        for (shortcut = 0; shortcut < SHORTCUTS; shortcut++)
+            for (block = RN_BASIC; block < BLOCKS; block++) {
+                int turn = order + shortcut + block;
+                rn_desc desc = net_desc((rn_order)order, (rn_block)block, (rn_shortcut)shortcut,
+                                        (rn_resize)(RN_RESIZE_A + turn % 4), (rn_stem)(turn % 2));
+                desc.bn_group = turn % 3 ? 0 : 2;
+#ifdef REDUCED
+                if (turn % 3) continue;
+#endif
+                check_writing(&desc, (uint64_t)turn);
+            }
+}
+
+/* ---- what is refused ------------------------------------------------------------------------- */
+
+static int node_called(const rn_net *net, const char *wanted) {
+    char name[64];
+    int i;
+    for (i = 0; i < net->node_count; i++)
+        if (rn_node_name(net, i, name), !strcmp(name, wanted)) return i;
+    CHECK_TEXT("the net", wanted);
+    return 0;
+}
+
+static void refuse(const rn_net *net, int node, int gradient, const char *part) {
+    static rn_real room[1 << 16];
+    const rn_node *shape = &net->nodes[node < 0 || node >= net->node_count ? 0 : node];
+    const rn_tensor t = rn_tensor_in(room, 4, shape->c, shape->h, shape->w);
+    rn_error error = {RN_OK, ""};
+    CHECK_INT((gradient ? rn_read_gradient : rn_read_value)(net, node, t, &error), RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, part);
+}
+
+static void refuse_in_forward(void *user, rn_net *net, int i, int backward) {
+    const int bn2 = node_called(net, "layer1.0.bn2");
+    rn_error error;
+    if (backward || i != *(int *)user) return;
+    CHECK_INT(rn_read_value(net, i, rn_tensor_in(NULL, 1, 3, 7, 6), &error), RN_BAD_SHAPE);
+    CHECK_TEXT(error.text, "rn_read_value: tensor is [1,3,7,6] and should be [4,3,7,6]");
+    refuse(net, bn2, 0, "the value of layer1.0.bn2 (node");
+    refuse(net, bn2, 0, "does not exist in the fast execution: it is one step with layer1.0.relu");
+    refuse(net, node_called(net, "layer1.1.conv1"), 0,
+           "does not exist yet: take it when the probe");
+    refuse(net, i, 1, "the gradient of layer1.0.relu (node");
+    refuse(net, i, 1, "does not exist yet");
+    refuse(net, i, 1, "in backward");
+}
+
+/* Sentences, and the moments at which nothing can be read. */
+static void check_sentences(void) {
+    rn_desc desc =
+        net_desc(RN_ORIGINAL, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    rn_net *net = net_create(&desc, 4, RN_TRAINING),
+           *inference = net_create(&desc, 4, RN_INFERENCE);
+    net_batch batch;
+    int node;
+    if (!net || !inference) return;
+    batch = net_draw_batch(&net->desc, 4, 1);
+    node = node_called(net, "layer1.0.relu");
+    refuse(inference, node, 0, "training step");
+    refuse(net, node, 0, "in the probes of a training step");
+    net->probe = refuse_in_forward;
+    net->probe_user = &node;
+    CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    refuse(net, -1, 0, "node is -1 and should be 0 to");
+    refuse(net, net->node_count, 1, "node is ");
+    refuse(net, node_called(net, "layer1.0.add"), 0, "it is one step with layer1.0.relu");
+    refuse(net, node_called(net, "layer1.0.conv1"), 1, "computes it from that of layer1.0.relu1");
+    refuse(net, 0, 1, "the images are the caller's");
+    rn_workspace(net);
+    refuse(net, node, 0, "up to rn_workspace");
+    net_free_batch(&batch);
+    rn_destroy(net);
+    rn_destroy(inference);
+}
+
 /* ---- threads --------------------------------------------------------------------------------- */
 
 /* A few steps; the net with all that they changed. */
-static rn_net *train(const rn_desc *given, int threads, rn_isa isa, double logits[]) {
+static rn_net *train(const rn_desc *given, int threads, rn_isa isa, rn_real *logits) {
     rn_desc desc = *given;
     rn_net *net;
     net_batch batch;
-    int step, i, images = 7;
-    rn_real out[7 * 16];
+    int step, images = 7;
     desc.threads = threads;
     desc.isa = isa;
     net = net_create(&desc, images, RN_TRAINING);
@@ -318,14 +589,14 @@ static rn_net *train(const rn_desc *given, int threads, rn_isa isa, double logit
     for (step = 0; step < 3; step++)
         CHECK_INT(rn_train_step(net, batch.images, batch.labels, images - step, 0.05, NULL, NULL),
                   RN_OK);
-    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, images, out, NULL), RN_OK);
-    for (i = 0; i < images * net->desc.classes; i++) logits[i] = (double)out[i];
+    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, images, logits, NULL), RN_OK);
     net_free_batch(&batch);
     return net;
 }
 
 static void check_threads(const rn_desc *desc, rn_isa isa) {
-    double one[7 * 16], many[7 * 16];
+    const size_t logits = (size_t)(7 * desc->classes) * sizeof(rn_real);
+    rn_real *one = (rn_real *)net_take(logits), *many = (rn_real *)net_take(logits);
     rn_net *single = train(desc, 1, isa, one);
     int threads;
     if (!single) return;
@@ -338,10 +609,12 @@ static void check_threads(const rn_desc *desc, rn_isa isa) {
         CHECK(!memcmp(net->velocity, single->velocity, bytes));
         CHECK(!memcmp(net->statistics, single->statistics,
                       (size_t)single->statistic_count * sizeof(rn_real)));
-        CHECK(!memcmp(one, many, (size_t)(7 * net->desc.classes) * sizeof(double)));
+        CHECK(!memcmp(one, many, logits));
         rn_destroy(net);
     }
     rn_destroy(single);
+    free(one);
+    free(many);
 }
 
 static void check_all_threads(void) {
@@ -375,7 +648,8 @@ static double worst_inference;
 
 static void check_inference(const rn_desc *given, uint64_t seed) {
     rn_desc desc = *given;
-    rn_real want[5 * 4], got[5 * 4];
+    const size_t logits = (size_t)(5 * desc.classes) * sizeof(rn_real);
+    rn_real *want = (rn_real *)net_take(logits), *got = (rn_real *)net_take(logits);
     rn_net *naive, *net;
     net_batch batch;
     int isa;
@@ -395,8 +669,8 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
         memcpy(net->statistics, naive->statistics,
                (size_t)naive->statistic_count * sizeof(rn_real));
         for (i = 0; i < 2; i++) {
-            rn_tensor a = rn_tensor_in(got, counts[i], 4, 1, 1);
-            rn_tensor b = rn_tensor_in(want, counts[i], 4, 1, 1);
+            rn_tensor a = rn_tensor_in(got, counts[i], desc.classes, 1, 1);
+            rn_tensor b = rn_tensor_in(want, counts[i], desc.classes, 1, 1);
             double error;
             CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, counts[i], got, NULL),
                       RN_OK);
@@ -408,6 +682,8 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
     }
     net_free_batch(&batch);
     rn_destroy(naive);
+    free(want);
+    free(got);
 }
 
 static void check_all_inference(void) {
@@ -424,11 +700,37 @@ static void check_all_inference(void) {
             }
 }
 
-int main(void) {
+/* All of the checks, of one net. */
+static void check_one(const rn_desc *desc) {
+    int isa;
+    if (desc->micro_batch || desc->budget) {
+        fprintf(stderr, "nets in parts and under budgets: see tests/training and tests/planner\n");
+        exit(2);
+    }
+    check_variant(desc, 4, 3, 1);
+    check_writing(desc, 1);
+    check_inference(desc, 1);
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
+        if (has_isa((rn_isa)isa)) check_threads(desc, (rn_isa)isa);
+}
+
+static void check_all(void) {
     check_variants();
+    CHECK(repeated > 0);
+    check_all_writing();
+    check_sentences();
     check_all_inference();
     check_all_threads();
+}
+
+int main(int argc, char **argv) {
+    rn_desc desc;
+    if (net_arguments(argc, argv, "compares the executions of every kind of net", &desc))
+        check_one(&desc);
+    else
+        check_all();
     printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
            worst_inference, drawn_again);
+    printf("executors: %d values and %d gradients written\n", written_values, written_gradients);
     return test_end("executors");
 }

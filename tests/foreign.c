@@ -86,8 +86,8 @@ static rn_result forward(rn_tensor x, const int *labels, int training) {
     if (training) {
         CHECK_OK(rn_batch_norm_forward(&norm, statistics, &conv, p->norm_weight, p->norm_bias, EPS,
                                        0, &error));
-        rn_batch_norm_update(running_mean, running_var, statistics, 1, FILTERS,
-                             (double)(x.n * SIZE * SIZE), 0.1);
+        rn_batch_norm_update(running_mean, running_var, statistics, x.n, 0, FILTERS, SIZE * SIZE,
+                             0.1);
     } else {
         CHECK_OK(rn_batch_norm_inference(&norm, &conv, p->norm_weight, p->norm_bias, running_mean,
                                          running_var, EPS, &error));
@@ -96,7 +96,7 @@ static rn_result forward(rn_tensor x, const int *labels, int training) {
     CHECK_OK(rn_max_pool_forward(&pool, &relu, 3, 2, 1, &error));
     CHECK_OK(rn_global_avg_pool_forward(&mean, &pool, &error));
     CHECK_OK(rn_linear_forward(&logits, &mean, p->linear, p->linear_bias, &error));
-    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &logits, labels, &error));
+    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &logits, labels, NULL, &error));
     CHECK_OK(error.status);
     return result;
 }
@@ -116,7 +116,7 @@ static void backward(rn_tensor x, const int *labels) {
     rn_tensor dpool = rn_tensor_in(pool_gradient_memory, x.n, FILTERS, POOLED, POOLED);
     rn_tensor d = rn_tensor_in(gradient_memory, x.n, FILTERS, SIZE, SIZE);
     memset(g, 0, sizeof *g); /* gradients of parameters are added up */
-    CHECK_OK(rn_softmax_cross_entropy_backward(&dlogits, &logits, labels, 1.0 / x.n, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_backward(&dlogits, &logits, labels, 1.0 / x.n, NULL, NULL));
     CHECK_OK(
         rn_linear_backward(&dmean, g->linear, g->linear_bias, &dlogits, &mean, p->linear, 0, NULL));
     CHECK_OK(rn_global_avg_pool_backward(&dpool, &dmean, 0, NULL));

@@ -2,7 +2,8 @@
    elements of every parameter tensor against its central difference, for every order with every
    block, every shortcut with every order, every resize shortcut, both stems, batch norm in groups,
    and dropout under its fixed mask. A tensor whose gradient is zero fails, but for those of which
-   net_zero_by_analysis proves it; these must be zero.
+   net_zero_by_analysis proves it; these must be zero. With arguments, such as --order original
+   --shortcut highway, one net (--help).
 
    A ReLU or max-pool makes a kink in the loss. Each difference is taken with a step so small that
    no ReLU and no maximum changes its mind between its ends, which is checked on every value; if one
@@ -61,12 +62,12 @@ static void probe(void *user, rn_net *net, int i, int backward) {
     const rn_node *node = &net->nodes[i];
     int source = node->kind == RN_MAX_POOL ? node->inputs[0] : i;
     const rn_node *shape = &net->nodes[source];
-    ptrdiff_t count = (ptrdiff_t)net->images * shape->c * shape->h * shape->w, k;
+    ptrdiff_t count = (ptrdiff_t)net->held * shape->c * shape->h * shape->w, k;
     rn_real *data;
     rn_tensor t;
     if (backward || (node->kind != RN_RELU && node->kind != RN_MAX_POOL)) return;
     data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
-    t = rn_tensor_in(data, net->images, shape->c, shape->h, shape->w);
+    t = rn_tensor_in(data, net->held, shape->c, shape->h, shape->w);
     CHECK_INT(rn_read_value(net, source, t, NULL), RN_OK);
     if (node->kind == RN_MAX_POOL)
         hash_maxima((decisions *)user, node, &t);
@@ -120,7 +121,7 @@ static void check_tensor(rn_net *net, const net_batch *batch, int count, const r
                          const rn_real *gradient, double net_largest_gradient) {
     const rn_desc *desc = &net->desc;
     double own = net_largest(gradient, p->count), least = 1e-3 * net_largest_gradient;
-    int zero = net_zero_by_analysis(desc, p->name), i, samples = SAMPLES;
+    int zero = net_zero_by_analysis(net, p), i, samples = SAMPLES;
     if (zero)
         net_check(own <= 1e-11 * net_largest_gradient, __LINE__, desc, p->name, own, 0);
     else
@@ -139,7 +140,10 @@ static void check_tensor(rn_net *net, const net_batch *batch, int count, const r
     }
 }
 
+static int weighted; /* classes have weights */
+
 static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) {
+    static const rn_real weights[4] = {1, 0.5, 0, 3};
     rn_net *net = net_create(desc, batch, RN_TRAINING);
     net_batch images;
     rn_real *gradients;
@@ -149,6 +153,7 @@ static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) 
     if (!net) return;
     net_draw(net, seed);
     net->step = 5; /* dropout's mask depends on it */
+    net->class_weights = weighted ? weights : NULL;
     images = net_draw_batch(&net->desc, count, seed);
     gradients = (rn_real *)net_take((size_t)net->parameter_count * sizeof(rn_real));
     loss_of(net, &images, count, &made);
@@ -163,7 +168,7 @@ static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) 
     rn_destroy(net);
 }
 
-int main(void) {
+static void check_all(void) {
     static const rn_order orders[] = {RN_FULL_PREACT, RN_ORIGINAL, RN_BN_AFTER_ADD,
                                       RN_RELU_BEFORE_ADD, RN_RELU_PREACT};
     uint64_t seed = 1;
@@ -201,6 +206,18 @@ int main(void) {
     desc.order = RN_RELU_BEFORE_ADD;
     desc.resize = RN_RESIZE_B_BN;
     check_net(&desc, 3, 3, seed++);
+    desc.label_smoothing = 0.3; /* and class weights, of parts of a batch */
+    desc.micro_batch = 2;
+    weighted = 1;
+    check_net(&desc, 4, 4, seed++);
+}
+
+int main(int argc, char **argv) {
+    rn_desc desc;
+    if (net_arguments(argc, argv, "checks gradients of every kind of net", &desc))
+        check_net(&desc, 3, 3, 1);
+    else
+        check_all();
     printf("gradients: largest error %.1e; %d differences took a smaller step\n", worst, shrunk);
     return test_end("gradients");
 }

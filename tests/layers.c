@@ -367,26 +367,36 @@ static void test_batch_norm_large_mean(void) {
     release_all();
 }
 
-static void test_batch_norm_running(void) {
-    double eps = 1e-2, values = 7, momentum = 0.3;
-    int groups = 3, channels = 5, n, c, h, w, layout;
+/* Running statistics of `images` images of 6 pixels in groups of `group`, by sums over images. */
+static void test_batch_norm_update(int images, int group) {
+    const int size = group && group < images ? group : images, channels = 5;
+    int groups = (images + size - 1) / size, n, c;
     array running = draw(1, 2, channels, 1), statistics = draw(groups, 2, channels, 1);
-    array x = draw(2, channels, 3, 2), y = zeros(2, channels, 3, 2);
-    array weight = draw(1, channels, 1, 1), bias = draw(1, channels, 1, 1);
     placed prunning = place(&running, PLAIN), pstatistics = place(&statistics, PLAIN);
-    placed pweight = place(&weight, PLAIN), pbias = place(&bias, PLAIN);
     for (c = 0; c < channels; c++) {
-        double mean = *at(&statistics, 0, 0, c, 0), variance = *at(&statistics, 0, 1, c, 0);
-        mean = (mean + *at(&statistics, 1, 0, c, 0) + *at(&statistics, 2, 0, c, 0)) / 3;
-        variance += *at(&statistics, 1, 1, c, 0) + *at(&statistics, 2, 1, c, 0);
-        variance = variance / 3 * 7 / 6;
+        double mean = 0, variance = 0;
+        for (n = 0; n < images; n++) {
+            int g = n / size, count = g < images / size ? size : images % size;
+            mean += *at(&statistics, g, 0, c, 0) / images;
+            variance += *at(&statistics, g, 1, c, 0) * 6 * count / (6 * count - 1) / images;
+        }
         running.v[c] += 0.3 * (mean - running.v[c]);
         running.v[channels + c] += 0.3 * (variance - running.v[channels + c]);
     }
-    rn_batch_norm_update(prunning.memory, prunning.memory + channels, pstatistics.memory, groups,
-                         channels, values, momentum);
+    rn_batch_norm_update(prunning.memory, prunning.memory + channels, pstatistics.memory, images,
+                         group, channels, 6, 0.3);
     CHECK_SAME(prunning, running);
+    release_all();
+}
 
+static void test_batch_norm_running(void) {
+    double eps = 1e-2;
+    int channels = 5, n, c, h, w, layout;
+    array running = draw(1, 2, channels, 1), x = draw(2, channels, 3, 2);
+    array y = zeros(2, channels, 3, 2);
+    array weight = draw(1, channels, 1, 1), bias = draw(1, channels, 1, 1);
+    placed prunning;
+    placed pweight = place(&weight, PLAIN), pbias = place(&bias, PLAIN);
     for (c = 0; c < 2 * channels; c++) running.v[c] = (double)(rn_real)fabs(running.v[c]);
     prunning = place(&running, PLAIN);
     RN__EACH(&y)
@@ -413,6 +423,11 @@ static void test_batch_norm(void) {
                 test_batch_norm_shape(shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3],
                                       shapes[i][4], layout, accumulate);
     test_batch_norm_large_mean();
+    test_batch_norm_update(6, 2);
+    test_batch_norm_update(5, 0);
+    test_batch_norm_update(5, 8);
+    test_batch_norm_update(7, 3); /* 3, 3 and 1 */
+    test_batch_norm_update(5, 4);
     test_batch_norm_running();
 }
 
@@ -722,10 +737,12 @@ static void test_linear_shape(int images, int inputs, int outputs, int layout, i
 }
 
 /* p[k] = 1 / sum over j of exp(z[j] - z[k]), and the loss is log(1 / p[label]). */
-static void test_softmax_shape(int images, int classes, double spread, int layout) {
+/* loss NULL: weights of 1; by the definition, term by term. */
+static void test_softmax_shape(int images, int classes, double spread, const rn_loss *loss,
+                               int layout) {
     array z = draw(images, classes, 1, 1), dz = zeros(images, classes, 1, 1);
-    double loss = 0, scale = 0.7;
-    int labels[8], correct = 0, n, k, j;
+    double sum = 0, weights = 0, scale = 0.7;
+    int labels[8], correct = 0, n, k, j, i;
     rn_result result;
     placed pz, pdz = place(&dz, layout);
     for (n = 0; n < images; n++) {
@@ -738,40 +755,82 @@ static void test_softmax_shape(int images, int classes, double spread, int layou
         }
         correct += best == labels[n];
         for (k = 0; k < classes; k++) {
-            double sum = 0;
-            for (j = 0; j < classes; j++) sum += exp(*at(&z, n, j, 0, 0) - *at(&z, n, k, 0, 0));
-            *at(&dz, n, k, 0, 0) = (1 / sum - (k == labels[n])) * scale;
-            if (k == labels[n]) loss += log(sum) / images;
+            double inverse = 0, target = k == labels[n], weight = 1; /* 1 / softmax(z)[k] */
+            for (j = 0; j < classes; j++) inverse += exp(*at(&z, n, j, 0, 0) - *at(&z, n, k, 0, 0));
+            if (loss) {
+                weight = (double)loss->class_weights[k];
+                target = (1 - loss->label_smoothing) * target + loss->label_smoothing / classes;
+            }
+            if (k == labels[n]) weights += weight;
+            sum += target * weight * log(inverse);
+            /* d log(inverse[k]) / dz[j] = softmax(z)[j] - (j == k) */
+            for (j = 0; j < classes; j++) {
+                double of_j = 0;
+                for (i = 0; i < classes; i++)
+                    of_j += exp(*at(&z, n, i, 0, 0) - *at(&z, n, j, 0, 0));
+                *at(&dz, n, j, 0, 0) += target * weight * (1 / of_j - (j == k)) * scale;
+            }
         }
     }
     pz = place(&z, layout);
-    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &pz.t, labels, NULL));
-    CHECK_NEAR(result.loss, loss, 1e-12 * (1 + loss));
+    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &pz.t, labels, loss, NULL));
+    CHECK_NEAR(result.loss, sum / weights, 1e-12 * (1 + sum));
     CHECK_INT(result.correct, correct);
-    CHECK_OK(rn_softmax_cross_entropy_backward(&pdz.t, &pz.t, labels, scale, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_backward(&pdz.t, &pz.t, labels, scale, loss, NULL));
     CHECK_SAME(pdz, dz);
-    CHECK_OK(rn_softmax_cross_entropy_backward(NULL, &pz.t, labels, scale, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_backward(NULL, &pz.t, labels, scale, loss, NULL));
     CHECK_NEAR(distance(&pz, &z), 0, 0);
-    CHECK_OK(rn_softmax_cross_entropy_backward(&pz.t, &pz.t, labels, scale, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_backward(&pz.t, &pz.t, labels, scale, loss, NULL));
     CHECK_SAME(pz, dz);
     release_all();
+}
+
+/* Softmax of the first image is 1/8, 2/8, 5/8 with label 2, of the second 1/4, 1/4, 1/2 with label
+   0. Smoothing 0.3 makes targets of 0.8 and 0.1. */
+static void test_softmax_by_hand(void) {
+    static const rn_real weights[3] = {0.5f, 1, 2};
+    rn_real logits[6], gradient[6];
+    const rn_tensor z = rn_tensor_in(logits, 2, 3, 1, 1);
+    rn_tensor dz = rn_tensor_in(gradient, 2, 3, 1, 1);
+    const rn_loss loss = {0.3, weights};
+    const int labels[2] = {2, 0};
+    const double sums[2] = {0.05 * log(8) + 0.1 * log(4) + 1.6 * log(1.6),
+                            0.4 * log(4) + 0.1 * log(4) + 0.2 * log(2)};
+    rn_result result;
+    logits[0] = logits[3] = logits[4] = 0;
+    logits[1] = logits[5] = (rn_real)log(2), logits[2] = (rn_real)log(5);
+    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &z, labels, &loss, NULL));
+    CHECK_NEAR(result.loss, (sums[0] + sums[1]) / 2.5, 1e-7); /* the labels weigh 2 and 0.5 */
+    CHECK_OK(rn_softmax_cross_entropy_backward(&dz, &z, labels, 1 / 2.5, &loss, NULL));
+    CHECK_NEAR(gradient[0], (1.75 / 8 - 0.05) / 2.5, 1e-7);
+    CHECK_NEAR(gradient[1], (1.75 / 4 - 0.1) / 2.5, 1e-7);
+    CHECK_NEAR(gradient[2], (1.75 * 5 / 8 - 1.6) / 2.5, 1e-7);
+    CHECK_NEAR(gradient[3], (0.7 / 4 - 0.4) / 2.5, 1e-7);
+    CHECK_NEAR(gradient[4], (0.7 / 4 - 0.1) / 2.5, 1e-7);
+    CHECK_NEAR(gradient[5], (0.7 / 2 - 0.2) / 2.5, 1e-7);
 }
 
 static void test_softmax(void) {
     rn_real logits[6] = {10000, 0, -10000, 3, 3, 1};
     rn_tensor z = rn_tensor_in(logits, 2, 3, 1, 1);
+    static const rn_real weights[] = {1, 0.5f, 2, 0, 3, 0.25f, 1, 1, 2, 5, 0, 1, 1.5f, 1, 2, 1, 4};
+    const rn_loss smooth = {0.1, weights + 6}, skewed = {0, weights}, both = {0.3, weights};
     int layout, sure[2] = {0, 0}, wrong[2] = {2, 1};
     rn_result result;
     for (layout = 0; layout < LAYOUTS; layout++) {
-        test_softmax_shape(1, 1, 1, layout);
-        test_softmax_shape(5, 3, 4, layout);
-        test_softmax_shape(8, 17, 30, layout);
+        test_softmax_shape(1, 1, 1, NULL, layout);
+        test_softmax_shape(5, 3, 4, NULL, layout);
+        test_softmax_shape(8, 17, 30, NULL, layout);
+        test_softmax_shape(5, 2, 4, &smooth, layout); /* weights 1 */
+        test_softmax_shape(5, 3, 4, &skewed, layout);
+        test_softmax_shape(8, 17, 30, &both, layout);
     }
+    test_softmax_by_hand();
     /* exp of these overflows; of two equal logits the first counts. */
-    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &z, sure, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &z, sure, NULL, NULL));
     CHECK_NEAR(result.loss, log(2 + exp(-2.0)) / 2, 1e-12);
     CHECK_INT(result.correct, 2);
-    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &z, wrong, NULL));
+    CHECK_OK(rn_softmax_cross_entropy_forward(&result, &z, wrong, NULL, NULL));
     CHECK_NEAR(result.loss, (20000 + log(2 + exp(-2.0))) / 2, 1e-8);
     CHECK_INT(result.correct, 0);
     CHECK_INT(rn_argmax(logits, 3), 0);
@@ -835,6 +894,8 @@ typedef struct layer {
     placed bias, dbias, weight, dweight;
     rn_real statistics[64];
     int labels[4];
+    rn_loss loss;
+    double label_weight; /* of all labels */
 } layer;
 
 static void run_forward(layer *l) {
@@ -904,7 +965,8 @@ static void run_backward(layer *l) {
         status = rn_pad_subsample_backward(dx, dy, l->stride, l->front, 0, NULL);
         break;
     case SOFTMAX:
-        status = rn_softmax_cross_entropy_backward(dx, x, l->labels, 1.0 / x->n, NULL);
+        status = rn_softmax_cross_entropy_backward(dx, x, l->labels, 1 / l->label_weight, &l->loss,
+                                                   NULL);
         break;
     default: break;
     }
@@ -916,7 +978,7 @@ static double energy(layer *l) {
     ptrdiff_t i;
     rn_result result = {0, 0};
     if (l->kind == SOFTMAX) {
-        CHECK_OK(rn_softmax_cross_entropy_forward(&result, &l->x.t, l->labels, NULL));
+        CHECK_OK(rn_softmax_cross_entropy_forward(&result, &l->x.t, l->labels, &l->loss, NULL));
         return result.loss;
     }
     run_forward(l);
@@ -982,6 +1044,7 @@ static void check_layer(layer *l) {
 }
 
 static void test_slopes(void) {
+    static const rn_real weights[5] = {0.5f, 2, 0, 1, 3};
     layer l;
     int i;
     for (i = 1; i <= 3; i++) { /* strides */
@@ -1025,9 +1088,14 @@ static void test_slopes(void) {
     check_layer(&l);
     l = new_layer(GLOBAL_AVG_POOL, 2, 3, 4, 5, 3, 1, 1);
     check_layer(&l);
-    l = new_layer(SOFTMAX, 4, 5, 1, 1, 5, 1, 1);
-    l.labels[0] = 4, l.labels[2] = 2, l.labels[3] = 4;
-    check_layer(&l);
+    for (i = 0; i < 4; i++) { /* plain, smoothed, weighted, both */
+        l = new_layer(SOFTMAX, 4, 5, 1, 1, 5, 1, 1);
+        l.labels[0] = 4, l.labels[2] = 2, l.labels[3] = 4;
+        l.loss.label_smoothing = i % 2 ? 0.2 : 0;
+        l.loss.class_weights = i / 2 ? weights : NULL;
+        l.label_weight = i / 2 ? 3 + 0.5 + 0 + 3 : 4;
+        check_layer(&l);
+    }
 }
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -1183,6 +1251,7 @@ static void test_other_errors(void) {
     rn_tensor x = shape(5, 3, 1, 1), y = shape(5, 4, 1, 1), pixels = shape(5, 3, 2, 1);
     rn_tensor fewer = shape(4, 4, 1, 1), one = shape(1, 3, 1, 1);
     int labels[5] = {0, 3, 2, 1, 0};
+    const rn_loss *loss = NULL;
     rn_result result;
 
     REFUSED_SHAPE(rn_linear_forward(&y, &pixels, NULL, NULL, &problem), "rn_linear_forward",
@@ -1218,14 +1287,36 @@ static void test_other_errors(void) {
     REFUSED_SHAPE(rn_batch_norm_inference(&y, &x, NULL, NULL, NULL, NULL, 1e-5, &problem),
                   "rn_batch_norm_inference", "output", "[5,4,1,1]", "[5,3,1,1]");
 
-#define LOSS(z) rn_softmax_cross_entropy_forward(&result, z, labels, &problem)
-#define LOSS_BACKWARD(dz, z) rn_softmax_cross_entropy_backward(dz, z, labels, 1, &problem)
+#define LOSS(z) rn_softmax_cross_entropy_forward(&result, z, labels, loss, &problem)
+#define LOSS_BACKWARD(dz, z) rn_softmax_cross_entropy_backward(dz, z, labels, 1, loss, &problem)
     REFUSED_SHAPE(LOSS(&pixels), "rn_softmax_cross_entropy_forward", "logits", "[5,3,2,1]",
                   "[5,3,1,1]");
     REFUSED_SHAPE(LOSS_BACKWARD(&fewer, &y), "rn_softmax_cross_entropy_backward", "logits_gradient",
                   "[4,4,1,1]", "[5,4,1,1]");
     REFUSED(LOSS(&x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_forward", "label of image 1 is 3",
             "0 to 2", "");
+    labels[1] = 1;
+    {
+        rn_real weights[3] = {0, 1, 0};
+        const rn_loss zero = {0, weights}, rough = {1, NULL}, negative = {-0.1, NULL};
+        loss = &zero;
+        labels[0] = labels[1] = labels[2] = labels[3] = labels[4] = 0;
+        REFUSED(LOSS(&x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_forward",
+                "class weights of all 5 labels are zero", "leave the batch out", "");
+        weights[2] = -1;
+        REFUSED(LOSS(&x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_forward",
+                "class weight of class 2 is -1", "at least 0", "");
+        weights[2] = (rn_real)HUGE_VAL;
+        REFUSED(LOSS_BACKWARD(&x, &x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_backward",
+                "class weight of class 2 is inf", "finite", "");
+        loss = &rough;
+        REFUSED(LOSS(&x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_forward",
+                "label_smoothing is 1", "below 1", "");
+        loss = &negative;
+        REFUSED(LOSS_BACKWARD(&x, &x), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_backward",
+                "label_smoothing is -0.1", "at least 0", "");
+        loss = NULL;
+    }
     labels[4] = -1;
     REFUSED(LOSS_BACKWARD(&y, &y), RN_BAD_ARGUMENT, "rn_softmax_cross_entropy_backward",
             "label of image 4 is -1", "0 to 3", "");

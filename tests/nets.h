@@ -162,26 +162,87 @@ static inline double net_largest(const rn_real *data, ptrdiff_t count) {
     return largest;
 }
 
-/* The bias of a batch norm adds a constant to each channel. Every batch norm takes such a constant
-   away again, and a 1x1 convolution without bias hands it on as another. So the gradient of a
-   shortcut_bn's bias is zero where every path from it, through additions, scales and 1x1
-   convolutions, ends in a batch norm:
-   - BN after addition: the sum goes into one at once.
-   - Full pre-activation: units, next stages and the tail all read the sum through one.
-   - ReLU before addition with bottlenecks: conv1 is 1x1 with a batch norm behind it, and so is the
-     shortcut (B_bn) of the next stage; the tail of the last stage has none.
-   Dropout, ReLUs and gates do not hand constants on; a gate stands in the units behind a stage's
-   first, of which these nets have one in the first stage alone. */
-static inline int net_zero_by_analysis(const rn_desc *desc, const char *name) {
-    int gated = desc->shortcut == RN_SHORTCUT_EXCLUSIVE || desc->shortcut == RN_SHORTCUT_GATE ||
-                desc->shortcut == RN_SHORTCUT_HIGHWAY;
-    int stage = name[5] - '0'; /* "layer2.0.shortcut_bn.bias" */
-    if (!strstr(name, ".shortcut_bn.bias") || desc->shortcut == RN_SHORTCUT_DROPOUT) return 0;
-    if (desc->order == RN_BN_AFTER_ADD) return 1;
-    if (gated && stage == 1) return 0;
-    if (desc->order == RN_FULL_PREACT) return 1;
-    return desc->order == RN_RELU_BEFORE_ADD && desc->block == RN_BOTTLENECK &&
-           stage < RN_MAX_STAGES && desc->units[stage] > 0;
+/* What becomes of a constant added to each channel of what a node of this kind reads: it goes on as
+   another such constant, it is taken away, or it changes more than that. */
+enum { NET_CHANGES, NET_HANDS_ON, NET_TAKES_AWAY };
+
+static inline int net_constant_through(const rn_node *node) {
+    switch (node->kind) {
+    case RN_BATCH_NORM: return NET_TAKES_AWAY; /* it is part of the mean */
+    case RN_CONV2D:                            /* but at the edge, where a kernel sees padding */
+        return node->padding == 0 ? NET_HANDS_ON : NET_CHANGES;
+    case RN_ADD:
+    case RN_SCALE:
+    case RN_PAD_SUBSAMPLE:
+    case RN_MAX_POOL:
+    case RN_GLOBAL_AVG_POOL:
+    case RN_LINEAR: return NET_HANDS_ON;
+    default: return NET_CHANGES; /* ReLU, gate, dropout's mask */
+    }
+}
+
+/* Does a batch norm take it away on every path from value v to the logits? */
+static inline int net_constant_dies(const rn_net *net, int v) {
+    int k;
+    for (k = v + 1; k <= net->nodes[v].last_reader; k++) {
+        int through;
+        if (net->nodes[k].inputs[0] != v && net->nodes[k].inputs[1] != v) continue;
+        through = net_constant_through(&net->nodes[k]);
+        if (through == NET_CHANGES) return 0;
+        if (through == NET_HANDS_ON && !net_constant_dies(net, k)) return 0;
+    }
+    return net->nodes[v].last_reader >= 0;
+}
+
+/* Is the gradient of this parameter zero, but for rounding? Biases add a constant to each channel;
+   one that dies on its way leaves the loss as it is. */
+static inline int net_zero_by_analysis(const rn_net *net, const rn_parameter *p) {
+    return (p->role == RN_BN_BIAS || p->role == RN_CONV_BIAS || p->role == RN_LINEAR_BIAS) &&
+           net_constant_dies(net, p->node);
+}
+
+/* ---- one net by arguments ------------------------------------------------------------------- */
+
+static inline void net_help(const char *program, const char *what) {
+    int i;
+    printf("usage: %s [--KEY VALUE]...\n"
+           "Without arguments: %s.\n"
+           "With some: of the one small net that they describe, in seconds, to learn whether a\n"
+           "change is right. KEY is a field of the description (see rn_desc_set):\n ",
+           program, what);
+    for (i = 0; rn_desc_key(i); i++) printf(" --%s", rn_desc_key(i));
+    printf("\nfor example %s --order original --shortcut highway --resize B_bn --units 2,2\n",
+           program);
+}
+
+static inline void net_set(rn_desc *desc, int argc, char **argv) {
+    rn_error error;
+    int i;
+    for (i = 1; i < argc; i += 2) {
+        if (i + 1 < argc && !strncmp(argv[i], "--", 2) &&
+            !rn_desc_set(desc, argv[i] + 2, argv[i + 1], &error))
+            continue;
+        fprintf(stderr, "%s: %s; see --help\n", argv[i],
+                i + 1 < argc && !strncmp(argv[i], "--", 2) ? error.text : "wants --KEY VALUE");
+        exit(2);
+    }
+}
+
+/* 1 if the arguments describe a net, which *desc becomes. */
+static inline int net_arguments(int argc, char **argv, const char *what, rn_desc *desc) {
+    rn_desc asked;
+    if (argc == 1) return 0;
+    if (!strcmp(argv[1], "--help")) {
+        net_help(argv[0], what);
+        exit(0);
+    }
+    memset(&asked, 0, sizeof asked);
+    net_set(&asked, argc, argv); /* for sizes depend on the stem, units on the depth */
+    *desc =
+        net_desc(RN_FULL_PREACT, RN_BLOCK_AUTO, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, asked.stem);
+    if (asked.depth) memset(desc->units, 0, sizeof desc->units);
+    net_set(desc, argc, argv);
+    return 1;
 }
 
 #endif /* NETS_H */

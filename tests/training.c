@@ -309,7 +309,8 @@ static void check_schedules(void) {
 typedef struct bn_oracle {
     int bn; /* the node */
     int images, group;
-    double mean[64], variance[64]; /* means over the groups; the variance unbiased */
+    double mean[64],
+        variance[64]; /* means over the images of their groups'; the variance unbiased */
 } bn_oracle;
 
 static void watch_bn(void *user, rn_net *net, int node, int backward) {
@@ -325,19 +326,20 @@ static void watch_bn(void *user, rn_net *net, int node, int backward) {
     o->images = net->images;
     o->group = net->desc.bn_group ? rn__min(net->desc.bn_group, net->images) : net->images;
     for (c = 0; c < x->c; c++) {
-        int groups = net->images / o->group;
         o->mean[c] = o->variance[c] = 0;
-        for (g = 0; g < groups; g++) {
-            double sum = 0, squares = 0, m = (double)o->group * x->h * x->w;
-            for (n = g * o->group; n < (g + 1) * o->group; n++)
+        for (g = 0; g * o->group < net->images; g++) {
+            const int end = rn__min((g + 1) * o->group, net->images);
+            double sum = 0, squares = 0, share = (double)(end - g * o->group) / net->images;
+            double m = (double)(end - g * o->group) * x->h * x->w;
+            for (n = g * o->group; n < end; n++)
                 for (h = 0; h < x->h; h++)
                     for (w = 0; w < x->w; w++) sum += (double)*rn__at(&t, n, c, h, w);
-            for (n = g * o->group; n < (g + 1) * o->group; n++)
+            for (n = g * o->group; n < end; n++)
                 for (h = 0; h < x->h; h++)
                     for (w = 0; w < x->w; w++)
                         squares += pow((double)*rn__at(&t, n, c, h, w) - sum / m, 2);
-            o->mean[c] += sum / m / groups;
-            o->variance[c] += squares / (m - 1) / groups;
+            o->mean[c] += sum / m * share;
+            o->variance[c] += squares / (m - 1) * share;
         }
     }
     free(data);
@@ -383,7 +385,8 @@ static void check_statistics(void) {
     for (naive = 0; naive < 2; naive++) {
         check_running(naive, 0, 0.1);
         check_running(naive, 2, 0.25);
-        check_running(naive, 8, 0.9); /* a group larger than the batch */
+        check_running(naive, 3, 0.25); /* groups of 3 images and 1 */
+        check_running(naive, 8, 0.9);  /* a group larger than the batch */
     }
 }
 
@@ -975,6 +978,8 @@ static void check_descriptions(void) {
 
 enum { WHOLE = 70, GROUP = 16 };
 
+static const rn_real class_weights[4] = {1, 0.5f, 0, 3};
+
 /* Five steps and the predictions after them. The net has shapes for Winograd's convolutions. */
 static rn_net *run_in_parts(rn_desc desc, int micro_batch, int threads, const net_batch *batch,
                             rn_real *logits) {
@@ -984,6 +989,7 @@ static rn_net *run_in_parts(rn_desc desc, int micro_batch, int threads, const ne
     desc.micro_batch = micro_batch;
     desc.threads = threads;
     net = net_create(&desc, WHOLE, RN_TRAINING);
+    if (net && desc.label_smoothing > 0) net->class_weights = class_weights;
     for (step = 0; net && step < 5; step++)
         CHECK_OK(rn_train_step(net, batch->images, batch->labels, WHOLE - 3 * (step == 2), 0.05,
                                &result, NULL));
@@ -1006,6 +1012,7 @@ static void check_micro_batches(void) {
         desc.base_width = 12;
         desc.height = desc.width = 16;
         desc.bn_group = GROUP;
+        desc.label_smoothing = i % 2 ? 0.1 : 0; /* with class weights */
         batch = net_draw_batch(&desc, WHOLE, 5);
         net = run_in_parts(desc, 0, 1, &batch, whole);
         for (k = 0; net && k < 3; k++) {
@@ -1194,20 +1201,27 @@ static int read_drawn(void *user, ptrdiff_t index, uint8_t *pixels, int *label) 
     return 0;
 }
 
-/* Running statistics are the plain mean over the batches, parameters stay, and both modes then
-   agree on one batch but for the variance's m / (m - 1). */
+static void count_steps(void *user, rn_net *net, int node, int backward) {
+    (void)net, (void)node;
+    ((int *)user)[backward]++;
+}
+
+/* Running statistics are the plain mean over the images of their batches', the last of which is
+   smaller; parameters and gradients stay, no backward step runs, and both modes then agree on one
+   batch but for the variance's m / (m - 1). */
 static void check_recalibration(void) {
-    enum { BATCHES = 3, COUNT = 8 };
+    enum { BATCHES = 3, COUNT = 8, IMAGES = 21 };
     int i, b;
     for (i = 0; i < ORDERS; i++) {
         rn_desc desc =
             net_desc((rn_order)i, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
-        rn_source source = {BATCHES * COUNT, 2, 7, 6, 4, read_drawn, NULL};
+        rn_source source = {IMAGES, 2, 7, 6, 4, read_drawn, NULL};
         rn_real images[COUNT * 2 * 7 * 6], *parameters, *means;
         int labels[COUNT];
         rn_result results[2];
         rn_error error;
         rn_net *net;
+        int steps[2] = {0, 0};
         size_t bytes;
         ptrdiff_t k;
         source.user = &source;
@@ -1220,11 +1234,20 @@ static void check_recalibration(void) {
         memcpy(parameters, net->parameters, bytes);
         means = (rn_real *)net_take((size_t)net->statistic_count * sizeof(rn_real));
         for (b = 0; b < BATCHES; b++) { /* a step of rate 0 with momentum 1 measures one batch */
-            CHECK_OK(rn_batch(&source, &desc, NULL, 0, b * COUNT, COUNT, images, labels, NULL));
-            CHECK_OK(rn_train_step(net, images, labels, COUNT, 0, NULL, NULL));
-            for (k = 0; k < net->statistic_count; k++) means[k] += net->statistics[k] / BATCHES;
+            const int count = rn__min(COUNT, IMAGES - b * COUNT);
+            CHECK_OK(rn_batch(&source, &desc, NULL, 0, b * COUNT, count, images, labels, NULL));
+            CHECK_OK(rn_train_step(net, images, labels, count, 0, NULL, NULL));
+            for (k = 0; k < net->statistic_count; k++)
+                means[k] += net->statistics[k] * (rn_real)count / IMAGES;
         }
+        memcpy(net->gradients, parameters, bytes);
+        net->probe = count_steps;
+        net->probe_user = steps;
         CHECK_OK(rn_recalibrate(net, &source, BATCHES, images, labels, results, &error));
+        net->probe = NULL;
+        CHECK(steps[0] > 0);
+        CHECK_INT(steps[1], 0);
+        CHECK(!memcmp(parameters, net->gradients, bytes));
         CHECK(
             rn_tensor_difference(rn_tensor_in(net->statistics, 1, 1, 1, (int)net->statistic_count),
                                  rn_tensor_in(means, 1, 1, 1, (int)net->statistic_count)) < 1e-6);
@@ -1234,13 +1257,97 @@ static void check_recalibration(void) {
         CHECK(results[0].loss > 0 && fabs(results[1].loss - results[0].loss) > 0);
         CHECK_INT(rn_recalibrate(net, &source, BATCHES + 1, images, labels, NULL, &error),
                   RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "the source has no 8 images from 24");
+        CHECK_TEXT(error.text, "the source has no 8 images from 21");
         CHECK_INT(rn_recalibrate(net, &source, 0, images, labels, NULL, &error), RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "batches is 0");
         free(parameters);
         free(means);
         rn_destroy(net);
     }
+}
+
+/* ---- loss ------------------------------------------------------------------------------------ */
+
+/* The mean loss of net->logits by its definition. */
+static double loss_by_definition(const rn_net *net, const int *labels, double smoothing,
+                                 const rn_real *weights) {
+    double sum = 0, total = 0;
+    int n, k, j, classes = net->desc.classes;
+    for (n = 0; n < net->images; n++) {
+        const rn_real *z = net->logits + n * classes;
+        total += (double)weights[labels[n]];
+        for (k = 0; k < classes; k++) {
+            double inverse = 0, target = (1 - smoothing) * (k == labels[n]) + smoothing / classes;
+            for (j = 0; j < classes; j++) inverse += exp((double)z[j] - (double)z[k]);
+            sum += target * (double)weights[k] * log(inverse);
+        }
+    }
+    return sum / total;
+}
+
+static void refuse_weights(rn_net *net, const net_batch *batch, int count, const rn_real *weights,
+                           const char *part) {
+    const uint64_t step = net->step;
+    rn_error error = {RN_OK, ""};
+    net->class_weights = weights;
+    CHECK_INT(rn_train_step(net, batch->images, batch->labels, count, 0.1, NULL, &error),
+              RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, part);
+    CHECK(net->step == step);
+}
+
+/* What is reported is the loss of the net's own logits; weights of 1 and no smoothing are the plain
+   loss bit by bit; both change what is learned; smoothing travels in files. */
+static void check_loss(void) {
+    static const rn_real ones[4] = {1, 1, 1, 1}, negative[4] = {1, 1, -1, 1};
+    static const rn_real infinite[4] = {1, 1, 1, (rn_real)HUGE_VAL}, one_class[4] = {0, 0, 0, 1};
+    rn_desc desc, stored;
+    rn_net *plain, *same, *smooth, *naive;
+    rn_result result, naive_result;
+    rn_error error;
+    net_batch batch;
+    size_t bytes;
+    desc = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    plain = net_create(&desc, 8, RN_TRAINING);
+    same = net_create(&desc, 8, RN_TRAINING);
+    CHECK_OK(rn_desc_set(&desc, "label_smoothing", "0.2", &error));
+    smooth = net_create(&desc, 8, RN_TRAINING);
+    desc.naive = 1;
+    naive = net_create(&desc, 8, RN_TRAINING);
+    if (!plain || !same || !smooth || !naive) return;
+    bytes = (size_t)plain->parameter_count * sizeof(rn_real);
+    batch = net_draw_batch(&plain->desc, 8, 3);
+    same->class_weights = ones;
+    smooth->class_weights = naive->class_weights = class_weights;
+    CHECK_OK(rn_backpropagate(plain, batch.images, batch.labels, 8, &result, &error));
+    CHECK_NEAR(result.loss, loss_by_definition(plain, batch.labels, 0, ones), 1e-12);
+    CHECK_OK(rn_backpropagate(same, batch.images, batch.labels, 8, &naive_result, &error));
+    CHECK(!memcmp(&result.loss, &naive_result.loss, sizeof result.loss));
+    CHECK(!memcmp(plain->gradients, same->gradients, bytes));
+    CHECK_OK(rn_backpropagate(smooth, batch.images, batch.labels, 8, &result, &error));
+    CHECK_NEAR(result.loss, loss_by_definition(smooth, batch.labels, 0.2, class_weights), 1e-12);
+    CHECK(memcmp(plain->gradients, smooth->gradients, bytes) != 0);
+    CHECK_OK(rn_backpropagate(naive, batch.images, batch.labels, 8, &naive_result, &error));
+    CHECK_NEAR(result.loss, naive_result.loss, 1e-5);
+    CHECK(rn_tensor_difference(
+              rn_tensor_in(smooth->gradients, 1, 1, 1, (int)smooth->parameter_count),
+              rn_tensor_in(naive->gradients, 1, 1, 1, (int)smooth->parameter_count)) < 1e-3);
+    CHECK_OK(rn_save_checkpoint(smooth, file_names[0], NULL, &error));
+    CHECK_OK(rn_load_desc(&stored, file_names[0], NULL, &error));
+    CHECK(stored.label_smoothing >= 0.2 && stored.label_smoothing <= 0.2);
+    remove(file_names[0]);
+    refuse_weights(same, &batch, 8, negative, "class weight of class 2 is -1");
+    refuse_weights(same, &batch, 8, infinite, "class weight of class 3 is inf");
+    batch.labels[0] = batch.labels[1] = 2;
+    refuse_weights(same, &batch, 2, one_class, "class weights of all 2 labels are zero");
+    desc.label_smoothing = 1;
+    CHECK(rn_create(&desc, 8, RN_TRAINING, NULL, &error) == NULL);
+    CHECK_TEXT(error.text, "label_smoothing is 1");
+    rn_destroy(plain);
+    rn_destroy(same);
+    rn_destroy(smooth);
+    rn_destroy(naive);
+    net_free_batch(&batch);
 }
 
 int main(int argc, char **argv) {
@@ -1256,6 +1363,7 @@ int main(int argc, char **argv) {
         {"init", check_initialisation}, {"descriptions", check_descriptions},
         {"micro", check_micro_batches}, {"budget", check_budgets},
         {"freeze", check_freeze},       {"recalibrate", check_recalibration},
+        {"loss", check_loss},
     };
     int i, k;
     for (i = 0; i < (int)(sizeof parts / sizeof parts[0]); i++) {
