@@ -6,7 +6,6 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
-#include <sys/stat.h>
 
 typedef struct run {
     recipe recipe;
@@ -112,7 +111,7 @@ static void open_log(run *r) {
     static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt"};
     char old[1010];
     int i;
-    if (mkdir(r->out, 0777) && errno != EEXIST)
+    if (make_directory(r->out))
         quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
     for (i = 0; i < 3 && !r->resume; i++) {
         snprintf(old, sizeof old, "%s.old", out_path(r, names[i]));
@@ -195,7 +194,7 @@ static void test(run *r) {
 }
 
 static void describe(run *r, const rn_desc *desc) {
-    if (r->plan && mkdir(r->out, 0777) && errno != EEXIST)
+    if (r->plan && make_directory(r->out))
         quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
     if (r->describe) print_net(desc, (int)r->recipe.batch);
     if (r->plan) print_plan(desc, (int)r->recipe.batch, out_path(r, "plan.svg"));
