@@ -69,6 +69,8 @@ static const char *out_path(const run *r, const char *name) {
 static void write_row(run *r, const rn_result *test) {
     const rn_net *net = r->t.net;
     int digits = test ? 6 : 17;
+    if (ftruncate(fileno(r->log), r->log_end) || fseek(r->log, 0, SEEK_END))
+        quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
     if (!r->log_end)
         fprintf(r->log, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
                         "learning_rate,images_per_second,seconds\n");
@@ -77,8 +79,7 @@ static void write_row(run *r, const rn_result *test) {
             test ? test->loss : NAN, test ? r->error : NAN,
             rn_learning_rate(&net->schedule, net->step - 1), r->t.speed,
             r->earlier + seconds_now() - r->progress.begun);
-    if (ftruncate(fileno(r->log), r->log_end) || fflush(r->log))
-        quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+    if (fflush(r->log)) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
     if (!test) return;
     r->log_end = ftell(r->log);
     r->logged = net->step;
