@@ -951,6 +951,18 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
 #define RESNET_IMPLEMENTED
 
+/* C casts, and NULL as a pointer, are C++ too: what a C++ program's own warnings say of its own
+   style is not asked of this file. */
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#pragma GCC diagnostic ignored "-Wzero-as-null-pointer-constant"
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wuseless-cast"
+#endif
+#endif
+
 /* >>shims ==================================================================================== */
 
 #include <float.h>
@@ -1804,10 +1816,10 @@ static uint64_t rn__draw(uint64_t stream, uint64_t index) {
 }
 
 /* Does dropout keep element `index`, one of four that share a draw? least: of what is below 2^16 */
-static int rn__keeps(uint64_t draw, uint64_t index, uint32_t least) {
+RN__FUNCTION int rn__keeps(uint64_t draw, uint64_t index, uint32_t least) {
     return (uint32_t)(draw >> index % 4 * 16 & 0xffff) >= least;
 }
-static uint32_t rn__least_kept(double ratio) { return (uint32_t)ceil(ratio * 65536); }
+RN__FUNCTION uint32_t rn__least_kept(double ratio) { return (uint32_t)ceil(ratio * 65536); }
 
 RNDEF uint64_t rn_random(rn_key key, uint64_t index) { return rn__draw(rn__stream(key), index); }
 
@@ -4699,7 +4711,7 @@ static void rn__global_avg_pool_plane(const rn__pass *pass, int plane) {
 /* Channel c of y gets channel c - front of x, every stride-th pixel; backward channel c of dx gets
    c + front of dy, its pixels stride apart. */
 static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *a = rn__to(pass), *b = rn__from(pass), *small = pass->backward ? b : a;
+    const rn__blocked *a = rn__to(pass), *b = rn__from(pass), *smaller = pass->backward ? b : a;
     const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
     const int front = pass->backward ? pass->node->front : -pass->node->front;
     const int a_step = pass->backward ? pass->node->stride : 1;
@@ -4712,8 +4724,8 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
         const float *from;
         if (c < 0 || c >= b->c) continue;
         from = rn__plane(b, plane / blocks * rn__blocks(b->c) + c / RN__BLOCK) + c % RN__BLOCK;
-        for (h = 0; h < small->h; h++)
-            for (w = 0; w < small->w; w++)
+        for (h = 0; h < smaller->h; h++)
+            for (w = 0; w < smaller->w; w++)
                 to[(h * a->w + w) * (ptrdiff_t)a_step * RN__BLOCK] +=
                     from[(h * b->w + w) * (ptrdiff_t)b_step * RN__BLOCK];
     }
@@ -6110,7 +6122,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     rn_desc desc = *asked;
     rn__builder built;
     rn__arena arena = {NULL, 0};
-    rn_net *net;
+    rn_net *net = NULL;
     size_t room, result = 0;
     void *block;
     char *base;
@@ -6138,7 +6150,7 @@ RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *er
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error) {
     rn_desc resolved = *desc;
-    rn_net *net;
+    rn_net *net = NULL;
     void *block;
     char *base;
     size_t room = 0;
@@ -9237,6 +9249,9 @@ RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *tex
     return rn__sketch(desc, batch, mode, NULL, rn__draw_plan, &out, error);
 }
 
+#if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
+#pragma GCC diagnostic pop
+#endif
 #endif /* RESNET_IMPLEMENTATION */
 
 /* resnet.h is available under two licences; take the one you like.

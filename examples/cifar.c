@@ -6,7 +6,6 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
-#include <sys/stat.h>
 
 typedef struct run {
     recipe recipe;
@@ -127,7 +126,7 @@ static void put_aside(const run *r) {
 }
 
 static void open_log(run *r) {
-    if (mkdir(r->out, 0777) && errno != EEXIST)
+    if (make_directory(r->out))
         quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
     if (!r->resume) put_aside(r);
     r->log = fopen(out_path(r, "log.csv"), "a+");
@@ -238,7 +237,7 @@ static void test(run *r) {
 }
 
 static void describe(run *r, const rn_desc *desc) {
-    if (r->plan && mkdir(r->out, 0777) && errno != EEXIST)
+    if (r->plan && make_directory(r->out))
         quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
     if (r->describe) print_net(desc, (int)r->recipe.batch);
     if (r->plan) print_plan(desc, (int)r->recipe.batch, out_path(r, "plan.svg"));

@@ -9,7 +9,6 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
-#include <sys/stat.h>
 
 static const char *const orders[] = {"full_preact", "original"};
 
@@ -29,7 +28,7 @@ static void help(const recipe *r, long every) {
 static FILE *open_log(const char *directory, const char *name) {
     char path[1000];
     FILE *log;
-    if (mkdir(directory, 0777) && errno != EEXIST)
+    if (make_directory(directory))
         quit(1, "cannot make the directory %s: %s", directory, strerror(errno));
     if (snprintf(path, sizeof path, "%s/%s.csv", directory, name) >= (int)sizeof path)
         quit(2, "the name of the directory --out is too long");

@@ -1,6 +1,7 @@
 /* example.h - what several of the example programs share: reading a command line, opening a data
-   set, testing a net on it, and a progress line. Needs POSIX: define _DEFAULT_SOURCE before the
-   first include. Errors end the program: status 2 for a bad command line, 1 for the rest. */
+   set, testing a net on it, and a progress line. Needs POSIX (define _DEFAULT_SOURCE before the
+   first include) or Windows. Errors end the program: status 2 for a bad command line, 1 for the
+   rest. */
 #ifndef EXAMPLE_H
 #define EXAMPLE_H
 
@@ -13,16 +14,28 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
+#ifdef _WIN32
+#include <direct.h>
+#include <io.h>
+#include <malloc.h>
+#define ftruncate(file, bytes) _chsize_s(file, bytes)
+#define isatty(file) _isatty(file)
+#define fileno(file) _fileno(file)
+#else
+#include <sys/mman.h>
 #include <unistd.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 static const char *program = "example"; /* its name in messages */
 
-#if defined(__GNUC__)
+#if defined(__MINGW32__)
+__attribute__((noreturn, format(__MINGW_PRINTF_FORMAT, 2, 3)))
+#elif defined(__GNUC__)
 __attribute__((noreturn, format(printf, 2, 3)))
 #endif
 static inline void
@@ -59,9 +72,22 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
+/* Makes a directory, or finds it there; 0 for success. */
+static inline int make_directory(const char *path) {
+#ifdef _WIN32
+    return _mkdir(path) && errno != EEXIST;
+#else
+    return mkdir(path, 0777) && errno != EEXIST;
+#endif
+}
+
 /* Where a net lives: in large pages if Linux has them, which makes deep nets a quarter faster. */
 static inline void *take_pages(size_t bytes, void *user) {
     const size_t page = (size_t)2 << 20;
+#ifdef _WIN32
+    (void)user;
+    return _aligned_malloc(bytes, page);
+#else
     void *memory = NULL;
     (void)user;
     if (posix_memalign(&memory, page, (bytes + page - 1) / page * page)) return NULL;
@@ -69,11 +95,16 @@ static inline void *take_pages(size_t bytes, void *user) {
     madvise(memory, (bytes + page - 1) / page * page, MADV_HUGEPAGE);
 #endif
     return memory;
+#endif
 }
 
 static inline void give_pages(void *memory, void *user) {
     (void)user;
+#ifdef _WIN32
+    _aligned_free(memory);
+#else
     free(memory);
+#endif
 }
 
 static const rn_memory large_pages = {NULL, 0, take_pages, give_pages, NULL};
@@ -415,9 +446,13 @@ static inline void print_plan(const rn_desc *desc, int batch, const char *pictur
 /* ---- progress: a line that renews itself on a terminal, a plain one now and then elsewhere --- */
 
 static inline double seconds_now(void) {
+#ifdef _WIN32
+    return (double)clock() / CLOCKS_PER_SEC; /* which is no processor time there */
+#else
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+#endif
 }
 
 typedef struct progress {
@@ -431,7 +466,7 @@ static inline progress begin_progress(uint64_t total) {
     p.done = 0;
     p.total = (double)total;
     p.begun = p.shown = seconds_now();
-    p.live = isatty(STDOUT_FILENO);
+    p.live = isatty(fileno(stdout));
     return p;
 }
 
