@@ -288,7 +288,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
-   Call it after block, stem and order are set. */
+   Call it after block, stem and order are set. What is none of them changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -296,9 +296,10 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error);
 
 /* The description as text, field by field, for files and command lines. rn_desc_key gives the name
-   of field i (NULL behind the last), rn_desc_get writes its value ("full_preact", "3,3,3", floats
-   as the hexadecimal bits of a double such as 0x3fe0000000000000), rn_desc_set reads one (floats
-   also as decimals; '-' in names equals '_') and refuses unknown keys and values in words. */
+   of field i, which is the member's (NULL where there is none), rn_desc_get writes its value
+   ("full_preact", "3,3,3", floats as the hexadecimal bits of a double such as 0x3fe0000000000000;
+   "?" for no value of an enum, nothing where there is no field), rn_desc_set reads one (floats also
+   as decimals; '-' in names equals '_') and refuses unknown keys and values in words. */
 RNDEF const char *rn_desc_key(int i);
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]);
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error);
@@ -324,18 +325,18 @@ typedef enum rn_kind {
    image. The last node produces the logits. */
 typedef struct rn_node {
     rn_kind kind;
-    int inputs[2];                 /* values it reads; -1 where there is none */
-    int c, h, w;                   /* shape of its value */
-    short kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
-    short front;                   /* pad-subsample: zero channels before the input's */
-    short bias;                    /* convolution: 1 with bias */
-    short complement;              /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
-    float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
-    short stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
-    short again;                   /* computed again for backward, as a budget wants it */
-    const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
-    ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
-    ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
+    int inputs[2];               /* values it reads; -1 where there is none */
+    int c, h, w;                 /* shape of its value */
+    int kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
+    int front;                   /* pad-subsample: zero channels before the input's */
+    int stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
+    short bias;                  /* convolution: 1 with bias */
+    short complement;            /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    short again;                 /* computed again for backward, as a budget wants it */
+    float factor;                /* scale: the factor; dropout: the ratio; gates' bias at start */
+    const char *role;            /* "conv1", "bn2", "shortcut", "add", ... */
+    ptrdiff_t parameters;        /* offset of its first parameter in net->parameters */
+    ptrdiff_t statistics;        /* batch norm: of its running mean in net->statistics */
     /* The fast executor's rewriting, see rn__fuse: */
     signed char fused;         /* so many following nodes are done in one step with this one */
     signed char absorbed;      /* so many nodes before this one starts the step it is part of */
@@ -368,7 +369,7 @@ typedef struct rn_schedule {
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps);
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step); /* step from 0 */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
-RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle" */
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle"; "?" for no kind */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
 struct rn_net;
@@ -490,7 +491,7 @@ RNDEF void *rn_workspace(rn_net *net);
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
-/* Class with the largest of the logits [classes]. */
+/* Class with the largest of the logits [classes]; 0 if there are none. */
 RNDEF int rn_argmax(const rn_real *logits, int classes);
 
 /* Writes a table of the net, unit by unit in the exact order of operations, with shapes,
@@ -534,6 +535,7 @@ RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
+/* These three say "?" and 0 of a node or kind that does not exist. */
 
 /* Level 2 =====================================================================================
    Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
@@ -542,7 +544,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    or added to where `accumulate` is 1; dw and db are always added to; a gradient whose pointer is
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
-   or the like that is out of range. Nothing is allocated, and every array stays the caller's. */
+   or the like that is out of range; a convolution or pool also for tensors without channels,
+   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -553,8 +556,10 @@ typedef struct rn_tensor {
 } rn_tensor;
 
 RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w); /* contiguous; 0 if it overflows */
-RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w); /* contiguous, in data */
-RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);     /* views, same data */
+/* Contiguous, in data; [0,0,0,0] if a size is negative or it overflows. */
+RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w);
+/* Views, same data; without images or without channels if t has not all of those asked for. */
+RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);
 RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count);
 RNDEF void rn_tensor_fill(rn_tensor t, rn_real value);
 RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
@@ -572,17 +577,19 @@ RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real
                                            const rn_tensor *f, int stride, int padding,
                                            int accumulate, rn_error *error);
 
-/* The same by the blocked kernels of instruction set `isa`, in a workspace of
-   rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
+/* The same by the blocked kernels of instruction set `isa`, in a workspace aligned to 64 of
+   workspace_bytes bytes, rn_conv2d_bytes(...) or more, else RN_TOO_SMALL (float builds only; else
+   RN_BAD_ARGUMENT). rn_conv2d_bytes is 0 where the convolution is refused. */
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                              int threads);
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                   const rn_real *bias, int stride, int padding, rn_isa isa,
-                                  int threads, void *workspace, rn_error *error);
+                                  int threads, void *workspace, size_t workspace_bytes,
+                                  rn_error *error);
 RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
                                      const rn_tensor *x, const rn_tensor *f, int stride,
                                      int padding, int accumulate, rn_isa isa, int threads,
-                                     void *workspace, rn_error *error);
+                                     void *workspace, size_t workspace_bytes, rn_error *error);
 
 /* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all):
    y = (x - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
@@ -688,7 +695,8 @@ RNDEF uint64_t rn_random(rn_key key, uint64_t index);
 RNDEF double rn_uniform(rn_key key, uint64_t index); /* in [0, 1) */
 RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box-Muller) */
 /* Image at position `index` of `count` in the order of an epoch: a random permutation (a Feistel
-   network walked until it falls inside), so no list is stored and any place can be resumed. */
+   network walked until it falls inside), so no list is stored and any place can be resumed. Beyond
+   the last, positions start again at 0; of no images it is 0. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 
 /* Files and data ============================================================================== */
@@ -950,8 +958,8 @@ static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
 
 /* Size of a window's output, 0 where the window does not fit. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
-    int room = size + 2 * padding - kernel;
-    return room < 0 ? 0 : room / stride + 1;
+    int64_t room = (int64_t)size + 2 * (int64_t)padding - kernel;
+    return room < 0 ? 0 : room / stride < INT_MAX ? (int)(room / stride) + 1 : INT_MAX;
 }
 
 /* >>text =====================================================================================
@@ -1363,22 +1371,29 @@ RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
 }
 
 RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w) {
-    ptrdiff_t row = w, channel = row * h, image = channel * c;
-    rn_tensor t = {data, n, c, h, w, image, channel, row, 1};
+    rn_tensor t = {data, n, c, h, w, 0, 0, rn__max(w, 0), 1};
+    const int whole = n >= 0 && c >= 0 && h >= 0 && w >= 0 &&
+                      rn_tensor_bytes(rn__max(n, 1), rn__max(c, 1), rn__max(h, 1), rn__max(w, 1));
+    if (!whole) t.n = t.c = t.h = t.w = 0;
+    t.stride_c = t.stride_h * t.h;
+    t.stride_n = t.stride_c * t.c;
     return t;
 }
 
+/* Is [first, first + count) a part of [0, all)? */
+static int rn__is_part(int first, int count, int all) {
+    return first >= 0 && count >= 0 && count <= all && first <= all - count;
+}
+
 RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count) {
-    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.n);
-    t.data += first * t.stride_n;
-    t.n = count;
+    t.n = rn__is_part(first, count, t.n) ? count : 0;
+    if (t.n) t.data += first * t.stride_n;
     return t;
 }
 
 RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count) {
-    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.c);
-    t.data += first * t.stride_c;
-    t.c = count;
+    t.c = rn__is_part(first, count, t.c) ? count : 0;
+    if (t.c) t.data += first * t.stride_c;
     return t;
 }
 
@@ -1476,7 +1491,8 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     const uint64_t rotation = rn_random(key, UINT64_MAX);
     uint64_t mask, left, right, round;
     int half = 1;
-    RESNET_ASSERT(index < count);
+    if (!count) return 0;
+    index %= count;
     while (half < 32 && (count - 1) >> 2 * half) half++;
     mask = ((uint64_t)1 << half) - 1;
     do {
@@ -1520,6 +1536,8 @@ static rn_status rn__expect_within(const char *function, const char *name, int v
                     value, low, high);
 }
 
+enum { RN__MOST_SIZE = INT_MAX / 4 }; /* so that sums of a few do not overflow */
+
 /* Windows of f's size slide over x by `stride`, from `padding` outside of it, with f->n results at
    each place: the shape that y, called `name`, must have. */
 static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *y,
@@ -1527,6 +1545,11 @@ static rn_status rn__check_conv2d(const char *function, const char *name, const 
                                   rn_error *error) {
     int oh, ow;
     RN__TRY(rn__expect(function, "weight", f, f->n, x->c, f->h, f->w, error));
+    RN__TRY(rn__expect_within(function, "number of images", x->n, 0, INT_MAX, error));
+    RN__TRY(rn__expect_within(function, "number of channels", x->c, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of filters", f->n, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of rows", x->h, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of columns", x->w, 1, RN__MOST_SIZE, error));
     RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
     RN__TRY(rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error));
     oh = rn__window_output(x->h, f->h, stride, padding);
@@ -1668,7 +1691,7 @@ static rn_status rn__pool(const char *function, const rn_tensor *y, const rn_ten
         rn__window v = rn__window_at(oh, ow, x, r, s, stride, padding);
         double pixels, value;
         if (largest) v = rn__largest(x, n, c, v);
-        pixels = (v.h1 - v.h0) * (v.w1 - v.w0);
+        pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
         value = backward ? rn__get(y, n, c, oh, ow) / pixels : 0;
         for (h = v.h0; backward && h < v.h1; h++)
             for (w = v.w0; w < v.w1; w++) rn__store(rn__at(dx, n, c, h, w), value, 1);
@@ -3230,7 +3253,7 @@ static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, con
     ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
     return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
            tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles &&
-           (ptrdiff_t)in->c * out->c <= tiles << 14;
+           (int64_t)in->c * out->c <= (int64_t)tiles << 14;
 }
 
 /* Band b of an image starts at this row of a phase of the output. */
@@ -3409,24 +3432,25 @@ static void rn__copy_apart(float *to, ptrdiff_t to_step, const float *from, ptrd
     for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
-/* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of the filter,
-   or (to_weight) back. The first index is the input's channel, the second the output's. */
+/* Weights [tap][rows][16] of one pair of blocks in the order of the kernel from those of the
+   filter, or (to_weight) back. The first index is the input's channel, rows of them from `row` on
+   in the block, the second the output's. */
 static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int out_block,
-                     int in_block, const rn__tap *taps, int tap_count) {
+                     int in_block, const rn__tap *taps, int tap_count, int row, int rows) {
     const rn__filter *f = &s->filter;
     const int swap = s->kind == RN__INPUT_GRADIENT, size = f->r * f->s;
-    const int k_first = (swap ? in_block : out_block) * RN__BLOCK;
-    const int c_first = (swap ? out_block : in_block) * RN__BLOCK;
-    const int k_count = rn__min(RN__BLOCK, f->k - k_first);
-    const int c_count = rn__min(RN__BLOCK, f->c - c_first);
+    const int k_first = swap ? in_block * RN__BLOCK + row : out_block * RN__BLOCK;
+    const int c_first = swap ? out_block * RN__BLOCK : in_block * RN__BLOCK + row;
+    const int k_most = swap ? rows : RN__BLOCK, k_count = rn__min(k_most, f->k - k_first);
+    const int c_most = swap ? RN__BLOCK : rows, c_count = rn__min(c_most, f->c - c_first);
     const int k_step = swap ? RN__BLOCK : 1, c_step = swap ? 1 : RN__BLOCK;
     int k, t;
-    if (!to_weight && (k_count < RN__BLOCK || c_count < RN__BLOCK))
-        memset(packed, 0, (size_t)tap_count * RN__BLOCK * RN__BLOCK * sizeof(float));
+    if (!to_weight && (k_count < k_most || c_count < c_most))
+        memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
     for (k = 0; k < k_count; k++)
         for (t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
-            float *lanes = packed + t * RN__BLOCK * RN__BLOCK + k * k_step;
+            float *lanes = packed + t * rows * RN__BLOCK + k * k_step;
             if (to_weight)
                 rn__copy_apart(to_weight + at, size, lanes, c_step, c_count);
             else
@@ -3439,22 +3463,29 @@ static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
            (ptrdiff_t)s->phase_taps[phase] * s->in_blocks * RN__BLOCK * RN__BLOCK;
 }
 
-/* Packs the weights for one block of the output; Winograd's are transformed. */
+/* Packs the weights for one block of the output; Winograd's are transformed, a few rows at a time,
+   for they stand on the stack. */
 static void rn__pack_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
     const int block = s->first_block + i;
     const int square = RN__BLOCK * RN__BLOCK, step = s->in_blocks * square;
-    float taps[9 * RN__BLOCK * RN__BLOCK];
+    enum { ROWS = 4 };
+    float taps[9 * ROWS * RN__BLOCK];
     int phase, from, c;
     (void)thread;
     for (phase = 0; phase < s->out_step * s->out_step; phase++) {
         const int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
         float *to = rn__sweep_packed(s, block, phase);
         for (from = 0; from < s->in_blocks; from++, to += s->winograd ? square : count * square) {
-            rn__pack(s->winograd ? taps : to, s, NULL, block, from, s->taps + first, count);
-            for (c = 0; c < RN__BLOCK && s->winograd; c++)
+            if (!s->winograd)
+                rn__pack(to, s, NULL, block, from, s->taps + first, count, 0, RN__BLOCK);
+            for (c = 0; c < RN__BLOCK && s->winograd; c++) {
+                if (c % ROWS == 0)
+                    rn__pack(taps, s, NULL, block, from, s->taps + first, count, c, ROWS);
                 s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
-                                                    taps + c * RN__BLOCK, 3 * square, square, 0);
+                                                    taps + c % ROWS * RN__BLOCK,
+                                                    3 * ROWS * RN__BLOCK, ROWS * RN__BLOCK, 0);
+            }
         }
     }
 }
@@ -3815,7 +3846,7 @@ static void rn__add_piece(const rn__sweep *s, int piece, int k, int k_end, float
 static void rn__move_total(const rn__sweep *s, int pair, int end, float *to_weight) {
     for (; pair < end; pair++)
         rn__pack(s->total + (size_t)pair * s->pair_floats, s, to_weight, pair / s->in_blocks,
-                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s);
+                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s, 0, RN__BLOCK);
 }
 
 /* A part of the weights over all images, or a piece of the images. */
@@ -3911,6 +3942,24 @@ static int rn__goes_together(const rn__sweep *weights) {
            weights->block_floats * (size_t)weights->out_blocks <= 1 << 15;
 }
 
+/* Do the counts of a convolution's sweeps fit the machine's integers: planes and jobs, and the
+   floats of an image, of rows and tiles as a thread reads them, and of packed weights? Asked before
+   any of them is worked out. */
+static int rn__sweeps_fit(const rn__filter *f, int n, int h, int w) {
+    const double in_blocks = rn__blocks(f->c), out_blocks = rn__blocks(f->k);
+    const double oh = rn__window_output(h, f->r, f->stride, f->padding);
+    const double ow = rn__window_output(w, f->s, f->stride, f->padding);
+    const double taps = (double)f->r * f->s, both = in_blocks + out_blocks + 1, block = RN__BLOCK;
+    const double row = block * both * ((double)w + ow + 2.0 * f->padding + f->s + 4.0 * f->stride);
+    double most = row * (20.0 + f->r + 4.0 * f->stride);
+    most = fmax(most, block * block * in_blocks * out_blocks * fmax(taps, taps < 10 ? 36 : 0));
+    most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
+    most = fmax(most, 36 * 64 * block * both);
+    return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
+           n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
+           (oh + 8) * (ow + 8) < INT_MAX;
+}
+
 /* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
    lazy: input or output gradient may be. */
 RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
@@ -3921,6 +3970,9 @@ RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int 
     const rn__room none = {{NULL, 0}, {NULL, 0}};
     rn__room forward = none, input = none, weight = none;
     rn__sweep s;
+    forward.shared.used = SIZE_MAX; /* more than there is */
+    if (!rn__sweeps_fit(&f, n, h, w)) return forward;
+    forward = none;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
     (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
     if (!training) return forward;
@@ -4315,7 +4367,8 @@ static int rn__has_gaps(const rn_tensor *t) {
 static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *x,
                                  const rn_tensor *weight, const rn_tensor *weight_gradient,
                                  int stride, int padding, rn_isa isa, int threads, void *workspace,
-                                 rn_error *error) {
+                                 size_t workspace_bytes, rn_error *error) {
+    const size_t needs = rn_conv2d_bytes(x, weight, stride, padding, threads);
     *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
@@ -4326,6 +4379,17 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "RN_ISA_AUTO",
                         function);
     RN__TRY(rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error));
+    if (!needs)
+        return rn__fail(error, RN_TOO_LARGE,
+                        "%s: a size overflows; take fewer images at a time, or smaller ones",
+                        function);
+    if (!workspace || (uintptr_t)workspace % RN__ALIGN)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %z bytes aligned to %d",
+                        function, needs, RN__ALIGN);
+    if (workspace_bytes < needs)
+        return rn__fail(error, RN_TOO_SMALL,
+                        "%s: the workspace has %z bytes and needs %z, see rn_conv2d_bytes",
+                        function, workspace_bytes, needs);
     rn__take_own(engine, rn__conv_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
                                        x->w, 1, 0)
                              .own.used);
@@ -4346,12 +4410,13 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
     size_t bytes = 0;
 #if RN__FAST
     const rn__engine engine = rn__make_engine(NULL, threads, NULL);
-    int possible = stride > 0 && padding >= 0 && threads > 0;
-    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
-    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
-    if (oh < 1 || ow < 1) return 0;
+    rn_tensor y = {NULL, x->n, f->n, 0, 0, 0, 0, 0, 0};
+    if (stride < 1 || threads < 1 || threads > SHRT_MAX) return 0;
+    y.h = rn__window_output(x->h, f->h, stride, padding);
+    y.w = rn__window_output(x->w, f->w, stride, padding);
+    if (rn__check_conv2d(__func__, "output", &y, x, f, stride, padding, NULL)) return 0;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
-    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
+    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, y.h, y.w));
     bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
                          rn__room_bytes(rn__conv_room(&engine, rn__filter_of(f, stride, padding),
                                                       x->n, x->h, x->w, 1, 0),
@@ -4363,13 +4428,14 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
 
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                   const rn_real *bias, int stride, int padding, rn_isa isa,
-                                  int threads, void *workspace, rn_error *error) {
+                                  int threads, void *workspace, size_t workspace_bytes,
+                                  rn_error *error) {
 #if RN__FAST
     rn__engine engine;
     rn__blocked in, out;
     RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, NULL, stride, padding, isa, threads, workspace,
-                            error));
+                            workspace_bytes, error));
     in = rn__take_tensor(&engine, x, 1);
     out = rn__take_tensor(&engine, y, 0);
     rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, 0, NULL);
@@ -4377,7 +4443,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
     return RN_OK;
 #else
     (void)y, (void)x, (void)f, (void)bias, (void)stride, (void)padding, (void)isa, (void)threads;
-    (void)workspace;
+    (void)workspace, (void)workspace_bytes;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", __func__);
 #endif
@@ -4387,7 +4453,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
 RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
                                    const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                                    int accumulate, rn_isa isa, int threads, void *workspace,
-                                   rn_error *error) {
+                                   size_t workspace_bytes, rn_error *error) {
 #if RN__FAST
     rn__engine engine;
     rn__blocked in, din, dout;
@@ -4395,7 +4461,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, dw, stride, padding, isa, threads, workspace,
-                            error));
+                            workspace_bytes, error));
     in = rn__take_tensor(&engine, x, dw != NULL);
     dout = rn__take_tensor(&engine, dy, 1);
     din = rn__take_tensor(&engine, x, 0);
@@ -4406,7 +4472,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
     return RN_OK;
 #else
     (void)dx, (void)dw, (void)db, (void)dy, (void)x, (void)f, (void)stride, (void)padding;
-    (void)accumulate, (void)isa, (void)threads, (void)workspace;
+    (void)accumulate, (void)isa, (void)threads, (void)workspace, (void)workspace_bytes;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", __func__);
 #endif
@@ -4419,10 +4485,12 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
 
 typedef struct rn__field {
-    const char *key;
+    const char *key; /* the member's name */
     rn__type type;
     int count;                /* more than 1: a list */
+    size_t size;              /* of one: of an enum what the compiler takes for it */
     size_t offset;            /* in rn_desc */
+    const char *former;       /* what files called it that have desc.image_height; NULL: the same */
     const char *const *names; /* of an enum's values; NULL: a number */
     int shapes;               /* nets that differ in it: 1 cannot share weights, 2 only training */
     double least, most;       /* what rn_resolve accepts, once zeros are replaced */
@@ -4443,43 +4511,49 @@ static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
 static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
 static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
 
-#define RN__FIELD(member) offsetof(rn_desc, member)
+/* Units of a stage; more would take long to plan, and a small file could ask for it. */
+enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
+
+/* Name, type, count, size and offset of a member of rn_desc. */
+#define RN__FIELD(member, type, c_type)                                                       \
+#member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
+        offsetof(rn_desc, member)
 static const rn__field rn__fields[] = {
-    {"depth", RN__INT, 1, RN__FIELD(depth), NULL, 0, 0, 1 << 20, 0},
-    {"block", RN__INT, 1, RN__FIELD(block), rn__block_names, 1, 0, 0, 0},
-    {"units", RN__INT, RN_MAX_STAGES, RN__FIELD(units), NULL, 1, 0, 1 << 16, 0},
-    {"width", RN__INT, 1, RN__FIELD(base_width), NULL, 1, 1, 1 << 14, 0},
-    {"stem", RN__INT, 1, RN__FIELD(stem), rn__stem_names, 1, 0, 0, 0},
-    {"classes", RN__INT, 1, RN__FIELD(classes), NULL, 1, 2, 1 << 20, 0},
-    {"channels", RN__INT, 1, RN__FIELD(channels), NULL, 1, 1, 1 << 14, 3},
-    {"image_height", RN__INT, 1, RN__FIELD(height), NULL, 2, 1, 1 << 14, 0},
-    {"image_width", RN__INT, 1, RN__FIELD(width), NULL, 2, 1, 1 << 14, 0},
-    {"order", RN__INT, 1, RN__FIELD(order), rn__order_names, 1, 0, 0, 0},
-    {"shortcut", RN__INT, 1, RN__FIELD(shortcut), rn__shortcut_names, 1, 0, 0, 0},
-    {"shortcut_scale", RN__FLOAT, 1, RN__FIELD(shortcut_scale), NULL, 1, -1e6, 1e6, 0},
-    {"residual_scale", RN__FLOAT, 1, RN__FIELD(residual_scale), NULL, 1, -1e6, 1e6, 1},
-    {"gate_bias", RN__FLOAT, 1, RN__FIELD(gate_bias), NULL, 0, -1e6, 1e6, 0},
-    {"carry_bias", RN__FLOAT, 1, RN__FIELD(carry_bias), NULL, 0, -1e6, 1e6, 0},
-    {"dropout", RN__FLOAT, 1, RN__FIELD(dropout), NULL, 1, 0, 0.999, 0.5},
-    {"resize", RN__INT, 1, RN__FIELD(resize), rn__resize_names, 1, 0, 0, 0},
-    {"stride_on", RN__INT, 1, RN__FIELD(stride_on), rn__stride_on_names, 1, 0, 0, 0},
-    {"init", RN__INT, 1, RN__FIELD(init), rn__init_names, 0, 0, 0, 0},
-    {"bn_eps", RN__DOUBLE, 1, RN__FIELD(bn_eps), NULL, 1, 1e-12, 1, 1e-5},
-    {"bn_momentum", RN__DOUBLE, 1, RN__FIELD(bn_momentum), NULL, 0, 1e-9, 1, 0.1},
-    {"bn_group", RN__INT, 1, RN__FIELD(bn_group), NULL, 2, 0, 1 << 24, 0},
-    {"sgd", RN__INT, 1, RN__FIELD(sgd), rn__sgd_names, 0, 0, 0, 0},
-    {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
-    {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
-    {"decay_scope", RN__INT, 1, RN__FIELD(decay_scope), rn__decay_names, 0, 0, 0, 0},
-    {"mean", RN__FLOAT, 4, RN__FIELD(mean), NULL, 1, -1e6, 1e6, 0},
-    {"std", RN__FLOAT, 4, RN__FIELD(deviation), NULL, 1, 1e-6, 1e6, 1},
-    {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
-    {"threads", RN__INT, 1, RN__FIELD(threads), NULL, 0, 1, 1024, 1},
-    {"naive", RN__INT, 1, RN__FIELD(naive), NULL, 0, 0, 1, 0},
-    {"direct", RN__INT, 1, RN__FIELD(direct), NULL, 0, 0, 1, 0},
-    {"micro_batch", RN__INT, 1, RN__FIELD(micro_batch), NULL, 0, 0, 1 << 24, 0},
-    {"budget", RN__BYTES, 1, RN__FIELD(budget), NULL, 0, 0, 0, 0},
-    {"isa", RN__INT, 1, RN__FIELD(isa), rn__isa_names, 0, 0, 0, 0},
+    {RN__FIELD(depth, RN__INT, int), NULL, NULL, 0, 0, RN__MOST_DEPTH, 0},
+    {RN__FIELD(block, RN__INT, rn_block), NULL, rn__block_names, 1, 0, 0, 0},
+    {RN__FIELD(units, RN__INT, int), NULL, NULL, 1, 0, RN__MOST_UNITS, 0},
+    {RN__FIELD(base_width, RN__INT, int), "width", NULL, 1, 1, 1 << 14, 0},
+    {RN__FIELD(stem, RN__INT, rn_stem), NULL, rn__stem_names, 1, 0, 0, 0},
+    {RN__FIELD(classes, RN__INT, int), NULL, NULL, 1, 2, 1 << 20, 0},
+    {RN__FIELD(channels, RN__INT, int), NULL, NULL, 1, 1, 1 << 14, 3},
+    {RN__FIELD(height, RN__INT, int), "image_height", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(width, RN__INT, int), "image_width", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(order, RN__INT, rn_order), NULL, rn__order_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut, RN__INT, rn_shortcut), NULL, rn__shortcut_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 1},
+    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(dropout, RN__FLOAT, float), NULL, NULL, 1, 0, 0.999, 0.5},
+    {RN__FIELD(resize, RN__INT, rn_resize), NULL, rn__resize_names, 1, 0, 0, 0},
+    {RN__FIELD(stride_on, RN__INT, rn_stride_on), NULL, rn__stride_on_names, 1, 0, 0, 0},
+    {RN__FIELD(init, RN__INT, rn_init), NULL, rn__init_names, 0, 0, 0, 0},
+    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, NULL, 1, 1e-12, 1, 1e-5},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, NULL, 0, 1e-9, 1, 0.1},
+    {RN__FIELD(bn_group, RN__INT, int), NULL, NULL, 2, 0, 1 << 24, 0},
+    {RN__FIELD(sgd, RN__INT, rn_sgd), NULL, rn__sgd_names, 0, 0, 0, 0},
+    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
+    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, NULL, 0, 0, 1e6, 0},
+    {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
+    {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, 1e-6, 1e6, 1},
+    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
+    {RN__FIELD(threads, RN__INT, int), NULL, NULL, 0, 1, 1024, 1},
+    {RN__FIELD(naive, RN__INT, int), NULL, NULL, 0, 0, 1, 0},
+    {RN__FIELD(direct, RN__INT, int), NULL, NULL, 0, 0, 1, 0},
+    {RN__FIELD(micro_batch, RN__INT, int), NULL, NULL, 0, 0, 1 << 24, 0},
+    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, NULL, 0, 0, 0, 0},
+    {RN__FIELD(isa, RN__INT, rn_isa), NULL, rn__isa_names, 0, 0, 0, 0},
 };
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
@@ -4488,36 +4562,57 @@ static int rn__is_uint64(const rn__field *field) {
 }
 
 static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    const char *at = (const char *)desc + field->offset;
+    const char *at = (const char *)desc + field->offset + (size_t)i * field->size;
+    uint8_t small; /* as -fshort-enums has them */
+    uint16_t medium;
     int integer;
     float single;
     double number = 0;
-    if (field->type == RN__INT)
-        memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), number = integer;
-    else if (field->type == RN__FLOAT)
-        memcpy(&single, at + i * (int)sizeof(float), sizeof(float)), number = (double)single;
+    if (field->type == RN__FLOAT)
+        memcpy(&single, at, sizeof single), number = (double)single;
+    else if (field->type == RN__DOUBLE)
+        memcpy(&number, at, sizeof number);
+    else if (field->size == sizeof small)
+        memcpy(&small, at, sizeof small), number = small;
+    else if (field->size == sizeof medium)
+        memcpy(&medium, at, sizeof medium), number = medium;
     else
-        memcpy(&number, at + i * (int)sizeof(double), sizeof(double));
+        memcpy(&integer, at, sizeof integer), number = integer;
     return number;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    char *at = (char *)desc + field->offset;
-    int integer = field->type == RN__INT ? (int)number : 0;
-    float single = field->type == RN__FLOAT ? (float)number : 0;
-    if (field->type == RN__INT) memcpy(at + i * (int)sizeof(int), &integer, sizeof(int));
-    if (field->type == RN__FLOAT) memcpy(at + i * (int)sizeof(float), &single, sizeof(float));
-    if (field->type == RN__DOUBLE) memcpy(at + i * (int)sizeof(double), &number, sizeof(double));
+    char *at = (char *)desc + field->offset + (size_t)i * field->size;
+    const int integer = field->type == RN__INT ? (int)number : 0;
+    const uint8_t small = (uint8_t)integer;
+    const uint16_t medium = (uint16_t)integer;
+    const float single = field->type == RN__FLOAT ? (float)number : 0;
+    if (field->type == RN__FLOAT)
+        memcpy(at, &single, sizeof single);
+    else if (field->type == RN__DOUBLE)
+        memcpy(at, &number, sizeof number);
+    else if (field->size == sizeof small)
+        memcpy(at, &small, sizeof small);
+    else if (field->size == sizeof medium)
+        memcpy(at, &medium, sizeof medium);
+    else
+        memcpy(at, &integer, sizeof integer);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
 
+/* Name of value i of an enum, whatever i is. */
+static const char *rn__name_of(const char *const *names, double i) {
+    int k = 0;
+    while (names[k] && k < i) k++;
+    return names[k] && k <= i && i <= k ? names[k] : "?";
+}
+
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     rn__text out = rn__text_in(text, 96);
-    const rn__field *field = &rn__fields[i];
+    const rn__field *field = i >= 0 && i < RN__FIELDS ? &rn__fields[i] : NULL;
     int k;
-    RESNET_ASSERT(i >= 0 && i < RN__FIELDS);
-    for (k = 0; k < field->count; k++) {
+    for (k = 0; field && k < field->count; k++) {
         double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
         uint64_t whole = 0;
         if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
@@ -4525,7 +4620,7 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
         if (rn__is_uint64(field))
             rn__format(&out, "%U", whole);
         else if (field->names)
-            rn__puts(&out, field->names[(int)number]);
+            rn__puts(&out, rn__name_of(field->names, number));
         else if (field->type == RN__INT)
             rn__format(&out, "%d", (int)number);
         else
@@ -4632,8 +4727,11 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    const int known = dialect == RN_PAPER || dialect == RN_MSRA_1K || dialect == RN_FB ||
+                      dialect == RN_TORCHVISION;
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
+    if (!known) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -4723,12 +4821,15 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
+/* Told from the bits: what is not a number is none. */
+static int rn__is_zero(double value) { return !(rn__double_bits(value) << 1); }
+
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (!(fabs(rn__get_number(&d, &rn__fields[i], k)) > 0))
+            if (rn__is_zero(rn__get_number(&d, &rn__fields[i], k)))
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = imagenet ? 64 : 16;
     if (!d.classes) d.classes = imagenet ? 1000 : 10;
@@ -4737,6 +4838,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!RN__FAST) d.naive = 1;
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, imagenet, error));
+    RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     if (!d.bn_group) d.bn_group = d.micro_batch;
     if (d.bn_group && d.micro_batch % d.bn_group)
         return rn__fail(error, RN_BAD_DESCRIPTION,
@@ -4766,11 +4868,19 @@ typedef struct rn__layer {
 } rn__layer;
 static const rn__layer *rn__layer_of(rn_kind kind);
 
-RNDEF const char *rn_kind_name(rn_kind kind) { return rn__layer_of(kind)->name; }
+RNDEF const char *rn_kind_name(rn_kind kind) {
+    return (unsigned)kind < (unsigned)RN_KINDS ? rn__layer_of(kind)->name : "?";
+}
+
+/* Counts stick at the greatest when they overflow, as sizes in bytes do. */
+static ptrdiff_t rn__count(size_t count) {
+    return count > PTRDIFF_MAX ? PTRDIFF_MAX : (ptrdiff_t)count;
+}
 
 /* Parameter `index` of a node: role and shape; 0 behind the last. */
 static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_parameter *p) {
     static const rn_role bn_roles[] = {RN_BN_WEIGHT, RN_BN_BIAS, RN_RUNNING_MEAN, RN_RUNNING_VAR};
+    size_t numbers = 1;
     int count = 0, i;
     if (node->kind == RN_CONV2D) count = node->bias ? 2 : 1;
     if (node->kind == RN_LINEAR) count = 2;
@@ -4790,7 +4900,8 @@ static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_param
         p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
     else
         p->role = bn_roles[index];
-    for (p->count = 1, i = 0; i < 4; i++) p->count *= p->shape[i];
+    for (i = 0; i < 4; i++) numbers = rn__multiply_size(numbers, (size_t)p->shape[i]);
+    p->count = rn__count(numbers);
     return 1;
 }
 
@@ -4829,16 +4940,14 @@ static int rn__emit(rn__builder *b, rn_node node) {
     for (i = 0; i < 2; i++)
         if (node.inputs[i] >= 0) b->nodes[node.inputs[i]].last_reader = b->count;
     node.last_reader = -1;
-    node.stage = (short)b->stage;
-    node.unit = (short)b->unit;
+    node.stage = b->stage;
+    node.unit = b->unit;
     node.parameters = b->parameters;
     node.statistics = b->statistics;
     c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
     for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
-        if (p.role < RN_RUNNING_MEAN)
-            b->parameters += p.count;
-        else
-            b->statistics += p.count;
+        ptrdiff_t *sum = p.role < RN_RUNNING_MEAN ? &b->parameters : &b->statistics;
+        *sum = rn__count(rn__add_size((size_t)*sum, (size_t)p.count));
     }
     b->nodes[b->count] = node;
     return b->count++;
@@ -4848,9 +4957,9 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
                          int stride) {
     rn_node node = rn__node(RN_CONV2D, role, x);
     node.c = filters;
-    node.kernel = (short)kernel;
-    node.stride = (short)stride;
-    node.padding = (short)(kernel / 2);
+    node.kernel = kernel;
+    node.stride = stride;
+    node.padding = kernel / 2;
     return rn__emit(b, node);
 }
 
@@ -4910,8 +5019,8 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
-        node.stride = (short)stride;
-        node.front = (short)(resize == RN_RESIZE_A ? 0 : (filters - c) / 2);
+        node.stride = stride;
+        node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
         return rn__emit(b, node);
     }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
@@ -5064,8 +5173,13 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
 }
 
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
-    const rn_node *of = &net->nodes[node];
     rn__text text = rn__text_in(name, 64);
+    const rn_node *of = &net->nodes[0];
+    if (node < 0 || node >= net->node_count) {
+        rn__puts(&text, "?");
+        return;
+    }
+    of += node;
     if (of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
     rn__puts(&text, of->role);
 }
@@ -5104,7 +5218,7 @@ RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p
 }
 
 RNDEF double rn_node_macs(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i];
+    const rn_node *node = net->nodes + (i < 0 || i >= net->node_count ? 0 : i);
     double pixels = (double)node->h * node->w;
     if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) return 0;
     return pixels * node->c * net->nodes[node->inputs[0]].c * node->kernel * node->kernel;
@@ -5452,9 +5566,15 @@ static int rn__unit_end(const rn_net *net, int begin) {
     return (int)(node - net->nodes);
 }
 
+static void rn__make_segment(rn_net *net, int begin, int end) {
+    int i;
+    for (i = begin; i < end; i++) net->nodes[i].segment[0] = begin, net->nodes[i].segment[1] = end;
+}
+
 /* Cuts the first units into segments, each of as many units as fit; every other node is a segment
    of its own, and kept. */
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
+    const size_t most = repetition->segment_bytes;
     int i, first = 1, begin = 1, end, units = repetition->units, n = net->node_count;
     size_t outputs = 0, output = 0, inner = 0;
     for (i = 0; i < n; i++) {
@@ -5474,15 +5594,15 @@ static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
             if (!repetition->keep_convolutions || node->kind != RN_CONV2D)
                 bytes = rn__add_size(bytes, output);
         }
-        if (begin > first && outputs + inner + bytes > repetition->segment_bytes) {
+        if (begin > first && rn__add_size(rn__add_size(outputs, inner), bytes) > most) {
+            rn__make_segment(net, first, begin);
             first = begin;
             inner = 0;
-            outputs += before;
+            outputs = rn__add_size(outputs, before);
         }
-        inner += bytes;
-        for (i = first; i < end; i++)
-            net->nodes[i].segment[0] = first, net->nodes[i].segment[1] = end;
+        inner = rn__add_size(inner, bytes);
     }
+    rn__make_segment(net, first, begin);
 }
 
 static size_t rn__plan_repetition(rn_net *net, const rn__repetition *repetition, rn__span *spans) {
@@ -5578,9 +5698,9 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     if (training) {
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
-        net->batch_statistics =
-            (rn_real *)rn__carve(arena, (size_t)built->statistics,
-                                 (size_t)rn__group_count(&net->desc, net->batch) * sizeof(rn_real));
+        net->batch_statistics = (rn_real *)rn__carve(
+            arena, (size_t)built->statistics,
+            rn__multiply_size((size_t)rn__group_count(&net->desc, net->batch), sizeof(rn_real)));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
             sizeof(rn_real));
@@ -5597,7 +5717,7 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
                              char *base, size_t room, int measure, rn_error *error) {
     rn__builder built;
-    rn__arena arena = {NULL, 0}, fixed;
+    rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
     rn_net *net;
     size_t most = (size_t)-1; /* that activations may take */
@@ -5619,17 +5739,16 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__build(&built, desc, net->nodes);
     if (!desc->naive) RN__TRY(rn__prepare_fast(net, error));
     for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
-    fixed = arena;
-    fixed.base = NULL;
-    rn__carve_body(&fixed, net, &built);
+    measured.used = arena.used;
+    rn__carve_body(&measured, net, &built); /* as yet without activations */
     if (desc->budget && desc->budget < PTRDIFF_MAX)
-        most = desc->budget > fixed.used ? (size_t)desc->budget - fixed.used : 0;
+        most = desc->budget > measured.used ? (size_t)desc->budget - measured.used : 0;
     rn__plan_mode(net, RN_INFERENCE, 0, spans);
     if (mode == RN_TRAINING) rn__plan_training(net, most, spans);
+    measured.used = arena.used;
+    rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
-    if (measure) arena.base = NULL;
-    rn__carve_body(&arena, net, &built);
-    if (arena.used > net->bytes) net->bytes = arena.used;
+    if (measured.used > net->bytes) net->bytes = measured.used;
     if (net->bytes > PTRDIFF_MAX)
         return rn__fail(error, RN_TOO_LARGE,
                         "the net needs more bytes than this machine can address; use "
@@ -5640,10 +5759,12 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
             "the budget is %U bytes and this net takes at least %z for training at "
             "batch %d, however much is computed again; a smaller micro_batch takes less",
             desc->budget, net->bytes, batch);
-    if (measure || room >= net->bytes) return RN_OK;
-    return rn__fail(error, RN_TOO_SMALL,
-                    "the buffer has %z bytes (aligned to %d) and the net needs %z", room, RN__ALIGN,
-                    net->bytes);
+    if (!measure && room < net->bytes)
+        return rn__fail(error, RN_TOO_SMALL,
+                        "the buffer has %z bytes (aligned to %d) and the net needs %z", room,
+                        RN__ALIGN, net->bytes);
+    if (!measure) rn__carve_body(&arena, net, &built);
+    return RN_OK;
 }
 
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
@@ -6408,7 +6529,7 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (node->kind != RN_BATCH_NORM || least * node->h * node->w > 1) continue;
+        if (node->kind != RN_BATCH_NORM || (double)least * node->h * node->w > 1) continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
@@ -6568,7 +6689,9 @@ RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
 
 static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", "one_cycle", NULL};
 
-RNDEF const char *rn_schedule_name(rn_schedule_kind kind) { return rn__schedule_names[kind]; }
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind) {
+    return rn__name_of(rn__schedule_names, kind);
+}
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
     int i = rn__choose(rn__schedule_names, rn__no_such, "schedule", name, error);
@@ -7861,7 +7984,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     char key[64], value[96];
     rn_error inner;
     rn__text text = rn__text_in(value, sizeof value);
-    int i, found = rn__find_metadata(a, "format", &text, error);
+    int i, former, found = rn__find_metadata(a, "format", &text, error);
     rn_status status = RN_OK;
     if (found == 1) found = !strcmp(value, "resnet.h");
     if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
@@ -7869,9 +7992,11 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(desc, 0, sizeof *desc);
+    former = !rn_archive_metadata(a, "desc.image_height", value, sizeof value, NULL);
     for (i = 0; !status && rn_desc_key(i); i++) {
+        const char *name = former ? rn__fields[i].former : NULL;
         text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", rn_desc_key(i));
+        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
         status = rn_archive_metadata(a, key, value, sizeof value, &inner);
         if (!status) status = rn_desc_set(desc, rn_desc_key(i), value, &inner);
         if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
