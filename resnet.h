@@ -325,18 +325,19 @@ typedef enum rn_kind {
    image. The last node produces the logits. */
 typedef struct rn_node {
     rn_kind kind;
-    int inputs[2];               /* values it reads; -1 where there is none */
-    int c, h, w;                 /* shape of its value */
-    int kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
-    int front;                   /* pad-subsample: zero channels before the input's */
-    int stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
-    short bias;                  /* convolution: 1 with bias */
-    short complement;            /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
-    short again;                 /* computed again for backward, as a budget wants it */
-    float factor;                /* scale: the factor; dropout: the ratio; gates' bias at start */
-    const char *role;            /* "conv1", "bn2", "shortcut", "add", ... */
-    ptrdiff_t parameters;        /* offset of its first parameter in net->parameters */
-    ptrdiff_t statistics;        /* batch norm: of its running mean in net->statistics */
+    int inputs[2];                 /* values it reads; -1 where there is none */
+    int c, h, w;                   /* shape of its value */
+    int front;                     /* pad-subsample: zero channels before the input's */
+    int unit;                      /* from 0, in its stage */
+    short stage;                   /* from 1 (0: stem, -1: tail) */
+    short kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
+    float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
+    signed char bias;              /* convolution: 1 with bias */
+    signed char complement;        /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    signed char again;             /* computed again for backward, as a budget wants it */
+    const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
+    ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
+    ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
     /* The fast executor's rewriting, see rn__fuse: */
     signed char fused;         /* so many following nodes are done in one step with this one */
     signed char absorbed;      /* so many nodes before this one starts the step it is part of */
@@ -4940,7 +4941,7 @@ static int rn__emit(rn__builder *b, rn_node node) {
     for (i = 0; i < 2; i++)
         if (node.inputs[i] >= 0) b->nodes[node.inputs[i]].last_reader = b->count;
     node.last_reader = -1;
-    node.stage = b->stage;
+    node.stage = (short)b->stage;
     node.unit = b->unit;
     node.parameters = b->parameters;
     node.statistics = b->statistics;
@@ -4957,9 +4958,9 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
                          int stride) {
     rn_node node = rn__node(RN_CONV2D, role, x);
     node.c = filters;
-    node.kernel = kernel;
-    node.stride = stride;
-    node.padding = kernel / 2;
+    node.kernel = (short)kernel;
+    node.stride = (short)stride;
+    node.padding = (short)(kernel / 2);
     return rn__emit(b, node);
 }
 
@@ -5001,7 +5002,7 @@ static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int cha
 static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
     rn_node node = rn__node(RN_GATE, role, x);
     node.inputs[1] = logits;
-    node.complement = (short)complement;
+    node.complement = (signed char)complement;
     return rn__emit(b, node);
 }
 
@@ -5019,7 +5020,7 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
-        node.stride = stride;
+        node.stride = (short)stride;
         node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
         return rn__emit(b, node);
     }
@@ -5236,8 +5237,12 @@ typedef struct rn__span {
     size_t bytes, offset;
     int start, end; /* first and last time; start -1: does not exist */
     int root;       /* the span whose memory it shares, itself if none */
-    int next;       /* root spans placed now, in the order of offsets; -2: never placed */
     int outer;      /* a value that is read from outside of its segment */
+    /* Root spans that are placed and alive, a tree in the order of offsets; -1: none. */
+    int left, right, parent; /* parent -2: never placed */
+    size_t gap, most;        /* free bytes just before it, the most before any span below it too */
+    int ended;               /* [time] the first span that ended then, and [span] */
+    int next;                /* the next one of those */
 } rn__span;
 
 typedef struct rn__plan {
@@ -5245,7 +5250,8 @@ typedef struct rn__plan {
     int n, training;
     int keep_convolutions;                /* their outputs are never computed again */
     rn__span *values, *gradients, *again; /* [n] each, one array; again: values in backward */
-    int active;                           /* first of the placed spans, -1 if none */
+    int tree;                             /* the root of the placed spans, -1 if none */
+    int time;                             /* spans that ended before it are out of the tree */
     size_t bytes;                         /* the highest end of any span */
 } rn__plan;
 
@@ -5353,7 +5359,8 @@ static void rn__plan_values(rn__plan *plan) {
         memset(&plan->values[i], 0, sizeof plan->values[i]);
         plan->values[i].start = -1;
         plan->values[i].root = i;
-        plan->values[i].next = -2;
+        plan->values[i].parent = -2;
+        plan->values[i].ended = -1;
     }
     plan->values[n - 1].end = n; /* the loss reads it */
     for (i = n - 1; i >= 0; i--) {
@@ -5456,28 +5463,108 @@ static void rn__plan_sharing(rn__plan *plan) {
     }
 }
 
+/* The tree of placed spans is a splay tree (Sleator and Tarjan 1985), so that n spans are placed in
+   n log n steps, each at the lowest gap that is large enough. */
+static void rn__link(rn__span *spans, int parent, int right, int child) {
+    *(right ? &spans[parent].right : &spans[parent].left) = child;
+    if (child >= 0) spans[child].parent = parent;
+}
+
+/* What span i says of the spans below it. */
+static void rn__sum_up(rn__span *spans, int i) {
+    const rn__span *at = &spans[i];
+    size_t most = at->gap;
+    if (at->left >= 0 && spans[at->left].most > most) most = spans[at->left].most;
+    if (at->right >= 0 && spans[at->right].most > most) most = spans[at->right].most;
+    spans[i].most = most;
+}
+
+/* Lifts span i above its parent; the order stays. */
+static void rn__rotate(rn__span *spans, int i) {
+    const int parent = spans[i].parent, above = spans[parent].parent;
+    const int right = spans[parent].right == i;
+    rn__link(spans, parent, right, right ? spans[i].left : spans[i].right);
+    if (above >= 0) rn__link(spans, above, spans[above].right == parent, i);
+    if (above < 0) spans[i].parent = -1;
+    rn__link(spans, i, !right, parent);
+    rn__sum_up(spans, parent);
+}
+
+/* Lifts span i to the root of its tree. */
+static void rn__splay(rn__span *spans, int i) {
+    while (spans[i].parent >= 0) {
+        const int parent = spans[i].parent, above = spans[parent].parent;
+        const int line = above >= 0 && (spans[parent].right == i) == (spans[above].right == parent);
+        if (above >= 0) rn__rotate(spans, line ? parent : i);
+        rn__rotate(spans, i);
+    }
+    rn__sum_up(spans, i);
+}
+
+/* Takes span i out; its bytes become a part of the gap before the next one. */
+static void rn__remove(rn__plan *plan, int i) {
+    rn__span *spans = plan->values;
+    const int left = (rn__splay(spans, i), spans[i].left);
+    int next = spans[i].right;
+    plan->tree = next >= 0 ? next : left;
+    if (plan->tree >= 0) spans[plan->tree].parent = -1;
+    if (next < 0) return;
+    if (left >= 0) spans[left].parent = -1;
+    while (spans[next].left >= 0) next = spans[next].left;
+    rn__splay(spans, next);
+    spans[next].gap += spans[i].gap + spans[i].bytes;
+    rn__link(spans, next, 0, left);
+    rn__sum_up(spans, next);
+    plan->tree = next;
+}
+
+/* Of the spans that are placed, the first behind a gap of so many bytes, or else the last one. */
+static int rn__first_gap(const rn__plan *plan, size_t bytes) {
+    const rn__span *spans = plan->values;
+    int i = plan->tree, found = spans[i].most >= bytes;
+    for (;;) {
+        const int left = spans[i].left;
+        if (found && left >= 0 && spans[left].most >= bytes)
+            i = left;
+        else if ((found && spans[i].gap >= bytes) || spans[i].right < 0)
+            return i;
+        else
+            i = spans[i].right;
+    }
+}
+
 /* First fit: the lowest gap between the spans still alive that is large enough. A step may ask for
    a span twice, which reads one value as its input and as its addend. */
 static void rn__place(rn__plan *plan, rn__span *span, int time) {
-    int *link = &plan->active;
-    size_t offset = 0;
-    if (span->start != time || &plan->values[span->root] != span || span->next != -2) return;
-    while (*link >= 0) {
-        const rn__span *other = &plan->values[*link];
-        if (other->end < time) {
-            *link = other->next; /* its time is over */
-            continue;
-        }
-        if (other->offset - offset >= span->bytes) break;
-        offset = other->offset + other->bytes;
-        link = &plan->values[*link].next;
+    rn__span *spans = plan->values;
+    const int i = (int)(span - spans);
+    size_t end;
+    if (span->start != time || span->root != i || span->parent != -2) return;
+    for (; plan->time < time; plan->time++) {
+        int old = spans[plan->time].ended;
+        for (; old >= 0; old = spans[old].next) rn__remove(plan, old);
     }
-    span->offset = offset;
-    span->next = *link;
-    *link = span->root;
-    plan->bytes = rn__add_size(offset, span->bytes) > plan->bytes
-                      ? rn__add_size(offset, span->bytes)
-                      : plan->bytes;
+    span->left = span->right = span->parent = -1;
+    span->offset = span->gap = 0;
+    if (plan->tree >= 0) {
+        const int beside = rn__first_gap(plan, span->bytes);
+        rn__span *at = &spans[beside];
+        const int before = at->gap >= span->bytes;
+        rn__splay(spans, beside);
+        span->offset = before ? at->offset - at->gap : rn__add_size(at->offset, at->bytes);
+        if (before) {
+            at->gap -= span->bytes;
+            rn__link(spans, i, 0, at->left);
+            at->left = -1;
+        }
+        rn__link(spans, i, before, beside);
+        rn__sum_up(spans, beside);
+    }
+    rn__sum_up(spans, i);
+    plan->tree = i;
+    if (span->end < 3 * plan->n) span->next = spans[span->end].ended, spans[span->end].ended = i;
+    end = rn__add_size(span->offset, span->bytes);
+    if (end > plan->bytes) plan->bytes = end;
 }
 
 /* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
@@ -5534,7 +5621,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     plan.values = spans;
     plan.gradients = spans + n;
     plan.again = spans + 2 * n;
-    plan.active = -1;
+    plan.tree = -1;
     rn__plan_values(&plan);
     if (plan.training) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
@@ -7992,7 +8079,9 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(desc, 0, sizeof *desc);
-    former = !rn_archive_metadata(a, "desc.image_height", value, sizeof value, NULL);
+    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
+    former = !status;
+    if (status == RN_MISMATCH) status = RN_OK;
     for (i = 0; !status && rn_desc_key(i); i++) {
         const char *name = former ? rn__fields[i].former : NULL;
         text = rn__text_in(key, sizeof key);

@@ -17,9 +17,9 @@ static void help(void) {
            "1202, original units, option A); OUT becomes a weights file of resnet.h, description\n"
            "and normalisation of the input included. A field of the description may differ from\n"
            "what such nets have, for instance\n"
-           "  --mean R,G,B   (0.485,0.456,0.406)\n"
-           "  --std R,G,B    (0.229,0.224,0.225)\n"
-           "  --resize A     (A_centred)\n");
+           "  --mean R,G,B      (0.485,0.456,0.406)\n"
+           "  --deviation R,G,B (0.229,0.224,0.225)\n"
+           "  --resize A        (A_centred)\n");
     exit(0);
 }
 
@@ -138,7 +138,7 @@ int main(int count, char **words) {
     desc.order = RN_ORIGINAL;
     desc.resize = RN_RESIZE_A_CENTRED;
     rn_desc_set(&desc, "mean", "0.485,0.456,0.406", NULL);
-    rn_desc_set(&desc, "std", "0.229,0.224,0.225", NULL);
+    rn_desc_set(&desc, "deviation", "0.229,0.224,0.225", NULL);
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
         if (has_field(&a, &desc)) continue;
