@@ -947,8 +947,10 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__FUNCTION static __attribute__((unused)) /* some builds leave parts of the file out */
+#define RN__APART static __attribute__((noinline, unused)) /* its stack is not its caller's too */
 #else
 #define RN__FUNCTION static
+#define RN__APART static
 #endif
 
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
@@ -3367,8 +3369,8 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
 }
 
 /* Lays the sweep out, and its memory with it. */
-static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                rn__blocked in, rn__filter filter, rn__room *room) {
+RN__APART rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                                   rn__blocked in, rn__filter filter, rn__room *room) {
     const int taps = filter.r * filter.s;
     rn__sweep s;
     memset(&s, 0, sizeof s);
@@ -3627,8 +3629,8 @@ typedef struct rn__chunk {
 
 /* Writes the output's pixels in a block, from its products; a tile that hangs over the edge goes
    through a buffer. */
-static void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
-                                const float *products) {
+RN__APART void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
+                                   const float *products) {
     const rn__kernels *kernels = s->engine->kernels;
     const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = s->out_matrix;
     float edge[16 * RN__BLOCK];
@@ -3750,9 +3752,10 @@ static void rn__sweep_job(void *context, int i, int thread) {
 
 /* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole
    planes, else s.after is NULL and the caller has to do it. */
-static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                   rn__blocked in, rn__filter filter, const float *bias,
-                                   int accumulate, const rn__pass *after, rn__room *room) {
+RN__APART rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind,
+                                      rn__blocked out, rn__blocked in, rn__filter filter,
+                                      const float *bias, int accumulate, const rn__pass *after,
+                                      rn__room *room) {
     rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, room);
     int c;
     s.accumulate = accumulate;
@@ -3984,23 +3987,41 @@ RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int 
     return rn__larger_room(rn__larger_room(forward, input), weight);
 }
 
+/* The gradients of weights and bias, each of which may be NULL, are added to. */
+RN__APART void rn__weight_sweep(const rn__engine *engine, float *dweight, float *dbias,
+                                rn__blocked dy, rn__blocked x, rn__filter f) {
+    rn__room room = rn__room_in(engine);
+    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
+    rn__run_weights(&weights, dweight, dbias);
+}
+
+/* Both gradients together, if that pays; else does nothing and returns 0. */
+RN__APART int rn__backward_together(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                    float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
+                                    int accumulate, rn__pass *after) {
+    rn__room room = rn__room_in(engine);
+    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
+    if (!rn__goes_together(&weights)) return 0;
+    {
+        rn__sweep input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate,
+                                            after, &room);
+        rn__pack_blocks(&input);
+        weights.input_gradient = &input;
+        rn__run_weights(&weights, dweight, dbias);
+        if (after && !input.after) rn__run_pass(after);
+    }
+    return 1;
+}
+
 /* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                     float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
                                     int accumulate, rn__pass *after) {
-    rn__room room = rn__room_in(engine);
-    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room), input;
-    const int together = dx.data && dweight && rn__goes_together(&weights);
-    if (dx.data && !together)
-        rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
-    if (together) {
-        input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after,
-                                  &room);
-        rn__pack_blocks(&input);
-        weights.input_gradient = &input;
-    }
-    if (dweight || dbias) rn__run_weights(&weights, dweight, dbias);
-    if (together && after && !input.after) rn__run_pass(after);
+    if (dx.data && dweight &&
+        rn__backward_together(engine, dx, dweight, dbias, dy, x, f, accumulate, after))
+        return;
+    if (dx.data) rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
+    if (dweight || dbias) rn__weight_sweep(engine, dweight, dbias, dy, x, f);
 }
 
 /* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
@@ -4079,8 +4100,8 @@ static void rn__add_plane(const rn__pass *pass, int plane) {
 
 /* The pass of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
    whose moments then go to `partial` (NULL: nowhere). y may be x or z. */
-static rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x, rn__blocked z,
-                             int relu, float *partial) {
+RN__APART rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x,
+                                rn__blocked z, int relu, float *partial) {
     rn__pass pass = rn__make_pass(engine, rn__add_plane);
     pass.y = y, pass.x = x, pass.z = z;
     pass.flag = relu;
@@ -4180,7 +4201,7 @@ static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
 
 /* The pass that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
    x, normalised. */
-static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
+RN__APART rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
     rn__pass pass = rn__make_pass(engine, rn__bn_sums_plane);
     pass.y = pass.dy = dy, pass.x = x; /* a sum for every plane of y */
     pass.partial = engine->area.partial;
@@ -6036,7 +6057,7 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     step->statistics = rn__batch_statistics(net, i, run->first);
 }
 
-static rn__step rn__make_step(const rn__run *run, int i, int backward) {
+RN__APART rn__step rn__make_step(const rn__run *run, int i, int backward) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
@@ -6175,7 +6196,7 @@ static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, i
                              d->bn_eps, s->training ? d->bn_group : 0, relu);
 }
 
-static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
+RN__APART rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
     rn__engine engine = rn__engine_at_work(s->run);
     rn__pass p;
@@ -6263,7 +6284,7 @@ static void rn__fast_linear(rn__step *s) {
 }
 
 /* With a ReLU behind it, the output's gradient is masked where it is. */
-static void rn__mask_gradient(const rn__pass *p) {
+RN__APART void rn__mask_gradient(const rn__pass *p) {
     rn__pass mask = *p;
     mask.job = rn__relu_plane;
     mask.dx = p->dy;
@@ -6272,7 +6293,7 @@ static void rn__mask_gradient(const rn__pass *p) {
 }
 
 /* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
-static void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
+RN__APART void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
     rn__pass hand = *p;
     hand.job = rn__scale_plane;
     hand.factor = 1;
@@ -6311,7 +6332,7 @@ RN__FUNCTION int rn__ends_in_relu(const rn__step *s) {
 }
 
 /* Normalises the value that BN step s reads into its output, with all that is fused. */
-static rn__pass rn__normalisation(const rn__step *s) {
+RN__APART rn__pass rn__normalisation(const rn__step *s) {
     rn__pass p = rn__pass_of(s, rn__materialise_plane);
     if (!s->training) p.engine.area.forward = p.engine.area.backward; /* the other may be in use */
     p.flag = rn__ends_in_relu(s);
@@ -6319,36 +6340,53 @@ static rn__pass rn__normalisation(const rn__step *s) {
     return p;
 }
 
-/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is
-   in cache. Backward a lazy gradient of the output is computed here from what the BN behind left;
-   the sums for a lazy BN in front are taken while the input's gradient is in cache. */
-static void rn__fast_conv2d(rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL), with;
-    const rn__filter f = rn__filter_of(&s->weight, RN__GRID);
+/* What a convolution in inference does besides: the BN behind it. */
+RN__APART rn__pass rn__next_bn(const rn__step *s) {
+    const rn__step next = rn__make_step(s->run, s->i + 1, 0);
+    return rn__normalisation(&next);
+}
+
+/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in
+   cache. */
+RN__APART void rn__conv2d_forward_step(const rn__step *s) {
+    rn__pass p = rn__pass_of(s, NULL);
     const int accumulate = p.z.data && p.z.data == p.y.data;
     const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
-    if (RN__BACKWARD(s)) {
-        const rn_node *next = s->node + 1; /* a linear layer is last */
-        rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        if (next->lazy_gradient) {
-            p.dy = rn__lazy_gradient(&p.engine,
-                                     rn__gradient(s->run, rn__output(s->net, s->i + 1)).data, p.y);
-            p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
-            p.dy.relu = next->fused && next[1].kind == RN_RELU;
-        }
-        with = rn__bn_sums(&p.engine, p.dx, p.x);
-        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, f, s->accumulate,
-                          rn__hands_sums(s->net, s->i) ? &with : NULL);
-        return;
-    }
     if (accumulate) p.z.data = NULL;
-    with = rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
-    if (bn) {
-        const rn__step next = rn__make_step(s->run, s->i + 1, 0);
-        with = rn__normalisation(&next);
+    {
+        rn__pass with =
+            bn ? rn__next_bn(s)
+               : rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
+        rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, rn__filter_of(&s->weight, RN__GRID),
+                      s->bias, accumulate, p.z.data || moments || bn ? &with : NULL);
     }
-    rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, f, s->bias, accumulate,
-                  p.z.data || moments || bn ? &with : NULL);
+}
+
+/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
+   BN in front are taken while the input's gradient is in cache. */
+RN__APART void rn__conv2d_backward_step(const rn__step *s) {
+    const rn_node *next = s->node + 1; /* a linear layer is last */
+    rn__pass p = rn__pass_of(s, NULL);
+    rn__hand_gradient(&p, p.dz, s->accumulate_second);
+    if (next->lazy_gradient) {
+        p.dy = rn__lazy_gradient(&p.engine, rn__gradient(s->run, rn__output(s->net, s->i + 1)).data,
+                                 p.y);
+        p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
+        p.dy.relu = next->fused && next[1].kind == RN_RELU;
+    }
+    {
+        rn__pass with = rn__bn_sums(&p.engine, p.dx, p.x);
+        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x,
+                          rn__filter_of(&s->weight, RN__GRID), s->accumulate,
+                          rn__hands_sums(s->net, s->i) ? &with : NULL);
+    }
+}
+
+static void rn__fast_conv2d(rn__step *s) {
+    if (RN__BACKWARD(s))
+        rn__conv2d_backward_step(s);
+    else
+        rn__conv2d_forward_step(s);
 }
 
 /* Forward, a lazy one only finds its statistics. */

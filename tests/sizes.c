@@ -226,18 +226,22 @@ static void any_input(void) {
     rn_real data[24];
     rn_tensor t = rn_tensor_in(data, 4, 3, 2, 1), empty;
     rn_net *net = rn_create(&desc, 1, RN_INFERENCE, NULL, NULL);
-    int i, k;
+    int i, k, dialect, schedule, kind;
     CHECK(net != NULL);
     for (i = 0; net && i < (int)(sizeof numbers / sizeof numbers[0]); i++) {
         const int n = numbers[i];
         char text[96] = "x";
         rn_desc_get(&desc, n, text);
         CHECK((n < 0 || n >= RN__FIELDS) == !*text);
+        dialect = (int)(rn_dialect)n,
+        schedule = (int)(rn_schedule_kind)n; /* of fewer bits, maybe */
+        kind = (int)(rn_kind)n;
         rn_set_dialect(&same, (rn_dialect)n);
-        CHECK(n >= 0 && n <= RN_TORCHVISION ? 1 : !memcmp(&same, &desc, sizeof desc));
+        CHECK(dialect >= 0 && dialect <= RN_TORCHVISION ? 1 : !memcmp(&same, &desc, sizeof desc));
         same = desc;
-        CHECK((n < 0 || n > RN_ONE_CYCLE) == !strcmp(rn_schedule_name((rn_schedule_kind)n), "?"));
-        CHECK((n < 0 || n >= RN_KINDS) == !strcmp(rn_kind_name((rn_kind)n), "?"));
+        CHECK((schedule < 0 || schedule > RN_ONE_CYCLE) ==
+              !strcmp(rn_schedule_name((rn_schedule_kind)n), "?"));
+        CHECK((kind < 0 || kind >= RN_KINDS) == !strcmp(rn_kind_name((rn_kind)n), "?"));
         CHECK(*rn_status_name((rn_status)n) && *rn_status_text((rn_status)n));
         rn_node_name(net, n, text);
         CHECK((n < 0 || n >= net->node_count) == !strcmp(text, "?"));
