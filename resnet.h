@@ -76,7 +76,8 @@
    same bits come out for any number of threads; instruction sets and compilers differ within
    rounding. Random numbers are functions of (seed, purpose, epoch, index), so neither batch size
    nor a resumed run changes them. No step allocates, rn_bytes tells the size of a net beforehand,
-   and desc.budget bounds it: what is dropped then is computed again in backward.
+   and desc.budget bounds it: what is dropped then is computed again in backward. No call takes more
+   than 8 KB of stack.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -430,7 +431,8 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment (without it: 72 KiB of stack, and refuses nets that do not fit there).
+   moment, some hundred bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
+   buffer that the net will live in; without either it fails with RN_NO_MEMORY.
 
    With desc->budget a training net takes no more than that: values of the first units, which are
    the largest for their arithmetic, are dropped after forward and computed again just before
@@ -438,6 +440,8 @@ typedef struct rn_net {
    first it is tried to keep all convolutions' outputs and to repeat only what is between them.
    Gradients stay the same bits. Too small a budget is refused with the least that is found. */
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
+RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                         rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
    +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
@@ -5901,12 +5905,14 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     size_t room, result = 0;
     void *block;
     char *base;
-#ifndef RESNET_MALLOC
-    uint64_t stack[72 * 128];
-    rn_memory on_stack = {stack, sizeof stack, NULL, NULL, NULL};
-    if (!memory || !memory->alloc) memory = &on_stack;
-#endif
     if (rn__check_creation(&desc, batch, mode, error)) return 0;
+#ifndef RESNET_MALLOC
+    if (!memory || (!memory->buffer && !memory->alloc)) {
+        rn__fail(error, RN_NO_MEMORY,
+                 "there is no memory to plan in; define RESNET_MALLOC, or see rn_bytes_in");
+        return 0;
+    }
+#endif
     rn__build(&built, &desc, NULL);
     rn__carve_head(&arena, built.count, mode);
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
@@ -5918,8 +5924,13 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     return result;
 }
 
+RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                         rn_error *error) {
+    return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
+}
+
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
-    return rn__sketch(desc, batch, mode, NULL, NULL, NULL, error);
+    return rn_bytes_in(desc, batch, mode, NULL, error);
 }
 
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,

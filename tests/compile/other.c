@@ -20,11 +20,11 @@ rn_desc other_desc(void) {
     return desc;
 }
 
-size_t other_bytes(const rn_desc *desc, int batch) {
+size_t other_bytes(const rn_desc *desc, int batch, const rn_memory *memory) {
 #ifdef RESNET_NO_TRAIN
-    return rn_bytes(desc, batch, RN_INFERENCE, NULL);
+    return rn_bytes_in(desc, batch, RN_INFERENCE, memory, NULL);
 #else
-    return rn_bytes(desc, batch, RN_TRAINING, NULL);
+    return rn_bytes_in(desc, batch, RN_TRAINING, memory, NULL);
 #endif
 }
 
