@@ -76,7 +76,8 @@
    same bits come out for any number of threads; instruction sets and compilers differ within
    rounding. Random numbers are functions of (seed, purpose, epoch, index), so neither batch size
    nor a resumed run changes them. No step allocates, rn_bytes tells the size of a net beforehand,
-   and desc.budget bounds it: what is dropped then is computed again in backward.
+   and desc.budget bounds it: what is dropped then is computed again in backward. No call takes more
+   than 8 KB of stack.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -289,7 +290,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
-   Call it after block, stem and order are set. */
+   Call it after block, stem and order are set. What is none of them changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -297,9 +298,10 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error);
 
 /* The description as text, field by field, for files and command lines. rn_desc_key gives the name
-   of field i (NULL behind the last), rn_desc_get writes its value ("full_preact", "3,3,3", floats
-   as the hexadecimal bits of a double such as 0x3fe0000000000000), rn_desc_set reads one (floats
-   also as decimals; '-' in names equals '_') and refuses unknown keys and values in words. */
+   of field i, which is the member's (NULL where there is none), rn_desc_get writes its value
+   ("full_preact", "3,3,3", floats as the hexadecimal bits of a double such as 0x3fe0000000000000;
+   "?" for no value of an enum, nothing where there is no field), rn_desc_set reads one (floats also
+   as decimals; '-' in names equals '_') and refuses unknown keys and values in words. */
 RNDEF const char *rn_desc_key(int i);
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]);
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error);
@@ -327,13 +329,14 @@ typedef struct rn_node {
     rn_kind kind;
     int inputs[2];                 /* values it reads; -1 where there is none */
     int c, h, w;                   /* shape of its value */
+    int front;                     /* pad-subsample: zero channels before the input's */
+    int unit;                      /* from 0, in its stage */
+    short stage;                   /* from 1 (0: stem, -1: tail) */
     short kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
-    short front;                   /* pad-subsample: zero channels before the input's */
-    short bias;                    /* convolution: 1 with bias */
-    short complement;              /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
     float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
-    short stage, unit;             /* stages from 1 (0: stem, -1: tail), units from 0 */
-    short again;                   /* computed again for backward, as a budget wants it */
+    signed char bias;              /* convolution: 1 with bias */
+    signed char complement;        /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    signed char again;             /* computed again for backward, as a budget wants it */
     const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
     ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
     ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
@@ -369,7 +372,7 @@ typedef struct rn_schedule {
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps);
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step); /* step from 0 */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
-RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle" */
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle"; "?" for no kind */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
 /* What a trainer wants to find again beside the schedule: kept in checkpoints, test_accuracy in
@@ -418,11 +421,11 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images;           /* count of the last training forward */
-    int part;             /* the most images in memory at a time, see desc.micro_batch */
-    int held;             /* images whose values and gradients are in memory now */
-    int time;             /* of the last step of a training pass, in the planner's count */
-    int rewritten;        /* behind it, a probe wrote values or gradients */
+    int images;    /* count of the last training forward */
+    int part;      /* the most images in memory at a time, see desc.micro_batch */
+    int held;      /* images whose values and gradients are in memory now */
+    int time;      /* of the last step of a training pass, in the planner's count */
+    int rewritten; /* behind it, a probe wrote values or gradients */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -447,7 +450,8 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment (without it: 72 KiB of stack, and refuses nets that do not fit there).
+   moment, some hundred bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
+   buffer that the net will live in; without either it fails with RN_NO_MEMORY.
 
    With desc->budget a training net takes no more than that: values of the first units, which are
    the largest for their arithmetic, are dropped after forward and computed again just before
@@ -455,6 +459,8 @@ typedef struct rn_net {
    first it is tried to keep all convolutions' outputs and to repeat only what is between them.
    Gradients stay the same bits. Too small a budget is refused with the least that is found. */
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error);
+RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                         rn_error *error);
 
 /* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
    +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
@@ -518,7 +524,7 @@ RNDEF void *rn_workspace(rn_net *net);
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
-/* Class with the largest of the logits [classes]. */
+/* Class with the largest of the logits [classes]; 0 if there are none. */
 RNDEF int rn_argmax(const rn_real *logits, int classes);
 
 /* Writes a table of the net, unit by unit in the exact order of operations, with shapes,
@@ -562,6 +568,7 @@ RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
+/* These three say "?" and 0 of a node or kind that does not exist. */
 
 /* Level 2 =====================================================================================
    Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
@@ -570,7 +577,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    or added to where `accumulate` is 1; dw and db are always added to; a gradient whose pointer is
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
-   or the like that is out of range. Nothing is allocated, and every array stays the caller's. */
+   or the like that is out of range; a convolution or pool also for tensors without channels,
+   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -581,8 +589,10 @@ typedef struct rn_tensor {
 } rn_tensor;
 
 RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w); /* contiguous; 0 if it overflows */
-RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w); /* contiguous, in data */
-RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);     /* views, same data */
+/* Contiguous, in data; [0,0,0,0] if a size is negative or it overflows. */
+RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w);
+/* Views, same data; without images or without channels if t has not all of those asked for. */
+RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);
 RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count);
 RNDEF void rn_tensor_fill(rn_tensor t, rn_real value);
 RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
@@ -600,17 +610,19 @@ RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real
                                            const rn_tensor *f, int stride, int padding,
                                            int accumulate, rn_error *error);
 
-/* The same by the blocked kernels of instruction set `isa`, in a workspace of
-   rn_conv2d_bytes(...) bytes aligned to 64 (float builds only; else RN_BAD_ARGUMENT). */
+/* The same by the blocked kernels of instruction set `isa`, in a workspace aligned to 64 of
+   workspace_bytes bytes, rn_conv2d_bytes(...) or more, else RN_TOO_SMALL (float builds only; else
+   RN_BAD_ARGUMENT). rn_conv2d_bytes is 0 where the convolution is refused. */
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                              int threads);
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                   const rn_real *bias, int stride, int padding, rn_isa isa,
-                                  int threads, void *workspace, rn_error *error);
+                                  int threads, void *workspace, size_t workspace_bytes,
+                                  rn_error *error);
 RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
                                      const rn_tensor *x, const rn_tensor *f, int stride,
                                      int padding, int accumulate, rn_isa isa, int threads,
-                                     void *workspace, rn_error *error);
+                                     void *workspace, size_t workspace_bytes, rn_error *error);
 
 /* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all):
    y = (x - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
@@ -738,7 +750,8 @@ RNDEF uint64_t rn_random(rn_key key, uint64_t index);
 RNDEF double rn_uniform(rn_key key, uint64_t index); /* in [0, 1) */
 RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box-Muller) */
 /* Image at position `index` of `count` in the order of an epoch: a random permutation (a Feistel
-   network walked until it falls inside), so no list is stored and any place can be resumed. */
+   network walked until it falls inside), so no list is stored and any place can be resumed. Beyond
+   the last, positions start again at 0; of no images it is 0. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 
 /* Files and data ============================================================================== */
@@ -1015,8 +1028,10 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__FUNCTION static __attribute__((unused)) /* some builds leave parts of the file out */
+#define RN__APART static __attribute__((noinline, unused)) /* its stack is not its caller's too */
 #else
 #define RN__FUNCTION static
+#define RN__APART static
 #endif
 
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
@@ -1027,8 +1042,8 @@ static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
 
 /* Size of a window's output, 0 where the window does not fit. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
-    int room = size + 2 * padding - kernel;
-    return room < 0 ? 0 : room / stride + 1;
+    int64_t room = (int64_t)size + 2 * (int64_t)padding - kernel;
+    return room < 0 ? 0 : room / stride < INT_MAX ? (int)(room / stride) + 1 : INT_MAX;
 }
 
 /* >>text =====================================================================================
@@ -1728,22 +1743,29 @@ RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
 }
 
 RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w) {
-    ptrdiff_t row = w, channel = row * h, image = channel * c;
-    rn_tensor t = {data, n, c, h, w, image, channel, row, 1};
+    rn_tensor t = {data, n, c, h, w, 0, 0, rn__max(w, 0), 1};
+    const int whole = n >= 0 && c >= 0 && h >= 0 && w >= 0 &&
+                      rn_tensor_bytes(rn__max(n, 1), rn__max(c, 1), rn__max(h, 1), rn__max(w, 1));
+    if (!whole) t.n = t.c = t.h = t.w = 0;
+    t.stride_c = t.stride_h * t.h;
+    t.stride_n = t.stride_c * t.c;
     return t;
 }
 
+/* Is [first, first + count) a part of [0, all)? */
+static int rn__is_part(int first, int count, int all) {
+    return first >= 0 && count >= 0 && count <= all && first <= all - count;
+}
+
 RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count) {
-    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.n);
-    t.data += first * t.stride_n;
-    t.n = count;
+    t.n = rn__is_part(first, count, t.n) ? count : 0;
+    if (t.n) t.data += first * t.stride_n;
     return t;
 }
 
 RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count) {
-    RESNET_ASSERT(first >= 0 && count >= 0 && first + count <= t.c);
-    t.data += first * t.stride_c;
-    t.c = count;
+    t.c = rn__is_part(first, count, t.c) ? count : 0;
+    if (t.c) t.data += first * t.stride_c;
     return t;
 }
 
@@ -1841,7 +1863,8 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     const uint64_t rotation = rn_random(key, UINT64_MAX);
     uint64_t mask, left, right, round;
     int half = 1;
-    RESNET_ASSERT(index < count);
+    if (!count) return 0;
+    index %= count;
     while (half < 32 && (count - 1) >> 2 * half) half++;
     mask = ((uint64_t)1 << half) - 1;
     do {
@@ -1885,6 +1908,8 @@ static rn_status rn__expect_within(const char *function, const char *name, int v
                     value, low, high);
 }
 
+enum { RN__MOST_SIZE = INT_MAX / 4 }; /* so that sums of a few do not overflow */
+
 /* Windows of f's size slide over x by `stride`, from `padding` outside of it, with f->n results at
    each place: the shape that y, called `name`, must have. */
 static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *y,
@@ -1892,6 +1917,11 @@ static rn_status rn__check_conv2d(const char *function, const char *name, const 
                                   rn_error *error) {
     int oh, ow;
     RN__TRY(rn__expect(function, "weight", f, f->n, x->c, f->h, f->w, error));
+    RN__TRY(rn__expect_within(function, "number of images", x->n, 0, INT_MAX, error));
+    RN__TRY(rn__expect_within(function, "number of channels", x->c, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of filters", f->n, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of rows", x->h, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__expect_within(function, "number of columns", x->w, 1, RN__MOST_SIZE, error));
     RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
     RN__TRY(rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error));
     oh = rn__window_output(x->h, f->h, stride, padding);
@@ -2033,7 +2063,7 @@ static rn_status rn__pool(const char *function, const rn_tensor *y, const rn_ten
         rn__window v = rn__window_at(oh, ow, x, r, s, stride, padding);
         double pixels, value;
         if (largest) v = rn__largest(x, n, c, v);
-        pixels = (v.h1 - v.h0) * (v.w1 - v.w0);
+        pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
         value = backward ? rn__get(y, n, c, oh, ow) / pixels : 0;
         for (h = v.h0; backward && h < v.h1; h++)
             for (w = v.w0; w < v.w1; w++) rn__store(rn__at(dx, n, c, h, w), value, 1);
@@ -3651,7 +3681,7 @@ static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, con
     ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
     return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
            tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles &&
-           (ptrdiff_t)in->c * out->c <= tiles << 14;
+           (int64_t)in->c * out->c <= (int64_t)tiles << 14;
 }
 
 /* Band b of an image starts at this row of a phase of the output. */
@@ -3766,8 +3796,8 @@ static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
 }
 
 /* Lays the sweep out, and its memory with it. */
-static rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                rn__blocked in, rn__filter filter, rn__room *room) {
+RN__APART rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
+                                   rn__blocked in, rn__filter filter, rn__room *room) {
     const int taps = filter.r * filter.s;
     rn__sweep s;
     memset(&s, 0, sizeof s);
@@ -3832,24 +3862,25 @@ static void rn__copy_apart(float *to, ptrdiff_t to_step, const float *from, ptrd
     for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
-/* Weights [tap][16][16] of one pair of blocks in the order of the kernel from those of the filter,
-   or (to_weight) back. The first index is the input's channel, the second the output's. */
+/* Weights [tap][rows][16] of one pair of blocks in the order of the kernel from those of the
+   filter, or (to_weight) back. The first index is the input's channel, rows of them from `row` on
+   in the block, the second the output's. */
 static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int out_block,
-                     int in_block, const rn__tap *taps, int tap_count) {
+                     int in_block, const rn__tap *taps, int tap_count, int row, int rows) {
     const rn__filter *f = &s->filter;
     const int swap = s->kind == RN__INPUT_GRADIENT, size = f->r * f->s;
-    const int k_first = (swap ? in_block : out_block) * RN__BLOCK;
-    const int c_first = (swap ? out_block : in_block) * RN__BLOCK;
-    const int k_count = rn__min(RN__BLOCK, f->k - k_first);
-    const int c_count = rn__min(RN__BLOCK, f->c - c_first);
+    const int k_first = swap ? in_block * RN__BLOCK + row : out_block * RN__BLOCK;
+    const int c_first = swap ? out_block * RN__BLOCK : in_block * RN__BLOCK + row;
+    const int k_most = swap ? rows : RN__BLOCK, k_count = rn__min(k_most, f->k - k_first);
+    const int c_most = swap ? RN__BLOCK : rows, c_count = rn__min(c_most, f->c - c_first);
     const int k_step = swap ? RN__BLOCK : 1, c_step = swap ? 1 : RN__BLOCK;
     int k, t;
-    if (!to_weight && (k_count < RN__BLOCK || c_count < RN__BLOCK))
-        memset(packed, 0, (size_t)tap_count * RN__BLOCK * RN__BLOCK * sizeof(float));
+    if (!to_weight && (k_count < k_most || c_count < c_most))
+        memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
     for (k = 0; k < k_count; k++)
         for (t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
-            float *lanes = packed + t * RN__BLOCK * RN__BLOCK + k * k_step;
+            float *lanes = packed + t * rows * RN__BLOCK + k * k_step;
             if (to_weight)
                 rn__copy_apart(to_weight + at, size, lanes, c_step, c_count);
             else
@@ -3862,22 +3893,29 @@ static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
            (ptrdiff_t)s->phase_taps[phase] * s->in_blocks * RN__BLOCK * RN__BLOCK;
 }
 
-/* Packs the weights for one block of the output; Winograd's are transformed. */
+/* Packs the weights for one block of the output; Winograd's are transformed, a few rows at a time,
+   for they stand on the stack. */
 static void rn__pack_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
     const int block = s->first_block + i;
     const int square = RN__BLOCK * RN__BLOCK, step = s->in_blocks * square;
-    float taps[9 * RN__BLOCK * RN__BLOCK];
+    enum { ROWS = 4 };
+    float taps[9 * ROWS * RN__BLOCK];
     int phase, from, c;
     (void)thread;
     for (phase = 0; phase < s->out_step * s->out_step; phase++) {
         const int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
         float *to = rn__sweep_packed(s, block, phase);
         for (from = 0; from < s->in_blocks; from++, to += s->winograd ? square : count * square) {
-            rn__pack(s->winograd ? taps : to, s, NULL, block, from, s->taps + first, count);
-            for (c = 0; c < RN__BLOCK && s->winograd; c++)
+            if (!s->winograd)
+                rn__pack(to, s, NULL, block, from, s->taps + first, count, 0, RN__BLOCK);
+            for (c = 0; c < RN__BLOCK && s->winograd; c++) {
+                if (c % ROWS == 0)
+                    rn__pack(taps, s, NULL, block, from, s->taps + first, count, c, ROWS);
                 s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
-                                                    taps + c * RN__BLOCK, 3 * square, square, 0);
+                                                    taps + c % ROWS * RN__BLOCK,
+                                                    3 * ROWS * RN__BLOCK, ROWS * RN__BLOCK, 0);
+            }
         }
     }
 }
@@ -4018,8 +4056,8 @@ typedef struct rn__chunk {
 
 /* Writes the output's pixels in a block, from its products; a tile that hangs over the edge goes
    through a buffer. */
-static void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
-                                const float *products) {
+RN__APART void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
+                                   const float *products) {
     const rn__kernels *kernels = s->engine->kernels;
     const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = s->out_matrix;
     float edge[16 * RN__BLOCK];
@@ -4141,9 +4179,10 @@ static void rn__sweep_job(void *context, int i, int thread) {
 
 /* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole
    planes, else s.after is NULL and the caller has to do it. */
-static rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                   rn__blocked in, rn__filter filter, const float *bias,
-                                   int accumulate, const rn__pass *after, rn__room *room) {
+RN__APART rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind,
+                                      rn__blocked out, rn__blocked in, rn__filter filter,
+                                      const float *bias, int accumulate, const rn__pass *after,
+                                      rn__room *room) {
     rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, room);
     int c;
     s.accumulate = accumulate;
@@ -4238,7 +4277,7 @@ static void rn__add_piece(const rn__sweep *s, int piece, int k, int k_end, float
 static void rn__move_total(const rn__sweep *s, int pair, int end, float *to_weight) {
     for (; pair < end; pair++)
         rn__pack(s->total + (size_t)pair * s->pair_floats, s, to_weight, pair / s->in_blocks,
-                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s);
+                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s, 0, RN__BLOCK);
 }
 
 /* A part of the weights over all images, or a piece of the images. */
@@ -4334,6 +4373,24 @@ static int rn__goes_together(const rn__sweep *weights) {
            weights->block_floats * (size_t)weights->out_blocks <= 1 << 15;
 }
 
+/* Do the counts of a convolution's sweeps fit the machine's integers: planes and jobs, and the
+   floats of an image, of rows and tiles as a thread reads them, and of packed weights? Asked before
+   any of them is worked out. */
+static int rn__sweeps_fit(const rn__filter *f, int n, int h, int w) {
+    const double in_blocks = rn__blocks(f->c), out_blocks = rn__blocks(f->k);
+    const double oh = rn__window_output(h, f->r, f->stride, f->padding);
+    const double ow = rn__window_output(w, f->s, f->stride, f->padding);
+    const double taps = (double)f->r * f->s, both = in_blocks + out_blocks + 1, block = RN__BLOCK;
+    const double row = block * both * ((double)w + ow + 2.0 * f->padding + f->s + 4.0 * f->stride);
+    double most = row * (20.0 + f->r + 4.0 * f->stride);
+    most = fmax(most, block * block * in_blocks * out_blocks * fmax(taps, taps < 10 ? 36 : 0));
+    most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
+    most = fmax(most, 36 * 64 * block * both);
+    return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
+           n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
+           (oh + 8) * (ow + 8) < INT_MAX;
+}
+
 /* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
    lazy: input or output gradient may be. One worker needs the most memory of its own, so this is
    enough for any number of them up to the engine's threads. */
@@ -4346,6 +4403,9 @@ RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int 
     rn__room forward = none, input = none, weight = none;
     rn__engine alone = *engine;
     rn__sweep s;
+    forward.shared.used = SIZE_MAX; /* more than there is */
+    if (!rn__sweeps_fit(&f, n, h, w)) return forward;
+    forward = none;
     alone.workers = 1;
     engine = &alone;
     in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
@@ -4358,23 +4418,41 @@ RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int 
     return rn__larger_room(rn__larger_room(forward, input), weight);
 }
 
+/* The gradients of weights and bias, each of which may be NULL, are added to. */
+RN__APART void rn__weight_sweep(const rn__engine *engine, float *dweight, float *dbias,
+                                rn__blocked dy, rn__blocked x, rn__filter f) {
+    rn__room room = rn__room_in(engine);
+    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
+    rn__run_weights(&weights, dweight, dbias);
+}
+
+/* Both gradients together, if that pays; else does nothing and returns 0. */
+RN__APART int rn__backward_together(const rn__engine *engine, rn__blocked dx, float *dweight,
+                                    float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
+                                    int accumulate, rn__pass *after) {
+    rn__room room = rn__room_in(engine);
+    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
+    if (!rn__goes_together(&weights)) return 0;
+    {
+        rn__sweep input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate,
+                                            after, &room);
+        rn__pack_blocks(&input);
+        weights.input_gradient = &input;
+        rn__run_weights(&weights, dweight, dbias);
+        if (after && !input.after) rn__run_pass(after);
+    }
+    return 1;
+}
+
 /* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
                                     float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
                                     int accumulate, rn__pass *after) {
-    rn__room room = rn__room_in(engine);
-    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room), input;
-    const int together = dx.data && dweight && rn__goes_together(&weights);
-    if (dx.data && !together)
-        rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
-    if (together) {
-        input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after,
-                                  &room);
-        rn__pack_blocks(&input);
-        weights.input_gradient = &input;
-    }
-    if (dweight || dbias) rn__run_weights(&weights, dweight, dbias);
-    if (together && after && !input.after) rn__run_pass(after);
+    if (dx.data && dweight &&
+        rn__backward_together(engine, dx, dweight, dbias, dy, x, f, accumulate, after))
+        return;
+    if (dx.data) rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
+    if (dweight || dbias) rn__weight_sweep(engine, dweight, dbias, dy, x, f);
 }
 
 /* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
@@ -4453,8 +4531,8 @@ static void rn__add_plane(const rn__pass *pass, int plane) {
 
 /* The pass of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
    whose moments then go to `partial` (NULL: nowhere). y may be x or z. */
-static rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x, rn__blocked z,
-                             int relu, float *partial) {
+RN__APART rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x,
+                                rn__blocked z, int relu, float *partial) {
     rn__pass pass = rn__make_pass(engine, rn__add_plane);
     pass.y = y, pass.x = x, pass.z = z;
     pass.flag = relu;
@@ -4554,7 +4632,7 @@ static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
 
 /* The pass that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
    x, normalised. */
-static rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
+RN__APART rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
     rn__pass pass = rn__make_pass(engine, rn__bn_sums_plane);
     pass.y = pass.dy = dy, pass.x = x; /* a sum for every plane of y */
     pass.partial = engine->area.partial;
@@ -4742,7 +4820,8 @@ static int rn__has_gaps(const rn_tensor *t) {
 static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *x,
                                  const rn_tensor *weight, const rn_tensor *weight_gradient,
                                  int stride, int padding, rn_isa isa, int threads, void *workspace,
-                                 rn_error *error) {
+                                 size_t workspace_bytes, rn_error *error) {
+    const size_t needs = rn_conv2d_bytes(x, weight, stride, padding, threads);
     *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
     engine->workers = rn__workers(threads);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
@@ -4754,6 +4833,17 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "RN_ISA_AUTO",
                         function);
     RN__TRY(rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error));
+    if (!needs)
+        return rn__fail(error, RN_TOO_LARGE,
+                        "%s: a size overflows; take fewer images at a time, or smaller ones",
+                        function);
+    if (!workspace || (uintptr_t)workspace % RN__ALIGN)
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %z bytes aligned to %d",
+                        function, needs, RN__ALIGN);
+    if (workspace_bytes < needs)
+        return rn__fail(error, RN_TOO_SMALL,
+                        "%s: the workspace has %z bytes and needs %z, see rn_conv2d_bytes",
+                        function, workspace_bytes, needs);
     rn__take_own(engine, rn__conv_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
                                        x->w, 1, 0)
                              .own.used);
@@ -4774,12 +4864,13 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
     size_t bytes = 0;
 #if RN__FAST
     const rn__engine engine = rn__make_engine(NULL, threads, NULL);
-    int possible = stride > 0 && padding >= 0 && threads > 0;
-    int oh = possible ? rn__window_output(x->h, f->h, stride, padding) : 0;
-    int ow = possible ? rn__window_output(x->w, f->w, stride, padding) : 0;
-    if (oh < 1 || ow < 1) return 0;
+    rn_tensor y = {NULL, x->n, f->n, 0, 0, 0, 0, 0, 0};
+    if (stride < 1 || threads < 1 || threads > SHRT_MAX) return 0;
+    y.h = rn__window_output(x->h, f->h, stride, padding);
+    y.w = rn__window_output(x->w, f->w, stride, padding);
+    if (rn__check_conv2d(__func__, "output", &y, x, f, stride, padding, NULL)) return 0;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
-    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, oh, ow));
+    bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, y.h, y.w));
     bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
                          rn__room_bytes(rn__conv_room(&engine, rn__filter_of(f, stride, padding),
                                                       x->n, x->h, x->w, 1, 0),
@@ -4791,13 +4882,14 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
 
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                   const rn_real *bias, int stride, int padding, rn_isa isa,
-                                  int threads, void *workspace, rn_error *error) {
+                                  int threads, void *workspace, size_t workspace_bytes,
+                                  rn_error *error) {
 #if RN__FAST
     rn__engine engine;
     rn__blocked in, out;
     RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, NULL, stride, padding, isa, threads, workspace,
-                            error));
+                            workspace_bytes, error));
     in = rn__take_tensor(&engine, x, 1);
     out = rn__take_tensor(&engine, y, 0);
     rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, 0, NULL);
@@ -4805,7 +4897,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
     return RN_OK;
 #else
     (void)y, (void)x, (void)f, (void)bias, (void)stride, (void)padding, (void)isa, (void)threads;
-    (void)workspace;
+    (void)workspace, (void)workspace_bytes;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_forward", __func__);
 #endif
@@ -4815,7 +4907,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
 RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
                                    const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                                    int accumulate, rn_isa isa, int threads, void *workspace,
-                                   rn_error *error) {
+                                   size_t workspace_bytes, rn_error *error) {
 #if RN__FAST
     rn__engine engine;
     rn__blocked in, din, dout;
@@ -4823,7 +4915,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, dw, stride, padding, isa, threads, workspace,
-                            error));
+                            workspace_bytes, error));
     in = rn__take_tensor(&engine, x, dw != NULL);
     dout = rn__take_tensor(&engine, dy, 1);
     din = rn__take_tensor(&engine, x, 0);
@@ -4834,7 +4926,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
     return RN_OK;
 #else
     (void)dx, (void)dw, (void)db, (void)dy, (void)x, (void)f, (void)stride, (void)padding;
-    (void)accumulate, (void)isa, (void)threads, (void)workspace;
+    (void)accumulate, (void)isa, (void)threads, (void)workspace, (void)workspace_bytes;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: RESNET_REAL is not float; take rn_conv2d_naive_backward", __func__);
 #endif
@@ -4847,12 +4939,14 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
 
 typedef struct rn__field {
-    const char *key;
+    const char *key; /* the member's name */
     rn__type type;
     int count;                /* more than 1: a list */
+    size_t size;              /* of one: of an enum what the compiler takes for it */
     size_t offset;            /* in rn_desc */
+    const char *former;       /* what files called it that have desc.image_height; NULL: the same */
     const char *const *names; /* of an enum's values; NULL: a number */
-    int shapes;               /* nets that differ in it: 1 cannot share weights, 2 only training */
+    int match;                /* with a file: see below */
     double least, most;       /* what rn_resolve accepts, once zeros are replaced */
     double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
 } rn__field;
@@ -4871,44 +4965,55 @@ static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
 static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
 static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
 
-#define RN__FIELD(member) offsetof(rn_desc, member)
+/* Units of a stage; more would take long to plan, and a small file could ask for it. */
+enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
+
+/* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
+   same to take the weights (1), or to go on training (2); or how to compute is the machine's matter,
+   and nobody takes it from a file. */
+enum { RN__OF_MACHINE = 3 };
+
+/* Name, type, count, size and offset of a member of rn_desc. */
+#define RN__FIELD(member, type, c_type)                                                       \
+#member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
+        offsetof(rn_desc, member)
 static const rn__field rn__fields[] = {
-    {"depth", RN__INT, 1, RN__FIELD(depth), NULL, 0, 0, 1 << 20, 0},
-    {"block", RN__INT, 1, RN__FIELD(block), rn__block_names, 1, 0, 0, 0},
-    {"units", RN__INT, RN_MAX_STAGES, RN__FIELD(units), NULL, 1, 0, 1 << 16, 0},
-    {"width", RN__INT, 1, RN__FIELD(base_width), NULL, 1, 1, 1 << 14, 0},
-    {"stem", RN__INT, 1, RN__FIELD(stem), rn__stem_names, 1, 0, 0, 0},
-    {"classes", RN__INT, 1, RN__FIELD(classes), NULL, 1, 2, 1 << 20, 0},
-    {"channels", RN__INT, 1, RN__FIELD(channels), NULL, 1, 1, 1 << 14, 3},
-    {"image_height", RN__INT, 1, RN__FIELD(height), NULL, 2, 1, 1 << 14, 0},
-    {"image_width", RN__INT, 1, RN__FIELD(width), NULL, 2, 1, 1 << 14, 0},
-    {"order", RN__INT, 1, RN__FIELD(order), rn__order_names, 1, 0, 0, 0},
-    {"shortcut", RN__INT, 1, RN__FIELD(shortcut), rn__shortcut_names, 1, 0, 0, 0},
-    {"shortcut_scale", RN__FLOAT, 1, RN__FIELD(shortcut_scale), NULL, 1, -1e6, 1e6, 0},
-    {"residual_scale", RN__FLOAT, 1, RN__FIELD(residual_scale), NULL, 1, -1e6, 1e6, 1},
-    {"gate_bias", RN__FLOAT, 1, RN__FIELD(gate_bias), NULL, 0, -1e6, 1e6, 0},
-    {"carry_bias", RN__FLOAT, 1, RN__FIELD(carry_bias), NULL, 0, -1e6, 1e6, 0},
-    {"dropout", RN__FLOAT, 1, RN__FIELD(dropout), NULL, 1, 0, 0.999, 0.5},
-    {"resize", RN__INT, 1, RN__FIELD(resize), rn__resize_names, 1, 0, 0, 0},
-    {"stride_on", RN__INT, 1, RN__FIELD(stride_on), rn__stride_on_names, 1, 0, 0, 0},
-    {"init", RN__INT, 1, RN__FIELD(init), rn__init_names, 0, 0, 0, 0},
-    {"bn_eps", RN__DOUBLE, 1, RN__FIELD(bn_eps), NULL, 1, 1e-12, 1, 1e-5},
-    {"bn_momentum", RN__DOUBLE, 1, RN__FIELD(bn_momentum), NULL, 0, 1e-9, 1, 0.1},
-    {"bn_group", RN__INT, 1, RN__FIELD(bn_group), NULL, 2, 0, 1 << 24, 0},
-    {"sgd", RN__INT, 1, RN__FIELD(sgd), rn__sgd_names, 0, 0, 0, 0},
-    {"momentum", RN__DOUBLE, 1, RN__FIELD(momentum), NULL, 0, 0, 0.999999, 0},
-    {"weight_decay", RN__DOUBLE, 1, RN__FIELD(weight_decay), NULL, 0, 0, 1e6, 0},
-    {"decay_scope", RN__INT, 1, RN__FIELD(decay_scope), rn__decay_names, 0, 0, 0, 0},
-    {"label_smoothing", RN__DOUBLE, 1, RN__FIELD(label_smoothing), NULL, 0, 0, 0.999999, 0},
-    {"mean", RN__FLOAT, 4, RN__FIELD(mean), NULL, 1, -1e6, 1e6, 0},
-    {"std", RN__FLOAT, 4, RN__FIELD(deviation), NULL, 1, 1e-6, 1e6, 1},
-    {"seed", RN__UINT64, 1, RN__FIELD(seed), NULL, 0, 0, 0, 0},
-    {"threads", RN__INT, 1, RN__FIELD(threads), NULL, 0, 1, 1024, 1},
-    {"naive", RN__INT, 1, RN__FIELD(naive), NULL, 0, 0, 1, 0},
-    {"direct", RN__INT, 1, RN__FIELD(direct), NULL, 0, 0, 1, 0},
-    {"micro_batch", RN__INT, 1, RN__FIELD(micro_batch), NULL, 0, 0, 1 << 24, 0},
-    {"budget", RN__BYTES, 1, RN__FIELD(budget), NULL, 0, 0, 0, 0},
-    {"isa", RN__INT, 1, RN__FIELD(isa), rn__isa_names, 0, 0, 0, 0},
+    {RN__FIELD(depth, RN__INT, int), NULL, NULL, 0, 0, RN__MOST_DEPTH, 0},
+    {RN__FIELD(block, RN__INT, rn_block), NULL, rn__block_names, 1, 0, 0, 0},
+    {RN__FIELD(units, RN__INT, int), NULL, NULL, 1, 0, RN__MOST_UNITS, 0},
+    {RN__FIELD(base_width, RN__INT, int), "width", NULL, 1, 1, 1 << 14, 0},
+    {RN__FIELD(stem, RN__INT, rn_stem), NULL, rn__stem_names, 1, 0, 0, 0},
+    {RN__FIELD(classes, RN__INT, int), NULL, NULL, 1, 2, 1 << 20, 0},
+    {RN__FIELD(channels, RN__INT, int), NULL, NULL, 1, 1, 1 << 14, 3},
+    {RN__FIELD(height, RN__INT, int), "image_height", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(width, RN__INT, int), "image_width", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(order, RN__INT, rn_order), NULL, rn__order_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut, RN__INT, rn_shortcut), NULL, rn__shortcut_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 1},
+    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(dropout, RN__FLOAT, float), NULL, NULL, 1, 0, 0.999, 0.5},
+    {RN__FIELD(resize, RN__INT, rn_resize), NULL, rn__resize_names, 1, 0, 0, 0},
+    {RN__FIELD(stride_on, RN__INT, rn_stride_on), NULL, rn__stride_on_names, 1, 0, 0, 0},
+    {RN__FIELD(init, RN__INT, rn_init), NULL, rn__init_names, 0, 0, 0, 0},
+    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, NULL, 1, 1e-12, 1, 1e-5},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, NULL, 0, 1e-9, 1, 0.1},
+    {RN__FIELD(bn_group, RN__INT, int), NULL, NULL, 2, 0, 1 << 24, 0},
+    {RN__FIELD(sgd, RN__INT, rn_sgd), NULL, rn__sgd_names, 0, 0, 0, 0},
+    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
+    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, NULL, 0, 0, 1e6, 0},
+    {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
+    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
+    {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, 1e-6, 1e6, 1},
+    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
+    {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
+    {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
+    {RN__FIELD(direct, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
+    {RN__FIELD(micro_batch, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1 << 24, 0},
+    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, NULL, RN__OF_MACHINE, 0, 0, 0},
+    {RN__FIELD(isa, RN__INT, rn_isa), NULL, rn__isa_names, RN__OF_MACHINE, 0, 0, 0},
 };
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
@@ -4917,36 +5022,57 @@ static int rn__is_uint64(const rn__field *field) {
 }
 
 static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    const char *at = (const char *)desc + field->offset;
+    const char *at = (const char *)desc + field->offset + (size_t)i * field->size;
+    uint8_t small; /* as -fshort-enums has them */
+    uint16_t medium;
     int integer;
     float single;
     double number = 0;
-    if (field->type == RN__INT)
-        memcpy(&integer, at + i * (int)sizeof(int), sizeof(int)), number = integer;
-    else if (field->type == RN__FLOAT)
-        memcpy(&single, at + i * (int)sizeof(float), sizeof(float)), number = (double)single;
+    if (field->type == RN__FLOAT)
+        memcpy(&single, at, sizeof single), number = (double)single;
+    else if (field->type == RN__DOUBLE)
+        memcpy(&number, at, sizeof number);
+    else if (field->size == sizeof small)
+        memcpy(&small, at, sizeof small), number = small;
+    else if (field->size == sizeof medium)
+        memcpy(&medium, at, sizeof medium), number = medium;
     else
-        memcpy(&number, at + i * (int)sizeof(double), sizeof(double));
+        memcpy(&integer, at, sizeof integer), number = integer;
     return number;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    char *at = (char *)desc + field->offset;
-    int integer = field->type == RN__INT ? (int)number : 0;
-    float single = field->type == RN__FLOAT ? (float)number : 0;
-    if (field->type == RN__INT) memcpy(at + i * (int)sizeof(int), &integer, sizeof(int));
-    if (field->type == RN__FLOAT) memcpy(at + i * (int)sizeof(float), &single, sizeof(float));
-    if (field->type == RN__DOUBLE) memcpy(at + i * (int)sizeof(double), &number, sizeof(double));
+    char *at = (char *)desc + field->offset + (size_t)i * field->size;
+    const int integer = field->type == RN__INT ? (int)number : 0;
+    const uint8_t small = (uint8_t)integer;
+    const uint16_t medium = (uint16_t)integer;
+    const float single = field->type == RN__FLOAT ? (float)number : 0;
+    if (field->type == RN__FLOAT)
+        memcpy(at, &single, sizeof single);
+    else if (field->type == RN__DOUBLE)
+        memcpy(at, &number, sizeof number);
+    else if (field->size == sizeof small)
+        memcpy(at, &small, sizeof small);
+    else if (field->size == sizeof medium)
+        memcpy(at, &medium, sizeof medium);
+    else
+        memcpy(at, &integer, sizeof integer);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
 
+/* Name of value i of an enum, whatever i is. */
+static const char *rn__name_of(const char *const *names, double i) {
+    int k = 0;
+    while (names[k] && k < i) k++;
+    return names[k] && k <= i && i <= k ? names[k] : "?";
+}
+
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     rn__text out = rn__text_in(text, 96);
-    const rn__field *field = &rn__fields[i];
+    const rn__field *field = i >= 0 && i < RN__FIELDS ? &rn__fields[i] : NULL;
     int k;
-    RESNET_ASSERT(i >= 0 && i < RN__FIELDS);
-    for (k = 0; k < field->count; k++) {
+    for (k = 0; field && k < field->count; k++) {
         double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
         uint64_t whole = 0;
         if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
@@ -4954,7 +5080,7 @@ RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
         if (rn__is_uint64(field))
             rn__format(&out, "%U", whole);
         else if (field->names)
-            rn__puts(&out, field->names[(int)number]);
+            rn__puts(&out, rn__name_of(field->names, number));
         else if (field->type == RN__INT)
             rn__format(&out, "%d", (int)number);
         else
@@ -5061,8 +5187,11 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    const int known = dialect == RN_PAPER || dialect == RN_MSRA_1K || dialect == RN_FB ||
+                      dialect == RN_TORCHVISION;
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
+    if (!known) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -5152,12 +5281,15 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
+/* Told from the bits: what is not a number is none. */
+static int rn__is_zero(double value) { return !(rn__double_bits(value) << 1); }
+
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (!(fabs(rn__get_number(&d, &rn__fields[i], k)) > 0))
+            if (rn__is_zero(rn__get_number(&d, &rn__fields[i], k)))
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = imagenet ? 64 : 16;
     if (!d.classes) d.classes = imagenet ? 1000 : 10;
@@ -5166,6 +5298,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!RN__FAST) d.naive = 1;
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, imagenet, error));
+    RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     if (!d.bn_group) d.bn_group = d.micro_batch;
     if (d.bn_group && d.micro_batch % d.bn_group)
         return rn__fail(error, RN_BAD_DESCRIPTION,
@@ -5195,11 +5328,19 @@ typedef struct rn__layer {
 } rn__layer;
 static const rn__layer *rn__layer_of(rn_kind kind);
 
-RNDEF const char *rn_kind_name(rn_kind kind) { return rn__layer_of(kind)->name; }
+RNDEF const char *rn_kind_name(rn_kind kind) {
+    return (unsigned)kind < (unsigned)RN_KINDS ? rn__layer_of(kind)->name : "?";
+}
+
+/* Counts stick at the greatest when they overflow, as sizes in bytes do. */
+static ptrdiff_t rn__count(size_t count) {
+    return count > PTRDIFF_MAX ? PTRDIFF_MAX : (ptrdiff_t)count;
+}
 
 /* Parameter `index` of a node: role and shape; 0 behind the last. */
 static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_parameter *p) {
     static const rn_role bn_roles[] = {RN_BN_WEIGHT, RN_BN_BIAS, RN_RUNNING_MEAN, RN_RUNNING_VAR};
+    size_t numbers = 1;
     int count = 0, i;
     if (node->kind == RN_CONV2D) count = node->bias ? 2 : 1;
     if (node->kind == RN_LINEAR) count = 2;
@@ -5219,7 +5360,8 @@ static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_param
         p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
     else
         p->role = bn_roles[index];
-    for (p->count = 1, i = 0; i < 4; i++) p->count *= p->shape[i];
+    for (i = 0; i < 4; i++) numbers = rn__multiply_size(numbers, (size_t)p->shape[i]);
+    p->count = rn__count(numbers);
     return 1;
 }
 
@@ -5259,15 +5401,13 @@ static int rn__emit(rn__builder *b, rn_node node) {
         if (node.inputs[i] >= 0) b->nodes[node.inputs[i]].last_reader = b->count;
     node.last_reader = -1;
     node.stage = (short)b->stage;
-    node.unit = (short)b->unit;
+    node.unit = b->unit;
     node.parameters = b->parameters;
     node.statistics = b->statistics;
     c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
     for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
-        if (p.role < RN_RUNNING_MEAN)
-            b->parameters += p.count;
-        else
-            b->statistics += p.count;
+        ptrdiff_t *sum = p.role < RN_RUNNING_MEAN ? &b->parameters : &b->statistics;
+        *sum = rn__count(rn__add_size((size_t)*sum, (size_t)p.count));
     }
     b->nodes[b->count] = node;
     return b->count++;
@@ -5321,7 +5461,7 @@ static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int cha
 static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
     rn_node node = rn__node(RN_GATE, role, x);
     node.inputs[1] = logits;
-    node.complement = (short)complement;
+    node.complement = (signed char)complement;
     return rn__emit(b, node);
 }
 
@@ -5340,7 +5480,7 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
         node.stride = (short)stride;
-        node.front = (short)(resize == RN_RESIZE_A ? 0 : (filters - c) / 2);
+        node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
         return rn__emit(b, node);
     }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
@@ -5493,8 +5633,13 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
 }
 
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
-    const rn_node *of = &net->nodes[node];
     rn__text text = rn__text_in(name, 64);
+    const rn_node *of = &net->nodes[0];
+    if (node < 0 || node >= net->node_count) {
+        rn__puts(&text, "?");
+        return;
+    }
+    of += node;
     if (of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
     rn__puts(&text, of->role);
 }
@@ -5558,7 +5703,7 @@ RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p
 }
 
 RNDEF double rn_node_macs(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i];
+    const rn_node *node = net->nodes + (i < 0 || i >= net->node_count ? 0 : i);
     double pixels = (double)node->h * node->w;
     if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) return 0;
     return pixels * node->c * net->nodes[node->inputs[0]].c * node->kernel * node->kernel;
@@ -5576,8 +5721,12 @@ typedef struct rn__span {
     size_t bytes, offset;
     int start, end; /* first and last time; start -1: does not exist */
     int root;       /* the span whose memory it shares, itself if none */
-    int next;       /* root spans placed now, in the order of offsets; -2: never placed */
     int outer;      /* a value that is read from outside of its segment */
+    /* Root spans that are placed and alive, a tree in the order of offsets; -1: none. */
+    int left, right, parent; /* parent -2: never placed */
+    size_t gap, most;        /* free bytes just before it, the most before any span below it too */
+    int ended;               /* [time] the first span that ended then, and [span] */
+    int next;                /* the next one of those */
 } rn__span;
 
 typedef struct rn__plan {
@@ -5585,7 +5734,8 @@ typedef struct rn__plan {
     int n, training;
     int keep_convolutions;                /* their outputs are never computed again */
     rn__span *values, *gradients, *again; /* [n] each, one array; again: values in backward */
-    int active;                           /* first of the placed spans, -1 if none */
+    int tree;                             /* the root of the placed spans, -1 if none */
+    int time;                             /* spans that ended before it are out of the tree */
     size_t bytes;                         /* the highest end of any span */
 } rn__plan;
 
@@ -5693,7 +5843,8 @@ static void rn__plan_values(rn__plan *plan) {
         memset(&plan->values[i], 0, sizeof plan->values[i]);
         plan->values[i].start = -1;
         plan->values[i].root = i;
-        plan->values[i].next = -2;
+        plan->values[i].parent = -2;
+        plan->values[i].ended = -1;
     }
     plan->values[n - 1].end = n; /* the loss reads it */
     for (i = n - 1; i >= 0; i--) {
@@ -5796,28 +5947,108 @@ static void rn__plan_sharing(rn__plan *plan) {
     }
 }
 
+/* The tree of placed spans is a splay tree (Sleator and Tarjan 1985), so that n spans are placed in
+   n log n steps, each at the lowest gap that is large enough. */
+static void rn__link(rn__span *spans, int parent, int right, int child) {
+    *(right ? &spans[parent].right : &spans[parent].left) = child;
+    if (child >= 0) spans[child].parent = parent;
+}
+
+/* What span i says of the spans below it. */
+static void rn__sum_up(rn__span *spans, int i) {
+    const rn__span *at = &spans[i];
+    size_t most = at->gap;
+    if (at->left >= 0 && spans[at->left].most > most) most = spans[at->left].most;
+    if (at->right >= 0 && spans[at->right].most > most) most = spans[at->right].most;
+    spans[i].most = most;
+}
+
+/* Lifts span i above its parent; the order stays. */
+static void rn__rotate(rn__span *spans, int i) {
+    const int parent = spans[i].parent, above = spans[parent].parent;
+    const int right = spans[parent].right == i;
+    rn__link(spans, parent, right, right ? spans[i].left : spans[i].right);
+    if (above >= 0) rn__link(spans, above, spans[above].right == parent, i);
+    if (above < 0) spans[i].parent = -1;
+    rn__link(spans, i, !right, parent);
+    rn__sum_up(spans, parent);
+}
+
+/* Lifts span i to the root of its tree. */
+static void rn__splay(rn__span *spans, int i) {
+    while (spans[i].parent >= 0) {
+        const int parent = spans[i].parent, above = spans[parent].parent;
+        const int line = above >= 0 && (spans[parent].right == i) == (spans[above].right == parent);
+        if (above >= 0) rn__rotate(spans, line ? parent : i);
+        rn__rotate(spans, i);
+    }
+    rn__sum_up(spans, i);
+}
+
+/* Takes span i out; its bytes become a part of the gap before the next one. */
+static void rn__remove(rn__plan *plan, int i) {
+    rn__span *spans = plan->values;
+    const int left = (rn__splay(spans, i), spans[i].left);
+    int next = spans[i].right;
+    plan->tree = next >= 0 ? next : left;
+    if (plan->tree >= 0) spans[plan->tree].parent = -1;
+    if (next < 0) return;
+    if (left >= 0) spans[left].parent = -1;
+    while (spans[next].left >= 0) next = spans[next].left;
+    rn__splay(spans, next);
+    spans[next].gap += spans[i].gap + spans[i].bytes;
+    rn__link(spans, next, 0, left);
+    rn__sum_up(spans, next);
+    plan->tree = next;
+}
+
+/* Of the spans that are placed, the first behind a gap of so many bytes, or else the last one. */
+static int rn__first_gap(const rn__plan *plan, size_t bytes) {
+    const rn__span *spans = plan->values;
+    int i = plan->tree, found = spans[i].most >= bytes;
+    for (;;) {
+        const int left = spans[i].left;
+        if (found && left >= 0 && spans[left].most >= bytes)
+            i = left;
+        else if ((found && spans[i].gap >= bytes) || spans[i].right < 0)
+            return i;
+        else
+            i = spans[i].right;
+    }
+}
+
 /* First fit: the lowest gap between the spans still alive that is large enough. A step may ask for
    a span twice, which reads one value as its input and as its addend. */
 static void rn__place(rn__plan *plan, rn__span *span, int time) {
-    int *link = &plan->active;
-    size_t offset = 0;
-    if (span->start != time || &plan->values[span->root] != span || span->next != -2) return;
-    while (*link >= 0) {
-        const rn__span *other = &plan->values[*link];
-        if (other->end < time) {
-            *link = other->next; /* its time is over */
-            continue;
-        }
-        if (other->offset - offset >= span->bytes) break;
-        offset = other->offset + other->bytes;
-        link = &plan->values[*link].next;
+    rn__span *spans = plan->values;
+    const int i = (int)(span - spans);
+    size_t end;
+    if (span->start != time || span->root != i || span->parent != -2) return;
+    for (; plan->time < time; plan->time++) {
+        int old = spans[plan->time].ended;
+        for (; old >= 0; old = spans[old].next) rn__remove(plan, old);
     }
-    span->offset = offset;
-    span->next = *link;
-    *link = span->root;
-    plan->bytes = rn__add_size(offset, span->bytes) > plan->bytes
-                      ? rn__add_size(offset, span->bytes)
-                      : plan->bytes;
+    span->left = span->right = span->parent = -1;
+    span->offset = span->gap = 0;
+    if (plan->tree >= 0) {
+        const int beside = rn__first_gap(plan, span->bytes);
+        rn__span *at = &spans[beside];
+        const int before = at->gap >= span->bytes;
+        rn__splay(spans, beside);
+        span->offset = before ? at->offset - at->gap : rn__add_size(at->offset, at->bytes);
+        if (before) {
+            at->gap -= span->bytes;
+            rn__link(spans, i, 0, at->left);
+            at->left = -1;
+        }
+        rn__link(spans, i, before, beside);
+        rn__sum_up(spans, beside);
+    }
+    rn__sum_up(spans, i);
+    plan->tree = i;
+    if (span->end < 3 * plan->n) span->next = spans[span->end].ended, spans[span->end].ended = i;
+    end = rn__add_size(span->offset, span->bytes);
+    if (end > plan->bytes) plan->bytes = end;
 }
 
 /* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
@@ -5874,7 +6105,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     plan.values = spans;
     plan.gradients = spans + n;
     plan.again = spans + 2 * n;
-    plan.active = -1;
+    plan.tree = -1;
     rn__plan_values(&plan);
     if (plan.training) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
@@ -5906,9 +6137,15 @@ static int rn__unit_end(const rn_net *net, int begin) {
     return (int)(node - net->nodes);
 }
 
+static void rn__make_segment(rn_net *net, int begin, int end) {
+    int i;
+    for (i = begin; i < end; i++) net->nodes[i].segment[0] = begin, net->nodes[i].segment[1] = end;
+}
+
 /* Cuts the first units into segments, each of as many units as fit; every other node is a segment
    of its own, and kept. */
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
+    const size_t most = repetition->segment_bytes;
     int i, first = 1, begin = 1, end, units = repetition->units, n = net->node_count;
     size_t outputs = 0, output = 0, inner = 0;
     for (i = 0; i < n; i++) {
@@ -5928,15 +6165,15 @@ static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
             if (!repetition->keep_convolutions || node->kind != RN_CONV2D)
                 bytes = rn__add_size(bytes, output);
         }
-        if (begin > first && outputs + inner + bytes > repetition->segment_bytes) {
+        if (begin > first && rn__add_size(rn__add_size(outputs, inner), bytes) > most) {
+            rn__make_segment(net, first, begin);
             first = begin;
             inner = 0;
-            outputs += before;
+            outputs = rn__add_size(outputs, before);
         }
-        inner += bytes;
-        for (i = first; i < end; i++)
-            net->nodes[i].segment[0] = first, net->nodes[i].segment[1] = end;
+        inner = rn__add_size(inner, bytes);
     }
+    rn__make_segment(net, first, begin);
 }
 
 static size_t rn__plan_repetition(rn_net *net, const rn__repetition *repetition, rn__span *spans) {
@@ -6032,9 +6269,9 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     if (training) {
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
-        net->batch_statistics =
-            (rn_real *)rn__carve(arena, (size_t)built->statistics,
-                                 (size_t)rn__group_count(&net->desc, net->batch) * sizeof(rn_real));
+        net->batch_statistics = (rn_real *)rn__carve(
+            arena, (size_t)built->statistics,
+            rn__multiply_size((size_t)rn__group_count(&net->desc, net->batch), sizeof(rn_real)));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
             sizeof(rn_real));
@@ -6051,7 +6288,7 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
                              char *base, size_t room, int measure, rn_error *error) {
     rn__builder built;
-    rn__arena arena = {NULL, 0}, fixed;
+    rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
     rn_net *net;
     size_t most = (size_t)-1; /* that activations may take */
@@ -6073,17 +6310,16 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__build(&built, desc, net->nodes);
     if (!desc->naive) RN__TRY(rn__prepare_fast(net, error));
     for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
-    fixed = arena;
-    fixed.base = NULL;
-    rn__carve_body(&fixed, net, &built);
+    measured.used = arena.used;
+    rn__carve_body(&measured, net, &built); /* as yet without activations */
     if (desc->budget && desc->budget < PTRDIFF_MAX)
-        most = desc->budget > fixed.used ? (size_t)desc->budget - fixed.used : 0;
+        most = desc->budget > measured.used ? (size_t)desc->budget - measured.used : 0;
     rn__plan_mode(net, RN_INFERENCE, 0, spans);
     if (mode == RN_TRAINING) rn__plan_training(net, most, spans);
+    measured.used = arena.used;
+    rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
-    if (measure) arena.base = NULL;
-    rn__carve_body(&arena, net, &built);
-    if (arena.used > net->bytes) net->bytes = arena.used;
+    if (measured.used > net->bytes) net->bytes = measured.used;
     if (net->bytes > PTRDIFF_MAX)
         return rn__fail(error, RN_TOO_LARGE,
                         "the net needs more bytes than this machine can address; use "
@@ -6094,10 +6330,12 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
             "the budget is %U bytes and this net takes at least %z for training at "
             "batch %d, however much is computed again; a smaller micro_batch takes less",
             desc->budget, net->bytes, batch);
-    if (measure || room >= net->bytes) return RN_OK;
-    return rn__fail(error, RN_TOO_SMALL,
-                    "the buffer has %z bytes (aligned to %d) and the net needs %z", room, RN__ALIGN,
-                    net->bytes);
+    if (!measure && room < net->bytes)
+        return rn__fail(error, RN_TOO_SMALL,
+                        "the buffer has %z bytes (aligned to %d) and the net needs %z", room,
+                        RN__ALIGN, net->bytes);
+    if (!measure) rn__carve_body(&arena, net, &built);
+    return RN_OK;
 }
 
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
@@ -6126,12 +6364,14 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     size_t room, result = 0;
     void *block;
     char *base;
-#ifndef RESNET_MALLOC
-    uint64_t stack[72 * 128];
-    rn_memory on_stack = {stack, sizeof stack, NULL, NULL, NULL};
-    if (!memory || !memory->alloc) memory = &on_stack;
-#endif
     if (rn__check_creation(&desc, batch, mode, error)) return 0;
+#ifndef RESNET_MALLOC
+    if (!memory || (!memory->buffer && !memory->alloc)) {
+        rn__fail(error, RN_NO_MEMORY,
+                 "there is no memory to plan in; define RESNET_MALLOC, or see rn_bytes_in");
+        return 0;
+    }
+#endif
     rn__build(&built, &desc, NULL);
     rn__carve_head(&arena, built.count, mode);
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
@@ -6143,8 +6383,13 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     return result;
 }
 
+RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                         rn_error *error) {
+    return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
+}
+
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
-    return rn__sketch(desc, batch, mode, NULL, NULL, NULL, error);
+    return rn_bytes_in(desc, batch, mode, NULL, error);
 }
 
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
@@ -6289,7 +6534,7 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     step->statistics = rn__batch_statistics(net, i, run->first);
 }
 
-static rn__step rn__make_step(const rn__run *run, int i, int backward) {
+RN__APART rn__step rn__make_step(const rn__run *run, int i, int backward) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
@@ -6429,7 +6674,7 @@ static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, i
                              d->bn_eps, s->training ? d->bn_group : 0, relu);
 }
 
-static rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
+RN__APART rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
     const int a = rn__producer(s->net, s->node->inputs[0]);
     rn__engine engine = rn__engine_at_work(s->run);
     rn__pass p;
@@ -6517,7 +6762,7 @@ static void rn__fast_linear(rn__step *s) {
 }
 
 /* With a ReLU behind it, the output's gradient is masked where it is. */
-static void rn__mask_gradient(const rn__pass *p) {
+RN__APART void rn__mask_gradient(const rn__pass *p) {
     rn__pass mask = *p;
     mask.job = rn__relu_plane;
     mask.dx = p->dy;
@@ -6526,7 +6771,7 @@ static void rn__mask_gradient(const rn__pass *p) {
 }
 
 /* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
-static void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
+RN__APART void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
     rn__pass hand = *p;
     hand.job = rn__scale_plane;
     hand.factor = 1;
@@ -6565,7 +6810,7 @@ RN__FUNCTION int rn__ends_in_relu(const rn__step *s) {
 }
 
 /* Normalises the value that BN step s reads into its output, with all that is fused. */
-static rn__pass rn__normalisation(const rn__step *s) {
+RN__APART rn__pass rn__normalisation(const rn__step *s) {
     rn__pass p = rn__pass_of(s, rn__materialise_plane);
     if (!s->training) p.engine.area.forward = p.engine.area.backward; /* the other may be in use */
     p.flag = rn__ends_in_relu(s);
@@ -6573,36 +6818,53 @@ static rn__pass rn__normalisation(const rn__step *s) {
     return p;
 }
 
-/* Forward with the addition of a shortcut, and the moments for a BN behind it, while the output is
-   in cache. Backward a lazy gradient of the output is computed here from what the BN behind left;
-   the sums for a lazy BN in front are taken while the input's gradient is in cache. */
-static void rn__fast_conv2d(rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL), with;
-    const rn__filter f = rn__filter_of(&s->weight, RN__GRID);
+/* What a convolution in inference does besides: the BN behind it. */
+RN__APART rn__pass rn__next_bn(const rn__step *s) {
+    const rn__step next = rn__make_step(s->run, s->i + 1, 0);
+    return rn__normalisation(&next);
+}
+
+/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in
+   cache. */
+RN__APART void rn__conv2d_forward_step(const rn__step *s) {
+    rn__pass p = rn__pass_of(s, NULL);
     const int accumulate = p.z.data && p.z.data == p.y.data;
     const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
-    if (RN__BACKWARD(s)) {
-        const rn_node *next = s->node + 1; /* a linear layer is last */
-        rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        if (next->lazy_gradient) {
-            p.dy = rn__lazy_gradient(&p.engine,
-                                     rn__gradient(s->run, rn__output(s->net, s->i + 1)).data, p.y);
-            p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
-            p.dy.relu = next->fused && next[1].kind == RN_RELU;
-        }
-        with = rn__bn_sums(&p.engine, p.dx, p.x);
-        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, f, s->accumulate,
-                          rn__hands_sums(s->net, s->i) ? &with : NULL);
-        return;
-    }
     if (accumulate) p.z.data = NULL;
-    with = rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
-    if (bn) {
-        const rn__step next = rn__make_step(s->run, s->i + 1, 0);
-        with = rn__normalisation(&next);
+    {
+        rn__pass with =
+            bn ? rn__next_bn(s)
+               : rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
+        rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, rn__filter_of(&s->weight, RN__GRID),
+                      s->bias, accumulate, p.z.data || moments || bn ? &with : NULL);
     }
-    rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, f, s->bias, accumulate,
-                  p.z.data || moments || bn ? &with : NULL);
+}
+
+/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
+   BN in front are taken while the input's gradient is in cache. */
+RN__APART void rn__conv2d_backward_step(const rn__step *s) {
+    const rn_node *next = s->node + 1; /* a linear layer is last */
+    rn__pass p = rn__pass_of(s, NULL);
+    rn__hand_gradient(&p, p.dz, s->accumulate_second);
+    if (next->lazy_gradient) {
+        p.dy = rn__lazy_gradient(&p.engine, rn__gradient(s->run, rn__output(s->net, s->i + 1)).data,
+                                 p.y);
+        p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
+        p.dy.relu = next->fused && next[1].kind == RN_RELU;
+    }
+    {
+        rn__pass with = rn__bn_sums(&p.engine, p.dx, p.x);
+        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x,
+                          rn__filter_of(&s->weight, RN__GRID), s->accumulate,
+                          rn__hands_sums(s->net, s->i) ? &with : NULL);
+    }
+}
+
+static void rn__fast_conv2d(rn__step *s) {
+    if (RN__BACKWARD(s))
+        rn__conv2d_backward_step(s);
+    else
+        rn__conv2d_forward_step(s);
 }
 
 /* Forward, a lazy one only finds its statistics. */
@@ -6891,7 +7153,7 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (node->kind != RN_BATCH_NORM || least * node->h * node->w > 1) continue;
+        if (node->kind != RN_BATCH_NORM || (double)least * node->h * node->w > 1) continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
@@ -7203,7 +7465,9 @@ RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
 
 static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", "one_cycle", NULL};
 
-RNDEF const char *rn_schedule_name(rn_schedule_kind kind) { return rn__schedule_names[kind]; }
+RNDEF const char *rn_schedule_name(rn_schedule_kind kind) {
+    return rn__name_of(rn__schedule_names, kind);
+}
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
     int i = rn__choose(rn__schedule_names, rn__no_such, "schedule", name, error);
@@ -7845,7 +8109,7 @@ static rn_status rn__check_source(const char *function, const rn_source *s, rn_e
 /* The least deviation that a net may have. */
 static double rn__least_deviation(void) {
     int i = 0;
-    while (rn__fields[i].offset != RN__FIELD(deviation)) i++;
+    while (rn__fields[i].offset != offsetof(rn_desc, deviation)) i++;
     return rn__fields[i].least;
 }
 
@@ -8809,17 +9073,6 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
                     a->path, found, stored);
 }
 
-/* How to compute is the machine's matter, not the net's: a file may tell these, but nobody takes
-   them from it. */
-static int rn__is_of_machine(const char *key) {
-    static const char *const keys[] = {"threads", "naive",       "direct",
-                                       "isa",     "micro_batch", "budget"};
-    int i;
-    for (i = 0; i < 6; i++)
-        if (!strcmp(keys[i], key)) return 1;
-    return 0;
-}
-
 /* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. What is of
    the machine stays. Of the two marks of files of ours, a single damaged byte leaves one, and then
    the CRC refuses it. */
@@ -8828,7 +9081,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     char key[64], value[96];
     rn_error inner;
     rn__text text = rn__text_in(value, sizeof value);
-    int i, found = rn__find_metadata(a, "format", &text, error);
+    int i, former, found = rn__find_metadata(a, "format", &text, error);
     rn_status status = RN_OK;
     if (found == 1) found = !strcmp(value, "resnet.h");
     if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
@@ -8836,10 +9089,14 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
+    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
+    former = !status;
+    if (status == RN_MISMATCH) status = RN_OK;
     for (i = 0; !status && rn_desc_key(i); i++) {
-        if (rn__is_of_machine(rn_desc_key(i))) continue;
+        const char *name = former ? rn__fields[i].former : NULL;
+        if (rn__fields[i].match == RN__OF_MACHINE) continue;
         text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", rn_desc_key(i));
+        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
         status = rn_archive_metadata(a, key, value, sizeof value, &inner);
         if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
         if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
@@ -8847,7 +9104,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!status) status = rn_resolve(&stored, &inner);
     if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
     for (i = 0; rn_desc_key(i); i++) {
-        if (!rn__is_of_machine(rn_desc_key(i))) continue;
+        if (rn__fields[i].match != RN__OF_MACHINE) continue;
         rn_desc_get(desc, i, value);
         rn_desc_set(&stored, rn_desc_key(i), value, NULL);
     }
@@ -8877,7 +9134,7 @@ static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, cons
     int i, k, n;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
-        if (!field->shapes || (field->shapes == 2 && !training)) continue;
+        if (field->match != 1 && (field->match != 2 || !training)) continue;
         for (k = 0; k < field->count; k++) {
             const double values[2] = {rn__get_number(file, field, k),
                                       rn__get_number(own, field, k)};

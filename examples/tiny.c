@@ -58,8 +58,9 @@ int main(int argc, char **argv) {
     desc.classes = CLASSES;
     desc.base_width = 8;
     desc.mean[0] = desc.deviation[0] = 0.3f;
-    place.bytes = rn_bytes(&desc, BATCH, RN_TRAINING, &error) + 63;
-    place.buffer = take(place.bytes);
+    place.buffer = take(0); /* the rest, first to plan in and then to live in */
+    place.bytes = (size_t)(memory + MEMORY - (unsigned char *)place.buffer);
+    place.bytes = rn_bytes_in(&desc, BATCH, RN_TRAINING, &place, &error) + 63;
     net = rn_create(&desc, BATCH, RN_TRAINING, &place, &error);
     for (i = 0; net && i < STEPS; i++) {
         rn_result result = {0, 0};

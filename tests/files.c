@@ -697,7 +697,7 @@ static void test_flips_and_cuts(void) {
 static void test_forged(void) {
     static const char *const metadata[][2] = {
         {"\"desc.order\":\"future\"", "a: order cannot be \"future\""},
-        {"\"desc.width\":\"-1\"", "a: width is -1"},
+        {"\"desc.base_width\":\"-1\"", "a: base_width is -1"},
         {"\"desc.units\":"
          "\"0000000000000000000000000000000000000000000000000000000000000000000000000"
          "000000000000000000000000000000000000\"",
@@ -727,6 +727,35 @@ static void test_forged(void) {
     put_archive("a", "{\"__metadata__\":{\"format\":\"resnet.h\",\"desc.depth\":\"20\"}}", "", 0);
     REFUSES(net, "a", RN_BAD_FILE, "not the \"\"");
     rn_destroy(net);
+}
+
+/* Four fields had other names in files; one that has desc.image_height has those. */
+static void test_former_names(void) {
+    static const char *const fields[] = {"\"desc.width\":\"5\",\"desc.image_height\":\"12\",\"desc."
+                                         "image_width\":\"14\",\"desc.std\":",
+                                         "\"desc.base_width\":\"5\",\"desc.height\":\"12\",\"desc."
+                                         "width\":\"14\",\"desc.deviation\":"};
+    int i;
+    for (i = 0; i < 2; i++) {
+        char json[400], digits[9];
+        disk_file *f;
+        rn_desc desc;
+        int at =
+            snprintf(json, sizeof json, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"");
+        snprintf(json + at, sizeof json - (size_t)at, "00000000\",%s\"0.25,0.5,2\",\"desc.%s\"}}",
+                 fields[i], "depth\":\"8");
+        put_archive("a", json, "", 0);
+        f = disk_find(&d, "a");
+        snprintf(digits, sizeof digits, "%08lx", (unsigned long)rn__crc32(0, f->data, f->bytes));
+        memcpy(f->data + 8 + at, digits, 8);
+        CHECK_INT(rn_load_desc(&desc, "a", files, &error), RN_OK);
+        CHECK_INT(desc.base_width, 5);
+        CHECK_INT(desc.height, 12);
+        CHECK_INT(desc.width, 14);
+        CHECK_INT(desc.depth, 8);
+        CHECK_NEAR(desc.deviation[0], 0.25, 0);
+        CHECK_NEAR(desc.deviation[2], 2, 0);
+    }
 }
 
 /* Saving fails at each step in turn: the old file stays, no other appears, nothing stays open. */
@@ -818,10 +847,10 @@ static void test_other_nets(void) {
     DIFFERS(desc.order = RN_RELU_PREACT, "order is original there, relu_preact here");
     DIFFERS(desc.bn_eps = 2e-5, "bn_eps is 0.000010000 there, 0.000020000 here");
     DIFFERS(desc.mean[1] = 0.25f, "mean is 0.500000000 there, 0.250000000 here");
-    DIFFERS(desc.deviation[2] = 2, "std is 1.000000000 there, 2.000000000 here");
+    DIFFERS(desc.deviation[2] = 2, "deviation is 1.000000000 there, 2.000000000 here");
     DIFFERS(desc.shortcut = RN_SHORTCUT_IDENTITY, "shortcut is dropout there, identity here");
     DIFFERS(desc.dropout = 0.25f, "dropout is");
-    DIFFERS(desc.height = 8, "image_height is 6 there, 8 here");
+    DIFFERS(desc.height = 8, "height is 6 there, 8 here");
     DIFFERS(desc.bn_group = 2, "bn_group is 0 there, 2 here");
     desc = small_desc(); /* what weights do not depend on */
     desc.bn_group = 2;
@@ -1172,6 +1201,7 @@ int main(void) {
     test_numbers();
     test_prediction();
     test_checksum();
+    test_former_names();
     test_failing_disk();
     test_failing_reads();
     test_other_nets();

@@ -749,39 +749,52 @@ static void public_conv(rn_isa isa) {
     rn_tensor fast_y = rn_tensor_channels(all, 1, 18), dy = rn_tensor_channels(same(all), 2, 18);
     rn_tensor dx = random_tensor(3, 20, h, w), fast_dx = same(dx);
     float *bias = numbers(18), *dbias = numbers(18), *fast_dbias = copy_of(dbias, 18);
-    void *workspace = take(rn_conv2d_bytes(&x, &weight, stride, padding, 2));
+    const size_t bytes = rn_conv2d_bytes(&x, &weight, stride, padding, 2);
+    void *workspace = take(bytes);
     rn_error error;
     context = "rn_conv2d";
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &weight, bias, stride, padding, NULL), RN_OK);
-    CHECK_INT(
-        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace, NULL),
-        RN_OK);
+    CHECK_INT(rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace,
+                                bytes, NULL),
+              RN_OK);
     CHECK(rn_tensor_difference(fast_y, y) <= DIRECT);
     rn_conv2d_naive_backward(&dx, &dw, dbias, &dy, &x, &weight, stride, padding, 1, NULL);
     CHECK_INT(rn_conv2d_backward(&fast_dx, &fast_dw, fast_dbias, &dy, &x, &weight, stride, padding,
-                                 1, isa, 2, workspace, NULL),
+                                 1, isa, 2, workspace, bytes, NULL),
               RN_OK);
     CHECK(rn_tensor_difference(fast_dx, dx) <= DIRECT);
     CHECK(rn_tensor_difference(fast_dw, dw) <= DIRECT);
     CHECK_ARRAY(fast_dbias, dbias, 18);
     CHECK_INT(rn_conv2d_backward(NULL, NULL, NULL, &dy, &x, &weight, stride, padding, 0, isa, 1,
-                                 workspace, NULL),
+                                 workspace, bytes, NULL),
               RN_OK);
 
-    CHECK_INT(rn_conv2d_forward(&x, &x, &weight, bias, stride, padding, isa, 2, workspace, &error),
-              RN_BAD_SHAPE);
+    CHECK_INT(
+        rn_conv2d_forward(&x, &x, &weight, bias, stride, padding, isa, 2, workspace, bytes, &error),
+        RN_BAD_SHAPE);
     CHECK_TEXT(error.text, "rn_conv2d_forward: output is [3,20,9,12] and should be [3,18,5,7]");
-    CHECK_INT(
-        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 0, workspace, &error),
-        RN_BAD_ARGUMENT);
+    CHECK_INT(rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 0, workspace,
+                                bytes, &error),
+              RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text, "threads is 0");
+    CHECK_INT(rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace,
+                                bytes - 1, &error),
+              RN_TOO_SMALL);
+    CHECK_TEXT(error.text, "see rn_conv2d_bytes");
+    CHECK_INT(rn_conv2d_backward(NULL, NULL, NULL, &dy, &x, &weight, stride, padding, 0, isa, 2,
+                                 workspace, 0, &error),
+              RN_TOO_SMALL);
+    CHECK_INT(rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2,
+                                (char *)workspace + 4, bytes, &error),
+              RN_BAD_ARGUMENT);
+    CHECK_TEXT(error.text, "aligned to 64");
     weight = rn_tensor_channels(random_tensor(18, 21, r, s), 0, 20);
-    CHECK_INT(
-        rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace, &error),
-        RN_BAD_ARGUMENT);
+    CHECK_INT(rn_conv2d_forward(&fast_y, &x, &weight, bias, stride, padding, isa, 2, workspace,
+                                bytes, &error),
+              RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text, "weight is a view");
     CHECK_INT(rn_conv2d_backward(NULL, NULL, NULL, &dy, &x, &weight, 0, padding, 0, isa, 1,
-                                 workspace, &error),
+                                 workspace, bytes, &error),
               RN_BAD_ARGUMENT);
     CHECK(rn_conv2d_bytes(&x, &weight, 0, padding, 2) == 0);
     release_to(set);
@@ -839,7 +852,7 @@ int main(void) {
         if (!engine.kernels) {
             rn_error error;
             rn_tensor t = random_tensor(1, 1, 3, 3);
-            CHECK_INT(rn_conv2d_forward(&t, &t, &t, NULL, 1, 1, sets[i], 1, t.data, &error),
+            CHECK_INT(rn_conv2d_forward(&t, &t, &t, NULL, 1, 1, sets[i], 1, t.data, 64, &error),
                       RN_BAD_ARGUMENT);
             release_to(0);
             continue;

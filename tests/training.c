@@ -780,13 +780,13 @@ static rn_desc set(const char *key, const char *value) {
 
 static void check_refusals(void) {
     static const char *const outside[][3] = {
-        {"width", "-1", "width is -1"},
-        {"width", "100000", "width is 100000"},
+        {"base_width", "-1", "base_width is -1"},
+        {"base_width", "100000", "base_width is 100000"},
         {"classes", "1", "classes is 1"},
         {"classes", "-2", "classes is -2"},
         {"channels", "-3", "channels is -3"},
-        {"image_height", "-1", "image_height is -1"},
-        {"image_width", "40000", "image_width is 40000"},
+        {"height", "-1", "height is -1"},
+        {"width", "40000", "width is 40000"},
         {"dropout", "1", "dropout is 1"},
         {"dropout", "-0.5", "dropout is -0.5"},
         {"bn_eps", "-1e-5", "bn_eps is"},
@@ -796,7 +796,7 @@ static void check_refusals(void) {
         {"momentum", "1", "momentum is 1"},
         {"momentum", "-0.1", "momentum is -0.1"},
         {"weight_decay", "-1", "weight_decay is -1"},
-        {"std", "-1,1,1", "std is -1"},
+        {"deviation", "-1,1,1", "deviation is -1"},
         {"mean", "0,1e9", "mean is 1000000000"},
         {"threads", "-1", "threads is -1"},
         {"threads", "5000", "threads is 5000"},

@@ -19,9 +19,9 @@ static void help(void) {
         "or of the usual PyTorch CIFAR nets, in F32, F16 or BF16; OUT becomes a weights file of\n"
         "resnet.h, description and normalisation of the input included. A field of the\n"
         "description may differ from what such nets have, for instance\n"
-        "  --mean R,G,B   (0.485,0.456,0.406)\n"
-        "  --std R,G,B    (0.229,0.224,0.225)\n"
-        "  --resize A     (A_centred, where the file has no shortcuts)\n");
+        "  --mean R,G,B      (0.485,0.456,0.406)\n"
+        "  --deviation R,G,B (0.229,0.224,0.225)\n"
+        "  --resize A        (A_centred, where the file has no shortcuts)\n");
     exit(0);
 }
 
@@ -162,7 +162,7 @@ int main(int count, char **words) {
     desc.order = RN_ORIGINAL;
     desc.stride_on = RN_STRIDE_3X3;
     rn_desc_set(&desc, "mean", "0.485,0.456,0.406", NULL);
-    rn_desc_set(&desc, "std", "0.229,0.224,0.225", NULL);
+    rn_desc_set(&desc, "deviation", "0.229,0.224,0.225", NULL);
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
         if (has_field(&a, &desc)) continue;

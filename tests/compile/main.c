@@ -47,14 +47,18 @@ int main(void) {
         size_t bytes;
         int failed;
         desc.naive = naive;
+        buffer.buffer = memory;
+        buffer.bytes = ROOM;
 #ifdef RESNET_NO_TRAIN
         if (rn_create(&desc, BATCH, RN_TRAINING, NULL, &error)) return 1; /* refused */
-        bytes = rn_bytes(&desc, BATCH, RN_INFERENCE, &error);
+        bytes = rn_bytes_in(&desc, BATCH, RN_INFERENCE, &buffer, &error);
 #else
-        bytes = rn_bytes(&desc, BATCH, RN_TRAINING, &error);
+        bytes = rn_bytes_in(&desc, BATCH, RN_TRAINING, &buffer, &error);
 #endif
-        if (!bytes || bytes != other_bytes(&desc, BATCH) || bytes + 63 > ROOM) return 2;
-        buffer.buffer = memory;
+        if (!bytes || bytes != other_bytes(&desc, BATCH, &buffer) || bytes + 63 > ROOM) return 2;
+#ifdef RESNET_NO_STDIO /* nor any allocator */
+        if (rn_bytes(&desc, BATCH, RN_INFERENCE, &error) || error.status != RN_NO_MEMORY) return 5;
+#endif
         buffer.bytes = bytes + 63;
 #ifdef RESNET_NO_TRAIN
         net = rn_create(&desc, BATCH, RN_INFERENCE, &buffer, &error);

@@ -3,7 +3,7 @@
 extern "C" {
 #endif
 rn_desc other_desc(void);
-size_t other_bytes(const rn_desc *desc, int batch);
+size_t other_bytes(const rn_desc *desc, int batch, const rn_memory *memory);
 ptrdiff_t other_names(const rn_net *net);
 int other_layers(void);
 #ifdef __cplusplus

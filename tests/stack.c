@@ -1,0 +1,164 @@
+/* stack.c - what a call takes of its thread's stack: at most 8 KB, as resnet.h says. Each runs on a
+   thread whose stack is painted beforehand; what is no longer paint was used. Files are not
+   measured. Where there are no POSIX threads, or with another limit in the first argument, it is
+   told what there is.
+
+   cc -std=c99 -O2 -o stack tests/stack.c -lm -lpthread && ./stack */
+
+#define _DEFAULT_SOURCE
+#define RESNET_NO_THREADS
+#define RESNET_IMPLEMENTATION
+#include "../resnet.h"
+#include "test.h"
+
+#include "nets.h"
+
+#include <pthread.h>
+
+enum { STACK = 512 << 10, LIMIT = 8 << 10, BATCH = 4, ROOM = 64 << 20 };
+
+static unsigned char *stack, *memory;
+static rn_desc desc;
+static rn_net *net;
+static net_batch batch;
+static rn_real logits[BATCH * 1000];
+static char text[1 << 18];
+static rn_error error;
+static rn_memory place;
+
+static void nothing(void) {}
+
+static void resolve(void) {
+    rn_desc copy = desc;
+    rn_resolve(&copy, &error);
+}
+
+static void say(void) {
+    rn_desc_get(&desc, 5, text);
+    rn_desc_set(&desc, "momentum", "0.9", &error);
+    rn_node_name(net, 3, text);
+    rn_describe(net, text, sizeof text);
+}
+
+static void plan(void) {
+    place.bytes = ROOM;
+    place.bytes = rn_bytes_in(&desc, BATCH, RN_TRAINING, &place, &error) + 63;
+    rn_bytes(&desc, BATCH, RN_INFERENCE, &error);
+    rn_plan_text(&desc, BATCH, RN_TRAINING, text, sizeof text, &error);
+    rn_plan_svg(&desc, BATCH, RN_TRAINING, text, sizeof text, &error);
+}
+
+static void create(void) { net = rn_create(&desc, BATCH, RN_TRAINING, &place, &error); }
+
+static void train(void) {
+    CHECK_INT(rn_train_step(net, batch.images, batch.labels, BATCH, 0.01, NULL, &error), RN_OK);
+}
+
+static void explain(void) { /* a step that fails */
+    batch.images[0] = (rn_real)HUGE_VAL;
+    CHECK_INT(rn_train_step(net, batch.images, batch.labels, BATCH, 0.01, NULL, &error),
+              RN_NOT_FINITE);
+    batch.images[0] = 0;
+}
+
+static void predict(void) {
+    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, BATCH, logits, &error), RN_OK);
+}
+
+static void freeze(void) { CHECK_INT(rn_freeze(net, NULL, &error), RN_OK); }
+
+static void layers(void) {
+    rn_real *x = batch.images, *statistics = logits;
+    rn_tensor image = rn_tensor_in(x, 1, 3, 8, 8), y = rn_tensor_in(logits + 64, 1, 3, 8, 8);
+    rn_tensor f = rn_tensor_in(x + 300, 3, 3, 3, 3), df = rn_tensor_in(logits + 300, 3, 3, 3, 3);
+    rn_tensor z = rn_tensor_in(x, 3, 3, 1, 1), dz = rn_tensor_in(logits + 400, 3, 3, 1, 1);
+    rn_result result;
+    rn_conv2d_naive_forward(&y, &image, &f, NULL, 1, 1, &error);
+    rn_conv2d_naive_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, &error);
+    rn_conv2d_forward(&y, &image, &f, NULL, 1, 1, RN_ISA_AUTO, 1, text, sizeof text, &error);
+    rn_conv2d_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, RN_ISA_AUTO, 1,
+                       text + rn__gap(text), sizeof text - 64, &error);
+    rn_batch_norm_forward(&y, statistics, &image, x, x, 1e-5, 0, &error);
+    rn_batch_norm_backward(&y, logits, logits, &image, &image, x, x, 1e-5, 0, 0, &error);
+    rn_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error);
+    rn_softmax_cross_entropy_forward(&result, &z, batch.labels, NULL, &error);
+    rn_softmax_cross_entropy_backward(&dz, &z, batch.labels, 1, NULL, &error);
+}
+
+static const struct {
+    const char *name;
+    void (*call)(void);
+} calls[] = {{"nothing", nothing},        {"rn_resolve", resolve},
+             {"rn_bytes, plans", plan},   {"rn_create", create},
+             {"rn_describe", say},        {"rn_train_step", train},
+             {"a failing step", explain}, {"rn_predict", predict},
+             {"rn_freeze", freeze},       {"rn_predict, frozen", predict},
+             {"layers", layers}};
+
+static void *run(void *call) {
+    calls[*(const int *)call].call();
+    return NULL;
+}
+
+/* Bytes that a call takes, a thread's own beginning included. */
+static int taken(int call) {
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int at = 0;
+    memset(stack, 0xa5, STACK);
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstack(&attributes, stack, STACK) ||
+        pthread_create(&thread, &attributes, run, &call))
+        return -1;
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+    while (stack[at] == 0xa5) at++;
+    return STACK - at;
+}
+
+static void measure(const char *what) {
+    const int calls_count = (int)(sizeof calls / sizeof calls[0]), none = taken(0);
+    int i;
+    CHECK(none > 0);
+    for (i = 1; i < calls_count; i++) {
+        const int bytes = taken(i) - none;
+        if (test_failed(bytes <= LIMIT, __FILE__, __LINE__))
+            fprintf(stderr, "%s, %s: %d bytes\n", calls[i].name, what, bytes);
+    }
+    CHECK(net != NULL);
+    if (net) rn_destroy(net);
+}
+
+int main(void) {
+    static const int depths[] = {20, 164};
+    void *raw;
+    int isa, i, naive;
+    if (posix_memalign(&raw, 4096, STACK)) return 2;
+    stack = (unsigned char *)raw;
+    memory = (unsigned char *)net_take(ROOM);
+    place.buffer = memory;
+    for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
+        for (i = 0; i < 2; i++)
+            for (naive = 0; naive < 2; naive++) {
+                char what[80];
+                desc = rn_cifar(depths[i]);
+                if (i) desc.units[0] = desc.units[1] = desc.units[2] = 2;
+                desc.block = i ? RN_BOTTLENECK : RN_BASIC;
+                desc.order = i ? RN_ORIGINAL : RN_FULL_PREACT;
+                desc.isa = (rn_isa)isa;
+                desc.naive = naive;
+                if (naive) desc.height = desc.width = 8; /* or it would take long */
+                if (naive && isa > RN_ISA_PORTABLE) continue;
+#if RN__FAST
+                if (!rn__choose_kernels(desc.isa)) continue;
+#endif
+                snprintf(what, sizeof what, "depth %d, isa %d, naive %d", depths[i], isa, naive);
+                rn_resolve(&desc, NULL);
+                batch = net_draw_batch(&desc, BATCH, 1);
+                measure(what);
+                net_free_batch(&batch);
+            }
+    free(memory);
+    free(stack);
+    return test_end("stack");
+}
