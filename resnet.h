@@ -2576,8 +2576,9 @@ typedef void (*rn__transform)(float *out, ptrdiff_t out_row, ptrdiff_t out_colum
 
 /* Batch normalisation of one block of channels, [16] each. */
 typedef struct rn__bn_lanes {
-    float scale[RN__BLOCK], shift[RN__BLOCK]; /* output = input scale + shift */
-    float mean[RN__BLOCK];
+    /* output = (input - mean) scale + bias: input scale + (bias - mean scale) would lose the digits
+       of a mean that is large beside the deviation */
+    float mean[RN__BLOCK], scale[RN__BLOCK], bias[RN__BLOCK];
     float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK]; /* dx = a dy + b (x - mean) + c */
 } rn__bn_lanes;
 
@@ -2595,7 +2596,7 @@ typedef struct rn__kernels {
     void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
     void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
     void (*moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels);
-    /* out = in scale + shift, through a ReLU with `relu`, plus addend (NULL: none), through a ReLU
+    /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), through a ReLU
        with `relu_after`; pixels of in lie `step` floats apart */
     void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                       ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu, int relu_after);
@@ -3078,15 +3079,16 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
                                          const rn__bn_lanes *lanes, const int relu, const int adds,
                                          const int relu_after) {
     RN__CONTRACT
-    RN__V scale[RN__LANES], shift[RN__LANES];
+    RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
     ptrdiff_t i;
     int l;
     RN__EACH_LANE scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
-    RN__EACH_LANE shift[l] = RN__LOAD(lanes->shift + l * RN__WIDTH);
+    RN__EACH_LANE bias[l] = RN__LOAD(lanes->bias + l * RN__WIDTH);
+    RN__EACH_LANE mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
     for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
         RN__PREFETCH(in + RN__PAGE);
         RN__EACH_LANE {
-            RN__V y = RN__LOAD(in + l * RN__WIDTH) * scale[l] + shift[l];
+            RN__V y = (RN__LOAD(in + l * RN__WIDTH) - mean[l]) * scale[l] + bias[l];
             if (relu) y = RN__RELU(y);
             if (adds) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
             if (relu_after) y = RN__RELU(y);
@@ -3109,10 +3111,11 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
         RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 0, 0, 0);
 }
 
-/* dy of lane l, zero where the ReLU behind the normalisation stopped x. The lanes are copied, so
-   that no output can be among them, and they can stay in registers. */
+/* dy of lane l, zero where the ReLU behind the normalisation stopped x, from which the mean is
+   already taken. The lanes are copied, so that no output can be among them, and they can stay in
+   registers. */
 #define RN__LANE(field) RN__LOAD(lanes.field + l * RN__WIDTH)
-#define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(shift), g) : g)
+#define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(bias), g) : g)
 
 RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
                                        ptrdiff_t pixels, const rn__bn_lanes *of, const int relu) {
@@ -3129,11 +3132,11 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
         RN__UNROLL
         for (j = 0; j < 2; j++)
             if (i + j < pixels) RN__EACH_LANE {
-                    const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
+                    const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH) - RN__LANE(mean);
                     const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
                     const RN__V g = RN__MASKED(d, v);
                     first[j][l] += g;
-                    second[j][l] += g * (v - RN__LANE(mean));
+                    second[j][l] += g * v;
                 }
     }
     RN__EACH_LANE {
@@ -3162,9 +3165,10 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
         RN__PREFETCH(dy + RN__PAGE);
         if (accumulate) RN__PREFETCH(dx + RN__PAGE);
         RN__EACH_LANE {
-            const RN__V v = RN__LOAD(x + l * RN__WIDTH), d = RN__LOAD(dy + l * RN__WIDTH);
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH) - RN__LANE(mean);
+            const RN__V d = RN__LOAD(dy + l * RN__WIDTH);
             const RN__V g = RN__MASKED(d, v);
-            RN__V to = RN__LANE(a) * g + (RN__LANE(b) * (v - RN__LANE(mean)) + RN__LANE(c));
+            RN__V to = RN__LANE(a) * g + (RN__LANE(b) * v + RN__LANE(c));
             if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
             RN__STORE(dx + l * RN__WIDTH, to);
         }
@@ -4549,7 +4553,7 @@ RN__FUNCTION void rn__make_lanes(rn__bn_lanes *lanes, int channels, const float 
         rn__bn_lanes *to = &lanes[c / RN__BLOCK];
         double scale = (double)weight[c] / sqrt((double)statistics[channels + c] + eps);
         to->scale[c % RN__BLOCK] = (float)scale;
-        to->shift[c % RN__BLOCK] = (float)((double)bias[c] - (double)statistics[c] * scale);
+        to->bias[c % RN__BLOCK] = bias[c];
         to->mean[c % RN__BLOCK] = statistics[c];
     }
 }

@@ -445,6 +445,24 @@ static void linear(int n, int c, int k) {
 
 /* ---- batch normalisation ------------------------------------------------------------------- */
 
+/* A mean far from zero must not cost the digits of what lies around it. */
+static void large_mean(void) {
+    const int c = 20;
+    int set = area_count, i;
+    rn_tensor x = random_tensor(2, c, 5, 3), y = same(x);
+    float *weight = numbers(c), *bias = numbers(c), *running = numbers(2 * c);
+    rn__blocked none = rn__blocked_in(NULL, 0, 0, 0, 0), out = rubbish(x), lazy;
+    context = "batch norm of a large mean";
+    for (i = 0; i < (int)count_of(x); i++) x.data[i] += 1e4f;
+    for (i = 0; i < c; i++) running[i] = 1e4f, running[c + i] = 0.5f;
+    set_workspace(rn__room_in(&engine), 2, c);
+    rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, 1e-5, NULL);
+    lazy = rn__normalised_by(&engine, blocked(x), running, weight, bias, 1e-5, 0, 0);
+    materialise(out, lazy, none, 0, 0);
+    CHECK_BLOCKED(out, y);
+    release_to(set);
+}
+
 static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     const double eps = 1e-5;
     int set = area_count, groups = rn__divide_up(n, rn__group_size(group, n)), i;
@@ -825,6 +843,7 @@ static void all_layers(void) {
                                      {18, 176, 8, 8, 176, 3, 1, 1}, {40, 96, 8, 8, 96, 3, 1, 1}};
     int i;
     convolutions();
+    large_mean();
     for (i = 1; i < 4; i++) {
         engine.threads = i;
         linear(1, 16, 10), linear(9, 40, 3), linear(17, 5, 33), linear(3, 64, 100);
