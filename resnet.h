@@ -7276,8 +7276,8 @@ static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
     if (what == RN__VALUE_AGAIN) return rn__again_time(net, i);
     for (k = last; k > v; k--) { /* the loss reads the last value */
         const int reads = net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v;
-        const int read = rn__backward_time(net, rn__producer(net, k));
-        if (reads && (k == last || read <= net->time)) time = read;
+        const int at = rn__backward_time(net, rn__producer(net, k));
+        if (reads && (k == last || at <= net->time)) time = at;
     }
     return time;
 }

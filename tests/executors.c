@@ -305,12 +305,15 @@ static int repeated; /* nodes computed again */
 /* The same net under a small budget, which has fewer of the values, but these are the same. */
 static void check_budget(const rn_net *naive, record *r, const net_batch *batch) {
     rn_desc desc = naive->desc;
-    size_t least = 0, bytes = naive->bytes;
+    rn_error error = {RN_OK, ""};
+    const char *words = "takes at least ", *least;
     rn_net *net;
     int i;
-    for (; (desc.budget = bytes, rn_bytes(&desc, naive->batch, RN_TRAINING, NULL)); bytes -= 64)
-        least = bytes;
-    desc.budget = least;
+    desc.budget = 1;
+    CHECK_INT(rn_bytes(&desc, naive->batch, RN_TRAINING, &error), 0);
+    CHECK_TEXT(error.text, words);
+    least = strstr(error.text, words);
+    desc.budget = least ? strtoull(least + strlen(words), NULL, 10) : 0;
     net = net_create(&desc, naive->batch, RN_TRAINING);
     if (!net) return;
     memcpy(net->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
