@@ -8816,8 +8816,8 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
 /* >>weights and checkpoints ==================================================================
    Files of ours are safetensors with this in __metadata__: "format" (resnet.h), "crc" (CRC-32 of
    the whole file, eight digits that count as zeros themselves), "desc.KEY" for every field of the
-   description; a checkpoint has the numbers of rn__progress, "schedule.kind" and tensors
-   velocity/NAME as well. */
+   description, and "trainer.test_accuracy"; a checkpoint has all numbers of rn__progress,
+   "schedule.kind" and tensors velocity/NAME as well. */
 
 /* The CRC-32 of zip and PNG, four bits at a time. */
 static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
