@@ -2561,6 +2561,10 @@ typedef struct rn__conv_rows {
     ptrdiff_t in_matrix, out_matrix;
     int resume;     /* the sums in the output go on, instead of beginning with the bias */
     int accumulate; /* the output gets the sums on top */
+    /* What will be read next, a pixel for each of `in`, blocks next_block apart: fetched into the
+       cache while this is computed. The second is a lazy value's partner; NULL: nothing. */
+    const float *next[2];
+    ptrdiff_t next_block;
 } rn__conv_rows;
 
 /* The weight gradient of one tap and pair of blocks: sums over pixels of x[c] dy[k]. */
@@ -2782,10 +2786,11 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 
 /* One tile of a convolution: `tile` output pixels of one block or, paired, of two (constants once
    inlined), all in registers. The first half reads at in[0] and is written to out[0], the second
-   half at [1], so that a tile is `tile` pixels of a row or those of two rows of a narrow image. */
+   half at [1], so that a tile is `tile` pixels of a row or those of two rows of a narrow image.
+   in[0] is `first` floats behind the beginning of what the call reads. */
 RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *const out[2],
                                     const rn__conv_rows *shape, const float *const in[2],
-                                    const float *weight, const float *bias) {
+                                    ptrdiff_t first, const float *weight, const float *bias) {
     RN__CONTRACT
     const int half = tile / 2;
     int m, i, k, l, b, t, c;
@@ -2807,6 +2812,11 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         }
         for (b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
+            for (k = 0; k < 2 && shape->next[k]; k++) {
+                const float *next = shape->next[k] + b * shape->next_block + first;
+                RN__UNROLL
+                for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
+            }
             for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
@@ -2842,7 +2852,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
 #define RN__CASE(n, most, paired)                                                                  \
     case n:                                                                                        \
         if (n <= (most))                                                                           \
-            RN__NAME(conv_tile)(n <= (most) ? n : 1, paired, to, shape, from, weight, bias);       \
+            RN__NAME(conv_tile)(n <= (most) ? n : 1, paired, to, shape, from, from[0] - in, weight, bias);       \
         break;
 #define RN__CASES(most, paired)                                                                    \
     RN__CASE(1, most, paired) RN__CASE(2, most, paired) RN__CASE(3, most, paired)                  \
@@ -3065,12 +3075,31 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
     RN__NAME(reduce)(sums, x, pixels, x, 0);
 }
 
-/* Two passes over the block, which stays in cache: mean, then sum of squares about it. */
+/* Two passes over pieces that stay in the first cache, mean, then sum of squares about it; pieces
+   are merged one after the other (Chan et al. 1979). */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
-    int c;
-    RN__NAME(sum)(mean, x, pixels);
-    for (c = 0; c < RN__BLOCK; c++) mean[c] /= (float)pixels;
-    RN__NAME(reduce)(m2, x, pixels, mean, 1);
+    const ptrdiff_t most = 128;
+    ptrdiff_t done, count;
+    int l, c;
+    for (done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
+        float part[RN__BLOCK], part_m2[RN__BLOCK], share;
+        count = pixels - done < most ? pixels - done : most;
+        RN__NAME(sum)(part, x, count);
+        for (c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
+        RN__NAME(reduce)(part_m2, x, count, part, 1);
+        share = (float)count / (float)(done + count);
+        RN__EACH_LANE {
+            const ptrdiff_t at = l * RN__WIDTH;
+            RN__V to = RN__LOAD(part + at), squares = RN__LOAD(part_m2 + at);
+            if (done) {
+                const RN__V before = RN__LOAD(mean + at), delta = to - before;
+                to = before + delta * share;
+                squares += RN__LOAD(m2 + at) + delta * delta * ((float)done * share);
+            }
+            RN__STORE(mean + at, to);
+            RN__STORE(m2 + at, squares);
+        }
+    }
 }
 
 /* Flags of these kernels are constants once inlined, or gcc would test them for every vector. */
@@ -3989,6 +4018,19 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
     return dy;
 }
 
+/* Reading a lazy value is all memory, and computing with it none: the band behind row `last` of
+   image n is fetched meanwhile. */
+static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *shape) {
+    const int here = last < s->rows;
+    const ptrdiff_t at = here ? (ptrdiff_t)last * s->in.w * RN__BLOCK : 0;
+    shape->next[0] = shape->next[1] = NULL;
+    shape->next_block = rn__plane_pixels(&s->in) * RN__BLOCK;
+    if (!s->in.lazy || !rn__as_it_lies(&s->filter) || (!here && n + 1 == s->in.n)) return;
+    shape->next[0] = rn__plane(&s->in, (here ? n : n + 1) * s->in_blocks) + at;
+    if (s->in.lazy == RN__BN_GRADIENT)
+        shape->next[1] = s->in.partner + (shape->next[0] - s->in.data);
+}
+
 /* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
 static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
                             int thread) {
@@ -4008,7 +4050,9 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
     shape.pair_out = rn__plane_pixels(&s->out) * RN__BLOCK;
     shape.pair_bias = RN__BLOCK;
     in = rn__read_band(s, n, first, last - first, thread, &shape.in_block);
-    for (; block < end; block += 1 + shape.paired)
+    rn__look_ahead(s, n, last, &shape);
+    if (chunks > 1) shape.next[0] = NULL; /* blocks would be counted anew in each */
+    for (; block < end; block += 1 + shape.paired, shape.next[0] = NULL)
         for (phase = 0; phase < step * step; phase++) {
             const int y = phase / step, x = phase % step;
             const float *weight = rn__sweep_packed(s, block, phase);
