@@ -131,7 +131,7 @@ static void put_archive(const char *path, const char *json, const void *data, si
     size_t length = strlen(json), i;
     unsigned char head[8];
     disk_file *f;
-    for (i = 0; i < 8; i++) head[i] = (unsigned char)(length >> 8 * i & 255);
+    for (i = 0; i < 8; i++) head[i] = (unsigned char)((uint64_t)length >> 8 * i & 255);
     f = disk_put(&d, path, head, 8);
     disk_write(f, json, length);
     disk_write(f, data, bytes);
@@ -190,8 +190,8 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         if (change == NAN_WEIGHT && !strcmp(p->name, "layer2.0.conv2.weight"))
             memset(&data[begin + 7], 0xff, 4);
         if (change == INFINITE_MEAN && p->role == RN_RUNNING_MEAN) {
-            const uint32_t infinity = 0xff800000u;
-            memcpy(&data[begin], &infinity, 4);
+            static const unsigned char infinity[4] = {0, 0, 0x80, 0xff}; /* little-endian */
+            memcpy(&data[begin], infinity, 4);
         }
         add(&t, ",\n \"%s\" : {\"shape\":[", p->name);
         for (k = 0; k < p->dims; k++) {
