@@ -236,7 +236,7 @@ functions() {
 check "no function has more than 80 lines" functions
 
 if clang-format --version 2>/dev/null | grep -q 'version 14'; then
-    for file in "$root/resnet.h" "$here"/*.[ch] "$here"/compile/*.[ch] "$root"/examples/*.[ch] \
+    for file in "$root/resnet.h" "$here"/*.[ch] "$here"/*/*.[ch] "$root"/examples/*.[ch] \
         "$root"/tools/*.c; do
         check "format of $file" clang-format --dry-run --Werror --ferror-limit=1 "$file"
     done

@@ -186,6 +186,16 @@ static void add(text *t, const char *format, ...) {
     va_end(arguments);
 }
 
+/* The bytes of a number as files have them, little-endian. */
+static void put_float(float *to, float value) {
+    unsigned char bytes[4];
+    uint32_t bits;
+    int i;
+    memcpy(&bits, &value, 4);
+    for (i = 0; i < 4; i++) bytes[i] = (unsigned char)(bits >> 8 * i & 255);
+    memcpy(to, bytes, 4);
+}
+
 static void put_foreign(const char *path, const rn_net *net, fault change) {
     static char json[20000];
     static float data[20000];
@@ -207,14 +217,14 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         size_t begin = at;
         if (change == MISSING && !strcmp(p->name, "fc.bias")) continue;
         for (k = 0; k < p->count / (change == NARROW && i == 0 ? 2 : 1); k++)
-            data[at++] = (float)p->data[k];
+            put_float(&data[at++], (float)p->data[k]);
         if (change == NAN_WEIGHT && !strcmp(p->name, "layer2.0.conv2.weight"))
             memset(&data[begin + 7], 0xff, 4);
         if (change == NEGATIVE_VARIANCE && !strcmp(p->name, "layer2.0.bn2.running_var"))
             data[begin + 1] = -1;
         if (change == INFINITE_MEAN && p->role == RN_RUNNING_MEAN) {
-            const uint32_t infinity = 0xff800000u;
-            memcpy(&data[begin], &infinity, 4);
+            static const unsigned char infinity[4] = {0, 0, 0x80, 0xff}; /* little-endian */
+            memcpy(&data[begin], infinity, 4);
         }
         add(&t, ",\n \"%s\" : {\"shape\":[", p->name);
         for (k = 0; k < p->dims; k++) {
@@ -241,7 +251,7 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
     if (change == UNKNOWN) {
         add(&t, ",\"fc.scale\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[%d,%d]}",
             (int)(4 * at), (int)(4 * at + 4));
-        data[at++] = 1;
+        put_float(&data[at++], 1);
     }
     add(&t, ",\"__metadata__\":{\"format\":\"pt\",\"schedule.kind\":\"steps\",\"step\":\"no number "
             "of ours\"}}");

@@ -85,12 +85,26 @@ static int describe(rn_desc *desc, double *lr) {
     return 1;
 }
 
+/* Files are little-endian: turns `count` numbers of `bytes` each round where the machine is not. */
+static void from_little_endian(unsigned char *data, size_t count, size_t bytes) {
+    const int one = 1;
+    size_t i, k;
+    if (*(const unsigned char *)&one == 1) return;
+    for (i = 0; i < count; i++, data += bytes)
+        for (k = 0; k < bytes / 2; k++) {
+            const unsigned char byte = data[k];
+            data[k] = data[bytes - 1 - k];
+            data[bytes - 1 - k] = byte;
+        }
+}
+
 /* The numbers of a tensor, which has to be there, of this type and shape; else NULL. */
 static void *load(const char *prefix, const char *name, const char *dtype, int dims,
                   const int *shape) {
     char full[96];
     rn_entry entry;
     rn_error error;
+    size_t count = 1;
     void *data;
     int i;
     snprintf(full, sizeof full, "%s%s", prefix, name);
@@ -104,6 +118,8 @@ static void *load(const char *prefix, const char *name, const char *dtype, int d
         free(data);
         return fail("%s", error.text), NULL;
     }
+    for (i = 0; i < dims; i++) count *= (size_t)shape[i];
+    from_little_endian((unsigned char *)data, count, count ? (size_t)entry.bytes / count : 0);
     return data;
 }
 
