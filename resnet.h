@@ -2531,7 +2531,8 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 #define RESNET_FILENAME "resnet.h" /* define it if your copy has another name */
 #endif
 
-#define RN__BLOCK 16 /* channels */
+#define RN__BLOCK 16      /* channels */
+enum { RN__PAGE = 1024 }; /* floats of a page of memory, where the processor's own fetching ends */
 
 /* A step of SGD, whatever its form: with the gradient g + decay w, velocity = momentum velocity +
    into_velocity gradient, and w -= of_gradient gradient + of_velocity velocity. */
@@ -2559,8 +2560,10 @@ typedef struct rn__conv_rows {
     ptrdiff_t pair_weight, pair_out, pair_bias;
     int matrices; /* of which each has its weights and bias, and lies these steps behind the last */
     ptrdiff_t in_matrix, out_matrix;
-    int resume;     /* the sums in the output go on, instead of beginning with the bias */
-    int accumulate; /* the output gets the sums on top */
+    int resume; /* the sums in the output go on, instead of beginning with the bias */
+    int adds;   /* the sums are added to what lies `addend` floats behind the output: there 0 */
+    ptrdiff_t addend;
+    ptrdiff_t fetch; /* what lies so far behind the output is fetched, too; 0: nothing */
     /* What will be read next, a pixel for each of `in`, blocks next_block apart: fetched into the
        cache while this is computed. The second is a lazy value's partner; NULL: nothing. */
     const float *next[2];
@@ -2771,8 +2774,6 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__TO_FLOATS(n) __builtin_convertvector(n, RN__V)
 #define RN__AS_FLOATS(n) ((RN__V)(n))
 #endif
-/* Floats of a page of memory, at whose end the processor's own prefetching stops. */
-#define RN__PAGE 1024
 
 /* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
    compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
@@ -2841,7 +2842,9 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         RN__UNROLL
         for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
                 float *p = to[i] + k * shape->pair_out;
-                if (shape->accumulate) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + l * RN__WIDTH);
+                if (shape->fetch) RN__PREFETCH(p + shape->fetch);
+                if (shape->adds)
+                    RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + shape->addend + l * RN__WIDTH);
                 RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
             }
     }
@@ -3391,7 +3394,6 @@ static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
 #undef RN__WHERE_POSITIVE
 #undef RN__RELU
 #undef RN__OUTER
-#undef RN__PAGE
 #undef RN__WINOGRAD
 #undef RN__LANE
 #undef RN__MASKED
@@ -3637,7 +3639,7 @@ typedef struct rn__sweep {
     rn__filter filter;
     rn__blocked out, in;
     int in_blocks, out_blocks; /* of channels */
-    int accumulate;
+    const float *addend; /* added to the output: what is there, or another value; NULL: nothing */
     int in_step, out_step;
     int rows, columns;               /* of a phase of the output, at most; whole tiles */
     int top, left;                   /* where pixel (0, 0) starts to read */
@@ -4018,11 +4020,15 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
     return dy;
 }
 
-/* Reading a lazy value is all memory, and computing with it none: the band behind row `last` of
-   image n is fetched meanwhile. */
+/* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of a
+   lazy value the band behind row `last` of image n, and with the output its addend, or what the
+   pass behind reads with it. */
 static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *shape) {
     const int here = last < s->rows;
     const ptrdiff_t at = here ? (ptrdiff_t)last * s->in.w * RN__BLOCK : 0;
+    const float *with = s->addend ? s->addend : s->after ? s->after->x.data : NULL;
+    shape->fetch = with ? with - s->out.data : 0;
+    if (shape->fetch && s->addend) shape->fetch += RN__PAGE;
     shape->next[0] = shape->next[1] = NULL;
     shape->next_block = rn__plane_pixels(&s->in) * RN__BLOCK;
     if (!s->in.lazy || !rn__as_it_lies(&s->filter) || (!here && n + 1 == s->in.n)) return;
@@ -4035,7 +4041,8 @@ static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *s
 static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
                             int thread) {
     const int step = s->out_step, blocks = s->out_blocks, in_blocks = s->in_blocks;
-    const int chunks = s->accumulate ? 1 : rn__divide_up(in_blocks * s->filter.r * s->filter.s, 20);
+    const int in_place = s->addend == s->out.data; /* sums must not go on from there */
+    const int chunks = in_place ? 1 : rn__divide_up(in_blocks * s->filter.r * s->filter.s, 20);
     const int chunk = rn__divide_up(in_blocks, chunks); /* whose weights stay in the first cache */
     const float *in;
     int phase, b;
@@ -4043,7 +4050,7 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
     shape.in_row = s->scratch_row * s->row_phases;
     shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
     shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
-    shape.accumulate = s->accumulate;
+    shape.addend = s->addend ? s->addend - s->out.data : 0;
     shape.matrices = 1;
     shape.in_matrix = shape.out_matrix = 0;
     shape.pair_weight = (ptrdiff_t)s->block_floats;
@@ -4066,6 +4073,7 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
             out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
             for (b = 0; b < in_blocks; b += chunk) {
                 shape.resume = b > 0;
+                shape.adds = s->addend && b + chunk >= in_blocks;
                 shape.blocks = rn__min(chunk, in_blocks - b);
                 shape.last = rn__min(RN__BLOCK, s->in.c - (b + shape.blocks - 1) * RN__BLOCK);
                 s->engine->kernels->conv_rows(out, &shape, in + b * shape.in_block,
@@ -4117,9 +4125,9 @@ RN__APART void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, i
         float *out =
             rn__plane(&s->out, chunk->tiles[t].n * s->out_blocks + block) + y * row + x * RN__BLOCK;
         kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
-                                 products, 6 * step, step, whole && s->accumulate);
+                                 products, 6 * step, step, whole && s->addend);
         for (i = 0; i < rows && !whole; i++, out += row)
-            kernels->add(out, edge + i * 4 * RN__BLOCK, s->accumulate ? out : NULL, columns, 0);
+            kernels->add(out, edge + i * 4 * RN__BLOCK, s->addend ? out : NULL, columns, 0);
     }
 }
 
@@ -4229,11 +4237,11 @@ static void rn__sweep_job(void *context, int i, int thread) {
    planes, else s.after is NULL and the caller has to do it. */
 RN__APART rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind,
                                       rn__blocked out, rn__blocked in, rn__filter filter,
-                                      const float *bias, int accumulate, const rn__pass *after,
+                                      const float *bias, const float *addend, const rn__pass *after,
                                       rn__room *room) {
     rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, room);
     int c;
-    s.accumulate = accumulate;
+    s.addend = addend;
     s.after = s.bands * s.groups == 1 ? after : NULL;
     rn__sweep_taps(&s);
     if (!bias) {
@@ -4254,13 +4262,20 @@ static void rn__pack_blocks(rn__sweep *s) {
                  s);
 }
 
-/* Writes a convolution's output, or the gradient of its input. bias and after may be NULL;
-   after->job is called for every plane of `out` while it is in cache. */
+/* May a forward sweep add any value to its output? Winograd's adds only what is there. */
+static int rn__adds_others(const rn__engine *engine, rn__blocked out, rn__blocked in,
+                           rn__filter filter) {
+    return engine->direct || !rn__suits_winograd(&out, &in, &filter);
+}
+
+/* Writes a convolution's output, or the gradient of its input, plus addend, which is out.data or,
+   see above, another value in the same memory. bias, addend and after may be NULL; after->job is
+   called for every plane of `out` while it is in cache. */
 static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                          rn__blocked in, rn__filter filter, const float *bias, int accumulate,
+                          rn__blocked in, rn__filter filter, const float *bias, const float *addend,
                           rn__pass *after) {
     rn__room room = rn__room_in(engine);
-    rn__sweep s = rn__prepare_sweep(engine, kind, out, in, filter, bias, accumulate, after, &room);
+    rn__sweep s = rn__prepare_sweep(engine, kind, out, in, filter, bias, addend, after, &room);
     for (; s.first_block < s.out_blocks; s.first_block = s.last_block) {
         if (engine->packed && kind == RN__FORWARD) {
             s.packed = (float *)engine->packed; /* only read */
@@ -4482,8 +4497,8 @@ RN__APART int rn__backward_together(const rn__engine *engine, rn__blocked dx, fl
     rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
     if (!rn__goes_together(&weights)) return 0;
     {
-        rn__sweep input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate,
-                                            after, &room);
+        rn__sweep input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL,
+                                            accumulate ? dx.data : NULL, after, &room);
         rn__pack_blocks(&input);
         weights.input_gradient = &input;
         rn__run_weights(&weights, dweight, dbias);
@@ -4499,7 +4514,9 @@ RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, fl
     if (dx.data && dweight &&
         rn__backward_together(engine, dx, dweight, dbias, dy, x, f, accumulate, after))
         return;
-    if (dx.data) rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate, after);
+    if (dx.data)
+        rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate ? dx.data : NULL,
+                      after);
     if (dweight || dbias) rn__weight_sweep(engine, dweight, dbias, dy, x, f);
 }
 
@@ -4538,7 +4555,7 @@ RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, 
                                      rn__filter f, const float *bias) {
     rn__engine rest = *engine;
     rn__blocked x = rn__take_rows(&rest, in, 1), y = rn__take_rows(&rest, out, 0);
-    rn__run_sweep(&rest, RN__FORWARD, y, x, f, bias, 0, NULL);
+    rn__run_sweep(&rest, RN__FORWARD, y, x, f, bias, NULL, NULL);
     rn__put_rows(&rest, out, y, 0);
 }
 
@@ -4940,7 +4957,8 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
                             workspace_bytes, error));
     in = rn__take_tensor(&engine, x, 1);
     out = rn__take_tensor(&engine, y, 0);
-    rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, NULL,
+                  NULL);
     rn__unblock(&engine, *y, out, 0);
     return RN_OK;
 #else
@@ -6876,15 +6894,19 @@ RN__APART rn__pass rn__next_bn(const rn__step *s) {
    cache. */
 RN__APART void rn__conv2d_forward_step(const rn__step *s) {
     rn__pass p = rn__pass_of(s, NULL);
-    const int accumulate = p.z.data && p.z.data == p.y.data;
+    const rn__filter f = rn__filter_of(&s->weight, RN__GRID);
     const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
-    if (accumulate) p.z.data = NULL;
+    const float *addend = NULL;
+    if (p.z.data == p.y.data || rn__adds_others(&p.engine, p.y, p.x, f)) {
+        addend = p.z.data;
+        p.z.data = NULL;
+    }
     {
         rn__pass with =
             bn ? rn__next_bn(s)
                : rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
-        rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, rn__filter_of(&s->weight, RN__GRID),
-                      s->bias, accumulate, p.z.data || moments || bn ? &with : NULL);
+        rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, f, s->bias, addend,
+                      p.z.data || moments || bn ? &with : NULL);
     }
 }
 

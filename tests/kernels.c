@@ -272,16 +272,16 @@ static void conv(conv_case s) {
     set_workspace(BYTES(s, 0, 0), s.n, s.k);
     set_tolerance(s, out, bx);
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &w, bias, s.stride, s.padding, NULL), RN_OK);
-    rn__run_sweep(&engine, RN__FORWARD, out, bx, filter(s, w.data), bias, 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, out, bx, filter(s, w.data), bias, NULL, NULL);
     CHECK_BLOCKED(out, y);
     rn_conv2d_naive_forward(&y, &x, &w, NULL, s.stride, s.padding, NULL);
     rn_add(&sum, &sum, &y, NULL);
     after = rn__addition(&engine, onto, onto, bdy, 1, NULL); /* on top, then another term, ReLU */
-    rn__run_sweep(&engine, RN__FORWARD, onto, bx, filter(s, w.data), NULL, 1, &after);
+    rn__run_sweep(&engine, RN__FORWARD, onto, bx, filter(s, w.data), NULL, onto.data, &after);
     rn_add(&sum, &sum, &dy, NULL);
     rn_relu_forward(&sum, &sum, NULL);
     CHECK_BLOCKED(onto, sum);
-    rn__run_sweep(&engine, RN__FORWARD, sum2, bx, filter(s, w.data), NULL, 0, NULL);
+    rn__run_sweep(&engine, RN__FORWARD, sum2, bx, filter(s, w.data), NULL, NULL, NULL);
     CHECK_BLOCKED(sum2, y);
 
     set_workspace(BYTES(s, 1, 0), s.n, s.k);
@@ -332,7 +332,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
     after = rn__addition(&engine, by, by, none, 0, engine.area.partial);
-    rn__run_sweep(&engine, RN__FORWARD, by, lx, filter(s, w.data), NULL, 0, &after);
+    rn__run_sweep(&engine, RN__FORWARD, by, lx, filter(s, w.data), NULL, NULL, &after);
     set_tolerance(s, by, bx);
     CHECK_BLOCKED(by, y);
     rn__unblock(&engine, y, by, 0); /* the rest on the same numbers, or ReLUs differ at zero */
@@ -697,7 +697,7 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     rn__bn_statistics(&engine, o.statistics, bx, group, 0);
     lx = rn__normalised_by(&engine, bx, o.statistics, w, w, 1e-5, group, 1);
     after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.area.partial);
-    rn__run_sweep(&engine, RN__FORWARD, o.out, lx, filter(s, w), w, 0, &after);
+    rn__run_sweep(&engine, RN__FORWARD, o.out, lx, filter(s, w), w, NULL, &after);
     rn__bn_statistics(&engine, o.statistics, o.out, group, 1);
     ly = rn__normalised_by(&engine, o.out, o.statistics, w, w, 1e-5, group, 1);
     ly = rn__bn_backward(&engine, o.dweight, o.dbias, bdy, ly, o.statistics, w, 1e-5, 0);
