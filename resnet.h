@@ -3995,7 +3995,8 @@ static int rn__sweeps_fit(const rn__filter *f, int n, int h, int w) {
     most = fmax(most, 36 * 64 * block * both);
     return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
-           (oh + 8) * (ow + 8) < INT_MAX;
+           (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
+           in_blocks * out_blocks < INT_MAX && taps * 2 * block * block < INT_MAX;
 }
 
 /* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;

@@ -316,7 +316,24 @@ static void empty_convolutions(void) {
     CHECK(done > 20 && refused > 100);
 }
 
+/* The workspace of convolutions of any size, told from the shapes alone: 0, or more than both images
+   take. */
+static void large_convolutions(void) {
+    int i, told = 0;
+    for (i = 0; i < 20 * NETS && RN__FAST; i++) {
+        rn_tensor x = {NULL, magnitude(20), magnitude(28), magnitude(28), magnitude(28), 0, 0, 0,
+                       0};
+        rn_tensor f = {NULL, magnitude(28), x.c, magnitude(12), magnitude(12), 0, 0, 0, 0};
+        const int stride = magnitude(14), padding = draw(2) ? 0 : magnitude(14);
+        const size_t bytes = rn_conv2d_bytes(&x, &f, stride, padding, magnitude(10));
+        CHECK(!bytes || (double)bytes >= 4.0 * x.n * x.c * x.h * x.w);
+        told += bytes > 0;
+    }
+    CHECK(told > 20 || !RN__FAST);
+}
+
 int main(void) {
+    large_convolutions();
     random_nets();
     wide_net();
     wide_padding();
