@@ -550,7 +550,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
    or the like that is out of range; a convolution or pool also for tensors without channels,
-   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the caller's. */
+   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the
+   caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -1349,9 +1350,9 @@ RN__FUNCTION void rn__parallel(rn__team *team, int threads, int jobs, rn__job jo
     for (i = 0; i < jobs; i++) job(context, i, 0);
 }
 
-/* Infinite or not a number, told from the bits in memory: comparisons do not survive -ffast-math, and
-   neither do bits of a number that the compiler has seen, for it takes every number for finite. So
-   it is made to forget what it knows of the memory. */
+/* Infinite or not a number, told from the bits in memory: comparisons do not survive -ffast-math,
+   and neither do bits of a number that the compiler has seen, for it takes every number for finite.
+   So it is made to forget what it knows of the memory. */
 #if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
 #define RN__FORGET(memory) __asm__ volatile("" : : "r"(memory) : "memory")
 #else
@@ -1383,7 +1384,7 @@ static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
     return !bad;
 }
 
-static int rn__not_finite(rn_real value) { return !rn__all_finite(&value, 1); }
+RN__FUNCTION int rn__not_finite(rn_real value) { return !rn__all_finite(&value, 1); }
 
 /* >>tensors ================================================================================== */
 
