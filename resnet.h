@@ -578,7 +578,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
    or the like that is out of range; a convolution or pool also for tensors without channels,
-   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the caller's. */
+   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the
+   caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -1714,23 +1715,41 @@ RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job jo
     for (i = 0; i < jobs; i++) job(context, i, 0);
 }
 
-/* Infinite or not a number, told from the bits: comparisons do not survive -ffast-math. */
-static int rn__is_finite(double value) { return (rn__double_bits(value) >> 52 & 0x7ff) != 0x7ff; }
-
-static int rn__not_finite(rn_real value) {
-#if RN__FAST
-    return (rn__float_bits(value) & 0x7f800000) == 0x7f800000;
+/* Infinite or not a number, told from the bits in memory: comparisons do not survive -ffast-math,
+   and neither do bits of a number that the compiler has seen, for it takes every number for finite.
+   So it is made to forget what it knows of the memory. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
+#define RN__FORGET(memory) __asm__ volatile("" : : "r"(memory) : "memory")
 #else
-    return !rn__is_finite((double)value);
+#define RN__FORGET(memory) ((void)(memory))
 #endif
+
+static int rn__is_finite(double value) {
+    uint64_t bits;
+    RN__FORGET(&value);
+    memcpy(&bits, &value, sizeof bits);
+    return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
+/* The same of numbers in memory. */
 static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
     ptrdiff_t i;
     int bad = 0;
-    for (i = 0; i < count; i++) bad |= rn__not_finite(data[i]);
+    RN__FORGET(data);
+    for (i = 0; i < count; i++) {
+#if RN__FAST
+        uint32_t bits, exponent = 0x7f800000;
+#else
+        uint64_t bits, exponent = (uint64_t)0x7ff << 52;
+        RESNET_ASSERT(sizeof bits == sizeof(rn_real));
+#endif
+        memcpy(&bits, data + i, sizeof bits);
+        bad |= (bits & exponent) == exponent;
+    }
     return !bad;
 }
+
+RN__FUNCTION int rn__not_finite(rn_real value) { return !rn__all_finite(&value, 1); }
 
 /* >>tensors ================================================================================== */
 
@@ -2311,12 +2330,13 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
 static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
 
 /* What inference will use: biased variances are as they should be for normalising the values that
-   they are of, and are put right here for others. The last group may have fewer images. */
-RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                const rn_real *statistics, int images, int group, int channels,
-                                double pixels, double momentum) {
+   they are of, and are put right here for others. The last group may have fewer images. Without
+   `write` it only tells whether all would be finite. */
+static int rn__update_running(rn_real *running_mean, rn_real *running_var,
+                              const rn_real *statistics, int images, int group, int channels,
+                              double pixels, double momentum, int write) {
     const int size = rn__group_size(group, images), rest = images % size;
-    int g, k;
+    int g, k, finite = 1;
     for (k = 0; k < channels; k++) {
         double mean = 0, variance = 0;
         const rn_real *s = statistics + k;
@@ -2329,9 +2349,19 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
             mean += (double)s[0] * rest / images;
             variance += rn__unbiased((double)s[channels], rest * pixels) * rest / images;
         }
-        running_mean[k] = (rn_real)((1 - momentum) * (double)running_mean[k] + momentum * mean);
-        running_var[k] = (rn_real)((1 - momentum) * (double)running_var[k] + momentum * variance);
+        mean = (1 - momentum) * (double)running_mean[k] + momentum * mean;
+        variance = (1 - momentum) * (double)running_var[k] + momentum * variance;
+        finite &= !rn__not_finite((rn_real)mean) && !rn__not_finite((rn_real)variance);
+        if (write) running_mean[k] = (rn_real)mean, running_var[k] = (rn_real)variance;
     }
+    return finite;
+}
+
+RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
+                                const rn_real *statistics, int images, int group, int channels,
+                                double pixels, double momentum) {
+    rn__update_running(running_mean, running_var, statistics, images, group, channels, pixels,
+                       momentum, 1);
 }
 
 /* dx = dy where y is positive, else 0. */
@@ -3934,7 +3964,7 @@ static void rn__pack_job(void *context, int i, int thread) {
     const rn__sweep *s = (const rn__sweep *)context;
     const int block = s->first_block + i;
     const int square = RN__BLOCK * RN__BLOCK, step = s->in_blocks * square;
-    enum { ROWS = 4 };
+    enum { ROWS = 2 };
     float taps[9 * ROWS * RN__BLOCK];
     int phase, from, c;
     (void)thread;
@@ -4106,7 +4136,7 @@ typedef struct rn__chunk {
     float *in, *out; /* transformed: what the tiles read; products, or what dy has there */
     int count;
     struct {
-        int n, y, x;
+        int n, index; /* row by row in the image */
     } tiles[64];
 } rn__chunk;
 
@@ -4119,7 +4149,8 @@ RN__APART void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, i
     float edge[16 * RN__BLOCK];
     int t, i;
     for (t = 0; t < chunk->count; t++, products += RN__BLOCK) {
-        const int y = chunk->tiles[t].y, x = chunk->tiles[t].x;
+        const int across = s->columns / 4, index = chunk->tiles[t].index;
+        const int y = index / across * 4, x = index % across * 4;
         const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
         const int whole = rows == 4 && columns == 4;
         float *out =
@@ -4188,7 +4219,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
                 if (dw) dy = rn__read_dy(s, n, y, 4, k, k_end, thread, &dy_block);
                 for (x = 0; x < s->columns; x += 4) {
                     const int t = chunk.count++;
-                    chunk.tiles[t].n = n, chunk.tiles[t].y = y, chunk.tiles[t].x = x;
+                    chunk.tiles[t].n = n, chunk.tiles[t].index = (y * s->columns / 4 + x) / 4;
                     for (c = 0; c < s->in_blocks; c++)
                         kernels->winograd_input(chunk.in + c * block_step + t * RN__BLOCK, 6 * step,
                                                 step, in + c * in_block + x * RN__BLOCK,
@@ -4451,7 +4482,8 @@ static int rn__sweeps_fit(const rn__filter *f, int n, int h, int w) {
     most = fmax(most, 36 * 64 * block * both);
     return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
-           (oh + 8) * (ow + 8) < INT_MAX;
+           (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
+           in_blocks * out_blocks < INT_MAX && taps * 2 * block * block < INT_MAX;
 }
 
 /* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
@@ -6589,15 +6621,20 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_node *node = &net->nodes[i];
     const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
     const ptrdiff_t count = (ptrdiff_t)node->c * c * node->kernel * node->kernel;
+    memset(&step->weight, 0, sizeof step->weight);
+    step->dweight = step->weight;
+    step->bias = step->dbias = step->statistics = NULL;
+    if (node->kind != RN_CONV2D && node->kind != RN_LINEAR && node->kind != RN_BATCH_NORM) return;
     step->weight =
         rn_tensor_in(net->parameters + node->parameters, node->c, c, node->kernel, node->kernel);
-    step->bias = node->kind != RN_CONV2D || node->bias ? step->weight.data + count : NULL;
-    step->statistics = net->statistics + node->statistics; /* running mean, running variance */
+    if (node->kind != RN_CONV2D || node->bias) step->bias = step->weight.data + count;
+    if (node->kind == RN_BATCH_NORM) /* running mean, running variance */
+        step->statistics = net->statistics + node->statistics;
     if (run->mode != RN_TRAINING) return;
     step->dweight = step->weight;
     step->dweight.data = net->gradients + node->parameters;
-    step->dbias = step->bias ? step->dweight.data + count : NULL;
-    step->statistics = rn__batch_statistics(net, i, run->first);
+    if (step->bias) step->dbias = step->dweight.data + count;
+    if (step->statistics) step->statistics = rn__batch_statistics(net, i, run->first);
 }
 
 RN__APART rn__step rn__make_step(const rn__run *run, int i, int backward) {
@@ -7018,6 +7055,11 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
     return t;
 }
 
+RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
+    const rn_net *net = run->net;
+    rn_tensor_copy(*to, rn__plain_vector(net, rn__value(run, net->node_count - 1)), NULL);
+}
+
 static void rn__load_images(const rn__run *run) {
 #if RN__FAST
     rn_tensor value = rn__value(run, 0), images = value;
@@ -7173,7 +7215,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
 
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error) {
-    rn_tensor all;
+    rn_tensor part;
     rn__run run;
     int i;
     RN__TRY(rn__check_step(net, images, count, error));
@@ -7181,12 +7223,12 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "workspace must be %z bytes aligned to %d; rn_workspace(net) is",
                         rn_predict_bytes(net), RN__ALIGN);
-    all = rn_tensor_in(logits, count, net->desc.classes, 1, 1);
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
+        part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
+                            net->desc.classes, 1, 1);
         rn__go(&run, RN__PREDICTS, rn__forward);
-        rn_tensor_copy(rn_tensor_images(all, run.first, run.count),
-                       rn__plain_vector(net, rn__value(&run, net->node_count - 1)), NULL);
+        rn__copy_logits(&run, &part);
     }
     for (i = 0; i < count; i++)
         if (!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes))
@@ -7269,7 +7311,7 @@ static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, r
     net->time = net->rewritten = 0;
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
-    rn_tensor_copy(logits, rn__plain_vector(net, rn__value(run, last)), NULL);
+    rn__copy_logits(run, &logits);
     finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
     for (i = 0; i <= last; i++) finite = finite && rn__statistics_finite(run, i);
     if (finite) return RN_OK;
@@ -7277,15 +7319,14 @@ static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, r
     return rn__explain_not_finite(run, error);
 }
 
-/* And backward; gradients are added to. */
-static void rn__backward_part(const rn_net *net, rn__run *run, rn_tensor logits, const int *labels,
-                              double scale) {
-    const int last = net->node_count - 1;
-    const rn_loss loss = rn__loss_of(net);
-    rn_tensor gradient = rn__plain_vector(net, rn__gradient(run, last));
-    memset(gradient.data, 0, rn__value_count(net, last, run->count) * sizeof(rn_real));
-    rn_softmax_cross_entropy_backward(&gradient, &logits, labels, scale, &loss, NULL);
-    rn__go(run, RN__GOES_BACKWARD, rn__backward);
+/* The gradient of the logits, where backward begins. */
+RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, const int *labels,
+                                  double scale) {
+    const int last = run->net->node_count - 1;
+    const rn_loss loss = rn__loss_of(run->net);
+    rn_tensor gradient = rn__plain_vector(run->net, rn__gradient(run, last));
+    memset(gradient.data, 0, rn__value_count(run->net, last, run->count) * sizeof(rn_real));
+    rn_softmax_cross_entropy_backward(&gradient, logits, labels, scale, &loss, NULL);
 }
 
 /* A batch in training mode: logits, statistics and loss, and gradients if `backward`. */
@@ -7310,7 +7351,9 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     while (rn__next_part(&run, images, count)) {
         const rn_tensor logits = rn_tensor_images(all, run.first, run.count);
         RN__TRY(rn__forward_part(net, &run, logits, error));
-        if (backward) rn__backward_part(net, &run, logits, labels + run.first, 1 / weight);
+        if (!backward) continue;
+        rn__begin_backward(&run, &logits, labels + run.first, 1 / weight);
+        rn__go(&run, RN__GOES_BACKWARD, rn__backward);
     }
     return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
 }
@@ -7647,18 +7690,26 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     return rn__do_sgd(&run);
 }
 
-/* Of every BN, from the last training forward, whose results are used up then. */
-static void rn__update_statistics(rn_net *net, double momentum) {
+/* Of every BN, from the last training forward, or (write 0) tried: the first whose running
+   statistics would not stay finite, -1 if there is none. */
+static int rn__move_statistics(rn_net *net, double momentum, int write) {
     int i;
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
-        rn_real *running_mean = net->statistics + node->statistics;
+        rn_real *running_mean;
         if (node->kind != RN_BATCH_NORM) continue;
-        rn_batch_norm_update(running_mean, running_mean + node->c, rn__batch_statistics(net, i, 0),
-                             net->images, net->desc.bn_group, node->c, (double)node->h * node->w,
-                             momentum);
+        running_mean = net->statistics + node->statistics;
+        if (!rn__update_running(running_mean, running_mean + node->c,
+                                rn__batch_statistics(net, i, 0), net->images, net->desc.bn_group,
+                                node->c, (double)node->h * node->w, momentum, write))
+            return i;
     }
-    net->images = net->frozen = 0;
+    return -1;
+}
+
+static void rn__update_statistics(rn_net *net, double momentum) {
+    rn__move_statistics(net, momentum, 1);
+    net->images = net->frozen = 0; /* the last forward is used up */
 }
 
 RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
@@ -7675,6 +7726,14 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
         return rn__fail(error, RN_NOT_FINITE,
                         "step %U: the gradient or update of %s (node %d) is not finite; nothing "
                         "was changed: lower the learning rate or look at the data",
+                        net->step, p.name, p.node);
+    }
+    p.node = rn__move_statistics(net, net->desc.bn_momentum, 0);
+    if (p.node >= 0) {
+        rn_node_name(net, p.node, p.name);
+        return rn__fail(error, RN_NOT_FINITE,
+                        "step %U: the running statistics of %s (node %d) would not be finite; "
+                        "nothing was changed: lower the learning rate or look at the data",
                         net->step, p.name, p.node);
     }
     rn__update_parameters(net, rate, 1, NULL);

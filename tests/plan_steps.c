@@ -1,6 +1,6 @@
-/* plan_steps.c - planning takes no longer than n log n: the steps of the program (basic blocks, which
-   the compiler is told to count) are counted for a deep net and for one four times as deep, with and
-   without a budget. Where the compiler cannot count, the test says so and passes.
+/* plan_steps.c - planning takes no longer than n log n: the steps of the program (basic blocks,
+   which the compiler is told to count) are counted for a deep net and for one four times as deep,
+   with and without a budget. Where the compiler cannot count, the test says so and passes.
 
    cc -std=c99 -O1 -fsanitize-coverage=trace-pc -DCOUNTED -o plan_steps tests/plan_steps.c -lm */
 

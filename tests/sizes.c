@@ -5,7 +5,7 @@
    that cannot fail, enums and numbers that are none, and convolutions of tensors without channels,
    filters, rows or columns, for which naive and fast give the same status.
 
-   cc -std=c99 -O1 -fsanitize=address,undefined -o sizes tests/sizes.c -lm && ./sizes   (and -m32) */
+   cc -std=c99 -O1 -fsanitize=address,undefined -o sizes tests/sizes.c -lm && ./sizes */
 
 #include <stdlib.h>
 
@@ -316,7 +316,25 @@ static void empty_convolutions(void) {
     CHECK(done > 20 && refused > 100);
 }
 
+/* The workspace of convolutions of any size, told from the shapes alone: 0, or more than the images
+   take. */
+static void large_convolutions(void) {
+    int i, told = 0;
+    for (i = 0; i < 20 * NETS && RN__FAST; i++) {
+        const int most = i % 2 ? 28 : 6, n = magnitude(most - 4), c = magnitude(most);
+        const int h = magnitude(most), w = magnitude(most);
+        rn_tensor x = {NULL, n, c, h, w, 0, 0, 0, 0};
+        rn_tensor f = {NULL, magnitude(most), c, magnitude(12), magnitude(12), 0, 0, 0, 0};
+        const int stride = magnitude(14), padding = draw(2) ? 0 : magnitude(14);
+        const size_t bytes = rn_conv2d_bytes(&x, &f, stride, padding, magnitude(10));
+        CHECK(!bytes || (double)bytes >= 4.0 * x.n * x.c * x.h * x.w);
+        told += bytes > 0;
+    }
+    CHECK(told > 20 || !RN__FAST);
+}
+
 int main(void) {
+    large_convolutions();
     random_nets();
     wide_net();
     wide_padding();

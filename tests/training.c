@@ -488,6 +488,49 @@ static void explode(rn_net *net, const net_batch *batch, double rate) {
     CHECK(failed);
 }
 
+/* Running statistics that would overflow, though the batch's do not: nothing changes. */
+static void check_running_statistics(int naive) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_A, RN_STEM_CIFAR);
+    rn_net *net;
+    net_batch batch;
+    rn_error error = {RN_OK, ""};
+    rn_real *before;
+    ptrdiff_t numbers;
+    int variance;
+    desc.naive = naive;
+    desc.bn_momentum = 1;
+    desc.height = desc.width = 1;
+    net = net_create(&desc, 2, RN_TRAINING);
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 2, 3);
+    numbers = 2 * net->parameter_count + net->statistic_count;
+    before = (rn_real *)net_take((size_t)numbers * sizeof *before);
+    for (variance = 0; variance < 2; variance++) {
+        rn_real *last = net->batch_statistics + net->statistic_count - 1;
+        const size_t parameters = (size_t)net->parameter_count * sizeof *before;
+        const size_t statistics = (size_t)net->statistic_count * sizeof *before;
+        CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 2, NULL, &error), RN_OK);
+        memcpy(before, net->parameters, parameters);
+        memcpy(before + net->parameter_count, net->velocity, parameters);
+        memcpy(before + 2 * net->parameter_count, net->statistics, statistics);
+        /* two values: the unbiased variance is twice the biased one */
+        if (variance)
+            *last = RN__FAST ? (rn_real)3e38f : (rn_real)1.5e308;
+        else
+            last[1 - net->desc.base_width * 2] = not_a_number(1);
+        CHECK_INT(rn_update(net, 0.1, &error), RN_NOT_FINITE);
+        CHECK_TEXT(error.text, "the running statistics of bn (node");
+        CHECK(!memcmp(before, net->parameters, parameters));
+        CHECK(!memcmp(before + net->parameter_count, net->velocity, parameters));
+        CHECK(!memcmp(before + 2 * net->parameter_count, net->statistics, statistics));
+        CHECK_INT(net->step, 0);
+    }
+    free(before);
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
 static void check_not_finite_in(int naive, rn_order order, rn_sgd sgd) {
     rn_desc desc = net_desc(order, RN_BASIC, RN_SHORTCUT_GATE, RN_RESIZE_A, RN_STEM_CIFAR);
     static const double rates[] = {1e20, 1e30, 3e38, 1e39, 1e300};
@@ -524,6 +567,8 @@ static void check_not_finite_in(int naive, rn_order order, rn_sgd sgd) {
 
 static void check_not_finite(void) {
     int order, naive;
+    check_running_statistics(1);
+    check_running_statistics(!RN__FAST);
     for (naive = 0; naive < 2; naive++)
         for (order = 0; order < ORDERS; order++)
             check_not_finite_in(naive, (rn_order)order, (rn_sgd)(order % 3));
