@@ -1,12 +1,9 @@
 /* stack.c - what a call takes of its thread's stack: at most 8 KB, as resnet.h says. Each runs on a
-   thread whose stack is painted beforehand; what is no longer paint was used. Files are not
-   measured. Where there are no POSIX threads, or with another limit in the first argument, it is
-   told what there is.
+   thread whose stack is painted beforehand; what is no longer paint was used.
 
-   cc -std=c99 -O2 -o stack tests/stack.c -lm -lpthread && ./stack */
+   cc -std=c99 -O2 -fopenmp -o stack tests/stack.c -lm -lpthread && ./stack */
 
 #define _DEFAULT_SOURCE
-#define RESNET_NO_THREADS
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h"
 #include "test.h"
@@ -85,15 +82,66 @@ static void layers(void) {
     rn_softmax_cross_entropy_backward(&dz, &z, batch.labels, 1, NULL, &error);
 }
 
+static const char path[] = "stack_test.safetensors"; /* in this folder, for a moment */
+
+static void save(void) { CHECK_INT(rn_save_checkpoint(net, path, NULL, &error), RN_OK); }
+static void load(void) { CHECK_INT(rn_load(net, path, NULL, &error), RN_OK); }
+
+static void look(void) {
+    rn_desc stored;
+    rn_archive a;
+    rn_entry e;
+    CHECK_INT(rn_load_desc(&stored, path, NULL, &error), RN_OK);
+    CHECK_INT(rn_archive_open(&a, path, NULL, &error), RN_OK);
+    CHECK_INT(rn_archive_find(&a, "fc.weight", &e, &error), RN_OK);
+    CHECK_INT(rn_archive_metadata(&a, "format", text, 32, &error), RN_OK);
+    rn_archive_close(&a);
+}
+
+static void data(void) {
+    static const char images[] = "../examples/data/t10k-images-idx3-ubyte";
+    static const char labels[] = "../examples/data/t10k-labels-idx1-ubyte";
+    rn_data set;
+    rn_desc grey = desc;
+    rn_augment augment = {2, 1};
+    uint64_t sum = 0;
+    int answers[2];
+    CHECK(rn_load_cifar(&set, "nowhere", 10, 1, NULL, NULL, &error) == RN_NO_FILE);
+    CHECK_INT(rn_load_idx(&set, images, labels, 10, NULL, NULL, &error), RN_OK);
+    CHECK_INT(rn_measure(&grey, &set.source, &error), RN_OK);
+    CHECK_INT(rn_source_checksum(&set.source, &sum, &error), RN_OK);
+    CHECK_INT(rn_batch(&set.source, &grey, &augment, 0, 0, 2, logits, answers, &error), RN_OK);
+    rn_data_free(&set);
+}
+
+static void pictures(void) {
+    rn_picture picture = rn_planar((const unsigned char *)text, 3, 64, 80);
+    rn_tensor to = rn_tensor_in(logits, 1, 3, 16, 16);
+    const rn_key key = {1, 2, 3};
+    CHECK_INT(rn_resample(&to, &picture, rn_aspect_window(64, 80, key, 0), 1, &error), RN_OK);
+    CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_OK);
+    CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_OK);
+}
+
 static const struct {
     const char *name;
     void (*call)(void);
-} calls[] = {{"nothing", nothing},        {"rn_resolve", resolve},
-             {"rn_bytes, plans", plan},   {"rn_create", create},
-             {"rn_describe", say},        {"rn_train_step", train},
-             {"a failing step", explain}, {"rn_predict", predict},
-             {"rn_freeze", freeze},       {"rn_predict, frozen", predict},
-             {"layers", layers}};
+} calls[] = {{"nothing", nothing},
+             {"rn_resolve", resolve},
+             {"rn_bytes, plans", plan},
+             {"rn_create", create},
+             {"rn_describe", say},
+             {"rn_train_step", train},
+             {"a failing step", explain},
+             {"rn_predict", predict},
+             {"rn_freeze", freeze},
+             {"rn_predict, frozen", predict},
+             {"layers", layers},
+             {"saving", save},
+             {"loading", load},
+             {"looking", look},
+             {"data", data},
+             {"pictures", pictures}};
 
 static void *run(void *call) {
     calls[*(const int *)call].call();
@@ -127,6 +175,7 @@ static void measure(const char *what) {
     }
     CHECK(net != NULL);
     if (net) rn_destroy(net);
+    remove(path);
 }
 
 int main(void) {
@@ -147,6 +196,7 @@ int main(void) {
                 desc.order = i ? RN_ORIGINAL : RN_FULL_PREACT;
                 desc.isa = (rn_isa)isa;
                 desc.naive = naive;
+                desc.threads = 2;
                 if (naive) desc.height = desc.width = 8; /* or it would take long */
                 if (naive && isa > RN_ISA_PORTABLE) continue;
 #if RN__FAST
