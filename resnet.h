@@ -1352,10 +1352,11 @@ typedef struct rn__queue {
    leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
    the other way, more and more rarely where that is slower. */
 typedef struct rn__pace {
-    int together, trial;     /* with helpers; for this window only */
-    int works;               /* of this window */
-    int windows, pause;      /* since the last trial; between two of them */
-    double seconds;          /* of this window */
+    int together, trial; /* with helpers; for this window only */
+    int settles;         /* the first window of a way, in which caches find to it: not counted */
+    int works;           /* of this window */
+    int windows, pause;  /* since the last trial; between two of them */
+    double seconds;      /* of this window */
     double usual[RN__TIMED]; /* seconds an image that the leader takes alone */
     struct {
         double seconds, images;
@@ -1502,6 +1503,9 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
    or halts that hardly change the mean would spoil the worst times of short works. */
 static void rn__count_work(rn__pace *p, rn__work work, double seconds, double images) {
     const double usual = p->usual[work] * images;
+    p->seconds += seconds;
+    p->works++;
+    if (p->settles) return;
     p->of[p->together][work].images += images;
     p->of[p->together][work].seconds += seconds;
     if (usual > 0 && seconds > 2 * usual)
@@ -1509,8 +1513,6 @@ static void rn__count_work(rn__pace *p, rn__work work, double seconds, double im
     if (!p->together)
         p->usual[work] =
             (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
-    p->seconds += seconds;
-    p->works++;
 }
 
 /* The sums of one way count less than what comes next. */
@@ -1529,7 +1531,9 @@ static void rn__judge(rn__pace *p) {
         for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
     better = cost[0] > 0 ? cost[1] < cost[0] : was;
-    if (p->trial) {
+    if (p->settles)
+        better = was;
+    else if (p->trial) {
         if (better != was) p->pause = rn__min(2 * p->pause, 128);
         p->windows = p->trial = 0;
     } else if (++p->windows > p->pause) {
@@ -1537,7 +1541,8 @@ static void rn__judge(rn__pace *p) {
         p->trial = 1;
         rn__fade(p, better, 0.5); /* what was long ago */
     }
-    rn__fade(p, was, 15.0 / 16);
+    if (!p->settles) rn__fade(p, was, 15.0 / 16);
+    p->settles = better != was;
     p->together = better;
     p->works = 0;
     p->seconds = 0;
@@ -1591,6 +1596,7 @@ static void *rn__help_first(void *user) {
     memset(&team, 0, sizeof team);
     team.process = (int)getpid();
     team.pace.pause = team.pace.windows = 4; /* a trial comes soon */
+    team.pace.settles = 1;
     for (i = 0; i < rn__min(birth->threads, RN__MOST_THREADS); i++) team.queues[i].team = &team;
     if (!pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
         !pthread_cond_init(&team.done, NULL))
