@@ -1330,7 +1330,7 @@ typedef void (*rn__job)(void *context, int i, int thread);
 
 /* What a leader and its helpers do together. The first three are timed. */
 typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
-enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
+enum { RN__TIMED = 3, RN__MOST_THREADS = 64, RN__WINDOW_ENDS = 1 << 24 };
 
 typedef struct rn__team rn__team;
 
@@ -1354,7 +1354,7 @@ typedef struct rn__queue {
 typedef struct rn__pace {
     int together, trial; /* with helpers; for this window only */
     int settles;         /* the first window of a way, in which caches find to it: not counted */
-    int works;           /* of this window */
+    int works;           /* of this window; two at least: forward and backward */
     int windows, pause;  /* since the last trial; between two of them */
     double seconds;      /* of this window */
     double usual[RN__TIMED]; /* seconds an image that the leader takes alone */
@@ -1500,16 +1500,17 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
 }
 
 /* Counts a work in. One that takes twice the usual time was halted, and counts more than its time,
-   or halts that hardly change the mean would spoil the worst times of short works. */
+   or halts that hardly change the mean would spoil the worst times of short works; it ends a trial
+   at once. */
 static void rn__count_work(rn__pace *p, rn__work work, double seconds, double images) {
     const double usual = p->usual[work] * images;
+    const int halted = usual > 0 && seconds > 2 * usual;
     p->seconds += seconds;
     p->works++;
+    if (halted && p->trial) p->settles = 0, p->works = RN__WINDOW_ENDS;
     if (p->settles) return;
     p->of[p->together][work].images += images;
-    p->of[p->together][work].seconds += seconds;
-    if (usual > 0 && seconds > 2 * usual)
-        p->of[p->together][work].seconds += fmin(0.02, 30 * usual);
+    p->of[p->together][work].seconds += seconds + (halted ? fmin(0.02, 30 * usual) : 0);
     if (!p->together)
         p->usual[work] =
             (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
@@ -1526,7 +1527,7 @@ static void rn__judge(rn__pace *p) {
     double cost[2] = {0, 0};
     const int was = p->together;
     int way, k, better;
-    if (p->seconds < 0.01 || p->works < 2) return; /* two: forward and backward */
+    if (p->works < 2 || (p->seconds < 0.01 && p->works < RN__WINDOW_ENDS)) return;
     for (k = 0; k < RN__TIMED; k++)
         for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
