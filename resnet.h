@@ -5128,7 +5128,7 @@ static int rn__is_uint64(const rn__field *field) {
 
 static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
     const char *at = (const char *)desc + field->offset + (size_t)i * field->size;
-    uint8_t small; /* as -fshort-enums has them */
+    uint8_t tiny; /* as -fshort-enums has them */
     uint16_t medium;
     int integer;
     float single;
@@ -5137,8 +5137,8 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
         memcpy(&single, at, sizeof single), number = (double)single;
     else if (field->type == RN__DOUBLE)
         memcpy(&number, at, sizeof number);
-    else if (field->size == sizeof small)
-        memcpy(&small, at, sizeof small), number = small;
+    else if (field->size == sizeof tiny)
+        memcpy(&tiny, at, sizeof tiny), number = tiny;
     else if (field->size == sizeof medium)
         memcpy(&medium, at, sizeof medium), number = medium;
     else
@@ -5149,15 +5149,15 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
     char *at = (char *)desc + field->offset + (size_t)i * field->size;
     const int integer = field->type == RN__INT ? (int)number : 0;
-    const uint8_t small = (uint8_t)integer;
+    const uint8_t tiny = (uint8_t)integer;
     const uint16_t medium = (uint16_t)integer;
     const float single = field->type == RN__FLOAT ? (float)number : 0;
     if (field->type == RN__FLOAT)
         memcpy(at, &single, sizeof single);
     else if (field->type == RN__DOUBLE)
         memcpy(at, &number, sizeof number);
-    else if (field->size == sizeof small)
-        memcpy(at, &small, sizeof small);
+    else if (field->size == sizeof tiny)
+        memcpy(at, &tiny, sizeof tiny);
     else if (field->size == sizeof medium)
         memcpy(at, &medium, sizeof medium);
     else

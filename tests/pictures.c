@@ -235,7 +235,7 @@ static void check_any_resampling(void) {
         if (!bytes) break;
         for (k = 0; k < pixels; k++) bytes[k] = (uint8_t)draw(256);
         if (rn_resample(&to, &picture, window, (int)draw(2), &error))
-            CHECK_INT(error.status, RN_BAD_ARGUMENT);
+            CHECK_INT(error.status, to.n ? RN_BAD_ARGUMENT : RN_BAD_SHAPE);
         else {
             good++;
             CHECK(rn__is_finite(window.top + window.left + window.height + window.width));
