@@ -9425,9 +9425,9 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
 static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
     size_t i, k;
     for (i = 0; i < bytes; i += 8) {
-        uint64_t word = 0;
-        for (k = 0; k < 8 && i + k < bytes; k++) word |= (uint64_t)data[i + k] << 8 * k;
-        sum = rn__mix(sum ^ word) + 1;
+        uint64_t part = 0;
+        for (k = 0; k < 8 && i + k < bytes; k++) part |= (uint64_t)data[i + k] << 8 * k;
+        sum = rn__mix(sum ^ part) + 1;
     }
     return sum;
 }

@@ -267,7 +267,8 @@ static void check_sizes(void) {
     }
     for (i = 0; i < 4; i++) { /* from a good picture to none */
         rn_picture picture = grey_picture();
-        rn_tensor to = rn_tensor_in(number, 1, 1, i == 0 ? 0 : i == 1 ? -1 : 1, i == 2 ? 0 : 1);
+        rn_tensor to = rn_tensor_in(number, 1, 1, i == 0 ? 0 : 1, i == 2 ? 0 : 1);
+        if (i == 1) to.h = -1;
         if (i == 3) to.w = INT_MIN;
         CHECK_INT(rn_resample(&to, &picture, window, 1, &error), RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "from a picture [1,13,11] to [");
