@@ -7794,7 +7794,7 @@ static int rn__rename(const char *from, const char *to) {
            !MoveFileExW(wide[0], wide[1], replace | write_through);
 }
 
-static int rn__remove(const char *path) {
+static int rn__remove_file(const char *path) {
     wchar_t wide[RN__WIDE];
     return !rn__wide(path, wide) || _wremove(wide);
 }
@@ -7907,7 +7907,7 @@ static int rn__stdio_rename(void *user, const char *from, const char *to) {
     return (void)user, rn__rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) { return (void)user, rn__remove(path); }
+static int rn__stdio_remove(void *user, const char *path) { return (void)user, rn__remove_file(path); }
 #endif
 
 RNDEF void rn_archive_close(rn_archive *archive) {
