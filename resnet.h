@@ -7804,7 +7804,7 @@ static int rn__remove_file(const char *path) {
 #else
 #define rn__fopen fopen
 #define rn__rename rename
-#define rn__remove remove
+#define rn__remove_file remove
 #endif
 
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(_WIN32)
@@ -7907,7 +7907,9 @@ static int rn__stdio_rename(void *user, const char *from, const char *to) {
     return (void)user, rn__rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) { return (void)user, rn__remove_file(path); }
+static int rn__stdio_remove(void *user, const char *path) {
+    return (void)user, rn__remove_file(path);
+}
 #endif
 
 RNDEF void rn_archive_close(rn_archive *archive) {
