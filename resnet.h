@@ -8504,12 +8504,12 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
                             int antialias, rn_error *error) {
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     int c, y, x, i, k, top, left, rows, columns;
-    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
     if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
                         "than memory can address",
                         picture->channels, picture->height, picture->width, to->h, to->w);
+    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
     if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
         !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
           window.top + window.height <= picture->height + 1e-6 &&
