@@ -97,8 +97,8 @@
    each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
    >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
    (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
-   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>pictures,
-   >>files, >>printer. */
+   node kinds), >>passes (forward and backward), >>probes, >>optimiser, >>file access, >>data,
+   >>pictures, >>files (any safetensors), >>weights and checkpoints, >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -394,8 +394,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights and probe,
-   nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe and
+   probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -425,7 +425,7 @@ typedef struct rn_net {
     int part;      /* the most images in memory at a time, see desc.micro_batch */
     int held;      /* images whose values and gradients are in memory now */
     int time;      /* of the last step of a training pass, in the planner's count */
-    int rewritten; /* behind it, a probe wrote values or gradients */
+    int rewritten; /* 1: since that step a value or gradient was written from outside */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -468,12 +468,13 @@ RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_
    suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
    stays allocated. rn_destroy gives back what was allocated (NULL is allowed).
 
-   With desc->threads of 2 or more (and -fopenmp) the net starts that many threads less one, but no
-   more than there are processors for this process (by affinity and control group). They sleep
-   between calls, help one call at a time, and not one within a parallel region of OpenMP's. Where
-   other programs keep the processors busy, the net finds out by its times that it does better
-   alone, and tries again now and then. rn_destroy ends them. A child after fork has the net, but not its threads: it predicts and trains
-   alone. The bits are the same in any case. */
+   With desc->threads of 2 or more (and -fopenmp) a call is shared by that many threads, its own one
+   of them, but no more than there are processors for this process (by affinity and control group).
+   rn_create starts the others and rn_destroy ends them. They sleep between calls, help one call at
+   a time, and none within a parallel region of OpenMP. Where other programs keep the processors
+   busy, the net finds out by its times that it does better alone, and tries again now and then. A
+   child after fork has the net, but not its threads: it predicts and trains alone. The bits are the
+   same in any case. */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
@@ -508,8 +509,8 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
    The net is only read: several threads may predict with one net, each with a workspace of its own
    of rn_predict_bytes(net) bytes, aligned to 64; the net's threads help the first of them.
    rn_workspace(net) lends the net's own, which is free between training steps, and serves one call
-   at a time. RN_NOT_FINITE, naming the image, if a
-   logit is infinite or not a number; all logits are written even so. */
+   at a time. RN_NOT_FINITE, naming the image, if a logit is infinite or not a number; all logits
+   are written even so. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
@@ -707,9 +708,9 @@ RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, 
                                             int front, int accumulate, rn_error *error);
 
 /* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
-   The target t_k is label_smoothing / K, from 0 to below 1, and 1 - label_smoothing more for k = y;
-   w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss is all zero: the
-   plain -log softmax(z)_y. */
+   The target t_k is label_smoothing / K, and for k = y 1 - label_smoothing more (label_smoothing
+   from 0 to below 1); w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss
+   is all zero: the plain -log softmax(z)_y. */
 typedef struct rn_loss {
     double label_smoothing;
     const rn_real *class_weights;
@@ -826,7 +827,8 @@ RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error)
 /* RN_MISMATCH if it is not there, or its name is cut. Quick in the order of the file. */
 RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
                                 rn_error *error);
-/* Value of a key of __metadata__: RN_MISMATCH if it is not there or no string, RN_TOO_SMALL if cut. */
+/* Value of a key of __metadata__: RN_MISMATCH if it is not there or no string, RN_TOO_SMALL if it
+   is cut. */
 RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
                                     size_t capacity, rn_error *error);
 /* Bytes [offset, offset + bytes) of an entry's data. */
@@ -866,8 +868,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
                             rn_error *error);
 RNDEF void rn_data_free(rn_data *data);
 
-/* Goes on from *checksum (0 at first) with all images and labels of a source, in their order: whether
-   data is what it was. Memory as in rn_measure. */
+/* Goes on from *checksum (0 at first) with the sizes, images and labels of a source, in their order:
+   equal sums tell that the data is what it was. Memory as in rn_measure. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
@@ -5067,9 +5069,11 @@ static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torch
 enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
 
 /* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
-   same to take the weights (1), or to go on training (2); or how to compute is the machine's matter,
-   and nobody takes it from a file. */
+   same to take the weights (1), or to go on training (2); or it says how to compute, which is the
+   machine's matter, and is never taken from a file. */
 enum { RN__OF_MACHINE = 3 };
+
+#define RN__LEAST_DEVIATION 1e-6 /* of pixels that a net may divide by */
 
 /* Name, type, count, size and offset of a member of rn_desc. */
 #define RN__FIELD(member, type, c_type)                                                       \
@@ -5104,7 +5108,7 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
     {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
     {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, 1e-6, 1e6, 1},
+    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, RN__LEAST_DEVIATION, 1e6, 1},
     {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
     {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
     {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
@@ -5285,11 +5289,9 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
-    const int known = dialect == RN_PAPER || dialect == RN_MSRA_1K || dialect == RN_FB ||
-                      dialect == RN_TORCHVISION;
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if (!known) return;
+    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -5731,15 +5733,10 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
 }
 
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
+    const rn_node *of = node < 0 || node >= net->node_count ? NULL : &net->nodes[node];
     rn__text text = rn__text_in(name, 64);
-    const rn_node *of = &net->nodes[0];
-    if (node < 0 || node >= net->node_count) {
-        rn__puts(&text, "?");
-        return;
-    }
-    of += node;
-    if (of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
-    rn__puts(&text, of->role);
+    if (of && of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
+    rn__puts(&text, of ? of->role : "?");
 }
 
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
@@ -5773,7 +5770,7 @@ static int rn__stage_rank(const rn_node *node) {
     return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
 }
 
-/* Names tell stage and unit, in whose order the nodes stand: only those of one unit are compared. */
+/* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
     const int in_unit = !strncmp(name, "layer", 5);
     const char *s = in_unit ? name + 5 : name;
@@ -6066,8 +6063,8 @@ static void rn__rotate(rn__span *spans, int i) {
     const int parent = spans[i].parent, above = spans[parent].parent;
     const int right = spans[parent].right == i;
     rn__link(spans, parent, right, right ? spans[i].left : spans[i].right);
+    spans[i].parent = -1;
     if (above >= 0) rn__link(spans, above, spans[above].right == parent, i);
-    if (above < 0) spans[i].parent = -1;
     rn__link(spans, i, !right, parent);
     rn__sum_up(spans, parent);
 }
@@ -6086,8 +6083,10 @@ static void rn__splay(rn__span *spans, int i) {
 /* Takes span i out; its bytes become a part of the gap before the next one. */
 static void rn__remove(rn__plan *plan, int i) {
     rn__span *spans = plan->values;
-    const int left = (rn__splay(spans, i), spans[i].left);
-    int next = spans[i].right;
+    int left, next;
+    rn__splay(spans, i);
+    left = spans[i].left;
+    next = spans[i].right;
     plan->tree = next >= 0 ? next : left;
     if (plan->tree >= 0) spans[plan->tree].parent = -1;
     if (next < 0) return;
@@ -7365,7 +7364,8 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 
 #endif /* RESNET_NO_TRAIN */
 
-/* ---- what probes read and write ------------------------------------------------------------ */
+/* >>probes ===================================================================================
+   What probes read and write, and whether it is in memory at that time. */
 
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
@@ -7532,8 +7532,9 @@ RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_erro
 }
 
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    RN__TRY(rn__exchange(__func__, net, node, 0, 1, from, error));
     net->rewritten = 1;
-    return rn__exchange(__func__, net, node, 0, 1, from, error);
+    return RN_OK;
 }
 
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error) {
@@ -7541,8 +7542,9 @@ RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_e
 }
 
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    RN__TRY(rn__exchange(__func__, net, node, 1, 1, from, error));
     net->rewritten = 1;
-    return rn__exchange(__func__, net, node, 1, 1, from, error);
+    return RN_OK;
 }
 
 /* >>optimiser ================================================================================
@@ -8019,7 +8021,7 @@ static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memo
     return RN_OK;
 }
 
-/* Labels of records i to i + count - 1, at most 64 where they lie side by side, from offset `at`. */
+/* Labels of records i to i + count - 1, from offset `at`: at most 64, which lie side by side. */
 static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
                                  uint64_t count, rn_error *error) {
     const size_t width = (size_t)r->label_bytes;
@@ -8235,13 +8237,6 @@ static rn_status rn__check_source(const char *function, const rn_source *s, rn_e
                     (int64_t)s->count, s->channels, s->height, s->width);
 }
 
-/* The least deviation that a net may have. */
-static double rn__least_deviation(void) {
-    int i = 0;
-    while (rn__fields[i].offset != offsetof(rn_desc, deviation)) i++;
-    return rn__fields[i].least;
-}
-
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
@@ -8272,7 +8267,7 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
         double variance = (double)squares[c] / values - mean * mean;
         desc->mean[c] = (float)(mean / 255);
         desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
-        if ((double)desc->deviation[c] < rn__least_deviation()) desc->deviation[c] = 1;
+        if ((double)desc->deviation[c] < RN__LEAST_DEVIATION) desc->deviation[c] = 1;
     }
     desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
     desc->classes = source->classes;
@@ -8901,8 +8896,8 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
     return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
-/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, < 0 on
-   failure. */
+/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, below
+   0 on failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
     char there[64];
     rn__text text = {there, sizeof there, 0};
@@ -9202,9 +9197,9 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
                     a->path, found, stored);
 }
 
-/* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. What is of
-   the machine stays. Of the two marks of files of ours, a single damaged byte leaves one, and then
-   the CRC refuses it. */
+/* The description in the metadata, resolved, with the defaults for what is of the machine;
+   RN_MISMATCH for files that others wrote. Of the two marks of files of ours, a single damaged byte
+   leaves one, and then the CRC refuses it. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored;
     char key[64], value[96];
@@ -9232,11 +9227,6 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     }
     if (!status) status = rn_resolve(&stored, &inner);
     if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
-    for (i = 0; rn_desc_key(i); i++) {
-        if (rn__fields[i].match != RN__OF_MACHINE) continue;
-        rn_desc_get(desc, i, value);
-        rn_desc_set(&stored, rn_desc_key(i), value, NULL);
-    }
     *desc = stored;
     return RN_OK;
 }
@@ -9244,14 +9234,9 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error) {
     rn_archive a;
-    rn_desc stored;
     rn_status status = rn_archive_open(&a, path, files, error);
-    memset(&stored, 0, sizeof stored);
-    stored.threads = 1;
-    stored.naive = !RN__FAST;
-    if (!status) status = rn__read_desc(&a, &stored, error);
+    if (!status) status = rn__read_desc(&a, desc, error);
     rn_archive_close(&a);
-    if (!status) *desc = stored;
     return status;
 }
 
@@ -9365,8 +9350,8 @@ static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, 
     return RN_OK;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. The sum of
-   hashes tells whether each is there once. */
+/* Checks all tensors of the file, or stores them, in its order. The sum of hashes tells whether each
+   is there once. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
     rn_parameter p;
@@ -9386,9 +9371,15 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
 /* All is checked before anything is stored; `loaded` takes what is no array. */
 static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     rn_net loaded = *net;
-    int training = 0;
+    int i, training = 0;
     rn_error inner;
     rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i]; /* those of the machine are single numbers */
+        if (field->match == RN__OF_MACHINE)
+            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
+                   field->size);
+    }
     if (!found && net->velocity) {
         found = rn__read_progress(a, &loaded, &inner);
         training = !found;
