@@ -6081,7 +6081,7 @@ static void rn__splay(rn__span *spans, int i) {
 }
 
 /* Takes span i out; its bytes become a part of the gap before the next one. */
-static void rn__remove(rn__plan *plan, int i) {
+static void rn__take_out(rn__plan *plan, int i) {
     rn__span *spans = plan->values;
     int left, next;
     rn__splay(spans, i);
@@ -6123,7 +6123,7 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
     if (span->start != time || span->root != i || span->parent != -2) return;
     for (; plan->time < time; plan->time++) {
         int old = spans[plan->time].ended;
-        for (; old >= 0; old = spans[old].next) rn__remove(plan, old);
+        for (; old >= 0; old = spans[old].next) rn__take_out(plan, old);
     }
     span->left = span->right = span->parent = -1;
     span->offset = span->gap = 0;
