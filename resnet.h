@@ -450,7 +450,7 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment, some hundred bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
+   moment, some hundreds of bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
    buffer that the net will live in; without either it fails with RN_NO_MEMORY.
 
    With desc->budget a training net takes no more than that: values of the first units, which are
@@ -2483,16 +2483,15 @@ static double rn__loss_share(const rn_loss *loss, int classes, int label, int k)
    each without. Refuses zero. */
 static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
                                  const rn_loss *loss, rn_error *error) {
+    const rn_real *weights = loss ? loss->class_weights : NULL;
     int n;
-    *sum = loss && loss->class_weights ? 0 : rn__max(count, 1);
-    for (n = 0; loss && loss->class_weights && n < count; n++)
-        *sum += (double)loss->class_weights[labels[n]];
+    *sum = weights ? 0 : rn__max(count, 1);
+    for (n = 0; weights && n < count; n++) *sum += (double)weights[labels[n]];
     if (*sum > 0) return RN_OK;
-    return rn__fail(
-        error, RN_BAD_ARGUMENT,
-        "%s: the class weights of all %d labels are zero, so there is no mean; give one "
-        "of their classes a weight or leave the batch out",
-        function, count);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: the class weights of all %d labels are zero, so there is no mean; give "
+                    "one of their classes a weight or leave the batch out",
+                    function, count);
 }
 
 /* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
@@ -5123,42 +5122,36 @@ static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
 
-static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    const char *at = (const char *)desc + field->offset + (size_t)i * field->size;
-    uint8_t small; /* as -fshort-enums has them */
+/* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
+typedef union rn__number_in {
+    uint8_t small;
     uint16_t medium;
     int integer;
     float single;
-    double number = 0;
-    if (field->type == RN__FLOAT)
-        memcpy(&single, at, sizeof single), number = (double)single;
-    else if (field->type == RN__DOUBLE)
-        memcpy(&number, at, sizeof number);
-    else if (field->size == sizeof small)
-        memcpy(&small, at, sizeof small), number = small;
-    else if (field->size == sizeof medium)
-        memcpy(&medium, at, sizeof medium), number = medium;
-    else
-        memcpy(&integer, at, sizeof integer), number = integer;
-    return number;
+    double number;
+} rn__number_in;
+
+static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
+    rn__number_in in = {0};
+    memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
+    if (field->type == RN__FLOAT) return (double)in.single;
+    if (field->type == RN__DOUBLE) return in.number;
+    return field->size == 1 ? in.small : field->size == 2 ? in.medium : in.integer;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    char *at = (char *)desc + field->offset + (size_t)i * field->size;
-    const int integer = field->type == RN__INT ? (int)number : 0;
-    const uint8_t small = (uint8_t)integer;
-    const uint16_t medium = (uint16_t)integer;
-    const float single = field->type == RN__FLOAT ? (float)number : 0;
+    rn__number_in in = {0};
     if (field->type == RN__FLOAT)
-        memcpy(at, &single, sizeof single);
+        in.single = (float)number;
     else if (field->type == RN__DOUBLE)
-        memcpy(at, &number, sizeof number);
-    else if (field->size == sizeof small)
-        memcpy(at, &small, sizeof small);
-    else if (field->size == sizeof medium)
-        memcpy(at, &medium, sizeof medium);
+        in.number = number;
+    else if (field->size == 1)
+        in.small = (uint8_t)number;
+    else if (field->size == 2)
+        in.medium = (uint16_t)number;
     else
-        memcpy(at, &integer, sizeof integer);
+        in.integer = (int)number;
+    memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
@@ -5381,15 +5374,12 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
-/* Told from the bits: what is not a number is none. */
-static int rn__is_zero(double value) { return !(rn__double_bits(value) << 1); }
-
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (rn__is_zero(rn__get_number(&d, &rn__fields[i], k)))
+            if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = imagenet ? 64 : 16;
     if (!d.classes) d.classes = imagenet ? 1000 : 10;
@@ -9292,13 +9282,6 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     return RN_OK;
 }
 
-/* The tensor of a file by its name, as rn__next_tensor gives it. */
-static int rn__find_tensor(const rn_net *net, int checkpoint, const char *name, rn_parameter *p) {
-    const int velocity = !strncmp(name, "velocity/", 9);
-    if ((velocity && !checkpoint) || !rn_find_parameter(net, name + 9 * velocity, p)) return 0;
-    return !velocity || (p->velocity && rn__name_velocity(p));
-}
-
 /* A number of its own for each tensor of a net. */
 static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
     const int velocity = p->velocity && p->data == p->velocity;
@@ -9306,17 +9289,22 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Goes on to the next tensor of the file that counts: 1; 0 at the end. */
+/* Goes on to the next tensor of the file that counts, p as rn__next_tensor gives it: 1; 0 at the
+   end. */
 static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
                            rn_parameter *p, rn_error *error) {
     int found;
     while ((found = rn_archive_next(a, e, error)) == 1) {
-        if ((!strncmp(e->name, "velocity/", 9) && !training) ||
-            (!e->dims && !strcmp(e->dtype, "I64")) || strstr(e->name, ".num_batches_tracked"))
+        const int velocity = !strncmp(e->name, "velocity/", 9);
+        const int cut = e->name_length >= sizeof e->name;
+        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
+            strstr(e->name, ".num_batches_tracked"))
             continue; /* PyTorch counts batches */
-        if (e->name_length < sizeof e->name && rn__find_tensor(net, training, e->name, p)) return 1;
+        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
+            (!velocity || (p->velocity && rn__name_velocity(p))))
+            return 1;
         return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
-                        a->path, e->name, e->name_length < sizeof e->name ? "" : "...");
+                        a->path, e->name, cut ? "..." : "");
     }
     return found;
 }
