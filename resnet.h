@@ -479,7 +479,8 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
 
-/* Draws all parameters again from desc.seed, and clears velocity, running statistics and step. */
+/* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
+   clears velocity, step, epoch, cursor and trainer. */
 RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
@@ -6539,6 +6540,7 @@ RNDEF void rn_initialise(rn_net *net) {
     }
     if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
+    memset(&net->trainer, 0, sizeof net->trainer);
     net->frozen = 0;
 }
 
