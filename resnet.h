@@ -290,7 +290,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
-   Call it after block, stem and order are set. What is none of them changes nothing. */
+   Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -394,8 +394,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe and
-   probe_user, nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe
+   and probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -450,8 +450,8 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment, some hundreds of bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
-   buffer that the net will live in; without either it fails with RN_NO_MEMORY.
+   moment, some hundreds of bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be
+   the buffer that the net will live in; without either it fails with RN_NO_MEMORY.
 
    With desc->budget a training net takes no more than that: values of the first units, which are
    the largest for their arithmetic, are dropped after forward and computed again just before
@@ -580,8 +580,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
    or the like that is out of range; a convolution or pool also for tensors without channels,
-   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the
-   caller's. */
+   filters, rows or columns. Without images there is nothing to do. Nothing is allocated, and every
+   array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -710,8 +710,8 @@ RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, 
 
 /* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
    The target t_k is label_smoothing / K, and for k = y 1 - label_smoothing more (label_smoothing
-   from 0 to below 1); w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss
-   is all zero: the plain -log softmax(z)_y. */
+   from 0 to below 1); w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL
+   rn_loss is all zero: the plain -log softmax(z)_y. */
 typedef struct rn_loss {
     double label_smoothing;
     const rn_real *class_weights;
@@ -815,7 +815,7 @@ typedef struct rn_archive {
 
 typedef struct rn_entry {
     char name[96];      /* cut if it is longer */
-    size_t name_length; /* of the whole name; from 96 on it is cut, and found by no one */
+    size_t name_length; /* of the whole name; from 96 on it is cut, and rn_archive_find skips it */
     char dtype[16];     /* "F32", "I32", "I64", "F16", ...; one that is not known, as it stands */
     int dims;           /* any number */
     int64_t shape[4];   /* the first four sizes; 1 behind dims */
@@ -869,8 +869,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
                             rn_error *error);
 RNDEF void rn_data_free(rn_data *data);
 
-/* Goes on from *checksum (0 at first) with the sizes, images and labels of a source, in their order:
-   equal sums tell that the data is what it was. Memory as in rn_measure. */
+/* Goes on from *checksum (0 at first) with the sizes, images and labels of a source, in their
+   order: equal sums tell that the data is what it was. Memory as in rn_measure. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
@@ -968,8 +968,8 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
 #define RESNET_IMPLEMENTED
 
-/* C casts, and NULL as a pointer, are C++ too: what a C++ program's own warnings say of its own
-   style is not asked of this file. */
+/* C casts, and NULL as a pointer, are C++ too: warnings of style that a C++ program turns on for
+   itself are not for this file. */
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -2332,9 +2332,9 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
 /* A variance of m values around their own mean is too small by (m - 1) / m on average. */
 static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
 
-/* What inference will use: biased variances are as they should be for normalising the values that
-   they are of, and are put right here for others. The last group may have fewer images. Without
-   `write` it only tells whether all would be finite. */
+/* What inference will use. A biased variance is right for normalising its own values, but here it
+   is for others, so it is made unbiased. The last group may have fewer images. Tells whether all
+   would be finite, and with `write` stores them. */
 static int rn__update_running(rn_real *running_mean, rn_real *running_var,
                               const rn_real *statistics, int images, int group, int channels,
                               double pixels, double momentum, int write) {
@@ -2480,8 +2480,8 @@ static double rn__loss_share(const rn_loss *loss, int classes, int label, int k)
     return loss && loss->class_weights ? target * (double)loss->class_weights[k] : target;
 }
 
-/* What the sum of the images' losses is divided by for their mean: the weights of their labels, one
-   each without. Refuses zero. */
+/* What the sum of the images' losses is divided by for their mean: the sum of their labels'
+   weights, which are 1 by default. Refuses zero. */
 static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
                                  const rn_loss *loss, rn_error *error) {
     const rn_real *weights = loss ? loss->class_weights : NULL;
@@ -5810,9 +5810,9 @@ typedef struct rn__span {
     int outer;      /* a value that is read from outside of its segment */
     /* Root spans that are placed and alive, a tree in the order of offsets; -1: none. */
     int left, right, parent; /* parent -2: never placed */
-    size_t gap, most;        /* free bytes just before it, the most before any span below it too */
-    int ended;               /* [time] the first span that ended then, and [span] */
-    int next;                /* the next one of those */
+    size_t gap, most;        /* free bytes just before it; the most of it and all below it */
+    int ended;               /* of span number t: the first span that ended at time t; -1 */
+    int next;                /* another one that ended when this one did; -1 */
 } rn__span;
 
 typedef struct rn__plan {
@@ -7362,8 +7362,9 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
-/* When the pass last wrote it or else will first (see >>planner), and where; -1: it is never in
-   memory. Every reader of a value writes its gradient. */
+/* The time (see >>planner) at which the pass last wrote such a thing of node v or, if it has not
+   yet, will first write it; and its offset. -1: it is never in memory. Every reader of a value
+   writes its gradient. */
 static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
     const ptrdiff_t *offsets[3];
     const int i = rn__producer(net, v), last = net->nodes[v].last_reader;
@@ -7761,7 +7762,7 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *
 }
 #endif
 
-/* Paths are UTF-8; what is not is read as the system's own letters. 0 if the path is too long. */
+/* The path from UTF-8 or, if it is not that, the system's code page; 0 if it is too long. */
 enum { RN__WIDE = 520 };
 static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
     const unsigned utf8 = 65001, strictly = 8, ansi = 0;
@@ -7822,8 +7823,7 @@ off_t ftello(FILE *file);
 #define RN__TELL(file) ftello(file)
 #endif
 
-/* Puts what a chain of symbolic links leads to in the place of `path`. NULL, or why nothing can be
-   saved there. */
+/* Replaces `path` by what its symbolic links lead to. NULL, or why nothing can be saved there. */
 static const char *rn__find_target(char *path, size_t capacity) {
     struct stat there;
     int links;
@@ -7873,7 +7873,7 @@ static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     return (void)user, end < 0;
 }
 
-/* Offsets lie within the file, whose size the functions for places in it could tell. */
+/* The offset is within the file, whose size RN__TELL could say, so RN__SEEK can take it. */
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
     int there = (uint64_t)RN__TELL(f) == offset || !RN__SEEK(f, offset, SEEK_SET);
@@ -7977,7 +7977,7 @@ typedef struct rn__records {
     uint64_t first;                 /* the image that its first record belongs to */
     int label_at, label_bytes; /* the label that counts; of several bytes the highest is first */
     int is_signed;             /* the label */
-    int channels;              /* that follow each other in every pixel; 0: planes do */
+    int channels;              /* interleaved in every pixel; 0: they are planes */
 } rn__records;
 
 /* The error of a file that cannot be opened, or what to do about one that is there compressed. */
@@ -8030,8 +8030,7 @@ static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uin
     return RN_OK;
 }
 
-/* Likewise their pixels, those that follow each other by colour through the room behind the
-   labels. */
+/* Likewise their pixels, interleaved ones through the room behind the labels. */
 static rn_status rn__load_pixels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
                                  uint64_t count, rn_error *error) {
     uint8_t *to = data->pixels + (size_t)((r->first + i) * r->pixels), *room = to;
@@ -9340,8 +9339,8 @@ static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, 
     return RN_OK;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. The sum of hashes tells whether each
-   is there once. */
+/* Checks all tensors of the file, or stores them, in its order. The sum of hashes tells whether
+   each is there once. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
     rn_parameter p;
