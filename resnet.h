@@ -5125,7 +5125,7 @@ static int rn__is_uint64(const rn__field *field) {
 
 /* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
 typedef union rn__number_in {
-    uint8_t small;
+    uint8_t tiny;
     uint16_t medium;
     int integer;
     float single;
@@ -5137,7 +5137,7 @@ static double rn__get_number(const rn_desc *desc, const rn__field *field, int i)
     memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
     if (field->type == RN__FLOAT) return (double)in.single;
     if (field->type == RN__DOUBLE) return in.number;
-    return field->size == 1 ? in.small : field->size == 2 ? in.medium : in.integer;
+    return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
@@ -5147,7 +5147,7 @@ static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double 
     else if (field->type == RN__DOUBLE)
         in.number = number;
     else if (field->size == 1)
-        in.small = (uint8_t)number;
+        in.tiny = (uint8_t)number;
     else if (field->size == 2)
         in.medium = (uint16_t)number;
     else
@@ -6072,7 +6072,7 @@ static void rn__splay(rn__span *spans, int i) {
 }
 
 /* Takes span i out; its bytes become a part of the gap before the next one. */
-static void rn__take_out(rn__plan *plan, int i) {
+static void rn__remove(rn__plan *plan, int i) {
     rn__span *spans = plan->values;
     int left, next;
     rn__splay(spans, i);
@@ -6114,7 +6114,7 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
     if (span->start != time || span->root != i || span->parent != -2) return;
     for (; plan->time < time; plan->time++) {
         int old = spans[plan->time].ended;
-        for (; old >= 0; old = spans[old].next) rn__take_out(plan, old);
+        for (; old >= 0; old = spans[old].next) rn__remove(plan, old);
     }
     span->left = span->right = span->parent = -1;
     span->offset = span->gap = 0;
@@ -8490,12 +8490,12 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
                             int antialias, rn_error *error) {
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     int c, y, x, i, k, top, left, rows, columns;
+    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
     if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
                         "than memory can address",
                         picture->channels, picture->height, picture->width, to->h, to->w);
-    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
     if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
         !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
           window.top + window.height <= picture->height + 1e-6 &&
