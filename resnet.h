@@ -4672,8 +4672,8 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked
     const int size = rn__group_size(group, in.n);
     int g;
     for (g = 0; g * size < in.n; g++)
-        rn__make_lanes(lanes + g * rn__blocks(in.c), in.c, statistics + g * 2 * in.c, weight, bias,
-                       eps);
+        rn__make_lanes(lanes + (ptrdiff_t)g * rn__blocks(in.c), in.c,
+                       statistics + (ptrdiff_t)g * 2 * in.c, weight, bias, eps);
     return rn__through_lanes(in, lanes, size, relu);
 }
 
@@ -6612,10 +6612,11 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_node *node = &net->nodes[i];
     const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
     const ptrdiff_t count = (ptrdiff_t)node->c * c * node->kernel * node->kernel;
+    rn_parameter first;
     memset(&step->weight, 0, sizeof step->weight);
     step->dweight = step->weight;
     step->bias = step->dbias = step->statistics = NULL;
-    if (node->kind != RN_CONV2D && node->kind != RN_LINEAR && node->kind != RN_BATCH_NORM) return;
+    if (!rn__parameter_rule(node, c, 0, &first)) return;
     step->weight =
         rn_tensor_in(net->parameters + node->parameters, node->c, c, node->kernel, node->kernel);
     if (node->kind != RN_CONV2D || node->bias) step->bias = step->weight.data + count;
@@ -8074,8 +8075,7 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->label_bytes = 1;
     r->pixels = 3 * 32 * 32;
     r->count = r->file.bytes / (r->labels + r->pixels);
-    if (!status && r->count && r->file.bytes % (r->labels + r->pixels) == 0) return RN_OK;
-    if (!status)
+    if (!status && (!r->count || r->file.bytes % (r->labels + r->pixels)))
         return rn__fail(error, RN_BAD_FILE,
                         "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
                         path, r->file.bytes, r->labels + r->pixels);
@@ -9087,7 +9087,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
         const int real = rn__progress[i].type == RN__REAL, optional = rn__progress[i].optional;
         const char *format = real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
         memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
-        if (optional ? bits && (checkpoint || optional == 2) : checkpoint)
+        if ((checkpoint || optional == 2) && (bits || !optional))
             rn__write_format(w, format, rn__progress[i].key, bits);
     }
     if (checkpoint)
