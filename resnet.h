@@ -6390,7 +6390,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     arena.base = base;
     arena.used = 0;
     net = *made = rn__carve_head(&arena, built.count, mode);
-    spans = (rn__span *)(base + arena.used);
+    spans = (rn__span *)(void *)(base + arena.used);
     net->desc = *desc;
     net->mode = mode;
     net->batch = batch;
