@@ -97,8 +97,8 @@
    each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
    >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
    (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
-   node kinds), >>passes (forward and backward), >>optimiser, >>file access, >>data, >>pictures,
-   >>files, >>printer. */
+   node kinds), >>passes (forward and backward), >>probes, >>optimiser, >>file access, >>data,
+   >>pictures, >>files (any safetensors), >>weights and checkpoints, >>printer. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -290,7 +290,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
-   Call it after block, stem and order are set. What is none of them changes nothing. */
+   Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -394,8 +394,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights and probe,
-   nothing else. */
+   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe
+   and probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -425,7 +425,7 @@ typedef struct rn_net {
     int part;      /* the most images in memory at a time, see desc.micro_batch */
     int held;      /* images whose values and gradients are in memory now */
     int time;      /* of the last step of a training pass, in the planner's count */
-    int rewritten; /* behind it, a probe wrote values or gradients */
+    int rewritten; /* 1: since that step a value or gradient was written from outside */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -450,8 +450,8 @@ typedef struct rn_net {
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
    desc->threads threads included; 0 with an error if it cannot be built. Uses RESNET_MALLOC for a
-   moment, some hundred bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be the
-   buffer that the net will live in; without either it fails with RN_NO_MEMORY.
+   moment, some hundreds of bytes a node, or (rn_bytes_in) memory as rn_memory says, which may be
+   the buffer that the net will live in; without either it fails with RN_NO_MEMORY.
 
    With desc->budget a training net takes no more than that: values of the first units, which are
    the largest for their arithmetic, are dropped after forward and computed again just before
@@ -468,17 +468,19 @@ RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_
    suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
    stays allocated. rn_destroy gives back what was allocated (NULL is allowed).
 
-   With desc->threads of 2 or more (and -fopenmp) the net starts that many threads less one, but no
-   more than there are processors for this process (by affinity and control group). They sleep
-   between calls, help one call at a time, and not one within a parallel region of OpenMP's. Where
-   other programs keep the processors busy, the net finds out by its times that it does better
-   alone, and tries again now and then. rn_destroy ends them. A child after fork has the net, but not its threads: it predicts and trains
-   alone. The bits are the same in any case. */
+   With desc->threads of 2 or more (and -fopenmp) a call is shared by that many threads, its own one
+   of them, but no more than there are processors for this process (by affinity and control group).
+   rn_create starts the others and rn_destroy ends them. They sleep between calls, help one call at
+   a time, and none within a parallel region of OpenMP. Where other programs keep the processors
+   busy, the net finds out by its times that it does better alone, and tries again now and then. A
+   child after fork has the net, but not its threads: it predicts and trains alone. The bits are the
+   same in any case. */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
 
-/* Draws all parameters again from desc.seed, and clears velocity, running statistics and step. */
+/* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
+   clears velocity, step, epoch, cursor and trainer. */
 RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
@@ -508,8 +510,8 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
    The net is only read: several threads may predict with one net, each with a workspace of its own
    of rn_predict_bytes(net) bytes, aligned to 64; the net's threads help the first of them.
    rn_workspace(net) lends the net's own, which is free between training steps, and serves one call
-   at a time. RN_NOT_FINITE, naming the image, if a
-   logit is infinite or not a number; all logits are written even so. */
+   at a time. RN_NOT_FINITE, naming the image, if a logit is infinite or not a number; all logits
+   are written even so. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
@@ -578,8 +580,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
    function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
    or the like that is out of range; a convolution or pool also for tensors without channels,
-   filters, rows or columns. No images are no work. Nothing is allocated, and every array stays the
-   caller's. */
+   filters, rows or columns. Without images there is nothing to do. Nothing is allocated, and every
+   array stays the caller's. */
 
 /* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
    data[n stride_n + c stride_c + h stride_h + w stride_w]. */
@@ -707,9 +709,9 @@ RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, 
                                             int front, int accumulate, rn_error *error);
 
 /* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
-   The target t_k is label_smoothing / K, from 0 to below 1, and 1 - label_smoothing more for k = y;
-   w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL rn_loss is all zero: the
-   plain -log softmax(z)_y. */
+   The target t_k is label_smoothing / K, and for k = y 1 - label_smoothing more (label_smoothing
+   from 0 to below 1); w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL
+   rn_loss is all zero: the plain -log softmax(z)_y. */
 typedef struct rn_loss {
     double label_smoothing;
     const rn_real *class_weights;
@@ -813,7 +815,7 @@ typedef struct rn_archive {
 
 typedef struct rn_entry {
     char name[96];      /* cut if it is longer */
-    size_t name_length; /* of the whole name; from 96 on it is cut, and found by no one */
+    size_t name_length; /* of the whole name; from 96 on it is cut, and rn_archive_find skips it */
     char dtype[16];     /* "F32", "I32", "I64", "F16", ...; one that is not known, as it stands */
     int dims;           /* any number */
     int64_t shape[4];   /* the first four sizes; 1 behind dims */
@@ -826,7 +828,8 @@ RNDEF int rn_archive_next(rn_archive *archive, rn_entry *entry, rn_error *error)
 /* RN_MISMATCH if it is not there, or its name is cut. Quick in the order of the file. */
 RNDEF rn_status rn_archive_find(rn_archive *archive, const char *name, rn_entry *entry,
                                 rn_error *error);
-/* Value of a key of __metadata__: RN_MISMATCH if it is not there or no string, RN_TOO_SMALL if cut. */
+/* Value of a key of __metadata__: RN_MISMATCH if it is not there or no string, RN_TOO_SMALL if it
+   is cut. */
 RNDEF rn_status rn_archive_metadata(rn_archive *archive, const char *key, char *value,
                                     size_t capacity, rn_error *error);
 /* Bytes [offset, offset + bytes) of an entry's data. */
@@ -866,8 +869,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
                             rn_error *error);
 RNDEF void rn_data_free(rn_data *data);
 
-/* Goes on from *checksum (0 at first) with all images and labels of a source, in their order: whether
-   data is what it was. Memory as in rn_measure. */
+/* Goes on from *checksum (0 at first) with the sizes, images and labels of a source, in their
+   order: equal sums tell that the data is what it was. Memory as in rn_measure. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
@@ -965,8 +968,8 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #if defined(RESNET_IMPLEMENTATION) && !defined(RESNET_IMPLEMENTED)
 #define RESNET_IMPLEMENTED
 
-/* C casts, and NULL as a pointer, are C++ too: what a C++ program's own warnings say of its own
-   style is not asked of this file. */
+/* C casts, and NULL as a pointer, are C++ too: warnings of style that a C++ program turns on for
+   itself are not for this file. */
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wold-style-cast"
@@ -2336,9 +2339,9 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
 /* A variance of m values around their own mean is too small by (m - 1) / m on average. */
 static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
 
-/* What inference will use: biased variances are as they should be for normalising the values that
-   they are of, and are put right here for others. The last group may have fewer images. Without
-   `write` it only tells whether all would be finite. */
+/* What inference will use. A biased variance is right for normalising its own values, but here it
+   is for others, so it is made unbiased. The last group may have fewer images. Tells whether all
+   would be finite, and with `write` stores them. */
 static int rn__update_running(rn_real *running_mean, rn_real *running_var,
                               const rn_real *statistics, int images, int group, int channels,
                               double pixels, double momentum, int write) {
@@ -2484,20 +2487,19 @@ static double rn__loss_share(const rn_loss *loss, int classes, int label, int k)
     return loss && loss->class_weights ? target * (double)loss->class_weights[k] : target;
 }
 
-/* What the sum of the images' losses is divided by for their mean: the weights of their labels, one
-   each without. Refuses zero. */
+/* What the sum of the images' losses is divided by for their mean: the sum of their labels'
+   weights, which are 1 by default. Refuses zero. */
 static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
                                  const rn_loss *loss, rn_error *error) {
+    const rn_real *weights = loss ? loss->class_weights : NULL;
     int n;
-    *sum = loss && loss->class_weights ? 0 : rn__max(count, 1);
-    for (n = 0; loss && loss->class_weights && n < count; n++)
-        *sum += (double)loss->class_weights[labels[n]];
+    *sum = weights ? 0 : rn__max(count, 1);
+    for (n = 0; weights && n < count; n++) *sum += (double)weights[labels[n]];
     if (*sum > 0) return RN_OK;
-    return rn__fail(
-        error, RN_BAD_ARGUMENT,
-        "%s: the class weights of all %d labels are zero, so there is no mean; give one "
-        "of their classes a weight or leave the batch out",
-        function, count);
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: the class weights of all %d labels are zero, so there is no mean; give "
+                    "one of their classes a weight or leave the batch out",
+                    function, count);
 }
 
 /* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
@@ -4677,8 +4679,8 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked
     const int size = rn__group_size(group, in.n);
     int g;
     for (g = 0; g * size < in.n; g++)
-        rn__make_lanes(lanes + g * rn__blocks(in.c), in.c, statistics + g * 2 * in.c, weight, bias,
-                       eps);
+        rn__make_lanes(lanes + (ptrdiff_t)g * rn__blocks(in.c), in.c,
+                       statistics + (ptrdiff_t)g * 2 * in.c, weight, bias, eps);
     return rn__through_lanes(in, lanes, size, relu);
 }
 
@@ -5074,9 +5076,11 @@ static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torch
 enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
 
 /* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
-   same to take the weights (1), or to go on training (2); or how to compute is the machine's matter,
-   and nobody takes it from a file. */
+   same to take the weights (1), or to go on training (2); or it says how to compute, which is the
+   machine's matter, and is never taken from a file. */
 enum { RN__OF_MACHINE = 3 };
+
+#define RN__LEAST_DEVIATION 1e-6 /* of pixels that a net may divide by */
 
 /* Name, type, count, size and offset of a member of rn_desc. */
 #define RN__FIELD(member, type, c_type)                                                       \
@@ -5111,7 +5115,7 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
     {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
     {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, 1e-6, 1e6, 1},
+    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, RN__LEAST_DEVIATION, 1e6, 1},
     {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
     {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
     {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
@@ -5153,7 +5157,7 @@ static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double 
     const uint16_t medium = (uint16_t)integer;
     const float single = field->type == RN__FLOAT ? (float)number : 0;
     if (field->type == RN__FLOAT)
-        memcpy(at, &single, sizeof single);
+        in.single = (float)number;
     else if (field->type == RN__DOUBLE)
         memcpy(at, &number, sizeof number);
     else if (field->size == sizeof tiny)
@@ -5161,7 +5165,8 @@ static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double 
     else if (field->size == sizeof medium)
         memcpy(at, &medium, sizeof medium);
     else
-        memcpy(at, &integer, sizeof integer);
+        in.integer = (int)number;
+    memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
@@ -5292,11 +5297,9 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
-    const int known = dialect == RN_PAPER || dialect == RN_MSRA_1K || dialect == RN_FB ||
-                      dialect == RN_TORCHVISION;
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if (!known) return;
+    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -5386,15 +5389,12 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
-/* Told from the bits: what is not a number is none. */
-static int rn__is_zero(double value) { return !(rn__double_bits(value) << 1); }
-
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc;
     int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (rn__is_zero(rn__get_number(&d, &rn__fields[i], k)))
+            if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = imagenet ? 64 : 16;
     if (!d.classes) d.classes = imagenet ? 1000 : 10;
@@ -5738,15 +5738,10 @@ RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
 }
 
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
+    const rn_node *of = node < 0 || node >= net->node_count ? NULL : &net->nodes[node];
     rn__text text = rn__text_in(name, 64);
-    const rn_node *of = &net->nodes[0];
-    if (node < 0 || node >= net->node_count) {
-        rn__puts(&text, "?");
-        return;
-    }
-    of += node;
-    if (of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
-    rn__puts(&text, of->role);
+    if (of && of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
+    rn__puts(&text, of ? of->role : "?");
 }
 
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
@@ -5780,7 +5775,7 @@ static int rn__stage_rank(const rn_node *node) {
     return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
 }
 
-/* Names tell stage and unit, in whose order the nodes stand: only those of one unit are compared. */
+/* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
     const int in_unit = !strncmp(name, "layer", 5);
     const char *s = in_unit ? name + 5 : name;
@@ -5829,9 +5824,9 @@ typedef struct rn__span {
     int outer;      /* a value that is read from outside of its segment */
     /* Root spans that are placed and alive, a tree in the order of offsets; -1: none. */
     int left, right, parent; /* parent -2: never placed */
-    size_t gap, most;        /* free bytes just before it, the most before any span below it too */
-    int ended;               /* [time] the first span that ended then, and [span] */
-    int next;                /* the next one of those */
+    size_t gap, most;        /* free bytes just before it; the most of it and all below it */
+    int ended;               /* of span number t: the first span that ended at time t; -1 */
+    int next;                /* another one that ended when this one did; -1 */
 } rn__span;
 
 typedef struct rn__plan {
@@ -6073,8 +6068,8 @@ static void rn__rotate(rn__span *spans, int i) {
     const int parent = spans[i].parent, above = spans[parent].parent;
     const int right = spans[parent].right == i;
     rn__link(spans, parent, right, right ? spans[i].left : spans[i].right);
+    spans[i].parent = -1;
     if (above >= 0) rn__link(spans, above, spans[above].right == parent, i);
-    if (above < 0) spans[i].parent = -1;
     rn__link(spans, i, !right, parent);
     rn__sum_up(spans, parent);
 }
@@ -6093,8 +6088,10 @@ static void rn__splay(rn__span *spans, int i) {
 /* Takes span i out; its bytes become a part of the gap before the next one. */
 static void rn__remove(rn__plan *plan, int i) {
     rn__span *spans = plan->values;
-    const int left = (rn__splay(spans, i), spans[i].left);
-    int next = spans[i].right;
+    int left, next;
+    rn__splay(spans, i);
+    left = spans[i].left;
+    next = spans[i].right;
     plan->tree = next >= 0 ? next : left;
     if (plan->tree >= 0) spans[plan->tree].parent = -1;
     if (next < 0) return;
@@ -6407,7 +6404,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     arena.base = base;
     arena.used = 0;
     net = *made = rn__carve_head(&arena, built.count, mode);
-    spans = (rn__span *)(base + arena.used);
+    spans = (rn__span *)(void *)(base + arena.used);
     net->desc = *desc;
     net->mode = mode;
     net->batch = batch;
@@ -6557,6 +6554,7 @@ RNDEF void rn_initialise(rn_net *net) {
     }
     if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
+    memset(&net->trainer, 0, sizeof net->trainer);
     net->frozen = 0;
 }
 
@@ -6628,10 +6626,11 @@ static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
     const rn_node *node = &net->nodes[i];
     const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
     const ptrdiff_t count = (ptrdiff_t)node->c * c * node->kernel * node->kernel;
+    rn_parameter first;
     memset(&step->weight, 0, sizeof step->weight);
     step->dweight = step->weight;
     step->bias = step->dbias = step->statistics = NULL;
-    if (node->kind != RN_CONV2D && node->kind != RN_LINEAR && node->kind != RN_BATCH_NORM) return;
+    if (!rn__parameter_rule(node, c, 0, &first)) return;
     step->weight =
         rn_tensor_in(net->parameters + node->parameters, node->c, c, node->kernel, node->kernel);
     if (node->kind != RN_CONV2D || node->bias) step->bias = step->weight.data + count;
@@ -7372,13 +7371,15 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 
 #endif /* RESNET_NO_TRAIN */
 
-/* ---- what probes read and write ------------------------------------------------------------ */
+/* >>probes ===================================================================================
+   What probes read and write, and whether it is in memory at that time. */
 
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
-/* When the pass last wrote it or else will first (see >>planner), and where; -1: it is never in
-   memory. Every reader of a value writes its gradient. */
+/* The time (see >>planner) at which the pass last wrote such a thing of node v or, if it has not
+   yet, will first write it; and its offset. -1: it is never in memory. Every reader of a value
+   writes its gradient. */
 static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
     const ptrdiff_t *offsets[3];
     const int i = rn__producer(net, v), last = net->nodes[v].last_reader;
@@ -7539,8 +7540,9 @@ RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_erro
 }
 
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    RN__TRY(rn__exchange(__func__, net, node, 0, 1, from, error));
     net->rewritten = 1;
-    return rn__exchange(__func__, net, node, 0, 1, from, error);
+    return RN_OK;
 }
 
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error) {
@@ -7548,8 +7550,9 @@ RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_e
 }
 
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
+    RN__TRY(rn__exchange(__func__, net, node, 1, 1, from, error));
     net->rewritten = 1;
-    return rn__exchange(__func__, net, node, 1, 1, from, error);
+    return RN_OK;
 }
 
 /* >>optimiser ================================================================================
@@ -7774,7 +7777,7 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *
 }
 #endif
 
-/* Paths are UTF-8; what is not is read as the system's own letters. 0 if the path is too long. */
+/* The path from UTF-8 or, if it is not that, the system's code page; 0 if it is too long. */
 enum { RN__WIDE = 520 };
 static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
     const unsigned utf8 = 65001, strictly = 8, ansi = 0;
@@ -7835,8 +7838,7 @@ off_t ftello(FILE *file);
 #define RN__TELL(file) ftello(file)
 #endif
 
-/* Puts what a chain of symbolic links leads to in the place of `path`. NULL, or why nothing can be
-   saved there. */
+/* Replaces `path` by what its symbolic links lead to. NULL, or why nothing can be saved there. */
 static const char *rn__find_target(char *path, size_t capacity) {
     struct stat there;
     int links;
@@ -7886,7 +7888,7 @@ static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     return (void)user, end < 0;
 }
 
-/* Offsets lie within the file, whose size the functions for places in it could tell. */
+/* The offset is within the file, whose size RN__TELL could say, so RN__SEEK can take it. */
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
     int there = (uint64_t)RN__TELL(f) == offset || !RN__SEEK(f, offset, SEEK_SET);
@@ -7992,7 +7994,7 @@ typedef struct rn__records {
     uint64_t first;                 /* the image that its first record belongs to */
     int label_at, label_bytes; /* the label that counts; of several bytes the highest is first */
     int is_signed;             /* the label */
-    int channels;              /* that follow each other in every pixel; 0: planes do */
+    int channels;              /* interleaved in every pixel; 0: they are planes */
 } rn__records;
 
 /* The error of a file that cannot be opened, or what to do about one that is there compressed. */
@@ -8028,7 +8030,7 @@ static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memo
     return RN_OK;
 }
 
-/* Labels of records i to i + count - 1, at most 64 where they lie side by side, from offset `at`. */
+/* Labels of records i to i + count - 1, from offset `at`: at most 64, which lie side by side. */
 static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
                                  uint64_t count, rn_error *error) {
     const size_t width = (size_t)r->label_bytes;
@@ -8045,8 +8047,7 @@ static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uin
     return RN_OK;
 }
 
-/* Likewise their pixels, those that follow each other by colour through the room behind the
-   labels. */
+/* Likewise their pixels, interleaved ones through the room behind the labels. */
 static rn_status rn__load_pixels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
                                  uint64_t count, rn_error *error) {
     uint8_t *to = data->pixels + (size_t)((r->first + i) * r->pixels), *room = to;
@@ -8090,8 +8091,7 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->label_bytes = 1;
     r->pixels = 3 * 32 * 32;
     r->count = r->file.bytes / (r->labels + r->pixels);
-    if (!status && r->count && r->file.bytes % (r->labels + r->pixels) == 0) return RN_OK;
-    if (!status)
+    if (!status && (!r->count || r->file.bytes % (r->labels + r->pixels)))
         return rn__fail(error, RN_BAD_FILE,
                         "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
                         path, r->file.bytes, r->labels + r->pixels);
@@ -8244,13 +8244,6 @@ static rn_status rn__check_source(const char *function, const rn_source *s, rn_e
                     (int64_t)s->count, s->channels, s->height, s->width);
 }
 
-/* The least deviation that a net may have. */
-static double rn__least_deviation(void) {
-    int i = 0;
-    while (rn__fields[i].offset != offsetof(rn_desc, deviation)) i++;
-    return rn__fields[i].least;
-}
-
 /* An image in memory is read where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
@@ -8281,7 +8274,7 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
         double variance = (double)squares[c] / values - mean * mean;
         desc->mean[c] = (float)(mean / 255);
         desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
-        if ((double)desc->deviation[c] < rn__least_deviation()) desc->deviation[c] = 1;
+        if ((double)desc->deviation[c] < RN__LEAST_DEVIATION) desc->deviation[c] = 1;
     }
     desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
     desc->classes = source->classes;
@@ -8910,8 +8903,8 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
     return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
 }
 
-/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, < 0 on
-   failure. */
+/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, below
+   0 on failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
     char there[64];
     rn__text text = {there, sizeof there, 0};
@@ -9110,7 +9103,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
         const int real = rn__progress[i].type == RN__REAL, optional = rn__progress[i].optional;
         const char *format = real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
         memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
-        if (optional ? bits && (checkpoint || optional == 2) : checkpoint)
+        if ((checkpoint || optional == 2) && (bits || !optional))
             rn__write_format(w, format, rn__progress[i].key, bits);
     }
     if (checkpoint)
@@ -9211,9 +9204,9 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
                     a->path, found, stored);
 }
 
-/* The description in the metadata, resolved; RN_MISMATCH for files that others wrote. What is of
-   the machine stays. Of the two marks of files of ours, a single damaged byte leaves one, and then
-   the CRC refuses it. */
+/* The description in the metadata, resolved, with the defaults for what is of the machine;
+   RN_MISMATCH for files that others wrote. Of the two marks of files of ours, a single damaged byte
+   leaves one, and then the CRC refuses it. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored;
     char key[64], value[96];
@@ -9241,11 +9234,6 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     }
     if (!status) status = rn_resolve(&stored, &inner);
     if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
-    for (i = 0; rn_desc_key(i); i++) {
-        if (rn__fields[i].match != RN__OF_MACHINE) continue;
-        rn_desc_get(desc, i, value);
-        rn_desc_set(&stored, rn_desc_key(i), value, NULL);
-    }
     *desc = stored;
     return RN_OK;
 }
@@ -9253,14 +9241,9 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error) {
     rn_archive a;
-    rn_desc stored;
     rn_status status = rn_archive_open(&a, path, files, error);
-    memset(&stored, 0, sizeof stored);
-    stored.threads = 1;
-    stored.naive = !RN__FAST;
-    if (!status) status = rn__read_desc(&a, &stored, error);
+    if (!status) status = rn__read_desc(&a, desc, error);
     rn_archive_close(&a);
-    if (!status) *desc = stored;
     return status;
 }
 
@@ -9316,13 +9299,6 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     return RN_OK;
 }
 
-/* The tensor of a file by its name, as rn__next_tensor gives it. */
-static int rn__find_tensor(const rn_net *net, int checkpoint, const char *name, rn_parameter *p) {
-    const int velocity = !strncmp(name, "velocity/", 9);
-    if ((velocity && !checkpoint) || !rn_find_parameter(net, name + 9 * velocity, p)) return 0;
-    return !velocity || (p->velocity && rn__name_velocity(p));
-}
-
 /* A number of its own for each tensor of a net. */
 static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
     const int velocity = p->velocity && p->data == p->velocity;
@@ -9330,17 +9306,22 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Goes on to the next tensor of the file that counts: 1; 0 at the end. */
+/* Goes on to the next tensor of the file that counts, p as rn__next_tensor gives it: 1; 0 at the
+   end. */
 static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
                            rn_parameter *p, rn_error *error) {
     int found;
     while ((found = rn_archive_next(a, e, error)) == 1) {
-        if ((!strncmp(e->name, "velocity/", 9) && !training) ||
-            (!e->dims && !strcmp(e->dtype, "I64")) || strstr(e->name, ".num_batches_tracked"))
+        const int velocity = !strncmp(e->name, "velocity/", 9);
+        const int cut = e->name_length >= sizeof e->name;
+        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
+            strstr(e->name, ".num_batches_tracked"))
             continue; /* PyTorch counts batches */
-        if (e->name_length < sizeof e->name && rn__find_tensor(net, training, e->name, p)) return 1;
+        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
+            (!velocity || (p->velocity && rn__name_velocity(p))))
+            return 1;
         return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
-                        a->path, e->name, e->name_length < sizeof e->name ? "" : "...");
+                        a->path, e->name, cut ? "..." : "");
     }
     return found;
 }
@@ -9374,8 +9355,8 @@ static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, 
     return RN_OK;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. The sum of
-   hashes tells whether each is there once. */
+/* Checks all tensors of the file, or stores them, in its order. The sum of hashes tells whether
+   each is there once. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
     rn_parameter p;
@@ -9395,9 +9376,15 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
 /* All is checked before anything is stored; `loaded` takes what is no array. */
 static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     rn_net loaded = *net;
-    int training = 0;
+    int i, training = 0;
     rn_error inner;
     rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i]; /* those of the machine are single numbers */
+        if (field->match == RN__OF_MACHINE)
+            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
+                   field->size);
+    }
     if (!found && net->velocity) {
         found = rn__read_progress(a, &loaded, &inner);
         training = !found;
