@@ -3056,9 +3056,9 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
             RN__V columns[from][to], line[6];                                                     \
             RN__UNROLL                                                                            \
             for (j = 0; j < from; j++) {                                                          \
+                const float *p = in + j * in_column + l;                                          \
                 RN__UNROLL                                                                        \
-                for (i = 0; i < from; i++)                                                        \
-                    line[i] = RN__LOAD(in + i * in_row + j * in_column + l);                      \
+                for (i = 0; i < from; i++, p += in_row) line[i] = RN__LOAD(p);                    \
                 RN__NAME(winograd_line_##name)(columns[j], line);                                 \
             }                                                                                     \
             RN__UNROLL                                                                            \
@@ -3069,9 +3069,9 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
                 for (j = 0; j < from; j++) line[j] = columns[j][i];                               \
                 RN__NAME(winograd_line_##name)(result, line);                                     \
                 RN__UNROLL                                                                        \
-                for (j = 0; j < to; j++) {                                                        \
-                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                    \
-                    RN__STORE(p + j * out_column, result[j]);                                     \
+                for (j = 0; j < to; j++, p += out_column) {                                       \
+                    if (accumulate) result[j] += RN__LOAD(p);                                     \
+                    RN__STORE(p, result[j]);                                                      \
                 }                                                                                 \
             }                                                                                     \
         }                                                                                         \
@@ -4204,6 +4204,17 @@ static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, in
     }
 }
 
+/* Fetches the pixels of a tile of the output, which lie in four places, so that they are there when
+   its products are written. Inlined, or gcc takes it for a call without effect. */
+RN__INLINE void rn__fetch_tile(const rn__sweep *s, int n, int block, int y, int x) {
+    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK;
+    const float *at;
+    int i;
+    if (y + 4 > s->out.h || x + 4 > s->out.w) return; /* such a tile goes through a buffer */
+    at = rn__plane(&s->out, n * s->out_blocks + block) + y * row + x * RN__BLOCK;
+    for (i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
+}
+
 /* Walks over the tiles of bands [band, band_end) of images [n, end), chunk by chunk, for output
    blocks [k, k_end): to make these, or to add to their weight gradient dw. */
 static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int band_end, int k,
@@ -4215,6 +4226,8 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
     const float *in, *dy = NULL;
     ptrdiff_t in_block, dy_block = 0;
     rn__outer_rows shape = {1, 0, 0, 0, 0};
+    /* outputs that are not in the second cache anyway */
+    const int fetches = !dw && rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w) > 1 << 17;
     rn__chunk chunk;
     int b, y, x, c;
     chunk.in = rn__own(s, s->tiles, thread);
@@ -4233,6 +4246,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
                         kernels->winograd_input(chunk.in + c * block_step + t * RN__BLOCK, 6 * step,
                                                 step, in + c * in_block + x * RN__BLOCK,
                                                 s->scratch_row, RN__BLOCK, 0);
+                    for (c = k; c < k_end && fetches; c++) rn__fetch_tile(s, n, c, y, x);
                     for (c = k; c < k_end && dw; c++)
                         kernels->winograd_gradient(
                             chunk.out + c * block_step + t * RN__BLOCK, 6 * step_dy, step_dy,
@@ -5130,40 +5144,33 @@ static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
 
-static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    const char *at = (const char *)desc + field->offset + (size_t)i * field->size;
-    uint8_t tiny; /* as -fshort-enums has them */
+/* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
+typedef union rn__number_in {
+    uint8_t tiny;
     uint16_t medium;
     int integer;
     float single;
-    double number = 0;
-    if (field->type == RN__FLOAT)
-        memcpy(&single, at, sizeof single), number = (double)single;
-    else if (field->type == RN__DOUBLE)
-        memcpy(&number, at, sizeof number);
-    else if (field->size == sizeof tiny)
-        memcpy(&tiny, at, sizeof tiny), number = tiny;
-    else if (field->size == sizeof medium)
-        memcpy(&medium, at, sizeof medium), number = medium;
-    else
-        memcpy(&integer, at, sizeof integer), number = integer;
-    return number;
+    double number;
+} rn__number_in;
+
+static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
+    rn__number_in in = {0};
+    memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
+    if (field->type == RN__FLOAT) return (double)in.single;
+    if (field->type == RN__DOUBLE) return in.number;
+    return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
 }
 
 static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    char *at = (char *)desc + field->offset + (size_t)i * field->size;
-    const int integer = field->type == RN__INT ? (int)number : 0;
-    const uint8_t tiny = (uint8_t)integer;
-    const uint16_t medium = (uint16_t)integer;
-    const float single = field->type == RN__FLOAT ? (float)number : 0;
+    rn__number_in in = {0};
     if (field->type == RN__FLOAT)
         in.single = (float)number;
     else if (field->type == RN__DOUBLE)
-        memcpy(at, &number, sizeof number);
-    else if (field->size == sizeof tiny)
-        memcpy(at, &tiny, sizeof tiny);
-    else if (field->size == sizeof medium)
-        memcpy(at, &medium, sizeof medium);
+        in.number = number;
+    else if (field->size == 1)
+        in.tiny = (uint8_t)number;
+    else if (field->size == 2)
+        in.medium = (uint16_t)number;
     else
         in.integer = (int)number;
     memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
