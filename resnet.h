@@ -2602,10 +2602,12 @@ typedef struct rn__conv_rows {
     int resume; /* the sums in the output go on, instead of beginning with the bias */
     int adds;   /* the sums are added to what lies `addend` floats behind the output: there 0 */
     ptrdiff_t addend;
-    ptrdiff_t fetch; /* what lies so far behind the output is fetched, too; 0: nothing */
+    int fetches;     /* the output itself is fetched a page ahead, for writing too needs it, */
+    ptrdiff_t fetch; /* and what lies so far behind it */
     /* What will be read next, a pixel for each of `in`, blocks next_block apart: fetched into the
-       cache while this is computed. The second is a lazy value's partner; NULL: nothing. */
-    const float *next[2];
+       cache while this is computed. The second is a lazy value's partner. */
+    int nexts;
+    const float *next[2]; /* [nexts] */
     ptrdiff_t next_block;
 } rn__conv_rows;
 
@@ -2852,7 +2854,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         }
         for (b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            for (k = 0; k < 2 && shape->next[k]; k++) {
+            for (k = 0; k < shape->nexts; k++) {
                 const float *next = shape->next[k] + b * shape->next_block + first;
                 RN__UNROLL
                 for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
@@ -2878,14 +2880,22 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                 }
             }
         }
-        RN__UNROLL
-        for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
-                float *p = to[i] + k * shape->pair_out;
-                if (shape->fetch) RN__PREFETCH(p + shape->fetch);
-                if (shape->adds)
-                    RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + shape->addend + l * RN__WIDTH);
-                RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
-            }
+        {
+            const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
+            const int adds = shape->adds, fetches = shape->fetches;
+            RN__UNROLL
+            for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+                    float *p = to[i] + k * pair;
+                    if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
+                    RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
+                }
+            if (!fetches) continue;
+            RN__UNROLL
+            for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+                    RN__PREFETCH(to[i] + k * pair + RN__PAGE);
+                    RN__PREFETCH(to[i] + k * pair + fetch);
+                }
+        }
     }
 }
 
@@ -4059,6 +4069,11 @@ static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, 
     return dy;
 }
 
+/* Is the output more than the second cache holds? */
+static int rn__is_far(const rn__sweep *s) {
+    return s->out.n * s->out_blocks * rn__plane_pixels(&s->out) > 1 << 13;
+}
+
 /* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of a
    lazy value the band behind row `last` of image n, and with the output its addend, or what the
    pass behind reads with it. */
@@ -4068,12 +4083,13 @@ static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *s
     const float *with = s->addend ? s->addend : s->after ? s->after->x.data : NULL;
     shape->fetch = with ? with - s->out.data : 0;
     if (shape->fetch && s->addend) shape->fetch += RN__PAGE;
-    shape->next[0] = shape->next[1] = NULL;
+    shape->fetches = rn__is_far(s);
+    shape->nexts = 0;
     shape->next_block = rn__plane_pixels(&s->in) * RN__BLOCK;
     if (!s->in.lazy || !rn__as_it_lies(&s->filter) || (!here && n + 1 == s->in.n)) return;
     shape->next[0] = rn__plane(&s->in, (here ? n : n + 1) * s->in_blocks) + at;
-    if (s->in.lazy == RN__BN_GRADIENT)
-        shape->next[1] = s->in.partner + (shape->next[0] - s->in.data);
+    shape->nexts = s->in.lazy == RN__BN_GRADIENT ? 2 : 1;
+    if (shape->nexts > 1) shape->next[1] = s->in.partner + (shape->next[0] - s->in.data);
 }
 
 /* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
@@ -4097,8 +4113,8 @@ static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int 
     shape.pair_bias = RN__BLOCK;
     in = rn__read_band(s, n, first, last - first, thread, &shape.in_block);
     rn__look_ahead(s, n, last, &shape);
-    if (chunks > 1) shape.next[0] = NULL; /* blocks would be counted anew in each */
-    for (; block < end; block += 1 + shape.paired, shape.next[0] = NULL)
+    if (chunks > 1) shape.nexts = 0; /* blocks would be counted anew in each */
+    for (; block < end; block += 1 + shape.paired, shape.nexts = 0)
         for (phase = 0; phase < step * step; phase++) {
             const int y = phase / step, x = phase % step;
             const float *weight = rn__sweep_packed(s, block, phase);
@@ -4226,8 +4242,7 @@ static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int 
     const float *in, *dy = NULL;
     ptrdiff_t in_block, dy_block = 0;
     rn__outer_rows shape = {1, 0, 0, 0, 0};
-    /* outputs that are not in the second cache anyway */
-    const int fetches = !dw && rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w) > 1 << 17;
+    const int fetches = !dw && rn__is_far(s);
     rn__chunk chunk;
     int b, y, x, c;
     chunk.in = rn__own(s, s->tiles, thread);
