@@ -152,7 +152,7 @@ check() {
     checks=$((checks + 1))
     if "$@" >"$work/log" 2>&1; then return 0; fi
     failures=$((failures + 1))
-    echo "convert: failed ($?): $what"
+    echo "convert: failed: $what"
     head -20 "$work/log"
 }
 

@@ -1,6 +1,7 @@
 #!/bin/sh
 # predict.sh - what the examples read: the same picture in every form that examples/predict knows
-# gives the same line, damaged ones are refused in words, and data sets are found by their names.
+# gives the same line, damaged ones and other files are refused in words, data sets are found by
+# their names, and --help says what a program does.
 #
 # tests/predict.sh   (from anywhere; it writes to a temporary directory)
 
@@ -236,6 +237,22 @@ printf 'x' >packed/train-labels.idx1-ubyte.gz
 refused 1 'gunzip packed/train-labels.idx1-ubyte.gz' ./helper packed 0
 rm packed/*
 refused 1 'cannot open packed/train-images-idx3-ubyte;' ./helper packed 0
+
+# helps WORDS COMMAND...: --help says what the program does, and succeeds
+helps() {
+    checks=$((checks + 1))
+    words=$1
+    shift
+    "$@" --help >log 2>&1 && grep -q -e "$words" log || fail "$* --help"
+}
+for name in hello tiny; do
+    ${CC:-cc} -O0 -o $name "$here/../examples/$name.c" -lm || exit 1
+    helps 'Trains a ResNet-8' ./$name
+done
+helps 'WEIGHTS IMAGE' ./predict
+if command -v python3 >/dev/null; then # -S: without numpy and torch
+    helps 'Make and check golden files' python3 -S "$here/../tools/golden.py"
+fi
 
 echo "predict: $checks checks, $failures failed"
 [ "$failures" = 0 ]
