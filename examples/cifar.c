@@ -143,40 +143,41 @@ static void open_log(run *r) {
     read_log(r);
 }
 
-/* Puts what the run must find again into the net, which the checkpoint is made of. */
-static void note_progress(run *r) {
+/* The checkpoint is made of the net, so that gets what the run must find again. */
+static void save_checkpoint(run *r) {
     rn_trainer *to = &r->t.net->trainer;
+    rn_error error;
     to->loss = r->t.loss;
     to->correct = r->t.correct;
     to->seconds = r->earlier + seconds_now() - r->progress.begun;
+    check(rn_save_checkpoint(r->t.net, out_path(r, "last.ckpt"), NULL, &error), &error);
 }
 
-static void save_checkpoint(run *r) {
+static rn_result test(run *r, FILE *predictions) {
+    rn_result result;
     rn_error error;
-    note_progress(r);
-    check(rn_save_checkpoint(r->t.net, out_path(r, "last.ckpt"), NULL, &error), &error);
+    check(test_net(&r->t, &r->test.source, predictions, &result, &error), &error);
+    if (!stopped) r->error = error_rate(result.correct, (double)r->test.source.count);
+    return result;
 }
 
 static void finish_epoch(run *r) {
     trainer *t = &r->t;
-    rn_result test;
+    const rn_result result = test(r, NULL);
     rn_error error;
-    check(test_net(t, &r->test.source, NULL, &test, &error), &error);
     if (stopped) return;
-    r->error = error_rate(test.correct, (double)r->test.source.count);
     t->net->trainer.test_accuracy = 100 - r->error;
-    note_progress(r);
     if (r->error < r->best - 1e-6) {
         r->best = r->error;
         check(rn_save(t->net, out_path(r, "best.safetensors"), NULL, &error), &error);
     }
-    write_row(r, &test);
     save_checkpoint(r);
+    write_row(r, &result);
     end_progress(&r->progress);
     printf("epoch %d/%d: ", (int)t->net->epoch + 1, (int)count_epochs(t));
     if (t->seen > 0)
         printf("loss %.4f, error %.2f %%; ", t->loss / t->seen, error_rate(t->correct, t->seen));
-    printf("in test %.4g, %.2f %%; %.0f images/s\n", test.loss, r->error, t->speed);
+    printf("in test %.4g, %.2f %%; %.0f images/s\n", result.loss, r->error, t->speed);
     fflush(stdout);
 }
 
@@ -250,14 +251,12 @@ static void train(run *r) {
     exit(128 + stopped);
 }
 
-static void test(run *r) {
+static void test_last(run *r) {
     FILE *predictions = r->predictions ? fopen(r->predictions, "w") : NULL;
-    rn_result result;
-    rn_error error;
-    if (r->predictions && !predictions) quit(1, "%s: %s", r->predictions, strerror(errno));
-    check(test_net(&r->t, &r->test.source, predictions, &result, &error), &error);
+    if (r->predictions && !predictions)
+        quit(1, "cannot write %s: %s", r->predictions, strerror(errno));
+    test(r, predictions);
     if (stopped) exit(128 + stopped);
-    r->error = error_rate(result.correct, (double)r->test.source.count);
     if (predictions && (ferror(predictions) | fclose(predictions)))
         quit(1, "writing %s failed: is the disk full?", r->predictions);
 }
@@ -275,15 +274,13 @@ static void choose_recipe(run *r, rn_desc *desc, int count, char **words) {
     long *const fields[] = {&r->recipe.batch, &r->recipe.pad, &r->recipe.flip};
     const char *path = out_path(r, "last.ckpt");
     const int told = r->resume && stored_number(path, keys[0]);
+    long stored[3];
     int i;
-    for (i = 0; i < 3 && told; i++) *fields[i] = (long)stored_number(path, keys[i]);
+    for (i = 0; i < 3 && told; i++) *fields[i] = stored[i] = (long)stored_number(path, keys[i]);
     read_flags(r, desc, count, words);
-    for (i = 0; i < 3 && told; i++) {
-        char value[32];
-        snprintf(value, sizeof value, "%" PRIu64, stored_number(path, keys[i]));
-        if (*fields[i] != (long)stored_number(path, keys[i]))
-            refuse_change(path, strchr(keys[i], '.') + 1, value);
-    }
+    for (i = 0; i < 3 && told; i++)
+        if (*fields[i] != stored[i])
+            quit(2, "%s has %s %ld; leave --%s out", path, keys[i] + 8, stored[i], keys[i] + 8);
 }
 
 /* Flags count more than a file's description or a dialect, so they are read once to learn which,
@@ -333,7 +330,7 @@ int main(int count, char **words) {
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, &r.train.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);
-    if (r.eval || r.predictions) test(&r);
+    if (r.eval || r.predictions) test_last(&r);
     printf("test error %.2f %%\n", r.error);
     free_trainer(&r.t);
     rn_data_free(&r.train);

@@ -219,12 +219,6 @@ static inline int is_there(const char *path) {
     return file && !fclose(file);
 }
 
-static inline void refuse_change(const char *path, const char *flag, const char *value) {
-    const char *of =
-        strncmp(value, "0x", 2) ? value : "another value"; /* 0x: bits, not to be read */
-    quit(2, "%s has %s %s; leave --%s out", path, flag, of, flag);
-}
-
 /* A file's description counts, and flags that ask for another are refused; but not those of the
    machine, and those of the images' size only if training goes on. */
 static inline void refuse_changes(const arguments *a, const char *path, const rn_desc *stored,
@@ -239,7 +233,9 @@ static inline void refuse_changes(const arguments *a, const char *path, const rn
         rn_desc_get(&asked, i, texts[1]);
         if (strcmp(texts[0], texts[1]) != 0 && is_given(*a, rn_desc_key(i)) &&
             !strstr(machine, key) && (training || !strstr(" height width ", key)))
-            refuse_change(path, rn_desc_key(i), texts[0]);
+            quit(2, "%s has%s%s; leave --%s out", path, key,
+                 strncmp(texts[0], "0x", 2) ? texts[0] : "another value", /* 0x: bits */
+                 rn_desc_key(i));
     }
     if (training && asked.bn_group != stored->bn_group)
         quit(2, "%s has bn_group %d, which --micro_batch %d would change; leave it out", path,
@@ -282,11 +278,6 @@ static inline int has_dataset(arguments *a, dataset *set) {
     return 1;
 }
 
-static inline int is_file(const char *path) {
-    FILE *file = fopen(path, "rb");
-    return file && !fclose(file);
-}
-
 /* Path of an IDX file whose name MNIST gave as PART-WHAT-KIND, or as others do, PART-WHAT.KIND, for
    one of the kinds, or that is there compressed; if there is none the path of the first name. Free
    it. */
@@ -298,7 +289,7 @@ static inline char *find_idx(const char *directory, const char *part, const char
     for (i = 0; i < 8; i++) {
         snprintf(path, room, "%s/%s-%s%c%s%s", directory, part, what, i % 2 ? '.' : '-',
                  kinds[i / 2 % 2], i < 4 ? "" : ".gz");
-        if (is_file(path)) break;
+        if (is_there(path)) break;
     }
     if (i == 8)
         snprintf(path, room, "%s/%s-%s-%s", directory, part, what, kinds[0]);

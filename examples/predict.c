@@ -248,7 +248,7 @@ static image read_image(const char *path, long index, int classes) {
     if (!file) {
         const char *why = strerror(errno);
         strcat(strcpy(packed, path), ".gz");
-        if (is_file(packed))
+        if (is_there(packed))
             quit(1, "%s is not there, but compressed it is: gunzip %s", path, packed);
         quit(1, "cannot open %s: %s", path, why);
     }
