@@ -41,9 +41,9 @@ static void help(const recipe *r) {
         "  --describe          print the net and exit\n"
         "  --plan              print what is in memory when, draw it as DIR/plan.svg, and exit\n"
         "  --dialect NAME      paper, msra_1k, fb or torchvision (paper): rn_set_dialect\n\n"
-        "Fields of the description (rn_desc in resnet.h; momentum is 0.9, weight_decay 1e-4,\n"
-        "threads all cores, mean and deviation are measured, unless a flag or a file says else;\n"
-        "what each means stands there):\n");
+        "Fields of the description; for what they mean see rn_desc in resnet.h (momentum is 0.9,\n"
+        "weight_decay 1e-4, threads all cores, and mean and deviation are measured, unless a flag\n"
+        "or a file says else):\n");
     print_fields();
     exit(0);
 }
@@ -261,13 +261,6 @@ static void test_last(run *r) {
         quit(1, "writing %s failed: is the disk full?", r->predictions);
 }
 
-static void describe(run *r, const rn_desc *desc) {
-    if (r->plan) make_directory(r->out);
-    if (r->describe) print_net(desc, (int)r->recipe.batch);
-    if (r->plan) print_plan(desc, (int)r->recipe.batch, out_path(r, "plan.svg"));
-    exit(finish());
-}
-
 /* Batch, pad and flip of the checkpoint, if it tells; then flags on top, which may not differ. */
 static void choose_recipe(run *r, rn_desc *desc, int count, char **words) {
     static const char *const keys[] = {"trainer.batch", "trainer.pad", "trainer.flip"};
@@ -326,7 +319,10 @@ int main(int count, char **words) {
         fit_to_data(&desc, &images, r.recipe.net);
     else
         open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);
-    if (r.describe || r.plan) describe(&r, &desc);
+    if (r.plan) make_directory(r.out);
+    if (r.describe) print_net(&desc, (int)r.recipe.batch);
+    if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
+    if (r.describe || r.plan) return finish();
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, &r.train.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);
