@@ -164,6 +164,7 @@ check "the machine" says "resumed at iteration 46 of 48; .* instead of 46" --ite
 
 # ---- flags that have nothing to say ----------------------------------------------------------------
 
+check "the values of a field" sh -c './cifar --help | grep -e "--naive  *0 or 1$"'
 check "two lengths" fails 2 "give one of them" --epochs 1 --iterations 9 --out no
 check "two lengths, the other first" fails 2 "give one of them" --iterations 9 --epochs 1 --out no
 check "--eval of another depth" fails 2 "best.safetensors has depth 8" --eval run/best.safetensors --depth 20
