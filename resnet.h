@@ -5291,7 +5291,8 @@ RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, r
                             : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
                             : field->type == RN__BYTES
                                 ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
-                                : "a whole number";
+                            : field->most == 1 ? "0 or 1"
+                                               : "a whole number";
         return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
     }
     *desc = set;

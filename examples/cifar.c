@@ -29,17 +29,21 @@ static void help(const recipe *r) {
     print_recipe(r);
     printf(
         "  --out DIR           gets log.csv, best.safetensors, last.ckpt (out); those of an\n"
-        "                      earlier run are renamed to NAME.old, but those of one that\n"
-        "                      finished no epoch do not replace others\n"
+        "                      earlier run are renamed to NAME.old (an earlier .old is kept if\n"
+        "                      that run finished no epoch)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
-        "                      knows all but where the data is, and refuses what differs\n"
+        "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
+        "                      --schedule and what is of the machine (threads, naive, direct,\n"
+        "                      micro_batch, budget, isa) may change, other changes are refused\n"
         "  --eval WEIGHTS      do not train, test these\n"
-        "  --predictions FILE  write the class predicted for each test image, one a line\n"
+        "  --predictions FILE  write the class predicted for each test image, one a line, by the\n"
+        "                      net at the end\n"
         "  --describe          print the net and exit\n"
         "  --plan              print what is in memory when, draw it as DIR/plan.svg, and exit\n"
         "  --dialect NAME      paper, msra_1k, fb or torchvision (paper): rn_set_dialect\n\n"
-        "Fields of the description (rn_desc in resnet.h; momentum is 0.9, weight_decay 1e-4,\n"
-        "threads all cores, and mean and std are measured, unless a flag or a file says else):\n");
+        "Fields of the description; for what they mean see rn_desc in resnet.h (momentum is 0.9,\n"
+        "weight_decay 1e-4, threads all cores, and mean and deviation are measured, unless a flag\n"
+        "or a file says else):\n");
     print_fields();
     exit(0);
 }
@@ -65,6 +69,10 @@ static const char *out_path(const run *r, const char *name) {
     return path;
 }
 
+static void check_log(const run *r, int failed) {
+    if (failed) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+}
+
 static void write_row(run *r, const rn_result *test) {
     const rn_net *net = r->t.net;
     const int known = r->t.seen > 0;
@@ -72,7 +80,7 @@ static void write_row(run *r, const rn_result *test) {
             known ? r->t.loss / r->t.seen : NAN, known ? error_rate(r->t.correct, r->t.seen) : NAN,
             test->loss, r->error, rn_learning_rate(&net->schedule, net->step - 1), r->t.speed,
             net->trainer.seconds);
-    if (fflush(r->log)) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+    check_log(r, fflush(r->log));
     r->logged = net->step;
 }
 
@@ -100,10 +108,11 @@ static void read_log(run *r) {
         r->error = error;
         if (untold) r->best = fmin(r->best, error);
     }
-    if (ftruncate(fileno(r->log), end) || fseek(r->log, 0, SEEK_END) ||
-        (!end && fprintf(r->log, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
-                                 "learning_rate,images_per_second,seconds\n") < 0))
-        quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+    check_log(r, ftruncate(fileno(r->log), end) || fseek(r->log, 0, SEEK_END));
+    if (!end)
+        fprintf(r->log, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
+                        "learning_rate,images_per_second,seconds\n");
+    check_log(r, fflush(r->log));
 }
 
 /* Renames the results of an earlier run; but one that finished no epoch makes way for those that
@@ -126,60 +135,58 @@ static void put_aside(const run *r) {
 }
 
 static void open_log(run *r) {
-    if (make_directory(r->out))
-        quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
+    make_directory(r->out);
     if (!r->resume) put_aside(r);
     r->log = fopen(out_path(r, "log.csv"), "a+");
-    if (!r->log) quit(1, "cannot write %s: %s", out_path(r, "log.csv"), strerror(errno));
+    check_log(r, !r->log);
     rewind(r->log);
     read_log(r);
 }
 
-/* Puts what the run must find again into the net, which the checkpoint is made of. */
-static void note_progress(run *r) {
+/* The checkpoint is made of the net, so that gets what the run must find again. */
+static void save_checkpoint(run *r) {
     rn_trainer *to = &r->t.net->trainer;
+    rn_error error;
     to->loss = r->t.loss;
     to->correct = r->t.correct;
     to->seconds = r->earlier + seconds_now() - r->progress.begun;
+    check(rn_save_checkpoint(r->t.net, out_path(r, "last.ckpt"), NULL, &error), &error);
 }
 
-static void save_checkpoint(run *r) {
+static rn_result test(run *r, FILE *predictions) {
+    rn_result result;
     rn_error error;
-    note_progress(r);
-    check(rn_save_checkpoint(r->t.net, out_path(r, "last.ckpt"), NULL, &error), &error);
+    check(test_net(&r->t, &r->test.source, predictions, &result, &error), &error);
+    if (!stopped) r->error = error_rate(result.correct, (double)r->test.source.count);
+    return result;
 }
 
 static void finish_epoch(run *r) {
     trainer *t = &r->t;
-    rn_result test;
+    const rn_result result = test(r, NULL);
     rn_error error;
-    check(test_net(t, &r->test.source, NULL, &test, &error), &error);
     if (stopped) return;
-    r->error = error_rate(test.correct, (double)r->test.source.count);
     t->net->trainer.test_accuracy = 100 - r->error;
-    note_progress(r);
     if (r->error < r->best - 1e-6) {
         r->best = r->error;
         check(rn_save(t->net, out_path(r, "best.safetensors"), NULL, &error), &error);
     }
-    write_row(r, &test);
     save_checkpoint(r);
+    write_row(r, &result);
     end_progress(&r->progress);
     printf("epoch %d/%d: ", (int)t->net->epoch + 1, (int)count_epochs(t));
     if (t->seen > 0)
         printf("loss %.4f, error %.2f %%; ", t->loss / t->seen, error_rate(t->correct, t->seen));
-    printf("in test %.4g, %.2f %%; %.0f images/s\n", test.loss, r->error, t->speed);
+    printf("in test %.4g, %.2f %%; %.0f images/s\n", result.loss, r->error, t->speed);
     fflush(stdout);
 }
 
 /* Goes on from the checkpoint, which must be of these images; older ones do not tell. */
 static void resume(run *r, uint64_t data) {
     rn_net *net = r->t.net;
-    const rn_desc asked = net->desc;
     const uint64_t batch = (uint64_t)r->t.batch;
     rn_error error;
     check(rn_load(net, out_path(r, "last.ckpt"), NULL, &error), &error);
-    refuse_changes(&asked, &net->desc);
     if (net->trainer.data && net->trainer.data != data)
         quit(2, "last.ckpt was trained on other images than those of --data %s", r->recipe.data);
     if (net->step != net->epoch * steps_per_epoch(&r->t) + (net->cursor + batch - 1) / batch)
@@ -189,6 +196,25 @@ static void resume(run *r, uint64_t data) {
     r->t.loss = net->trainer.loss;
     r->t.correct = net->trainer.correct;
     r->earlier = net->trainer.seconds;
+}
+
+/* Says where the run goes on, and what flags changed. */
+static void print_resumed(const rn_net *net, const rn_schedule *old) {
+    const rn_schedule *s = &net->schedule;
+    if (s->steps < net->step)
+        quit(2,
+             "last.ckpt is of iteration %" PRIu64 " already, so a length of %" PRIu64
+             " is too short; give more --iterations or --epochs",
+             net->step, s->steps);
+    printf("resumed at iteration %" PRIu64 " of %" PRIu64, net->step, s->steps);
+    if (s->steps != old->steps)
+        printf("; the length is %" PRIu64 " instead of %" PRIu64, s->steps, old->steps);
+    if (fabs(s->learning_rate - old->learning_rate) > 0)
+        printf("; --lr is %g instead of %g", s->learning_rate, old->learning_rate);
+    if (s->kind != old->kind)
+        printf("; --schedule is %s instead of %s", rn_schedule_name(s->kind),
+               rn_schedule_name(old->kind));
+    printf("\n");
 }
 
 static void train(run *r) {
@@ -203,6 +229,7 @@ static void train(run *r) {
     net->trainer.pad = (uint64_t)r->t.augment.pad;
     net->trainer.flip = (uint64_t)r->t.augment.flip;
     net->schedule = choose_schedule(&r->recipe, steps_per_epoch(&r->t));
+    if (r->resume) print_resumed(net, &r->recipe.schedule);
     r->progress = begin_progress(net->schedule.steps - net->step);
     open_log(r);
     catch_signals();
@@ -224,24 +251,14 @@ static void train(run *r) {
     exit(128 + stopped);
 }
 
-static void test(run *r) {
+static void test_last(run *r) {
     FILE *predictions = r->predictions ? fopen(r->predictions, "w") : NULL;
-    rn_result result;
-    rn_error error;
-    if (r->predictions && !predictions) quit(1, "%s: %s", r->predictions, strerror(errno));
-    check(test_net(&r->t, &r->test.source, predictions, &result, &error), &error);
+    if (r->predictions && !predictions)
+        quit(1, "cannot write %s: %s", r->predictions, strerror(errno));
+    test(r, predictions);
     if (stopped) exit(128 + stopped);
-    r->error = error_rate(result.correct, (double)r->test.source.count);
     if (predictions && (ferror(predictions) | fclose(predictions)))
         quit(1, "writing %s failed: is the disk full?", r->predictions);
-}
-
-static void describe(run *r, const rn_desc *desc) {
-    if (r->plan && make_directory(r->out))
-        quit(1, "cannot make the directory %s: %s", r->out, strerror(errno));
-    if (r->describe) print_net(desc, (int)r->recipe.batch);
-    if (r->plan) print_plan(desc, (int)r->recipe.batch, out_path(r, "plan.svg"));
-    exit(finish());
 }
 
 /* Batch, pad and flip of the checkpoint, if it tells; then flags on top, which may not differ. */
@@ -250,31 +267,42 @@ static void choose_recipe(run *r, rn_desc *desc, int count, char **words) {
     long *const fields[] = {&r->recipe.batch, &r->recipe.pad, &r->recipe.flip};
     const char *path = out_path(r, "last.ckpt");
     const int told = r->resume && stored_number(path, keys[0]);
+    long stored[3];
     int i;
-    for (i = 0; i < 3 && told; i++) *fields[i] = (long)stored_number(path, keys[i]);
+    for (i = 0; i < 3 && told; i++) *fields[i] = stored[i] = (long)stored_number(path, keys[i]);
     read_flags(r, desc, count, words);
     for (i = 0; i < 3 && told; i++)
-        refuse_change(*fields[i] != (long)stored_number(path, keys[i]), strchr(keys[i], '.') + 1);
+        if (*fields[i] != stored[i])
+            quit(2, "%s has %s %ld; leave --%s out", path, keys[i] + 8, stored[i], keys[i] + 8);
 }
 
 /* Flags count more than a file's description or a dialect, so they are read once to learn which,
    and again on top. */
 static rn_desc choose_description(run *r, int count, char **words) {
-    rn_desc desc = rn_cifar(20);
+    const arguments a = {count, 0, words};
+    rn_desc desc = rn_cifar(20), stored;
     rn_dialect dialect = RN_PAPER;
     rn_error error;
     rn_status status = RN_MISMATCH; /* a file without description: the flags describe it */
+    const char *path;
     read_flags(r, &desc, count, words);
+    path = r->eval ? r->eval : out_path(r, "last.ckpt");
     if (r->dialect && rn_dialect_parse(&dialect, r->dialect, &error)) quit(2, "%s", error.text);
-    if (r->eval || r->resume)
-        status = rn_load_desc(&desc, r->eval ? r->eval : out_path(r, "last.ckpt"), NULL, &error);
+    if (r->resume && !is_there(path))
+        quit(2, "there is no %s; leave --resume out to start anew", path);
+    if (r->eval || r->resume) status = rn_load_desc(&desc, path, NULL, &error);
     if (status == RN_MISMATCH)
         rn_set_dialect(&desc, dialect);
     else
         check(status, &error);
+    if (!status && r->dialect) quit(2, "%s has a description; leave --dialect out", path);
     desc.threads = all_cores();
+    stored = desc;
     choose_recipe(r, &desc, count, words);
     check_description(desc); /* before data is asked for */
+    if (status) return desc;
+    refuse_changes(&a, path, &stored, desc, r->resume);
+    r->recipe.net = path;
     return desc;
 }
 
@@ -288,14 +316,17 @@ int main(int count, char **words) {
     desc = choose_description(&r, count, words);
     images.classes = count_classes(r.recipe.set, desc.classes);
     if ((r.describe || r.plan) && r.recipe.set != IDX)
-        fit_to_data(&desc, &images);
+        fit_to_data(&desc, &images, r.recipe.net);
     else
         open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);
-    if (r.describe || r.plan) describe(&r, &desc);
+    if (r.plan) make_directory(r.out);
+    if (r.describe) print_net(&desc, (int)r.recipe.batch);
+    if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
+    if (r.describe || r.plan) return finish();
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, &r.train.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);
-    if (r.eval || r.predictions) test(&r);
+    if (r.eval || r.predictions) test_last(&r);
     printf("test error %.2f %%\n", r.error);
     free_trainer(&r.t);
     rn_data_free(&r.train);

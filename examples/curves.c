@@ -28,8 +28,7 @@ static void help(const recipe *r, long every) {
 static FILE *open_log(const char *directory, const char *name) {
     char path[1000];
     FILE *log;
-    if (make_directory(directory))
-        quit(1, "cannot make the directory %s: %s", directory, strerror(errno));
+    make_directory(directory);
     if (snprintf(path, sizeof path, "%s/%s.csv", directory, name) >= (int)sizeof path)
         quit(2, "the name of the directory --out is too long");
     log = fopen(path, "w");

@@ -72,13 +72,19 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
-/* Makes a directory, or finds it there; 0 for success. */
-static inline int make_directory(const char *path) {
+/* Makes a directory, or finds it there. */
+static inline void make_directory(const char *path) {
+    struct stat there;
 #ifdef _WIN32
-    return _mkdir(path) && errno != EEXIST;
+    int failed = _mkdir(path);
 #else
-    return mkdir(path, 0777) && errno != EEXIST;
+    int failed = mkdir(path, 0777);
 #endif
+    if (failed && errno == EEXIST && !stat(path, &there)) {
+        failed = (there.st_mode & S_IFMT) != S_IFDIR;
+        errno = ENOTDIR;
+    }
+    if (failed) quit(1, "cannot make the directory %s: %s", path, strerror(errno));
 }
 
 /* Where a net lives: in large pages if Linux has them, which makes deep nets a quarter faster. */
@@ -126,6 +132,13 @@ static inline int is_named(const arguments *a, const char *name) {
         if (*word != *name && !(*word == '-' && *name == '_') && !(*word == '_' && *name == '-'))
             return 0;
     return 1;
+}
+
+/* 1 if one of the words is --name. */
+static inline int is_given(arguments a, const char *name) {
+    for (a.at = 1; a.at < a.count; a.at++)
+        if (is_named(&a, name)) return 1;
+    return 0;
 }
 
 /* 1 if the word is --name, without a value. */
@@ -206,19 +219,27 @@ static inline int is_there(const char *path) {
     return file && !fclose(file);
 }
 
-static inline void refuse_change(int differs, const char *flag) {
-    if (differs) quit(2, "the checkpoint was trained with another --%s; leave the flag out", flag);
-}
-
-/* The checkpoint's description counts, and flags that ask for another are refused. */
-static inline void refuse_changes(const rn_desc *asked, const rn_desc *stored) {
+/* A file's description counts, and flags that ask for another are refused; but not those of the
+   machine, and those of the images' size only if training goes on. */
+static inline void refuse_changes(const arguments *a, const char *path, const rn_desc *stored,
+                                  rn_desc asked, int training) {
+    static const char machine[] = " threads naive direct micro_batch budget isa ";
+    char key[64], texts[2][96];
     int i;
+    rn_resolve(&asked, NULL);
     for (i = 0; rn_desc_key(i); i++) {
-        char texts[2][96];
-        rn_desc_get(asked, i, texts[0]);
-        rn_desc_get(stored, i, texts[1]);
-        refuse_change(strcmp(texts[0], texts[1]) != 0, rn_desc_key(i));
+        snprintf(key, sizeof key, " %s ", rn_desc_key(i));
+        rn_desc_get(stored, i, texts[0]);
+        rn_desc_get(&asked, i, texts[1]);
+        if (strcmp(texts[0], texts[1]) != 0 && is_given(*a, rn_desc_key(i)) &&
+            !strstr(machine, key) && (training || !strstr(" height width ", key)))
+            quit(2, "%s has%s%s; leave --%s out", path, key,
+                 strncmp(texts[0], "0x", 2) ? texts[0] : "another value", /* 0x: bits */
+                 rn_desc_key(i));
     }
+    if (training && asked.bn_group != stored->bn_group)
+        quit(2, "%s has bn_group %d, which --micro_batch %d would change; leave it out", path,
+             stored->bn_group, asked.micro_batch);
 }
 
 /* One line for each field of the description, in the words of its own error message. */
@@ -257,11 +278,6 @@ static inline int has_dataset(arguments *a, dataset *set) {
     return 1;
 }
 
-static inline int is_file(const char *path) {
-    FILE *file = fopen(path, "rb");
-    return file && !fclose(file);
-}
-
 /* Path of an IDX file whose name MNIST gave as PART-WHAT-KIND, or as others do, PART-WHAT.KIND, for
    one of the kinds, or that is there compressed; if there is none the path of the first name. Free
    it. */
@@ -273,7 +289,7 @@ static inline char *find_idx(const char *directory, const char *part, const char
     for (i = 0; i < 8; i++) {
         snprintf(path, room, "%s/%s-%s%c%s%s", directory, part, what, i % 2 ? '.' : '-',
                  kinds[i / 2 % 2], i < 4 ? "" : ".gz");
-        if (is_file(path)) break;
+        if (is_there(path)) break;
     }
     if (i == 8)
         snprintf(path, room, "%s/%s-%s-%s", directory, part, what, kinds[0]);
@@ -305,24 +321,26 @@ static inline void open_data(rn_data *data, dataset set, const char *directory, 
         free(images);
         free(labels);
     } else {
-        check(
-            rn_load_cifar(data, directory, count_classes(set, classes), train, NULL, NULL, &error),
-            &error);
+        rn_status status =
+            rn_load_cifar(data, directory, count_classes(set, classes), train, NULL, NULL, &error);
+        if (status == RN_NO_FILE) quit(1, "%s; IDX files need --dataset idx", error.text);
+        check(status, &error);
     }
 }
 
-static inline void fit_size(int *field, int size, const char *name) {
+static inline void fit_size(int *field, int size, const char *name, const char *net) {
     if (*field && *field != size)
-        quit(2, "the net's %s is %d, but the data's is %d", name, *field, size);
+        quit(2, "the %s of %s is %d, but the data's is %d", name, net, *field, size);
     *field = size;
 }
 
-/* Gives the description the sizes of the data; those that it has already must agree. */
-static inline void fit_to_data(rn_desc *desc, const rn_source *source) {
-    fit_size(&desc->channels, source->channels, "number of channels");
-    fit_size(&desc->height, source->height, "image height");
-    fit_size(&desc->width, source->width, "image width");
-    fit_size(&desc->classes, source->classes, "number of classes");
+/* Gives the description of a net, in words `net`, the sizes of the data; those that it has already
+   must agree. */
+static inline void fit_to_data(rn_desc *desc, const rn_source *source, const char *net) {
+    fit_size(&desc->channels, source->channels, "number of channels", net);
+    fit_size(&desc->height, source->height, "image height", net);
+    fit_size(&desc->width, source->width, "image width", net);
+    fit_size(&desc->classes, source->classes, "number of classes", net);
 }
 
 static inline int is_measured(const rn_desc *desc) {
@@ -338,11 +356,12 @@ typedef struct recipe {
     rn_schedule schedule;                      /* what it is without flags */
     int kind;                                  /* -1: not given */
     double learning_rate;                      /* 0: not given */
+    const char *net;                           /* what errors call it */
 } recipe;
 
 static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
                                  rn_schedule schedule) {
-    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0};
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net"};
     return r;
 }
 
@@ -350,6 +369,8 @@ static inline int has_recipe(arguments *a, recipe *r) {
     rn_schedule_kind kind = RN_CONSTANT;
     const char *name;
     rn_error error;
+    if (is_given(*a, "epochs") && is_given(*a, "iterations"))
+        quit(2, "--epochs and --iterations both give the length: give one of them");
     if (has_text(a, "schedule", &name)) {
         if (rn_schedule_parse(&kind, name, &error)) quit(2, "%s", error.text);
         r->kind = (int)kind;
@@ -371,11 +392,9 @@ static inline void print_recipe(const recipe *r) {
         "                      fetches them) or four IDX files with MNIST's names (%s)\n"
         "  --batch N           images of a step (%ld)\n",
         dataset_names[r->set], r->data, r->batch);
-    if (r->epochs)
-        printf("  --epochs N          length (%ld), unless there is\n", r->epochs);
-    else
-        printf("  --epochs N          length, unless there is\n");
-    printf("  --iterations N      length in steps");
+    printf("  --epochs N          length");
+    if (r->epochs) printf(" (%ld)", r->epochs);
+    printf("\n  --iterations N      instead of --epochs, the length in steps");
     if (!r->epochs) printf(" (%" PRIu64 ")", r->schedule.steps);
     printf("\n  --lr X              largest learning rate (%g)\n"
            "  --schedule NAME     constant, steps, cosine or one_cycle (%s)\n"
@@ -400,10 +419,10 @@ static inline rn_schedule choose_schedule(const recipe *r, uint64_t steps_per_ep
 static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_data *test) {
     rn_error error;
     open_data(test, r->set, r->data, 0, desc->classes);
-    fit_to_data(desc, &test->source);
+    fit_to_data(desc, &test->source, r->net);
     if (!train) return;
     open_data(train, r->set, r->data, 1, desc->classes);
-    fit_to_data(desc, &train->source);
+    fit_to_data(desc, &train->source, r->net);
     if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
 }
 

@@ -25,7 +25,10 @@ int main(int argc, char **argv) {
     rn_result result = {0, 0};
     rn_net *net = NULL;
     if (directory[0] == '-' || argc > 2)
-        return printf("usage: hello [DIRECTORY OF FASHION-MNIST]\n"),
+        return printf(
+                   "usage: hello [DIRECTORY]\n\nTrains a ResNet-8 for seconds on the IDX files of "
+                   "DIRECTORY (examples/data),\nten classes of 28 x 28 pixels such as "
+                   "Fashion-MNIST's, and names ten test images.\n"),
                strcmp(directory, "--help") ? 2 : 0;
     for (i = 0; i < 4; i++)
         snprintf(paths[i], sizeof paths[i], "%s/%s-%s-ubyte", directory, i < 2 ? "train" : "t10k",

@@ -56,7 +56,14 @@ typedef struct pnm {
     int width, height, most; /* most: what white is */
     int depth;               /* samples of a pixel: grey, grey and alpha, RGB, RGB and alpha */
     int bits;                /* of the byte of a P4 that is being read */
+    ptrdiff_t pixels;        /* that are read */
 } pnm;
+
+static void quit_cut(const pnm *p) {
+    if (!p->pixels) quit(1, "%s is cut: it ends before its first pixel", p->path);
+    quit(1, "%s is cut: it should hold %d x %d = %td pixels, but ends at number %td", p->path,
+         p->width, p->height, (ptrdiff_t)p->width * p->height, p->pixels + 1);
+}
 
 /* The next character behind white space and comments. */
 static int next_character(const pnm *p) {
@@ -72,10 +79,11 @@ static int next_character(const pnm *p) {
 /* The next number, and the white space behind it. */
 static int read_number(const pnm *p, int most, const char *where) {
     int c = next_character(p), value = c >= '0' && c <= '9' ? 0 : -1;
-    if (c == EOF) quit(1, "%s is cut", p->path);
+    if (c == EOF) quit_cut(p);
     for (; c >= '0' && c <= '9' && value <= most; c = getc(p->file)) value = value * 10 + c - '0';
-    if (value < 0 || value > most || !(c == '#' || c == EOF || isspace(c)))
-        quit(1, "%s: its %s damaged", p->path, where);
+    if (value > most) quit(1, "%s: a number of its %s is above %d", p->path, where, most);
+    if (value < 0 || !(c == '#' || c == EOF || isspace(c)))
+        quit(1, "%s: its %s is damaged", p->path, where);
     if (c == '#') ungetc(c, p->file);
     return value;
 }
@@ -103,7 +111,7 @@ static void read_pam_header(pnm *p) {
 }
 
 static void read_header(pnm *p) {
-    static const char where[] = "header is";
+    static const char where[] = "header";
     if (p->form == 7)
         read_pam_header(p);
     else {
@@ -125,14 +133,14 @@ static int read_sample(pnm *p, int column) {
         c = next_character(p);
         value = c == '0' ? 1 : c == '1' ? 0 : 2;
     } else if (p->form <= 3) {
-        value = read_number(p, 65535, "numbers are");
+        value = read_number(p, 65535, "pixels");
     } else if (p->form == 4) {
         if (column % 8 == 0) p->bits = c = getc(p->file);
         value = !(p->bits >> (7 - column % 8) & 1);
     } else {
         for (k = 0; k < (p->most > 255 ? 2 : 1); k++) value = value * 256 + (c = getc(p->file));
     }
-    if (c == EOF) quit(1, "%s is cut", p->path);
+    if (c == EOF) quit_cut(p);
     if (value > p->most)
         quit(1, "%s has a value above the largest by its header, %d", p->path, p->most);
     return value;
@@ -140,14 +148,14 @@ static int read_sample(pnm *p, int column) {
 
 /* In the file a pixel's samples follow each other, here the planes of the colours do. */
 static image read_pnm(FILE *file, const char *path, int form) {
-    pnm p = {file, path, form, 0, 0, 0, 0, 0};
+    pnm p = {file, path, form, 0, 0, 0, 0, 0, 0};
     image m;
     ptrdiff_t plane, i;
     int k;
     read_header(&p);
     m = make_image(path, p.depth < 3 ? 1 : 3, p.height, p.width);
     plane = (ptrdiff_t)p.width * p.height;
-    for (i = 0; i < plane; i++)
+    for (i = 0; i < plane; p.pixels = ++i)
         for (k = 0; k < p.depth; k++) {
             int value = read_sample(&p, (int)(i % p.width));
             if (k < m.channels)
@@ -165,11 +173,17 @@ static void find_record(FILE *file, const char *path, int begin, int labels, lon
     const int64_t record = labels + (int64_t)m->channels * m->height * m->width;
     const int64_t size = fseeko(file, 0, SEEK_END) ? -1 : (int64_t)ftello(file);
     const int64_t count = (size - begin) / record;
+    unsigned char b[4];
     if (size < 0) quit(1, "cannot read %s", path);
-    if (size < begin || (size - begin) % record)
+    if (size < begin || (size - begin) % record) {
+        rewind(file);
+        if (fread(b, 1, 4, file) == 4 && !memcmp(b, "\0\0\10\1", 4))
+            quit(1, "%s holds the labels of an IDX set; take its images", path);
         quit(1, "%s is cut, or neither an image, CIFAR nor IDX", path);
+    }
     if (index >= count)
-        quit(2, "--index is %ld, but %s has %" PRId64 " images", index, path, count);
+        quit(2, "--index is %ld, but %s has %" PRId64 " images, counted from 0", index, path,
+             count);
     if (fseeko(file, (off_t)(begin + index * record), SEEK_SET)) quit(1, "cannot read %s", path);
 }
 
@@ -213,6 +227,19 @@ static image read_idx(FILE *file, const char *path, long index, int dims, const 
     return m;
 }
 
+/* Refuses files that begin as others do, and says which program makes them readable. */
+static void refuse_others(const char *path, const unsigned char *b) {
+    static const char *const others[][3] = {{"\037\213", "compressed", "gunzip"},
+                                            {"\211PNG", "a PNG", "pngtopnm"},
+                                            {"\377\330\377", "a JPEG", "djpeg"}};
+    int i;
+    for (i = 0; i < 3; i++)
+        if (!memcmp(b, others[i][0], strlen(others[i][0])))
+            quit(1, "%s is %s; take what this writes: %s < %s > NAME", path, others[i][1],
+                 others[i][2], path);
+}
+
+/* `index`: -1 if none was asked for. */
 static image read_image(const char *path, long index, int classes) {
     FILE *file = fopen(path, "rb");
     char *packed = (char *)allocate(strlen(path) + 4);
@@ -221,21 +248,23 @@ static image read_image(const char *path, long index, int classes) {
     if (!file) {
         const char *why = strerror(errno);
         strcat(strcpy(packed, path), ".gz");
-        if (is_file(packed))
+        if (is_there(packed))
             quit(1, "%s is not there, but compressed it is: gunzip %s", path, packed);
         quit(1, "cannot open %s: %s", path, why);
     }
     free(packed);
-    if (fread(b, 1, sizeof b, file) < 3) quit(1, "%s is empty, or cannot be read", path);
-    if (b[0] == 0x1f && b[1] == 0x8b)
-        quit(1, "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
+    errno = 0;
+    if (fread(b, 1, sizeof b, file) < 3)
+        quit(1, "%s cannot be read: %s", path, errno ? strerror(errno) : "it is too short");
+    refuse_others(path, b);
     if (b[0] == 'P' && b[1] >= '1' && b[1] <= '7' && (isspace(b[2]) || b[2] == '#')) {
+        if (index >= 0) quit(2, "%s is one picture; leave --index out", path);
         fseek(file, 2, SEEK_SET);
         m = read_pnm(file, path, b[1] - '0');
     } else if (!memcmp(b, "\0\0\10", 3) && (b[3] == 3 || b[3] == 4))
-        m = read_idx(file, path, index, b[3], b);
+        m = read_idx(file, path, index < 0 ? 0 : index, b[3], b);
     else
-        m = read_cifar(file, path, index, classes);
+        m = read_cifar(file, path, index < 0 ? 0 : index, classes);
     fclose(file);
     return m;
 }
@@ -288,6 +317,12 @@ static const char *class_name(const rn_desc *desc, const char *names, int class_
     return desc->channels == 3 ? cifar10_names[class_index] : fashion_names[class_index];
 }
 
+static void check_names(const char *names, int classes) {
+    int count = 1;
+    for (; *names; names++) count += *names == ',';
+    if (count != classes) quit(2, "--names has %d names and the net %d classes", count, classes);
+}
+
 /* The five likeliest classes, or all if there are no more than twenty. */
 static void print_classes(const rn_desc *desc, const char *names, rn_real *probabilities) {
     int lines = desc->classes > 20 ? 5 : desc->classes, best;
@@ -304,12 +339,13 @@ int main(int count, char **words) {
     const char *paths[2] = {NULL, NULL}, *names = NULL;
     rn_desc desc;
     rn_error error;
+    rn_status status;
     rn_net *net;
     rn_real *room, *probabilities;
     rn_window windows[10];
     rn_picture picture;
     image m;
-    long index = 0, crops = 0, scale = 0;
+    long index = -1, crops = 0, scale = 0;
     program = "predict";
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
@@ -324,7 +360,11 @@ int main(int count, char **words) {
     if (crops != 0 && crops != 1 && crops != 10) quit(2, "--crops is 1 or 10");
     if (scale && !crops) quit(2, "--scale is for --crops 1 or 10");
     if (!paths[1]) quit(2, "it takes a weights file and an image");
-    check(rn_load_desc(&desc, paths[0], NULL, &error), &error);
+    status = rn_load_desc(&desc, paths[0], NULL, &error);
+    if (status == RN_MISMATCH)
+        quit(1, "%s has no description; tools/convert makes a file with one", paths[0]);
+    check(status, &error);
+    if (names) check_names(names, desc.classes);
     net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
     if (!net) check(error.status, &error);
     check(rn_load(net, paths[0], NULL, &error), &error);

@@ -1,7 +1,8 @@
 #!/bin/sh
 # convert.sh - tools/convert on files as PyTorch programs write them: the names of torchvision, of
 # kuangliu's and akamaster's CIFAR nets, with the prefixes of several devices and of compiled nets,
-# in F32, F16 and BF16, every number compared; and tensors too few, too many, twice, misshapen.
+# in F32, F16 and BF16, every number compared; tensors too few, too many, twice, misshapen;
+# and what is refused: files of other kinds, the input as output, fields that the tensors tell.
 #
 # tests/convert.sh   (from anywhere; it writes to a temporary directory)
 
@@ -151,7 +152,7 @@ check() {
     checks=$((checks + 1))
     if "$@" >"$work/log" 2>&1; then return 0; fi
     failures=$((failures + 1))
-    echo "convert: failed ($?): $what"
+    echo "convert: failed: $what"
     head -20 "$work/log"
 }
 
@@ -166,7 +167,39 @@ check "in a program that calls it model" converts 0 model. F32
 check "a tensor is missing" refuses m "holds no tensor bn1.bias"
 check "one too many" refuses x "tensor layer1.0.se.fc has no place"
 check "one twice" refuses 2 "holds fc.bias twice"
-check "one of another shape" refuses s "linear.bias is F32 .7,1,1,1. and should"
+check "one of another shape" refuses s "linear.bias is F32 .7,1. and should be F32, F16 or BF16 .7.$"
+
+# says STATUS WORDS ARGUMENT...: it ends so, says why, and leaves its input as it was
+says() {
+    status=$1 words=$2
+    shift 2
+    ./convert "$@" >out.txt 2>&1
+    found=$?
+    [ $found = "$status" ] && grep -e "$words" out.txt && cmp theirs kept && return 0
+    echo "status $found"
+    cat out.txt
+    return 1
+}
+check "a net" converts 1 "" F32
+cp theirs kept
+ln -s theirs link
+check "the output is the input" says 2 "same file" theirs theirs
+check "by another name" says 2 "same file" theirs ./theirs
+check "by a link" says 2 "same file" theirs link
+for field in "depth 56" "units 1,1" "base_width 8" "stem cifar" "classes 5" "channels 1"; do
+    # shellcheck disable=SC2086
+    check "--$field" says 2 "tensors tell --${field% *};" theirs out --$field
+done
+check "--base-width=8" says 2 "tensors tell --base-width=8;" theirs out --base-width=8
+check "--width, of the images" says 0 "^out" theirs out --width 16
+check "a file of ours" says 1 "expected is a file of resnet.h already" expected out
+printf 'PK\003\004aaaaaaaa' >pickle
+check "a pickle" says 1 "pickle is a PyTorch pickle" pickle out
+printf '\200\002aaaaaaaa' >pickle
+check "an old pickle" says 1 "pickle is a PyTorch pickle" pickle out
+printf '\037\213aaaaaaaa' >packed
+check "a compressed file" says 1 "gunzip < packed" packed out
+check "no file" says 1 "cannot open nowhere" nowhere out
 
 echo "convert: $checks checks, $failures failed"
 [ "$failures" = 0 ]

@@ -1,6 +1,7 @@
 #!/bin/sh
 # predict.sh - what the examples read: the same picture in every form that examples/predict knows
-# gives the same line, damaged ones are refused in words, and data sets are found by their names.
+# gives the same line, damaged ones and other files are refused in words, data sets are found by
+# their names, and --help says what a program does.
 #
 # tests/predict.sh   (from anywhere; it writes to a temporary directory)
 
@@ -165,6 +166,36 @@ for bad in 'P5 3' 'P5 3 0 255\n' 'P5 -3 2 255\n' 'P5 3 2 0\nabcdef' 'P5 3 2 6553
 done
 put "gzip" '\037\213\010\000aaaaaaaaaaaaaaaaaaaaaaa'
 refused 1 'gunzip < picture' ./predict grey picture
+put "PNG" '\211PNG\r\n\032\naaaaaaaaaaaaaaaaaaaaaaa'
+refused 1 'picture is a PNG; .* pngtopnm < picture' ./predict grey picture
+put "JPEG" '\377\330\377\340aaaaaaaaaaaaaaaaaaaaaaa'
+refused 1 'picture is a JPEG; .* djpeg < picture' ./predict grey picture
+put "IDX labels" '\000\000\010\001\000\000\000\003abc'
+refused 1 'picture holds the labels of an IDX set' ./predict grey picture
+put "a value above 65535" 'P5 3 2 70000\nabcdef'
+refused 1 'a number of its header is above 65535' ./predict grey picture
+put "P5, cut" 'P5 3 2 255\nabcd'
+refused 1 'cut: it should hold 3 x 2 = 6 pixels, but ends at number 5' ./predict grey picture
+put "P2, cut" 'P2 3 2 255 1 2'
+refused 1 'ends at number 3' ./predict grey picture
+put "nothing" ''
+refused 1 'picture cannot be read: it is too short' ./predict grey picture
+what="a directory"
+refused 1 '[.] cannot be read: Is a directory' ./predict grey .
+put "--index" 'P5 3 2 255\nabcdef'
+refused 2 'picture is one picture; leave --index out' ./predict grey picture --index 0
+what="too few names"
+refused 2 '--names has 2 names and the net 5 classes' ./predict grey picture --names a,b
+what="no name"
+refused 2 '--names has 1 names' ./predict grey picture --names ''
+what="names"
+checks=$((checks + 1))
+./predict grey picture --names a,b,c,d,last >log 2>&1 && grep -q '4 last$' log || fail "the names"
+what="weights of others"
+{
+    printf '\002\000\000\000\000\000\000\000{}'
+} >others
+refused 1 'others has no description; tools/convert' ./predict others picture
 mv picture packed.gz
 refused 1 'gunzip packed.gz' ./predict grey packed
 refused 1 'cannot open nowhere' ./predict grey nowhere
@@ -176,6 +207,7 @@ what="a record of CIFAR-100"
     head -c 3072 /dev/zero | tr '\000' 'x'
 } >picture
 checks=$((checks + 2))
+refused 2 'picture has 1 images, counted from 0' ./predict hundred picture --index 1
 ./predict hundred picture 2>&1 | grep -q 'the file says 42' || fail "the fine label"
 ./predict twenty picture 2>&1 | grep -q 'the file says 7' || fail "the coarse label"
 
@@ -205,6 +237,22 @@ printf 'x' >packed/train-labels.idx1-ubyte.gz
 refused 1 'gunzip packed/train-labels.idx1-ubyte.gz' ./helper packed 0
 rm packed/*
 refused 1 'cannot open packed/train-images-idx3-ubyte;' ./helper packed 0
+
+# helps WORDS COMMAND...: --help says what the program does, and succeeds
+helps() {
+    checks=$((checks + 1))
+    words=$1
+    shift
+    "$@" --help >log 2>&1 && grep -q -e "$words" log || fail "$* --help"
+}
+for name in hello tiny; do
+    ${CC:-cc} -O0 -o $name "$here/../examples/$name.c" -lm || exit 1
+    helps 'Trains a ResNet-8' ./$name
+done
+helps 'WEIGHTS IMAGE' ./predict
+if command -v python3 >/dev/null; then # -S: without numpy and torch
+    helps 'Make and check golden files' python3 -S "$here/../tools/golden.py"
+fi
 
 echo "predict: $checks checks, $failures failed"
 [ "$failures" = 0 ]

@@ -119,10 +119,18 @@ cp -r run lost
 more="--resume --out again --iterations 45"
 # shellcheck disable=SC2086
 {
-    check "another batch" fails 2 "another --batch" $more --batch 26
-    check "another pad" fails 2 "another --pad" $more --pad 0
-    check "another flip" fails 2 "another --flip" $more --flip 1
-    check "another seed" fails 2 "another --seed" $more --seed 9
+    check "another batch" fails 2 "again/last.ckpt has batch 25; leave --batch out" $more --batch 26
+    check "another pad" fails 2 "has pad 1; leave --pad out" $more --pad 0
+    check "another flip" fails 2 "has flip 0; leave --flip out" $more --flip 1
+    check "another seed" fails 2 "has seed 0; leave --seed out" $more --seed 9
+    check "another momentum" fails 2 "has momentum another value" $more --momentum 0.5
+    check "another depth" fails 2 "has depth 8; leave --depth out" $more --depth 14
+    check "other units" fails 2 "has units 1,1,1,0; leave --units out" $more --units 2,1,1
+    check "batch norm over parts" fails 2 "bn_group 0, which --micro_batch 5" $more --micro_batch 5
+    check "a dialect" fails 2 "leave --dialect out" $more --dialect fb
+    check "a length that is over" fails 2 "iteration 27 already" --resume --out again --iterations 26
+    check "no checkpoint" fails 2 "no data/last.ckpt; leave --resume out" --resume --out data
+    check "a file for a directory" fails 1 "directory out.txt: Not a" $small --out out.txt
     idx train 205 other
     idx t10k 100 other
     printf x | dd of=other/train-images-idx3-ubyte bs=1 seek=100000 conv=notrunc 2>/dev/null
@@ -136,6 +144,39 @@ more="--resume --out again --iterations 45"
     check "without flags" train --resume --out run --iterations 45
 }
 check "and it was the same run" same_run run again
+
+# ---- what may be changed ---------------------------------------------------------------------------
+
+# says LINE FLAGS...: the trainer goes on, and says where and what is new
+says() {
+    line=$1
+    shift
+    train --resume --out again "$@" >out.txt 2>&1 && grep -x -e "$line" out.txt && return 0
+    cat out.txt
+    return 1
+}
+check "nothing" says "resumed at iteration 45 of 45"
+check "length and rate" says "resumed at iteration 45 of 46; the length is 46 instead of 45; --lr is 0.02 instead of 0.05" \
+    --iterations 46 --lr 0.02
+check "the schedule" says "resumed at iteration 46 of 46; --schedule is cosine instead of constant" --schedule cosine
+check "the machine" says "resumed at iteration 46 of 48; .* instead of 46" --iterations 48 \
+    --threads 2 --isa portable --direct 1 --budget 100M
+
+# ---- flags that have nothing to say ----------------------------------------------------------------
+
+check "the values of a field" sh -c './cifar --help | grep -e "--naive  *0 or 1$"'
+check "two lengths" fails 2 "give one of them" --epochs 1 --iterations 9 --out no
+check "two lengths, the other first" fails 2 "give one of them" --iterations 9 --epochs 1 --out no
+check "--eval of another depth" fails 2 "best.safetensors has depth 8" --eval run/best.safetensors --depth 20
+check "--eval and a dialect" fails 2 "leave --dialect out" --eval run/best.safetensors --dialect fb
+check "--eval in small parts" train --eval run/best.safetensors --micro_batch 5
+mkdir colour colour/cifar-10-batches-bin
+head -c 3073 /dev/zero >colour/cifar-10-batches-bin/test_batch.bin
+check "--eval on colours" fails 2 "channels of run/best.safetensors is 1, but the data's is 3" \
+    --eval run/best.safetensors --dataset cifar10 --data colour
+check "no CIFAR" fails 1 "need --dataset idx" --resume --out run --dataset cifar10
+check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
+    --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
 
 # ---- a lost log ------------------------------------------------------------------------------------
 

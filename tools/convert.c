@@ -12,16 +12,24 @@
 #define RESNET_IMPLEMENTATION
 #include "../examples/example.h"
 
+/* Fields of the description that the tensors tell. */
+static const char *const told[] = {"depth", "units", "base_width", "stem", "classes", "channels"};
+enum { TOLD = (int)(sizeof told / sizeof told[0]) };
+
 static void help(void) {
     printf(
         "usage: convert IN OUT [--FIELD VALUE]...\n\n"
         "IN is a safetensors file of a ResNet with original units and the names of torchvision\n"
-        "or of the usual PyTorch CIFAR nets, in F32, F16 or BF16; OUT becomes a weights file of\n"
-        "resnet.h, description and normalisation of the input included. A field of the\n"
-        "description may differ from what such nets have, for instance\n"
+        "or of the usual PyTorch CIFAR nets, in F32, F16 or BF16; in Python\n"
+        "  safetensors.torch.save_file(model.state_dict(), \"NAME.safetensors\")\n"
+        "writes one. OUT becomes a weights file of resnet.h, description and normalisation of\n"
+        "the input included. Fields of the description (cifar --help lists them) may differ from\n"
+        "what such nets have, for instance\n"
         "  --mean R,G,B      (0.485,0.456,0.406)\n"
         "  --deviation R,G,B (0.229,0.224,0.225)\n"
-        "  --resize A        (A_centred, where the file has no shortcuts)\n");
+        "  --resize A        (A_centred, where the file has no shortcuts)\n"
+        "  --stride_on first (3x3)\n"
+        "but not what the tensors tell: depth, units, base_width, stem, classes and channels.\n");
     exit(0);
 }
 
@@ -51,6 +59,31 @@ static const char *our_name(const char *theirs, char ours[160]) {
 static void open_archive(rn_archive *archive, const char *path) {
     rn_error error;
     check(rn_archive_open(archive, path, NULL, &error), &error);
+}
+
+/* Refuses files that are not what it reads, and to write the one that it reads. */
+static void check_files(const char *in, const char *out) {
+    unsigned char b[4] = {0};
+    char format[32] = "";
+    struct stat a, o;
+    FILE *file = fopen(in, "rb");
+    rn_archive archive;
+    if (!strcmp(in, out) || (!stat(in, &a) && !stat(out, &o) && a.st_ino && /* Windows: 0 */
+                             a.st_ino == o.st_ino && a.st_dev == o.st_dev))
+        quit(2, "%s and %s are the same file, which would be lost", in, out);
+    if (!file || fread(b, 1, 4, file) < 4) b[0] = 0; /* rn_archive_open says why */
+    if (file) fclose(file);
+    if (!memcmp(b, "PK\3\4", 4) || !memcmp(b, "\200\2", 2))
+        quit(1,
+             "%s is a PyTorch pickle; write it in Python with "
+             "safetensors.torch.save_file(model.state_dict(), \"NAME.safetensors\")",
+             in);
+    if (!memcmp(b, "\37\213", 2))
+        quit(1, "%s is compressed; take what this writes: gunzip < %s > NAME", in, in);
+    open_archive(&archive, in);
+    rn_archive_metadata(&archive, "format", format, sizeof format, NULL);
+    rn_archive_close(&archive);
+    if (!strcmp(format, "resnet.h")) quit(1, "%s is a file of resnet.h already", in);
 }
 
 /* Stem, units of each stage, their kind and shortcut, first width, channels and classes: names and
@@ -102,6 +135,15 @@ static uint32_t widen_half(uint32_t half) {
     return sign | bits;
 }
 
+/* The first four sizes, as [16,3,3,3]. */
+static const char *shape_text(int dims, const int64_t shape[4], char text[120]) {
+    int i, at = 0;
+    for (i = 0; i < dims && i < 4; i++)
+        at += snprintf(text + at, 120 - (size_t)at, "%c%" PRId64, i ? ',' : '[', shape[i]);
+    snprintf(text + at, 120 - (size_t)at, !dims ? "[]" : dims > 4 ? ",...]" : "]");
+    return text;
+}
+
 /* Numbers in files are little-endian. */
 static void copy_tensor(rn_archive *archive, const rn_entry *e, const rn_parameter *p) {
     const int half = !strcmp(e->dtype, "F16"), brain = !strcmp(e->dtype, "BF16"), *s = p->shape;
@@ -110,12 +152,13 @@ static void copy_tensor(rn_archive *archive, const rn_entry *e, const rn_paramet
     rn_error error;
     ptrdiff_t i;
     if ((!half && !brain && strcmp(e->dtype, "F32") != 0) || e->dims != p->dims ||
-        e->shape[0] != s[0] || e->shape[1] != s[1] || e->shape[2] != s[2] || e->shape[3] != s[3])
-        quit(1,
-             "%s: %s is %s [%" PRId64 ",%" PRId64 ",%" PRId64 ",%" PRId64
-             "] and should be F32, F16 or BF16 [%d,%d,%d,%d]",
-             archive->path, e->name, e->dtype, e->shape[0], e->shape[1], e->shape[2], e->shape[3],
-             s[0], s[1], s[2], s[3]);
+        e->shape[0] != s[0] || e->shape[1] != s[1] || e->shape[2] != s[2] || e->shape[3] != s[3]) {
+        const int64_t ours[4] = {s[0], s[1], s[2], s[3]};
+        char theirs_text[120], ours_text[120];
+        quit(1, "%s: %s is %s %s and should be F32, F16 or BF16 %s", archive->path, e->name,
+             e->dtype, shape_text(e->dims, e->shape, theirs_text),
+             shape_text(p->dims, ours, ours_text));
+    }
     check(rn_archive_read(archive, e, 0, data, bytes, &error), &error);
     for (i = 0; i < p->count; i++) {
         uint32_t bits = b[0] | (uint32_t)b[1] << 8;
@@ -158,6 +201,7 @@ int main(int count, char **words) {
     rn_desc desc = rn_cifar(0);
     rn_error error;
     rn_net *net;
+    int i;
     program = "convert";
     desc.order = RN_ORIGINAL;
     desc.stride_on = RN_STRIDE_3X3;
@@ -165,6 +209,8 @@ int main(int count, char **words) {
     rn_desc_set(&desc, "deviation", "0.229,0.224,0.225", NULL);
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        for (i = 0; i < TOLD; i++)
+            if (is_named(&a, told[i])) quit(2, "the tensors tell %s; leave it out", words[a.at]);
         if (has_field(&a, &desc)) continue;
         if (words[a.at][0] == '-') quit(2, "there is no flag %s", words[a.at]);
         if (paths[1]) quit(2, "two files, but there is a third: %s", words[a.at]);
@@ -172,6 +218,7 @@ int main(int count, char **words) {
     }
     if (!paths[1]) quit(2, "it takes the name of a file to read and of one to write");
 
+    check_files(paths[0], paths[1]);
     derive_description(&desc, paths[0]);
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
     if (!net) check(error.status, &error);

@@ -32,14 +32,16 @@ import json
 import os
 import struct
 import sys
+import types
 
 try:
     import numpy as np
     import torch
     from torch import nn
     from torch.nn import functional
-except ImportError as missing:
-    sys.exit(f"golden.py: {missing}: install python3-torch and python3-numpy")
+    MISSING = None
+except ImportError as error:  # --help does without
+    MISSING, nn = error, types.SimpleNamespace(Module=object)
 
 PRE_ACTIVATION = ("relu_preact", "full_preact")
 CHOICES = {
@@ -503,7 +505,7 @@ def check_or_say_why(path):
 
 # ------------------------------------------------------------------------------ safetensors files
 
-DTYPES = {"F32": np.dtype("<f4"), "I32": np.dtype("<i4")}
+DTYPES = {"F32": "<f4", "I32": "<i4"}
 
 
 def write_safetensors(path, arrays, metadata):
@@ -598,6 +600,8 @@ def arguments():
 
 def main():
     args = arguments()
+    if MISSING:
+        sys.exit(f"golden.py: {MISSING}: install python3-torch and python3-numpy")
     torch.set_num_threads(1)
     try:
         if args.check:
