@@ -186,14 +186,9 @@ static void add(text *t, const char *format, ...) {
     va_end(arguments);
 }
 
-/* The bytes of a number as files have them, little-endian. */
 static void put_float(float *to, float value) {
-    unsigned char bytes[4];
-    uint32_t bits;
-    int i;
-    memcpy(&bits, &value, 4);
-    for (i = 0; i < 4; i++) bytes[i] = (unsigned char)(bits >> 8 * i & 255);
-    memcpy(to, bytes, 4);
+    *to = value;
+    swap_floats(to, 1);
 }
 
 static void put_foreign(const char *path, const rn_net *net, fault change) {
@@ -221,7 +216,7 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         if (change == NAN_WEIGHT && !strcmp(p->name, "layer2.0.conv2.weight"))
             memset(&data[begin + 7], 0xff, 4);
         if (change == NEGATIVE_VARIANCE && !strcmp(p->name, "layer2.0.bn2.running_var"))
-            data[begin + 1] = -1;
+            put_float(&data[begin + 1], -1);
         if (change == INFINITE_MEAN && p->role == RN_RUNNING_MEAN) {
             static const unsigned char infinity[4] = {0, 0, 0x80, 0xff}; /* little-endian */
             memcpy(&data[begin], infinity, 4);
@@ -255,7 +250,6 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
     }
     add(&t, ",\"__metadata__\":{\"format\":\"pt\",\"schedule.kind\":\"steps\",\"step\":\"no number "
             "of ours\"}}");
-    swap_floats(data, at);
     put_archive(path, json, data, 4 * at);
 }
 

@@ -176,7 +176,7 @@ static rn_node window(int kernel, int stride, int padding, int front, int comple
     rn_node node;
     memset(&node, 0, sizeof node);
     node.kernel = (short)kernel, node.stride = (short)stride, node.padding = (short)padding;
-    node.front = (short)front, node.complement = (short)complement;
+    node.front = (short)front, node.complement = (signed char)complement;
     return node;
 }
 #define PLAIN window(0, 0, 0, 0, 0)

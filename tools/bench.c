@@ -281,14 +281,14 @@ static void run(const workload *w) {
 }
 
 /* The times of a workload's runs, in order once they are sorted. */
-typedef struct times {
+typedef struct timings {
     double *seconds; /* [MOST_TIMES] */
     int count;
-} times;
+} timings;
 enum { MOST_TIMES = 200000 };
 
 /* Runs for so many seconds, and at least once. */
-static void take_turn(const workload *w, times *t, double seconds) {
+static void take_turn(const workload *w, timings *t, double seconds) {
     const double begun = seconds_now();
     double before = begun;
     do {
@@ -298,7 +298,7 @@ static void take_turn(const workload *w, times *t, double seconds) {
     } while (t->count < MOST_TIMES && before - begun < seconds);
 }
 
-static double quantile(const times *t, double share) {
+static double quantile(const timings *t, double share) {
     return t->seconds[(int)((t->count - 1) * share)];
 }
 
@@ -307,7 +307,7 @@ static void time_net(const bench_net *which, const workload *w, const workload *
                      const settings *set) {
     const int batch = w->net->batch;
     const double turn = alone ? 0.25 : set->seconds;
-    times t[2];
+    timings t[2];
     double begun, rate;
     int i;
     for (i = 0; i < 2; i++) {
