@@ -1355,11 +1355,13 @@ typedef struct rn__queue {
    leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
    the other way, more and more rarely where that is slower. */
 typedef struct rn__pace {
-    int together, trial; /* with helpers; for this window only */
-    int settles;         /* the first window of a way, in which caches find to it: not counted */
-    int works;           /* of this window; two at least: forward and backward */
-    int windows, pause;  /* since the last trial; between two of them */
-    double seconds;      /* of this window */
+    int together, trial;     /* with helpers; for this window only */
+    int settles;             /* the first window of a way, not counted: caches find to it, and with
+                            helpers, when it lasts 50 ms, processors that slept */
+    int works;               /* of this window; two at least: forward and backward */
+    int windows, pause;      /* since the last trial; between two of them */
+    double jobs, helped;     /* in this window; by helpers */
+    double seconds;          /* of this window */
     double usual[RN__TIMED]; /* seconds an image that the leader takes alone */
     struct {
         double seconds, images;
@@ -1369,36 +1371,39 @@ typedef struct rn__pace {
 struct rn__team {
     int size;     /* threads, the leader is one */
     int process;  /* that started the helpers: a forked child has none of them */
-    int callers;  /* at work with the net now */
     int sleepers; /* helpers that sleep */
     int leader_sleeps, ends;
-    unsigned expected; /* jobs that helpers must have done when this round is over */
-    rn__pace pace;
     pthread_mutex_t mutex;
     pthread_cond_t begins, done;
     pthread_t helpers[RN__MOST_THREADS];
-    char apart[128];  /* what the leader writes in every round: */
-    rn__atomic round; /* number << 24 | jobs */
+    char apart[128];   /* each kind in cache lines of its own; what only leaders use: */
+    int callers;       /* at work with the net now */
+    unsigned expected; /* jobs that helpers must have done when this round is over */
+    rn__pace pace;
+    char further[128]; /* what the leader writes in every round for helpers: */
+    rn__atomic round;  /* number << 24 | jobs */
     rn__job job;
     void *context;
-    char further[128]; /* what helpers write: */
+    char beyond[128];  /* what helpers write: */
     unsigned finished; /* jobs that they have done in all rounds */
     char furthest[128];
     rn__queue queues[RN__MOST_THREADS]; /* [size] */
 };
 
-/* A thread that spins looks at the clock every so many turns; at once it takes jobs that others have
-   left, and after so many seconds it sleeps. */
-enum { RN__ROUND_BITS = 24, RN__TURNS = 64 };
+/* A thread that spins looks at the clock every so many turns. The first time it does shares that
+   nobody has begun, after eight times that it takes any jobs that are left, and after so many seconds
+   it sleeps. */
+enum { RN__ROUND_BITS = 24, RN__TURNS = 256 };
 #define RN__SPIN_SECONDS 5e-5
 
 /* Does jobs of the share that thread `of` has in a round until all are taken; returns how many.
    To take one is to move queue->next on, which fails if the round is over, since then all its jobs
    have been taken. So what a thread that comes late reads of a round is true, or not used. */
 static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
-    const uint64_t jobs = round & ((1u << RN__ROUND_BITS) - 1), first = round - jobs;
-    const uint64_t size = (uint64_t)team->size, begin = first + jobs * (uint64_t)of / size;
-    const uint64_t end = first + jobs * (uint64_t)(of + 1) / size;
+    const unsigned jobs = (unsigned)round & ((1u << RN__ROUND_BITS) - 1),
+                   size = (unsigned)team->size;
+    const uint64_t first = round - jobs, begin = first + jobs * (unsigned)of / size;
+    const uint64_t end = first + jobs * (unsigned)(of + 1) / size;
     rn__atomic *next = &team->queues[of].next;
     uint64_t found = __atomic_load_n(next, __ATOMIC_RELAXED), at;
     int done = 0;
@@ -1412,13 +1417,20 @@ static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
     return done;
 }
 
-/* A thread's own share, then what is left of the others': cores are not always equally fast. Of few
-   jobs, which are over soon, others' are left to them unless they do not come. */
-static int rn__do_jobs(rn__team *team, uint64_t round, int thread, int others) {
-    const int jobs = (int)(round & ((1u << RN__ROUND_BITS) - 1));
+/* Whose jobs a thread does: its own share's, and if jobs are many, what is left of the others', for
+   cores are not always equally fast; shares that nobody has begun; all that is left. Of few jobs,
+   which are over soon, a share is left to its thread, which has in cache what it needs. */
+typedef enum rn__whose { RN__OWN, RN__UNBEGUN, RN__ANY } rn__whose;
+
+static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose whose) {
+    const uint64_t jobs = round & ((1u << RN__ROUND_BITS) - 1);
+    const int all = whose == RN__ANY || jobs >= 4 * (uint64_t)team->size;
     int k, done = rn__do_share(team, round, thread, thread);
-    for (k = 1; k < team->size && (others || jobs >= 4 * team->size); k++)
-        done += rn__do_share(team, round, (thread + k) % team->size, thread);
+    for (k = 1; k < team->size && (all || whose == RN__UNBEGUN); k++) {
+        const int of = (thread + k) % team->size;
+        if (all || __atomic_load_n(&team->queues[of].next, __ATOMIC_RELAXED) < round - jobs)
+            done += rn__do_share(team, round, of, thread);
+    }
     return done;
 }
 
@@ -1442,9 +1454,10 @@ static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
         RN__PAUSE();
         if (++turns % RN__TURNS) continue;
         now = omp_get_wtime();
-        if (turns > RN__TURNS) continue;
-        begun = now;
-        if (seen) rn__hand_in(team, rn__do_jobs(team, seen, thread, 1));
+        if (turns == RN__TURNS) begun = now;
+        if (seen && (turns == RN__TURNS || turns == 8 * RN__TURNS))
+            rn__hand_in(
+                team, rn__do_jobs(team, seen, thread, turns == RN__TURNS ? RN__UNBEGUN : RN__ANY));
     } while (now - begun < RN__SPIN_SECONDS);
     pthread_mutex_lock(&team->mutex);
     __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
@@ -1461,7 +1474,7 @@ static void *rn__help(void *queue) {
     const int thread = (int)((rn__queue *)queue - team->queues);
     uint64_t round = 0;
     while ((round = rn__await_round(team, round, thread)) != 0)
-        rn__hand_in(team, rn__do_jobs(team, round, thread, 0));
+        rn__hand_in(team, rn__do_jobs(team, round, thread, RN__OWN));
     return NULL;
 }
 
@@ -1474,9 +1487,10 @@ static void rn__await_jobs(rn__team *team) {
         RN__PAUSE();
         if (++turns % RN__TURNS) continue;
         now = omp_get_wtime();
-        if (turns > RN__TURNS) continue;
-        begun = now;
-        team->expected -= (unsigned)rn__do_jobs(team, team->round, 0, 1);
+        if (turns == RN__TURNS) begun = now;
+        if (turns == RN__TURNS || turns == 8 * RN__TURNS)
+            team->expected -= (unsigned)rn__do_jobs(team, team->round, 0,
+                                                    turns == RN__TURNS ? RN__UNBEGUN : RN__ANY);
     } while (now - begun < RN__SPIN_SECONDS);
     if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) return;
     pthread_mutex_lock(&team->mutex);
@@ -1489,6 +1503,7 @@ static void rn__await_jobs(rn__team *team) {
 
 static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) {
     const uint64_t number = (team->round >> RN__ROUND_BITS) + 1;
+    const unsigned before = team->expected;
     team->job = job;
     team->context = context;
     __atomic_store_n(&team->round, number << RN__ROUND_BITS | (uint64_t)jobs, __ATOMIC_RELEASE);
@@ -1498,8 +1513,10 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
         pthread_cond_broadcast(&team->begins);
         pthread_mutex_unlock(&team->mutex);
     }
-    team->expected += (unsigned)(jobs - rn__do_jobs(team, team->round, 0, 0));
+    team->expected += (unsigned)(jobs - rn__do_jobs(team, team->round, 0, RN__OWN));
     rn__await_jobs(team);
+    team->pace.jobs += jobs;
+    team->pace.helped += team->expected - before;
 }
 
 /* Counts a work in. One that takes twice the usual time was halted, and counts more than its time,
@@ -1525,12 +1542,15 @@ static void rn__fade(rn__pace *p, int way, double share) {
     for (k = 0; k < RN__TIMED; k++) p->of[way][k].seconds *= share, p->of[way][k].images *= share;
 }
 
-/* At the end of a window: the way that takes less for the works of both, or a trial of the other. */
-static void rn__judge(rn__pace *p) {
+/* At the end of a window: the way that takes less for the works of both, or a trial of the other;
+   that is not urgent while helpers do their fair share of the jobs. */
+static void rn__judge(rn__pace *p, int size) {
+    const double least = p->settles && p->together ? 0.05 : 0.01;
     double cost[2] = {0, 0};
     const int was = p->together;
+    const int fair = p->together && p->helped * size > 0.85 * p->jobs * (size - 1);
     int way, k, better;
-    if (p->works < 2 || (p->seconds < 0.01 && p->works < RN__WINDOW_ENDS)) return;
+    if (p->works < 2 || (p->seconds < least && p->works < RN__WINDOW_ENDS)) return;
     for (k = 0; k < RN__TIMED; k++)
         for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
@@ -1540,7 +1560,7 @@ static void rn__judge(rn__pace *p) {
     else if (p->trial) {
         if (better != was) p->pause = rn__min(2 * p->pause, 128);
         p->windows = p->trial = 0;
-    } else if (++p->windows > p->pause) {
+    } else if (++p->windows > (fair ? rn__max(p->pause, 16) : p->pause)) {
         better = !was;
         p->trial = 1;
         rn__fade(p, better, 0.5); /* what was long ago */
@@ -1549,7 +1569,7 @@ static void rn__judge(rn__pace *p) {
     p->settles = better != was;
     p->together = better;
     p->works = 0;
-    p->seconds = 0;
+    p->seconds = p->jobs = p->helped = 0;
 }
 
 /* The processors that control groups (version 2) let this process use, rounded up: that which `list`
@@ -1600,7 +1620,7 @@ static void *rn__help_first(void *user) {
     memset(&team, 0, sizeof team);
     team.process = (int)getpid();
     team.pace.pause = team.pace.windows = 4; /* a trial comes soon */
-    team.pace.settles = 1;
+    team.pace.settles = team.pace.together = 1;
     for (i = 0; i < rn__min(birth->threads, RN__MOST_THREADS); i++) team.queues[i].team = &team;
     if (!pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
         !pthread_cond_init(&team.done, NULL))
@@ -1697,7 +1717,7 @@ RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, 
     if (!team) return;
     if (m->leads && (int)work < RN__TIMED) {
         rn__count_work(&team->pace, work, omp_get_wtime() - m->begun, images);
-        rn__judge(&team->pace);
+        rn__judge(&team->pace, team->size);
     }
     __atomic_fetch_sub(&team->callers, 1, __ATOMIC_RELEASE);
 #else
