@@ -1357,7 +1357,7 @@ typedef struct rn__queue {
 typedef struct rn__pace {
     int together, trial;     /* with helpers; for this window only */
     int settles;             /* the first window of a way, not counted: caches find to it, and with
-                            helpers, when it lasts 50 ms, processors that slept */
+                            helpers who do their share, when it lasts 50 ms, processors that slept */
     int works;               /* of this window; two at least: forward and backward */
     int windows, pause;      /* since the last trial; between two of them */
     double jobs, helped;     /* in this window; by helpers */
@@ -1545,10 +1545,10 @@ static void rn__fade(rn__pace *p, int way, double share) {
 /* At the end of a window: the way that takes less for the works of both, or a trial of the other;
    that is not urgent while helpers do their fair share of the jobs. */
 static void rn__judge(rn__pace *p, int size) {
-    const double least = p->settles && p->together ? 0.05 : 0.01;
     double cost[2] = {0, 0};
     const int was = p->together;
     const int fair = p->together && p->helped * size > 0.85 * p->jobs * (size - 1);
+    const double least = p->settles && fair ? 0.05 : 0.01;
     int way, k, better;
     if (p->works < 2 || (p->seconds < least && p->works < RN__WINDOW_ENDS)) return;
     for (k = 0; k < RN__TIMED; k++)
@@ -1558,7 +1558,7 @@ static void rn__judge(rn__pace *p, int size) {
     if (p->settles)
         better = was;
     else if (p->trial) {
-        if (better != was) p->pause = rn__min(2 * p->pause, 128);
+        if (better != was) p->pause = rn__min(4 * p->pause, 128);
         p->windows = p->trial = 0;
     } else if (++p->windows > (fair ? rn__max(p->pause, 16) : p->pause)) {
         better = !was;
