@@ -435,6 +435,7 @@ typedef struct rn_net {
 
     const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
     struct rn__team *team;             /* the threads that help; NULL: none */
+    int process;                       /* in which they are: a forked child has none of them */
     ptrdiff_t *value_offset[2];        /* by mode: bytes into the activations, of each value; -1 */
     ptrdiff_t *backward_offset;        /* of each value as backward finds it, maybe made again */
     ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
@@ -1327,13 +1328,13 @@ static void rn__release(const rn_memory *memory, void *block) {
    only a job that somebody has begun must be waited for. Who waits spins for some microseconds, as
    a cache line travels faster than a system call, and then sleeps. */
 
-/* Job i of a round, in [0, jobs), on thread `thread`, 0 for the leader. Jobs must be independent of
-   each other and of which thread runs them: the same bits for any number of threads rest on this. */
+/* Job i of a round, in [0, jobs), on thread `thread`, 0 for the leader. Jobs must not depend on each
+   other nor on which thread runs them: the same bits for any number of threads rest on this. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
 /* What a leader and its helpers do together. The first three are timed. */
 typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
-enum { RN__TIMED = 3, RN__MOST_THREADS = 64, RN__WINDOW_ENDS = 1 << 24 };
+enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
 
 typedef struct rn__team rn__team;
 
@@ -1354,11 +1355,12 @@ typedef struct rn__queue {
    alone. Where another program wants the processors too, a helper that is halted in a job holds the
    leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
    the other way, more and more rarely where that is slower. */
+enum { RN__WINDOW_ENDS = 1 << 24 }; /* so many works end a window at once */
 typedef struct rn__pace {
-    int together, trial;     /* with helpers; for this window only */
-    int settles;             /* the first window of a way, not counted: caches find to it, and with
-                            helpers who do their share, when it lasts 50 ms, processors that slept */
-    int works;               /* of this window; two at least: forward and backward */
+    int together, trial; /* with helpers; for this window only */
+    int settles; /* the first window of a way, not counted: caches find to it, and with helpers who
+                    do their share, when it lasts 50 ms, processors that slept */
+    int works;   /* of this window; two at least: forward and backward */
     int windows, pause;      /* since the last trial; between two of them */
     double jobs, helped;     /* in this window; by helpers */
     double seconds;          /* of this window */
@@ -1370,7 +1372,6 @@ typedef struct rn__pace {
 
 struct rn__team {
     int size;     /* threads, the leader is one */
-    int process;  /* that started the helpers: a forked child has none of them */
     int sleepers; /* helpers that sleep */
     int leader_sleeps, ends;
     pthread_mutex_t mutex;
@@ -1391,8 +1392,7 @@ struct rn__team {
 };
 
 /* A thread that spins looks at the clock every so many turns. The first time it does shares that
-   nobody has begun, after eight times that it takes any jobs that are left, and after so many seconds
-   it sleeps. */
+   nobody has begun, the eighth time any jobs that are left, and after so many seconds it sleeps. */
 enum { RN__ROUND_BITS = 24, RN__TURNS = 256 };
 #define RN__SPIN_SECONDS 5e-5
 
@@ -1572,8 +1572,8 @@ static void rn__judge(rn__pace *p, int size) {
     p->seconds = p->jobs = p->helped = 0;
 }
 
-/* The processors that control groups (version 2) let this process use, rounded up: that which `list`
-   (/proc/self/cgroup) names and all above it, whose files are in `root`; at most `most`. */
+/* The processors that control groups (version 2) let this process use, rounded up: that group which
+   `list` (/proc/self/cgroup) names and all above it, whose files are in `root`; at most `most`. */
 static int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
@@ -1605,8 +1605,8 @@ static int rn__processors(void) {
 
 /* What rn__start_team and the first helper tell each other. */
 typedef struct rn__birth {
-    int threads;
-    rn__team *team;
+    int threads, over;
+    rn__team *team; /* NULL: it could not be made */
     pthread_mutex_t mutex;
     pthread_cond_t born;
 } rn__birth;
@@ -1616,22 +1616,23 @@ typedef struct rn__birth {
 static void *rn__help_first(void *user) {
     rn__birth *birth = (rn__birth *)user;
     rn__team team;
-    int i;
+    int i, made;
     memset(&team, 0, sizeof team);
-    team.process = (int)getpid();
     team.pace.pause = team.pace.windows = 4; /* a trial comes soon */
     team.pace.settles = team.pace.together = 1;
     for (i = 0; i < rn__min(birth->threads, RN__MOST_THREADS); i++) team.queues[i].team = &team;
-    if (!pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
-        !pthread_cond_init(&team.done, NULL))
-        for (team.size = 2; team.size < i; team.size++) /* nobody reads it before the first round */
-            if (pthread_create(&team.helpers[team.size], NULL, rn__help, &team.queues[team.size]))
-                break;
+    made = !pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
+           !pthread_cond_init(&team.done, NULL);
+    for (team.size = 2; made && team.size < i; team.size++) /* nobody reads it before a round */
+        if (pthread_create(&team.helpers[team.size], NULL, rn__help, &team.queues[team.size]))
+            break;
     pthread_mutex_lock(&birth->mutex);
-    birth->team = &team;
+    birth->team = made ? &team : NULL;
+    birth->over = 1;
     pthread_cond_signal(&birth->born);
     pthread_mutex_unlock(&birth->mutex);
-    if (team.size) rn__help(&team.queues[1]);
+    if (!made) return NULL;
+    rn__help(&team.queues[1]);
     for (i = 2; i < team.size; i++) pthread_join(team.helpers[i], NULL);
     pthread_cond_destroy(&team.begins);
     pthread_cond_destroy(&team.done);
@@ -1649,8 +1650,8 @@ static rn__team *rn__start_team(int threads) {
     if (!pthread_cond_init(&birth.born, NULL)) {
         pthread_mutex_lock(&birth.mutex);
         if (!pthread_create(&first, NULL, rn__help_first, &birth)) {
-            while (!birth.team) pthread_cond_wait(&birth.born, &birth.mutex);
-            birth.team->helpers[1] = first;
+            while (!birth.over) pthread_cond_wait(&birth.born, &birth.mutex);
+            if (birth.team) birth.team->helpers[1] = first;
         }
         pthread_mutex_unlock(&birth.mutex);
         pthread_cond_destroy(&birth.born);
@@ -1662,7 +1663,7 @@ static rn__team *rn__start_team(int threads) {
 /* Ends the helpers, who must not be at work. */
 static void rn__end_team(rn__team *team) {
     pthread_t first;
-    if (!team || team->process != (int)getpid()) return;
+    if (!team) return;
     pthread_mutex_lock(&team->mutex);
     first = team->helpers[1];
     team->ends = 1;
@@ -1692,14 +1693,13 @@ RN__FUNCTION int rn__workers(int threads) {
 }
 
 /* The helpers are for one caller at a time, and not for one in a parallel region of its own, which
-   has the processors already, nor for a process that was forked, where there are none. */
+   has the processors already. */
 RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
     rn__meeting m = {NULL, 1, 0, 0};
 #ifdef RN__TEAMS
     (void)threads;
     if (!team) return m;
-    m.leads = !__atomic_fetch_add(&team->callers, 1, __ATOMIC_ACQUIRE) && !omp_in_parallel() &&
-              team->process == (int)getpid();
+    m.leads = !__atomic_fetch_add(&team->callers, 1, __ATOMIC_ACQUIRE) && !omp_in_parallel();
     if (m.leads) m.begun = omp_get_wtime();
     if (!m.leads || !team->pace.together) return m;
     m.team = team;
@@ -2664,7 +2664,7 @@ typedef struct rn__kernels {
     void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
     void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
     void (*moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels);
-    /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), through a ReLU
+    /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), a ReLU
        with `relu_after`; pixels of in lie `step` floats apart */
     void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                       ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu, int relu_after);
@@ -4094,8 +4094,8 @@ static int rn__is_far(const rn__sweep *s) {
     return s->out.n * s->out_blocks * rn__plane_pixels(&s->out) > 1 << 13;
 }
 
-/* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of a
-   lazy value the band behind row `last` of image n, and with the output its addend, or what the
+/* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of
+   a lazy value the band behind row `last` of image n, and with the output its addend, or what the
    pass behind reads with it. */
 static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *shape) {
     const int here = last < s->rows;
@@ -6537,6 +6537,16 @@ RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *er
     return rn_bytes_in(desc, batch, mode, NULL, error);
 }
 
+/* The threads that help in this process. A child that was forked must not even look at the team of
+   its parent, for other threads may have that stack by then. */
+static rn__team *rn__team_of(const rn_net *net) {
+#ifdef RN__TEAMS
+    return net->team && net->process == (int)getpid() ? net->team : NULL;
+#else
+    return net->team;
+#endif
+}
+
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error) {
     rn_desc resolved = *desc;
@@ -6559,6 +6569,7 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     net->block = block;
     if (memory) net->memory = *memory;
 #ifdef RN__TEAMS
+    net->process = (int)getpid();
     if (net->kernels && net->desc.threads > 1)
         net->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
@@ -6570,7 +6581,7 @@ RNDEF void rn_destroy(rn_net *net) {
     if (net) {
         rn_memory memory = net->memory;
 #ifdef RN__TEAMS
-        rn__end_team(net->team);
+        rn__end_team(rn__team_of(net));
 #endif
         rn__release(&net->packed_memory, net->packed_block);
         rn__release(&memory, net->block);
@@ -7157,9 +7168,10 @@ static void rn__forward(rn__run *run) {
 
 /* Goes forward or backward through the net with all threads that can be had. */
 static void rn__go(rn__run *run, rn__work work, void (*program)(rn__run *run)) {
-    run->with = rn__meet(run->net->team, run->net->desc.threads);
+    rn__team *team = rn__team_of(run->net);
+    run->with = rn__meet(team, run->net->desc.threads);
     program(run);
-    rn__part(run->net->team, &run->with, work, run->count);
+    rn__part(team, &run->with, work, run->count);
 }
 
 static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
@@ -7705,7 +7717,7 @@ static void rn__sgd_job(void *context, int i, int thread) {
 
 /* 1 if all numbers that it makes are finite. */
 static int rn__do_sgd(rn__sgd_run *run) {
-    rn__team *team = run->net->team;
+    rn__team *team = rn__team_of(run->net);
     const rn__meeting with = rn__meet(team, run->net->kernels ? run->net->desc.threads : 1);
     int i, finite = 1;
     run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;

@@ -221,9 +221,16 @@ static void check_callers(void) {
     for (i = 0; i < 4; i++) CHECK_INT(clients[i].wrong, 0);
     child = fork();
     if (!child) {
+        rn_net *own;
         alarm(60); /* a child that hangs is one that fails */
         predict(&clients[0]);
+        own = make_net(3, RN_INFERENCE, &batch); /* its threads take over the stacks of others */
+        predict(&clients[0]);
+        clients[0].net = own;
+        predict(&clients[0]);
         rn_destroy(net);
+        predict(&clients[0]);
+        rn_destroy(own);
         _exit(clients[0].wrong);
     }
     CHECK(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
