@@ -511,8 +511,8 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
    The net is only read: several threads may predict with one net, each with a workspace of its own
    of rn_predict_bytes(net) bytes, aligned to 64; the net's threads help the first of them.
    rn_workspace(net) lends the net's own, which is free between training steps, and serves one call
-   at a time. RN_NOT_FINITE, naming the image, if a logit is infinite or not a number; all logits
-   are written even so. */
+   at a time. No probe is called. RN_NOT_FINITE, naming the image, if a logit is infinite or not a
+   number; all logits are written even so. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
@@ -1355,7 +1355,6 @@ typedef struct rn__queue {
    alone. Where another program wants the processors too, a helper that is halted in a job holds the
    leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
    the other way, more and more rarely where that is slower. */
-enum { RN__WINDOW_ENDS = 1 << 24 }; /* so many works end a window at once */
 typedef struct rn__pace {
     int together, trial; /* with helpers; for this window only */
     int settles; /* the first window of a way, not counted: caches find to it, and with helpers who
@@ -1369,6 +1368,7 @@ typedef struct rn__pace {
         double seconds, images;
     } of[2][RN__TIMED]; /* alone, together; of the last windows more than of those before */
 } rn__pace;
+enum { RN__WINDOW_ENDS = 1 << 24 }; /* so many works end a window at once */
 
 struct rn__team {
     int size;     /* threads, the leader is one */
@@ -1392,7 +1392,7 @@ struct rn__team {
 };
 
 /* A thread that spins looks at the clock every so many turns. The first time it does shares that
-   nobody has begun, the eighth time any jobs that are left, and after so many seconds it sleeps. */
+   nobody has begun; after so many seconds it does any jobs that are left, and then sleeps. */
 enum { RN__ROUND_BITS = 24, RN__TURNS = 256 };
 #define RN__SPIN_SECONDS 5e-5
 
@@ -1443,22 +1443,29 @@ static void rn__hand_in(rn__team *team, int done) {
     pthread_mutex_unlock(&team->mutex);
 }
 
+/* A turn of spinning. Returns whose jobs to do now: its own, which is none, RN__UNBEGUN once, and
+   RN__ANY at the end of spinning. */
+static rn__whose rn__spin(unsigned *turns, double *begun) {
+    double now;
+    RN__PAUSE();
+    if (++*turns % RN__TURNS) return RN__OWN;
+    now = omp_get_wtime();
+    if (*turns == RN__TURNS) return *begun = now, RN__UNBEGUN;
+    return now - *begun < RN__SPIN_SECONDS ? RN__OWN : RN__ANY;
+}
+
 /* Waits for another round than `seen`; 0 if the net is destroyed. */
 static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
-    double begun = 0, now = 0;
+    rn__whose whose = RN__OWN;
+    double begun = 0;
     uint64_t round;
     unsigned turns = 0;
-    do {
+    while (whose != RN__ANY) {
         round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE);
         if (round != seen) return round;
-        RN__PAUSE();
-        if (++turns % RN__TURNS) continue;
-        now = omp_get_wtime();
-        if (turns == RN__TURNS) begun = now;
-        if (seen && (turns == RN__TURNS || turns == 8 * RN__TURNS))
-            rn__hand_in(
-                team, rn__do_jobs(team, seen, thread, turns == RN__TURNS ? RN__UNBEGUN : RN__ANY));
-    } while (now - begun < RN__SPIN_SECONDS);
+        whose = rn__spin(&turns, &begun);
+        if (seen && whose != RN__OWN) rn__hand_in(team, rn__do_jobs(team, seen, thread, whose));
+    }
     pthread_mutex_lock(&team->mutex);
     __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
     while ((round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE)) == seen && !team->ends)
@@ -1480,19 +1487,14 @@ static void *rn__help(void *queue) {
 
 /* The leader waits until helpers have done all jobs that it has not. */
 static void rn__await_jobs(rn__team *team) {
-    double begun = 0, now = 0;
+    rn__whose whose = RN__OWN;
+    double begun = 0;
     unsigned turns = 0;
-    do {
-        if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) break;
-        RN__PAUSE();
-        if (++turns % RN__TURNS) continue;
-        now = omp_get_wtime();
-        if (turns == RN__TURNS) begun = now;
-        if (turns == RN__TURNS || turns == 8 * RN__TURNS)
-            team->expected -= (unsigned)rn__do_jobs(team, team->round, 0,
-                                                    turns == RN__TURNS ? RN__UNBEGUN : RN__ANY);
-    } while (now - begun < RN__SPIN_SECONDS);
-    if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) return;
+    while (whose != RN__ANY) {
+        if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) return;
+        whose = rn__spin(&turns, &begun);
+        if (whose != RN__OWN) team->expected -= (unsigned)rn__do_jobs(team, team->round, 0, whose);
+    }
     pthread_mutex_lock(&team->mutex);
     __atomic_store_n(&team->leader_sleeps, 1, __ATOMIC_SEQ_CST);
     while (__atomic_load_n(&team->finished, __ATOMIC_SEQ_CST) != team->expected)
@@ -1683,7 +1685,7 @@ typedef struct rn__meeting {
     double begun;
 } rn__meeting;
 
-/* Threads for a call that has no team: OpenMP's, as many as this process may use. */
+/* Threads for a call that has no team: OpenMP's, as many as there are processors by affinity. */
 RN__FUNCTION int rn__workers(int threads) {
 #ifdef RN__THREADS
     return omp_in_parallel() ? 1 : rn__min(threads, omp_get_num_procs());

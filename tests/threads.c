@@ -90,6 +90,29 @@ static void check_absent(void) {
     free(r.team);
 }
 
+/* A helper that is halted in its first job: the leader does what is left of its share. */
+static void halt_job(void *user, int i, int thread) {
+    rounds *r = (rounds *)user;
+    usleep(thread ? 30000 : 1000);
+    r->done[i]++;
+    if (thread) r->helped++; /* there is only one helper */
+}
+
+static void check_halted(void) {
+    rounds r = {NULL, -1, 6, {0}, {0}, 0};
+    int round, i, least = 3;
+    r.team = rn__start_team(2);
+    CHECK(r.team != NULL);
+    for (round = 0; round < 10 && r.team; round++) {
+        r.helped = 0;
+        rn__parallel(r.team, 2, r.jobs, halt_job, &r);
+        for (i = 0; i < r.jobs; i++) CHECK_INT(r.done[i], round + 1);
+        if (r.helped > 0 && r.helped < least) least = r.helped;
+    }
+    CHECK_INT(least, 1); /* of its three, in a round in which nothing else halted the leader */
+    rn__end_team(r.team);
+}
+
 /* A round that is long over: a helper that wakes up with its number takes nothing. */
 static void check_late(void) {
     rounds r = {NULL, -1, 0, {0}, {0}, 0};
@@ -357,6 +380,7 @@ int main(int count, char **words) {
     check_rounds();
     check_absent();
     check_late();
+    check_halted();
     check_abandoned();
     check_many();
     if (count == 2 && !strcmp(words[1], "rounds")) return test_end("threads"); /* no OpenMP's */
