@@ -9,21 +9,9 @@
 
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
-checks=0
-failures=0
+# shellcheck source=check.sh
+. "$here/check.sh"
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
-
-# check WORDS COMMAND...: runs it, prints its output if it fails
-check() {
-    what=$1
-    shift
-    checks=$((checks + 1))
-    if "$@" >"$work/log" 2>&1; then return 0; fi
-    failures=$((failures + 1))
-    echo "compile: failed: $what"
-    head -20 "$work/log"
-    return 1
-}
 
 # none FILE: no line in it
 none() {

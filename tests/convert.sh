@@ -10,8 +10,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
+# shellcheck source=check.sh
+. "$here/check.sh"
 cd "$work" || exit 1
 
 cat >theirs.c <<END
@@ -144,16 +144,6 @@ refuses() {
     ./theirs_program 0 "" F32 "$1" || return 1
     ./convert theirs out >out.txt 2>&1
     [ $? = 1 ] && grep "$2" out.txt
-}
-# check WORDS COMMAND...: runs it, prints its output if it fails
-check() {
-    what=$1
-    shift
-    checks=$((checks + 1))
-    if "$@" >"$work/log" 2>&1; then return 0; fi
-    failures=$((failures + 1))
-    echo "convert: failed: $what"
-    head -20 "$work/log"
 }
 
 for dtype in F32 F16 BF16; do

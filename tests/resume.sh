@@ -11,23 +11,12 @@ root=$(dirname "$here")
 work=$(mktemp -d) || exit 1
 pid=
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
-checks=0
-failures=0
+# shellcheck source=check.sh
+. "$here/check.sh"
 cd "$work" || exit 1
 for program in cifar predict; do
     ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
 done
-
-# check WORDS COMMAND...: runs it, prints its output if it fails
-check() {
-    what=$1
-    shift
-    checks=$((checks + 1))
-    if "$@" >"$work/log" 2>&1; then return 0; fi
-    failures=$((failures + 1))
-    echo "resume: failed: $what"
-    head -20 "$work/log"
-}
 
 # idx NAME COUNT DIRECTORY: the first images of the bundled set, and their labels
 idx() {
