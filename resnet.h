@@ -306,7 +306,7 @@ RNDEF const char *rn_desc_key(int i);
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]);
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error);
 
-/* What a node of the net computes; one entry each in the table behind >>nodes. */
+/* What a node of the net computes; a row each in the table >>kinds. */
 typedef enum rn_kind {
     RN_INPUT,
     RN_CONV2D,
@@ -327,27 +327,22 @@ typedef enum rn_kind {
    image. The last node produces the logits. */
 typedef struct rn_node {
     rn_kind kind;
-    int inputs[2];                 /* values it reads; -1 where there is none */
-    int c, h, w;                   /* shape of its value */
-    int front;                     /* pad-subsample: zero channels before the input's */
-    int unit;                      /* from 0, in its stage */
-    short stage;                   /* from 1 (0: stem, -1: tail) */
-    short kernel, stride, padding; /* 1, 1 and 0 but for convolutions, pools, pad-subsample */
-    float factor;                  /* scale: the factor; dropout: the ratio; gates' bias at start */
-    signed char bias;              /* convolution: 1 with bias */
-    signed char complement;        /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
-    signed char again;             /* computed again for backward, as a budget wants it */
-    const char *role;              /* "conv1", "bn2", "shortcut", "add", ... */
-    ptrdiff_t parameters;          /* offset of its first parameter in net->parameters */
-    ptrdiff_t statistics;          /* batch norm: of its running mean in net->statistics */
-    /* The fast executor's rewriting, see rn__fuse: */
-    signed char fused;         /* so many following nodes are done in one step with this one */
-    signed char absorbed;      /* so many nodes before this one starts the step it is part of */
-    signed char lazy;          /* batch norm: its value is never stored, its readers compute it */
-    signed char lazy_gradient; /* batch norm: nor is the gradient of its input */
-    int last_reader;           /* the last node that reads its value; -1: none */
-    int segment[2]; /* first node, and that behind the last, of those that are computed again
-                       together, just before backward reaches them */
+    short unit;             /* from 0, in its stage */
+    signed char stage;      /* from 1 (0: stem, -1: tail) */
+    signed char bias;       /* convolution: 1 with bias */
+    const char *role;       /* "conv1", "bn2", "shortcut", "add", ... */
+    int inputs[2];          /* values it reads; -1 where there is none */
+    int c;                  /* shape of its value */
+    short h, w;             /* likewise */
+    short kernel, stride;   /* 1 and 1 but for convolutions, pools, pad-subsample */
+    short padding;          /* pixels of zeros around the image */
+    signed char complement; /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    int front;              /* pad-subsample: zero channels before the input's */
+    float scale, dropout;   /* scale: the factor; dropout: the ratio */
+    float initial_bias;     /* of a convolution with bias, in a new net */
+    /* Where its weight and bias lie in net->parameters, running mean and variance in
+       net->statistics: those that its kind has. */
+    int parameters[4];
 } rn_node;
 
 /* The learning rate as a function of the step. */
@@ -421,11 +416,8 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images;    /* count of the last training forward */
-    int part;      /* the most images in memory at a time, see desc.micro_batch */
-    int held;      /* images whose values and gradients are in memory now */
-    int time;      /* of the last step of a training pass, in the planner's count */
-    int rewritten; /* 1: since that step a value or gradient was written from outside */
+    int images; /* count of the last training forward */
+    int part;   /* the most images in memory at a time, see desc.micro_batch */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -433,20 +425,7 @@ typedef struct rn_net {
     rn_probe probe;
     void *probe_user;
 
-    const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
-    struct rn__team *team;             /* the threads that help; NULL: none */
-    int process;                       /* in which they are: a forked child has none of them */
-    ptrdiff_t *value_offset[2];        /* by mode: bytes into the activations, of each value; -1 */
-    ptrdiff_t *backward_offset;        /* of each value as backward finds it, maybe made again */
-    ptrdiff_t *gradient_offset;        /* of each value's gradient; -1: none */
-    size_t activation_bytes[2];        /* by mode */
-    size_t workspace_bytes[2], own_bytes[2]; /* own: of each thread, in the workspace */
-    int area_channels;                       /* the most of any BN, see rn__carve_area */
-    int frozen;                              /* the packed weights are those of the parameters */
-    float **packed;                          /* [nodes] of rn_freeze; NULL: none */
-    rn_memory packed_memory;
-    void *packed_block;
-    char *activations; /* activations, then workspace */
+    struct rn__executor *executor; /* the engine's own */
 } rn_net;
 
 /* The exact bytes of the block that rn_create takes for this net and batch, workspace for
@@ -730,7 +709,7 @@ RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tens
                                                     const int *labels, double scale,
                                                     const rn_loss *loss, rn_error *error);
 
-/* Values and gradients of a training net, in probes and after a step, as NCHW [net->held, c, h, w]
+/* Values and gradients of a training net, in probes and after a step, as NCHW [images, c, h, w]
    of that node (held: the images in memory). RN_BAD_ARGUMENT with the reason and the way out for
    what is not there: what the fast execution never stores, for it fuses nodes into one step; values
    before their step, gradients before that of their value's last reader (then the sum so far, while
@@ -1041,9 +1020,12 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
 
+#define RN__BLOCK 16 /* channels that fast layers keep together */
+
 static int rn__min(int a, int b) { return a < b ? a : b; }
 static int rn__max(int a, int b) { return a > b ? a : b; }
 static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
+static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
 /* Size of a window's output, 0 where the window does not fit. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
@@ -1932,6 +1914,794 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     return index;
 }
 
+/* >>description ==============================================================================
+   Fields of rn_desc with their names: files, command lines and rn_resolve all read this table. */
+
+typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
+
+typedef struct rn__field {
+    const char *key; /* the member's name */
+    rn__type type;
+    int count;                /* more than 1: a list */
+    size_t size;              /* of one: of an enum what the compiler takes for it */
+    size_t offset;            /* in rn_desc */
+    const char *former;       /* what files called it that have desc.image_height; NULL: the same */
+    const char *const *names; /* of an enum's values; NULL: a number */
+    int match;                /* with a file: see below */
+    double least, most;       /* what rn_resolve accepts, once zeros are replaced */
+    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
+} rn__field;
+
+static const char *const rn__block_names[] = {"auto", "basic", "bottleneck", "single", NULL};
+static const char *const rn__stem_names[] = {"cifar", "imagenet", NULL};
+static const char *const rn__order_names[] = {"full_preact",     "original",    "bn_after_add",
+                                              "relu_before_add", "relu_preact", NULL};
+static const char *const rn__shortcut_names[] = {
+    "identity", "scale", "exclusive_gate", "shortcut_gate", "highway", "conv1x1", "dropout", NULL};
+static const char *const rn__resize_names[] = {"auto", "A", "A_centred", "B", "B_bn", NULL};
+static const char *const rn__stride_on_names[] = {"first", "3x3", NULL};
+static const char *const rn__init_names[] = {"fan_out", "fan_in", NULL};
+static const char *const rn__decay_names[] = {"all", "weights", NULL};
+static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
+static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
+static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
+
+/* Units of a stage; more would take long to plan, and a small file could ask for it. */
+enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
+
+/* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
+   same to take the weights (1), or to go on training (2); or it says how to compute, which is the
+   machine's matter, and is never taken from a file. */
+enum { RN__OF_MACHINE = 3 };
+
+#define RN__LEAST_DEVIATION 1e-6 /* of pixels that a net may divide by */
+
+/* Name, type, count, size and offset of a member of rn_desc. */
+#define RN__FIELD(member, type, c_type)                                                       \
+#member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
+        offsetof(rn_desc, member)
+static const rn__field rn__fields[] = {
+    {RN__FIELD(depth, RN__INT, int), NULL, NULL, 0, 0, RN__MOST_DEPTH, 0},
+    {RN__FIELD(block, RN__INT, rn_block), NULL, rn__block_names, 1, 0, 0, 0},
+    {RN__FIELD(units, RN__INT, int), NULL, NULL, 1, 0, RN__MOST_UNITS, 0},
+    {RN__FIELD(base_width, RN__INT, int), "width", NULL, 1, 1, 1 << 14, 0},
+    {RN__FIELD(stem, RN__INT, rn_stem), NULL, rn__stem_names, 1, 0, 0, 0},
+    {RN__FIELD(classes, RN__INT, int), NULL, NULL, 1, 2, 1 << 20, 0},
+    {RN__FIELD(channels, RN__INT, int), NULL, NULL, 1, 1, 1 << 14, 3},
+    {RN__FIELD(height, RN__INT, int), "image_height", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(width, RN__INT, int), "image_width", NULL, 2, 1, 1 << 14, 0},
+    {RN__FIELD(order, RN__INT, rn_order), NULL, rn__order_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut, RN__INT, rn_shortcut), NULL, rn__shortcut_names, 1, 0, 0, 0},
+    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 1},
+    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
+    {RN__FIELD(dropout, RN__FLOAT, float), NULL, NULL, 1, 0, 0.999, 0.5},
+    {RN__FIELD(resize, RN__INT, rn_resize), NULL, rn__resize_names, 1, 0, 0, 0},
+    {RN__FIELD(stride_on, RN__INT, rn_stride_on), NULL, rn__stride_on_names, 1, 0, 0, 0},
+    {RN__FIELD(init, RN__INT, rn_init), NULL, rn__init_names, 0, 0, 0, 0},
+    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, NULL, 1, 1e-12, 1, 1e-5},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, NULL, 0, 1e-9, 1, 0.1},
+    {RN__FIELD(bn_group, RN__INT, int), NULL, NULL, 2, 0, 1 << 24, 0},
+    {RN__FIELD(sgd, RN__INT, rn_sgd), NULL, rn__sgd_names, 0, 0, 0, 0},
+    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
+    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, NULL, 0, 0, 1e6, 0},
+    {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
+    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
+    {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
+    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, RN__LEAST_DEVIATION, 1e6, 1},
+    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
+    {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
+    {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
+    {RN__FIELD(direct, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
+    {RN__FIELD(micro_batch, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1 << 24, 0},
+    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, NULL, RN__OF_MACHINE, 0, 0, 0},
+    {RN__FIELD(isa, RN__INT, rn_isa), NULL, rn__isa_names, RN__OF_MACHINE, 0, 0, 0},
+};
+enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
+
+static int rn__is_uint64(const rn__field *field) {
+    return field->type == RN__UINT64 || field->type == RN__BYTES;
+}
+
+/* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
+typedef union rn__number_in {
+    uint8_t tiny;
+    uint16_t medium;
+    int integer;
+    float single;
+    double number;
+} rn__number_in;
+
+static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
+    rn__number_in in = {0};
+    memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
+    if (field->type == RN__FLOAT) return (double)in.single;
+    if (field->type == RN__DOUBLE) return in.number;
+    return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
+}
+
+static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
+    rn__number_in in = {0};
+    if (field->type == RN__FLOAT)
+        in.single = (float)number;
+    else if (field->type == RN__DOUBLE)
+        in.number = number;
+    else if (field->size == 1)
+        in.tiny = (uint8_t)number;
+    else if (field->size == 2)
+        in.medium = (uint16_t)number;
+    else
+        in.integer = (int)number;
+    memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
+}
+
+RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
+
+/* Name of value i of an enum, whatever i is. */
+static const char *rn__name_of(const char *const *names, double i) {
+    int k = 0;
+    while (names[k] && k < i) k++;
+    return names[k] && k <= i && i <= k ? names[k] : "?";
+}
+
+RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
+    rn__text out = rn__text_in(text, 96);
+    const rn__field *field = i >= 0 && i < RN__FIELDS ? &rn__fields[i] : NULL;
+    int k;
+    for (k = 0; field && k < field->count; k++) {
+        double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
+        uint64_t whole = 0;
+        if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
+        if (k) rn__put(&out, ',');
+        if (rn__is_uint64(field))
+            rn__format(&out, "%U", whole);
+        else if (field->names)
+            rn__puts(&out, rn__name_of(field->names, number));
+        else if (field->type == RN__INT)
+            rn__format(&out, "%d", (int)number);
+        else
+            rn__format(&out, "0x%x", rn__double_bits(number));
+    }
+}
+
+/* Names are equal with '-' for '_'. */
+static int rn__same_name(const char *a, const char *b) {
+    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+    return !*a && !*b;
+}
+
+static const char rn__bad_value[] = "%s cannot be \"%s\"; it takes %s";
+static const char rn__no_such[] = "there is no %s \"%s\"; take %s";
+
+/* Index of a name in a list; where it is not, a status, and `sentence` takes key, name and list. */
+static int rn__choose(const char *const *names, const char *sentence, const char *key,
+                      const char *name, rn_error *error) {
+    char takes[160];
+    rn__text out = rn__text_in(takes, sizeof takes);
+    int i;
+    for (i = 0; names[i]; i++) {
+        if (rn__same_name(names[i], name)) return i;
+        rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
+}
+
+/* A whole number, of bytes also with K, M or G behind it. */
+static int rn__parse_whole(rn_desc *desc, const rn__field *field, const char *at) {
+    static const char suffixes[] = "KMG";
+    const char *suffix;
+    uint64_t value;
+    int shift = 0;
+    if (!rn__scan_unsigned(&at, &value)) return 0;
+    if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
+        shift = 10 * (int)(suffix - suffixes + 1), at++;
+    if (*at || value > UINT64_MAX >> shift) return 0;
+    value <<= shift;
+    memcpy((char *)desc + field->offset, &value, sizeof value);
+    return 1;
+}
+
+/* Reads one number or, for a list, several between commas; what is left out is zero. */
+static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
+    int k;
+    if (rn__is_uint64(field)) return rn__parse_whole(desc, field, at);
+    for (k = 0; k < field->count; k++) {
+        char item[48];
+        rn__text text = rn__text_in(item, sizeof item);
+        double number = 0;
+        if (*at || k == 0) {
+            while (*at && *at != ',') rn__put(&text, *at++);
+            if (!rn__scan_double(item, &number) || !rn__is_finite(number)) return 0;
+            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
+                return 0;
+            if (*at == ',') at++;
+        }
+        rn__set_number(desc, field, k, number);
+    }
+    return !*at;
+}
+
+RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
+    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
+    rn_desc set = *desc;
+    while (field < end && !rn__same_name(field->key, key)) field++;
+    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    if (field->names) {
+        int i = rn__choose(field->names, rn__bad_value, field->key, value, error);
+        if (i < 0) return (rn_status)i;
+        rn__set_number(&set, field, 0, i);
+    } else if (!rn__parse_numbers(&set, field, value)) {
+        const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
+                            : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
+                            : field->type == RN__BYTES
+                                ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
+                            : field->most == 1 ? "0 or 1"
+                                               : "a whole number";
+        return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
+    }
+    *desc = set;
+    return RN_OK;
+}
+
+/* What the stems differ in. */
+typedef struct rn__stem {
+    int width, classes, size; /* defaults of the net */
+    int kernel, stride;       /* of its convolution */
+    int activates;            /* with BN and ReLU, whatever the order: the first unit's, too */
+    int pools;                /* 3x3/2 maximum behind that */
+} rn__stem;
+static const rn__stem rn__stems[] = {{16, 10, 32, 3, 1, 0, 0},     /* CIFAR */
+                                     {64, 1000, 224, 7, 2, 1, 1}}; /* ImageNet */
+
+static rn_desc rn__recipe(int depth, rn_stem stem) {
+    rn_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.depth = depth;
+    desc.stem = stem;
+    desc.momentum = 0.9;
+    desc.weight_decay = 1e-4;
+    return desc;
+}
+
+RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
+RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
+
+/* Shortcut B, with a BN of its own where the unit has none in front. */
+static rn_resize rn__resize_b(const rn_desc *desc) {
+    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ? RN_RESIZE_B
+                                                                          : RN_RESIZE_B_BN;
+}
+
+RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
+    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
+    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
+    desc->init = RN_FAN_OUT;
+    desc->sgd = sgd[dialect];
+    desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
+    desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
+    desc->resize = rn__resize_b(desc);
+    if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
+    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
+    if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
+}
+
+RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
+    int i = rn__choose(rn__dialect_names, rn__no_such, "dialect", name, error);
+    if (i < 0) return (rn_status)i;
+    *dialect = (rn_dialect)i;
+    return RN_OK;
+}
+
+static int rn__block_layers(rn_block block) {
+    return block == RN_SINGLE ? 1 : block == RN_BASIC ? 2 : 3;
+}
+
+/* Units of each stage from the depth: CIFAR 3n+2, 6n+2, 9n+2 (section 3.1 of the paper), ImageNet
+   by the table of its appendix. */
+static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
+    static const int imagenet[][5] = {{18, 2, 2, 2, 2},   {34, 3, 4, 6, 3},   {50, 3, 4, 6, 3},
+                                      {101, 3, 4, 23, 3}, {152, 3, 8, 36, 3}, {200, 3, 24, 36, 3}};
+    int i, depth = desc->depth, per_unit;
+    if (desc->stem == RN_STEM_IMAGENET) {
+        if (desc->block == RN_BLOCK_AUTO) desc->block = depth < 50 ? RN_BASIC : RN_BOTTLENECK;
+        for (i = 0; i < 6; i++)
+            if (imagenet[i][0] == depth) memcpy(desc->units, imagenet[i] + 1, sizeof desc->units);
+        if (desc->units[0]) return RN_OK;
+        return rn__fail(error, RN_BAD_DESCRIPTION,
+                        "there is no ImageNet net of depth %d; take 18, 34, 50, 101, 152 or 200, "
+                        "or give the units of each stage",
+                        depth);
+    }
+    if (desc->block == RN_BLOCK_AUTO)
+        desc->block = depth == 164 || depth == 1001 || ((depth - 2) % 9 == 0 && (depth - 2) % 6)
+                          ? RN_BOTTLENECK
+                          : RN_BASIC;
+    per_unit = rn__block_layers(desc->block);
+    if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
+        return rn__fail(
+            error, RN_BAD_DESCRIPTION,
+            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
+            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
+            rn__block_names[desc->block], depth);
+    for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
+    return RN_OK;
+}
+
+static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
+    int i, sum = 0;
+    for (i = 0; i < RN_MAX_STAGES; i++) {
+        if (desc->units[i] && i && !desc->units[i - 1])
+            return rn__fail(error, RN_BAD_DESCRIPTION,
+                            "units of stage %d without units of stage %d", i + 1, i);
+        sum += desc->units[i];
+    }
+    if (!sum) {
+        if (!desc->depth) desc->depth = imagenet ? 50 : 20;
+        return rn__units_of_depth(desc, error);
+    }
+    if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC;
+    desc->depth = 2 + rn__block_layers(desc->block) * sum;
+    return RN_OK;
+}
+
+/* Every field is what its row of the table accepts. */
+static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
+    int i, k, names;
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i];
+        if (rn__is_uint64(field)) continue;
+        for (names = 0; field->names && field->names[names];) names++;
+        for (k = 0; k < field->count; k++) {
+            double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
+            const char *sentence = field->type == RN__INT
+                                       ? "%s is %.0f and must lie in %.0f to %.0f"
+                                       : "%s is %.6f and must lie in %.6f to %.6f";
+            if (!rn__is_finite(value) || value < field->least || value > most)
+                return rn__fail(error, RN_BAD_DESCRIPTION, sentence, field->key, value,
+                                field->least, most);
+        }
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
+    rn_desc d = *desc;
+    int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
+    for (i = 0; i < RN__FIELDS; i++)
+        for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
+            if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
+                rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
+    if (!d.base_width) d.base_width = imagenet ? 64 : 16;
+    if (!d.classes) d.classes = imagenet ? 1000 : 10;
+    if (!d.height) d.height = imagenet ? 224 : 32;
+    if (!d.width) d.width = imagenet ? 224 : 32;
+    if (!RN__FAST) d.naive = 1;
+    RN__TRY(rn__check_fields(&d, error));
+    RN__TRY(rn__resolve_units(&d, imagenet, error));
+    RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
+    if (!d.bn_group) d.bn_group = d.micro_batch;
+    if (d.bn_group && d.micro_batch % d.bn_group)
+        return rn__fail(error, RN_BAD_DESCRIPTION,
+                        "micro_batch is %d and must be a multiple of bn_group, which is %d",
+                        d.micro_batch, d.bn_group);
+    if (d.resize == RN_RESIZE_AUTO)
+        d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
+    *desc = d;
+    return RN_OK;
+}
+
+/* >>nodes ====================================================================================
+   The description becomes a flat list of nodes, once. Printer, program, naive and fast execution,
+   probes and files walk that list. What there is to know about a kind of node stands in its row of
+   one table (>>kinds), and nowhere else does the file ask for a kind by name. To add a layer is:
+   a value of rn_kind, a row, its functions, and the line in this section that emits it. */
+
+/* What rn_initialise writes into a parameter. */
+typedef enum rn__initial {
+    RN__ZERO,
+    RN__ONE,
+    RN__HE,      /* normal, variance 2 / fan (He et al. 2015, equation 10) */
+    RN__UNIFORM, /* in +-1 / sqrt(C) */
+    RN__GIVEN    /* node->initial_bias */
+} rn__initial;
+
+/* A parameter or running statistic that nodes of a kind have. */
+typedef struct rn__slot {
+    const char *suffix; /* of its name in files; NULL: there is no such slot */
+    rn_role role;
+    int dims; /* 4: [K,C,R,S], 2: [K,C], 1: [C of the output] */
+    rn__initial initial;
+    int learned;   /* by SGD; else a running statistic */
+    int is_weight; /* decays also with RN_DECAY_WEIGHTS */
+    int if_bias;   /* only nodes with `bias` have it */
+} rn__slot;
+
+/* Where a kind's functions find them. */
+enum { RN__WEIGHT, RN__BIAS, RN__MEAN, RN__VARIANCE, RN__SLOTS };
+
+/* What program, planner and optimiser need to know about a kind. */
+enum {
+    RN__KEEPS_INPUT = 1,       /* backward reads its inputs, */
+    RN__KEEPS_OUTPUT = 2,      /* its own value */
+    RN__IN_PLACE = 4,          /* its value may lie where its first input is, */
+    RN__GRADIENT_IN_PLACE = 8, /* the first input's gradient where its own is */
+    RN__HAS_FILTER = 16,       /* multiplies pixels by weights, which can be packed */
+    RN__CONVOLVES = 32,        /* can read through scale, shift and activation; can add, sum up */
+    RN__NORMALISES = 64,       /* by scale and shift of each channel, and can add and activate */
+    RN__ACTIVATES = 128,
+    RN__ADDS = 256
+};
+
+typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
+typedef struct rn__pass rn__pass; /* an operation on blocked values, see >>fast convolution */
+typedef struct rn__kind {
+    const char *name;
+    int properties;
+    rn__slot slots[RN__SLOTS];
+    void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w */
+    void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
+    rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
+    void (*fast)(rn__pass *pass);
+    rn__room (*workspace)(const rn_net *net, int node, rn_mode mode); /* of fast; NULL: none */
+} rn__kind;
+static const rn__kind *rn__kind_of(rn_kind kind);
+
+static int rn__has(const rn_node *node, int properties) {
+    return (rn__kind_of(node->kind)->properties & properties) != 0;
+}
+
+RNDEF const char *rn_kind_name(rn_kind kind) {
+    return (unsigned)kind < (unsigned)RN_KINDS ? rn__kind_of(kind)->name : "?";
+}
+
+/* Slot `index` of a node; NULL where it has none. */
+static const rn__slot *rn__slot_of(const rn_node *node, int index) {
+    const rn__slot *slot = &rn__kind_of(node->kind)->slots[index];
+    return slot->suffix && (!slot->if_bias || node->bias) ? slot : NULL;
+}
+
+/* Channels of the value that node i reads. */
+static int rn__input_channels(const rn_node *nodes, int i) {
+    return nodes[i].inputs[0] < 0 ? 0 : nodes[nodes[i].inputs[0]].c;
+}
+
+/* Counts stick at the greatest when they overflow, as sizes in bytes do. */
+static ptrdiff_t rn__count(size_t count) {
+    return count > PTRDIFF_MAX ? PTRDIFF_MAX : (ptrdiff_t)count;
+}
+
+/* Role and shape of what slot `index` of node i holds; 0 where it has none. */
+static int rn__describe_slot(const rn_node *nodes, int i, int index, rn_parameter *p) {
+    const rn_node *node = &nodes[i];
+    const rn__slot *slot = rn__slot_of(node, index);
+    size_t numbers = 1;
+    int k;
+    if (!slot) return 0;
+    p->role = slot->role;
+    p->dims = slot->dims;
+    p->shape[0] = node->c;
+    p->shape[1] = slot->dims > 1 ? rn__input_channels(nodes, i) : 1;
+    p->shape[2] = p->shape[3] = slot->dims > 2 ? node->kernel : 1;
+    for (k = 0; k < 4; k++) numbers = rn__multiply_size(numbers, (size_t)p->shape[k]);
+    p->count = rn__count(numbers);
+    return 1;
+}
+
+/* ---- from the description to the list ------------------------------------------------------- */
+
+typedef struct rn__builder {
+    const rn_desc *desc;
+    rn_node *nodes; /* NULL: only count */
+    int count, stage, unit;
+    int parameters, statistics; /* numbers so far; they stick at INT_MAX, which is refused */
+} rn__builder;
+
+static rn_node rn__node(rn_kind kind, const char *role, int input) {
+    rn_node node;
+    memset(&node, 0, sizeof node);
+    node.kind = kind;
+    node.role = role;
+    node.inputs[0] = input;
+    node.inputs[1] = -1;
+    node.kernel = node.stride = 1;
+    return node;
+}
+
+/* Appends a node and lays out its parameters: the only place that counts them. Returns its index,
+   which is also that of its value. */
+static int rn__emit(rn__builder *b, rn_node node) {
+    rn_node *to = b->nodes + b->count;
+    rn_parameter p;
+    int i;
+    if (!b->nodes) return b->count++;
+    node.stage = (signed char)b->stage;
+    node.unit = (short)b->unit;
+    if (node.inputs[0] >= 0) {
+        const rn_node *input = &b->nodes[node.inputs[0]];
+        if (!node.c) node.c = input->c;
+        rn__kind_of(node.kind)->shape(&node, input);
+    }
+    *to = node;
+    for (i = 0; i < RN__SLOTS; i++) {
+        const rn__slot *slot = rn__slot_of(to, i);
+        int *sum = slot && slot->learned ? &b->parameters : &b->statistics;
+        to->parameters[i] = *sum;
+        if (rn__describe_slot(b->nodes, b->count, i, &p))
+            *sum = p.count > INT_MAX - *sum ? INT_MAX : *sum + (int)p.count;
+    }
+    return b->count++;
+}
+
+static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
+                         int stride) {
+    rn_node node = rn__node(RN_CONV2D, role, x);
+    node.c = filters;
+    node.kernel = (short)kernel;
+    node.stride = (short)stride;
+    node.padding = (short)(kernel / 2);
+    return rn__emit(b, node);
+}
+
+/* BN, ReLU, both or none: the activations of Fig. 4 are sums of these. */
+enum { RN__BN = 1, RN__RELU = 2 };
+
+static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
+    if (what & RN__BN) x = rn__emit(b, rn__node(RN_BATCH_NORM, bn, x));
+    if (what & RN__RELU) x = rn__emit(b, rn__node(RN_RELU, relu, x));
+    return x;
+}
+
+/* Fig. 4 as a table: which activation stands where, in the order of rn_order. */
+static const struct {
+    int before;    /* each convolution of a unit */
+    int between;   /* behind each convolution but the last */
+    int last;      /* behind the last */
+    int after_add; /* behind the addition */
+    int stem;      /* behind the first convolution of a CIFAR net */
+    int tail;      /* behind the last unit */
+} rn__orders[] = {
+    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},                 /* full pre-activation */
+    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0},     /* original */
+    {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
+    {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
+    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU}, /* ReLU-only pre-activation */
+};
+
+static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
+static const char *const rn__bn_roles[] = {"bn1", "bn2", "bn3"};
+static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
+
+/* W x + b of a gate, whose b begins with `bias`. */
+static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int channels, float bias) {
+    rn_node node = rn__node(RN_CONV2D, role, x);
+    node.c = channels;
+    node.bias = 1;
+    node.initial_bias = bias;
+    return rn__emit(b, node);
+}
+
+static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
+    rn_node node = rn__node(RN_GATE, role, x);
+    node.inputs[1] = logits;
+    node.complement = (signed char)complement;
+    return rn__emit(b, node);
+}
+
+static int rn__emit_scale(rn__builder *b, int x, const char *role, float scale) {
+    rn_node node = rn__node(RN_SCALE, role, x);
+    node.scale = scale;
+    return rn__emit(b, node);
+}
+
+/* The shortcut of a unit that changes the shape from c channels to filters, or the 1x1 convolution
+   that every unit has. */
+static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
+    const rn_resize resize = b->desc->resize;
+    const int always = b->desc->shortcut == RN_SHORTCUT_CONV1X1, same = stride == 1 && c == filters;
+    rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
+    if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
+        node.c = filters;
+        node.stride = (short)stride;
+        node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
+        return rn__emit(b, node);
+    }
+    x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
+    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN && !same ? RN__BN : 0, "shortcut_bn",
+                               NULL);
+}
+
+/* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
+   activation. */
+static int rn__emit_branch(rn__builder *b, int x, int filters, int out, int stride, int activated) {
+    const rn_desc *desc = b->desc;
+    int i, layers = rn__block_layers(desc->block);
+    for (i = 0; i < layers; i++) {
+        int is_3x3 = desc->block != RN_BOTTLENECK || i == 1;
+        int strides =
+            desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
+        int what = i < layers - 1 ? rn__orders[desc->order].between : rn__orders[desc->order].last;
+        if (i || !activated)
+            x = rn__emit_activation(b, x, rn__orders[desc->order].before, rn__bn_roles[i],
+                                    rn__relu_roles[i]);
+        x = rn__emit_conv(b, x, rn__conv_roles[i], i == layers - 1 ? out : filters, is_3x3 ? 3 : 1,
+                          strides ? stride : 1);
+        x = rn__emit_activation(b, x, what, rn__bn_roles[i], rn__relu_roles[i]);
+    }
+    return x;
+}
+
+/* The shortcut h(x); *gate gets the logits that F(x) is gated by, where it is. */
+static int rn__emit_shortcut(rn__builder *b, int x, int out, int *gate) {
+    const rn_desc *desc = b->desc;
+    const rn_shortcut kind = desc->shortcut;
+    if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE) {
+        int logits = rn__emit_gate_logits(b, x, "gate", out, desc->gate_bias);
+        if (kind == RN_SHORTCUT_EXCLUSIVE) *gate = logits;
+        return rn__emit_gate(b, x, logits, "gated_shortcut", 1);
+    }
+    if (kind == RN_SHORTCUT_HIGHWAY) {
+        *gate = rn__emit_gate_logits(b, x, "gate", out, desc->gate_bias);
+        return rn__emit_gate(b, x, rn__emit_gate_logits(b, x, "carry", out, desc->carry_bias),
+                             "gated_shortcut", 0);
+    }
+    return x;
+}
+
+/* One residual unit, equations (1) and (2): y = h(x) + F(x), x' = f(y). */
+static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int stride) {
+    const rn_desc *desc = b->desc;
+    const rn_shortcut kind = desc->shortcut;
+    const int first = b->unit == 0, layers = rn__block_layers(desc->block);
+    const int done_by_stem = b->stage == 1 && rn__stems[desc->stem].activates;
+    int gate = -1, shortcut, residual;
+    rn_node add = rn__node(RN_ADD, "add", -1);
+    if (first && !done_by_stem) /* before the split, so that the shortcut sees it too */
+        x = rn__emit_activation(b, x, rn__orders[desc->order].before, "bn1", "relu1");
+    if (kind == RN_SHORTCUT_CONV1X1 || stride != 1 || c != out)
+        shortcut = rn__emit_resize(b, x, c, out, stride);
+    else
+        shortcut = rn__emit_shortcut(b, x, out, &gate);
+    if (kind == RN_SHORTCUT_SCALE)
+        shortcut = rn__emit_scale(b, shortcut, "scaled_shortcut", desc->shortcut_scale);
+    if (kind == RN_SHORTCUT_DROPOUT) {
+        rn_node dropout = rn__node(RN_DROPOUT, "dropout", shortcut);
+        dropout.dropout = desc->dropout;
+        shortcut = rn__emit(b, dropout);
+    }
+    residual = rn__emit_branch(b, x, filters, out, stride, first);
+    if (gate >= 0) residual = rn__emit_gate(b, residual, gate, "gated_residual", 0);
+    if (kind == RN_SHORTCUT_SCALE)
+        residual = rn__emit_scale(b, residual, "scaled_residual", desc->residual_scale);
+    add.inputs[0] = residual;
+    add.inputs[1] = shortcut;
+    x = rn__emit(b, add);
+    return rn__emit_activation(b, x, rn__orders[desc->order].after_add, rn__bn_roles[layers - 1],
+                               "relu");
+}
+
+/* Image, first convolution and what follows it before the first unit. */
+static int rn__emit_stem(rn__builder *b) {
+    const rn_desc *desc = b->desc;
+    const rn__stem *stem = &rn__stems[desc->stem];
+    rn_node input = rn__node(RN_INPUT, "input", -1), pool = rn__node(RN_MAX_POOL, "pool1", -1);
+    int x;
+    input.c = desc->channels;
+    input.h = (short)desc->height;
+    input.w = (short)desc->width;
+    x = rn__emit(b, input);
+    x = rn__emit_conv(b, x, "conv1", desc->base_width, stem->kernel, stem->stride);
+    x = rn__emit_activation(
+        b, x, stem->activates ? RN__BN | RN__RELU : rn__orders[desc->order].stem, "bn1", "relu1");
+    if (!stem->pools) return x;
+    pool.inputs[0] = x;
+    pool.kernel = 3;
+    pool.stride = 2;
+    pool.padding = 1;
+    return rn__emit(b, pool);
+}
+
+/* Runs the builder over the whole net. */
+static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
+    rn_node linear = rn__node(RN_LINEAR, "fc", -1);
+    int x, unit, stage, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
+    memset(b, 0, sizeof *b);
+    b->desc = desc;
+    b->nodes = nodes;
+    x = rn__emit_stem(b);
+    for (stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
+        int filters = desc->base_width << (stage - 1), out = filters * expansion;
+        for (unit = 0; unit < desc->units[stage - 1]; unit++) {
+            b->stage = stage;
+            b->unit = unit;
+            x = rn__emit_unit(b, x, c, filters, out, unit == 0 && stage > 1 ? 2 : 1);
+            c = out;
+        }
+    }
+    b->stage = -1;
+    b->unit = 0;
+    x = rn__emit_activation(b, x, rn__orders[desc->order].tail, "bn", "relu");
+    x = rn__emit(b, rn__node(RN_GLOBAL_AVG_POOL, "pool", x));
+    linear.inputs[0] = x;
+    linear.c = desc->classes;
+    rn__emit(b, linear);
+}
+
+/* ---- walking the list ------------------------------------------------------------------------ */
+
+RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
+    const rn_node *of = node < 0 || node >= net->node_count ? NULL : &net->nodes[node];
+    rn__text text = rn__text_in(name, 64);
+    if (of && of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
+    rn__puts(&text, of ? of->role : "?");
+}
+
+RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
+    for (; p->node < net->node_count; p->node++, p->index = 0)
+        while (p->index < RN__SLOTS) {
+            const rn_node *node = &net->nodes[p->node];
+            const int index = p->index++;
+            const rn__slot *slot = rn__slot_of(node, index);
+            const ptrdiff_t at = node->parameters[index];
+            char name[64];
+            rn__text text = rn__text_in(p->name, sizeof p->name);
+            if (!rn__describe_slot(net->nodes, p->node, index, p)) continue;
+            p->data = (slot->learned ? net->parameters : net->statistics) + at;
+            p->gradient = slot->learned && net->gradients ? net->gradients + at : NULL;
+            p->velocity = slot->learned && net->velocity ? net->velocity + at : NULL;
+            rn_node_name(net, p->node, name);
+            rn__format(&text, "%s.%s", name, slot->suffix);
+            return 1;
+        }
+    return 0;
+}
+
+/* The slot that rn_next_parameter has just told of. */
+static const rn__slot *rn__slot_behind(const rn_net *net, const rn_parameter *p) {
+    return rn__slot_of(&net->nodes[p->node], p->index - 1);
+}
+
+/* The tail (-1) comes behind all stages. */
+static int rn__stage_rank(const rn_node *node) {
+    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
+}
+
+/* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
+RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
+    const int in_unit = !strncmp(name, "layer", 5);
+    const char *s = in_unit ? name + 5 : name;
+    uint64_t stage = 0, unit = 0;
+    if (in_unit && (!rn__scan_unsigned(&s, &stage) || *s++ != '.' || !rn__scan_unsigned(&s, &unit)))
+        return 0;
+    for (;; stage = RN_MAX_STAGES + 1) {
+        int first = 0, end = net->node_count;
+        while (first < end) {
+            const int middle = first + (end - first) / 2;
+            const uint64_t rank = (uint64_t)rn__stage_rank(&net->nodes[middle]);
+            if (rank < stage || (rank == stage && (uint64_t)net->nodes[middle].unit < unit))
+                first = middle + 1;
+            else
+                end = middle;
+        }
+        memset(p, 0, sizeof *p);
+        for (p->node = first; rn_next_parameter(net, p);) {
+            const rn_node *node = &net->nodes[p->node];
+            if ((uint64_t)rn__stage_rank(node) != stage || (uint64_t)node->unit != unit) break;
+            if (!strcmp(p->name, name)) return 1;
+        }
+        if (stage) return 0; /* else it was none of the stem, perhaps one of the tail */
+    }
+}
+
+RNDEF double rn_node_macs(const rn_net *net, int i) {
+    const rn_node *node = net->nodes + (i < 0 || i >= net->node_count ? 0 : i);
+    double products = (double)node->kernel * node->kernel;
+    if (!rn__has(node, RN__HAS_FILTER)) return 0;
+    return products * node->h * node->w * node->c * net->nodes[node->inputs[0]].c;
+}
+
 /* >>naive layers =============================================================================
    Every layer as its formula says, one number of the result after the other, sums in double: what
    the fast kernels are held against, so the obvious way wins over the quick one. Letters: x input,
@@ -2576,6 +3346,528 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
 #endif /* RESNET_NO_TRAIN */
 
+/* >>program ==================================================================================
+   In: the list of nodes. Out: an array of operations, which planner and executions walk. Naive, an
+   operation is a node. Fast, nodes are fused, for a pass over memory costs more than arithmetic:
+
+       nodes                            one operation, which reads and writes memory once
+       conv, add                        convolution that adds to what the shortcut left
+       BN [ReLU] [add [ReLU]]           scale and shift, with all that follows on the way out
+       add, ReLU                        addition that activates
+
+   And where only convolutions read a BN [ReLU], its output is never stored: it is lazy, and they
+   compute it from the BN's input as they read. In a bottleneck unit of the full pre-activation net,
+
+       x --.--> BN ReLU ~~> conv ---> BN ReLU ~~> conv ---> BN ReLU ~~> conv + add ---> x'
+            `------------------------------------------------------------'
+
+   only the solid arrows are memory: three values a unit instead of ten. A BN then has only its
+   statistics to find, and the operation before it has left the moments of each plane for it, while
+   they were in cache. Backward is the mirror image: a convolution leaves the sums that the gradient
+   of the lazy BN before it needs, and reads the gradient of its own output from that of the BN
+   behind it, where that BN alone reads it (a lazy gradient).
+
+   Whatever is decided about operations, is decided here, once. */
+
+typedef enum rn__activation { RN__LINEAR, RN__RECTIFIED } rn__activation; /* none, ReLU */
+
+/* Where an operation's value lies, in bytes into the activations; -1: nowhere. Training's values in
+   backward may have been computed again. */
+enum { RN__AT_INFERENCE, RN__AT_TRAINING, RN__AT_BACKWARD, RN__PLACES };
+
+typedef struct rn__operation {
+    int node, last;  /* does these nodes and those between; its value is that of the last */
+    int inputs[2];   /* operations whose values it takes, and whose gradients it makes; -1: none */
+    int read;        /* whose value in memory is read for the first: a lazy one's own input, */
+    int read_by;     /* which the normalisation at this node then makes of it; -1: none */
+    int last_reader; /* last operation that takes its value; -1: the loss does */
+    int in_place_of; /* operation whose value's memory its own may take; -1: none */
+
+    signed char adds;                       /* the second input */
+    signed char activation;                 /* rn__activation behind the normalisation, */
+    signed char after_add;                  /* and behind the addition */
+    signed char lazy;                       /* its value is never stored */
+    signed char read_activation;            /* of what it reads by a normalisation */
+    signed char lazy_gradient;              /* that of its value: from the normalisation behind */
+    signed char leaves_moments;             /* in training, for the normalisation behind it, */
+    signed char leaves_sums;                /* in backward, for the lazy normalisation before it */
+    signed char finds_moments, finds_sums;  /* what these left */
+    signed char does_next;                  /* in inference: a convolution with the BN behind it */
+    signed char keeps_inputs, keeps_output; /* its backward reads them, too */
+    signed char accumulates[2];             /* a gradient that an operation behind it has begun */
+
+    /* What the planner makes of it. */
+    signed char again; /* computed again for backward, as a budget wants it */
+    int segment[2];    /* first operation, and that behind the last, of those that are computed
+                          again together, just before backward reaches them */
+    ptrdiff_t offset[RN__PLACES], gradient_offset; /* of its value, its gradient */
+} rn__operation;
+
+/* What only the engine needs to know of a net. */
+typedef struct rn__executor {
+    const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
+    struct rn__team *team;             /* the threads that help; NULL: none */
+    int process;                       /* in which they are: a forked child has none of them */
+    rn__operation *operations;
+    int count;                  /* of operations */
+    size_t activation_bytes[2]; /* by mode */
+    size_t workspace_bytes[2];
+    size_t own_bytes[2]; /* of each thread, in the workspace */
+    int most_channels;   /* of a normalisation */
+    char *activations;   /* activations, then workspace */
+    int held;            /* images whose values and gradients are in memory now */
+    int time;            /* of the last operation of a training pass, in the planner's count */
+    int rewritten;       /* 1: since then a value or gradient was written from outside */
+    int frozen;          /* `packed` belongs to the parameters as they are */
+    float **packed;      /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
+    rn_memory packed_memory;
+    void *packed_block;
+} rn__executor;
+
+static const rn_node *rn__first_node(const rn_net *net, const rn__operation *op) {
+    return &net->nodes[op->node];
+}
+
+/* Does node i have the property, and does it alone read the value before it, as its first input? */
+static int rn__continues(const rn_net *net, const int *last_readers, int i, int property) {
+    return i < net->node_count && rn__has(&net->nodes[i], property) &&
+           net->nodes[i].inputs[0] == i - 1 && net->nodes[i].inputs[1] != i - 1 &&
+           last_readers[i - 1] == i;
+}
+
+/* Takes the nodes behind op->node that are done with it. */
+static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
+    const rn_node *node = rn__first_node(net, op);
+    if (rn__has(node, RN__NORMALISES) &&
+        rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
+        op->activation = RN__RECTIFIED;
+        op->last++;
+    }
+    if (rn__has(node, RN__NORMALISES | RN__CONVOLVES) &&
+        rn__continues(net, last_readers, op->last + 1, RN__ADDS)) {
+        op->adds = 1;
+        op->last++;
+    }
+    if (op->adds && !rn__has(node, RN__CONVOLVES) &&
+        rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
+        op->after_add = RN__RECTIFIED;
+        op->last++;
+    }
+}
+
+/* The normalisation that makes value v, alone or with the activation behind it, if only
+   convolutions read v, as what they convolve; else -1. Then v is lazy. */
+static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, int v) {
+    int k, norm = v;
+    if (v > 0 && rn__continues(net, last_readers, v, RN__ACTIVATES)) norm = v - 1;
+    if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES)) return -1;
+    for (k = v + 1; k <= last_readers[v]; k++)
+        if ((net->nodes[k].inputs[0] == v && !rn__has(&net->nodes[k], RN__CONVOLVES)) ||
+            net->nodes[k].inputs[1] == v)
+            return -1;
+    return norm;
+}
+
+/* The index of the operation that makes value v, or does its node on the way. */
+static int rn__index_of(const rn_net *net, int v) {
+    const rn__executor *x = net->executor;
+    int first = 0, last = x->count - 1;
+    while (first < last) {
+        const int middle = first + (last - first) / 2;
+        if (x->operations[middle].last < v)
+            first = middle + 1;
+        else
+            last = middle;
+    }
+    return v < 0 ? -1 : first;
+}
+
+static const rn__operation *rn__operation_of(const rn_net *net, int v) {
+    return &net->executor->operations[rn__index_of(net, v)];
+}
+
+/* What operation k takes and reads, and where its value may lie. `norm`: its lazy input's. */
+static void rn__connect(const rn_net *net, int k, int norm) {
+    rn__operation *operations = net->executor->operations, *op = &operations[k];
+    const rn_node *node = rn__first_node(net, op);
+    int i, second = node->inputs[1];
+    for (i = op->node; i <= op->last; i++) /* an addition that is fused has its other term there */
+        if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
+    op->read_by = norm;
+    op->read_activation = norm >= 0 && norm != node->inputs[0];
+    op->read = rn__index_of(net, norm >= 0 ? net->nodes[norm].inputs[0] : node->inputs[0]);
+    op->inputs[0] = net->mode == RN_INFERENCE ? op->read : rn__index_of(net, node->inputs[0]);
+    op->inputs[1] = rn__index_of(net, second);
+    op->last_reader = op->in_place_of = -1;
+    for (i = 0; i < 2; i++)
+        if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
+    op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
+    op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
+    if (rn__has(node, RN__IN_PLACE)) op->in_place_of = op->inputs[0];
+    if (rn__has(node, RN__CONVOLVES) && op->adds && op->read != op->inputs[1])
+        op->in_place_of = op->inputs[1]; /* it adds there, but not over what it still reads */
+}
+
+/* What an operation leaves for the next one, a normalisation, or finds from that before it. */
+static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
+    rn__operation *op = &net->executor->operations[k], *next = op + 1;
+    const rn_node *node = rn__first_node(net, op);
+    const int convolves = rn__has(node, RN__CONVOLVES), adds = rn__has(node, RN__ADDS);
+    if (op->read_by >= 0 && op->inputs[0] == k - 1 && op[-1].lazy)
+        op->leaves_sums = op[-1].finds_sums = 1;
+    if (k + 1 == net->executor->count || !(convolves || adds) || next->inputs[0] != k ||
+        !rn__has(rn__first_node(net, next), RN__NORMALISES))
+        return;
+    op->leaves_moments = next->finds_moments = 1;
+    if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
+        return;
+    op->lazy_gradient = op->keeps_output = 1;
+    op->does_next = !next->lazy;
+}
+
+/* Compiles the list into operations, with `fuses` for the fast execution; last_readers: room for
+   [nodes]. A net that never trains needs none that only finds statistics. */
+static void rn__compile(rn_net *net, int fuses, int *last_readers) {
+    rn__executor *x = net->executor;
+    int i, k, next;
+    for (i = 0; i < net->node_count; i++) {
+        last_readers[i] = -1;
+        for (k = 0; k < 2; k++)
+            if (net->nodes[i].inputs[k] >= 0) last_readers[net->nodes[i].inputs[k]] = i;
+    }
+    for (i = 0; i < net->node_count; i = next) {
+        rn__operation *op = &x->operations[x->count];
+        const int convolves = rn__has(&net->nodes[i], RN__CONVOLVES);
+        memset(op, 0, sizeof *op);
+        op->node = op->last = i;
+        op->adds = rn__has(&net->nodes[i], RN__ADDS) != 0;
+        if (fuses) rn__fuse(net, last_readers, op);
+        next = op->last + 1;
+        op->lazy = fuses && rn__lazy_normalisation(net, last_readers, op->last) == i;
+        if (op->lazy && net->mode == RN_INFERENCE) continue;
+        x->count++;
+        rn__connect(net, x->count - 1,
+                    fuses && convolves
+                        ? rn__lazy_normalisation(net, last_readers, net->nodes[i].inputs[0])
+                        : -1);
+    }
+    for (k = 0; k < x->count; k++) {
+        rn__operation *op = &x->operations[k];
+        if (fuses) rn__hand_on(net, last_readers, k);
+        for (i = 0; i < 2; i++)
+            op->accumulates[i] =
+                op->inputs[i] >= 0 && (x->operations[op->inputs[i]].last_reader != k ||
+                                       (i == 0 && op->inputs[0] == op->inputs[1]));
+    }
+}
+
+/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast execution. */
+static size_t rn__value_count(const rn_net *net, int v, int count) {
+    const rn_node *node = &net->nodes[v];
+    size_t c = (size_t)(net->desc.naive ? node->c : rn__blocks(node->c) * RN__BLOCK);
+    size_t pixels = rn__multiply_size((size_t)node->h, (size_t)node->w);
+    return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
+}
+
+/* ---- times: forward does operation k at time k, and the loss is at `count`. Backward takes two
+   times an operation, from the last to the first or, where a segment of them is computed again,
+   first these and then their backward:
+
+       0 1 2 3 4 5 | 6 | 7 8   9 10    11 12 13 14 15 16 ...
+       forward     loss  -5     -4     again 1 2 3,  -3 -2 -1 ... */
+
+static int rn__segment_time(const rn__executor *x, const rn__operation *op) {
+    return x->count + 2 * (x->count - op->segment[1]);
+}
+
+/* When operation k is computed again, */
+static int rn__again_time(const rn__executor *x, int k) {
+    const rn__operation *op = &x->operations[k];
+    return rn__segment_time(x, op) + k - op->segment[0] + 1;
+}
+
+/* and when its backward is done. */
+static int rn__backward_time(const rn__executor *x, int k) {
+    const rn__operation *op = &x->operations[k];
+    return rn__segment_time(x, op) + 2 * op->segment[1] - op->segment[0] - k;
+}
+
+/* >>naive passes ==============================================================================
+   A pass goes over the operations: forward in their order, each making its value of its inputs';
+   backward against it, each making the gradients of its inputs, and of its parameters, from that of
+   its value, by the chain rule. Where an input has several readers their gradients add up: the
+   first that backward meets writes, the others accumulate.
+
+   This section has the loops, and what an operation does in naive execution, kind by kind: a
+   straight call of the layers above. What it does in fast execution is in >>fast layers. */
+
+/* What a pass works on. */
+typedef struct rn__run {
+    const rn_net *net;
+    rn_mode mode;
+    int first, count; /* images of the batch, a part of it at a time */
+    const rn_real *images;
+    int place;        /* of the values, RN__AT_INFERENCE and so on */
+    int again;        /* backward, or forward once more: statistics and moments are there */
+    rn__meeting with; /* whom it works with */
+    rn_net *probed;   /* whose probe looks on; NULL: none does */
+    int find_broken;  /* forward stops behind the first operation whose value is not finite, */
+    int broken;       /* and tells its node; -1: there is none */
+    char *activations, *workspace;
+} rn__run;
+
+/* Parameters of a node, their gradients (NULL in inference), and its statistics: running ones in
+   inference, in training those of the batch, [groups][mean, variance][C]. */
+typedef struct rn__bound {
+    rn_real *parameters[RN__SLOTS], *gradients[RN__SLOTS], *statistics;
+} rn__bound;
+
+/* An operation at work, forward or backward, with its operands in NCHW. Gradients that nobody wants
+   have data NULL. */
+struct rn__step {
+    const rn__run *run;
+    const rn_desc *desc;
+    const rn_node *node;
+    int backward, training;
+    rn_tensor y, x, z, dy, dx, dz; /* value, inputs, and their gradients */
+    rn__bound of;
+    rn_tensor weight, dweight; /* of nodes that have a filter */
+    int accumulate, accumulate_second;
+    rn_key key; /* of dropout's mask */
+};
+
+static rn_real *rn__memory_at(const rn__run *run, ptrdiff_t offset) {
+    return offset < 0 ? NULL : (rn_real *)(void *)(run->activations + offset);
+}
+
+/* The value of operation k, and its gradient; NULL where there is none (or k is -1). */
+static rn_real *rn__value_at(const rn__run *run, int k) {
+    return k < 0 ? NULL : rn__memory_at(run, run->net->executor->operations[k].offset[run->place]);
+}
+
+static rn_real *rn__gradient_at(const rn__run *run, int k) {
+    return k < 0 ? NULL : rn__memory_at(run, run->net->executor->operations[k].gradient_offset);
+}
+
+static int rn__group_count(const rn_desc *desc, int images) {
+    return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
+}
+
+/* Those of the batch's groups from that of image `first` on. */
+static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
+    const rn_node *node = &net->nodes[i];
+    const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
+    return net->batch_statistics +
+           rn__group_count(&net->desc, net->batch) * node->parameters[RN__MEAN] +
+           group * 2 * node->c;
+}
+
+RN__APART rn__bound rn__bind(const rn__run *run, int i) {
+    const rn_net *net = run->net;
+    const rn_node *node = &net->nodes[i];
+    const int training = run->mode == RN_TRAINING;
+    rn__bound of;
+    int k;
+    memset(&of, 0, sizeof of);
+    for (k = 0; k < RN__SLOTS; k++) {
+        const rn__slot *slot = rn__slot_of(node, k);
+        if (!slot || !slot->learned) continue;
+        of.parameters[k] = net->parameters + node->parameters[k];
+        if (training) of.gradients[k] = net->gradients + node->parameters[k];
+    }
+    if (rn__slot_of(node, RN__MEAN))
+        of.statistics = training ? rn__batch_statistics(net, i, run->first)
+                                 : net->statistics + node->parameters[RN__MEAN];
+    return of;
+}
+
+/* Index of dropout's masks: the node, and where in the batch the images begin. */
+static rn_key rn__dropout_key(const rn__run *run, int i) {
+    const rn_net *net = run->net;
+    const rn_key key = {net->desc.seed,
+                        RN_PURPOSE_DROPOUT | (uint64_t)i << 8 | (uint64_t)run->first << 32,
+                        net->step};
+    return key;
+}
+
+/* ---- naive, kind by kind -------------------------------------------------------------------- */
+
+#ifdef RESNET_NO_TRAIN
+#define RN__BACKWARD(step) 0
+#define RN__TRAINING(call) RN_OK
+#else
+#define RN__BACKWARD(step) (step)->backward
+#define RN__TRAINING(call) call
+#endif
+
+/* rn__naive_conv2d and so on: one call forward, one backward. */
+#define RN__NAIVE(name, forward, backward)                           \
+    static rn_status rn__naive_##name(rn__step *s) {                 \
+        return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
+    }
+#define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
+#define RN__DX rn__wanted(&s->dx)
+#define RN__GRID s->node->stride, s->node->padding
+#define RN__WINDOW s->node->kernel, RN__GRID
+#define RN__EPS_GROUP s->desc->bn_eps, s->desc->bn_group
+#define RN__GAMMA s->of.parameters[RN__WEIGHT]
+#define RN__BETA s->of.parameters[RN__BIAS]
+#define RN__DGAMMA s->of.gradients[RN__WEIGHT]
+#define RN__DBETA s->of.gradients[RN__BIAS]
+
+RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
+
+/* Gives the sum's gradient to its terms, unless the planner has them share memory: the "1" of
+   equation (5). */
+RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
+    rn_status status = RN_OK;
+    if (s->dx.data && s->dx.data != s->dy.data)
+        status = rn_scale(&s->dx, &s->dy, 1, s->accumulate, NULL);
+    if (!status && s->dz.data && s->dz.data != s->dy.data)
+        status = rn_scale(&s->dz, &s->dy, 1, s->accumulate_second, NULL);
+    return status;
+}
+
+/* The images are read where the caller has them. */
+static rn_status rn__naive_input(rn__step *s) {
+    (void)s;
+    return RN_OK;
+}
+RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, RN__BETA, RN__GRID, NULL),
+          rn_conv2d_naive_backward(RN__DX, &s->dweight, RN__DBETA, &s->dy, &s->x, &s->weight,
+                                   RN__GRID, s->accumulate, NULL))
+RN__NAIVE(batch_norm,
+          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->of.statistics, &s->x, RN__GAMMA, RN__BETA,
+                                                RN__EPS_GROUP, NULL),
+                          rn_batch_norm_inference(&s->y, &s->x, RN__GAMMA, RN__BETA,
+                                                  s->of.statistics, s->of.statistics + s->node->c,
+                                                  s->desc->bn_eps, NULL)),
+          rn_batch_norm_backward(RN__DX, RN__DGAMMA, RN__DBETA, &s->dy, &s->x, s->of.statistics,
+                                 RN__GAMMA, RN__EPS_GROUP, s->accumulate, NULL))
+RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
+          rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
+RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
+          rn_gate_backward(RN__DX, rn__wanted(&s->dz), &s->dy, &s->x, &s->z, s->node->complement,
+                           s->accumulate, s->accumulate_second, NULL))
+/* In inference every element is multiplied by the probability to be kept. */
+RN__NAIVE(dropout,
+          RN__IN_TRAINING(rn_dropout(&s->y, &s->x, (double)s->node->dropout, s->key, 0, NULL),
+                          rn_scale(&s->y, &s->x, 1 - (double)s->node->dropout, 0, NULL)),
+          rn_dropout(RN__DX, &s->dy, (double)s->node->dropout, s->key, s->accumulate, NULL))
+RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
+          rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
+RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
+          rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
+RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__GAMMA, RN__BETA, NULL),
+          rn_linear_backward(RN__DX, RN__DGAMMA, RN__DBETA, &s->dy, &s->x, RN__GAMMA, s->accumulate,
+                             NULL))
+RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
+RN__NAIVE(scale, rn_scale(&s->y, &s->x, (double)s->node->scale, 0, NULL),
+          rn_scale(RN__DX, &s->dy, (double)s->node->scale, s->accumulate, NULL))
+RN__NAIVE(pad_subsample,
+          rn_pad_subsample_forward(&s->y, &s->x, s->node->stride, s->node->front, NULL),
+          rn_pad_subsample_backward(RN__DX, &s->dy, s->node->stride, s->node->front, s->accumulate,
+                                    NULL))
+
+/* The value of operation k, or its gradient, at `data`. */
+static rn_tensor rn__operand(const rn__run *run, int k, rn_real *data) {
+    const rn_node *node;
+    if (k < 0) return rn_tensor_in(NULL, 0, 0, 0, 0);
+    node = &run->net->nodes[run->net->executor->operations[k].last];
+    return rn_tensor_in(data, run->count, node->c, node->h, node->w);
+}
+
+RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
+    const rn_net *net = run->net;
+    const rn__operation *op = &net->executor->operations[k];
+    const rn_node *node = rn__first_node(net, op);
+    rn__step s;
+    memset(&s, 0, sizeof s);
+    s.run = run;
+    s.desc = &net->desc;
+    s.node = node;
+    s.backward = backward;
+    s.training = run->mode == RN_TRAINING;
+    s.y = rn__operand(run, k, rn__value_at(run, k));
+    s.x = rn__operand(run, op->inputs[0], rn__value_at(run, op->inputs[0]));
+    s.z = rn__operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
+    if (op->inputs[0] == 0) memcpy(&s.x.data, &run->images, sizeof s.x.data); /* only read */
+    if (backward) {
+        s.dy = rn__operand(run, k, rn__gradient_at(run, k));
+        s.dx = rn__operand(run, op->inputs[0], rn__gradient_at(run, op->inputs[0]));
+        s.dz = rn__operand(run, op->inputs[1], rn__gradient_at(run, op->inputs[1]));
+    }
+    s.accumulate = op->accumulates[0];
+    s.accumulate_second = op->accumulates[1];
+    s.of = rn__bind(run, op->node);
+    s.weight =
+        rn_tensor_in(s.of.parameters[RN__WEIGHT], node->c, s.x.c, node->kernel, node->kernel);
+    s.dweight = s.weight;
+    s.dweight.data = s.of.gradients[RN__WEIGHT];
+    s.key = rn__dropout_key(run, op->node);
+    return s;
+}
+
+/* ---- the loops ------------------------------------------------------------------------------- */
+
+RN__APART void rn__run_operation(const rn__run *run, int k, int backward);
+
+/* Tells the probe of a training pass that an operation is done. */
+static void rn__report(rn_net *net, int time, int k, int backward) {
+    const rn__operation *op = &net->executor->operations[k];
+    net->executor->time = time;
+    net->executor->rewritten = 0;
+    if (net->probe) net->probe(net->probe_user, net, backward ? op->node : op->last, backward);
+}
+
+/* Is all finite that operation k made? A ReLU may hide a NaN, the statistics of a BN in front of it
+   do not. */
+static int rn__statistics_finite(const rn__run *run, int k) {
+    const rn_net *net = run->net;
+    const int i = net->executor->operations[k].node;
+    return !rn__slot_of(&net->nodes[i], RN__MEAN) ||
+           rn__all_finite(rn__batch_statistics(net, i, run->first),
+                          (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
+}
+
+static int rn__operation_finite(const rn__run *run, int k) {
+    const rn__operation *op = &run->net->executor->operations[k];
+    return (op->lazy ||
+            rn__all_finite(rn__value_at(run, k),
+                           (ptrdiff_t)rn__value_count(run->net, op->last, run->count))) &&
+           rn__statistics_finite(run, k);
+}
+
+static void rn__forward(rn__run *run) {
+    int k;
+    run->broken = -1;
+    for (k = 0; k < run->net->executor->count && run->broken < 0; k++) {
+        if (run->net->executor->operations[k].lazy && run->mode == RN_INFERENCE) continue;
+        rn__run_operation(run, k, 0);
+        if (run->probed && k) rn__report(run->probed, k, k, 0);
+        if (run->find_broken && k && !rn__operation_finite(run, k))
+            run->broken = run->net->executor->operations[k].node;
+    }
+}
+
+#ifndef RESNET_NO_TRAIN
+/* Before each segment of operations, its forward again where that is planned. */
+static void rn__backward(rn__run *forward) {
+    rn__run run = *forward;
+    const rn__executor *x = run.net->executor;
+    int i, k;
+    run.place = RN__AT_BACKWARD;
+    run.again = 1;
+    for (k = x->count - 1; k > 0; k--) {
+        const int *segment = x->operations[k].segment;
+        for (i = segment[0]; i <= k && k == segment[1] - 1; i++)
+            if (x->operations[i].again) rn__run_operation(&run, i, 0);
+        rn__run_operation(&run, k, 1);
+        rn__report(run.probed, rn__backward_time(x, k), k, 1);
+    }
+}
+#endif
+
 /* >>simd ===================================================================================== */
 
 /* The inner loops of the fast layers. They are written once, in the closed section >>kernels below,
@@ -2592,7 +3884,6 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 #define RESNET_FILENAME "resnet.h" /* define it if your copy has another name */
 #endif
 
-#define RN__BLOCK 16      /* channels */
 enum { RN__PAGE = 1024 }; /* floats of a page of memory, where the processor's own fetching ends */
 
 /* A step of SGD, whatever its form: with the gradient g + decay w, velocity = momentum velocity +
@@ -3515,8 +4806,6 @@ typedef struct rn__engine {
     } area;
 } rn__engine;
 
-static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
-
 static rn__room rn__room_in(const rn__engine *engine) {
     rn__room room = {{engine->workspace, 0}, {engine->own, 0}};
     return room;
@@ -3587,22 +4876,25 @@ static const rn__bn_lanes *rn__lanes_of(const rn__blocked *v, int plane) {
     return v->lanes + plane / blocks / v->group * blocks + plane % blocks;
 }
 
-/* One layer at work. Most work plane by plane: forward they make y of x (and z), backward dx (and
-   dz) of dy. What is not there or not wanted has data NULL. */
-typedef struct rn__pass {
+/* One operation at work. Most work plane by plane: forward they make y of x (and z), backward dx
+   (and dz) of dy. What is not there or not wanted has data NULL. */
+struct rn__pass {
     rn__engine engine;
     const rn__kernels *kernels;
-    void (*job)(const struct rn__pass *pass, int plane); /* to do to every plane of the output */
+    void (*job)(const rn__pass *pass, int plane); /* to do to every plane of the output */
+    const rn__run *run;                           /* operation k of it, in a net */
+    const rn__operation *op;
+    const rn_node *node; /* windows and the like */
+    int k, training, backward;
     rn__blocked y, x, z, dy, dx, dz;
-    int backward, accumulate, accumulate_second; /* on top of what is in dx, in dz */
-    int flag;                                    /* fuse a ReLU; out of the blocks */
-    const rn_node *node;                         /* windows and the like */
-    double factor;                               /* scale's factor, dropout's ratio */
-    rn_key key;                                  /* of dropout */
-    rn_tensor tensor;                            /* outside of the net */
-    float *partial;                              /* [images][blocks][2][16] */
-    int planes;                                  /* of one call of rn__planes_job */
-} rn__pass;
+    int accumulate, accumulate_second; /* on top of what is in dx, in dz */
+    int flag;                          /* fuse a ReLU; out of the blocks */
+    double factor;                     /* scale's factor, dropout's ratio */
+    rn_key key;                        /* of dropout */
+    rn_tensor tensor;                  /* outside of the net */
+    float *partial;                    /* [images][blocks][2][16] */
+    int planes;                        /* of one call of rn__planes_job */
+};
 
 static rn__pass rn__make_pass(const rn__engine *engine, void (*job)(const rn__pass *, int)) {
     rn__pass pass;
@@ -4966,6 +6258,266 @@ static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
     }
 }
 
+/* ---- operations, kind by kind ---------------------------------------------------------------- */
+
+/* For measuring; and at work, in the workspace of a run. */
+static rn__engine rn__engine_of(const rn_net *net) {
+    rn__engine engine = rn__make_engine(net->executor->kernels, net->desc.threads, NULL);
+    engine.direct = net->desc.direct;
+    return engine;
+}
+
+static rn__engine rn__engine_at_work(const rn__run *run) {
+    const rn__executor *x = run->net->executor;
+    rn__engine engine = rn__engine_of(run->net);
+    engine.workspace = run->workspace;
+    engine.team = run->with.team;
+    engine.workers = run->with.workers;
+    rn__take_own(&engine, x->own_bytes[run->mode]);
+    rn__carve_area(&engine, run->net->part, x->most_channels);
+    return engine;
+}
+
+/* The packed weights or coefficients of node i; NULL: none. */
+static float *rn__packed_of(const rn__run *run, int i) {
+    const rn__executor *x = run->net->executor;
+    return run->mode == RN_INFERENCE && x->frozen ? x->packed[i] : NULL;
+}
+
+/* What the normalisation at node i makes of a value: scale, shift and activation, by the statistics
+   of the batch's groups, by running ones, or by coefficients made beforehand. */
+static rn__blocked rn__normalised_value(const rn__engine *engine, const rn__run *run, int i,
+                                        int activation, rn__blocked in) {
+    const rn_desc *desc = &run->net->desc;
+    const float *packed = rn__packed_of(run, i);
+    rn__bound of;
+    if (packed)
+        return rn__through_lanes(in, (const rn__bn_lanes *)(const void *)packed, in.n, activation);
+    of = rn__bind(run, i);
+    return rn__normalised_by(engine, in, of.statistics, of.parameters[RN__WEIGHT],
+                             of.parameters[RN__BIAS], desc->bn_eps,
+                             run->mode == RN_TRAINING ? desc->bn_group : 0, activation);
+}
+
+static rn__blocked rn__blocked_operand(const rn__run *run, int k, float *data) {
+    const rn_node *node;
+    if (k < 0) return rn__blocked_in(NULL, 0, 0, 0, 0);
+    node = &run->net->nodes[run->net->executor->operations[k].last];
+    return rn__blocked_in(data, run->count, node->c, node->h, node->w);
+}
+
+/* Operation k with its operands; what it does to every plane is the kind's to say. */
+RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
+    const rn__operation *op = &run->net->executor->operations[k];
+    rn__engine engine = rn__engine_at_work(run);
+    rn__pass p;
+    if (rn__has(rn__first_node(run->net, op), RN__HAS_FILTER))
+        engine.packed = rn__packed_of(run, op->node);
+    p = rn__make_pass(&engine, NULL);
+    p.run = run;
+    p.k = k;
+    p.op = op;
+    p.node = rn__first_node(run->net, op);
+    p.training = run->mode == RN_TRAINING;
+    p.backward = backward;
+    p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
+    p.x = rn__blocked_operand(run, op->read, rn__value_at(run, op->read));
+    p.z = rn__blocked_operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
+    if (op->read_by >= 0)
+        p.x = rn__normalised_value(&engine, run, op->read_by, op->read_activation, p.x);
+    if (!backward) return p;
+    p.dy = rn__blocked_operand(run, k, rn__gradient_at(run, k));
+    p.dx = rn__blocked_operand(run, op->inputs[0], rn__gradient_at(run, op->inputs[0]));
+    p.dz = rn__blocked_operand(run, op->inputs[1], rn__gradient_at(run, op->inputs[1]));
+    p.accumulate = op->accumulates[0], p.accumulate_second = op->accumulates[1];
+    return p;
+}
+
+/* The images come from NCHW into blocks. */
+static void rn__fast_input(rn__pass *p) {
+    rn_tensor images = rn_tensor_in(NULL, p->y.n, p->y.c, p->y.h, p->y.w);
+    memcpy(&images.data, &p->run->images, sizeof images.data); /* only read */
+    rn__block(&p->engine, p->y, images);
+}
+
+/* Kinds that are a plane's job and no more. */
+#define RN__PLANE_BY_PLANE(name)               \
+    static void rn__fast_##name(rn__pass *p) { \
+        p->job = rn__##name##_plane;           \
+        rn__run_pass(p);                       \
+    }
+RN__PLANE_BY_PLANE(relu)
+RN__PLANE_BY_PLANE(gate)
+RN__PLANE_BY_PLANE(max_pool)
+RN__PLANE_BY_PLANE(global_avg_pool)
+RN__PLANE_BY_PLANE(pad_subsample)
+
+static void rn__fast_scale(rn__pass *p) {
+    p->job = rn__scale_plane;
+    p->factor = (double)p->node->scale;
+    rn__run_pass(p);
+}
+
+static void rn__fast_dropout(rn__pass *p) {
+    p->job = p->training ? rn__dropout_plane : rn__scale_plane;
+    p->factor = p->training ? (double)p->node->dropout : 1 - (double)p->node->dropout;
+    p->key = rn__dropout_key(p->run, p->op->node);
+    rn__run_pass(p);
+}
+
+/* The filter of a node, without its weights; and with them. */
+static rn__filter rn__filter_at(const rn_net *net, int i) {
+    const rn_node *node = &net->nodes[i];
+    rn__filter filter = {NULL,         node->c,      rn__input_channels(net->nodes, i),
+                         node->kernel, node->kernel, node->stride,
+                         node->padding};
+    return filter;
+}
+
+static rn__filter rn__filter_with(const rn__pass *p, const rn__bound *of) {
+    rn__filter filter = rn__filter_at(p->run->net, p->op->node);
+    filter.weight = of->parameters[RN__WEIGHT];
+    return filter;
+}
+
+static rn__room rn__conv2d_workspace(const rn_net *net, int i, rn_mode mode) {
+    const rn_node *x = &net->nodes[net->nodes[i].inputs[0]];
+    rn__engine engine = rn__engine_of(net);
+    return rn__conv_room(&engine, rn__filter_at(net, i), net->part, x->h, x->w, mode == RN_TRAINING,
+                         1);
+}
+
+static rn__room rn__linear_workspace(const rn_net *net, int i, rn_mode mode) {
+    rn__engine engine = rn__engine_of(net);
+    return rn__linear_room(&engine, rn__filter_at(net, i), net->part, mode == RN_TRAINING);
+}
+
+static void rn__fast_linear(rn__pass *p) {
+    const rn__bound of = rn__bind(p->run, p->op->node);
+    const rn__filter f = rn__filter_with(p, &of);
+    if (RN__BACKWARD(p))
+        rn__linear_backward(&p->engine, p->dx, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS],
+                            p->dy, p->x, f, p->accumulate);
+    else
+        rn__linear_forward(&p->engine, p->y, p->x, f, of.parameters[RN__BIAS]);
+}
+
+/* The gradient of a value that went through an activation is masked where it is. */
+RN__APART void rn__mask_gradient(const rn__pass *p) {
+    rn__pass mask = *p;
+    mask.job = rn__relu_plane;
+    mask.dx = p->dy;
+    mask.accumulate = 0;
+    if (p->op->after_add) rn__run_pass(&mask);
+}
+
+/* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
+RN__APART void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
+    rn__pass hand = *p;
+    hand.job = rn__scale_plane;
+    hand.factor = 1;
+    hand.dx = to;
+    hand.accumulate = accumulate;
+    if (to.data && to.data != p->dy.data) rn__run_pass(&hand);
+}
+
+/* Where the moments of the value go, if a normalisation behind wants them. */
+static float *rn__moments_to(const rn__pass *p) {
+    return p->op->leaves_moments && p->training && !p->run->again ? p->engine.area.partial : NULL;
+}
+
+static void rn__fast_add(rn__pass *p) {
+    if (RN__BACKWARD(p)) {
+        rn__mask_gradient(p);
+        rn__hand_gradient(p, p->dx, p->accumulate);
+        rn__hand_gradient(p, p->dz, p->accumulate_second);
+        return;
+    }
+    p->job = rn__add_plane;
+    p->flag = p->op->after_add;
+    p->partial = rn__moments_to(p);
+    rn__run_pass(p);
+}
+
+/* Turns p, of a normalisation forward, into the pass that writes its value. */
+RN__APART void rn__prepare_normalisation(rn__pass *p) {
+    if (!p->training) p->engine.area.forward = p->engine.area.backward; /* the other is in use */
+    p->job = rn__materialise_plane;
+    p->flag = p->op->after_add;
+    p->x = rn__normalised_value(&p->engine, p->run, p->op->node, p->op->activation, p->x);
+}
+
+/* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
+   whole BN, while the output is in cache. */
+RN__APART void rn__conv2d_forward_step(rn__pass *p) {
+    const rn__bound of = rn__bind(p->run, p->op->node);
+    const rn__filter f = rn__filter_with(p, &of);
+    const int next = p->op->does_next && !p->training;
+    float *moments = rn__moments_to(p);
+    const float *addend = NULL;
+    if (p->z.data == p->y.data || rn__adds_others(&p->engine, p->y, p->x, f)) {
+        addend = p->z.data;
+        p->z.data = NULL;
+    }
+    {
+        rn__pass with = next ? rn__pass_of(p->run, p->k + 1, 0)
+                             : rn__addition(&p->engine, p->y, p->y, p->z, 0, moments);
+        if (next) rn__prepare_normalisation(&with);
+        rn__run_sweep(&p->engine, RN__FORWARD, p->y, p->x, f, of.parameters[RN__BIAS], addend,
+                      p->z.data || moments || next ? &with : NULL);
+    }
+}
+
+/* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
+   are taken while the input's gradient is in cache. */
+RN__APART void rn__conv2d_backward_step(rn__pass *p) {
+    const rn__bound of = rn__bind(p->run, p->op->node);
+    rn__hand_gradient(p, p->dz, p->accumulate_second);
+    if (p->op->lazy_gradient) {
+        p->dy = rn__lazy_gradient(&p->engine, rn__gradient_at(p->run, p->k + 1), p->y);
+        p->dy.group = rn__group_size(p->run->net->desc.bn_group, p->y.n);
+        p->dy.relu = p->op[1].activation;
+    }
+    {
+        rn__pass with = rn__bn_sums(&p->engine, p->dx, p->x);
+        rn__conv_backward(&p->engine, p->dx, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS],
+                          p->dy, p->x, rn__filter_with(p, &of), p->accumulate,
+                          p->op->leaves_sums ? &with : NULL);
+    }
+}
+
+static void rn__fast_conv2d(rn__pass *p) {
+    if (RN__BACKWARD(p))
+        rn__conv2d_backward_step(p);
+    else
+        rn__conv2d_forward_step(p);
+}
+
+/* Forward, a lazy one only finds its statistics. */
+static void rn__fast_batch_norm(rn__pass *p) {
+    const int rewritten = p->run->net->executor->rewritten;
+    const rn_desc *desc = &p->run->net->desc;
+    const rn__operation *op = p->op;
+    const rn__bound of = rn__bind(p->run, op->node);
+    if (RN__BACKWARD(p)) {
+        rn__mask_gradient(p);
+        rn__hand_gradient(p, p->dz, p->accumulate_second);
+        p->job = rn__materialise_plane;
+        p->x = rn__bn_backward(
+            &p->engine, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS], p->dy,
+            rn__normalised_value(&p->engine, p->run, op->node, op->activation, p->x), of.statistics,
+            of.parameters[RN__WEIGHT], desc->bn_eps, op->finds_sums && op->lazy && !rewritten);
+        if (!op[-1].lazy_gradient && p->dx.data) rn__run_pass(p);
+        return;
+    }
+    if (p->training && !p->run->again)
+        rn__bn_statistics(&p->engine, of.statistics, p->x, desc->bn_group,
+                          op->finds_moments && !rewritten);
+    if (op->lazy || (!p->training && op[-1].does_next)) return;
+    rn__prepare_normalisation(p);
+    rn__run_pass(p);
+}
+
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
 
 static int rn__has_gaps(const rn_tensor *t) {
@@ -5091,776 +6643,133 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 }
 #endif
 
-/* >>description ==============================================================================
-   Fields of rn_desc with their names: files, command lines and rn_resolve all read this table. */
+/* >>kinds ====================================================================================
+   Every kind of node, one row each: its name, its properties, its parameters and statistics, its
+   shape, its words for the printer, and what it does, naive and fast, forward and backward. */
 
-typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
-
-typedef struct rn__field {
-    const char *key; /* the member's name */
-    rn__type type;
-    int count;                /* more than 1: a list */
-    size_t size;              /* of one: of an enum what the compiler takes for it */
-    size_t offset;            /* in rn_desc */
-    const char *former;       /* what files called it that have desc.image_height; NULL: the same */
-    const char *const *names; /* of an enum's values; NULL: a number */
-    int match;                /* with a file: see below */
-    double least, most;       /* what rn_resolve accepts, once zeros are replaced */
-    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
-} rn__field;
-
-static const char *const rn__block_names[] = {"auto", "basic", "bottleneck", "single", NULL};
-static const char *const rn__stem_names[] = {"cifar", "imagenet", NULL};
-static const char *const rn__order_names[] = {"full_preact",     "original",    "bn_after_add",
-                                              "relu_before_add", "relu_preact", NULL};
-static const char *const rn__shortcut_names[] = {
-    "identity", "scale", "exclusive_gate", "shortcut_gate", "highway", "conv1x1", "dropout", NULL};
-static const char *const rn__resize_names[] = {"auto", "A", "A_centred", "B", "B_bn", NULL};
-static const char *const rn__stride_on_names[] = {"first", "3x3", NULL};
-static const char *const rn__init_names[] = {"fan_out", "fan_in", NULL};
-static const char *const rn__decay_names[] = {"all", "weights", NULL};
-static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
-static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
-static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
-
-/* Units of a stage; more would take long to plan, and a small file could ask for it. */
-enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
-
-/* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
-   same to take the weights (1), or to go on training (2); or it says how to compute, which is the
-   machine's matter, and is never taken from a file. */
-enum { RN__OF_MACHINE = 3 };
-
-#define RN__LEAST_DEVIATION 1e-6 /* of pixels that a net may divide by */
-
-/* Name, type, count, size and offset of a member of rn_desc. */
-#define RN__FIELD(member, type, c_type)                                                       \
-#member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
-        offsetof(rn_desc, member)
-static const rn__field rn__fields[] = {
-    {RN__FIELD(depth, RN__INT, int), NULL, NULL, 0, 0, RN__MOST_DEPTH, 0},
-    {RN__FIELD(block, RN__INT, rn_block), NULL, rn__block_names, 1, 0, 0, 0},
-    {RN__FIELD(units, RN__INT, int), NULL, NULL, 1, 0, RN__MOST_UNITS, 0},
-    {RN__FIELD(base_width, RN__INT, int), "width", NULL, 1, 1, 1 << 14, 0},
-    {RN__FIELD(stem, RN__INT, rn_stem), NULL, rn__stem_names, 1, 0, 0, 0},
-    {RN__FIELD(classes, RN__INT, int), NULL, NULL, 1, 2, 1 << 20, 0},
-    {RN__FIELD(channels, RN__INT, int), NULL, NULL, 1, 1, 1 << 14, 3},
-    {RN__FIELD(height, RN__INT, int), "image_height", NULL, 2, 1, 1 << 14, 0},
-    {RN__FIELD(width, RN__INT, int), "image_width", NULL, 2, 1, 1 << 14, 0},
-    {RN__FIELD(order, RN__INT, rn_order), NULL, rn__order_names, 1, 0, 0, 0},
-    {RN__FIELD(shortcut, RN__INT, rn_shortcut), NULL, rn__shortcut_names, 1, 0, 0, 0},
-    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 1},
-    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
-    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
-    {RN__FIELD(dropout, RN__FLOAT, float), NULL, NULL, 1, 0, 0.999, 0.5},
-    {RN__FIELD(resize, RN__INT, rn_resize), NULL, rn__resize_names, 1, 0, 0, 0},
-    {RN__FIELD(stride_on, RN__INT, rn_stride_on), NULL, rn__stride_on_names, 1, 0, 0, 0},
-    {RN__FIELD(init, RN__INT, rn_init), NULL, rn__init_names, 0, 0, 0, 0},
-    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, NULL, 1, 1e-12, 1, 1e-5},
-    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, NULL, 0, 1e-9, 1, 0.1},
-    {RN__FIELD(bn_group, RN__INT, int), NULL, NULL, 2, 0, 1 << 24, 0},
-    {RN__FIELD(sgd, RN__INT, rn_sgd), NULL, rn__sgd_names, 0, 0, 0, 0},
-    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
-    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, NULL, 0, 0, 1e6, 0},
-    {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
-    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
-    {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, RN__LEAST_DEVIATION, 1e6, 1},
-    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
-    {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
-    {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
-    {RN__FIELD(direct, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
-    {RN__FIELD(micro_batch, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1 << 24, 0},
-    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, NULL, RN__OF_MACHINE, 0, 0, 0},
-    {RN__FIELD(isa, RN__INT, rn_isa), NULL, rn__isa_names, RN__OF_MACHINE, 0, 0, 0},
-};
-enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
-
-static int rn__is_uint64(const rn__field *field) {
-    return field->type == RN__UINT64 || field->type == RN__BYTES;
+/* Windows of the node's kernel, stride and padding; all of these 1, 1, 0: as the input. */
+static void rn__shape_windows(rn_node *node, const rn_node *input) {
+    node->h = (short)rn__window_output(input->h, node->kernel, node->stride, node->padding);
+    node->w = (short)rn__window_output(input->w, node->kernel, node->stride, node->padding);
 }
 
-/* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
-typedef union rn__number_in {
-    uint8_t tiny;
-    uint16_t medium;
-    int integer;
-    float single;
-    double number;
-} rn__number_in;
-
-static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    rn__number_in in = {0};
-    memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
-    if (field->type == RN__FLOAT) return (double)in.single;
-    if (field->type == RN__DOUBLE) return in.number;
-    return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
+static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
+    (void)input;
+    node->h = node->w = 1;
 }
 
-static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    rn__number_in in = {0};
-    if (field->type == RN__FLOAT)
-        in.single = (float)number;
-    else if (field->type == RN__DOUBLE)
-        in.number = number;
-    else if (field->size == 1)
-        in.tiny = (uint8_t)number;
-    else if (field->size == 2)
-        in.medium = (uint16_t)number;
-    else
-        in.integer = (int)number;
-    memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
+static void rn__describe_window(const rn_node *node, rn__text *out) {
+    rn__format(out, " %dx%d", node->kernel, node->kernel);
+}
+static void rn__describe_front(const rn_node *node, rn__text *out) {
+    rn__format(out, " %d zero channels in front", node->front);
+}
+static void rn__describe_scale(const rn_node *node, rn__text *out) {
+    rn__format(out, " %.3f", (double)node->scale);
+}
+static void rn__describe_dropout(const rn_node *node, rn__text *out) {
+    rn__format(out, " %.3f", (double)node->dropout);
+}
+static void rn__describe_gate(const rn_node *node, rn__text *out) {
+    rn__puts(out, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
 }
 
-RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
+#if RN__FAST
+#define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name, NULL
+#define RN__WITH_WORKSPACE(name) rn__naive_##name, rn__fast_##name, rn__##name##_workspace
+#else
+#define RN__FUNCTIONS(name) rn__naive_##name, NULL, NULL
+#define RN__WITH_WORKSPACE(name) RN__FUNCTIONS(name)
+#endif
+#define RN__NO_SLOT \
+    { NULL, RN_CONV_WEIGHT, 0, RN__ZERO, 0, 0, 0 }
+#define RN__NO_SLOTS \
+    { RN__NO_SLOT, RN__NO_SLOT, RN__NO_SLOT, RN__NO_SLOT }
 
-/* Name of value i of an enum, whatever i is. */
-static const char *rn__name_of(const char *const *names, double i) {
-    int k = 0;
-    while (names[k] && k < i) k++;
-    return names[k] && k <= i && i <= k ? names[k] : "?";
+static const rn__kind *rn__kind_of(rn_kind kind) {
+    static const rn__kind kinds[RN_KINDS] = {
+        {"input", 0, RN__NO_SLOTS, NULL, NULL, RN__FUNCTIONS(input)},
+        {"conv2d", /* RN_CONV2D */
+         RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES,
+         /* suffix, role, dims, initial, learned, is_weight, if_bias */
+         {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
+          {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1},
+          RN__NO_SLOT,
+          RN__NO_SLOT},
+         rn__shape_windows,
+         rn__describe_window,
+         RN__WITH_WORKSPACE(conv2d)},
+        {"batch_norm", /* RN_BATCH_NORM */
+         RN__KEEPS_INPUT | RN__IN_PLACE | RN__GRADIENT_IN_PLACE | RN__NORMALISES,
+         {{"weight", RN_BN_WEIGHT, 1, RN__ONE, 1, 0, 0},
+          {"bias", RN_BN_BIAS, 1, RN__ZERO, 1, 0, 0},
+          {"running_mean", RN_RUNNING_MEAN, 1, RN__ZERO, 0, 0, 0},
+          {"running_var", RN_RUNNING_VAR, 1, RN__ONE, 0, 0, 0}},
+         rn__shape_windows,
+         NULL,
+         RN__FUNCTIONS(batch_norm)},
+        {"relu", RN__KEEPS_OUTPUT | RN__IN_PLACE | RN__GRADIENT_IN_PLACE | RN__ACTIVATES,
+         RN__NO_SLOTS, rn__shape_windows, NULL, RN__FUNCTIONS(relu)},
+        {"gate", RN__KEEPS_INPUT, RN__NO_SLOTS, rn__shape_windows, rn__describe_gate,
+         RN__FUNCTIONS(gate)},
+        {"dropout", RN__IN_PLACE | RN__GRADIENT_IN_PLACE, RN__NO_SLOTS, rn__shape_windows,
+         rn__describe_dropout, RN__FUNCTIONS(dropout)},
+        {"max_pool", RN__KEEPS_INPUT, RN__NO_SLOTS, rn__shape_windows, rn__describe_window,
+         RN__FUNCTIONS(max_pool)},
+        {"global_avg_pool", 0, RN__NO_SLOTS, rn__shape_one_pixel, NULL,
+         RN__FUNCTIONS(global_avg_pool)},
+        {"linear", /* RN_LINEAR */
+         RN__KEEPS_INPUT | RN__HAS_FILTER,
+         {{"weight", RN_LINEAR_WEIGHT, 2, RN__UNIFORM, 1, 1, 0},
+          {"bias", RN_LINEAR_BIAS, 1, RN__ZERO, 1, 0, 0},
+          RN__NO_SLOT,
+          RN__NO_SLOT},
+         rn__shape_one_pixel,
+         NULL,
+         RN__WITH_WORKSPACE(linear)},
+        {"add", RN__IN_PLACE | RN__ADDS, RN__NO_SLOTS, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
+        {"scale", RN__IN_PLACE | RN__GRADIENT_IN_PLACE, RN__NO_SLOTS, rn__shape_windows,
+         rn__describe_scale, RN__FUNCTIONS(scale)},
+        {"pad_subsample", 0, RN__NO_SLOTS, rn__shape_windows, rn__describe_front,
+         RN__FUNCTIONS(pad_subsample)},
+    };
+    return &kinds[kind];
 }
 
-RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
-    rn__text out = rn__text_in(text, 96);
-    const rn__field *field = i >= 0 && i < RN__FIELDS ? &rn__fields[i] : NULL;
-    int k;
-    for (k = 0; field && k < field->count; k++) {
-        double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
-        uint64_t whole = 0;
-        if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
-        if (k) rn__put(&out, ',');
-        if (rn__is_uint64(field))
-            rn__format(&out, "%U", whole);
-        else if (field->names)
-            rn__puts(&out, rn__name_of(field->names, number));
-        else if (field->type == RN__INT)
-            rn__format(&out, "%d", (int)number);
-        else
-            rn__format(&out, "0x%x", rn__double_bits(number));
+RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
+    const rn_net *net = run->net;
+    const rn__kind *kind = rn__kind_of(rn__first_node(net, &net->executor->operations[k])->kind);
+    if (net->desc.naive) {
+        rn__step step = rn__make_step(run, k, backward);
+        rn_status status = kind->naive(&step); /* it checks shapes; the nodes have them right */
+        RESNET_ASSERT(status == RN_OK);
+        (void)status;
+        return;
     }
-}
-
-/* Names are equal with '-' for '_'. */
-static int rn__same_name(const char *a, const char *b) {
-    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
-    return !*a && !*b;
-}
-
-static const char rn__bad_value[] = "%s cannot be \"%s\"; it takes %s";
-static const char rn__no_such[] = "there is no %s \"%s\"; take %s";
-
-/* Index of a name in a list; where it is not, a status, and `sentence` takes key, name and list. */
-static int rn__choose(const char *const *names, const char *sentence, const char *key,
-                      const char *name, rn_error *error) {
-    char takes[160];
-    rn__text out = rn__text_in(takes, sizeof takes);
-    int i;
-    for (i = 0; names[i]; i++) {
-        if (rn__same_name(names[i], name)) return i;
-        rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+#if RN__FAST
+    {
+        rn__pass pass = rn__pass_of(run, k, backward);
+        kind->fast(&pass);
     }
-    return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
-}
-
-/* A whole number, of bytes also with K, M or G behind it. */
-static int rn__parse_whole(rn_desc *desc, const rn__field *field, const char *at) {
-    static const char suffixes[] = "KMG";
-    const char *suffix;
-    uint64_t value;
-    int shift = 0;
-    if (!rn__scan_unsigned(&at, &value)) return 0;
-    if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
-        shift = 10 * (int)(suffix - suffixes + 1), at++;
-    if (*at || value > UINT64_MAX >> shift) return 0;
-    value <<= shift;
-    memcpy((char *)desc + field->offset, &value, sizeof value);
-    return 1;
-}
-
-/* Reads one number or, for a list, several between commas; what is left out is zero. */
-static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
-    int k;
-    if (rn__is_uint64(field)) return rn__parse_whole(desc, field, at);
-    for (k = 0; k < field->count; k++) {
-        char item[48];
-        rn__text text = rn__text_in(item, sizeof item);
-        double number = 0;
-        if (*at || k == 0) {
-            while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__scan_double(item, &number) || !rn__is_finite(number)) return 0;
-            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
-                return 0;
-            if (*at == ',') at++;
-        }
-        rn__set_number(desc, field, k, number);
-    }
-    return !*at;
-}
-
-RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
-    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
-    rn_desc set = *desc;
-    while (field < end && !rn__same_name(field->key, key)) field++;
-    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
-    if (field->names) {
-        int i = rn__choose(field->names, rn__bad_value, field->key, value, error);
-        if (i < 0) return (rn_status)i;
-        rn__set_number(&set, field, 0, i);
-    } else if (!rn__parse_numbers(&set, field, value)) {
-        const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
-                            : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
-                            : field->type == RN__BYTES
-                                ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
-                            : field->most == 1 ? "0 or 1"
-                                               : "a whole number";
-        return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
-    }
-    *desc = set;
-    return RN_OK;
-}
-
-static rn_desc rn__recipe(int depth, rn_stem stem) {
-    rn_desc desc;
-    memset(&desc, 0, sizeof desc);
-    desc.depth = depth;
-    desc.stem = stem;
-    desc.momentum = 0.9;
-    desc.weight_decay = 1e-4;
-    return desc;
-}
-
-RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
-RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
-
-/* Shortcut B, with a BN of its own where the unit has none in front. */
-static rn_resize rn__resize_b(const rn_desc *desc) {
-    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ? RN_RESIZE_B
-                                                                          : RN_RESIZE_B_BN;
-}
-
-RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
-    int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
-    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
-    desc->init = RN_FAN_OUT;
-    desc->sgd = sgd[dialect];
-    desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
-    desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
-    desc->resize = rn__resize_b(desc);
-    if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
-    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
-    if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
-}
-
-RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__choose(rn__dialect_names, rn__no_such, "dialect", name, error);
-    if (i < 0) return (rn_status)i;
-    *dialect = (rn_dialect)i;
-    return RN_OK;
-}
-
-static int rn__block_layers(rn_block block) {
-    return block == RN_SINGLE ? 1 : block == RN_BASIC ? 2 : 3;
-}
-
-/* Units of each stage from the depth: CIFAR 3n+2, 6n+2, 9n+2 (section 3.1 of the paper), ImageNet
-   by the table of its appendix. */
-static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
-    static const int imagenet[][5] = {{18, 2, 2, 2, 2},   {34, 3, 4, 6, 3},   {50, 3, 4, 6, 3},
-                                      {101, 3, 4, 23, 3}, {152, 3, 8, 36, 3}, {200, 3, 24, 36, 3}};
-    int i, depth = desc->depth, per_unit;
-    if (desc->stem == RN_STEM_IMAGENET) {
-        if (desc->block == RN_BLOCK_AUTO) desc->block = depth < 50 ? RN_BASIC : RN_BOTTLENECK;
-        for (i = 0; i < 6; i++)
-            if (imagenet[i][0] == depth) memcpy(desc->units, imagenet[i] + 1, sizeof desc->units);
-        if (desc->units[0]) return RN_OK;
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "there is no ImageNet net of depth %d; take 18, 34, 50, 101, 152 or 200, "
-                        "or give the units of each stage",
-                        depth);
-    }
-    if (desc->block == RN_BLOCK_AUTO)
-        desc->block = depth == 164 || depth == 1001 || ((depth - 2) % 9 == 0 && (depth - 2) % 6)
-                          ? RN_BOTTLENECK
-                          : RN_BASIC;
-    per_unit = rn__block_layers(desc->block);
-    if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
-        return rn__fail(
-            error, RN_BAD_DESCRIPTION,
-            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
-            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
-            rn__block_names[desc->block], depth);
-    for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
-    return RN_OK;
-}
-
-static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
-    int i, sum = 0;
-    for (i = 0; i < RN_MAX_STAGES; i++) {
-        if (desc->units[i] && i && !desc->units[i - 1])
-            return rn__fail(error, RN_BAD_DESCRIPTION,
-                            "units of stage %d without units of stage %d", i + 1, i);
-        sum += desc->units[i];
-    }
-    if (!sum) {
-        if (!desc->depth) desc->depth = imagenet ? 50 : 20;
-        return rn__units_of_depth(desc, error);
-    }
-    if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC;
-    desc->depth = 2 + rn__block_layers(desc->block) * sum;
-    return RN_OK;
-}
-
-/* Every field is what its row of the table accepts. */
-static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
-    int i, k, names;
-    for (i = 0; i < RN__FIELDS; i++) {
-        const rn__field *field = &rn__fields[i];
-        if (rn__is_uint64(field)) continue;
-        for (names = 0; field->names && field->names[names];) names++;
-        for (k = 0; k < field->count; k++) {
-            double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
-            const char *sentence = field->type == RN__INT
-                                       ? "%s is %.0f and must lie in %.0f to %.0f"
-                                       : "%s is %.6f and must lie in %.6f to %.6f";
-            if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION, sentence, field->key, value,
-                                field->least, most);
-        }
-    }
-    return RN_OK;
-}
-
-RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
-    rn_desc d = *desc;
-    int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
-    for (i = 0; i < RN__FIELDS; i++)
-        for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
-                rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
-    if (!d.base_width) d.base_width = imagenet ? 64 : 16;
-    if (!d.classes) d.classes = imagenet ? 1000 : 10;
-    if (!d.height) d.height = imagenet ? 224 : 32;
-    if (!d.width) d.width = imagenet ? 224 : 32;
-    if (!RN__FAST) d.naive = 1;
-    RN__TRY(rn__check_fields(&d, error));
-    RN__TRY(rn__resolve_units(&d, imagenet, error));
-    RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
-    if (!d.bn_group) d.bn_group = d.micro_batch;
-    if (d.bn_group && d.micro_batch % d.bn_group)
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "micro_batch is %d and must be a multiple of bn_group, which is %d",
-                        d.micro_batch, d.bn_group);
-    if (d.resize == RN_RESIZE_AUTO)
-        d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
-    *desc = d;
-    return RN_OK;
-}
-
-/* >>nodes ====================================================================================
-   The description becomes a flat list of nodes, once; printing, planning, executing, probing and
-   file names all walk that list. */
-
-/* What the kinds have in common with each other; the table itself stands behind the executors
-   (>>kinds), for it names their functions. */
-typedef struct rn__step rn__step; /* one node with its operands, see >>executor */
-typedef struct rn__layer {
-    const char *name;
-    int keeps_input, keeps_output; /* backward reads them */
-    int in_place;                  /* the value may take the place of the first input's */
-    int gradient_in_place; /* the first input's gradient may take the place of the value's */
-    rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
-    void (*fast)(rn__step *step);
-    rn__room (*fast_room)(const rn_net *net, int node, rn_mode mode); /* NULL: none */
-} rn__layer;
-static const rn__layer *rn__layer_of(rn_kind kind);
-
-RNDEF const char *rn_kind_name(rn_kind kind) {
-    return (unsigned)kind < (unsigned)RN_KINDS ? rn__layer_of(kind)->name : "?";
-}
-
-/* Counts stick at the greatest when they overflow, as sizes in bytes do. */
-static ptrdiff_t rn__count(size_t count) {
-    return count > PTRDIFF_MAX ? PTRDIFF_MAX : (ptrdiff_t)count;
-}
-
-/* Parameter `index` of a node: role and shape; 0 behind the last. */
-static int rn__parameter_rule(const rn_node *node, int c_in, int index, rn_parameter *p) {
-    static const rn_role bn_roles[] = {RN_BN_WEIGHT, RN_BN_BIAS, RN_RUNNING_MEAN, RN_RUNNING_VAR};
-    size_t numbers = 1;
-    int count = 0, i;
-    if (node->kind == RN_CONV2D) count = node->bias ? 2 : 1;
-    if (node->kind == RN_LINEAR) count = 2;
-    if (node->kind == RN_BATCH_NORM) count = 4;
-    if (index >= count) return 0;
-    p->dims = 1;
-    p->shape[0] = node->c;
-    p->shape[1] = p->shape[2] = p->shape[3] = 1;
-    if (node->kind != RN_BATCH_NORM && index == 0) {
-        p->dims = node->kind == RN_CONV2D ? 4 : 2;
-        p->shape[1] = c_in;
-        p->shape[2] = p->shape[3] = node->kernel;
-    }
-    if (node->kind == RN_CONV2D)
-        p->role = index ? RN_CONV_BIAS : RN_CONV_WEIGHT;
-    else if (node->kind == RN_LINEAR)
-        p->role = index ? RN_LINEAR_BIAS : RN_LINEAR_WEIGHT;
-    else
-        p->role = bn_roles[index];
-    for (i = 0; i < 4; i++) numbers = rn__multiply_size(numbers, (size_t)p->shape[i]);
-    p->count = rn__count(numbers);
-    return 1;
-}
-
-typedef struct rn__builder {
-    const rn_desc *desc;
-    rn_node *nodes; /* NULL: only count */
-    int count, stage, unit;
-    ptrdiff_t parameters, statistics;
-} rn__builder;
-
-static rn_node rn__node(rn_kind kind, const char *role, int input) {
-    rn_node node;
-    memset(&node, 0, sizeof node);
-    node.kind = kind;
-    node.role = role;
-    node.inputs[0] = input;
-    node.inputs[1] = -1;
-    node.kernel = node.stride = 1;
-    return node;
-}
-
-/* Shape rule of every kind: the input's shape, but for windows, pools and what sets c itself. */
-static void rn__shape(rn_node *node, const rn_node *input) {
-    int whole = node->kind == RN_GLOBAL_AVG_POOL || node->kind == RN_LINEAR;
-    if (!node->c) node->c = input->c;
-    node->h = rn__window_output(input->h, node->kernel, node->stride, node->padding);
-    node->w = rn__window_output(input->w, node->kernel, node->stride, node->padding);
-    if (whole) node->h = node->w = 1;
-}
-
-static int rn__emit(rn__builder *b, rn_node node) {
-    rn_parameter p;
-    int i, c_in;
-    if (!b->nodes) return b->count++;
-    if (node.kind != RN_INPUT) rn__shape(&node, &b->nodes[node.inputs[0]]);
-    for (i = 0; i < 2; i++)
-        if (node.inputs[i] >= 0) b->nodes[node.inputs[i]].last_reader = b->count;
-    node.last_reader = -1;
-    node.stage = (short)b->stage;
-    node.unit = b->unit;
-    node.parameters = b->parameters;
-    node.statistics = b->statistics;
-    c_in = node.inputs[0] < 0 ? 0 : b->nodes[node.inputs[0]].c;
-    for (i = 0; rn__parameter_rule(&node, c_in, i, &p); i++) {
-        ptrdiff_t *sum = p.role < RN_RUNNING_MEAN ? &b->parameters : &b->statistics;
-        *sum = rn__count(rn__add_size((size_t)*sum, (size_t)p.count));
-    }
-    b->nodes[b->count] = node;
-    return b->count++;
-}
-
-static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
-                         int stride) {
-    rn_node node = rn__node(RN_CONV2D, role, x);
-    node.c = filters;
-    node.kernel = (short)kernel;
-    node.stride = (short)stride;
-    node.padding = (short)(kernel / 2);
-    return rn__emit(b, node);
-}
-
-/* BN, ReLU, both or none: the activations of Fig. 4 are sums of these. */
-enum { RN__BN = 1, RN__RELU = 2 };
-
-static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
-    if (what & RN__BN) x = rn__emit(b, rn__node(RN_BATCH_NORM, bn, x));
-    if (what & RN__RELU) x = rn__emit(b, rn__node(RN_RELU, relu, x));
-    return x;
-}
-
-/* Fig. 4 as a table: which activation stands where, in the order of rn_order. */
-static const struct {
-    int before, between,
-        last; /* before each convolution, behind each but the last, behind the last */
-    int after_add;
-    int stem, tail; /* behind the first convolution of a CIFAR net, behind the last unit */
-} rn__orders[] = {
-    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},                 /* full pre-activation */
-    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0},     /* original */
-    {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
-    {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
-    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU}, /* ReLU-only pre-activation */
-};
-
-static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
-static const char *const rn__bn_roles[] = {"bn1", "bn2", "bn3"};
-static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
-
-static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int channels, float bias) {
-    rn_node node = rn__node(RN_CONV2D, role, x);
-    node.c = channels;
-    node.bias = 1;
-    node.factor = bias;
-    return rn__emit(b, node);
-}
-
-static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
-    rn_node node = rn__node(RN_GATE, role, x);
-    node.inputs[1] = logits;
-    node.complement = (signed char)complement;
-    return rn__emit(b, node);
-}
-
-static int rn__emit_factor(rn__builder *b, rn_kind kind, int x, const char *role, float factor) {
-    rn_node node = rn__node(kind, role, x);
-    node.factor = factor;
-    return rn__emit(b, node);
-}
-
-/* The shortcut of a unit that changes the shape from c channels to filters, or the 1x1 convolution
-   that every unit has. */
-static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
-    const rn_resize resize = b->desc->resize;
-    const int always = b->desc->shortcut == RN_SHORTCUT_CONV1X1, same = stride == 1 && c == filters;
-    rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
-    if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
-        node.c = filters;
-        node.stride = (short)stride;
-        node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
-        return rn__emit(b, node);
-    }
-    x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
-    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN && !same ? RN__BN : 0, "shortcut_bn",
-                               NULL);
-}
-
-/* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
-   activation. */
-static int rn__emit_branch(rn__builder *b, int x, int filters, int out, int stride, int activated) {
-    const rn_desc *desc = b->desc;
-    int i, layers = rn__block_layers(desc->block);
-    for (i = 0; i < layers; i++) {
-        int is_3x3 = desc->block != RN_BOTTLENECK || i == 1;
-        int strides =
-            desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
-        int what = i < layers - 1 ? rn__orders[desc->order].between : rn__orders[desc->order].last;
-        if (i || !activated)
-            x = rn__emit_activation(b, x, rn__orders[desc->order].before, rn__bn_roles[i],
-                                    rn__relu_roles[i]);
-        x = rn__emit_conv(b, x, rn__conv_roles[i], i == layers - 1 ? out : filters, is_3x3 ? 3 : 1,
-                          strides ? stride : 1);
-        x = rn__emit_activation(b, x, what, rn__bn_roles[i], rn__relu_roles[i]);
-    }
-    return x;
-}
-
-/* One residual unit, equations (1) and (2): y = h(x) + F(x), x' = f(y). */
-static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int stride) {
-    const rn_desc *desc = b->desc;
-    rn_shortcut kind = desc->shortcut;
-    int first = b->unit == 0, layers = rn__block_layers(desc->block);
-    int done_by_stem = desc->stem == RN_STEM_IMAGENET && b->stage == 1;
-    int changes = stride != 1 || c != out, gate = -1, carry = -1, shortcut, residual;
-    rn_node add = rn__node(RN_ADD, "add", -1);
-    if (first && !done_by_stem) /* before the split, so that the shortcut sees it too */
-        x = rn__emit_activation(b, x, rn__orders[desc->order].before, "bn1", "relu1");
-    shortcut = x;
-    if (kind == RN_SHORTCUT_CONV1X1 || changes)
-        shortcut = rn__emit_resize(b, x, c, out, stride);
-    else if (kind == RN_SHORTCUT_EXCLUSIVE || kind == RN_SHORTCUT_GATE ||
-             kind == RN_SHORTCUT_HIGHWAY) {
-        gate = rn__emit_gate_logits(b, x, "gate", out, desc->gate_bias);
-        carry = gate;
-        if (kind == RN_SHORTCUT_HIGHWAY)
-            carry = rn__emit_gate_logits(b, x, "carry", out, desc->carry_bias);
-        shortcut = rn__emit_gate(b, x, carry, "gated_shortcut", kind != RN_SHORTCUT_HIGHWAY);
-    }
-    if (kind == RN_SHORTCUT_SCALE)
-        shortcut = rn__emit_factor(b, RN_SCALE, shortcut, "scaled_shortcut", desc->shortcut_scale);
-    if (kind == RN_SHORTCUT_DROPOUT)
-        shortcut = rn__emit_factor(b, RN_DROPOUT, shortcut, "dropout", desc->dropout);
-    residual = rn__emit_branch(b, x, filters, out, stride, first);
-    if (gate >= 0 && kind != RN_SHORTCUT_GATE)
-        residual = rn__emit_gate(b, residual, gate, "gated_residual", 0);
-    if (kind == RN_SHORTCUT_SCALE)
-        residual = rn__emit_factor(b, RN_SCALE, residual, "scaled_residual", desc->residual_scale);
-    add.inputs[0] = residual;
-    add.inputs[1] = shortcut;
-    x = rn__emit(b, add);
-    return rn__emit_activation(b, x, rn__orders[desc->order].after_add, rn__bn_roles[layers - 1],
-                               "relu");
-}
-
-/* Image, first convolution and what follows it before the first unit. */
-static int rn__emit_stem(rn__builder *b) {
-    const rn_desc *desc = b->desc;
-    rn_node input = rn__node(RN_INPUT, "input", -1), pool = rn__node(RN_MAX_POOL, "pool1", -1);
-    int x, imagenet = desc->stem == RN_STEM_IMAGENET;
-    input.c = desc->channels;
-    input.h = desc->height;
-    input.w = desc->width;
-    x = rn__emit(b, input);
-    x = rn__emit_conv(b, x, "conv1", desc->base_width, imagenet ? 7 : 3, imagenet ? 2 : 1);
-    x = rn__emit_activation(b, x, imagenet ? RN__BN | RN__RELU : rn__orders[desc->order].stem,
-                            "bn1", "relu1");
-    if (!imagenet) return x;
-    pool.inputs[0] = x;
-    pool.kernel = 3;
-    pool.stride = 2;
-    pool.padding = 1;
-    return rn__emit(b, pool);
-}
-
-/* Runs the builder over the whole net. */
-static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
-    rn_node linear = rn__node(RN_LINEAR, "fc", -1);
-    int x, unit, stage, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
-    memset(b, 0, sizeof *b);
-    b->desc = desc;
-    b->nodes = nodes;
-    x = rn__emit_stem(b);
-    for (stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
-        int filters = desc->base_width << (stage - 1), out = filters * expansion;
-        for (unit = 0; unit < desc->units[stage - 1]; unit++) {
-            b->stage = stage;
-            b->unit = unit;
-            x = rn__emit_unit(b, x, c, filters, out, unit == 0 && stage > 1 ? 2 : 1);
-            c = out;
-        }
-    }
-    b->stage = -1;
-    b->unit = 0;
-    x = rn__emit_activation(b, x, rn__orders[desc->order].tail, "bn", "relu");
-    x = rn__emit(b, rn__node(RN_GLOBAL_AVG_POOL, "pool", x));
-    linear.inputs[0] = x;
-    linear.c = desc->classes;
-    rn__emit(b, linear);
-}
-
-/* Is node i + 1 of that kind, and does it alone read value i, as its first input? */
-RN__FUNCTION int rn__reads_alone(const rn_node *nodes, int count, int i, rn_kind kind) {
-    return i + 1 < count && nodes[i + 1].kind == kind && nodes[i + 1].inputs[0] == i &&
-           nodes[i + 1].inputs[1] != i && nodes[i].last_reader == i + 1;
-}
-
-/* Takes the node behind step i into it. */
-static void rn__absorb(rn_node *nodes, int i) {
-    nodes[i].fused++;
-    nodes[i + nodes[i].fused].absorbed = nodes[i].fused;
-}
-
-/* For the fast executor: which nodes become one step, whose inner values never exist,
-       conv add,  BN [ReLU] [add [ReLU]],  add ReLU,
-   which BN stay lazy because all who read them are convolutions, and which of their inputs'
-   gradients, because a convolution alone takes it. */
-RN__FUNCTION void rn__fuse(rn_node *nodes, int count) {
-    int i, k, v;
-    for (i = 1; i < count; i++) {
-        rn_node *node = &nodes[i];
-        if (node->absorbed) continue;
-        if (node->kind == RN_CONV2D && rn__reads_alone(nodes, count, i, RN_ADD))
-            rn__absorb(nodes, i);
-        if (node->kind == RN_BATCH_NORM && rn__reads_alone(nodes, count, i, RN_RELU))
-            rn__absorb(nodes, i);
-        if (node->kind == RN_BATCH_NORM && rn__reads_alone(nodes, count, i + node->fused, RN_ADD))
-            rn__absorb(nodes, i);
-        if ((node->kind == RN_ADD || nodes[i + node->fused].kind == RN_ADD) &&
-            node->kind != RN_CONV2D && rn__reads_alone(nodes, count, i + node->fused, RN_RELU))
-            rn__absorb(nodes, i);
-        if (node->kind != RN_BATCH_NORM) continue;
-        v = i + node->fused;
-        node->lazy = v == i || (v == i + 1 && nodes[v].kind == RN_RELU);
-        for (k = v + 1; k <= nodes[v].last_reader; k++)
-            if ((nodes[k].inputs[0] == v && nodes[k].kind != RN_CONV2D) || nodes[k].inputs[1] == v)
-                node->lazy = 0;
-        node->lazy_gradient = nodes[i - 1].kind == RN_CONV2D && !nodes[i - 1].fused &&
-                              rn__reads_alone(nodes, count, i - 1, RN_BATCH_NORM);
-    }
-}
-
-RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
-    const rn_node *of = node < 0 || node >= net->node_count ? NULL : &net->nodes[node];
-    rn__text text = rn__text_in(name, 64);
-    if (of && of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
-    rn__puts(&text, of ? of->role : "?");
-}
-
-RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
-    static const char *const suffixes[] = {"weight", "bias", "running_mean", "running_var"};
-    for (; p->node < net->node_count; p->node++, p->index = 0) {
-        const rn_node *node = &net->nodes[p->node];
-        const int c = node->kind == RN_BATCH_NORM ? 1
-                      : node->inputs[0] < 0       ? 0
-                                                  : net->nodes[node->inputs[0]].c;
-        /* a bias lies behind the weights, running variances behind the means */
-        ptrdiff_t offset = p->index % 2 ? (ptrdiff_t)node->c * c * node->kernel * node->kernel : 0;
-        char name[64];
-        rn__text text;
-        int learned;
-        if (!rn__parameter_rule(node, c, p->index, p)) continue;
-        learned = p->role < RN_RUNNING_MEAN;
-        offset += learned ? node->parameters : node->statistics;
-        p->data = (learned ? net->parameters : net->statistics) + offset;
-        p->gradient = learned && net->gradients ? net->gradients + offset : NULL;
-        p->velocity = learned && net->velocity ? net->velocity + offset : NULL;
-        rn_node_name(net, p->node, name);
-        text = rn__text_in(p->name, sizeof p->name);
-        rn__format(&text, "%s.%s", name, suffixes[p->index++]);
-        return 1;
-    }
-    return 0;
-}
-
-/* The tail (-1) comes behind all stages. */
-static int rn__stage_rank(const rn_node *node) {
-    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
-}
-
-/* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
-RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p) {
-    const int in_unit = !strncmp(name, "layer", 5);
-    const char *s = in_unit ? name + 5 : name;
-    uint64_t stage = 0, unit = 0;
-    if (in_unit && (!rn__scan_unsigned(&s, &stage) || *s++ != '.' || !rn__scan_unsigned(&s, &unit)))
-        return 0;
-    for (;; stage = RN_MAX_STAGES + 1) {
-        int first = 0, end = net->node_count;
-        while (first < end) {
-            const int middle = first + (end - first) / 2;
-            const uint64_t rank = (uint64_t)rn__stage_rank(&net->nodes[middle]);
-            if (rank < stage || (rank == stage && (uint64_t)net->nodes[middle].unit < unit))
-                first = middle + 1;
-            else
-                end = middle;
-        }
-        memset(p, 0, sizeof *p);
-        for (p->node = first; rn_next_parameter(net, p);) {
-            const rn_node *node = &net->nodes[p->node];
-            if ((uint64_t)rn__stage_rank(node) != stage || (uint64_t)node->unit != unit) break;
-            if (!strcmp(p->name, name)) return 1;
-        }
-        if (stage) return 0; /* else it was none of the stem, perhaps one of the tail */
-    }
-}
-
-RNDEF double rn_node_macs(const rn_net *net, int i) {
-    const rn_node *node = net->nodes + (i < 0 || i >= net->node_count ? 0 : i);
-    double pixels = (double)node->h * node->w;
-    if (node->kind != RN_CONV2D && node->kind != RN_LINEAR) return 0;
-    return pixels * node->c * net->nodes[node->inputs[0]].c * node->kernel * node->kernel;
+#endif
 }
 
 /* >>planner ==================================================================================
-   Which bytes each value and each gradient takes, and when. Forward is the steps in their order,
-   step i at time i; the loss is at n, and backward takes two times a node, from the last to the
-   first, or, where a segment of nodes is computed again, first these and then their backward. Every
-   buffer is a span of time; spans that overlap in time never overlap in memory. Values and
-   gradients that may share (in-place activations; the gradient of an addition, which equation (5)
-   hands on unchanged) are merged into one span first. The same code measures and places. */
+   In: the operations. Out: which bytes the value and the gradient of each take, and when. Every
+   buffer is a span of time (see >>program for the times); spans that overlap in time never overlap
+   in memory:
+
+       bytes ^   .------------.      .-------.
+             |   |  value 4   |      | again |
+             |   '------------'.-----+-------+--.
+             |  .--------------+-.   | gradient |
+             |  |   value 3      |   '----------'
+             '--+----------------+-------------------> time
+                 forward        loss    backward
+
+   Values and gradients that may share (in-place activations; the gradient of an addition, which
+   equation (5) hands on unchanged) are merged into one span first. The same code measures and
+   places. */
 
 typedef struct rn__span {
     size_t bytes, offset;
@@ -5884,106 +6793,49 @@ typedef struct rn__plan {
     size_t bytes;                         /* the highest end of any span */
 } rn__plan;
 
-static int rn__backward_time(const rn_net *net, int i) {
-    const int *segment = net->nodes[i].segment;
-    return net->node_count + 2 * (net->node_count - segment[1]) + segment[1] - segment[0] +
-           segment[1] - i;
-}
-
-/* When step i is computed again. */
-static int rn__again_time(const rn_net *net, int i) {
-    const int *segment = net->nodes[i].segment;
-    return net->node_count + 2 * (net->node_count - segment[1]) + i - segment[0] + 1;
-}
-
-/* Index of the value that step i writes: that of the last node fused into it. */
-static int rn__output(const rn_net *net, int i) { return i + net->nodes[i].fused; }
-
-/* The step that writes value v. */
-static int rn__producer(const rn_net *net, int v) { return v - net->nodes[v].absorbed; }
-
-/* The value in memory that readers of value v read: v itself, or what a lazy BN reads. */
-static int rn__stored(const rn_net *net, int v) {
-    const rn_node *node = &net->nodes[rn__producer(net, v)];
-    return node->lazy ? node->inputs[0] : v;
-}
-
-/* Input k of a step (k counts over its nodes) that comes from outside of it; -1 behind the last. In
-   *reader the node that reads it. */
-static int rn__outer_input(const rn_net *net, int i, int k, int *reader) {
-    int end = 2 * (net->nodes[i].fused + 1), at;
-    for (at = 0; at < end; at++) {
-        int v = net->nodes[i + at / 2].inputs[at % 2];
-        if (v < 0 || v >= i || k-- > 0) continue;
-        *reader = i + at / 2;
-        return v;
-    }
-    return -1;
-}
-
-/* The addition in a step, -1 if it has none. */
-static int rn__addition_in(const rn_net *net, int i) {
-    int k;
-    for (k = i; k <= i + net->nodes[i].fused; k++)
-        if (net->nodes[k].kind == RN_ADD) return k;
-    return -1;
-}
-
-/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast executor. */
-static size_t rn__value_count(const rn_net *net, int v, int count) {
-    const rn_node *node = &net->nodes[v];
-    size_t c = (size_t)(net->desc.naive ? node->c : rn__divide_up(node->c, 16) * 16);
-    size_t pixels = rn__multiply_size((size_t)node->h, (size_t)node->w);
-    return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
-}
-
-/* Backward reads the value of step i itself: ReLU its mask, a convolution for the BN behind it
-   whose input gradient is lazy. */
-static int rn__keeps_output(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i], *last = &net->nodes[rn__output(net, i)];
-    if (node->kind == RN_CONV2D && i + 1 < net->node_count && net->nodes[i + 1].lazy_gradient)
-        return 1;
-    return rn__layer_of(last->kind)->keeps_output && (node == last || rn__addition_in(net, i) >= 0);
-}
-
-/* Step i reads value v, in backward too if it keeps it. */
-static void rn__plan_reading(rn__plan *plan, int v, int i, int keeps) {
-    const rn_net *net = plan->net;
+/* Operation k reads a value, in backward too if it keeps it. */
+static void rn__plan_reading(rn__plan *plan, int v, int k, int keeps) {
+    const rn__executor *x = plan->net->executor;
     rn__span *value = &plan->values[v], *again = &plan->again[v];
-    value->end = rn__max(value->end, i);
+    value->end = rn__max(value->end, k);
     if (!plan->training) return;
-    if (keeps) again->end = rn__max(again->end, rn__backward_time(net, i));
-    if (net->nodes[i].again) again->end = rn__max(again->end, rn__again_time(net, i));
-    if (i >= net->nodes[v].segment[1]) value->outer = 1;
+    if (keeps) again->end = rn__max(again->end, rn__backward_time(x, k));
+    if (x->operations[k].again) again->end = rn__max(again->end, rn__again_time(x, k));
+    if (k >= x->operations[v].segment[1]) value->outer = 1;
 }
 
-/* When the value of step i, all whose readers are planned, is in memory: up to its last use, or up
-   to that in forward and again in backward. */
-static void rn__plan_value(rn__plan *plan, int i) {
-    rn_net *net = plan->net;
-    rn_node *node = &net->nodes[i];
-    rn__span *value = &plan->values[rn__output(net, i)], *again = &plan->again[rn__output(net, i)];
-    const int repeated = i > 0 && node->segment[1] - node->segment[0] > 1 && !value->outer &&
-                         !(plan->keep_convolutions && node->kind == RN_CONV2D);
-    value->start = i;
-    value->end = rn__max(value->end, i);
-    value->bytes =
-        rn__align_size(rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real)));
-    if (plan->training && rn__keeps_output(net, i))
-        again->end = rn__max(again->end, rn__backward_time(net, i));
+static size_t rn__value_bytes(const rn_net *net, int k) {
+    return rn__align_size(rn__multiply_size(
+        rn__value_count(net, net->executor->operations[k].last, net->part), sizeof(rn_real)));
+}
+
+/* When the value of operation k, all whose readers are planned, is in memory: up to its last use,
+   or up to that in forward and again in backward. */
+static void rn__plan_value(rn__plan *plan, int k) {
+    rn__executor *x = plan->net->executor;
+    rn__operation *op = &x->operations[k];
+    rn__span *value = &plan->values[k], *again = &plan->again[k];
+    const int repeated =
+        k > 0 && op->segment[1] - op->segment[0] > 1 && !value->outer &&
+        !(plan->keep_convolutions && rn__has(rn__first_node(plan->net, op), RN__CONVOLVES));
+    value->start = k;
+    value->end = rn__max(value->end, k);
+    value->bytes = rn__value_bytes(plan->net, k);
+    if (plan->training && op->keeps_output)
+        again->end = rn__max(again->end, rn__backward_time(x, k));
     if (!again->end) return;
     if (!repeated) {
         value->end = rn__max(value->end, again->end);
         return;
     }
-    node->again = 1;
-    again->start = rn__again_time(net, i);
+    op->again = 1;
+    again->start = rn__again_time(x, k);
     again->bytes = value->bytes;
 }
 
 static void rn__plan_values(rn__plan *plan) {
-    rn_net *net = plan->net;
-    int i, k, v, reader, n = plan->n;
+    const rn__executor *x = plan->net->executor;
+    int i, k, n = plan->n;
     for (i = 0; i < 3 * n; i++) {
         memset(&plan->values[i], 0, sizeof plan->values[i]);
         plan->values[i].start = -1;
@@ -5992,37 +6844,33 @@ static void rn__plan_values(rn__plan *plan) {
         plan->values[i].ended = -1;
     }
     plan->values[n - 1].end = n; /* the loss reads it */
-    for (i = n - 1; i >= 0; i--) {
-        const rn_node *node = &net->nodes[i];
-        if (node->absorbed) continue;
-        if (!node->lazy && (i > 0 || !net->desc.naive)) /* naive reads the caller's images */
-            rn__plan_value(plan, i);
-        for (k = 0; (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
-            rn__plan_reading(plan, rn__stored(net, v), i,
-                             rn__layer_of(net->nodes[reader].kind)->keeps_input);
+    for (k = n - 1; k >= 0; k--) {
+        const rn__operation *op = &x->operations[k];
+        if (!op->lazy && (k > 0 || !plan->net->desc.naive)) /* naive reads the caller's images */
+            rn__plan_value(plan, k);
+        if (op->read >= 0) rn__plan_reading(plan, op->read, k, op->keeps_inputs);
+        if (op->inputs[1] >= 0) /* a sum does not ask for its terms again */
+            rn__plan_reading(plan, op->inputs[1], k, op->keeps_inputs && !op->adds);
     }
 }
 
-/* The last time of the gradient of what step i writes: that of the step's backward or, if lazy, of
-   the convolution before it. */
-static int rn__gradient_end(const rn_net *net, int i) {
-    return rn__backward_time(net, i - net->nodes[i].lazy_gradient);
+/* The last time of the gradient of operation k's value: that of its backward or, if the convolution
+   before computes its own from it, of that one's. */
+static int rn__gradient_end(const rn__executor *x, int k) {
+    return rn__backward_time(x, k - x->operations[k - 1].lazy_gradient);
 }
 
-/* A gradient lives from the backward of its value's last reader to that of its producer. */
+/* A gradient lives from the backward of its value's last reader to that of its maker. */
 static void rn__plan_gradients(rn__plan *plan) {
-    const rn_net *net = plan->net;
-    int i, n = plan->n;
-    for (i = 1; i < n; i++) {
-        int v = rn__output(net, i), last = net->nodes[v].last_reader;
-        rn__span *span = &plan->gradients[v];
-        if (net->nodes[i].absorbed) continue;
-        if (net->nodes[i].kind == RN_CONV2D && i + 1 < n && net->nodes[i + 1].lazy_gradient)
-            continue;
-        span->bytes =
-            rn__align_size(rn__multiply_size(rn__value_count(net, v, net->part), sizeof(rn_real)));
-        span->start = last < 0 ? n : rn__backward_time(net, rn__producer(net, last));
-        span->end = rn__gradient_end(net, i);
+    const rn__executor *x = plan->net->executor;
+    int k, n = plan->n;
+    for (k = 1; k < n; k++) {
+        const rn__operation *op = &x->operations[k];
+        rn__span *span = &plan->gradients[k];
+        if (op->lazy_gradient) continue;
+        span->bytes = rn__value_bytes(plan->net, k);
+        span->start = op->last_reader < 0 ? n : rn__backward_time(x, op->last_reader);
+        span->end = rn__gradient_end(x, k);
     }
 }
 
@@ -6037,56 +6885,53 @@ static int rn__root_ends(const rn__plan *plan, const rn__span *span) {
     return plan->values[span->root].end;
 }
 
-/* The last reader of value v besides node i; -1 if there is none. */
-static int rn__other_reader(const rn_net *net, int v, int i) {
-    int k;
-    for (k = net->nodes[v].last_reader; k > v; k--)
-        if (k != i && (net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v)) return k;
+/* The last operation besides k that takes the value of operation v; -1 if there is none. */
+static int rn__other_reader(const rn__executor *x, int v, int k) {
+    int i;
+    for (i = x->operations[v].last_reader; i > v; i--)
+        if (i != k && (x->operations[i].inputs[0] == v || x->operations[i].inputs[1] == v))
+            return i;
     return -1;
 }
 
-/* May the gradients of both inputs of addition i be the addition's own? Others add to the gradient
-   of an input with more readers; by then the step that made the other input must have read it. */
-static int rn__both_share(const rn_net *net, int i) {
-    int a = net->nodes[i].inputs[0], b = net->nodes[i].inputs[1];
-    int other_a = rn__other_reader(net, a, i), other_b = rn__other_reader(net, b, i);
-    if (other_a >= 0 && other_b >= 0) return 0;
-    return other_a < rn__producer(net, b) && other_b < rn__producer(net, a);
+/* May both terms of addition k have its gradient for theirs? Others add to the gradient of a term
+   that has more readers; by then the operation that made the other term must have read it. */
+static int rn__both_share(const rn__executor *x, int k) {
+    const int a = x->operations[k].inputs[0], b = x->operations[k].inputs[1];
+    const int other_a = rn__other_reader(x, a, k), other_b = rn__other_reader(x, b, k);
+    return (other_a < 0 || other_b < 0) && other_a < b && other_b < a;
 }
 
-/* The values that may give their memory to the output of step i: the first input, or for a
-   convolution, which then accumulates, the addend; -1 if none. */
-static int rn__in_place_of(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i];
-    if (node->kind == RN_CONV2D && node->fused) /* but not over what it reads */
-        return rn__stored(net, node->inputs[0]) == node[1].inputs[1] ? -1 : node[1].inputs[1];
-    return rn__layer_of(node->kind)->in_place ? node->inputs[0] : -1;
+/* May the gradient of input i of operation k lie where that of its value is? A term that others
+   read, too, gets their gradients added, which must not happen before the operation has read its
+   own. */
+static int rn__may_share_gradient(const rn_net *net, int k, int i) {
+    const rn__executor *x = net->executor;
+    const rn__operation *op = &x->operations[k];
+    const rn_node *node = rn__first_node(net, op);
+    const int is_addition = rn__has(node, RN__ADDS); /* and nothing else */
+    if (!op->adds) return i == 0 && rn__has(node, RN__GRADIENT_IN_PLACE);
+    if (is_addition) return i == 0 || rn__both_share(x, k);
+    return i == 1 && op->inputs[0] != op->inputs[1] &&
+           rn__other_reader(x, op->inputs[1], k) < k - op[-1].lazy_gradient;
 }
 
 static void rn__plan_sharing(rn__plan *plan) {
-    const rn_net *net = plan->net;
+    const rn__executor *x = plan->net->executor;
     int i, k, n = plan->n;
-    for (i = 1; i < n; i++) {
-        rn__span *output = &plan->values[rn__output(net, i)];
-        int v = rn__in_place_of(net, i);
-        if (net->nodes[i].absorbed || output->start < 0 || v < 0) continue;
-        if (plan->values[v].start >= 0 && rn__root_ends(plan, &plan->values[v]) == i)
-            rn__share(plan, output, &plan->values[v]);
+    for (k = 1; k < n; k++) {
+        rn__span *output = &plan->values[k];
+        const int v = x->operations[k].in_place_of;
+        if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
+        if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
-    for (i = n - 1; i > 0 && plan->training; i--) {
-        const rn_node *node = &net->nodes[i];
-        rn__span *output = &plan->gradients[rn__output(net, i)];
-        int add = rn__addition_in(net, i), first = add > i;
-        int last = add < 0 ? 0 : first || rn__both_share(net, add);
-        int ends = rn__root_ends(plan, output) == rn__gradient_end(net, i);
-        if (node->absorbed || !ends || (add < 0 && !rn__layer_of(node->kind)->gradient_in_place))
-            continue;
-        for (k = first; k <= last; k++) {
-            int v = add < 0 ? node->inputs[0] : net->nodes[add].inputs[k];
-            rn__span *input = &plan->gradients[v];
-            int others = rn__other_reader(net, v, add); /* may add to it only when dy was read */
-            if (input->start == rn__backward_time(net, i) &&
-                (add <= i || others < i - node->lazy_gradient))
+    for (k = n - 1; k > 0 && plan->training; k--) {
+        const rn__operation *op = &x->operations[k];
+        rn__span *output = &plan->gradients[k];
+        if (rn__root_ends(plan, output) != rn__gradient_end(x, k)) continue;
+        for (i = 0; i < 2; i++) {
+            rn__span *input = op->inputs[i] < 0 ? NULL : &plan->gradients[op->inputs[i]];
+            if (rn__may_share_gradient(plan->net, k, i) && input->start == rn__backward_time(x, k))
                 rn__share(plan, input, output);
         }
     }
@@ -6201,19 +7046,20 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
 /* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
 static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
 #if RN__FAST
+    rn__executor *x = net->executor;
     rn__engine engine = rn__make_engine(NULL, 0, NULL);
     rn__room most = {{NULL, 0}, {NULL, 0}};
     int i;
     if (net->desc.naive) return 0;
     for (i = 0; i < net->node_count; i++) {
-        const rn__layer *layer = rn__layer_of(net->nodes[i].kind);
-        if (layer->fast_room) most = rn__larger_room(most, layer->fast_room(net, i, mode));
-        if (net->nodes[i].kind == RN_BATCH_NORM)
-            net->area_channels = rn__max(net->area_channels, net->nodes[i].c);
+        const rn_node *node = &net->nodes[i];
+        const rn__kind *kind = rn__kind_of(node->kind);
+        if (kind->workspace) most = rn__larger_room(most, kind->workspace(net, i, mode));
+        if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
     }
-    net->own_bytes[mode] = most.own.used;
+    x->own_bytes[mode] = most.own.used;
     return rn__add_size(rn__room_bytes(most, net->desc.threads),
-                        rn__carve_area(&engine, net->part, net->area_channels));
+                        rn__carve_area(&engine, net->part, x->most_channels));
 #else
     (void)net, (void)mode;
     return 0;
@@ -6222,16 +7068,16 @@ static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
 
 /* The spans of backward, in the order of time. */
 static void rn__place_backward(rn__plan *plan) {
-    const rn_net *net = plan->net;
-    int i, k, v, reader;
+    const rn__executor *x = plan->net->executor;
+    int i, k;
     rn__place(plan, &plan->gradients[plan->n - 1], plan->n);
-    for (i = plan->n - 1; i > 0; i--) {
-        const rn_node *node = &net->nodes[i];
-        for (k = node->segment[0]; k <= i && i == node->segment[1] - 1; k++)
-            if (net->nodes[k].again)
-                rn__place(plan, &plan->again[rn__output(net, k)], rn__again_time(net, k));
-        for (k = 0; !node->absorbed && (v = rn__outer_input(net, i, k, &reader)) >= 0; k++)
-            rn__place(plan, &plan->gradients[v], rn__backward_time(net, i));
+    for (k = plan->n - 1; k > 0; k--) {
+        const rn__operation *op = &x->operations[k];
+        for (i = op->segment[0]; i <= k && k == op->segment[1] - 1; i++)
+            if (x->operations[i].again) rn__place(plan, &plan->again[i], rn__again_time(x, i));
+        for (i = 0; i < 2; i++)
+            if (op->inputs[i] >= 0)
+                rn__place(plan, &plan->gradients[op->inputs[i]], rn__backward_time(x, k));
     }
 }
 
@@ -6239,11 +7085,12 @@ static ptrdiff_t rn__offset(const rn__plan *plan, const rn__span *span) {
     return span->start < 0 ? -1 : (ptrdiff_t)plan->values[span->root].offset;
 }
 
-/* Plans one mode into net->value_offset and its kin, and net->activation_bytes, which it returns;
-   the nodes have their segments. */
+/* Plans one mode into the operations' offsets and activation_bytes, which it returns; they have
+   their segments. */
 static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn__span *spans) {
+    rn__executor *x = net->executor;
     rn__plan plan;
-    int i, n = net->node_count;
+    int k, n = x->count;
     memset(&plan, 0, sizeof plan);
     plan.net = net;
     plan.n = n;
@@ -6256,17 +7103,17 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     rn__plan_values(&plan);
     if (plan.training) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
-    for (i = 0; i < n; i++)
-        if (!net->nodes[i].absorbed) rn__place(&plan, &plan.values[rn__output(net, i)], i);
+    for (k = 0; k < n; k++) rn__place(&plan, &plan.values[k], k);
     if (plan.training) rn__place_backward(&plan);
-    for (i = 0; i < n; i++) {
-        net->value_offset[mode][i] = rn__offset(&plan, &plan.values[i]);
-        if (!plan.training) continue;
-        net->backward_offset[i] =
-            rn__offset(&plan, plan.again[i].start < 0 ? &plan.values[i] : &plan.again[i]);
-        net->gradient_offset[i] = rn__offset(&plan, &plan.gradients[i]);
+    for (k = 0; k < n; k++) {
+        rn__operation *op = &x->operations[k];
+        op->offset[mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE] =
+            rn__offset(&plan, &plan.values[k]);
+        op->offset[RN__AT_BACKWARD] =
+            rn__offset(&plan, plan.again[k].start < 0 ? &plan.values[k] : &plan.again[k]);
+        op->gradient_offset = rn__offset(&plan, &plan.gradients[k]);
     }
-    return net->activation_bytes[mode] = plan.bytes;
+    return x->activation_bytes[mode] = plan.bytes;
 }
 
 /* Which values are computed again. */
@@ -6276,51 +7123,52 @@ typedef struct rn__repetition {
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
 
-/* The node behind the unit that begins at a node. A ReLU that is fused with the addition of the
-   unit before belongs to that one. */
-static int rn__unit_end(const rn_net *net, int begin) {
-    const rn_node *unit = &net->nodes[begin], *node = unit;
-    while (node->absorbed || (node->stage == unit->stage && node->unit == unit->unit)) node++;
-    return (int)(node - net->nodes);
+/* The operation behind the unit that begins with operation k. */
+static int rn__unit_end(const rn_net *net, int k) {
+    const rn__executor *x = net->executor;
+    const rn_node *unit = rn__first_node(net, &x->operations[k]), *node = unit;
+    while (node->stage == unit->stage && node->unit == unit->unit)
+        node = rn__first_node(net, &x->operations[++k]);
+    return k;
 }
 
-static void rn__make_segment(rn_net *net, int begin, int end) {
-    int i;
-    for (i = begin; i < end; i++) net->nodes[i].segment[0] = begin, net->nodes[i].segment[1] = end;
+static void rn__make_segment(rn__executor *x, int begin, int end) {
+    int k;
+    for (k = begin; k < end; k++)
+        x->operations[k].segment[0] = begin, x->operations[k].segment[1] = end;
 }
 
-/* Cuts the first units into segments, each of as many units as fit; every other node is a segment
-   of its own, and kept. */
+/* Cuts the first units into segments, each of as many units as fit; every other operation is a
+   segment of its own, and its value is kept. */
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     const size_t most = repetition->segment_bytes;
-    int i, first = 1, begin = 1, end, units = repetition->units, n = net->node_count;
+    rn__executor *x = net->executor;
+    int k, first = 1, begin = 1, end, units = repetition->units;
     size_t outputs = 0, output = 0, inner = 0;
-    for (i = 0; i < n; i++) {
-        rn_node *node = &net->nodes[i];
-        node->segment[0] = i;
-        node->segment[1] = i + 1;
-        node->again = 0;
+    for (k = 0; k < x->count; k++) {
+        rn__make_segment(x, k, k + 1);
+        x->operations[k].again = 0;
     }
     for (; units > 0; units--, begin = end) {
         const size_t before = output;
         size_t bytes = 0;
         end = rn__unit_end(net, begin);
-        for (i = begin; i < end; i++) {
-            const rn_node *node = &net->nodes[i];
-            if (node->lazy || node->absorbed) continue;
-            output = rn__multiply_size(rn__value_count(net, i, net->part), sizeof(rn_real));
-            if (!repetition->keep_convolutions || node->kind != RN_CONV2D)
+        for (k = begin; k < end; k++) {
+            const rn__operation *op = &x->operations[k];
+            if (op->lazy) continue;
+            output = rn__multiply_size(rn__value_count(net, op->last, net->part), sizeof(rn_real));
+            if (!repetition->keep_convolutions || !rn__has(rn__first_node(net, op), RN__CONVOLVES))
                 bytes = rn__add_size(bytes, output);
         }
         if (begin > first && rn__add_size(rn__add_size(outputs, inner), bytes) > most) {
-            rn__make_segment(net, first, begin);
+            rn__make_segment(x, first, begin);
             first = begin;
             inner = 0;
             outputs = rn__add_size(outputs, before);
         }
         inner = rn__add_size(inner, bytes);
     }
-    rn__make_segment(net, first, begin);
+    rn__make_segment(x, first, begin);
 }
 
 static size_t rn__plan_repetition(rn_net *net, const rn__repetition *repetition, rn__span *spans) {
@@ -6348,8 +7196,9 @@ static void rn__fewest_units(rn_net *net, rn__repetition *repetition, size_t roo
 static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
     size_t all = rn__plan_repetition(net, &none, spans), least_bytes = all, bytes;
-    int i, found = all <= room, units = 0;
-    for (i = 1; net->nodes[i].stage >= 0; i = rn__unit_end(net, i)) units++;
+    int k, found = all <= room, units = 0;
+    for (k = 1; rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
+        k = rn__unit_end(net, k);
     for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
         for (it.segment_bytes = all; it.segment_bytes > all / 256 + 3;
              it.segment_bytes -= it.segment_bytes / 4) {
@@ -6368,45 +7217,50 @@ static size_t rn__scratch_bytes(int nodes) {
     return rn__align_size(rn__multiply_size(3 * (size_t)nodes, sizeof(rn__span)));
 }
 
-/* Kernels for the machine, and the list rewritten for them. */
-static rn_status rn__prepare_fast(rn_net *net, rn_error *error) {
+/* >>nets =====================================================================================
+   A net's one block of memory, made and given back. Head: the struct, the nodes, the operations.
+   Body: parameters, gradients, velocity, statistics, and behind these activations and workspace.
+
+       | rn_net executor nodes operations | parameters gradients ... | activations workspace |
+         what the number of nodes tells            what the list tells        what the plan tells
+
+   The same code first measures the block and then carves it. */
+
+/* Kernels for the machine. */
+static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
 #if RN__FAST
-    net->kernels = rn__choose_kernels(net->desc.isa);
-    rn__fuse(net->nodes, net->node_count);
-    if (net->kernels) return RN_OK;
+    net->executor->kernels = rn__choose_kernels(net->desc.isa);
+    if (net->executor->kernels) return RN_OK;
 #endif
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "this machine or build has no %s kernels; take isa auto",
                     rn__isa_names[net->desc.isa]);
 }
 
-/* The first arrays of the block, whose size follows from the number of nodes alone. */
-static rn_net *rn__carve_head(rn__arena *arena, int nodes, rn_mode mode) {
-    rn_net *net = (rn_net *)rn__carve(arena, 1, sizeof *net);
-    rn_node *list = (rn_node *)rn__carve(arena, (size_t)nodes, sizeof *list);
-    ptrdiff_t *offsets[4];
-    int i;
-    for (i = 0; i < (mode == RN_TRAINING ? 4 : 1); i++)
-        offsets[i] = (ptrdiff_t *)rn__carve(arena, (size_t)nodes, sizeof *offsets[i]);
-    if (!net) return NULL;
-    memset(net, 0, sizeof *net);
-    net->nodes = list;
-    net->node_count = nodes;
-    net->value_offset[RN_INFERENCE] = offsets[0];
-    if (mode == RN_TRAINING) {
-        net->value_offset[RN_TRAINING] = offsets[1];
-        net->backward_offset = offsets[2];
-        net->gradient_offset = offsets[3];
-    }
-    return net;
+static size_t rn__operation_bytes(int count) {
+    return rn__align_size(rn__multiply_size((size_t)count, sizeof(rn__operation)));
 }
 
-static int rn__group_count(const rn_desc *desc, int images) {
-    return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
+/* The first arrays of the block. There are at most as many operations as nodes. */
+static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
+    rn_net *net = (rn_net *)rn__carve(arena, 1, sizeof *net);
+    rn__executor *x = (rn__executor *)rn__carve(arena, 1, sizeof *x);
+    rn_node *list = (rn_node *)rn__carve(arena, (size_t)nodes, sizeof *list);
+    rn__operation *operations =
+        (rn__operation *)rn__carve(arena, (size_t)nodes, sizeof *operations);
+    if (!net) return NULL;
+    memset(net, 0, sizeof *net);
+    memset(x, 0, sizeof *x);
+    net->nodes = list;
+    net->node_count = nodes;
+    net->executor = x;
+    x->operations = operations;
+    return net;
 }
 
 /* The other arrays. */
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
+    rn__executor *x = net->executor;
     size_t parameters = (size_t)built->parameters, bytes = 0;
     int mode, training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
@@ -6424,10 +7278,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
             sizeof(rn_real));
     }
     for (mode = 0; mode <= training; mode++) {
-        size_t room = rn__add_size(net->activation_bytes[mode], net->workspace_bytes[mode]);
+        size_t room = rn__add_size(x->activation_bytes[mode], x->workspace_bytes[mode]);
         if (room > bytes) bytes = room;
     }
-    net->activations = (char *)rn__carve(arena, bytes, 1);
+    x->activations = (char *)rn__carve(arena, bytes, 1);
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
@@ -6441,22 +7295,25 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     size_t most = (size_t)-1; /* that activations may take */
     int i;
     rn__build(&built, desc, NULL);
-    rn__carve_head(&arena, built.count, mode);
+    rn__carve_head(&arena, built.count);
     if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count)))
         return rn__fail(error, RN_TOO_SMALL,
                         "the buffer has %z bytes; the list of %d nodes alone takes %z", room,
                         built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
     arena.base = base;
     arena.used = 0;
-    net = *made = rn__carve_head(&arena, built.count, mode);
+    net = *made = rn__carve_head(&arena, built.count);
     spans = (rn__span *)(void *)(base + arena.used);
     net->desc = *desc;
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     rn__build(&built, desc, net->nodes);
-    if (!desc->naive) RN__TRY(rn__prepare_fast(net, error));
-    for (i = 0; i <= (int)mode; i++) net->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
+    if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
+    rn__compile(net, !desc->naive, (int *)(void *)spans);
+    arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
+    for (i = 0; i <= (int)mode; i++)
+        net->executor->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built); /* as yet without activations */
     if (desc->budget && desc->budget < PTRDIFF_MAX)
@@ -6467,7 +7324,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     if (measured.used > net->bytes) net->bytes = measured.used;
-    if (net->bytes > PTRDIFF_MAX)
+    if (net->bytes > PTRDIFF_MAX || built.parameters == INT_MAX || built.statistics == INT_MAX)
         return rn__fail(error, RN_TOO_LARGE,
                         "the net needs more bytes than this machine can address; use "
                         "a smaller batch, width or image");
@@ -6520,7 +7377,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     }
 #endif
     rn__build(&built, &desc, NULL);
-    rn__carve_head(&arena, built.count, mode);
+    rn__carve_head(&arena, built.count);
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return 0;
@@ -6543,9 +7400,10 @@ RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *er
    its parent, for other threads may have that stack by then. */
 static rn__team *rn__team_of(const rn_net *net) {
 #ifdef RN__TEAMS
-    return net->team && net->process == (int)getpid() ? net->team : NULL;
+    const rn__executor *x = net->executor;
+    return x->team && x->process == (int)getpid() ? x->team : NULL;
 #else
-    return net->team;
+    return net->executor->team;
 #endif
 }
 
@@ -6571,9 +7429,9 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     net->block = block;
     if (memory) net->memory = *memory;
 #ifdef RN__TEAMS
-    net->process = (int)getpid();
-    if (net->kernels && net->desc.threads > 1)
-        net->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
+    net->executor->process = (int)getpid();
+    if (net->executor->kernels && net->desc.threads > 1)
+        net->executor->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
     rn_initialise(net);
     return net;
@@ -6585,12 +7443,12 @@ RNDEF void rn_destroy(rn_net *net) {
 #ifdef RN__TEAMS
         rn__end_team(rn__team_of(net));
 #endif
-        rn__release(&net->packed_memory, net->packed_block);
+        rn__release(&net->executor->packed_memory, net->executor->packed_block);
         rn__release(&memory, net->block);
     }
 }
 
-/* He et al. 2015 (equation 10): the variance of a convolution's weights is 2 / n. */
+/* Drawn in the order of the parameters: number `index` of a seed is the same in every net. */
 RNDEF void rn_initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
@@ -6598,574 +7456,38 @@ RNDEF void rn_initialise(rn_net *net) {
     ptrdiff_t i;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
-        int fan = p.shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p.shape[2] * p.shape[3];
-        double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p.shape[1]);
+        const rn__initial initial = rn__slot_behind(net, &p)->initial;
+        const int fan = p.shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p.shape[2] * p.shape[3];
+        const double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p.shape[1]);
         for (i = 0; i < p.count; i++, index++) {
-            double value = p.role == RN_RUNNING_VAR || p.role == RN_BN_WEIGHT ? 1 : 0;
-            if (p.role == RN_CONV_WEIGHT) value = deviation * rn_normal(key, index);
-            if (p.role == RN_CONV_BIAS) value = (double)net->nodes[p.node].factor;
-            if (p.role == RN_LINEAR_WEIGHT) value = limit * (2 * rn_uniform(key, index) - 1);
+            double value = initial == RN__ONE;
+            if (initial == RN__HE) value = deviation * rn_normal(key, index);
+            if (initial == RN__UNIFORM) value = limit * (2 * rn_uniform(key, index) - 1);
+            if (initial == RN__GIVEN) value = (double)net->nodes[p.node].initial_bias;
             p.data[i] = (rn_real)value;
         }
     }
     if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
     memset(&net->trainer, 0, sizeof net->trainer);
-    net->frozen = 0;
+    net->executor->frozen = 0;
 }
 
-/* >>executor =================================================================================
-   One pass over the nodes forward, one backward. The naive executor calls the layers of level 2 on
-   NCHW tensors: read that one first. The fast one calls blocked layers on the same list, with ReLUs
-   fused; tests compare the two node by node. */
-
-/* What one pass over the list works on. */
-typedef struct rn__run {
-    const rn_net *net;
-    rn_mode mode;
-    int first, count; /* images of the batch, a part of it at a time */
-    const rn_real *images;
-    const ptrdiff_t *offsets; /* of the values, in the activations */
-    int again;                /* forward once more: statistics and moments are there */
-    rn__meeting with;         /* whom it works with */
-    rn_net *probed;           /* whose probe looks on; NULL: none does */
-    int find_broken;          /* forward stops behind the first step whose value is not finite, */
-    int broken;               /* and tells its index; -1: there is none */
-    char *activations, *workspace;
-} rn__run;
-
-/* One node, forward or backward, with its operands. In fast execution the tensors' data are
-   blocked, and their strides mean nothing. Gradients that nobody wants have data NULL. */
-struct rn__step {
-    const rn__run *run;
-    const rn_net *net;
-    const rn_node *node;
-    int i, backward, training;
-    rn_tensor y, x, z, dy, dx, dz; /* output, inputs, and their gradients */
-    rn_tensor weight, dweight;
-    rn_real *bias, *dbias;
-    rn_real *statistics; /* means, then variances: running in inference, of the batch in training */
-    int accumulate, accumulate_second; /* a later reader has written the input's gradient already */
-    double factor;                     /* scale's factor, dropout's ratio */
-    rn_key key;                        /* of dropout's mask */
-};
-
-static rn_tensor rn__tensor_at(const rn__run *run, int v, const ptrdiff_t *offsets) {
-    const rn_node *node = &run->net->nodes[v];
-    rn_real *data = NULL;
-    if (offsets && offsets[v] >= 0) data = (rn_real *)(void *)(run->activations + offsets[v]);
-    return rn_tensor_in(data, run->count, node->c, node->h, node->w);
-}
-
-static rn_tensor rn__value(const rn__run *run, int v) {
-    rn_tensor t = rn__tensor_at(run, v, run->offsets);
-    /* The naive executor reads the images where they are; a tensor is not const, but only read. */
-    if (v == 0 && !t.data) memcpy(&t.data, &run->images, sizeof t.data);
-    return t;
-}
-
-static rn_tensor rn__gradient(const rn__run *run, int v) {
-    return rn__tensor_at(run, v, run->mode == RN_TRAINING ? run->net->gradient_offset : NULL);
-}
-
-/* Those of the batch's groups from that of image `first` on. */
-static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
-    const rn_node *node = &net->nodes[i];
-    const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * node->statistics +
-           group * 2 * node->c;
-}
-
-/* Where the parameters and statistics of a node are. */
-static void rn__prepare_parameters(const rn__run *run, int i, rn__step *step) {
-    const rn_net *net = run->net;
-    const rn_node *node = &net->nodes[i];
-    const int c = node->kind == RN_BATCH_NORM ? 1 : net->nodes[node->inputs[0]].c;
-    const ptrdiff_t count = (ptrdiff_t)node->c * c * node->kernel * node->kernel;
-    rn_parameter first;
-    memset(&step->weight, 0, sizeof step->weight);
-    step->dweight = step->weight;
-    step->bias = step->dbias = step->statistics = NULL;
-    if (!rn__parameter_rule(node, c, 0, &first)) return;
-    step->weight =
-        rn_tensor_in(net->parameters + node->parameters, node->c, c, node->kernel, node->kernel);
-    if (node->kind != RN_CONV2D || node->bias) step->bias = step->weight.data + count;
-    if (node->kind == RN_BATCH_NORM) /* running mean, running variance */
-        step->statistics = net->statistics + node->statistics;
-    if (run->mode != RN_TRAINING) return;
-    step->dweight = step->weight;
-    step->dweight.data = net->gradients + node->parameters;
-    if (step->bias) step->dbias = step->dweight.data + count;
-    if (step->statistics) step->statistics = rn__batch_statistics(net, i, run->first);
-}
-
-RN__APART rn__step rn__make_step(const rn__run *run, int i, int backward) {
-    const rn_net *net = run->net;
-    const rn_node *node = &net->nodes[i];
-    int output = rn__output(net, i), add = rn__addition_in(net, i), a = node->inputs[0];
-    int b = add > i ? net->nodes[add].inputs[1] : node->inputs[1];
-    const rn_key key = {net->desc.seed,
-                        RN_PURPOSE_DROPOUT | (uint64_t)i << 8 | (uint64_t)run->first << 32,
-                        net->step};
-    rn__step step;
-    memset(&step, 0, sizeof step);
-    step.run = run;
-    step.net = net;
-    step.node = node;
-    step.i = i;
-    step.backward = backward;
-    step.training = run->mode == RN_TRAINING;
-    step.y = rn__value(run, output);
-    step.dy = rn__gradient(run, output);
-    step.x = rn__value(run, rn__stored(net, a));
-    step.dx = rn__gradient(run, a);
-    step.accumulate = backward && (rn__producer(net, net->nodes[a].last_reader) != i || a == b);
-    if (b >= 0) {
-        step.z = rn__value(run, b);
-        step.dz = rn__gradient(run, b);
-        step.accumulate_second = rn__producer(net, net->nodes[b].last_reader) != i;
-    }
-    rn__prepare_parameters(run, i, &step);
-    step.factor = (double)node->factor;
-    step.key = key;
-    return step;
-}
-
-#ifdef RESNET_NO_TRAIN
-#define RN__BACKWARD(step) 0
-#define RN__TRAINING(call) RN_OK
-#else
-#define RN__BACKWARD(step) (step)->backward
-#define RN__TRAINING(call) call
-#endif
-
-/* ---- naive, kind by kind: straight calls of level 2 ---------------------------------------- */
-
-#define RN__NAIVE(name, forward, backward)                           \
-    static rn_status rn__naive_##name(rn__step *s) {                 \
-        return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
-    }
-#define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
-#define RN__DX rn__wanted(&s->dx)
-#define RN__GRID s->node->stride, s->node->padding
-#define RN__WINDOW s->node->kernel, RN__GRID
-#define RN__EPS_GROUP s->net->desc.bn_eps, s->net->desc.bn_group
-
-RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
-
-/* Gives the sum's gradient to its terms, unless the planner has them share memory. */
-RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
-    rn_status status = RN_OK;
-    if (s->dx.data && s->dx.data != s->dy.data)
-        status = rn_scale(&s->dx, &s->dy, 1, s->accumulate, NULL);
-    if (!status && s->dz.data && s->dz.data != s->dy.data)
-        status = rn_scale(&s->dz, &s->dy, 1, s->accumulate_second, NULL);
-    return status;
-}
-
-RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, s->bias, RN__GRID, NULL),
-          rn_conv2d_naive_backward(RN__DX, &s->dweight, s->dbias, &s->dy, &s->x, &s->weight,
-                                   RN__GRID, s->accumulate, NULL))
-RN__NAIVE(batch_norm,
-          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->statistics, &s->x, s->weight.data,
-                                                s->bias, RN__EPS_GROUP, NULL),
-                          rn_batch_norm_inference(&s->y, &s->x, s->weight.data, s->bias,
-                                                  s->statistics, s->statistics + s->node->c,
-                                                  s->net->desc.bn_eps, NULL)),
-          rn_batch_norm_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->statistics,
-                                 s->weight.data, RN__EPS_GROUP, s->accumulate, NULL))
-RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
-          rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
-RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
-          rn_gate_backward(RN__DX, rn__wanted(&s->dz), &s->dy, &s->x, &s->z, s->node->complement,
-                           s->accumulate, s->accumulate_second, NULL))
-/* In inference every element is multiplied by the probability to be kept. */
-RN__NAIVE(dropout,
-          RN__IN_TRAINING(rn_dropout(&s->y, &s->x, s->factor, s->key, 0, NULL),
-                          rn_scale(&s->y, &s->x, 1 - s->factor, 0, NULL)),
-          rn_dropout(RN__DX, &s->dy, s->factor, s->key, s->accumulate, NULL))
-RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
-          rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
-RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
-          rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
-RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, s->weight.data, s->bias, NULL),
-          rn_linear_backward(RN__DX, s->dweight.data, s->dbias, &s->dy, &s->x, s->weight.data,
-                             s->accumulate, NULL))
-RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
-RN__NAIVE(scale, rn_scale(&s->y, &s->x, s->factor, 0, NULL),
-          rn_scale(RN__DX, &s->dy, s->factor, s->accumulate, NULL))
-RN__NAIVE(pad_subsample,
-          rn_pad_subsample_forward(&s->y, &s->x, s->node->stride, s->node->front, NULL),
-          rn_pad_subsample_backward(RN__DX, &s->dy, s->node->stride, s->node->front, s->accumulate,
-                                    NULL))
-
-/* ---- fast, kind by kind -------------------------------------------------------------------- */
-
-#if RN__FAST
-
-static rn__blocked rn__as_blocked(const rn_tensor *t) {
-    return rn__blocked_in(t->data, t->n, t->c, t->h, t->w);
-}
-
-/* For measuring; and at work, in the workspace of a run. */
-static rn__engine rn__engine_of(const rn_net *net) {
-    rn__engine engine = rn__make_engine(net->kernels, net->desc.threads, NULL);
-    engine.direct = net->desc.direct;
-    return engine;
-}
-
-static rn__engine rn__engine_at_work(const rn__run *run) {
-    rn__engine engine = rn__engine_of(run->net);
-    engine.workspace = run->workspace;
-    engine.team = run->with.team;
-    engine.workers = run->with.workers;
-    rn__take_own(&engine, run->net->own_bytes[run->mode]);
-    rn__carve_area(&engine, run->net->part, run->net->area_channels);
-    return engine;
-}
-
-/* The input of step s normalised by the BN at node `bn`. */
-static rn__blocked rn__through_bn(const rn__engine *engine, const rn__step *s, int bn) {
-    const rn_desc *d = &s->net->desc;
-    const rn_node *node = &s->net->nodes[bn];
-    const int relu = node->fused && node[1].kind == RN_RELU;
-    rn__step of;
-    if (!s->training && s->net->frozen)
-        return rn__through_lanes(rn__as_blocked(&s->x),
-                                 (const rn__bn_lanes *)(const void *)s->net->packed[bn], s->x.n,
-                                 relu);
-    rn__prepare_parameters(s->run, bn, &of);
-    return rn__normalised_by(engine, rn__as_blocked(&s->x), of.statistics, of.weight.data, of.bias,
-                             d->bn_eps, s->training ? d->bn_group : 0, relu);
-}
-
-RN__APART rn__pass rn__pass_of(const rn__step *s, void (*job)(const rn__pass *, int)) {
-    const int a = rn__producer(s->net, s->node->inputs[0]);
-    rn__engine engine = rn__engine_at_work(s->run);
-    rn__pass p;
-    if (!s->training && s->net->frozen) engine.packed = s->net->packed[s->i];
-    p = rn__make_pass(&engine, job);
-    p.y = rn__as_blocked(&s->y), p.dy = rn__as_blocked(&s->dy);
-    p.x = s->net->nodes[a].lazy ? rn__through_bn(&engine, s, a) : rn__as_blocked(&s->x);
-    p.z = rn__as_blocked(&s->z);
-    p.dx = rn__as_blocked(&s->dx), p.dz = rn__as_blocked(&s->dz);
-    p.backward = s->backward;
-    p.accumulate = s->accumulate, p.accumulate_second = s->accumulate_second;
-    p.node = s->node;
-    p.factor = s->factor;
-    p.key = s->key;
-    return p;
-}
-
-/* Do steps i and the one behind it hand on the moments of i's value in the area, for a BN? */
-static int rn__hands_moments(const rn_net *net, int i) {
-    int next = rn__output(net, i) + 1;
-    return (net->nodes[i].kind == RN_CONV2D || net->nodes[i].kind == RN_ADD) &&
-           next < net->node_count && net->nodes[next].kind == RN_BATCH_NORM &&
-           net->nodes[next].inputs[0] == next - 1;
-}
-
-/* Does this step find these moments? */
-static int rn__finds_moments(const rn__step *s) {
-    return s->training && !s->run->again && rn__hands_moments(s->net, s->i);
-}
-
-/* Does the backward of convolution i hand on the sums that the lazy BN before it needs? */
-RN__FUNCTION int rn__hands_sums(const rn_net *net, int i) {
-    return net->nodes[i].kind == RN_CONV2D && net->nodes[i].inputs[0] == i - 1 &&
-           net->nodes[rn__producer(net, i - 1)].lazy;
-}
-
-/* The filter of a convolution, or of a linear layer, without its weights. */
-static rn__filter rn__filter_at(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i];
-    rn__filter filter = {NULL,         node->c,      net->nodes[node->inputs[0]].c,
-                         node->kernel, node->kernel, node->stride,
-                         node->padding};
-    return filter;
-}
-
-static rn__room rn__fast_conv2d_room(const rn_net *net, int i, rn_mode mode) {
-    const rn_node *x = &net->nodes[net->nodes[i].inputs[0]];
-    rn__engine engine = rn__engine_of(net);
-    return rn__conv_room(&engine, rn__filter_at(net, i), net->part, x->h, x->w, mode == RN_TRAINING,
-                         1);
-}
-
-static rn__room rn__fast_linear_room(const rn_net *net, int i, rn_mode mode) {
-    rn__engine engine = rn__engine_of(net);
-    return rn__linear_room(&engine, rn__filter_at(net, i), net->part, mode == RN_TRAINING);
-}
-
-/* Layers that are a plane's job and no more. */
-#define RN__PLANE_BY_PLANE(name)                            \
-    static void rn__fast_##name(rn__step *s) {              \
-        rn__pass pass = rn__pass_of(s, rn__##name##_plane); \
-        rn__run_pass(&pass);                                \
-    }
-RN__PLANE_BY_PLANE(relu)
-RN__PLANE_BY_PLANE(gate)
-RN__PLANE_BY_PLANE(max_pool)
-RN__PLANE_BY_PLANE(global_avg_pool)
-RN__PLANE_BY_PLANE(scale)
-RN__PLANE_BY_PLANE(pad_subsample)
-
-static void rn__fast_dropout(rn__step *s) {
-    rn__pass pass = rn__pass_of(s, s->training ? rn__dropout_plane : rn__scale_plane);
-    if (!s->training) pass.factor = 1 - s->factor;
-    rn__run_pass(&pass);
-}
-
-static void rn__fast_linear(rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL);
-    rn__filter f = rn__filter_of(&s->weight, RN__GRID);
-    if (RN__BACKWARD(s))
-        rn__linear_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x, f,
-                            s->accumulate);
-    else
-        rn__linear_forward(&p.engine, p.y, p.x, f, s->bias);
-}
-
-/* With a ReLU behind it, the output's gradient is masked where it is. */
-RN__APART void rn__mask_gradient(const rn__pass *p) {
-    rn__pass mask = *p;
-    mask.job = rn__relu_plane;
-    mask.dx = p->dy;
-    mask.accumulate = 0;
-    rn__run_pass(&mask);
-}
-
-/* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
-RN__APART void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
-    rn__pass hand = *p;
-    hand.job = rn__scale_plane;
-    hand.factor = 1;
-    hand.dx = to;
-    hand.accumulate = accumulate;
-    if (to.data && to.data != p->dy.data) rn__run_pass(&hand);
-}
-
-static void rn__fast_add(rn__step *s) {
-    rn__pass p = rn__pass_of(s, rn__add_plane);
-    if (RN__BACKWARD(s)) {
-        if (s->node->fused) rn__mask_gradient(&p);
-        rn__hand_gradient(&p, p.dx, s->accumulate);
-        rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        return;
-    }
-    p.flag = s->node->fused;
-    if (rn__finds_moments(s)) p.partial = p.engine.area.partial;
-    rn__run_pass(&p);
-}
-
-/* In inference a BN that takes the place of a convolution's output, and what is fused with it, is
-   done by the convolution while that is in cache. */
-RN__FUNCTION int rn__includes_bn(const rn__step *s, int i) {
-    const rn_net *net = s->net;
-    const ptrdiff_t *offset = net->value_offset[RN_INFERENCE];
-    return !s->training && net->nodes[i].kind == RN_CONV2D && !net->nodes[i].fused &&
-           i + 1 < net->node_count && net->nodes[i + 1].kind == RN_BATCH_NORM &&
-           !net->nodes[i + 1].lazy && net->nodes[i].last_reader == i + 1 &&
-           offset[rn__output(net, i + 1)] == offset[i];
-}
-
-/* Is there a ReLU behind the addition in BN step s? */
-RN__FUNCTION int rn__ends_in_relu(const rn__step *s) {
-    return rn__addition_in(s->net, s->i) >= 0 && s->node[s->node->fused].kind == RN_RELU;
-}
-
-/* Normalises the value that BN step s reads into its output, with all that is fused. */
-RN__APART rn__pass rn__normalisation(const rn__step *s) {
-    rn__pass p = rn__pass_of(s, rn__materialise_plane);
-    if (!s->training) p.engine.area.forward = p.engine.area.backward; /* the other may be in use */
-    p.flag = rn__ends_in_relu(s);
-    p.x = rn__through_bn(&p.engine, s, s->i);
-    return p;
-}
-
-/* What a convolution in inference does besides: the BN behind it. */
-RN__APART rn__pass rn__next_bn(const rn__step *s) {
-    const rn__step next = rn__make_step(s->run, s->i + 1, 0);
-    return rn__normalisation(&next);
-}
-
-/* With the addition of a shortcut, and the moments for a BN behind it, while the output is in
-   cache. */
-RN__APART void rn__conv2d_forward_step(const rn__step *s) {
-    rn__pass p = rn__pass_of(s, NULL);
-    const rn__filter f = rn__filter_of(&s->weight, RN__GRID);
-    const int moments = rn__finds_moments(s), bn = rn__includes_bn(s, s->i);
-    const float *addend = NULL;
-    if (p.z.data == p.y.data || rn__adds_others(&p.engine, p.y, p.x, f)) {
-        addend = p.z.data;
-        p.z.data = NULL;
-    }
-    {
-        rn__pass with =
-            bn ? rn__next_bn(s)
-               : rn__addition(&p.engine, p.y, p.y, p.z, 0, moments ? p.engine.area.partial : NULL);
-        rn__run_sweep(&p.engine, RN__FORWARD, p.y, p.x, f, s->bias, addend,
-                      p.z.data || moments || bn ? &with : NULL);
-    }
-}
-
-/* A lazy gradient of the output is computed here from what the BN behind left; the sums for a lazy
-   BN in front are taken while the input's gradient is in cache. */
-RN__APART void rn__conv2d_backward_step(const rn__step *s) {
-    const rn_node *next = s->node + 1; /* a linear layer is last */
-    rn__pass p = rn__pass_of(s, NULL);
-    rn__hand_gradient(&p, p.dz, s->accumulate_second);
-    if (next->lazy_gradient) {
-        p.dy = rn__lazy_gradient(&p.engine, rn__gradient(s->run, rn__output(s->net, s->i + 1)).data,
-                                 p.y);
-        p.dy.group = rn__group_size(s->net->desc.bn_group, p.y.n);
-        p.dy.relu = next->fused && next[1].kind == RN_RELU;
-    }
-    {
-        rn__pass with = rn__bn_sums(&p.engine, p.dx, p.x);
-        rn__conv_backward(&p.engine, p.dx, s->dweight.data, s->dbias, p.dy, p.x,
-                          rn__filter_of(&s->weight, RN__GRID), s->accumulate,
-                          rn__hands_sums(s->net, s->i) ? &with : NULL);
-    }
-}
-
-static void rn__fast_conv2d(rn__step *s) {
-    if (RN__BACKWARD(s))
-        rn__conv2d_backward_step(s);
-    else
-        rn__conv2d_forward_step(s);
-}
-
-/* Forward, a lazy one only finds its statistics. */
-static void rn__fast_batch_norm(rn__step *s) {
-    rn__pass p = rn__pass_of(s, rn__materialise_plane);
-    const int i = s->i;
-    if (RN__BACKWARD(s)) {
-        if (rn__ends_in_relu(s)) rn__mask_gradient(&p);
-        rn__hand_gradient(&p, p.dz, s->accumulate_second);
-        p.x = rn__bn_backward(&p.engine, s->dweight.data, s->dbias, p.dy,
-                              rn__through_bn(&p.engine, s, i), s->statistics, s->weight.data,
-                              s->net->desc.bn_eps,
-                              s->node->lazy && !s->net->rewritten &&
-                                  rn__hands_sums(s->net, rn__output(s->net, i) + 1));
-        if (!s->node->lazy_gradient && p.dx.data) rn__run_pass(&p);
-        return;
-    }
-    if (s->training && !s->run->again)
-        rn__bn_statistics(&p.engine, s->statistics, p.x, s->net->desc.bn_group,
-                          !s->net->rewritten &&
-                              rn__hands_moments(s->net, rn__producer(s->net, i - 1)));
-    if (s->node->lazy || rn__includes_bn(s, s->node->inputs[0])) return;
-    p = rn__normalisation(s);
-    rn__run_pass(&p);
-}
-
-#endif /* RN__FAST */
-
-/* >>kinds ====================================================================================
-   Every kind of node: its name, what its backward reads, what may share memory, its functions.
-   A new kind is a row here, its two functions above, and its parameters in rn__parameter_rule. */
-
-#if RN__FAST
-#define RN__FAST_ONLY(function) function
-#else
-#define RN__FAST_ONLY(function) NULL
-#endif
-#define RN__ROW(name, keeps_input, keeps_output, in_place, gradient_in_place, bytes)     \
-    {                                                                                    \
-#name, keeps_input, keeps_output, in_place, gradient_in_place, rn__naive_##name, \
-            RN__FAST_ONLY(rn__fast_##name), RN__FAST_ONLY(bytes)                         \
-    }
-
-static const rn__layer *rn__layer_of(rn_kind kind) {
-    static const rn__layer layers[RN_KINDS] = {
-        {"input", 0, 0, 0, 0, NULL, NULL, NULL},
-        /*      name       keeps input, output   in place: value, gradient   workspace */
-        RN__ROW(conv2d, 1, 0, 0, 0, rn__fast_conv2d_room),
-        RN__ROW(batch_norm, 1, 0, 1, 1, NULL),
-        RN__ROW(relu, 0, 1, 1, 1, NULL),
-        RN__ROW(gate, 1, 0, 0, 0, NULL),
-        RN__ROW(dropout, 0, 0, 1, 1, NULL),
-        RN__ROW(max_pool, 1, 0, 0, 0, NULL),
-        RN__ROW(global_avg_pool, 0, 0, 0, 0, NULL),
-        RN__ROW(linear, 1, 0, 0, 0, rn__fast_linear_room),
-        RN__ROW(add, 0, 0, 1, 0, NULL),
-        RN__ROW(scale, 0, 0, 1, 1, NULL),
-        RN__ROW(pad_subsample, 0, 0, 0, 0, NULL),
-    };
-    return &layers[kind];
-}
-
-static void rn__run_step(const rn__run *run, int i, int backward) {
-    const rn__layer *layer = rn__layer_of(run->net->nodes[i].kind);
-    rn__step step = rn__make_step(run, i, backward);
-    rn_status status = RN_OK; /* the layers check their shapes; the list of nodes has them right */
-    if (run->net->desc.naive)
-        status = layer->naive(&step);
-    else
-        layer->fast(&step);
-    RESNET_ASSERT(status == RN_OK);
-    (void)status;
-}
-
-/* >>passes =================================================================================== */
+/* >>prediction ===============================================================================
+   Logits of images by a net that is only read, and weights packed for it beforehand. */
 
 /* In fast execution a value of h = w = 1 (the logits) is a plain tensor whose images lie a blocked
    value apart. */
 static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
-    if (!net->desc.naive) t.stride_n = rn__divide_up(t.c, 16) * 16;
+    if (!net->desc.naive) t.stride_n = rn__blocks(t.c) * RN__BLOCK;
     return t;
 }
 
 RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
     const rn_net *net = run->net;
-    rn_tensor_copy(*to, rn__plain_vector(net, rn__value(run, net->node_count - 1)), NULL);
-}
-
-static void rn__load_images(const rn__run *run) {
-#if RN__FAST
-    rn_tensor value = rn__value(run, 0), images = value;
-    rn__engine engine = rn__engine_at_work(run);
-    if (run->net->desc.naive) return;
-    memcpy(&images.data, &run->images, sizeof images.data);
-    rn__block(&engine, rn__as_blocked(&value), images);
-#else
-    (void)run;
-#endif
-}
-
-/* A ReLU may hide a NaN, the statistics of the BN in front of it do not. */
-static int rn__statistics_finite(const rn__run *run, int i) {
-    const rn_net *net = run->net;
-    return net->nodes[i].kind != RN_BATCH_NORM ||
-           rn__all_finite(rn__batch_statistics(net, i, run->first),
-                          (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
-}
-
-/* Tells the probe of a training pass that a step is done. */
-static void rn__report(rn_net *net, int time, int node, int backward) {
-    net->time = time;
-    net->rewritten = 0;
-    if (net->probe) net->probe(net->probe_user, net, node, backward);
-}
-
-/* Forward over the list. */
-static void rn__forward(rn__run *run) {
-    const rn_net *net = run->net;
-    int i;
-    run->broken = -1;
-    rn__load_images(run);
-    for (i = 1; i < net->node_count && run->broken < 0; i++) {
-        if (net->nodes[i].absorbed) continue;
-        rn__run_step(run, i, 0);
-        if (run->probed) rn__report(run->probed, i, rn__output(net, i), 0);
-        if (run->find_broken &&
-            ((!net->nodes[i].lazy &&
-              !rn__all_finite(rn__value(run, rn__output(net, i)).data,
-                              (ptrdiff_t)rn__value_count(net, i, run->count))) ||
-             !rn__statistics_finite(run, i)))
-            run->broken = i;
-    }
+    const int last = net->executor->count - 1;
+    rn_tensor_copy(*to, rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last))),
+                   NULL);
 }
 
 /* Goes forward or backward through the net with all threads that can be had. */
@@ -7181,9 +7503,9 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     memset(&run, 0, sizeof run);
     run.net = net;
     run.mode = mode;
-    run.offsets = net->value_offset[mode];
+    run.place = mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE;
     run.activations = memory;
-    run.workspace = memory + net->activation_bytes[mode];
+    run.workspace = memory + net->executor->activation_bytes[mode];
     run.with.workers = 1;
     return run;
 }
@@ -7207,42 +7529,46 @@ static rn_status rn__check_step(const rn_net *net, const rn_real *images, int co
 }
 
 RNDEF size_t rn_predict_bytes(const rn_net *net) {
-    return rn__add_size(net->activation_bytes[RN_INFERENCE], net->workspace_bytes[RN_INFERENCE]);
+    const rn__executor *x = net->executor;
+    return rn__add_size(x->activation_bytes[RN_INFERENCE], x->workspace_bytes[RN_INFERENCE]);
 }
 
 RNDEF void *rn_workspace(rn_net *net) {
-    net->held = 0; /* nothing of what training left in it */
-    return net->activations;
+    net->executor->held = 0; /* nothing of what training left in it */
+    return net->executor->activations;
 }
 
 #if RN__FAST
-/* Packs the weights of every convolution and linear layer into the arena, and makes the lanes of
-   every BN (base NULL: only measures). */
+/* The weights of node i packed, or its coefficients, at `to` (NULL: only measures); returns their
+   floats. */
+static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i, float *to) {
+    const rn_net *net = run->net;
+    const rn_node *node = &net->nodes[i], *x = &net->nodes[rn__max(node->inputs[0], 0)];
+    const rn__bound of = rn__bind(run, i);
+    rn__filter f;
+    if (rn__has(node, RN__NORMALISES)) {
+        if (to)
+            rn__make_lanes((rn__bn_lanes *)(void *)to, node->c, of.statistics,
+                           of.parameters[RN__WEIGHT], of.parameters[RN__BIAS], net->desc.bn_eps);
+        return (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
+    }
+    if (!rn__has(node, RN__HAS_FILTER)) return 0;
+    f = rn__filter_at(net, i);
+    f.weight = of.parameters[RN__WEIGHT];
+    return rn__prepack(engine, f, x->h, x->w, to);
+}
+
+/* Those of every node, in the arena (base NULL: only measures). */
 static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
-    const rn__run run = rn__run_of(net, RN_INFERENCE, net->activations);
-    rn__engine engine = rn__engine_at_work(&run);
+    const rn__run run = rn__run_of(net, RN_INFERENCE, net->executor->activations);
+    const rn__engine engine = rn__engine_at_work(&run);
     float **packed = (float **)rn__carve(arena, (size_t)net->node_count, sizeof *packed);
     int i;
-    for (i = 1; i < net->node_count; i++) {
-        const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
-        const int normalises = node->kind == RN_BATCH_NORM;
-        size_t floats = 0;
-        rn__step of;
-        rn__filter f;
-        rn__prepare_parameters(&run, i, &of);
-        f = rn__filter_of(&of.weight, node->stride, node->padding);
-        if (node->kind == RN_CONV2D || node->kind == RN_LINEAR)
-            floats = rn__prepack(&engine, f, x->h, x->w, NULL);
-        if (normalises) floats = (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
-        if (packed)
-            packed[i] = rn__carve_floats(arena, floats, 1);
-        else
-            rn__carve_floats(arena, floats, 1);
-        if (packed && normalises)
-            rn__make_lanes((rn__bn_lanes *)(void *)packed[i], node->c, of.statistics,
-                           of.weight.data, of.bias, net->desc.bn_eps);
-        else if (packed && floats)
-            rn__prepack(&engine, f, x->h, x->w, packed[i]);
+    for (i = 0; i < net->node_count; i++) {
+        size_t floats = rn__pack_node(&engine, &run, i, NULL);
+        float *to = rn__carve_floats(arena, floats, 1);
+        if (packed) packed[i] = floats ? to : NULL;
+        if (packed && floats) rn__pack_node(&engine, &run, i, to);
     }
     return packed;
 }
@@ -7259,18 +7585,19 @@ RNDEF size_t rn_freeze_bytes(const rn_net *net) {
 
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error) {
 #if RN__FAST
+    rn__executor *x = net->executor;
     rn__arena arena = {NULL, 0};
     if (net->desc.naive) return RN_OK;
-    arena.base = (char *)net->packed;
-    if (!net->packed) {
+    arena.base = (char *)x->packed;
+    if (!x->packed) {
         rn_error inner = {RN_OK, ""};
-        arena.base = (char *)rn__allocate(memory, rn_freeze_bytes(net), &net->packed_block, &inner);
+        arena.base = (char *)rn__allocate(memory, rn_freeze_bytes(net), &x->packed_block, &inner);
         if (!arena.base) return rn__fail(error, inner.status, "packed weights: %s", inner.text);
-        if (memory) net->packed_memory = *memory;
+        if (memory) x->packed_memory = *memory;
     }
-    net->packed = rn__pack_net(net, &arena);
-    net->frozen = 1;
-    net->held = 0; /* nothing of what training left in the workspace */
+    x->packed = rn__pack_net(net, &arena);
+    x->frozen = 1;
+    x->held = 0; /* nothing of what training left in the workspace */
 #endif
     (void)net, (void)memory, (void)error;
     return RN_OK;
@@ -7302,33 +7629,20 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     return RN_OK;
 }
 
-#ifndef RESNET_NO_TRAIN
+/* >>training =================================================================================
+   A batch in training mode, part by part: forward, loss, backward. */
 
-/* Backward over the list; before each segment of nodes, its forward again where that is planned. */
-static void rn__backward(rn__run *forward) {
-    rn__run run = *forward;
-    const rn_net *net = run.net;
-    int i, k;
-    run.offsets = net->backward_offset;
-    run.again = 1;
-    for (i = net->node_count - 1; i > 0; i--) {
-        const int *segment = net->nodes[i].segment;
-        for (k = segment[0]; k <= i && i == segment[1] - 1; k++)
-            if (net->nodes[k].again) rn__run_step(&run, k, 0);
-        if (net->nodes[i].absorbed) continue;
-        rn__run_step(&run, i, 1);
-        rn__report(run.probed, rn__backward_time(net, i), i, 1);
-    }
-}
+#ifndef RESNET_NO_TRAIN
 
 /* Every BN needs two values a channel in the smallest of its groups. */
 static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
-    int i, group = net->desc.bn_group, least = group ? count % group : count;
-    if (group && (least == 0 || count < group)) least = rn__min(count, group);
+    const int size = rn__group_size(net->desc.bn_group, count);
+    const int least = count % size ? count % size : size;
+    int i;
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (node->kind != RN_BATCH_NORM || (double)least * node->h * node->w > 1) continue;
+        if (!rn__has(node, RN__NORMALISES) || (double)least * node->h * node->w > 1) continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
@@ -7368,27 +7682,28 @@ static rn_loss rn__loss_of(const rn_net *net) {
 
 /* Forward of the images in memory. */
 static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
-    const int last = net->node_count - 1;
-    int i, finite;
-    net->held = run->count;
-    net->time = net->rewritten = 0;
+    int k, finite;
+    net->executor->held = run->count;
+    net->executor->time = net->executor->rewritten = 0;
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn__copy_logits(run, &logits);
     finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
-    for (i = 0; i <= last; i++) finite = finite && rn__statistics_finite(run, i);
+    for (k = 0; k < net->executor->count; k++) finite = finite && rn__statistics_finite(run, k);
     if (finite) return RN_OK;
-    net->images = net->held = 0; /* no gradients to update with */
+    net->images = net->executor->held = 0; /* no gradients to update with */
     return rn__explain_not_finite(run, error);
 }
 
 /* The gradient of the logits, where backward begins. */
 RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, const int *labels,
                                   double scale) {
-    const int last = run->net->node_count - 1;
-    const rn_loss loss = rn__loss_of(run->net);
-    rn_tensor gradient = rn__plain_vector(run->net, rn__gradient(run, last));
-    memset(gradient.data, 0, rn__value_count(run->net, last, run->count) * sizeof(rn_real));
+    const rn_net *net = run->net;
+    const int last = net->executor->count - 1;
+    const rn_loss loss = rn__loss_of(net);
+    rn_tensor gradient = rn__plain_vector(net, rn__operand(run, last, rn__gradient_at(run, last)));
+    memset(gradient.data, 0,
+           rn__value_count(net, net->node_count - 1, run->count) * sizeof(rn_real));
     rn_softmax_cross_entropy_backward(&gradient, logits, labels, scale, &loss, NULL);
 }
 
@@ -7410,7 +7725,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     RN__TRY(rn__loss_weight(function, &weight, labels, count, &loss, error));
     if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
-    run = rn__run_of(net, RN_TRAINING, net->activations);
+    run = rn__run_of(net, RN_TRAINING, net->executor->activations);
     while (rn__next_part(&run, images, count)) {
         const rn_tensor logits = rn_tensor_images(all, run.first, run.count);
         RN__TRY(rn__forward_part(net, &run, logits, error));
@@ -7434,40 +7749,43 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
-/* The time (see >>planner) at which the pass last wrote such a thing of node v or, if it has not
-   yet, will first write it; and its offset. -1: it is never in memory. Every reader of a value
+/* The time (see >>program) at which the pass last wrote such a thing of operation k or, if it has
+   not yet, will first write it; and its offset. -1: it is never in memory. Every reader of a value
    writes its gradient. */
-static int rn__time_of(const rn_net *net, int v, int what, ptrdiff_t *offset) {
-    const ptrdiff_t *offsets[3];
-    const int i = rn__producer(net, v), last = net->nodes[v].last_reader;
-    int k, time = net->node_count;
-    offsets[RN__VALUE] = net->value_offset[RN_TRAINING];
-    offsets[RN__VALUE_AGAIN] = net->backward_offset;
-    offsets[RN__GRADIENT] = net->gradient_offset;
-    *offset = offsets[what][v];
-    if (*offset < 0 || (what == RN__VALUE_AGAIN && !net->nodes[i].again)) return -1;
-    if (what == RN__VALUE) return i;
-    if (what == RN__VALUE_AGAIN) return rn__again_time(net, i);
-    for (k = last; k > v; k--) { /* the loss reads the last value */
-        const int reads = net->nodes[k].inputs[0] == v || net->nodes[k].inputs[1] == v;
-        const int at = rn__backward_time(net, rn__producer(net, k));
-        if (reads && (k == last || at <= net->time)) time = at;
+static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
+    const rn__executor *x = net->executor;
+    const rn__operation *op = &x->operations[k];
+    int i, time = x->count;
+    *offset = what == RN__VALUE         ? op->offset[RN__AT_TRAINING]
+              : what == RN__VALUE_AGAIN ? op->offset[RN__AT_BACKWARD]
+                                        : op->gradient_offset;
+    if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
+    if (what == RN__VALUE) return k;
+    if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
+    for (i = op->last_reader; i > k; i--) { /* the loss reads the last value */
+        const int *inputs = x->operations[i].inputs, begun = rn__backward_time(x, i);
+        if ((inputs[0] == k || inputs[1] == k) && (i == op->last_reader || begun <= x->time))
+            time = begun;
     }
     return time;
 }
 
-/* The node whose value or gradient has since taken memory of v's at `offset`; -1: none has. */
-static int rn__overwriter(const rn_net *net, int v, ptrdiff_t offset, int since) {
-    const size_t size = sizeof(rn_real);
-    const ptrdiff_t end = offset + (ptrdiff_t)(rn__value_count(net, v, net->held) * size);
+static ptrdiff_t rn__held_bytes(const rn_net *net, int k) {
+    const int v = net->executor->operations[k].last;
+    return (ptrdiff_t)(rn__value_count(net, v, net->executor->held) * sizeof(rn_real));
+}
+
+/* The operation whose value or gradient has since taken memory of k's at `offset`; -1: none has. */
+static int rn__overwriter(const rn_net *net, int k, ptrdiff_t offset, int since) {
+    const ptrdiff_t end = offset + rn__held_bytes(net, k);
     ptrdiff_t at;
-    int u, what;
-    for (u = 0; u < net->node_count; u++)
+    int i, what;
+    for (i = 0; i < net->executor->count; i++)
         for (what = RN__VALUE; what <= RN__GRADIENT; what++) {
-            const int time = rn__time_of(net, u, what, &at);
-            if (time > since && time <= net->time && at < end &&
-                offset < at + (ptrdiff_t)(rn__value_count(net, u, net->held) * size))
-                return u;
+            const int time = rn__time_of(net, i, what, &at);
+            if (time > since && time <= net->executor->time && at < end &&
+                offset < at + rn__held_bytes(net, i))
+                return i;
         }
     return -1;
 }
@@ -7475,19 +7793,19 @@ static int rn__overwriter(const rn_net *net, int v, ptrdiff_t offset, int since)
 /* Why there is never such a thing in this execution. */
 static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, const char *subject,
                                      rn_error *error) {
-    const int i = rn__producer(net, v), output = rn__output(net, i);
+    const rn__operation *op = rn__operation_of(net, v);
     const char *reason = "it is one step with";
-    int other = output;
+    int other = op->last;
     char name[64];
     if (v == 0)
         return rn__fail(error, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's",
                         subject);
-    if (!gradient && net->nodes[i].lazy) {
+    if (!gradient && op->lazy) {
         reason = "its readers compute it from";
-        other = net->nodes[i].inputs[0];
-    } else if (v == output) { /* a lazy gradient */
+        other = rn__first_node(net, op)->inputs[0];
+    } else if (v == op->last) { /* a lazy gradient */
         reason = "its step computes it from that of";
-        other = rn__output(net, output + 1);
+        other = op[1].last;
     }
     rn_node_name(net, other, name);
     return rn__fail(error, RN_BAD_ARGUMENT,
@@ -7499,22 +7817,25 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
 /* Where a value or gradient is in memory at this time. */
 static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *offset,
                           const char *subject, rn_error *error) {
-    const rn_node *node = &net->nodes[v];
-    const int i = rn__producer(net, v);
-    int since = rn__time_of(net, v, RN__VALUE_AGAIN, offset), other;
+    const rn__executor *x = net->executor;
+    const int k = rn__index_of(net, v);
+    const rn__operation *op = &x->operations[k];
+    int since = v == op->last ? rn__time_of(net, k, RN__VALUE_AGAIN, offset) : -1, other;
     char name[64];
-    if (gradient || since < 0 || since > net->time)
-        since = rn__time_of(net, v, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    if (v == op->last && (gradient || since < 0 || since > x->time))
+        since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
-    if (since > net->time)
+    if (since > x->time)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s does not exist yet: take it when the probe reports node %d%s", subject,
-                        gradient ? rn__producer(net, rn__max(node->last_reader, v)) : v,
+                        !gradient             ? v
+                        : op->last_reader < 0 ? op->node
+                                              : x->operations[op->last_reader].node,
                         gradient ? " in backward" : "");
-    other = rn__overwriter(net, v, *offset, since);
-    if (gradient && v != i && node->kind == RN_RELU && rn__addition_in(net, i) >= 0 &&
-        net->time >= rn__backward_time(net, i))
-        other = i; /* whose backward masks it where it is */
+    other = rn__overwriter(net, k, *offset, since);
+    if (other >= 0) other = x->operations[other].last;
+    if (gradient && op->after_add && x->time >= rn__backward_time(x, k))
+        other = op->node; /* whose backward masks it where it is */
     if (other < 0) return RN_OK;
     rn_node_name(net, other, name);
     return rn__fail(error, RN_BAD_ARGUMENT,
@@ -7522,36 +7843,39 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
                     name, other);
 }
 
-/* Is the gradient of value v there, complete or not, and yet to be read by the step that it is for,
-   or (lazy) by the convolution before that? */
-static int rn__gradient_lives(const rn_net *net, int v, int lazy, ptrdiff_t *offset) {
-    const int since = rn__time_of(net, v, RN__GRADIENT, offset), i = rn__producer(net, v);
-    return since >= 0 && since <= net->time &&
-           net->time < (lazy ? rn__gradient_end(net, i) : rn__backward_time(net, i));
+/* Is the gradient of operation k's value there, complete or not, and yet to be read by the
+   operation that it is for, or (lazy) by the convolution before that? */
+static int rn__gradient_lives(const rn_net *net, int k, int lazy, ptrdiff_t *offset) {
+    const rn__executor *x = net->executor;
+    const int since = rn__time_of(net, k, RN__GRADIENT, offset);
+    return since >= 0 && since <= x->time &&
+           x->time < (lazy ? rn__gradient_end(x, k) : rn__backward_time(x, k));
 }
 
 /* Would what is written be read as in the naive execution, and by nobody else? */
 static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const char *subject,
                                    rn_error *error) {
+    const rn__executor *x = net->executor;
+    const int own_k = rn__index_of(net, v);
     ptrdiff_t own, other;
     int k;
-    if (gradient && !rn__gradient_lives(net, v, 0, &own))
+    if (gradient && !rn__gradient_lives(net, own_k, 0, &own))
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s cannot be written: its step has read it; write it in an earlier probe",
                         subject);
-    for (k = 0; k < net->node_count; k++) {
-        const rn_node *node = &net->nodes[k];
-        if (gradient && k != v && rn__gradient_lives(net, k, 1, &other) && other == own)
+    for (k = 0; k < x->count; k++) {
+        const rn__operation *op = &x->operations[k];
+        if (gradient && k != own_k && rn__gradient_lives(net, k, 1, &other) && other == own)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s cannot be written: it is one with that of node %d, which is yet to "
                             "be read; write it in a later probe, or that of their addition",
-                            subject, k);
-        if (!gradient && !net->desc.naive && node->kind == RN_BATCH_NORM && node->inputs[0] == v &&
-            k <= net->time)
+                            subject, op->last);
+        if (!gradient && !net->desc.naive && op->inputs[0] == own_k && k <= x->time &&
+            rn__has(rn__first_node(net, op), RN__NORMALISES))
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s cannot be written: the batch norm at node %d has read it; write it "
                             "when the probe reports node %d, or take desc.naive = 1",
-                            subject, k, v);
+                            subject, op->node, v);
     }
     return RN_OK;
 }
@@ -7563,7 +7887,7 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
     rn__text text = rn__text_in(subject, sizeof subject);
     rn_tensor inside;
     ptrdiff_t offset;
-    if (net->mode != RN_TRAINING || !net->held)
+    if (net->mode != RN_TRAINING || !net->executor->held)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: values and gradients are there in the probes of a training step and "
                         "behind it, up to rn_workspace",
@@ -7574,17 +7898,18 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
                v);
     RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
     if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
-    inside = rn_tensor_in((rn_real *)(void *)(net->activations + offset), net->held,
-                          net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
+    inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset),
+                          net->executor->held, net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
     RN__TRY(
         rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
     if (!net->desc.naive) {
-        rn__engine engine = rn__engine_of(net);
+        const rn__engine engine = rn__engine_of(net);
+        const rn__blocked in = rn__blocked_in(inside.data, inside.n, inside.c, inside.h, inside.w);
         if (into_net)
-            rn__block(&engine, rn__as_blocked(&inside), outside);
+            rn__block(&engine, in, outside);
         else
-            rn__unblock(&engine, outside, rn__as_blocked(&inside), 0);
+            rn__unblock(&engine, outside, in, 0);
         return RN_OK;
     }
 #endif
@@ -7598,7 +7923,7 @@ RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_erro
 
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error) {
     RN__TRY(rn__exchange(__func__, net, node, 0, 1, from, error));
-    net->rewritten = 1;
+    net->executor->rewritten = 1;
     return RN_OK;
 }
 
@@ -7608,7 +7933,7 @@ RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_e
 
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error) {
     RN__TRY(rn__exchange(__func__, net, node, 1, 1, from, error));
-    net->rewritten = 1;
+    net->executor->rewritten = 1;
     return RN_OK;
 }
 
@@ -7708,10 +8033,10 @@ static void rn__sgd_job(void *context, int i, int thread) {
     (void)thread;
     run->finite[i] = 1;
 #if RN__FAST
-    if (run->net->kernels) {
+    if (run->net->executor->kernels) {
         at += (end - begin) / RN__BLOCK * RN__BLOCK;
-        run->finite[i] = run->net->kernels->sgd(w + begin, v + begin, g + begin,
-                                                (at - begin) / RN__BLOCK, &run->step, run->write);
+        run->finite[i] = run->net->executor->kernels->sgd(
+            w + begin, v + begin, g + begin, (at - begin) / RN__BLOCK, &run->step, run->write);
     }
 #endif
     run->finite[i] &= rn__naive_sgd(w + at, v + at, g + at, end - at, &run->step, run->write);
@@ -7720,7 +8045,8 @@ static void rn__sgd_job(void *context, int i, int thread) {
 /* 1 if all numbers that it makes are finite. */
 static int rn__do_sgd(rn__sgd_run *run) {
     rn__team *team = rn__team_of(run->net);
-    const rn__meeting with = rn__meet(team, run->net->kernels ? run->net->desc.threads : 1);
+    const rn__meeting with =
+        rn__meet(team, run->net->executor->kernels ? run->net->desc.threads : 1);
     int i, finite = 1;
     run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;
     rn__parallel(with.team, with.workers, run->jobs, rn__sgd_job, run);
@@ -7742,8 +8068,8 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     run.write = write;
     run.first = run.count = 0;
     while (rn_next_parameter(net, &p)) {
-        const int decays = net->desc.decay_scope == RN_DECAY_ALL || p.role == RN_CONV_WEIGHT ||
-                           p.role == RN_LINEAR_WEIGHT;
+        const int decays =
+            net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
         if (!p.gradient) continue;
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
         run.step = rn__make_sgd_step(&net->desc, rate, decays);
@@ -7764,8 +8090,8 @@ static int rn__move_statistics(rn_net *net, double momentum, int write) {
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *running_mean;
-        if (node->kind != RN_BATCH_NORM) continue;
-        running_mean = net->statistics + node->statistics;
+        if (!rn__slot_of(node, RN__MEAN)) continue;
+        running_mean = net->statistics + node->parameters[RN__MEAN];
         if (!rn__update_running(running_mean, running_mean + node->c,
                                 rn__batch_statistics(net, i, 0), net->images, net->desc.bn_group,
                                 node->c, (double)node->h * node->w, momentum, write))
@@ -7776,7 +8102,7 @@ static int rn__move_statistics(rn_net *net, double momentum, int write) {
 
 static void rn__update_statistics(rn_net *net, double momentum) {
     rn__move_statistics(net, momentum, 1);
-    net->images = net->frozen = 0; /* the last forward is used up */
+    net->images = net->executor->frozen = 0; /* the last forward is used up */
 }
 
 RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
@@ -9450,7 +9776,7 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
     if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
     RN__TRY(rn__load_tensors(a, net, training, 0, error));
-    net->frozen = loaded.frozen = 0;
+    net->executor->frozen = loaded.executor->frozen = 0;
     status = rn__load_tensors(a, net, training, 1, error);
     if (status)
         return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
@@ -9505,27 +9831,27 @@ RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, 
 
 /* >>printer ================================================================================== */
 
-/* What a node does, in words: "3x3 convolution, stride 2", "ReLU (done with the node before)". */
-static void rn__describe_operation(const rn_node *node, rn__text *text) {
-    rn__puts(text, rn_kind_name(node->kind));
-    if (node->kind == RN_CONV2D || node->kind == RN_MAX_POOL)
-        rn__format(text, " %dx%d", node->kernel, node->kernel);
+/* What a node does, in words: "conv2d 3x3 stride 2", "relu (fused)". */
+static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
+    const rn_node *node = &net->nodes[i];
+    const rn__kind *kind = rn__kind_of(node->kind);
+    rn__puts(text, kind->name);
+    if (kind->describe) kind->describe(node, text);
     if (node->stride > 1) rn__format(text, " stride %d", node->stride);
-    if (node->kind == RN_PAD_SUBSAMPLE) rn__format(text, " %d zero channels in front", node->front);
-    if (node->kind == RN_SCALE || node->kind == RN_DROPOUT)
-        rn__format(text, " %.3f", (double)node->factor);
-    if (node->kind == RN_GATE) rn__puts(text, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
     if (node->bias) rn__puts(text, " with bias");
-    if (node->absorbed) rn__puts(text, " (fused)");
+    if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
 }
 
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     char cell[96], inputs[32], shape[48];
     rn__text out = rn__text_in(inputs, sizeof inputs);
-    const ptrdiff_t end = i + 1 < net->node_count ? node[1].parameters : net->parameter_count;
-    const ptrdiff_t parameters = end - node->parameters;
+    ptrdiff_t parameters = 0;
+    rn_parameter p;
     int k;
+    for (k = 0; k < RN__SLOTS; k++)
+        if (rn__describe_slot(net->nodes, i, k, &p) && rn__slot_of(node, k)->learned)
+            parameters += p.count;
     for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
         rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
     out = rn__text_in(shape, sizeof shape);
@@ -9533,7 +9859,7 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     rn_node_name(net, i, cell);
     rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
     out = rn__text_in(cell, sizeof cell);
-    rn__describe_operation(node, &out);
+    rn__describe_operation(net, i, &out);
     rn__format(text, "%-38s %-18s", cell, shape);
     if (parameters) rn__format(text, "%10D", (int64_t)parameters);
     if (rn_node_macs(net, i) > 0)
@@ -9545,15 +9871,18 @@ static const char *const rn__mode_names[] = {"inference", "training"};
 
 /* What a budget makes the net compute again. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
+    const rn__executor *x = net->executor;
     int i, k, steps = 0, segments = 0, convolutions = 0;
     double all = 0, again = 0;
-    for (i = 0; i < net->node_count; i++) {
-        const rn_node *node = &net->nodes[i];
-        all += rn_node_macs(net, i);
-        segments += i > 0 && node->segment[0] == i && node->segment[1] > i + 1;
-        for (k = i; node->again && k <= i + node->fused; k++) again += rn_node_macs(net, k);
-        steps += node->again;
-        convolutions += node->again && node->kind == RN_CONV2D;
+    for (k = 0; k < x->count; k++) {
+        const rn__operation *op = &x->operations[k];
+        for (i = op->node; i <= op->last; i++) {
+            all += rn_node_macs(net, i);
+            again += op->again ? rn_node_macs(net, i) : 0;
+        }
+        segments += k > 0 && op->segment[0] == k && op->segment[1] > k + 1;
+        steps += op->again;
+        convolutions += op->again && rn__has(&net->nodes[op->node], RN__CONVOLVES);
     }
     if (!steps) return;
     rn__format(text,
@@ -9569,7 +9898,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     double macs = 0;
     int i;
 #if RN__FAST
-    if (net->kernels) engine = net->kernels->name;
+    if (net->executor->kernels) engine = net->executor->kernels->name;
 #endif
     rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s\n", desc->depth,
                rn__block_names[desc->block], rn__order_names[desc->order],
@@ -9595,9 +9924,9 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
-    const size_t activations = net->activation_bytes[net->mode];
-    const size_t workspace = net->workspace_bytes[net->mode];
-    int i, n = net->node_count;
+    const size_t activations = net->executor->activation_bytes[net->mode];
+    const size_t workspace = net->executor->workspace_bytes[net->mode];
+    int i, n = net->executor->count;
     rn__format(out, "ResNet-%d, %s at batch %d: %z bytes\n", net->desc.depth,
                rn__mode_names[net->mode], net->batch, net->bytes);
     rn__format(out, "  %z values and gradients, %z workspace, %z parameters and the like\n",
@@ -9610,7 +9939,7 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
         const rn__span *span = &spans[i];
         char name[64];
         if (span->start < 0) continue;
-        rn_node_name(net, i % n, name);
+        rn_node_name(net, net->executor->operations[i % n].last, name);
         rn__format(out, "%8d%8d%14z%14z  %s of %s\n", span->start, span->end,
                    spans[span->root].offset, span->bytes, rn__span_kinds[i / n], name);
     }
@@ -9623,7 +9952,7 @@ static double rn__plan_x(double time, double times) { return 80 + 1000 * time / 
 static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
 
 static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__text *out) {
-    const double loss = rn__plan_x(net->node_count + 0.5, times);
+    const double loss = rn__plan_x(net->executor->count + 0.5, times);
     int i;
     for (i = 0; i <= 4; i++)
         rn__format(out,
@@ -9640,8 +9969,8 @@ static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__t
 
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
-    const double bytes = (double)net->activation_bytes[net->mode];
-    const int n = net->node_count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
+    const double bytes = (double)net->executor->activation_bytes[net->mode];
+    const int n = net->executor->count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
     int i;
     rn__format(out,
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
@@ -9664,7 +9993,7 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
         const double y = rn__plan_y((double)(span->offset + span->bytes), bytes);
         char name[64];
         if (span->start < 0 || span->root != i) continue;
-        rn_node_name(net, i % n, name);
+        rn_node_name(net, net->executor->operations[i % n].last, name);
         rn__format(
             out,
             "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "

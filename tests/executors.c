@@ -58,7 +58,7 @@ static rn_real *keep(rn_real *old, const rn_real *data, ptrdiff_t count) {
 /* The gradient of value v after the backward of step i: what its last reader so far left. */
 static const rn_real *recorded_gradient(const record *r, const rn_net *net, int v, int i) {
     int k;
-    for (k = i; k <= net->nodes[v].last_reader; k++) {
+    for (k = i; k <= net_last_reader(net, v); k++) {
         if (net->nodes[k].inputs[0] == v) return r->gradients[2 * k];
         if (net->nodes[k].inputs[1] == v) return r->gradients[2 * k + 1];
     }
@@ -182,18 +182,23 @@ static void compare(record *r, const rn_net *net, int i, const char *what, const
     }
     rn_node_name(net, i, name);
     snprintf(place, sizeof place, "%s: %s of %s, width %d, threads %d, batch %d",
-             net->kernels->name, what, name, net->desc.base_width, net->desc.threads, net->images);
+             net->executor->kernels->name, what, name, net->desc.base_width, net->desc.threads, net->images);
     net_check(error <= bound_of(net, i), __LINE__, &net->desc, place, error, bound_of(net, i));
     r->worst = fmax(r->worst, error);
 }
 
 /* Values and gradients that fast execution never stores have no memory to read; the steps that
    compute them on the way are compared instead. */
-static int is_stored(const ptrdiff_t *offsets, int i) { return offsets[i] >= 0; }
+static int is_value_stored(const rn_net *net, int v) {
+    return rn__operation_of(net, v)->offset[RN__AT_TRAINING] >= 0;
+}
+static int is_gradient_stored(const rn_net *net, int v) {
+    return rn__operation_of(net, v)->gradient_offset >= 0;
+}
 
 /* What a batch norm has read is not to be written any more. */
 static void check_written_late(const record *r, rn_net *net, int i) {
-    const int bn = rn__producer(net, i), input = net->nodes[bn].inputs[0];
+    const int bn = rn__operation_of(net, i)->node, input = net->nodes[bn].inputs[0];
     rn_error error;
     if (net->nodes[bn].kind != RN_BATCH_NORM) return;
     CHECK_INT(rn_write_value(net, input, tensor_of(net, input, r->values[input]), &error),
@@ -208,8 +213,8 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         rn_real *got;
         r->values_met++;
         check_written_late(r, net, i);
-        if (!is_stored(net->value_offset[RN_TRAINING], i)) {
-            CHECK(net->nodes[rn__producer(net, i)].lazy);
+        if (!is_value_stored(net, i)) {
+            CHECK(rn__operation_of(net, i)->lazy);
             return;
         }
         got = (rn_real *)net_take((size_t)count_of(net, i) * sizeof(rn_real));
@@ -224,8 +229,8 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
     for (k = 0; k < 2 && net->nodes[i].inputs[k] > 0; k++) {
         int a = net->nodes[i].inputs[k];
         rn_real *got;
-        if (!is_stored(net->gradient_offset, a)) {
-            CHECK(net->nodes[i].lazy_gradient);
+        if (!is_gradient_stored(net, a)) {
+            CHECK(rn__operation_of(net, a)->lazy_gradient);
             continue;
         }
         got = (rn_real *)net_take((size_t)count_of(net, a) * sizeof(rn_real));
@@ -239,7 +244,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         int a = net->nodes[i].inputs[k];
         rn_tensor t = tensor_of(net, a, r->gradients[2 * i + k]);
         rn_error error;
-        if (!is_stored(net->gradient_offset, a)) continue;
+        if (!is_gradient_stored(net, a)) continue;
         /* the gradient of an addition, which nothing happens to */
         if (rn_write_gradient(net, a, t, &error)) CHECK_TEXT(error.text, "it is one with that of");
     }
@@ -276,7 +281,6 @@ static void check_fast(const rn_net *naive, record *r, const net_batch *batch, r
     rn_desc desc = naive->desc;
     rn_net *net;
     rn_result result;
-    int i, steps = 0;
     desc.naive = 0;
     desc.isa = isa;
     desc.threads = threads;
@@ -289,9 +293,8 @@ static void check_fast(const rn_net *naive, record *r, const net_batch *batch, r
     r->values_met = r->gradients_met = 0;
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, &result, NULL),
               RN_OK);
-    for (i = 1; i < net->node_count; i++) steps += !net->nodes[i].absorbed;
-    CHECK_INT(r->values_met, steps);
-    CHECK_INT(r->gradients_met, steps);
+    CHECK_INT(r->values_met, net->executor->count - 1);
+    CHECK_INT(r->gradients_met, net->executor->count - 1);
     compare_arrays(r, net);
     rn_destroy(net);
 }
@@ -322,7 +325,7 @@ static void check_budget(const rn_net *naive, record *r, const net_batch *batch)
     net->probe_user = r;
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, NULL, NULL),
               RN_OK);
-    for (i = 0; i < net->node_count; i++) repeated += net->nodes[i].again;
+    for (i = 0; i < net->executor->count; i++) repeated += net->executor->operations[i].again;
     rn_destroy(net);
 }
 
@@ -678,7 +681,7 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
             CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, counts[i], got, NULL),
                       RN_OK);
             error = rn_tensor_difference(a, b);
-            net_check(error <= INFERENCE, __LINE__, &desc, net->kernels->name, error, INFERENCE);
+            net_check(error <= INFERENCE, __LINE__, &desc, net->executor->kernels->name, error, INFERENCE);
             worst_inference = fmax(worst_inference, error);
         }
         rn_destroy(net);

@@ -62,12 +62,12 @@ static void probe(void *user, rn_net *net, int i, int backward) {
     const rn_node *node = &net->nodes[i];
     int source = node->kind == RN_MAX_POOL ? node->inputs[0] : i;
     const rn_node *shape = &net->nodes[source];
-    ptrdiff_t count = (ptrdiff_t)net->held * shape->c * shape->h * shape->w, k;
+    ptrdiff_t count = (ptrdiff_t)net->executor->held * shape->c * shape->h * shape->w, k;
     rn_real *data;
     rn_tensor t;
     if (backward || (node->kind != RN_RELU && node->kind != RN_MAX_POOL)) return;
     data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
-    t = rn_tensor_in(data, net->held, shape->c, shape->h, shape->w);
+    t = rn_tensor_in(data, net->executor->held, shape->c, shape->h, shape->w);
     CHECK_INT(rn_read_value(net, source, t, NULL), RN_OK);
     if (node->kind == RN_MAX_POOL)
         hash_maxima((decisions *)user, node, &t);

@@ -65,12 +65,12 @@ static inline int net_check(int passed, int line, const rn_desc *desc, const cha
    in every step, whatever that costs. */
 static inline void net_force_threads(rn_net *net) {
 #ifdef RN__TEAMS
-    if (!net->team) return;
-    rn__end_team(net->team);
-    net->team = rn__start_team(net->desc.threads);
-    if (test_failed(net->team != NULL, "net", __LINE__)) exit(2);
-    net->team->pace.together = 1;
-    net->team->pace.pause = INT_MAX;
+    if (!net->executor->team) return;
+    rn__end_team(net->executor->team);
+    net->executor->team = rn__start_team(net->desc.threads);
+    if (test_failed(net->executor->team != NULL, "net", __LINE__)) exit(2);
+    net->executor->team->pace.together = 1;
+    net->executor->team->pace.pause = INT_MAX;
 #else
     (void)net;
 #endif
@@ -181,17 +181,25 @@ static inline int net_constant_through(const rn_node *node) {
     }
 }
 
+/* The last node that reads value v; -1: none does. */
+static inline int net_last_reader(const rn_net *net, int v) {
+    int i;
+    for (i = net->node_count - 1; i > v; i--)
+        if (net->nodes[i].inputs[0] == v || net->nodes[i].inputs[1] == v) return i;
+    return -1;
+}
+
 /* Does a batch norm take it away on every path from value v to the logits? */
 static inline int net_constant_dies(const rn_net *net, int v) {
     int k;
-    for (k = v + 1; k <= net->nodes[v].last_reader; k++) {
+    for (k = v + 1; k <= net_last_reader(net, v); k++) {
         int through;
         if (net->nodes[k].inputs[0] != v && net->nodes[k].inputs[1] != v) continue;
         through = net_constant_through(&net->nodes[k]);
         if (through == NET_CHANGES) return 0;
         if (through == NET_HANDS_ON && !net_constant_dies(net, k)) return 0;
     }
-    return net->nodes[v].last_reader >= 0;
+    return net_last_reader(net, v) >= 0;
 }
 
 /* Is the gradient of this parameter zero, but for rounding? Biases add a constant to each channel;

@@ -166,13 +166,25 @@ static void read_object(const memory_map *m, int id, int step, int backward) {
                 name);
 }
 
-static int output_of(const rn_net *net, int i) { return i + net->nodes[i].fused; }
+static const rn__operation *operation_of(const rn_net *net, int v) {
+    return rn__operation_of(net, v);
+}
+static int output_of(const rn_net *net, int i) { return operation_of(net, i)->last; }
+static int begins(const rn_net *net, int i) { return operation_of(net, i)->node == i; }
 
-/* Where the number that a reader of value v reads are: a lazy batch norm's are computed from what
-   it reads itself. */
-static int memory_of(const rn_net *net, int v) {
-    const rn_node *step = &net->nodes[v - net->nodes[v].absorbed];
-    return step->lazy ? step->inputs[0] : v;
+/* Is the gradient of the value before node i, which begins an operation, a lazy one? */
+static int has_lazy_gradient(const rn_net *net, int i) {
+    return i > 0 && i < net->node_count && operation_of(net, i - 1)->lazy_gradient &&
+           operation_of(net, i - 1)->last == i - 1;
+}
+
+/* Where the numbers are that node i reads of value v: a lazy batch norm's are computed from what it
+   reads itself. */
+static int memory_of(const rn_net *net, int i, int v) {
+    const rn__operation *op = operation_of(net, i);
+    return op->node == i && op->read_by >= 0 && v == net->nodes[i].inputs[0]
+               ? net->nodes[op->read_by].inputs[0]
+               : v;
 }
 
 static int has_addition(const rn_net *net, int i) {
@@ -181,24 +193,26 @@ static int has_addition(const rn_net *net, int i) {
     return found;
 }
 
+
+
 static void forward_step(memory_map *m, int i) {
     const rn_net *net = m->net;
     const rn_node *node = &net->nodes[i];
     int out = output_of(net, i), k;
     int elementwise = node->kind == RN_RELU || node->kind == RN_ADD || node->kind == RN_SCALE ||
                       node->kind == RN_DROPOUT || node->kind == RN_BATCH_NORM;
-    for (k = 0; k < 2 * (node->fused + 1); k++) {
+    for (k = 0; k < 2 * (out - i + 1); k++) {
         const rn_node *reader = &net->nodes[i + k / 2];
-        int v = reader->inputs[k % 2], at = v < 0 ? v : memory_of(net, v);
+        int v = reader->inputs[k % 2], at = v < 0 ? v : memory_of(net, i + k / 2, v);
         int addend = node->kind == RN_CONV2D && reader->kind == RN_ADD &&
-                     at != memory_of(net, node->inputs[0]); /* the convolution adds to it */
+                     at != memory_of(net, i, node->inputs[0]); /* the convolution adds to it */
         if (v < 0 || v >= i || (v == 0 && net->desc.naive)) continue; /* the caller's images */
         read_object(m, at, i, 0);
         CHECK(!overlap(&m->o[at], &m->o[out]) ||
               ((elementwise || addend) && m->o[at].begin == m->o[out].begin));
     }
-    if (node->lazy)
-        CHECK_INT(net->value_offset[RN_INFERENCE][out], -1);
+    if (operation_of(net, i)->lazy)
+        CHECK_INT(operation_of(net, i)->offset[RN__AT_INFERENCE], -1);
     else
         write_object(m, out);
 }
@@ -209,12 +223,12 @@ static void backward_reads(const rn_net *net, int i, int reads[4]) {
     int count = 0;
     if (node->kind == RN_CONV2D || node->kind == RN_LINEAR || node->kind == RN_BATCH_NORM ||
         node->kind == RN_MAX_POOL || node->kind == RN_GATE)
-        reads[count++] = memory_of(net, node->inputs[0]);
+        reads[count++] = memory_of(net, i, node->inputs[0]);
     if (node->kind == RN_GATE) reads[count++] = node->inputs[1];
     if (node->kind == RN_RELU ||
         (has_addition(net, i) && net->nodes[output_of(net, i)].kind == RN_RELU))
         reads[count++] = output_of(net, i);
-    if (i + 1 < net->node_count && node[1].lazy_gradient) reads[count++] = i;
+    if (has_lazy_gradient(net, i + 1)) reads[count++] = i;
     reads[count] = -1;
 }
 
@@ -248,9 +262,8 @@ static void write_gradient(memory_map *m, int i, int v, int dy, int is_term, con
 
 static void backward_step(memory_map *m, int i) {
     const rn_net *net = m->net;
-    const rn_node *node = &net->nodes[i];
     int out = output_of(net, i), dy = m->n + out, reads[4], k, r;
-    int lazy_dy = i + 1 < net->node_count && node[1].lazy_gradient;
+    int lazy_dy = has_lazy_gradient(net, i + 1);
     if (lazy_dy)
         dy = m->n + output_of(net, i + 1);
     else
@@ -259,12 +272,12 @@ static void backward_step(memory_map *m, int i) {
     backward_reads(net, i, reads);
     for (r = 0; reads[r] >= 0; r++)
         if (reads[r] || !net->desc.naive) read_object(m, reads[r], i, 1);
-    if (has_addition(net, i) && node->fused && net->nodes[out].kind == RN_RELU)
+    if (has_addition(net, i) && out > i && net->nodes[out].kind == RN_RELU)
         write_object(m, dy);                     /* masked where it is */
-    for (k = 2 * node->fused + 1; k >= 0; k--) { /* the terms of the sum first */
+    for (k = 2 * (out - i) + 1; k >= 0; k--) { /* the terms of the sum first */
         const rn_node *reader = &net->nodes[i + k / 2];
         int v = reader->inputs[k % 2];
-        if (v <= 0 || v >= i || (node->lazy_gradient && k == 0)) continue;
+        if (v <= 0 || v >= i || (has_lazy_gradient(net, i) && k == 0)) continue;
         write_gradient(m, i, v, dy, reader->kind == RN_ADD, reads);
     }
 }
@@ -272,48 +285,54 @@ static void backward_step(memory_map *m, int i) {
 /* What a budget makes the net compute again before the backward of step i. */
 static void repeat_segment(memory_map *m, int i) {
     const rn_net *net = m->net;
-    const int *segment = net->nodes[i].segment;
+    const rn__executor *x = net->executor;
+    const int own = rn__index_of(net, i), *segment = x->operations[own].segment;
     int k;
-    CHECK(segment[0] <= i && i < segment[1]);
-    for (k = segment[0]; k <= i && i == segment[1] - 1; k++) {
-        int out = output_of(net, k);
-        if (!net->nodes[k].again) continue;
-        place(&m->o[out], net, out, net->backward_offset[out]);
-        CHECK(m->o[out].end <= (ptrdiff_t)net->activation_bytes[RN_TRAINING]);
+    CHECK(segment[0] <= own && own < segment[1]);
+    for (k = segment[0]; k <= own && own == segment[1] - 1; k++) {
+        const int out = x->operations[k].last;
+        if (!x->operations[k].again) continue;
+        place(&m->o[out], net, out, x->operations[k].offset[RN__AT_BACKWARD]);
+        CHECK(m->o[out].end <= (ptrdiff_t)x->activation_bytes[RN_TRAINING]);
         m->o[out].holds = 0;
-        forward_step(m, k);
+        forward_step(m, x->operations[k].node);
     }
 }
 
 static void check_lifetimes(const rn_desc *desc, int batch, rn_mode made, rn_mode mode) {
     rn_net *net = net_create(desc, batch, made);
+    const rn__executor *x;
     memory_map m;
     int i;
     if (!net) return;
+    x = net->executor;
     m.net = net;
     m.n = net->node_count;
     m.o = (object *)net_take(sizeof(object) * 2 * (size_t)m.n);
     for (i = 0; i < m.n; i++) {
-        place(&m.o[i], net, i, net->value_offset[mode][i]);
-        place(&m.o[m.n + i], net, i, mode == RN_TRAINING ? net->gradient_offset[i] : -1);
-        CHECK(m.o[i].end <= (ptrdiff_t)net->activation_bytes[mode]);
-        CHECK(m.o[m.n + i].end <= (ptrdiff_t)net->activation_bytes[mode]);
+        const rn__operation *op = operation_of(net, i);
+        const int stored = op->last == i, training = mode == RN_TRAINING;
+        place(&m.o[i], net, i,
+              stored ? op->offset[training ? RN__AT_TRAINING : RN__AT_INFERENCE] : -1);
+        place(&m.o[m.n + i], net, i, stored && training ? op->gradient_offset : -1);
+        CHECK(m.o[i].end <= (ptrdiff_t)x->activation_bytes[mode]);
+        CHECK(m.o[m.n + i].end <= (ptrdiff_t)x->activation_bytes[mode]);
         CHECK(m.o[i].begin % 64 == 0 || m.o[i].begin == -1);
         CHECK(m.o[m.n + i].begin % 64 == 0 || m.o[m.n + i].begin == -1);
     }
-    CHECK((uintptr_t)net->activations % 64 == 0);
-    CHECK(net->activations + net->activation_bytes[mode] + net->workspace_bytes[mode] <=
+    CHECK((uintptr_t)x->activations % 64 == 0);
+    CHECK(x->activations + x->activation_bytes[mode] + x->workspace_bytes[mode] <=
           (char *)net + net->bytes);
     if (!desc->naive) write_object(&m, 0); /* the images, blocked */
     for (i = 1; i < m.n; i++)
-        if (!net->nodes[i].absorbed) forward_step(&m, i);
+        if (begins(net, i)) forward_step(&m, i);
     read_object(&m, m.n - 1, m.n - 1, 0); /* logits */
     if (mode == RN_TRAINING) {
         m.o[2 * m.n - 1].parts = 1; /* the loss's */
         write_object(&m, 2 * m.n - 1);
         for (i = m.n - 1; i > 0; i--) {
-            repeat_segment(&m, i);
-            if (!net->nodes[i].absorbed) backward_step(&m, i);
+            if (output_of(net, i) == i) repeat_segment(&m, i);
+            if (begins(net, i)) backward_step(&m, i);
         }
     }
     free(m.o);
@@ -662,7 +681,7 @@ static void check_reuse(rn_order order, rn_block block, int naive) {
         desc.units[0] = desc.units[1] = desc.units[2] = k ? 9 : 3;
         net = net_create(&desc, 2, RN_INFERENCE);
         if (!net) return;
-        bytes[k] = net->activation_bytes[RN_INFERENCE];
+        bytes[k] = net->executor->activation_bytes[RN_INFERENCE];
         for (i = 0; i < net->node_count; i++) {
             object o;
             place(&o, net, i, 0);

@@ -196,24 +196,24 @@ static void *predict(void *user) {
 
 /* Helpers are for one caller at a time. */
 static void check_meetings(rn_net *net) {
-    rn__meeting first = rn__meet(net->team, 3), second = rn__meet(net->team, 3), third;
+    rn__meeting first = rn__meet(net->executor->team, 3), second = rn__meet(net->executor->team, 3), third;
     int within = -1;
-    CHECK(first.team == net->team && first.workers == 3);
+    CHECK(first.team == net->executor->team && first.workers == 3);
     CHECK(second.team == NULL && second.workers == 1);
-    rn__part(net->team, &second, RN__UPDATES, 0);
-    rn__part(net->team, &first, RN__UPDATES, 0);
-    third = rn__meet(net->team, 3);
-    CHECK(third.team == net->team);
-    rn__part(net->team, &third, RN__UPDATES, 0);
+    rn__part(net->executor->team, &second, RN__UPDATES, 0);
+    rn__part(net->executor->team, &first, RN__UPDATES, 0);
+    third = rn__meet(net->executor->team, 3);
+    CHECK(third.team == net->executor->team);
+    rn__part(net->executor->team, &third, RN__UPDATES, 0);
 #pragma omp parallel num_threads(2)
 #pragma omp single
     if (omp_get_num_threads() == 2) {
-        rn__meeting inner = rn__meet(net->team, 3);
+        rn__meeting inner = rn__meet(net->executor->team, 3);
         within = inner.workers;
-        rn__part(net->team, &inner, RN__UPDATES, 0);
+        rn__part(net->executor->team, &inner, RN__UPDATES, 0);
     }
     CHECK(within == 1 || within == -1); /* -1: this machine gave no second thread */
-    CHECK_INT(net->team->callers, 0);
+    CHECK_INT(net->executor->team->callers, 0);
 }
 
 static void check_callers(void) {
@@ -278,7 +278,7 @@ static void check_many(void) {
             rn_desc desc = net->desc;
             rn_destroy(net);
             net = rn_create(&desc, IMAGES, RN_TRAINING, NULL, NULL);
-            CHECK(net && (!net->team || net->team->size <= omp_get_num_procs()));
+            CHECK(net && (!net->executor->team || net->executor->team->size <= omp_get_num_procs()));
         }
         rn_destroy(net);
     }

@@ -1065,7 +1065,7 @@ static void check_micro_batches(void) {
             if (!part) break;
             check_same_net(net, part, 1);
             CHECK(!memcmp(whole, logits, sizeof whole));
-            CHECK(part->activation_bytes[RN_TRAINING] < net->activation_bytes[RN_TRAINING]);
+            CHECK(part->executor->activation_bytes[RN_TRAINING] < net->executor->activation_bytes[RN_TRAINING]);
             rn_destroy(part);
         }
         desc.direct = 1; /* other bits, near numbers */
@@ -1103,9 +1103,11 @@ enum { BUDGET_STEP = 1 };
 
 /* How much of a net is computed again: nothing, something but no convolution, convolutions. */
 static int repetition_of(const rn_net *net) {
-    int i, kind = 0;
-    for (i = 0; i < net->node_count; i++)
-        if (net->nodes[i].again) kind = net->nodes[i].kind == RN_CONV2D || kind == 2 ? 2 : 1;
+    int k, kind = 0;
+    for (k = 0; k < net->executor->count; k++) {
+        const rn__operation *op = &net->executor->operations[k];
+        if (op->again) kind = net->nodes[op->node].kind == RN_CONV2D || kind == 2 ? 2 : 1;
+    }
     return kind;
 }
 
@@ -1220,7 +1222,7 @@ static void check_freeze(void) {
         predict_again(net, &batch, 4, after, before);
         memory.bytes++;
         CHECK_OK(rn_freeze(net, &memory, &error));
-        CHECK(net->frozen);
+        CHECK(net->executor->frozen);
         predict_again(net, &batch, 4, after, before);
         predict_again(net, &batch, 1, after, before);
         CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));

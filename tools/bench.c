@@ -352,20 +352,21 @@ typedef struct layer_times {
 static void note_time(void *user, rn_net *net, int node, int backward) {
     layer_times *times = (layer_times *)user;
     double now = seconds_now();
-    if (!backward) node -= net->nodes[node].absorbed;
+    node = rn__operation_of(net, node)->node;
     (backward ? times->backward : times->forward)[node] += now - times->begun;
     times->begun = seconds_now();
 }
 
 /* Are steps a and b of one kind and shape? */
 static int same_row(const rn_net *net, int a, int b) {
+    const rn__operation *p = rn__operation_of(net, a), *q = rn__operation_of(net, b);
     const rn_node *m = &net->nodes[a], *n = &net->nodes[b];
     const rn_node *x = &net->nodes[m->inputs[0]], *y = &net->nodes[n->inputs[0]];
     int i;
-    for (i = 0; i <= m->fused; i++)
-        if (n->fused != m->fused || m[i].kind != n[i].kind) return 0;
+    for (i = 0; i <= p->last - a; i++)
+        if (p->last - a != q->last - b || m[i].kind != n[i].kind) return 0;
     return m->c == n->c && m->h == n->h && m->w == n->w && m->kernel == n->kernel &&
-           m->stride == n->stride && m->lazy == n->lazy && x->c == y->c && x->h == y->h;
+           m->stride == n->stride && p->lazy == q->lazy && x->c == y->c && x->h == y->h;
 }
 
 /* Seconds of the gradient of the input (0) or of the weights (1) of convolution i alone. */
@@ -417,7 +418,7 @@ static void print_row(const rn_net *net, int i, int count, double forward, doubl
     double flop = 2 * rn_node_macs(net, i) * net->batch;
     char what[64];
     int k, at = snprintf(what, sizeof what, "%s", rn_kind_name(node->kind));
-    for (k = 1; k <= node->fused; k++)
+    for (k = 1; k <= rn__operation_of(net, i)->last - i; k++)
         at += snprintf(what + at, sizeof what - (size_t)at, "+%s", rn_kind_name(node[k].kind));
     if (node->kind == RN_CONV2D || node->kind == RN_MAX_POOL)
         snprintf(what + at, sizeof what - (size_t)at, " %dx%d/%d", node->kernel, node->kernel,
@@ -459,9 +460,10 @@ static void print_layers(const workload *w) {
     for (i = 1; i < net->node_count; i++) {
         double forward = 0, backward = 0;
         int count = 0;
-        if (net->nodes[i].absorbed || times.forward[i] < 0) continue;
+        if (rn__operation_of(net, i)->node < i || times.forward[i] < 0) continue;
         for (k = i; k < net->node_count; k++) {
-            if (net->nodes[k].absorbed || times.forward[k] < 0 || !same_row(net, i, k)) continue;
+            if (rn__operation_of(net, k)->node < k || times.forward[k] < 0) continue;
+            if (!same_row(net, i, k)) continue;
             forward += times.forward[k], backward += times.backward[k];
             if (k > i) times.forward[k] = -1; /* told */
             count++;
@@ -591,7 +593,7 @@ int main(int argc, char **argv) {
     read_arguments(&a, &set);
     desc = describe(&nets[0], &set);
     net = create(&desc, 1, RN_INFERENCE);
-    snprintf(set.isa_name, sizeof set.isa_name, "%s", net->kernels->name);
+    snprintf(set.isa_name, sizeof set.isa_name, "%s", net->executor->kernels->name);
     rn_destroy(net);
     for (i = 0; i < NETS; i++) found += !set.net || !strcmp(set.net, nets[i].name);
     if (!found) quit(2, "--net is \"%s\", which is none of those that --help lists", set.net);
