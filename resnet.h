@@ -173,68 +173,102 @@ typedef struct rn_memory {
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
-/* Names of the options, in files and on command lines, stand beside them in lower case. The first
-   of each list is zero and the default. Blocks: section 2 and Table 3 of the paper. */
-typedef enum rn_block {
-    RN_BLOCK_AUTO, /* "auto": bottleneck where only 9n+2 fits, 164 and 1001 */
-    RN_BASIC,      /* "basic": two 3x3 convolutions, depth 6n+2 */
-    RN_BOTTLENECK, /* "bottleneck": 1x1, 3x3, 1x1 with four times the width, depth 9n+2 */
-    RN_SINGLE      /* "single": one 3x3 convolution (Table 3's 1-layer skip), depth 3n+2 */
-} rn_block;
+/* Options of a description. Each has a list, X(value, name), which makes the enum here and the names
+   that rn_desc_set and rn_desc_get use, for files and command lines. The first value of a list is
+   zero and the default. */
+#define RN_ENUM(value, name) value,
 
-/* "cifar": 3x3 convolution, three stages of stride 1, 2, 2; "imagenet": 7x7/2 convolution, BN,
-   ReLU, 3x3/2 max-pool, four stages. */
-typedef enum rn_stem { RN_STEM_CIFAR, RN_STEM_IMAGENET } rn_stem;
+/* A residual unit's convolutions: section 2 and Table 3 of the paper. */
+#define RN_BLOCK_LIST(X)                                                               \
+    X(RN_BLOCK_AUTO, "auto")       /* bottleneck where only 9n+2 fits, 164 and 1001 */ \
+    X(RN_BASIC, "basic")           /* two 3x3 convolutions, depth 6n+2 */              \
+    X(RN_BOTTLENECK, "bottleneck") /* 1x1, 3x3, 1x1 of four times the width, 9n+2 */   \
+    X(RN_SINGLE, "single")         /* one 3x3 convolution (Table 3's 1-layer skip), 3n+2 */
+typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
 
-/* Where BN and ReLU stand: Fig. 4, Table 2. */
-typedef enum rn_order {
-    RN_FULL_PREACT,     /* "full_preact":     F = conv ReLU BN conv ReLU BN, nothing after + */
-    RN_ORIGINAL,        /* "original":        F = BN conv ReLU BN conv, ReLU after + */
-    RN_BN_AFTER_ADD,    /* "bn_after_add":    F = conv ReLU BN conv, ReLU BN after + */
-    RN_RELU_BEFORE_ADD, /* "relu_before_add": F = ReLU BN conv ReLU BN conv */
-    RN_RELU_PREACT      /* "relu_preact":     F = BN conv ReLU BN conv ReLU */
-} rn_order;
+/* What stands in front of the units, and how many stages of them there are. */
+#define RN_STEM_LIST(X)                                                                   \
+    X(RN_STEM_CIFAR, "cifar")       /* 3x3 convolution; three stages of stride 1, 2, 2 */ \
+    X(RN_STEM_IMAGENET, "imagenet") /* 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool; four stages */
+typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
+
+/* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is done
+   first. */
+#define RN_ORDER_LIST(X)                                                                          \
+    X(RN_FULL_PREACT, "full_preact")         /* F = conv ReLU BN conv ReLU BN, nothing after + */ \
+    X(RN_ORIGINAL, "original")               /* F = BN conv ReLU BN conv, ReLU after + */         \
+    X(RN_BN_AFTER_ADD, "bn_after_add")       /* F = conv ReLU BN conv, ReLU BN after + */         \
+    X(RN_RELU_BEFORE_ADD, "relu_before_add") /* F = ReLU BN conv ReLU BN conv */                  \
+    X(RN_RELU_PREACT, "relu_preact")         /* F = BN conv ReLU BN conv ReLU */
+typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
 
 /* The shortcut h(x) of equation (1): Fig. 2, Table 1. */
-typedef enum rn_shortcut {
-    RN_SHORTCUT_IDENTITY,  /* "identity": x */
-    RN_SHORTCUT_SCALE,     /* "scale": shortcut_scale x, and residual_scale F(x) */
-    RN_SHORTCUT_EXCLUSIVE, /* "exclusive_gate": (1 - g) x and g F, g = sigmoid(W x + b) */
-    RN_SHORTCUT_GATE,      /* "shortcut_gate": (1 - g) x and F */
-    RN_SHORTCUT_HIGHWAY,   /* "highway": C x and T F, each with a gate of its own */
-    RN_SHORTCUT_CONV1X1,   /* "conv1x1": a 1x1 convolution, in every unit */
-    RN_SHORTCUT_DROPOUT    /* "dropout": x times a 0/1 mask, x times 1 - ratio in inference */
-} rn_shortcut;
+#define RN_SHORTCUT_LIST(X)                                                                    \
+    X(RN_SHORTCUT_IDENTITY, "identity")        /* x */                                         \
+    X(RN_SHORTCUT_SCALE, "scale")              /* shortcut_scale x, and residual_scale F(x) */ \
+    X(RN_SHORTCUT_EXCLUSIVE, "exclusive_gate") /* (1 - g) x and g F, g = sigmoid(W x + b) */   \
+    X(RN_SHORTCUT_GATE, "shortcut_gate")       /* (1 - g) x and F */                           \
+    X(RN_SHORTCUT_HIGHWAY, "highway")          /* C x and T F, each with a gate of its own */  \
+    X(RN_SHORTCUT_CONV1X1, "conv1x1")          /* a 1x1 convolution, in every unit */          \
+    X(RN_SHORTCUT_DROPOUT, "dropout")          /* x times a 0/1 mask, in inference 1 - ratio */
+typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) } rn_shortcut;
 
 /* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
-typedef enum rn_resize {
-    RN_RESIZE_AUTO,      /* "auto": A for basic and single CIFAR nets, else B* */
-    RN_RESIZE_A,         /* "A": pixels 0, 2, 4, ...; zero channels appended */
-    RN_RESIZE_A_CENTRED, /* "A_centred": half the zero channels in front, half behind */
-    RN_RESIZE_B,         /* "B": 1x1 convolution */
-    RN_RESIZE_B_BN       /* "B_bn": 1x1 convolution and BN */
-} rn_resize;
+#define RN_RESIZE_LIST(X)                                                                  \
+    X(RN_RESIZE_AUTO, "auto")           /* A for basic and single CIFAR nets, else B* */   \
+    X(RN_RESIZE_A, "A")                 /* pixels 0, 2, 4, ...; zero channels appended */  \
+    X(RN_RESIZE_A_CENTRED, "A_centred") /* half the zero channels in front, half behind */ \
+    X(RN_RESIZE_B, "B")                 /* 1x1 convolution */                              \
+    X(RN_RESIZE_B_BN, "B_bn")           /* 1x1 convolution and BN */                       \
+    X(RN_RESIZE_D, "D")                 /* average of 2x2 pixels, then 1x1 convolution */  \
+    X(RN_RESIZE_D_BN, "D_bn")           /* the same and BN */
+typedef enum rn_resize { RN_RESIZE_LIST(RN_ENUM) } rn_resize;
 
-typedef enum rn_stride_on { RN_STRIDE_FIRST, RN_STRIDE_3X3 } rn_stride_on; /* "first", "3x3" */
-typedef enum rn_init { RN_FAN_OUT, RN_FAN_IN } rn_init;                    /* "fan_out", "fan_in" */
-typedef enum rn_decay { RN_DECAY_ALL, RN_DECAY_WEIGHTS } rn_decay;         /* "all", "weights" */
+/* Zeros around a convolution's input: (kernel - 1) / 2 on all sides; or as TensorFlow's "SAME" has
+   them, where stride 2 on an even size takes one more at the bottom and right than at the top and
+   left. (The pool of the ImageNet stem has 1 on all sides in either.) */
+#define RN_PADDING_LIST(X) X(RN_PADDING_SYMMETRIC, "symmetric") X(RN_PADDING_SAME, "same")
+typedef enum rn_padding { RN_PADDING_LIST(RN_ENUM) } rn_padding;
 
-/* V is the velocity, g the gradient with decay, r the learning rate. */
-typedef enum rn_sgd {
-    RN_SGD_TORCH,    /* "torch":    v = m v + g;    w -= r v */
-    RN_SGD_NESTEROV, /* "nesterov": v = m v + g;    w -= r (g + m v) */
-    RN_SGD_CAFFE     /* "caffe":    v = m v + r g;  w -= v */
-} rn_sgd;
+/* The convolution that takes the stride of a bottleneck unit: the first, 1x1, or the second. */
+#define RN_STRIDE_ON_LIST(X) X(RN_STRIDE_FIRST, "first") X(RN_STRIDE_3X3, "3x3")
+typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) } rn_stride_on;
 
-/* Instruction set of the fast kernels: "auto" (the best the machine has), "portable" (what the
-   compiler gives without asking: SSE2, NEON, scalar), "avx2", "avx512". */
-typedef enum rn_isa { RN_ISA_AUTO, RN_ISA_PORTABLE, RN_ISA_AVX2, RN_ISA_AVX512 } rn_isa;
+/* The n of He's initialisation, normal(0, sqrt(2 / n)): a kernel's height x width times the number
+   of its filters (fan-out), or times the number of its input channels (fan-in). */
+#define RN_INIT_LIST(X) X(RN_FAN_OUT, "fan_out") X(RN_FAN_IN, "fan_in")
+typedef enum rn_init { RN_INIT_LIST(RN_ENUM) } rn_init;
 
-/* Whose details, for reference sources disagree: "paper", "msra_1k" (resnet-1k-layers, by the
-   paper's authors), "fb" (fb.resnet.torch), "torchvision"; see rn_set_dialect. */
-typedef enum rn_dialect { RN_PAPER, RN_MSRA_1K, RN_FB, RN_TORCHVISION } rn_dialect;
+/* What weight decay shrinks: every parameter, or weights of convolutions and linear layers alone. */
+#define RN_DECAY_LIST(X) X(RN_DECAY_ALL, "all") X(RN_DECAY_WEIGHTS, "weights")
+typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
 
-typedef enum rn_mode { RN_INFERENCE, RN_TRAINING } rn_mode;
+/* One step of SGD: w is a weight, v its velocity, m the momentum, g the gradient with decay, r the
+   learning rate. */
+#define RN_SGD_LIST(X)                                                    \
+    X(RN_SGD_TORCH, "torch")       /* v = m v + g;    w -= r v */         \
+    X(RN_SGD_NESTEROV, "nesterov") /* v = m v + g;    w -= r (g + m v) */ \
+    X(RN_SGD_CAFFE, "caffe")       /* v = m v + r g;  w -= v */
+typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
+
+/* Instruction set of the fast kernels. */
+#define RN_ISA_LIST(X)                                                   \
+    X(RN_ISA_AUTO, "auto")         /* the best that the machine has */   \
+    X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, scalar */ \
+    X(RN_ISA_AVX2, "avx2")                                               \
+    X(RN_ISA_AVX512, "avx512")
+typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
+
+/* Whose details, for reference sources disagree: see rn_set_dialect. */
+#define RN_DIALECT_LIST(X)                                                  \
+    X(RN_PAPER, "paper")                                                    \
+    X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
+    X(RN_FB, "fb")           /* fb.resnet.torch */                          \
+    X(RN_TORCHVISION, "torchvision")
+typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
+
+#define RN_MODE_LIST(X) X(RN_INFERENCE, "inference") X(RN_TRAINING, "training")
+typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) } rn_mode;
 
 #define RN_MAX_STAGES 4
 
@@ -258,6 +292,7 @@ typedef struct rn_desc {
     float dropout;            /* ratio of shortcuts' elements set to zero; 0.5 */
     rn_resize resize;         /* auto */
     rn_stride_on stride_on;   /* of a bottleneck that shrinks: its first 1x1 */
+    rn_padding padding;       /* symmetric */
     rn_init init;             /* He's normal(0, sqrt(2 / n)), n the fan-out */
     double bn_eps;            /* 1e-5, inside the root */
     double bn_momentum;       /* 0.1, the weight of the new value */
@@ -320,6 +355,7 @@ typedef enum rn_kind {
     RN_ADD,
     RN_SCALE,
     RN_PAD_SUBSAMPLE,
+    RN_AVG_POOL,
     RN_KINDS
 } rn_kind;
 
@@ -327,31 +363,31 @@ typedef enum rn_kind {
    image. The last node produces the logits. */
 typedef struct rn_node {
     rn_kind kind;
-    short unit;             /* from 0, in its stage */
-    signed char stage;      /* from 1 (0: stem, -1: tail) */
-    signed char bias;       /* convolution: 1 with bias */
-    const char *role;       /* "conv1", "bn2", "shortcut", "add", ... */
-    int inputs[2];          /* values it reads; -1 where there is none */
-    int c;                  /* shape of its value */
-    short h, w;             /* likewise */
-    short kernel, stride;   /* 1 and 1 but for convolutions, pools, pad-subsample */
-    short padding;          /* pixels of zeros around the image */
-    signed char complement; /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
-    int front;              /* pad-subsample: zero channels before the input's */
-    float scale, dropout;   /* scale: the factor; dropout: the ratio */
-    float initial_bias;     /* of a convolution with bias, in a new net */
-    /* Where its weight and bias lie in net->parameters, running mean and variance in
-       net->statistics: those that its kind has. */
-    int parameters[4];
+    short unit;                 /* from 0, in its stage */
+    signed char stage;          /* from 1 (0: stem, -1: tail) */
+    signed char bias;           /* convolution: 1 with bias */
+    const char *role;           /* "conv1", "bn2", "shortcut", "add", ... */
+    int inputs[2];              /* values it reads; -1 where there is none */
+    int c;                      /* shape of its value */
+    short h, w;                 /* likewise */
+    short kernel, stride;       /* 1 and 1 but for convolutions, pools, pad-subsample */
+    short padding;              /* pixels of zeros around the image */
+    signed char padding_behind; /* 1: one more at the bottom and right */
+    signed char complement;     /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    int front;                  /* pad-subsample: zero channels before the input's */
+    float scale, dropout;       /* scale: the factor; dropout: the ratio */
+    float initial_bias;         /* of a convolution with bias, in a new net */
+    ptrdiff_t parameters;       /* where the first of its parameters lies in net->parameters, */
+    ptrdiff_t statistics;       /* and of its running statistics in net->statistics */
 } rn_node;
 
 /* The learning rate as a function of the step. */
-typedef enum rn_schedule_kind {
-    RN_CONSTANT, /* "constant": learning_rate */
-    RN_STEPS,    /* "steps":    times 0.1 from each of two drops on (the paper: 32k and 48k) */
-    RN_COSINE,   /* "cosine":   half a cosine from learning_rate to 0 over all steps */
-    RN_ONE_CYCLE /* "one_cycle": up in a line over the first three tenths, down to 0 in a line */
-} rn_schedule_kind;
+#define RN_SCHEDULE_LIST(X)                                                                       \
+    X(RN_CONSTANT, "constant") /* learning_rate */                                                \
+    X(RN_STEPS, "steps")       /* times 0.1 from each of two drops on (the paper: 32k and 48k) */ \
+    X(RN_COSINE, "cosine")     /* half a cosine from learning_rate to 0 over all steps */         \
+    X(RN_ONE_CYCLE, "one_cycle") /* up in a line for three tenths of the steps, down to 0 */
+typedef enum rn_schedule_kind { RN_SCHEDULE_LIST(RN_ENUM) } rn_schedule_kind;
 
 typedef struct rn_schedule {
     rn_schedule_kind kind;
@@ -418,6 +454,7 @@ typedef struct rn_net {
     rn_trainer trainer;
     int images; /* count of the last training forward */
     int part;   /* the most images in memory at a time, see desc.micro_batch */
+    int held;   /* images whose values and gradients are in memory now */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -553,18 +590,22 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
 /* These three say "?" and 0 of a node or kind that does not exist. */
 
 /* Level 2 =====================================================================================
-   Tensors and layers, naive: what you read beside the paper, and the oracle of the fast kernels.
-   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by
-   input, output, weight and bias. What is written comes first: y is overwritten; dx is overwritten,
-   or added to where `accumulate` is 1; dw and db are always added to; a gradient whose pointer is
-   NULL is skipped. All check their shapes and return RN_BAD_SHAPE with a sentence that names
-   function, tensor and the shape it should have, and RN_BAD_ARGUMENT for a stride, padding, group
-   or the like that is out of range; a convolution or pool also for tensors without channels,
-   filters, rows or columns. Without images there is nothing to do. Nothing is allocated, and every
-   array stays the caller's. */
+   Tensors, and every layer as a function of its own: the naive ones, to be read beside the papers
+   (>>naive layers) and to test fast ones against.
 
-/* n images of c channels of h rows of w numbers; not the owner of data. Element (n, c, h, w) is
-   data[n stride_n + c stride_c + h stride_h + w stride_w]. */
+   Letters: x input, y output, f a convolution's weight; dx, dy, dw, db the gradients of the loss by
+   input, output, weight and bias. Arguments that are written come first. y is overwritten; dx is
+   overwritten, or added to where `accumulate` is 1; dw and db are always added to, so clear them
+   before a batch. A gradient whose pointer is NULL is not computed.
+
+   Every function checks its arguments before it writes. RN_BAD_SHAPE comes with a sentence that
+   names the function, the tensor and the shape that it should have; RN_BAD_ARGUMENT is for a
+   stride, padding, group or the like that is out of range, and for a convolution or pool without
+   channels, filters, rows or columns. Without images there is nothing to do. Nothing is allocated,
+   and every array stays the caller's. */
+
+/* n images of c channels of h rows of w numbers, in memory that is not the tensor's. Element
+   (n, c, h, w) is data[n stride_n + c stride_c + h stride_h + w stride_w]. */
 typedef struct rn_tensor {
     rn_real *data;
     int n, c, h, w;
@@ -572,9 +613,10 @@ typedef struct rn_tensor {
 } rn_tensor;
 
 RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w); /* contiguous; 0 if it overflows */
-/* Contiguous, in data; [0,0,0,0] if a size is negative or it overflows. */
+/* A contiguous tensor in data; [0,0,0,0] if a size is negative or the bytes overflow. */
 RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w);
-/* Views, same data; without images or without channels if t has not all of those asked for. */
+/* Some images, or some channels, of t: the same data. If t has not all of those asked for, there
+   are no images, or no channels, in the result. */
 RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count);
 RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count);
 RNDEF void rn_tensor_fill(rn_tensor t, rn_real value);
@@ -583,8 +625,14 @@ RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error);
    anything not finite. */
 RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b);
 
-/* y [N,K,OH,OW] = x [N,C,H,W] * f [K,C,R,S] + bias [K] (NULL: none); OH = (H + 2 padding - R) /
-   stride + 1, likewise OW. */
+/* Convolution: y [N,K,OH,OW] = x [N,C,H,W] * f [K,C,R,S] + bias [K] (NULL: none), with `padding`
+   zeros on every side:
+
+       OH = floor((H + 2 padding - R) / stride) + 1,    likewise OW.
+
+   Padding behind, at the bottom and at the right, may be one more than in front, as TensorFlow's
+   "SAME" has it: y says so by its size. OH may also be what H + 2 padding + 1 in the formula gives,
+   and OW likewise, each by itself. Where both give the same OH it makes no difference. */
 RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                         const rn_real *bias, int stride, int padding,
                                         rn_error *error);
@@ -593,9 +641,128 @@ RNTRAIN rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real
                                            const rn_tensor *f, int stride, int padding,
                                            int accumulate, rn_error *error);
 
-/* The same by the blocked kernels of instruction set `isa`, in a workspace aligned to 64 of
-   workspace_bytes bytes, rn_conv2d_bytes(...) or more, else RN_TOO_SMALL (float builds only; else
-   RN_BAD_ARGUMENT). rn_conv2d_bytes is 0 where the convolution is refused. */
+/* Linear: y [N,K,1,1] = x [N,C,1,1] weight [K,C]^T + bias [K] (NULL: none). */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                  const rn_real *bias, rn_error *error);
+RNTRAIN rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                     const rn_tensor *x, const rn_real *weight, int accumulate,
+                                     rn_error *error);
+
+/* Batch normalisation (Ioffe and Szegedy 2015). In training, with mean and variance of the values
+   of a channel over a group of images (0: all images are one group):
+
+       y = (x - mean) / sqrt(variance + eps) * weight + bias
+
+   statistics [groups][2][C] gets the means and the biased variances, which backward reads. One
+   value a channel is refused. */
+RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
+                                        const rn_real *weight, const rn_real *bias, double eps,
+                                        int group, rn_error *error);
+RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_real *statistics, const rn_real *weight,
+                                         double eps, int group, int accumulate, rn_error *error);
+/* The running statistics, running_mean [C] and running_var [C], after a step:
+
+       running = (1 - momentum) running + momentum (mean over groups of those of the step)
+
+   from forward's statistics of `images` images with `pixels` (H W) values a channel. A group counts
+   by its images; variances are made unbiased, each in its group. */
+RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
+                                  const rn_real *statistics, int images, int group, int channels,
+                                  double pixels, double momentum);
+/* In inference: forward with the running statistics in place of the batch's. */
+RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                        const rn_real *bias, const rn_real *running_mean,
+                                        const rn_real *running_var, double eps, rn_error *error);
+
+/* ReLU: y = max(x, 0). Backward reads y; the gradient at 0 is 0. */
+RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
+                                   int accumulate, rn_error *error);
+
+/* Gate: y = x sigmoid(z) or, with complement 1, x (1 - sigmoid(z)); z [N,C,H,W] are its logits. */
+RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
+                                int complement, rn_error *error);
+RNTRAIN rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_tensor *z, int complement,
+                                   int accumulate_dx, int accumulate_dz, rn_error *error);
+
+/* Dropout: y = x, in which elements are set to zero with probability `ratio`; the others are not
+   scaled, as in the paper. Backward is the same function of the gradient. Which elements, depends
+   on the key alone: element i = n C H W + c H W + h W + w is kept if bits 16 (i mod 4) to 16 (i mod
+   4) + 15 of rn_random(key, i / 4) are at least 2^16 ratio. */
+typedef struct rn_key { /* of a stream of random numbers */
+    uint64_t seed, purpose, epoch;
+} rn_key;
+RNTRAIN rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
+                             int accumulate, rn_error *error);
+
+/* Max-pool: the largest value of each kernel x kernel window; the gradient goes to it, to the first
+   of several. Padding, less than kernel, is not looked at. Sizes as in the convolution, with the
+   same padding on all sides. */
+RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    int padding, rn_error *error);
+RNTRAIN rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                       int kernel, int stride, int padding, int accumulate,
+                                       rn_error *error);
+/* Average pool: the mean of each kernel x kernel window. There is no padding; windows at the bottom
+   and at the right are cut, and the mean is that of the pixels that are there:
+
+       OH = ceil((H - kernel) / stride) + 1,    less one if the last window would begin outside;
+
+   likewise OW. As torch.nn.AvgPool2d(kernel, stride, ceil_mode=True, count_include_pad=False). */
+RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                    rn_error *error);
+RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                       int accumulate, rn_error *error);
+/* Global average pool: y [N,C,1,1], the mean over H and W. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
+RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
+                                              rn_error *error);
+
+/* Addition of equation (1): y = a + b; y may be a or b. Backward hands the gradient on unchanged:
+   call rn_scale with factor 1. */
+RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error);
+/* Scale: y = factor x. Backward is the same function of the gradient. */
+RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
+                         rn_error *error);
+
+/* Shortcut A: y [N,K,ceil(H/stride),ceil(W/stride)] is every stride-th pixel of x [N,C,H,W], with
+   `front` channels of zeros before the C of x and the rest, K - C - front, behind. */
+RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
+                                         rn_error *error);
+RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
+                                            int front, int accumulate, rn_error *error);
+
+/* The loss of an image with logits z [K] and a label is
+
+       - sum over k of t_k w_k log softmax(z)_k
+
+   The target t_k is label_smoothing / K, and for the label 1 - label_smoothing more
+   (label_smoothing from 0 to below 1). w_k are class_weights [K], finite and at least 0 (NULL: all
+   1). A NULL rn_loss is all zero: plain cross-entropy, - log softmax(z)_label. */
+typedef struct rn_loss {
+    double label_smoothing;
+    const rn_real *class_weights;
+} rn_loss;
+
+/* Softmax cross-entropy of logits z [N,K,1,1]. result gets the mean loss, which is the sum over
+   images divided by that of their labels' weights (by N without weights), and how many images are
+   right. Backward: dz is `scale` times the gradient of the sum, plain softmax(z) - onehot(label);
+   a scale of 1 / N, or 1 / (sum of the labels' weights), makes it that of the mean. Refused are
+   labels outside of [0, K), and in forward labels whose weights sum to zero. */
+RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
+                                                   const int *labels, const rn_loss *loss,
+                                                   rn_error *error);
+RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
+                                                    const int *labels, double scale,
+                                                    const rn_loss *loss, rn_error *error);
+
+/* The convolution by the fast kernels of instruction set `isa`, with the same padding on all sides,
+   in a workspace aligned to 64 of workspace_bytes bytes: rn_conv2d_bytes(...) or more, else
+   RN_TOO_SMALL. rn_conv2d_bytes is 0 where the convolution is refused. In float builds only; else
+   RN_BAD_ARGUMENT. */
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                              int threads);
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
@@ -607,134 +774,37 @@ RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, 
                                      int padding, int accumulate, rn_isa isa, int threads,
                                      void *workspace, size_t workspace_bytes, rn_error *error);
 
-/* Batch normalisation (Ioffe and Szegedy 2015) over groups of `group` images (0: all):
-   y = (x - mean) / sqrt(variance + eps) * weight + bias, with the biased variance. Writes
-   statistics [groups][2][C], the means and biased variances, which backward reads. Refuses
-   one value a channel. */
-RNTRAIN rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
-                                        const rn_real *weight, const rn_real *bias, double eps,
-                                        int group, rn_error *error);
-RNTRAIN rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
-                                         const rn_tensor *dy, const rn_tensor *x,
-                                         const rn_real *statistics, const rn_real *weight,
-                                         double eps, int group, int accumulate, rn_error *error);
-/* running = (1 - momentum) running + momentum (mean over groups of new), for running_mean [C] and
-   running_var [C], from forward's statistics of `images` images of `pixels` (H W) values a channel.
-   A group counts by its images, and the variance is unbiased in each. */
-RNTRAIN void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                  const rn_real *statistics, int images, int group, int channels,
-                                  double pixels, double momentum);
-RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
-                                        const rn_real *bias, const rn_real *running_mean,
-                                        const rn_real *running_var, double eps, rn_error *error);
+/* Values and gradients of a training net, in a probe or after a step, as NCHW [net->held, c, h, w]
+   of that node (held: how many images are in memory).
 
-/* y = max(x, 0). Backward reads y; the gradient at 0 is 0. */
-RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
-RNTRAIN rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
-                                   int accumulate, rn_error *error);
+   What is not there is refused with RN_BAD_ARGUMENT, the reason and the way out: what the fast
+   execution never stores, for it computes several nodes in one step; a value before its node was
+   computed; a gradient before the last reader of the value has gone backward (from then on it is
+   the sum so far, until the first reader has); what later steps, rn_workspace or rn_freeze
+   overwrote.
 
-/* y = x sigmoid(z), or x (1 - sigmoid(z)) if complement; z the logits, all of one shape. */
-RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
-                                int complement, rn_error *error);
-RNTRAIN rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
-                                   const rn_tensor *x, const rn_tensor *z, int complement,
-                                   int accumulate_dx, int accumulate_dz, rn_error *error);
-
-/* y = x, elements set to zero with probability `ratio`, not rescaled (the paper's dropout). The
-   mask depends on the key alone: element i = n C H W + c H W + h W + w is kept if bits 16 (i mod 4)
-   and up, 16 of them, of rn_random(key, i / 4) are at least 2^16 ratio. Backward is the same
-   function on the gradient. */
-typedef struct rn_key { /* of a stream of random numbers */
-    uint64_t seed, purpose, epoch;
-} rn_key;
-RNTRAIN rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
-                             int accumulate, rn_error *error);
-
-/* Largest value of each kernel x kernel window, whose gradient goes to the first largest; or mean
-   of the window's values. Padding, less than kernel, is neither looked at nor counted; sizes as in
-   conv2d. */
-RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
-                                    int padding, rn_error *error);
-RNTRAIN rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
-                                       int kernel, int stride, int padding, int accumulate,
-                                       rn_error *error);
-RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
-                                    int padding, rn_error *error);
-RNTRAIN rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
-                                       int padding, int accumulate, rn_error *error);
-/* Mean over H and W: y [N,C,1,1]. */
-RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
-RNTRAIN rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
-                                              rn_error *error);
-
-/* y [N,K,1,1] = x [N,C,1,1] weight [K,C]^T + bias [K] (NULL: none). */
-RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
-                                  const rn_real *bias, rn_error *error);
-RNTRAIN rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
-                                     const rn_tensor *x, const rn_real *weight, int accumulate,
-                                     rn_error *error);
-
-/* y = a + b, the addition of equation (1); y may be a or b. Its backward hands the gradient on
-   unchanged: call rn_scale with factor 1. */
-RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error);
-/* y = factor x; also the backward of scale, on the gradient. */
-RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
-                         rn_error *error);
-
-/* Shortcut A: y [N,K,ceil(H/stride),ceil(W/stride)], K >= C, is every stride-th pixel of x, with
-   `front` zero channels before its C channels and the rest behind. */
-RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
-                                         rn_error *error);
-RNTRAIN rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride,
-                                            int front, int accumulate, rn_error *error);
-
-/* The loss of an image with logits z and its label y is - sum over k of t_k w_k log softmax(z)_k.
-   The target t_k is label_smoothing / K, and for k = y 1 - label_smoothing more (label_smoothing
-   from 0 to below 1); w_k are class_weights [K], finite and at least 0 (NULL: all 1). A NULL
-   rn_loss is all zero: the plain -log softmax(z)_y. */
-typedef struct rn_loss {
-    double label_smoothing;
-    const rn_real *class_weights;
-} rn_loss;
-
-/* Softmax cross-entropy by log-sum-exp over logits z [N,K,1,1]: result gets the mean loss, the sum
-   over images divided by that of their labels' weights (N without), and the number of correct
-   images. Backward: dz = scale times the gradient of the sum, softmax(z) - onehot(label) if plain;
-   scale 1 / N, or 1 / (sum of the labels' weights), makes it that of the mean. Labels [N] outside
-   [0, K) are refused, and in forward labels whose weights sum to zero. */
-RNTRAIN rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
-                                                   const int *labels, const rn_loss *loss,
-                                                   rn_error *error);
-RNTRAIN rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
-                                                    const int *labels, double scale,
-                                                    const rn_loss *loss, rn_error *error);
-
-/* Values and gradients of a training net, in probes and after a step, as NCHW [images, c, h, w]
-   of that node (held: the images in memory). RN_BAD_ARGUMENT with the reason and the way out for
-   what is not there: what the fast execution never stores, for it fuses nodes into one step; values
-   before their step, gradients before that of their value's last reader (then the sum so far, while
-   other readers are to come); what later steps, rn_workspace or rn_freeze have overwritten. What is
-   written is what the next steps read, as in the naive execution or not at all: refused are
-   gradients that were read already, or that an addition hands to both its inputs in one memory
-   while the other is yet to be read; and in the fast execution values that a batch norm has read.
-   Where that fuses batch norm and ReLU, backward's mask is that of what the batch norm read,
-   whatever was written. */
+   What is written is what the next steps read, as in the naive execution. Where that cannot be it
+   is refused: gradients that were read already; gradients that an addition hands to both its inputs
+   in one memory, while the other is yet to be read; and in the fast execution values that a batch
+   norm has read. There, where batch norm and ReLU are one step, the ReLU goes backward by what the
+   batch norm read, whatever was written. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error);
 
 /* Random numbers ==============================================================================
-   Random numbers: counter-based, no state. Number `index` of a stream is a function of its key. */
+   Number `index` of a stream is a function of the stream's key and the index alone. There is no
+   state: numbers may be drawn in any order, again, and on several threads. */
 
 enum { RN_PURPOSE_INIT = 1, RN_PURPOSE_SHUFFLE, RN_PURPOSE_AUGMENT, RN_PURPOSE_DROPOUT };
 
 RNDEF uint64_t rn_random(rn_key key, uint64_t index);
 RNDEF double rn_uniform(rn_key key, uint64_t index); /* in [0, 1) */
 RNDEF double rn_normal(rn_key key, uint64_t index);  /* mean 0, deviation 1 (Box-Muller) */
-/* Image at position `index` of `count` in the order of an epoch: a random permutation (a Feistel
-   network walked until it falls inside), so no list is stored and any place can be resumed. Beyond
-   the last, positions start again at 0; of no images it is 0. */
+/* Which image stands at position `index` in the order of an epoch: a random permutation of [0,
+   count), of which no list is stored, so that any place of it can be resumed. Behind the last,
+   positions start again at 0. 0 if there are no images. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count);
 
 /* Files and data ============================================================================== */
@@ -959,9 +1029,9 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #pragma GCC diagnostic ignored "-Wuseless-cast"
 #endif
 #endif
-
-/* >>shims ==================================================================================== */
-
+/* >>shims ====================================================================================
+   What the rest takes from outside, in one place: libc, the caller's options, and what differs
+   between compilers and systems. */
 #include <float.h>
 #include <limits.h>
 #include <math.h>
@@ -971,6 +1041,7 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #include <stdio.h>
 #endif
 
+/* Without stdio there is no allocator but the caller's. */
 #if defined(RESNET_MALLOC) != defined(RESNET_FREE)
 #error "resnet.h: define both RESNET_MALLOC(bytes) and RESNET_FREE(memory), or neither"
 #endif
@@ -985,14 +1056,17 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RESNET_ASSERT(condition) assert(condition)
 #endif
 
-/* The fast engine computes in float; with another RESNET_REAL only the naive one exists. */
+/* RN__FAST: 1 if RESNET_REAL is the word float, else 0. The fast layers compute in float; with
+   another type only the naive ones exist. */
 #define RN__IS_float 1
 #define RN__IS_double 0
 #define RN__PASTE_(a, b) a##b
 #define RN__PASTE(a, b) RN__PASTE_(a, b)
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
-/* Helping threads are POSIX's, where the compiler has what they agree by. */
+/* RN__THREADS: OpenMP is there. RN__TEAMS: a net has helpers of its own, see >>threads, which takes
+   POSIX threads and atomic operations on 64 bits. RN__PAUSE() tells the processor that this thread
+   only waits. */
 #if defined(_OPENMP) && !defined(RESNET_NO_THREADS)
 #include <omp.h>
 #define RN__THREADS
@@ -1010,37 +1084,60 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #endif
 #endif
 
+/* RN__FUNCTION: static, without a warning where it is not used, for some builds leave parts of the
+   file out. RN__APART: and not inlined, so that its stack is not its caller's, too. */
 #if defined(__GNUC__) || defined(__clang__)
-#define RN__FUNCTION static __attribute__((unused)) /* some builds leave parts of the file out */
-#define RN__APART static __attribute__((noinline, unused)) /* its stack is not its caller's too */
+#define RN__FUNCTION static __attribute__((unused))
+#define RN__APART static __attribute__((noinline, unused))
 #else
 #define RN__FUNCTION static
 #define RN__APART static
 #endif
 
+/* The compiler holds the arguments from number `first` on to the format, argument number `string`.
+   On Windows its printf is Microsoft's, which had neither %zu nor %lld. */
+#if defined(__GNUC__) && defined(_WIN32) && !defined(__clang__)
+#define RN__PRINTF(string, first) __attribute__((__format__(__gnu_printf__, string, first)))
+#elif defined(__GNUC__) || defined(__clang__)
+#define RN__PRINTF(string, first) __attribute__((__format__(__printf__, string, first)))
+#else
+#define RN__PRINTF(string, first)
+#endif
+
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
 
-#define RN__BLOCK 16 /* channels that fast layers keep together */
+/* The smaller, the larger, and a / b rounded up, for b above 0 and an a of either sign. */
+#define RN__BLOCK 16 /* channels that the fast layers keep together */
 
 static int rn__min(int a, int b) { return a < b ? a : b; }
 static int rn__max(int a, int b) { return a > b ? a : b; }
 static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
 static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK); }
 
-/* Size of a window's output, 0 where the window does not fit. */
+/* How many windows of `kernel` pixels, each `stride` pixels behind the last, fit into `size`
+   pixels with `padding` more at both ends: the rows or columns of a convolution's output. 0 if
+   none does. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
-    int64_t room = (int64_t)size + 2 * (int64_t)padding - kernel;
-    return room < 0 ? 0 : room / stride < INT_MAX ? (int)(room / stride) + 1 : INT_MAX;
+    int64_t last = (int64_t)size + 2 * (int64_t)padding - kernel; /* where the last could begin */
+    return last < 0 ? 0 : last / stride < INT_MAX ? (int)(last / stride) + 1 : INT_MAX;
 }
 
 /* >>text =====================================================================================
-   Text into a buffer of fixed capacity, cut where it ends; `length` counts on. The header needs no
-   stdio, and its numbers no locale. */
+   In: numbers and words. Out: text in a buffer of fixed capacity, for error sentences, files and
+   the printer; and numbers out of text. No stdio is needed, and no locale changes a decimal point.
+
+   Text that does not fit is cut, and `length` counts on, as snprintf's result does: a caller whose
+   length is not below the capacity knows that the end is missing, and how much room it takes.
+
+       | s | t | e | p |   | 1 | 2 | \0 |  ...  |      data[0 to capacity - 1], always closed by a 0
+         0   1   2   3   4   5   6   7 = length                                                    */
 typedef struct rn__text {
-    char *data;
-    size_t capacity, length;
+    char *data;      /* NULL: only count */
+    size_t capacity; /* bytes at data, the closing 0 included */
+    size_t length;   /* of the whole text, cut or not */
 } rn__text;
 
+/* An empty text in a buffer. */
 static rn__text rn__text_in(char *data, size_t capacity) {
     rn__text text = {data, capacity, 0};
     if (capacity) data[0] = 0;
@@ -1055,25 +1152,28 @@ static void rn__put(rn__text *text, char c) {
     text->length++;
 }
 
+/* Appends a string, character by character. */
 static void rn__puts(rn__text *text, const char *s) {
     while (*s) rn__put(text, *s++);
 }
 
-static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int width, char fill) {
-    char digits[64];
+/* A number with at least `least` digits, zeros in front. */
+static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int least) {
+    char digits[64]; /* 64 bits have at most 20 decimal digits */
     int count = 0;
     do {
         digits[count++] = "0123456789abcdef"[value % base];
         value /= base;
-    } while (value);
-    for (; width > count; width--) rn__put(text, fill);
+    } while (value || count < least);
     while (count) rn__put(text, digits[--count]);
 }
 
-/* A number with `decimals` digits behind the point, rounded. */
+/* A number with `decimals` digits behind the point, rounded. 2.46 with one decimal: 24.6 is rounded
+   to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite. */
 static void rn__put_fixed(rn__text *text, double value, int decimals) {
-    double scale = 1, whole;
+    double scale = 1, whole; /* 10 to the number of decimals */
     int i;
+    /* NaN fails both comparisons, too. */
     if (!(value >= -1e15 && value <= 1e15)) {
         rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
         return;
@@ -1082,56 +1182,78 @@ static void rn__put_fixed(rn__text *text, double value, int decimals) {
     for (i = 0; i < decimals; i++) scale *= 10;
     value = floor(fabs(value) * scale + 0.5);
     whole = floor(value / scale);
-    rn__put_unsigned(text, (uint64_t)whole, 10, 0, ' ');
+    rn__put_unsigned(text, (uint64_t)whole, 10, 1);
     if (!decimals) return;
     rn__put(text, '.');
-    rn__put_unsigned(text, (uint64_t)(value - whole * scale), 10, decimals, '0');
+    rn__put_unsigned(text, (uint64_t)(value - whole * scale), 10, decimals);
 }
 
-static void rn__put_signed(rn__text *text, int64_t value) {
-    if (value < 0) rn__put(text, '-');
-    rn__put_unsigned(text, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, 0, ' ');
-}
+/* The types that %lld and %llu take. int64_t and uint64_t are as wide, but on many machines they
+   are types of another name, so they are cast. */
+typedef long long rn__lld;
+typedef unsigned long long rn__llu;
 
-/* printf's %s, %d, int64_t as %D, uint64_t as %U or %x (16 hexadecimal digits), size_t as %z, %f,
-   %.Nf and %%; widths, '-' for left. */
+/* printf's conversions, as far as the header uses them:
+
+       %  -  0  width  .digit  ll or z  letter
+
+       -        at the left of its width        s    const char *
+       0        filled with zeros (u, x)        d    int, long long (ll)
+       .digit   decimals of f; 6 without        u x  unsigned, unsigned long long (ll), size_t (z)
+                                                f    double
+                                                %    a percent sign
+
+   The compiler checks the arguments of rn__format and its kin, see RN__PRINTF. */
 static void rn__format_list(rn__text *text, const char *format, va_list arguments) {
     for (; *format; format++) {
-        char buffer[80];
-        rn__text piece = rn__text_in(buffer, sizeof buffer);
+        char buffer[80]; /* for a number; a string is put as it is */
+        rn__text item = rn__text_in(buffer, sizeof buffer);
         const char *string = buffer;
-        int width = 0, left = 0, decimals = 6;
+        /* left, zeros, wide, size: 1 where there is '-', '0', "ll" or 'z'. */
+        int width = 0, decimals = 6, left, zeros, wide, size;
         if (*format != '%') {
             rn__put(text, *format);
             continue;
         }
-        if (*++format == '-') left = 1, format++;
-        for (; *format >= '0' && *format <= '9'; format++) width = width * 10 + (*format - '0');
+        /* Past the percent sign, one part after the other, to the letter. */
+        format += left = format[1] == '-';
+        zeros = format[1] == '0';
+        while (*++format >= '0' && *format <= '9') width = width * 10 + (*format - '0');
         if (*format == '.') decimals = format[1] - '0', format += 2;
-        switch (*format) {
-        case 's': string = va_arg(arguments, const char *); break;
-        case 'd': rn__put_signed(&piece, va_arg(arguments, int)); break;
-        case 'D': rn__put_signed(&piece, va_arg(arguments, int64_t)); break;
-        case 'U': rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 10, 0, ' '); break;
-        case 'x': rn__put_unsigned(&piece, va_arg(arguments, uint64_t), 16, 16, '0'); break;
-        case 'z': rn__put_unsigned(&piece, va_arg(arguments, size_t), 10, 0, ' '); break;
-        case 'f': rn__put_fixed(&piece, va_arg(arguments, double), decimals); break;
-        default: rn__put(&piece, '%');
-        }
+        format += 2 * (wide = *format == 'l');
+        format += size = *format == 'z';
+        if (*format == 's')
+            string = va_arg(arguments, const char *);
+        else if (*format == 'f')
+            rn__put_fixed(&item, va_arg(arguments, double), decimals);
+        else if (*format == 'd') {
+            const int64_t value = wide ? va_arg(arguments, long long) : va_arg(arguments, int);
+            if (value < 0) rn__put(&item, '-');
+            rn__put_unsigned(&item, value < 0 ? 0 - (uint64_t)value : (uint64_t)value, 10, 1);
+        } else if (*format == 'u' || *format == 'x') {
+            const uint64_t value = wide   ? va_arg(arguments, unsigned long long)
+                                   : size ? va_arg(arguments, size_t)
+                                          : va_arg(arguments, unsigned);
+            rn__put_unsigned(&item, value, *format == 'u' ? 10 : 16, zeros ? width : 1);
+        } else
+            rn__put(&item, '%');
         for (width -= (int)strlen(string); !left && width > 0; width--) rn__put(text, ' ');
         rn__puts(text, string);
         for (; width > 0; width--) rn__put(text, ' ');
     }
 }
 
-static void rn__format(rn__text *text, const char *format, ...) {
+/* Appends what printf would print. */
+RN__PRINTF(2, 3) static void rn__format(rn__text *text, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     rn__format_list(text, format, arguments);
     va_end(arguments);
 }
 
-/* Writes the sentence and returns the status, so that `return rn__fail(...)` reads well. */
+/* Writes status and sentence, if the caller wants them, and returns the status: a function that
+   fails ends with `return rn__fail(error, RN_..., "what is wrong; what to do", ...)`. */
+RN__PRINTF(3, 4)
 static rn_status rn__fail(rn_error *error, rn_status status, const char *format, ...) {
     if (error) {
         va_list arguments;
@@ -1144,24 +1266,27 @@ static rn_status rn__fail(rn_error *error, rn_status status, const char *format,
     return status;
 }
 
-/* Hands a failure on. */
+/* Returns from the calling function if the call failed; its sentence is written already. */
 #define RN__TRY(call)                      \
     do {                                   \
         rn_status rn__status = (call);     \
         if (rn__status) return rn__status; \
     } while (0)
 
-/* Reads a decimal integer at *s and moves *s behind it; 0 if there is none or it overflows. */
+/* Reads a decimal whole number at *s and moves *s behind it. 0 if there is none, or if it does not
+   fit 64 bits. */
 static int rn__scan_unsigned(const char **s, uint64_t *value) {
     const char *start = *s;
     for (*value = 0; **s >= '0' && **s <= '9'; ++*s) {
         unsigned digit = (unsigned)(**s - '0');
+        /* Would ten times the value and the digit overflow? */
         if (*value > (UINT64_MAX - digit) / 10) return 0;
         *value = *value * 10 + digit;
     }
     return *s > start;
 }
 
+/* The bits of a number as a whole number, and back: what C has no cast for. */
 static uint64_t rn__double_bits(double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -1180,13 +1305,15 @@ static inline float rn__float_of_bits(int32_t bits) {
     return x;
 }
 
-/* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 digits of its bits. */
+/* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 hexadecimal digits of the
+   bits of a double, which is how files hold it. Decimals are for people: the last bit of a long one
+   may differ from strtod's, which depends on the locale and belongs to stdlib. */
 static int rn__scan_double(const char *s, double *value) {
     const char *hexadecimal = "0123456789abcdef", *digit;
     uint64_t bits = 0, digits;
-    double v = 0, sign = 1, scale = 1;
-    int any = 0;
-    if (s[0] == '0' && s[1] == 'x') {
+    double v = 0, sign = 1, scale = 1; /* all digits as one number, and what to divide it by */
+    int any = 0;                       /* 1: there was a digit */
+    if (s[0] == '0' && s[1] == 'x') {  /* bits */
         for (s += 2; *s && (digit = strchr(hexadecimal, *s)) != NULL; s++, any++)
             bits = bits << 4 | (uint64_t)(digit - hexadecimal);
         memcpy(value, &bits, sizeof bits);
@@ -1197,8 +1324,8 @@ static int rn__scan_double(const char *s, double *value) {
     if (*s == '.')
         for (s++; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0'), scale *= 10;
     v /= scale;
-    if (any && (*s == 'e' || *s == 'E')) {
-        int negative = *++s == '-';
+    if (any && (*s == 'e' || *s == 'E')) { /* exponent */
+        int negative = *++s == '-';        /* the sign of the exponent, whose first letter was e */
         if (*s == '-' || *s == '+') s++;
         if (!rn__scan_unsigned(&s, &digits) || digits > 400) return 0;
         v *= pow(10, negative ? -(double)digits : (double)digits);
@@ -1207,6 +1334,7 @@ static int rn__scan_double(const char *s, double *value) {
     return any && *s == 0;
 }
 
+/* Name or sentence of a status, from its list. */
 static const char *rn__status_string(rn_status status, int sentence) {
 #define RN__STATUS_CASE(name, value, text) \
     case name: return sentence ? text : #name;
@@ -1219,45 +1347,54 @@ static const char *rn__status_string(rn_status status, int sentence) {
 RNDEF const char *rn_status_name(rn_status status) { return rn__status_string(status, 0); }
 RNDEF const char *rn_status_text(rn_status status) { return rn__status_string(status, 1); }
 
-/* >>memory =================================================================================== */
+/* >>memory ===================================================================================
+   Sizes in bytes, and memory cut into arrays. Nothing is allocated but whole blocks: first all
+   sizes are added up, then one block is taken, then the same code cuts it into pieces. */
 
-/* Sizes in bytes stick at SIZE_MAX when they overflow, so that one test at the end suffices. */
+/* Sums and products of sizes are SIZE_MAX when they overflow, and stay so, so that one test at the
+   end is enough. */
 static size_t rn__add_size(size_t a, size_t b) { return a > SIZE_MAX - b ? SIZE_MAX : a + b; }
 
 static size_t rn__multiply_size(size_t a, size_t b) {
     return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
 }
 
+/* The next multiple of RN__ALIGN. */
 static size_t rn__align_size(size_t bytes) {
     return bytes > SIZE_MAX - RN__ALIGN ? SIZE_MAX
                                         : (bytes + RN__ALIGN - 1) / RN__ALIGN * RN__ALIGN;
 }
 
-/* Measure, then carve: the same calls first add up the bytes (base NULL), then hand out pointers,
-   each aligned to RN__ALIGN. */
+/* An arena hands out arrays one behind the other, each aligned to RN__ALIGN. With base NULL it
+   hands out NULL and only adds up; so a function that carves its arrays is called twice, to measure
+   them and to place them:
+
+       base | array 1 ..| array 2 .......| array 3 ....| free        `used` is where free begins  */
 typedef struct rn__arena {
     char *base;
     size_t used;
 } rn__arena;
 
+/* An array of `count` elements of `size` bytes. */
 static void *rn__carve(rn__arena *arena, size_t count, size_t size) {
     void *p = arena->base ? arena->base + arena->used : NULL;
     arena->used = rn__add_size(arena->used, rn__align_size(rn__multiply_size(count, size)));
     return p;
 }
 
-/* What a fast layer works in: memory in common, and what each thread has of its own. */
+/* The workspace of a fast layer: what all threads share, and what each has of its own. */
 typedef struct rn__room {
     rn__arena shared, own;
 } rn__room;
 
-/* The room that has enough for either. */
+/* Enough for either of two layers, which do not run at the same time. */
 RN__FUNCTION rn__room rn__larger_room(rn__room a, rn__room b) {
     if (b.shared.used > a.shared.used) a.shared.used = b.shared.used;
     if (b.own.used > a.own.used) a.own.used = b.own.used;
     return a;
 }
 
+/* Bytes of a workspace for so many threads. */
 RN__FUNCTION size_t rn__room_bytes(rn__room room, int threads) {
     return rn__add_size(room.shared.used, rn__multiply_size(room.own.used, (size_t)threads));
 }
@@ -1265,14 +1402,18 @@ RN__FUNCTION size_t rn__room_bytes(rn__room room, int threads) {
 /* Bytes from p to the next multiple of RN__ALIGN. */
 static size_t rn__gap(const void *p) { return (size_t)(0 - (uintptr_t)p) % RN__ALIGN; }
 
-/* Room for `bytes` bytes aligned to RN__ALIGN, as rn_memory says; *block is what to give back. */
+/* `bytes` bytes aligned to RN__ALIGN, or NULL with an error. They come from the caller's buffer, if
+   memory has one, else from its alloc, else (memory NULL or empty) from RESNET_MALLOC, if there is
+   one. None of the three need be aligned, so up to RN__ALIGN - 1 bytes more are taken, and *block
+   is where they begin, for rn__release. */
 static void *rn__allocate(const rn_memory *memory, size_t bytes, void **block, rn_error *error) {
     void *buffer = memory ? memory->buffer : NULL;
     size_t room = rn__add_size(bytes, buffer ? rn__gap(buffer) : RN__ALIGN - 1);
     *block = NULL;
     if (buffer && memory->bytes < room)
-        rn__fail(error, RN_TOO_SMALL, "the buffer has %z bytes and needs %z (%z if aligned to %d)",
-                 memory->bytes, room, bytes, RN__ALIGN);
+        rn__fail(error, RN_TOO_SMALL,
+                 "the buffer has %zu bytes and needs %zu (%zu if aligned to %d)", memory->bytes,
+                 room, bytes, RN__ALIGN);
     else if (room == SIZE_MAX)
         rn__fail(error, RN_TOO_LARGE, "the size in bytes overflows; use a smaller net or batch");
     else if (buffer)
@@ -1284,11 +1425,12 @@ static void *rn__allocate(const rn_memory *memory, size_t bytes, void **block, r
         *block = RESNET_MALLOC(room);
 #endif
     if (!*block && !buffer && room < SIZE_MAX)
-        rn__fail(error, RN_NO_MEMORY, "no memory for %z bytes; give a buffer, or a smaller batch",
+        rn__fail(error, RN_NO_MEMORY, "no memory for %zu bytes; give a buffer, or a smaller batch",
                  room);
     return *block ? (char *)*block + rn__gap(*block) : NULL;
 }
 
+/* Gives a block back, but not a buffer, which is the caller's. */
 static void rn__release(const rn_memory *memory, void *block) {
     if (!block || (memory && memory->buffer)) return;
     if (memory && memory->alloc && memory->free) memory->free(block, memory->user);
@@ -1298,23 +1440,34 @@ static void rn__release(const rn_memory *memory, void *block) {
 }
 
 /* >>threads ==================================================================================
-   A layer's work is a round of jobs that may run at once, and a step is some hundred rounds. The
-   thread that calls, the leader, begins a round, takes part in it, and goes on when all jobs are
-   done. A net's helpers, threads of its own, sleep until there are rounds:
+   A layer is computed in rounds, one after the other; a training step has some hundred of them. A
+   round is a number of jobs, such as one plane of one image each, which may run at the same time.
 
-       leader    | its share ####### | helper 2's ### |  waits | next round ...
-       helper 1  | its share ########## | 2's ########|        | ...
-       helper 2  |        (the processor is with another program)
+   The thread that called (rn_train_step, rn_predict) is the leader. It begins a round, does jobs
+   itself, and goes on when all are done. Helpers are threads of the net, which sleep until there
+   are rounds; leader and helpers are a team. Each thread has a share of the jobs, the same in every
+   layer, so that it finds in its cache what it made in the layer before. When its share is done it
+   takes jobs from the others'. Twelve jobs and three threads, the third of which comes late:
 
-   Jobs are counted, not threads: nobody waits for a helper that has not begun, others do its share;
-   only a job that somebody has begun must be waited for. Who waits spins for some microseconds, as
-   a cache line travels faster than a system call, and then sleeps. */
+       time ------------------------------------------------->
+       leader,   share 0 to 3    | 0 | 1 | 2 | 3 | 7 | 8 | 11 | waits | next round ...
+       helper 1, share 4 to 7    | 4   | 5   | 6   | 9   |    waits   | next round ...
+       helper 2, share 8 to 11   | another program's | 10             | next round ...
 
-/* Job i of a round, in [0, jobs), on thread `thread`, 0 for the leader. Jobs must not depend on each
-   other nor on which thread runs them: the same bits for any number of threads rest on this. */
+   What is counted is jobs done, not threads that have finished: a helper that has not begun holds
+   nobody up, for the others do its share. Only a job that somebody has begun must be waited for.
+
+   To wait is first to spin, reading a variable again and again, and after some microseconds to
+   sleep: what another core writes is seen in a fraction of a microsecond, but a system call that
+   wakes a thread takes several. */
+
+/* Runs job i of a round, in [0, jobs), on thread `thread`, 0 for the leader. Jobs must not depend
+   on each other nor on which thread runs them: the same bits for any number of threads rest on
+   this. */
 typedef void (*rn__job)(void *context, int i, int thread);
 
-/* What a leader and its helpers do together. The first three are timed. */
+/* A work is what a team is called for: one pass over a batch, or the update of the weights. The
+   first three are timed. */
 typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
 enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
 
@@ -1322,73 +1475,91 @@ typedef struct rn__team rn__team;
 
 #ifdef RN__TEAMS
 
-/* A number that threads agree by must not lie in two cache lines. */
+/* 64 bits that are read and written atomically must not lie in two cache lines. */
 typedef uint64_t rn__atomic __attribute__((aligned(8)));
 
-/* Each thread first takes the same share of every layer's jobs, to find in its cache what it made
-   in the layer before. */
+/* The share of one thread, as a queue. Its jobs are taken from the front, by whoever comes: `next`
+   is the one to take next, with the round's number above it as in team->round. If that number is an
+   earlier one, nobody has taken any of this round's. */
 typedef struct rn__queue {
-    rn__atomic next; /* round | job: the next one to take; of an earlier round: nobody has begun */
+    rn__atomic next;
     rn__team *team;
-    char apart[112]; /* in a pair of cache lines of its own */
+    char apart[112]; /* so that each queue has a pair of cache lines of its own */
 } rn__queue;
 
-/* Whether the helpers are worth their while is measured: how long the same work takes with them and
-   alone. Where another program wants the processors too, a helper that is halted in a job holds the
-   leader up by milliseconds. Works count in windows of 10 ms or more; now and then one of them goes
-   the other way, more and more rarely where that is slower. */
-typedef struct rn__pace {
-    int together, trial; /* with helpers; for this window only */
-    int settles; /* the first window of a way, not counted: caches find to it, and with helpers who
-                    do their share, when it lasts 50 ms, processors that slept */
-    int works;   /* of this window; two at least: forward and backward */
-    int windows, pause;      /* since the last trial; between two of them */
-    double jobs, helped;     /* in this window; by helpers */
-    double seconds;          /* of this window */
-    double usual[RN__TIMED]; /* seconds an image that the leader takes alone */
-    struct {
-        double seconds, images;
-    } of[2][RN__TIMED]; /* alone, together; of the last windows more than of those before */
-} rn__pace;
-enum { RN__WINDOW_ENDS = 1 << 24 }; /* so many works end a window at once */
+/* The net measures whether helpers are worth their while: how long the same work takes together,
+   and how long alone. Together is slower where another program wants the processors too: a helper
+   that is preempted in the middle of a job holds the leader up by milliseconds.
 
+   Works are gathered into intervals of 10 ms or more, and the way of working, together or alone,
+   changes only between two. Now and then an interval is a trial of the other way; where trials fail
+   they become rarer. */
+typedef struct rn__pace {
+    int together;            /* 1: with helpers, 0: alone */
+    int trial;               /* 1: this interval is a trial of the other way */
+    int settles;             /* 1: the first interval of a way, which does not count: caches adapt.
+                                While helpers do their share it lasts 50 ms, as processors that were
+                                idle need time to come to speed */
+    int works;               /* of this interval, at least two: forward and backward */
+    int intervals, pause;    /* since the last trial; that must pass before the next one */
+    double jobs, helped;     /* in this interval: of all rounds; those that helpers did */
+    double seconds;          /* of this interval */
+    double usual[RN__TIMED]; /* seconds an image of a work alone, a moving average */
+    struct {                 /* sums over the past, in which old intervals count less and less */
+        double seconds, images;
+    } of[2][RN__TIMED]; /* [alone, together] */
+} rn__pace;
+enum { RN__INTERVAL_ENDS = 1 << 24 }; /* so many works end an interval at once */
+
+/* Every group of members is written by other threads than the next, or at other times, and stands
+   in cache lines of its own: where one thread writes, the others lose the whole line. */
 struct rn__team {
-    int size;     /* threads, the leader is one */
-    int sleepers; /* helpers that sleep */
-    int leader_sleeps, ends;
+    int size;                /* threads, the leader is one */
+    int sleepers;            /* helpers that sleep */
+    int leader_sleeps, ends; /* 1: the leader does; the net is destroyed */
     pthread_mutex_t mutex;
-    pthread_cond_t begins, done;
+    pthread_cond_t begins, done; /* a round begins; all its jobs are done */
     pthread_t helpers[RN__MOST_THREADS];
-    char apart[128];   /* each kind in cache lines of its own; what only leaders use: */
-    int callers;       /* at work with the net now */
-    unsigned expected; /* jobs that helpers must have done when this round is over */
+    char apart[128];
+    /* read and written by leaders: */
+    int callers;       /* at work with the net now; the first of them leads */
+    unsigned expected; /* what `finished` is when this round is over */
     rn__pace pace;
-    char further[128]; /* what the leader writes in every round for helpers: */
-    rn__atomic round;  /* number << 24 | jobs */
+    char further[128];
+    /* written by the leader in every round, read by helpers: */
+    rn__atomic round; /* its number << 24 | its jobs */
     rn__job job;
     void *context;
-    char beyond[128];  /* what helpers write: */
-    unsigned finished; /* jobs that they have done in all rounds */
+    char beyond[128];
+    /* written by helpers: */
+    unsigned finished; /* jobs that they have done in all rounds; may wrap around */
     char furthest[128];
     rn__queue queues[RN__MOST_THREADS]; /* [size] */
 };
 
-/* A thread that spins looks at the clock every so many turns. The first time it does shares that
-   nobody has begun; after so many seconds it does any jobs that are left, and then sleeps. */
-enum { RN__ROUND_BITS = 24, RN__TURNS = 256 };
+/* A thread that spins looks at the clock each time it has read RN__SPINS times. At the first look
+   it does the shares that nobody has begun; after RN__SPIN_SECONDS it does any jobs that are left,
+   and then sleeps. */
+enum { RN__ROUND_BITS = 24, RN__SPINS = 256 };
 #define RN__SPIN_SECONDS 5e-5
 
-/* Does jobs of the share that thread `of` has in a round until all are taken; returns how many.
-   To take one is to move queue->next on, which fails if the round is over, since then all its jobs
-   have been taken. So what a thread that comes late reads of a round is true, or not used. */
+/* Does jobs of share `of` in a round until all of them are taken; returns how many it did.
+
+   A job is taken by moving queue->next from it to the one behind, with a compare-and-swap, which
+   only one thread can win. A thread that was preempted may come with a round that is over: then all
+   its jobs have been taken, next is past them, and the loop ends. So job and context, which may be
+   of a later round by then, are only read by who has taken a job, and before that job is done the
+   leader does not change them. */
 static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
     const unsigned jobs = (unsigned)round & ((1u << RN__ROUND_BITS) - 1),
                    size = (unsigned)team->size;
+    /* jobs as they stand in queue->next: the round's first, and the share's, [begin, end) */
     const uint64_t first = round - jobs, begin = first + jobs * (unsigned)of / size;
     const uint64_t end = first + jobs * (unsigned)(of + 1) / size;
     rn__atomic *next = &team->queues[of].next;
     uint64_t found = __atomic_load_n(next, __ATOMIC_RELAXED), at;
     int done = 0;
+    /* When the swap fails, `found` is what another thread has put there. */
     while ((at = found > begin ? found : begin) < end)
         if (__atomic_compare_exchange_n(next, &found, at + 1, 0, __ATOMIC_ACQUIRE,
                                         __ATOMIC_RELAXED)) {
@@ -1399,9 +1570,12 @@ static int rn__do_share(rn__team *team, uint64_t round, int of, int thread) {
     return done;
 }
 
-/* Whose jobs a thread does: its own share's, and if jobs are many, what is left of the others', for
-   cores are not always equally fast; shares that nobody has begun; all that is left. Of few jobs,
-   which are over soon, a share is left to its thread, which has in cache what it needs. */
+/* Which jobs a thread does:
+       RN__OWN      those of its share; then, if the round has many, what is left of other shares,
+                    as cores are not always equally fast. Of few jobs, which are over soon, a share
+                    is left to its thread, which has in its cache what they need.
+       RN__UNBEGUN  also those of shares of which nobody has taken any
+       RN__ANY      all that are left */
 typedef enum rn__whose { RN__OWN, RN__UNBEGUN, RN__ANY } rn__whose;
 
 static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose whose) {
@@ -1416,6 +1590,10 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose who
     return done;
 }
 
+/* A helper reports jobs that it has done, and wakes the leader if that sleeps. The leader first
+   says that it sleeps and then reads `finished`; here it is the other way round. As all four
+   accesses are sequentially consistent, one of the two sees what the other wrote: no wake-up is
+   lost. */
 static void rn__hand_in(rn__team *team, int done) {
     if (!done) return;
     __atomic_fetch_add(&team->finished, (unsigned)done, __ATOMIC_SEQ_CST);
@@ -1425,31 +1603,34 @@ static void rn__hand_in(rn__team *team, int done) {
     pthread_mutex_unlock(&team->mutex);
 }
 
-/* A turn of spinning. Returns whose jobs to do now: its own, which is none, RN__UNBEGUN once, and
-   RN__ANY at the end of spinning. */
-static rn__whose rn__spin(unsigned *turns, double *begun) {
+/* One iteration of spinning. Returns which jobs to do now: RN__OWN, that is none, as those are
+   done; once RN__UNBEGUN; and when it is time to sleep RN__ANY. */
+static rn__whose rn__spin(unsigned *spins, double *begun) {
     double now;
     RN__PAUSE();
-    if (++*turns % RN__TURNS) return RN__OWN;
+    if (++*spins % RN__SPINS) return RN__OWN;
     now = omp_get_wtime();
-    if (*turns == RN__TURNS) return *begun = now, RN__UNBEGUN;
+    if (*spins == RN__SPINS) return *begun = now, RN__UNBEGUN;
     return now - *begun < RN__SPIN_SECONDS ? RN__OWN : RN__ANY;
 }
 
-/* Waits for another round than `seen`; 0 if the net is destroyed. */
+/* A helper waits for another round than `seen`, while it still does what is left of that one.
+   Returns the new round, or 0 if the net is destroyed. */
 static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
     rn__whose whose = RN__OWN;
     double begun = 0;
     uint64_t round;
-    unsigned turns = 0;
+    unsigned spins = 0;
     while (whose != RN__ANY) {
         round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE);
         if (round != seen) return round;
-        whose = rn__spin(&turns, &begun);
+        whose = rn__spin(&spins, &begun);
         if (seen && whose != RN__OWN) rn__hand_in(team, rn__do_jobs(team, seen, thread, whose));
     }
     pthread_mutex_lock(&team->mutex);
     __atomic_fetch_add(&team->sleepers, 1, __ATOMIC_RELAXED);
+    /* Looked at again under the mutex, under which the leader wakes sleepers. A round that begins
+       before it sees this one is slept through, and others do this share. */
     while ((round = __atomic_load_n(&team->round, __ATOMIC_ACQUIRE)) == seen && !team->ends)
         pthread_cond_wait(&team->begins, &team->mutex);
     __atomic_fetch_sub(&team->sleepers, 1, __ATOMIC_RELAXED);
@@ -1458,6 +1639,7 @@ static uint64_t rn__await_round(rn__team *team, uint64_t seen, int thread) {
     return round;
 }
 
+/* The life of a helper, whose queue this is. */
 static void *rn__help(void *queue) {
     rn__team *team = ((rn__queue *)queue)->team;
     const int thread = (int)((rn__queue *)queue - team->queues);
@@ -1467,14 +1649,14 @@ static void *rn__help(void *queue) {
     return NULL;
 }
 
-/* The leader waits until helpers have done all jobs that it has not. */
+/* The leader waits until helpers have done all jobs that they have taken. */
 static void rn__await_jobs(rn__team *team) {
     rn__whose whose = RN__OWN;
     double begun = 0;
-    unsigned turns = 0;
+    unsigned spins = 0;
     while (whose != RN__ANY) {
         if (__atomic_load_n(&team->finished, __ATOMIC_ACQUIRE) == team->expected) return;
-        whose = rn__spin(&turns, &begun);
+        whose = rn__spin(&spins, &begun);
         if (whose != RN__OWN) team->expected -= (unsigned)rn__do_jobs(team, team->round, 0, whose);
     }
     pthread_mutex_lock(&team->mutex);
@@ -1485,13 +1667,15 @@ static void rn__await_jobs(rn__team *team) {
     pthread_mutex_unlock(&team->mutex);
 }
 
+/* Runs one round; called by the leader. Writing team->round releases job and context: a helper that
+   sees the round sees them. */
 static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) {
     const uint64_t number = (team->round >> RN__ROUND_BITS) + 1;
     const unsigned before = team->expected;
     team->job = job;
     team->context = context;
     __atomic_store_n(&team->round, number << RN__ROUND_BITS | (uint64_t)jobs, __ATOMIC_RELEASE);
-    /* a helper that falls asleep just then misses the round, and nothing is lost */
+    /* A helper that falls asleep just now misses the round; others do its share. */
     if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) {
         pthread_mutex_lock(&team->mutex);
         pthread_cond_broadcast(&team->begins);
@@ -1503,48 +1687,51 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
     team->pace.helped += team->expected - before;
 }
 
-/* Counts a work in. One that takes twice the usual time was halted, and counts more than its time,
-   or halts that hardly change the mean would spoil the worst times of short works; it ends a trial
-   at once. */
+/* Adds a work to the sums of its way. If it took twice the usual time somebody was preempted. Such
+   a work counts as more than its time: they are rare and would hardly show in the mean, but for who
+   waits for a short work they are what matters. In a trial it ends the trial at once. */
 static void rn__count_work(rn__pace *p, rn__work work, double seconds, double images) {
     const double usual = p->usual[work] * images;
-    const int halted = usual > 0 && seconds > 2 * usual;
+    const int preempted = usual > 0 && seconds > 2 * usual;
     p->seconds += seconds;
     p->works++;
-    if (halted && p->trial) p->settles = 0, p->works = RN__WINDOW_ENDS;
+    if (preempted && p->trial) p->settles = 0, p->works = RN__INTERVAL_ENDS;
     if (p->settles) return;
     p->of[p->together][work].images += images;
-    p->of[p->together][work].seconds += seconds + (halted ? fmin(0.02, 30 * usual) : 0);
+    p->of[p->together][work].seconds += seconds + (preempted ? fmin(0.02, 30 * usual) : 0);
     if (!p->together)
         p->usual[work] =
             (usual > 0 ? usual + (fmin(seconds, 2 * usual) - usual) / 16 : seconds) / images;
 }
 
-/* The sums of one way count less than what comes next. */
+/* Has the sums of one way count less against what comes next. */
 static void rn__fade(rn__pace *p, int way, double share) {
     int k;
     for (k = 0; k < RN__TIMED; k++) p->of[way][k].seconds *= share, p->of[way][k].images *= share;
 }
 
-/* At the end of a window: the way that takes less for the works of both, or a trial of the other;
-   that is not urgent while helpers do their fair share of the jobs. */
+/* After each work: is the interval over, and how does the next one go? The cost of a way is the
+   time that it would take for the works of the present way. The cheaper way goes on, unless a
+   trial of the other is due; that is less urgent while helpers do 85 % of their fair share of the
+   jobs. */
 static void rn__judge(rn__pace *p, int size) {
     double cost[2] = {0, 0};
     const int was = p->together;
     const int fair = p->together && p->helped * size > 0.85 * p->jobs * (size - 1);
     const double least = p->settles && fair ? 0.05 : 0.01;
     int way, k, better;
-    if (p->works < 2 || (p->seconds < least && p->works < RN__WINDOW_ENDS)) return;
+    if (p->works < 2 || (p->seconds < least && p->works < RN__INTERVAL_ENDS)) return;
+    /* Only works that were timed both ways tell anything. */
     for (k = 0; k < RN__TIMED; k++)
         for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
     better = cost[0] > 0 ? cost[1] < cost[0] : was;
-    if (p->settles)
+    if (p->settles) /* nothing was counted */
         better = was;
-    else if (p->trial) {
+    else if (p->trial) { /* a trial that failed makes the next one rarer */
         if (better != was) p->pause = rn__min(4 * p->pause, 128);
-        p->windows = p->trial = 0;
-    } else if (++p->windows > (fair ? rn__max(p->pause, 16) : p->pause)) {
+        p->intervals = p->trial = 0;
+    } else if (++p->intervals > (fair ? rn__max(p->pause, 16) : p->pause)) {
         better = !was;
         p->trial = 1;
         rn__fade(p, better, 0.5); /* what was long ago */
@@ -1556,8 +1743,9 @@ static void rn__judge(rn__pace *p, int size) {
     p->seconds = p->jobs = p->helped = 0;
 }
 
-/* The processors that control groups (version 2) let this process use, rounded up: that group which
-   `list` (/proc/self/cgroup) names and all above it, whose files are in `root`; at most `most`. */
+/* How many processors control groups (Linux, version 2) let this process use, rounded up, and at
+   most `most`. `list` is /proc/self/cgroup, which names the process's group; the quota of that
+   group and of each above it stands below `root` in cpu.max, as microseconds of every period. */
 static int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
@@ -1587,22 +1775,23 @@ static int rn__processors(void) {
                      rn__min(omp_get_num_procs(), omp_get_thread_limit()));
 }
 
-/* What rn__start_team and the first helper tell each other. */
+/* What rn__start_team and the first helper tell each other, while the team is made. */
 typedef struct rn__birth {
-    int threads, over;
-    rn__team *team; /* NULL: it could not be made */
+    int threads, over; /* wanted; 1 when the team is made or could not be */
+    rn__team *team;    /* NULL: could not be */
     pthread_mutex_t mutex;
     pthread_cond_t born;
 } rn__birth;
 
-/* The first helper has the team on its own stack, where it outlives a net whose memory somebody
-   uses again without rn_destroy; it starts the other helpers, and ends after them. */
+/* The team lies on the stack of the first helper, which lives until rn__end_team: so the threads do
+   no harm when somebody uses a net's memory again without rn_destroy. The first helper starts the
+   others, and ends after them. */
 static void *rn__help_first(void *user) {
     rn__birth *birth = (rn__birth *)user;
     rn__team team;
     int i, made;
     memset(&team, 0, sizeof team);
-    team.pace.pause = team.pace.windows = 4; /* a trial comes soon */
+    team.pace.pause = team.pace.intervals = 4; /* a trial comes soon */
     team.pace.settles = team.pace.together = 1;
     for (i = 0; i < rn__min(birth->threads, RN__MOST_THREADS); i++) team.queues[i].team = &team;
     made = !pthread_mutex_init(&team.mutex, NULL) && !pthread_cond_init(&team.begins, NULL) &&
@@ -1644,7 +1833,7 @@ static rn__team *rn__start_team(int threads) {
     return birth.team;
 }
 
-/* Ends the helpers, who must not be at work. */
+/* Ends the helpers. No call may be at work with the net. */
 static void rn__end_team(rn__team *team) {
     pthread_t first;
     if (!team) return;
@@ -1658,16 +1847,15 @@ static void rn__end_team(rn__team *team) {
 
 #endif /* RN__TEAMS */
 
-/* A caller's time with the helpers of a net: between rn__meet and rn__part it leads them, or goes
-   alone with team NULL. */
+/* One work of one caller, from rn__meet to rn__part: whether it has the team meanwhile. */
 typedef struct rn__meeting {
-    rn__team *team;
-    int workers; /* threads that take part */
-    int leads;
+    rn__team *team; /* NULL: it works alone */
+    int workers;    /* threads that take part */
+    int leads;      /* 1: it is the only caller, and is timed */
     double begun;
 } rn__meeting;
 
-/* Threads for a call that has no team: OpenMP's, as many as there are processors by affinity. */
+/* Threads for a call without a team: OpenMP's, as many as there are processors by affinity. */
 RN__FUNCTION int rn__workers(int threads) {
 #ifdef RN__THREADS
     return omp_in_parallel() ? 1 : rn__min(threads, omp_get_num_procs());
@@ -1676,8 +1864,8 @@ RN__FUNCTION int rn__workers(int threads) {
 #endif
 }
 
-/* The helpers are for one caller at a time, and not for one in a parallel region of its own, which
-   has the processors already. */
+/* Begins a work. The team is for one caller at a time, and not for one in a parallel region of its
+   own, which has the processors already. The others work alone. */
 RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
     rn__meeting m = {NULL, 1, 0, 0};
 #ifdef RN__TEAMS
@@ -1695,7 +1883,7 @@ RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
     return m;
 }
 
-/* images: that went through. */
+/* Ends a work on so many images. */
 RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, double images) {
 #ifdef RN__TEAMS
     if (!team) return;
@@ -1729,57 +1917,32 @@ RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job jo
     for (i = 0; i < jobs; i++) job(context, i, 0);
 }
 
-/* Infinite or not a number, told from the bits in memory: comparisons do not survive -ffast-math,
-   and neither do bits of a number that the compiler has seen, for it takes every number for finite.
-   So it is made to forget what it knows of the memory. */
-#if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
-#define RN__FORGET(memory) __asm__ volatile("" : : "r"(memory) : "memory")
-#else
-#define RN__FORGET(memory) ((void)(memory))
-#endif
+/* >>tensors ==================================================================================
+   A tensor is a description of memory that somebody else owns: four sizes, and for each a stride,
+   how far apart neighbours along it lie. So a part of a tensor is a tensor, too, and nothing is
+   copied. Contiguous, as rn_tensor_in makes it, with 2 images of 2 channels of 2x3:
 
-static int rn__is_finite(double value) {
-    uint64_t bits;
-    RN__FORGET(&value);
-    memcpy(&bits, &value, sizeof bits);
-    return (bits >> 52 & 0x7ff) != 0x7ff;
-}
+       image 0                     image 1                       stride_w 1: the next column
+       channel 0     channel 1     channel 0     channel 1       stride_h 3: the next row
+       0  1  2       6  7  8       12 13 14      18 19 20        stride_c 6
+       3  4  5       9  10 11      15 16 17      21 22 23        stride_n 12
 
-/* The same of numbers in memory. */
-static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
-    ptrdiff_t i;
-    int bad = 0;
-    RN__FORGET(data);
-    for (i = 0; i < count; i++) {
-#if RN__FAST
-        uint32_t bits, exponent = 0x7f800000;
-#else
-        uint64_t bits, exponent = (uint64_t)0x7ff << 52;
-        RESNET_ASSERT(sizeof bits == sizeof(rn_real));
-#endif
-        memcpy(&bits, data + i, sizeof bits);
-        bad |= (bits & exponent) == exponent;
-    }
-    return !bad;
-}
-
-RN__FUNCTION int rn__not_finite(rn_real value) { return !rn__all_finite(&value, 1); }
-
-/* >>tensors ================================================================================== */
+   Channel 1 of both images has the same strides, and begins at number 6. */
 
 RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
     size_t bytes = sizeof(rn_real);
     if (n < 0 || c < 0 || h < 0 || w < 0) return 0;
     bytes = rn__multiply_size(rn__multiply_size(bytes, (size_t)n), (size_t)c);
     bytes = rn__multiply_size(rn__multiply_size(bytes, (size_t)h), (size_t)w);
-    return bytes > PTRDIFF_MAX ? 0 : bytes;
+    return bytes > PTRDIFF_MAX ? 0 : bytes; /* no two elements may be further apart */
 }
 
+/* Sizes of zero count as one when it is asked whether the strides fit. */
 RNDEF rn_tensor rn_tensor_in(rn_real *data, int n, int c, int h, int w) {
     rn_tensor t = {data, n, c, h, w, 0, 0, rn__max(w, 0), 1};
-    const int whole = n >= 0 && c >= 0 && h >= 0 && w >= 0 &&
-                      rn_tensor_bytes(rn__max(n, 1), rn__max(c, 1), rn__max(h, 1), rn__max(w, 1));
-    if (!whole) t.n = t.c = t.h = t.w = 0;
+    const int fits = n >= 0 && c >= 0 && h >= 0 && w >= 0 &&
+                     rn_tensor_bytes(rn__max(n, 1), rn__max(c, 1), rn__max(h, 1), rn__max(w, 1));
+    if (!fits) t.n = t.c = t.h = t.w = 0;
     t.stride_c = t.stride_h * t.h;
     t.stride_n = t.stride_c * t.c;
     return t;
@@ -1802,6 +1965,7 @@ RNDEF rn_tensor rn_tensor_channels(rn_tensor t, int first, int count) {
     return t;
 }
 
+/* Where element (n, c, h, w) lies; and the element as a double. */
 static rn_real *rn__at(const rn_tensor *t, int n, int c, int h, int w) {
     return t->data + (n * t->stride_n + c * t->stride_c + h * t->stride_h + w * t->stride_w);
 }
@@ -1810,21 +1974,24 @@ static double rn__get(const rn_tensor *t, int n, int c, int h, int w) {
     return (double)*rn__at(t, n, c, h, w);
 }
 
-/* The sentence of every shape error: function and tensor, what it is, what it should be. */
+/* Four loops over all elements of a tensor, with names of your choice for the indices. The
+   statement behind it is the body of the innermost:
+
+       RN__EACH(t, n, c, h, w) *rn__at(t, n, c, h, w) = 0;                                        */
+#define RN__EACH(t, i, j, y, x)              \
+    for (int i = 0; i < (t)->n; i++)         \
+        for (int j = 0; j < (t)->c; j++)     \
+            for (int y = 0; y < (t)->h; y++) \
+                for (int x = 0; x < (t)->w; x++)
+
+/* Tensor t must be [n,c,h,w]. The sentence of every shape error: function and tensor, what it is
+   and what it should be. */
 static rn_status rn__expect(const char *function, const char *name, const rn_tensor *t, int n,
                             int c, int h, int w, rn_error *error) {
     if (t->n == n && t->c == c && t->h == h && t->w == w) return RN_OK;
     return rn__fail(error, RN_BAD_SHAPE, "%s: %s is [%d,%d,%d,%d] and should be [%d,%d,%d,%d]",
                     function, name, t->n, t->c, t->h, t->w, n, c, h, w);
 }
-
-/* For every element of a tensor, in letters of your choice:
-   RN__EACH(t, n, c, h, w) *rn__at(t, n, c, h, w) = 0; */
-#define RN__EACH(t, i, j, y, x)              \
-    for (int i = 0; i < (t)->n; i++)         \
-        for (int j = 0; j < (t)->c; j++)     \
-            for (int y = 0; y < (t)->h; y++) \
-                for (int x = 0; x < (t)->w; x++)
 
 RNDEF void rn_tensor_fill(rn_tensor t, rn_real value) {
     RN__EACH(&t, n, c, h, w) *rn__at(&t, n, c, h, w) = value;
@@ -1836,6 +2003,53 @@ RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error) {
     return RN_OK;
 }
 
+/* The sum of all elements, one after the other in the order of RN__EACH. */
+static double rn__sum(const rn_tensor *t) {
+    double sum = 0;
+    RN__EACH(t, n, c, h, w) sum += rn__get(t, n, c, h, w);
+    return sum;
+}
+
+/* ---- is a number finite? ---------------------------------------------------------------------
+
+   Infinities and what is not a number have an exponent of all ones. Comparisons do not find them:
+   with -ffast-math the compiler takes every number for finite and leaves such a test out. It does
+   so even with the bits of a number that it has in a register; so it is told that the memory may
+   have changed, and has to load the bits from there. */
+#if (defined(__GNUC__) || defined(__clang__)) && !defined(__TINYC__)
+#define RN__FORGET(memory) __asm__ volatile("" : : "r"(memory) : "memory")
+#else
+#define RN__FORGET(memory) ((void)(memory))
+#endif
+
+static int rn__is_finite(double value) {
+    uint64_t bits;
+    RN__FORGET(&value);
+    memcpy(&bits, &value, sizeof bits);
+    return (bits >> 52 & 0x7ff) != 0x7ff;
+}
+
+/* Are all of these? In float without a branch, so that the loop becomes vectors. */
+static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
+    ptrdiff_t i;
+    int bad = 0;
+    RN__FORGET(data);
+    for (i = 0; i < count; i++) {
+#if RN__FAST
+        uint32_t bits;
+        memcpy(&bits, data + i, sizeof bits);
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+#else
+        bad |= !rn__is_finite(data[i]);
+#endif
+    }
+    return !bad;
+}
+
+RN__FUNCTION int rn__not_finite(rn_real value) { return !rn__all_finite(&value, 1); }
+
+/* The differences themselves are compared with the largest value, not each with its own: values
+   that should cancel to zero are wrong by as much as those that they come from. */
 RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b) {
     double largest = 0, difference = 0;
     if (a.n != b.n || a.c != b.c || a.h != b.h || a.w != b.w) return HUGE_VAL;
@@ -1847,30 +2061,36 @@ RNDEF double rn_tensor_difference(rn_tensor a, rn_tensor b) {
     }
     return difference / (largest > 0 ? largest : 1);
 }
-/* >>random =================================================================================== */
 
-/* Number `index` of stream `key` is a hash of both, so any number can be had at any time, on any
-   thread, in any order. rn__mix is a bijection of 64 bits in which every input bit reaches every
-   output bit (the finaliser of MurmurHash3 with Stafford's constants, as in SplitMix64). */
+/* >>random ===================================================================================
+   Random numbers without a state: number `index` of a stream is a hash of the stream's key and the
+   index. So any of them can be had at any time, on any thread, in any order, and a training that is
+   resumed draws what it would have drawn. */
+
+/* The hash: a bijection of 64 bits in which every bit of the input reaches every bit of the output
+   (the last step of MurmurHash3 with Stafford's constants, as in SplitMix64). */
 static uint64_t rn__mix(uint64_t x) {
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
     x = (x ^ x >> 27) * 0x94d049bb133111ebu;
     return x ^ x >> 31;
 }
 
+/* A key as one number. */
 static uint64_t rn__stream(rn_key key) {
-    const uint64_t golden = 0x9e3779b97f4a7c15u; /* keeps rn__mix away from its fixed point 0 */
+    const uint64_t golden = 0x9e3779b97f4a7c15u; /* 2^64 / golden ratio; rn__mix(0) would be 0 */
     uint64_t stream = rn__mix(key.seed + golden);
     stream = rn__mix((stream ^ key.purpose) + golden);
     return rn__mix((stream ^ key.epoch) + golden);
 }
 
-/* Added, mixed, then combined again: two streams are never shifted copies of one sequence. */
+/* The stream goes in twice: were it only added to the index, two streams would be the same sequence
+   from different places on. */
 static uint64_t rn__draw(uint64_t stream, uint64_t index) {
     return rn__mix(rn__mix(index + stream) ^ ~stream);
 }
 
-/* Does dropout keep element `index`, one of four that share a draw? least: of what is below 2^16 */
+/* Dropout takes 16 bits an element, four elements from one random number. An element is kept if its
+   bits are at least 2^16 ratio, rounded up. */
 RN__FUNCTION int rn__keeps(uint64_t draw, uint64_t index, uint32_t least) {
     return (uint32_t)(draw >> index % 4 * 16 & 0xffff) >= least;
 }
@@ -1878,20 +2098,25 @@ RN__FUNCTION uint32_t rn__least_kept(double ratio) { return (uint32_t)ceil(ratio
 
 RNDEF uint64_t rn_random(rn_key key, uint64_t index) { return rn__draw(rn__stream(key), index); }
 
+/* The upper 53 bits, as many as a double holds, over 2^53. */
 RNDEF double rn_uniform(rn_key key, uint64_t index) {
-    return (double)(rn_random(key, index) >> 11) * (1.0 / 9007199254740992.0); /* 2^53 */
+    return (double)(rn_random(key, index) >> 11) * (1.0 / 9007199254740992.0);
 }
 
+/* Box and Muller 1958: a point in the plane with normal coordinates has a uniform angle, and radius
+   sqrt(-2 log u) for a uniform u. */
 RNDEF double rn_normal(rn_key key, uint64_t index) {
-    double radius = 1 - rn_uniform(key, 2 * index); /* in (0, 1]: has a logarithm */
-    double turn = rn_uniform(key, 2 * index + 1);
-    return sqrt(-2 * log(radius)) * cos(6.283185307179586476925 * turn);
+    const double u = 1 - rn_uniform(key, 2 * index); /* in (0, 1]: has a logarithm */
+    const double angle = 6.283185307179586476925 * rn_uniform(key, 2 * index + 1);
+    return sqrt(-2 * log(u)) * cos(angle);
 }
 
-/* A Feistel network permutes [0, 4^half): each round replaces (left, right) by (right, left ^
-   f(right)), which can be undone whatever f is. Alone it makes even permutations only, so a random
-   rotation goes before it. Where the image lies outside [0, count), walking on along its cycle
-   comes back inside, and keeps it a permutation; 4^half < 4 count, so soon. */
+/* A Feistel network permutes the numbers of 2 half bits: each of its rounds replaces (left,
+   right) by (right, left ^ f(right)), which can be undone whatever f is; here f is random. Such
+   rounds make even permutations only, so before them all numbers are rotated by a random number.
+   A result outside of [0, count) goes through again until it falls inside, which is still a
+   permutation of [0, count): walking along a cycle and leaving out places. As 4^half < 4 count,
+   it is soon there. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     const uint64_t rotation = rn_random(key, UINT64_MAX);
     uint64_t mask, left, right, round;
@@ -1915,114 +2140,150 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
 }
 
 /* >>description ==============================================================================
-   Fields of rn_desc with their names: files, command lines and rn_resolve all read this table. */
+   In: an rn_desc with zeros in it, or its fields as text. Out: an rn_desc whose every field has its
+   value and that can be built, or a sentence that says why it cannot.
 
-typedef enum rn__type { RN__INT, RN__UINT64, RN__BYTES, RN__FLOAT, RN__DOUBLE } rn__type;
+   All that treats the fields alike walks one table, rn__fields: rn_desc_get and rn_desc_set
+   (numbers to text and back), rn_resolve (defaults and limits), and >>weights and checkpoints. So a
+   new field is a member of rn_desc and a row of the table. What a table cannot say follows below
+   it: the units that a depth stands for, and fields that depend on each other.
 
+       text "3,3,3"  --rn_desc_set-->  rn_desc  --rn_resolve-->  rn_desc without zeros
+                     <--rn_desc_get--                                              */
+
+/* RN__INT: int, or an enum. RN__BYTES: uint64_t, as text also with K, M or G behind it. */
+typedef enum rn__type { RN__INT, RN__FLOAT, RN__DOUBLE, RN__UINT64, RN__BYTES } rn__type;
+
+/* What a field has to do with files. The first four are of descriptions: when rn_load takes a file
+   into a net, do their fields have to agree? The last three are of rn__progress: where a field is
+   written. */
+typedef enum rn__use {
+    RN__MAY_DIFFER,
+    RN__FOR_WEIGHTS,  /* must match to load weights */
+    RN__FOR_RESUMING, /* must match to resume training from a checkpoint */
+    RN__OF_MACHINE,   /* how to compute, not what: never taken from a file */
+    RN__CHECKPOINT,   /* in every checkpoint */
+    RN__IF_SET,       /* in checkpoints where it is not zero */
+    RN__RESULT        /* where it is not zero, in checkpoints and in rn_save's files */
+} rn__use;
+
+/* One member of a struct: where it lies, and how it is read, written and checked. */
 typedef struct rn__field {
     const char *key; /* the member's name */
     rn__type type;
-    int count;                /* more than 1: a list */
-    size_t size;              /* of one: of an enum what the compiler takes for it */
-    size_t offset;            /* in rn_desc */
-    const char *former;       /* what files called it that have desc.image_height; NULL: the same */
+    int count;                /* more than 1: a list of numbers */
+    size_t size;              /* bytes of one; an enum may have fewer than an int */
+    size_t offset;            /* in the struct */
     const char *const *names; /* of an enum's values; NULL: a number */
-    int match;                /* with a file: see below */
-    double least, most;       /* what rn_resolve accepts, once zeros are replaced */
-    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
+    rn__use use;
+    double least, most; /* what rn_resolve accepts, once zeros are replaced; of an enum, all
+                                 that has a name; most 0: anything */
+    double standard;    /* replaces zero; 0: nothing does, or rn_resolve decides */
+    const char *former; /* key in older files, those that hold desc.image_height; NULL: same */
 } rn__field;
 
-static const char *const rn__block_names[] = {"auto", "basic", "bottleneck", "single", NULL};
-static const char *const rn__stem_names[] = {"cifar", "imagenet", NULL};
-static const char *const rn__order_names[] = {"full_preact",     "original",    "bn_after_add",
-                                              "relu_before_add", "relu_preact", NULL};
-static const char *const rn__shortcut_names[] = {
-    "identity", "scale", "exclusive_gate", "shortcut_gate", "highway", "conv1x1", "dropout", NULL};
-static const char *const rn__resize_names[] = {"auto", "A", "A_centred", "B", "B_bn", NULL};
-static const char *const rn__stride_on_names[] = {"first", "3x3", NULL};
-static const char *const rn__init_names[] = {"fan_out", "fan_in", NULL};
-static const char *const rn__decay_names[] = {"all", "weights", NULL};
-static const char *const rn__sgd_names[] = {"torch", "nesterov", "caffe", NULL};
-static const char *const rn__isa_names[] = {"auto", "portable", "avx2", "avx512", NULL};
-static const char *const rn__dialect_names[] = {"paper", "msra_1k", "fb", "torchvision", NULL};
+#define RN__NAME_OF(value, name) name,
+static const char *const rn__block_names[] = {RN_BLOCK_LIST(RN__NAME_OF) NULL};
+static const char *const rn__stem_names[] = {RN_STEM_LIST(RN__NAME_OF) NULL};
+static const char *const rn__order_names[] = {RN_ORDER_LIST(RN__NAME_OF) NULL};
+static const char *const rn__shortcut_names[] = {RN_SHORTCUT_LIST(RN__NAME_OF) NULL};
+static const char *const rn__resize_names[] = {RN_RESIZE_LIST(RN__NAME_OF) NULL};
+static const char *const rn__stride_on_names[] = {RN_STRIDE_ON_LIST(RN__NAME_OF) NULL};
+static const char *const rn__padding_names[] = {RN_PADDING_LIST(RN__NAME_OF) NULL};
+static const char *const rn__init_names[] = {RN_INIT_LIST(RN__NAME_OF) NULL};
+static const char *const rn__decay_names[] = {RN_DECAY_LIST(RN__NAME_OF) NULL};
+static const char *const rn__sgd_names[] = {RN_SGD_LIST(RN__NAME_OF) NULL};
+static const char *const rn__isa_names[] = {RN_ISA_LIST(RN__NAME_OF) NULL};
+static const char *const rn__dialect_names[] = {RN_DIALECT_LIST(RN__NAME_OF) NULL};
+static const char *const rn__mode_names[] = {RN_MODE_LIST(RN__NAME_OF) NULL};
+static const char *const rn__schedule_names[] = {RN_SCHEDULE_LIST(RN__NAME_OF) NULL};
 
-/* Units of a stage; more would take long to plan, and a small file could ask for it. */
+/* Units of a stage: more would take long to plan, and a damaged file could ask for it. */
 enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MOST_UNITS };
 
-/* What a field of a file has to do with the net that it is loaded into: nothing (0); it must be the
-   same to take the weights (1), or to go on training (2); or it says how to compute, which is the
-   machine's matter, and is never taken from a file. */
-enum { RN__OF_MACHINE = 3 };
+#define RN__LEAST_DEVIATION 1e-6 /* of pixels, that a net may divide by */
 
-#define RN__LEAST_DEVIATION 1e-6 /* of pixels that a net may divide by */
-
-/* Name, type, count, size and offset of a member of rn_desc. */
+/* A row, after the member: names, use, least, most, standard, former key. So the row of height says:
+   an int; to go on with a checkpoint it must match; from 1 to 2^14; rn_resolve has its default;
+   older files call it image_height. RN__FIELD makes key, type, count, size and offset of the member,
+   RN__OPTION the row of an enum. */
 #define RN__FIELD(member, type, c_type)                                                       \
 #member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
         offsetof(rn_desc, member)
+#define RN__OPTION(member, use) /* an enum */ \
+    { RN__FIELD(member, RN__INT, rn_##member), rn__##member##_names, use, 0, 0, 0, NULL }
 static const rn__field rn__fields[] = {
-    {RN__FIELD(depth, RN__INT, int), NULL, NULL, 0, 0, RN__MOST_DEPTH, 0},
-    {RN__FIELD(block, RN__INT, rn_block), NULL, rn__block_names, 1, 0, 0, 0},
-    {RN__FIELD(units, RN__INT, int), NULL, NULL, 1, 0, RN__MOST_UNITS, 0},
-    {RN__FIELD(base_width, RN__INT, int), "width", NULL, 1, 1, 1 << 14, 0},
-    {RN__FIELD(stem, RN__INT, rn_stem), NULL, rn__stem_names, 1, 0, 0, 0},
-    {RN__FIELD(classes, RN__INT, int), NULL, NULL, 1, 2, 1 << 20, 0},
-    {RN__FIELD(channels, RN__INT, int), NULL, NULL, 1, 1, 1 << 14, 3},
-    {RN__FIELD(height, RN__INT, int), "image_height", NULL, 2, 1, 1 << 14, 0},
-    {RN__FIELD(width, RN__INT, int), "image_width", NULL, 2, 1, 1 << 14, 0},
-    {RN__FIELD(order, RN__INT, rn_order), NULL, rn__order_names, 1, 0, 0, 0},
-    {RN__FIELD(shortcut, RN__INT, rn_shortcut), NULL, rn__shortcut_names, 1, 0, 0, 0},
-    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 1},
-    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
-    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, NULL, 0, -1e6, 1e6, 0},
-    {RN__FIELD(dropout, RN__FLOAT, float), NULL, NULL, 1, 0, 0.999, 0.5},
-    {RN__FIELD(resize, RN__INT, rn_resize), NULL, rn__resize_names, 1, 0, 0, 0},
-    {RN__FIELD(stride_on, RN__INT, rn_stride_on), NULL, rn__stride_on_names, 1, 0, 0, 0},
-    {RN__FIELD(init, RN__INT, rn_init), NULL, rn__init_names, 0, 0, 0, 0},
-    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, NULL, 1, 1e-12, 1, 1e-5},
-    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, NULL, 0, 1e-9, 1, 0.1},
-    {RN__FIELD(bn_group, RN__INT, int), NULL, NULL, 2, 0, 1 << 24, 0},
-    {RN__FIELD(sgd, RN__INT, rn_sgd), NULL, rn__sgd_names, 0, 0, 0, 0},
-    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
-    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, NULL, 0, 0, 1e6, 0},
-    {RN__FIELD(decay_scope, RN__INT, rn_decay), NULL, rn__decay_names, 0, 0, 0, 0},
-    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, NULL, 0, 0, 0.999999, 0},
-    {RN__FIELD(mean, RN__FLOAT, float), NULL, NULL, 1, -1e6, 1e6, 0},
-    {RN__FIELD(deviation, RN__FLOAT, float), "std", NULL, 1, RN__LEAST_DEVIATION, 1e6, 1},
-    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, NULL, 0, 0, 0, 0},
-    {RN__FIELD(threads, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 1, 1024, 1},
-    {RN__FIELD(naive, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
-    {RN__FIELD(direct, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1, 0},
-    {RN__FIELD(micro_batch, RN__INT, int), NULL, NULL, RN__OF_MACHINE, 0, 1 << 24, 0},
-    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, NULL, RN__OF_MACHINE, 0, 0, 0},
-    {RN__FIELD(isa, RN__INT, rn_isa), NULL, rn__isa_names, RN__OF_MACHINE, 0, 0, 0},
+    /* The shape of the net: */
+    {RN__FIELD(depth, RN__INT, int), NULL, RN__MAY_DIFFER, 0, RN__MOST_DEPTH, 0, NULL},
+    RN__OPTION(block, RN__FOR_WEIGHTS),
+    {RN__FIELD(units, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, RN__MOST_UNITS, 0, NULL},
+    {RN__FIELD(base_width, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 0, "width"},
+    RN__OPTION(stem, RN__FOR_WEIGHTS),
+    {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_WEIGHTS, 2, 1 << 20, 0, NULL},
+    {RN__FIELD(channels, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 3, NULL},
+    {RN__FIELD(height, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_height"},
+    {RN__FIELD(width, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_width"},
+    /* The units: */
+    RN__OPTION(order, RN__FOR_WEIGHTS),
+    RN__OPTION(shortcut, RN__FOR_WEIGHTS),
+    {RN__FIELD(shortcut_scale, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 0, NULL},
+    {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 1, NULL},
+    {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
+    {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
+    {RN__FIELD(dropout, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, 0.999, 0.5, NULL},
+    RN__OPTION(resize, RN__FOR_WEIGHTS),
+    RN__OPTION(stride_on, RN__FOR_WEIGHTS),
+    RN__OPTION(padding, RN__FOR_WEIGHTS),
+    /* The training: */
+    RN__OPTION(init, RN__MAY_DIFFER),
+    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, 1e-12, 1, 1e-5, NULL},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 1e-9, 1, 0.1, NULL},
+    {RN__FIELD(bn_group, RN__INT, int), NULL, RN__FOR_RESUMING, 0, 1 << 24, 0, NULL},
+    RN__OPTION(sgd, RN__MAY_DIFFER),
+    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
+    {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 1e6, 0, NULL},
+    {RN__FIELD(decay_scope, RN__INT, rn_decay), rn__decay_names, RN__MAY_DIFFER, 0, 0, 0, NULL},
+    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
+    /* The images: */
+    {RN__FIELD(mean, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 0, NULL},
+    {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__LEAST_DEVIATION, 1e6, 1,
+     "std"},
+    {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, RN__MAY_DIFFER, 0, 0, 0, NULL},
+    /* The machine: */
+    {RN__FIELD(threads, RN__INT, int), NULL, RN__OF_MACHINE, 1, 1024, 1, NULL},
+    {RN__FIELD(naive, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1, 0, NULL},
+    {RN__FIELD(direct, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1, 0, NULL},
+    {RN__FIELD(micro_batch, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1 << 24, 0, NULL},
+    {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, RN__OF_MACHINE, 0, 0, 0, NULL},
+    RN__OPTION(isa, RN__OF_MACHINE),
 };
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
+/* Numbers travel as doubles, which hold all of them exactly but 64-bit integers: these are told by
+   rn__is_uint64, and are copied. */
 static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
 
-/* A number as a field may have it; an enum has a byte or two with -fshort-enums. */
-typedef union rn__number_in {
-    uint8_t tiny;
+typedef union rn__number {
+    uint8_t tiny; /* with -fshort-enums an enum has one byte or two */
     uint16_t medium;
     int integer;
     float single;
     double number;
-} rn__number_in;
+} rn__number;
 
-static double rn__get_number(const rn_desc *desc, const rn__field *field, int i) {
-    rn__number_in in = {0};
-    memcpy(&in, (const char *)desc + field->offset + (size_t)i * field->size, field->size);
+/* Number k of a field of an object, which is an rn_desc or an rn_net. */
+static double rn__get_number(const void *object, const rn__field *field, int k) {
+    rn__number in = {0}; /* bytes beyond the size stay zero */
+    memcpy(&in, (const char *)object + field->offset + (size_t)k * field->size, field->size);
     if (field->type == RN__FLOAT) return (double)in.single;
     if (field->type == RN__DOUBLE) return in.number;
     return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
 }
 
-static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double number) {
-    rn__number_in in = {0};
+static void rn__set_number(void *object, const rn__field *field, int k, double number) {
+    rn__number in = {0};
     if (field->type == RN__FLOAT)
         in.single = (float)number;
     else if (field->type == RN__DOUBLE)
@@ -2033,117 +2294,158 @@ static void rn__set_number(rn_desc *desc, const rn__field *field, int i, double 
         in.medium = (uint16_t)number;
     else
         in.integer = (int)number;
-    memcpy((char *)desc + field->offset + (size_t)i * field->size, &in, field->size);
+    memcpy((char *)object + field->offset + (size_t)k * field->size, &in, field->size);
 }
 
-RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
+/* Is b the name a, in which '-' may stand for '_', as people write it on command lines? */
+static int rn__same_name(const char *a, const char *b) {
+    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
+    return !*a && !*b;
+}
 
-/* Name of value i of an enum, whatever i is. */
+/* Name of value i of an enum, whatever number is in it. */
 static const char *rn__name_of(const char *const *names, double i) {
     int k = 0;
     while (names[k] && k < i) k++;
     return names[k] && k <= i && i <= k ? names[k] : "?";
 }
 
-RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
-    rn__text out = rn__text_in(text, 96);
-    const rn__field *field = i >= 0 && i < RN__FIELDS ? &rn__fields[i] : NULL;
-    int k;
-    for (k = 0; field && k < field->count; k++) {
-        double number = rn__is_uint64(field) ? 0 : rn__get_number(desc, field, k);
-        uint64_t whole = 0;
-        if (rn__is_uint64(field)) memcpy(&whole, (const char *)desc + field->offset, sizeof whole);
-        if (k) rn__put(&out, ',');
-        if (rn__is_uint64(field))
-            rn__format(&out, "%U", whole);
-        else if (field->names)
-            rn__puts(&out, rn__name_of(field->names, number));
-        else if (field->type == RN__INT)
-            rn__format(&out, "%d", (int)number);
-        else
-            rn__format(&out, "0x%x", rn__double_bits(number));
-    }
+/* The value that has a name; -1 if none has. */
+static int rn__value_of(const char *const *names, const char *name) {
+    int i = 0;
+    while (names[i] && !rn__same_name(names[i], name)) i++;
+    return names[i] ? i : -1;
 }
 
-/* Names are equal with '-' for '_'. */
-static int rn__same_name(const char *a, const char *b) {
-    while (*a && (*a == *b || (*a == '_' && *b == '-'))) a++, b++;
-    return !*a && !*b;
-}
-
-static const char rn__bad_value[] = "%s cannot be \"%s\"; it takes %s";
-static const char rn__no_such[] = "there is no %s \"%s\"; take %s";
-
-/* Index of a name in a list; where it is not, a status, and `sentence` takes key, name and list. */
-static int rn__choose(const char *const *names, const char *sentence, const char *key,
-                      const char *name, rn_error *error) {
-    char takes[160];
-    rn__text out = rn__text_in(takes, sizeof takes);
+/* "full_preact, original or relu_preact" */
+static void rn__put_names(rn__text *text, const char *const *names) {
     int i;
-    for (i = 0; names[i]; i++) {
-        if (rn__same_name(names[i], name)) return i;
-        rn__format(&out, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
-    }
-    return rn__fail(error, RN_BAD_ARGUMENT, sentence, key, name, takes);
+    for (i = 0; names[i]; i++)
+        rn__format(text, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
 }
 
-/* A whole number, of bytes also with K, M or G behind it. */
-static int rn__parse_whole(rn_desc *desc, const rn__field *field, const char *at) {
+/* The value of a name in a list that belongs to no field; `what` names the list in the sentence:
+   "dialect", "schedule". Below 0 a status. */
+static int rn__parse_name(const char *const *names, const char *what, const char *name,
+                          rn_error *error) {
+    const int value = rn__value_of(names, name);
+    char takes[160];
+    rn__text text = rn__text_in(takes, sizeof takes);
+    if (value >= 0) return value;
+    rn__put_names(&text, names);
+    return rn__fail(error, RN_BAD_ARGUMENT, "there is no %s \"%s\"; take %s", what, name, takes);
+}
+
+/* Number k of a field as text. Floats are written as the bits of a double, so that no reader's
+   arithmetic changes them, or for sentences with `decimals` of them. */
+static void rn__put_value(rn__text *text, const void *object, const rn__field *field, int k,
+                          int decimals) {
+    double number = 0;
+    uint64_t whole = 0;
+    if (rn__is_uint64(field))
+        memcpy(&whole, (const char *)object + field->offset, sizeof whole);
+    else
+        number = rn__get_number(object, field, k);
+    if (field->names)
+        rn__puts(text, rn__name_of(field->names, number));
+    else if (rn__is_uint64(field))
+        rn__format(text, "%llu", (rn__llu)whole);
+    else if (field->type == RN__INT)
+        rn__format(text, "%d", (int)number);
+    else if (decimals)
+        rn__put_fixed(text, number, decimals);
+    else
+        rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
+}
+
+/* All of them, with commas. */
+static void rn__put_field(rn__text *text, const void *object, const rn__field *field) {
+    int k;
+    for (k = 0; k < field->count; k++) {
+        if (k) rn__put(text, ',');
+        rn__put_value(text, object, field, k, 0);
+    }
+}
+
+/* A whole number, of bytes also with K, M or G behind it. 0 if it is something else. */
+static int rn__parse_whole(void *object, const rn__field *field, const char *at) {
     static const char suffixes[] = "KMG";
     const char *suffix;
     uint64_t value;
-    int shift = 0;
+    int shift = 0; /* bits: K is 2^10 */
     if (!rn__scan_unsigned(&at, &value)) return 0;
     if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
         shift = 10 * (int)(suffix - suffixes + 1), at++;
     if (*at || value > UINT64_MAX >> shift) return 0;
     value <<= shift;
-    memcpy((char *)desc + field->offset, &value, sizeof value);
+    memcpy((char *)object + field->offset, &value, sizeof value);
     return 1;
 }
 
-/* Reads one number or, for a list, several between commas; what is left out is zero. */
-static int rn__parse_numbers(rn_desc *desc, const rn__field *field, const char *at) {
+/* One number, or several between commas; those left out at the end are zero. */
+static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
     int k;
-    if (rn__is_uint64(field)) return rn__parse_whole(desc, field, at);
     for (k = 0; k < field->count; k++) {
-        char item[48];
+        char item[48]; /* what stands between two commas */
         rn__text text = rn__text_in(item, sizeof item);
         double number = 0;
+        /* A list may end early, but one number is needed. */
         if (*at || k == 0) {
             while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__scan_double(item, &number) || !rn__is_finite(number)) return 0;
+            if (!rn__scan_double(item, &number)) return 0;
+            if (!rn__is_finite(number) && field->most > 0) return 0;
+            /* A whole number that fits an int. */
             if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
                 return 0;
             if (*at == ',') at++;
         }
-        rn__set_number(desc, field, k, number);
+        rn__set_number(object, field, k, number);
     }
     return !*at;
 }
 
+/* Reads a field from text: a name, a 64-bit number, or numbers. What cannot be read is refused with
+   what the field takes; a list may be half written then. */
+static rn_status rn__set_field(void *object, const rn__field *field, const char *value,
+                               rn_error *error) {
+    const int name = field->names ? rn__value_of(field->names, value) : -1;
+    char takes[160]; /* for the sentence: what could have been given */
+    rn__text text = rn__text_in(takes, sizeof takes);
+    if (name >= 0) return rn__set_number(object, field, 0, name), RN_OK;
+    if (!field->names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
+                                               : rn__parse_numbers(object, field, value)))
+        return RN_OK;
+    if (field->names)
+        rn__put_names(&text, field->names);
+    else
+        rn__puts(&text, field->count > 1 ? "1 to 4 numbers between commas"
+                        : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
+                        : field->type == RN__BYTES ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
+                        : field->most == 1         ? "0 or 1"
+                                                   : "a whole number");
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
+                    takes);
+}
+
+RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
+
+RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
+    rn__text out = rn__text_in(text, 96);
+    if (rn_desc_key(i)) rn__put_field(&out, desc, &rn__fields[i]);
+}
+
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
-    const rn__field *field = rn__fields, *end = rn__fields + RN__FIELDS;
-    rn_desc set = *desc;
-    while (field < end && !rn__same_name(field->key, key)) field++;
-    if (field == end) return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
-    if (field->names) {
-        int i = rn__choose(field->names, rn__bad_value, field->key, value, error);
-        if (i < 0) return (rn_status)i;
-        rn__set_number(&set, field, 0, i);
-    } else if (!rn__parse_numbers(&set, field, value)) {
-        const char *takes = field->count > 1 ? "1 to 4 numbers between commas"
-                            : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
-                            : field->type == RN__BYTES
-                                ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
-                            : field->most == 1 ? "0 or 1"
-                                               : "a whole number";
-        return rn__fail(error, RN_BAD_ARGUMENT, rn__bad_value, field->key, value, takes);
-    }
+    rn_desc set = *desc; /* so that what is refused changes nothing */
+    int i = 0;
+    while (i < RN__FIELDS && !rn__same_name(rn__fields[i].key, key)) i++;
+    if (i == RN__FIELDS)
+        return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    RN__TRY(rn__set_field(&set, &rn__fields[i], value, error));
     *desc = set;
     return RN_OK;
 }
 
+/* What the papers' trainings have in common; all else are defaults. */
 /* What the stems differ in. */
 typedef struct rn__stem {
     int width, classes, size; /* defaults of the net */
@@ -2167,13 +2469,15 @@ static rn_desc rn__recipe(int depth, rn_stem stem) {
 RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
 RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
 
-/* Shortcut B, with a BN of its own where the unit has none in front. */
+/* Shortcut B*: the 1x1 convolution has a BN behind it, unless the unit has one in front of it. */
 static rn_resize rn__resize_b(const rn_desc *desc) {
     return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ? RN_RESIZE_B
                                                                           : RN_RESIZE_B_BN;
 }
 
+/* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
+    /* By dialect, in the order of the enum. */
     static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
@@ -2183,29 +2487,40 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
     desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
     desc->resize = rn__resize_b(desc);
+    /* What is not B*. */
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
     if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
 }
 
+/* What fails leaves *dialect as it was. */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__choose(rn__dialect_names, rn__no_such, "dialect", name, error);
+    int i = rn__parse_name(rn__dialect_names, "dialect", name, error);
     if (i < 0) return (rn_status)i;
     *dialect = (rn_dialect)i;
     return RN_OK;
 }
 
+/* Convolutions of a unit between its shortcut's ends. */
 static int rn__block_layers(rn_block block) {
     return block == RN_SINGLE ? 1 : block == RN_BASIC ? 2 : 3;
 }
 
-/* Units of each stage from the depth: CIFAR 3n+2, 6n+2, 9n+2 (section 3.1 of the paper), ImageNet
-   by the table of its appendix. */
+/* Units of each stage from the depth, and the block where it is auto.
+
+   CIFAR nets have three stages of n units, and 2 layers besides, the first convolution and the last,
+   linear layer. So the depth is 3 n (convolutions of a unit) + 2:
+
+       single   1 convolution    3n+2
+       basic    2                6n+2    20, 32, 44, 56, 110
+       bottleneck  3             9n+2    164, 1001 (20 and 110 fit as well, but are basic)
+
+   ImageNet nets stand in Table 1 of [DRL], the depth of 200 in the appendix of [IM]. */
 static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
     static const int imagenet[][5] = {{18, 2, 2, 2, 2},   {34, 3, 4, 6, 3},   {50, 3, 4, 6, 3},
                                       {101, 3, 4, 23, 3}, {152, 3, 8, 36, 3}, {200, 3, 24, 36, 3}};
-    int i, depth = desc->depth, per_unit;
-    if (desc->stem == RN_STEM_IMAGENET) {
+    int i, depth = desc->depth, per_unit; /* per_unit: layers of a unit */
+    if (desc->stem == RN_STEM_IMAGENET) { /* depth, units of the four stages */
         if (desc->block == RN_BLOCK_AUTO) desc->block = depth < 50 ? RN_BASIC : RN_BOTTLENECK;
         for (i = 0; i < 6; i++)
             if (imagenet[i][0] == depth) memcpy(desc->units, imagenet[i] + 1, sizeof desc->units);
@@ -2230,9 +2545,10 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
+/* Units from the depth or, where units are given, the depth from the units. */
 static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
-    int i, sum = 0;
-    for (i = 0; i < RN_MAX_STAGES; i++) {
+    int i, sum = 0;                       /* of the units */
+    for (i = 0; i < RN_MAX_STAGES; i++) { /* stages without units are the last ones */
         if (desc->units[i] && i && !desc->units[i - 1])
             return rn__fail(error, RN_BAD_DESCRIPTION,
                             "units of stage %d without units of stage %d", i + 1, i);
@@ -2242,47 +2558,68 @@ static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error)
         if (!desc->depth) desc->depth = imagenet ? 50 : 20;
         return rn__units_of_depth(desc, error);
     }
-    if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC;
+    if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC; /* no depth asks for another */
     desc->depth = 2 + rn__block_layers(desc->block) * sum;
     return RN_OK;
 }
 
-/* Every field is what its row of the table accepts. */
+/* Every field lies within the limits of its row; an enum has a value that has a name. */
 static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
-    int i, k, names;
+    int i, k, names; /* names: how many an enum has */
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
         if (rn__is_uint64(field)) continue;
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
-            const char *sentence = field->type == RN__INT
-                                       ? "%s is %.0f and must lie in %.0f to %.0f"
-                                       : "%s is %.6f and must lie in %.6f to %.6f";
             if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION, sentence, field->key, value,
-                                field->least, most);
+                return rn__fail(error, RN_BAD_DESCRIPTION,
+                                field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
+                                                       : "%s is %.6f and must lie in %.6f to %.6f",
+                                field->key, value, field->least, most);
         }
     }
     return RN_OK;
 }
 
+/* Defaults that the table knows; those that depend on the stem; units; fields that depend on others.
+   All on a copy, so that a failure changes nothing. */
+/* Padding in front is one number for rows and columns, so that with padding "same" both must be even,
+   or both odd, wherever a convolution has stride 2. */
+static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn_error *error) {
+    int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
+    for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
+    for (; halvings > 0 && desc->padding == RN_PADDING_SAME; halvings--) {
+        if ((h + w) % 2)
+            return rn__fail(
+                error, RN_BAD_DESCRIPTION,
+                "padding same: images of %dx%d become %dx%d, of which one is odd, before "
+                "a convolution of stride 2; take sizes that halve alike",
+                desc->height, desc->width, h, w);
+        h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
+    }
+    return RN_OK;
+}
+
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
-    rn_desc d = *desc;
-    int i, k, imagenet = d.stem == RN_STEM_IMAGENET;
+    rn_desc d = *desc; /* written to *desc when all is well */
+    const int imagenet = d.stem == RN_STEM_IMAGENET;
+    const rn__stem *stem = &rn__stems[imagenet];
+    int i, k;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
-    if (!d.base_width) d.base_width = imagenet ? 64 : 16;
-    if (!d.classes) d.classes = imagenet ? 1000 : 10;
-    if (!d.height) d.height = imagenet ? 224 : 32;
-    if (!d.width) d.width = imagenet ? 224 : 32;
-    if (!RN__FAST) d.naive = 1;
+    if (!d.base_width) d.base_width = stem->width;
+    if (!d.classes) d.classes = stem->classes;
+    if (!d.height) d.height = stem->size;
+    if (!d.width) d.width = stem->size;
+    if (!RN__FAST) d.naive = 1; /* no other execution is there */
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, imagenet, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
-    if (!d.bn_group) d.bn_group = d.micro_batch;
+    RN__TRY(rn__check_padding(&d, stem, error));
+    if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
     if (d.bn_group && d.micro_batch % d.bn_group)
         return rn__fail(error, RN_BAD_DESCRIPTION,
                         "micro_batch is %d and must be a multiple of bn_group, which is %d",
@@ -2340,12 +2677,13 @@ typedef struct rn__pass rn__pass; /* an operation on blocked values, see >>fast 
 typedef struct rn__kind {
     const char *name;
     int properties;
-    rn__slot slots[RN__SLOTS];
+    const rn__slot *slots;                                       /* [RN__SLOTS]; NULL: none */
     void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w */
     void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__pass *pass);
-    rn__room (*workspace)(const rn_net *net, int node, rn_mode mode); /* of fast; NULL: none */
+    struct rn__conv (*plan)(const rn_net *net, int i,
+                            rn__arena *arena); /* of the filter; or NULL */
 } rn__kind;
 static const rn__kind *rn__kind_of(rn_kind kind);
 
@@ -2359,8 +2697,9 @@ RNDEF const char *rn_kind_name(rn_kind kind) {
 
 /* Slot `index` of a node; NULL where it has none. */
 static const rn__slot *rn__slot_of(const rn_node *node, int index) {
-    const rn__slot *slot = &rn__kind_of(node->kind)->slots[index];
-    return slot->suffix && (!slot->if_bias || node->bias) ? slot : NULL;
+    const rn__slot *slots = rn__kind_of(node->kind)->slots;
+    return slots && slots[index].suffix && (!slots[index].if_bias || node->bias) ? &slots[index]
+                                                                                 : NULL;
 }
 
 /* Channels of the value that node i reads. */
@@ -2390,13 +2729,31 @@ static int rn__describe_slot(const rn_node *nodes, int i, int index, rn_paramete
     return 1;
 }
 
+/* Where slot `index` of node i lies: behind those before it, parameters in net->parameters, the
+   others in net->statistics. */
+static ptrdiff_t rn__slot_offset(const rn_node *nodes, int i, int index) {
+    const rn_node *node = &nodes[i];
+    const int learned = rn__slot_of(node, index)->learned;
+    ptrdiff_t at = learned ? node->parameters : node->statistics;
+    int k;
+    for (k = 0; k < index; k++) {
+        const rn__slot *slot = rn__slot_of(node, k);
+        ptrdiff_t numbers = node->c;
+        if (!slot || slot->learned != learned) continue;
+        if (slot->dims > 1) numbers *= rn__input_channels(nodes, i);
+        if (slot->dims > 2) numbers *= node->kernel * node->kernel;
+        at += numbers;
+    }
+    return at;
+}
+
 /* ---- from the description to the list ------------------------------------------------------- */
 
 typedef struct rn__builder {
     const rn_desc *desc;
     rn_node *nodes; /* NULL: only count */
     int count, stage, unit;
-    int parameters, statistics; /* numbers so far; they stick at INT_MAX, which is refused */
+    ptrdiff_t parameters, statistics; /* numbers so far */
 } rn__builder;
 
 static rn_node rn__node(rn_kind kind, const char *role, int input) {
@@ -2413,7 +2770,6 @@ static rn_node rn__node(rn_kind kind, const char *role, int input) {
 /* Appends a node and lays out its parameters: the only place that counts them. Returns its index,
    which is also that of its value. */
 static int rn__emit(rn__builder *b, rn_node node) {
-    rn_node *to = b->nodes + b->count;
     rn_parameter p;
     int i;
     if (!b->nodes) return b->count++;
@@ -2424,15 +2780,21 @@ static int rn__emit(rn__builder *b, rn_node node) {
         if (!node.c) node.c = input->c;
         rn__kind_of(node.kind)->shape(&node, input);
     }
-    *to = node;
-    for (i = 0; i < RN__SLOTS; i++) {
-        const rn__slot *slot = rn__slot_of(to, i);
-        int *sum = slot && slot->learned ? &b->parameters : &b->statistics;
-        to->parameters[i] = *sum;
-        if (rn__describe_slot(b->nodes, b->count, i, &p))
-            *sum = p.count > INT_MAX - *sum ? INT_MAX : *sum + (int)p.count;
-    }
+    node.parameters = b->parameters;
+    node.statistics = b->statistics;
+    b->nodes[b->count] = node;
+    for (i = 0; i < RN__SLOTS; i++)
+        if (rn__describe_slot(b->nodes, b->count, i, &p)) {
+            ptrdiff_t *sum = rn__slot_of(&node, i)->learned ? &b->parameters : &b->statistics;
+            *sum = rn__count(rn__add_size((size_t)*sum, (size_t)p.count));
+        }
     return b->count++;
+}
+
+/* Padding of TensorFlow's "SAME" makes ceil(size / stride) windows, and where it is odd, what is
+   more goes behind: 3x3 of stride 2 on 32 pixels takes none in front and one behind. */
+static int rn__same_padding(int size, int kernel, int stride) {
+    return rn__max((rn__divide_up(size, stride) - 1) * stride + kernel - size, 0);
 }
 
 static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
@@ -2442,6 +2804,11 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
     node.kernel = (short)kernel;
     node.stride = (short)stride;
     node.padding = (short)(kernel / 2);
+    if (b->nodes && b->desc->padding == RN_PADDING_SAME) {
+        const int same = rn__same_padding(b->nodes[x].h, kernel, stride);
+        node.padding = (short)(same / 2);
+        node.padding_behind = (signed char)(same % 2);
+    }
     return rn__emit(b, node);
 }
 
@@ -2501,6 +2868,7 @@ static int rn__emit_scale(rn__builder *b, int x, const char *role, float scale) 
 static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
     const rn_resize resize = b->desc->resize;
     const int always = b->desc->shortcut == RN_SHORTCUT_CONV1X1, same = stride == 1 && c == filters;
+    const int normalises = resize == RN_RESIZE_B_BN || resize == RN_RESIZE_D_BN;
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
@@ -2508,9 +2876,14 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
         node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
         return rn__emit(b, node);
     }
+    if (stride > 1 && (resize == RN_RESIZE_D || resize == RN_RESIZE_D_BN)) {
+        rn_node pool = rn__node(RN_AVG_POOL, "shortcut_pool", x);
+        pool.kernel = pool.stride = (short)stride;
+        x = rn__emit(b, pool);
+        stride = 1;
+    }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
-    return rn__emit_activation(b, x, resize == RN_RESIZE_B_BN && !same ? RN__BN : 0, "shortcut_bn",
-                               NULL);
+    return rn__emit_activation(b, x, normalises && !same ? RN__BN : 0, "shortcut_bn", NULL);
 }
 
 /* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
@@ -2644,10 +3017,11 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
             const rn_node *node = &net->nodes[p->node];
             const int index = p->index++;
             const rn__slot *slot = rn__slot_of(node, index);
-            const ptrdiff_t at = node->parameters[index];
+            ptrdiff_t at;
             char name[64];
             rn__text text = rn__text_in(p->name, sizeof p->name);
             if (!rn__describe_slot(net->nodes, p->node, index, p)) continue;
+            at = rn__slot_offset(net->nodes, p->node, index);
             p->data = (slot->learned ? net->parameters : net->statistics) + at;
             p->gradient = slot->learned && net->gradients ? net->gradients + at : NULL;
             p->velocity = slot->learned && net->velocity ? net->velocity + at : NULL;
@@ -2703,25 +3077,39 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
 }
 
 /* >>naive layers =============================================================================
-   Every layer as its formula says, one number of the result after the other, sums in double: what
-   the fast kernels are held against, so the obvious way wins over the quick one. Letters: x input,
-   y output, f a convolution's weight; dx, dy, dw, db the loss's gradients by input, output, weight
-   and bias; n image, c channel (where there are two sorts, c of x and k of y), h and w row and
-   column, oh and ow those of a y that has fewer than x, r and s those of a kernel. A function
-   checks everything before it writes anything. Inference comes first, then what only training
-   needs. */
+   A chapter to read beside the papers. Each layer stands with its formula above its loop, forward
+   and then backward. Every number of a result is computed by itself, with its sum in double, and
+   the obvious way wins over the quick one: the fast layers are tested against these.
 
-/* What `accumulate` means. */
+   Letters.  x input, y output, f the weight of a convolution; dx, dy, dw, db the gradients of the
+   loss by input, output, weight and bias. n counts images, c channels (where input and output
+   differ in number, c those of x and k those of y), h and w rows and columns, oh and ow those of an
+   output that is smaller than its input, r and s those of a kernel, which is R x S.
+
+   Backward is the chain rule. A number u that has a part in several outputs y_j gets
+
+       du = sum over j of dy_j (d y_j / d u),
+
+   so every backward answers two questions: which outputs read this number, and with what factor?
+
+   Every function checks its arguments before it writes anything. What only training needs is left
+   out with RESNET_NO_TRAIN. */
+
+/* ---- what the layers share: how a result is stored, and checks ------------------------------ */
+
+/* Gradients are written over what was there, or (accumulate 1) added to it: a value that several
+   layers read gets the sum of what they hand back. */
 static void rn__store(rn_real *at, double value, int accumulate) {
     *at = (rn_real)(accumulate ? (double)*at + value : value);
 }
 
-/* A NULL tensor is a gradient that nobody wants. */
+/* Tensor t has the shape of `like`, or is NULL: a gradient that is not wanted. */
 static rn_status rn__expect_like(const char *function, const char *name, const rn_tensor *t,
                                  const rn_tensor *like, rn_error *error) {
     return t ? rn__expect(function, name, t, like->n, like->c, like->h, like->w, error) : RN_OK;
 }
 
+/* low <= value <= high. */
 static rn_status rn__expect_within(const char *function, const char *name, int value, int low,
                                    int high, rn_error *error) {
     if (value >= low && value <= high) return RN_OK;
@@ -2729,14 +3117,27 @@ static rn_status rn__expect_within(const char *function, const char *name, int v
                     value, low, high);
 }
 
-enum { RN__MOST_SIZE = INT_MAX / 4 }; /* so that sums of a few do not overflow */
+/* ---- windows: what convolutions and pools share ----------------------------------------------
 
-/* Windows of f's size slide over x by `stride`, from `padding` outside of it, with f->n results at
-   each place: the shape that y, called `name`, must have. */
-static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *y,
-                                  const rn_tensor *x, const rn_tensor *f, int stride, int padding,
-                                  rn_error *error) {
-    int oh, ow;
+   The kernel's window slides over the image, `stride` pixels at a time; it starts `padding` pixels
+   outside. Each place is one pixel of the output. Here a kernel of 3x3 with stride 2 and padding 1
+   on an image of 5x5 (o), with padding (.) around it, and the windows of y[0,0] and y[1,2]:
+
+       [. . .]. . . .        y[oh,ow] sees rows   oh stride - padding + r,  0 <= r < R,
+       [. o o]o o o .                and columns  ow stride - padding + s,  0 <= s < S,
+       [. o o]o[o o .]
+        . o o o[o o .]       and the output has
+        . o o o[o o .]           floor((H + 2 padding - R) / stride) + 1 rows,
+        . o o o o o .        likewise columns: here 3 x 3.
+        . . . . . . .                                                                             */
+
+/* The most channels, rows or columns: sums of a few do not overflow. */
+enum { RN__MOST_SIZE = INT_MAX / 4 };
+
+/* Arguments of everything that has windows, f giving their size and number. An image with `behind`
+   more rows and columns must hold one window at least. */
+static rn_status rn__check_windows(const char *function, const rn_tensor *x, const rn_tensor *f,
+                                   int stride, int padding, int behind, rn_error *error) {
     RN__TRY(rn__expect(function, "weight", f, f->n, x->c, f->h, f->w, error));
     RN__TRY(rn__expect_within(function, "number of images", x->n, 0, INT_MAX, error));
     RN__TRY(rn__expect_within(function, "number of channels", x->c, 1, RN__MOST_SIZE, error));
@@ -2745,22 +3146,31 @@ static rn_status rn__check_conv2d(const char *function, const char *name, const 
     RN__TRY(rn__expect_within(function, "number of columns", x->w, 1, RN__MOST_SIZE, error));
     RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
     RN__TRY(rn__expect_within(function, "padding", padding, 0, SHRT_MAX, error));
-    oh = rn__window_output(x->h, f->h, stride, padding);
-    ow = rn__window_output(x->w, f->w, stride, padding);
-    if (f->h < 1 || f->w < 1 || !oh || !ow)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: a kernel of %dx%d does not fit into images of %dx%d padded by %d; "
-                        "take a smaller kernel or more padding",
-                        function, f->h, f->w, x->h, x->w, padding);
-    return rn__expect(function, name, y, x->n, f->n, oh, ow, error);
+    if (f->h > 0 && f->w > 0 && rn__window_output(x->h + behind, f->h, stride, padding) &&
+        rn__window_output(x->w + behind, f->w, stride, padding))
+        return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT,
+                    "%s: a kernel of %dx%d does not fit into images of %dx%d padded by %d; take a "
+                    "smaller kernel or more padding",
+                    function, f->h, f->w, x->h, x->w, padding);
 }
 
-/* What a window covers of an image: rows [h0, h1), columns [w0, w1). Row h is under row h - top of
-   the kernel, column w under column w - left. */
+/* Then y, called `name` in errors, must have the shape in the picture above, with f->n channels. */
+static rn_status rn__check_conv2d(const char *function, const char *name, const rn_tensor *y,
+                                  const rn_tensor *x, const rn_tensor *f, int stride, int padding,
+                                  rn_error *error) {
+    RN__TRY(rn__check_windows(function, x, f, stride, padding, 0, error));
+    return rn__expect(function, name, y, x->n, f->n, rn__window_output(x->h, f->h, stride, padding),
+                      rn__window_output(x->w, f->w, stride, padding), error);
+}
+
+/* The pixels of an image that a window covers, without padding: rows [h0, h1), columns [w0, w1).
+   Row h is under row h - top of the kernel, column w under column w - left. */
 typedef struct rn__window {
     int top, left, h0, h1, w0, w1;
 } rn__window;
 
+/* The window of output (oh, ow), for a kernel of r x s. */
 static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s, int stride,
                                 int padding) {
     rn__window v;
@@ -2770,16 +3180,41 @@ static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s
     return v;
 }
 
-/* y[n,k,oh,ow] = bias[k] + sum over c, r, s of
-       x[n, c, oh stride + r - padding, ow stride + s - padding] f[k,c,r,s],
-   where pixels outside of the image are zero. */
+/* ---- convolution: LeCun et al. 1989, as cross-correlation ------------------------------------ */
+
+/* Rows (or columns) that y should have for `size` of x: those that `padding` on both sides gives,
+   or, if y has them, those that padding + 1 behind gives, which is as if x had one more. So
+   TensorFlow's "SAME" puts a kernel of 3 with stride 2 on 4 pixels, padding 0, where padding 1 on
+   both sides begins outside:
+
+       [o o[o]o .]            [. o[o]o o].                                                        */
+static int rn__one_sided_output(int y_size, int size, int kernel, int stride, int padding) {
+    const int even = rn__window_output(size, kernel, stride, padding);
+    const int more = rn__window_output(size + 1, kernel, stride, padding);
+    return !even || y_size == more ? more : even;
+}
+
+/* rn__check_conv2d with padding behind that may be one more than in front. */
+static rn_status rn__check_one_sided(const char *function, const char *name, const rn_tensor *y,
+                                     const rn_tensor *x, const rn_tensor *f, int stride,
+                                     int padding, rn_error *error) {
+    RN__TRY(rn__check_windows(function, x, f, stride, padding, 1, error));
+    return rn__expect(function, name, y, x->n, f->n,
+                      rn__one_sided_output(y->h, x->h, f->h, stride, padding),
+                      rn__one_sided_output(y->w, x->w, f->w, stride, padding), error);
+}
+
+/* y[n,k,oh,ow] = bias[k] + sum over c, r, s of f[k,c,r,s] x[n,c,h,w]
+       with h = oh stride - padding + r,  w = ow stride - padding + s,
+   where pixels outside of the image are zero, so that the sum leaves them out. p and q are a row of
+   x and one of f. */
 RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                         const rn_real *bias, int stride, int padding,
                                         rn_error *error) {
     int c, h, w;
-    RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
+    RN__TRY(rn__check_one_sided(__func__, "output", y, x, f, stride, padding, error));
     RN__EACH(y, n, k, oh, ow) {
-        rn__window v = rn__window_at(oh, ow, x, f->h, f->w, stride, padding);
+        const rn__window v = rn__window_at(oh, ow, x, f->h, f->w, stride, padding);
         double sum = 0;
         for (c = 0; c < x->c; c++)
             for (h = v.h0; h < v.h1; h++) {
@@ -2792,43 +3227,288 @@ RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const 
     return RN_OK;
 }
 
-/* A linear layer is a 1x1 convolution of images of one pixel: y[n,k] = bias[k] + sum over c of
-   x[n,c] weight[k,c]. */
+#ifndef RESNET_NO_TRAIN
+/* Backward asks the other way round: which outputs see a given pixel, which use a given weight? The
+   conditions below bound oh stride from both sides, so that these are the outputs oh0 <= oh < oh1
+   and ow0 <= ow < ow1. p and q are rows of the two factors. */
+
+/* dx[n,c,h,w] = sum over k, oh, ow of dy[n,k,oh,ow] f[k,c,r,s]
+       with r = h + padding - oh stride in [0, R),  s = w + padding - ow stride in [0, S):
+   the formula of y, solved for the place of the kernel that lies over this pixel. */
+static double rn__dx_at(int n, int c, int h, int w, const rn_tensor *dy, const rn_tensor *f,
+                        int stride, int padding) {
+    const int r0 = h + padding, s0 = w + padding; /* the place under oh is r0 - oh stride */
+    const int oh0 = rn__max(0, rn__divide_up(r0 + 1 - f->h, stride));
+    const int ow0 = rn__max(0, rn__divide_up(s0 + 1 - f->w, stride));
+    const int oh1 = rn__min(dy->h, rn__divide_up(r0 + 1, stride));
+    const int ow1 = rn__min(dy->w, rn__divide_up(s0 + 1, stride));
+    double sum = 0;
+    int k, oh, ow;
+    for (k = 0; k < dy->c; k++)
+        for (oh = oh0; oh < oh1; oh++) {
+            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(f, k, c, r0 - oh * stride, 0);
+            for (ow = ow0; ow < ow1; ow++)
+                sum += (double)p[ow * dy->stride_w] * (double)q[(s0 - ow * stride) * f->stride_w];
+        }
+    return sum;
+}
+
+/* dw[k,c,r,s] = sum over n, oh, ow of dy[n,k,oh,ow] x[n,c,h,w]
+       with h = oh stride - padding + r in [0, H),  w = ow stride - padding + s in [0, W):
+   one weight has a part in every output of its channel, at every place of the window. */
+static double rn__dw_at(int k, int c, int r, int s, const rn_tensor *dy, const rn_tensor *x,
+                        int stride, int padding) {
+    const int h0 = r - padding, w0 = s - padding; /* the pixel under oh is h0 + oh stride */
+    const int oh0 = rn__max(0, rn__divide_up(-h0, stride));
+    const int ow0 = rn__max(0, rn__divide_up(-w0, stride));
+    const int oh1 = rn__min(dy->h, rn__divide_up(x->h - h0, stride));
+    const int ow1 = rn__min(dy->w, rn__divide_up(x->w - w0, stride));
+    double sum = 0;
+    int n, oh, ow;
+    for (n = 0; n < dy->n; n++)
+        for (oh = oh0; oh < oh1; oh++) {
+            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(x, n, c, h0 + oh * stride, 0);
+            for (ow = ow0; ow < ow1; ow++)
+                sum += (double)p[ow * dy->stride_w] * (double)q[(w0 + ow * stride) * x->stride_w];
+        }
+    return sum;
+}
+
+/* db[k] = sum over n, oh, ow of dy[n,k,oh,ow]: every output of the channel adds the bias once. */
+RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_tensor *f, int stride, int padding,
+                                         int accumulate, rn_error *error) {
+    int i;
+    RN__TRY(rn__check_one_sided(__func__, "output_gradient", dy, x, f, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
+    for (i = 0; db && i < dy->c; i++) {
+        const rn_tensor channel = rn_tensor_channels(*dy, i, 1);
+        rn__store(&db[i], rn__sum(&channel), 1);
+    }
+    if (dw)
+        RN__EACH(dw, k, c, r, s)
+            rn__store(rn__at(dw, k, c, r, s), rn__dw_at(k, c, r, s, dy, x, stride, padding), 1);
+    if (dx)
+        RN__EACH(dx, n, c, h, w)
+            rn__store(rn__at(dx, n, c, h, w), rn__dx_at(n, c, h, w, dy, f, stride, padding),
+                      accumulate);
+    return RN_OK;
+}
+
+#endif
+
+/* ---- linear: a 1x1 convolution of images of one pixel ---------------------------------------- */
+
+/* y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c]. The weights are those of a convolution with
+   a kernel of one pixel, in the same order. */
 RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                   const rn_real *bias, rn_error *error) {
-    rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
+    const rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
     RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
     RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
     return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
 }
 
-/* Images of one group of batch normalisation; 0 stands for all n. */
+#ifndef RESNET_NO_TRAIN
+/* dx[n,c] = sum over k of dy[n,k] weight[k,c];  dw[k,c] = sum over n of dy[n,k] x[n,c];
+   db[k] = sum over n of dy[n,k]. */
+RNDEF rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                   const rn_tensor *x, const rn_real *weight, int accumulate,
+                                   rn_error *error) {
+    const rn_tensor f = rn_tensor_in((rn_real *)weight, dy->c, x->c, 1, 1);
+    rn_tensor df = rn_tensor_in(dw, dy->c, x->c, 1, 1);
+    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
+    RN__TRY(rn__expect(__func__, "output_gradient", dy, x->n, dy->c, 1, 1, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    return rn_conv2d_naive_backward(dx, dw ? &df : NULL, db, dy, x, &f, 1, 0, accumulate, error);
+}
+
+#endif
+
+/* ---- batch normalisation: Ioffe and Szegedy 2015 ---------------------------------------------
+
+   Training (Algorithm 1). The m values of one channel, of all pixels of all images in a group, are
+   brought to mean 0 and variance 1, then scaled and shifted by what the layer learns:
+
+       mean     = 1/m sum x_i
+       variance = 1/m sum (x_i - mean)^2                 biased: divided by m, not m - 1
+       x^_i     = (x_i - mean) / sigma,                  sigma = sqrt(variance + eps)
+       y_i      = weight x^_i + bias                     gamma and beta in the paper
+
+   Backward. Moving x_i moves x^_i itself and, through mean and variance, every other x^_j:
+
+       d mean / d x_i     = 1/m
+       d variance / d x_i = 2/m (x_i - mean)             what moves with the mean cancels, for the
+                                                         sum of all x_j - mean is 0
+       d x^_j / d x_i     = ([i = j] - 1/m) / sigma  -  (x_j - mean) / (2 sigma^3) d variance/d x_i
+                          = ([i = j] - 1/m - x^_j x^_i / m) / sigma
+
+   As y_j = weight x^_j + bias, the chain rule gives
+
+       db   = sum over j of dy_j,     dw = sum over j of dy_j x^_j
+       dx_i = sum over j of dy_j weight (d x^_j / d x_i)
+            = weight / sigma (dy_i - (sum of dy_j)/m - x^_i (sum of dy_j x^_j)/m)
+            = weight / sigma (dy_i - (db + x^_i dw) / m)
+
+   What is taken off is the part of dy that would shift or stretch the whole channel: x can do
+   neither, since normalising undoes it. */
+
+/* Images of one group; 0 stands for all n. */
 RN__FUNCTION int rn__group_size(int size, int n) { return size && size < n ? size : rn__max(n, 1); }
 
-/* y = (x - mean) / sqrt(variance + eps) weight + bias, in one channel. */
+/* y = weight (x - mean) / sigma + bias of one channel. */
 static void rn__normalise(const rn_tensor *y, const rn_tensor *x, double mean, double variance,
                           double eps, rn_real weight, rn_real bias) {
-    double scale = (double)weight / sqrt(variance + eps);
+    const double scale = (double)weight / sqrt(variance + eps);
     RN__EACH(x, n, c, h, w)
         *rn__at(y, n, c, h, w) = (rn_real)((rn__get(x, n, c, h, w) - mean) * scale + (double)bias);
 }
 
-/* With the running statistics in place of the batch's it is a scale and a shift for each channel,
-   the same for every image: predictions do not depend on what else is in the batch. */
+#ifndef RESNET_NO_TRAIN
+/* Channel c of the images of group g, of which the last may have fewer. */
+static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
+    const rn_tensor images = rn_tensor_images(*t, g * size, rn__min(size, t->n - g * size));
+    return rn_tensor_channels(images, c, 1);
+}
+
+/* Refuses m = 1, where the variance is 0 and y does not depend on x. */
+static rn_status rn__check_groups(const char *function, const rn_tensor *x, int group,
+                                  rn_error *error) {
+    const int size = rn__group_size(group, x->n), last = x->n % size ? x->n % size : size;
+    RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
+    if ((double)last * x->h * x->w < 2)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
+                        "of %d image, and so no variance; take more images, a larger group, or "
+                        "rn_batch_norm_inference",
+                        function, x->n, x->c, x->h, x->w, last);
+    return RN_OK;
+}
+
+/* The variance takes a second pass over x: in one, as E[x^2] - E[x]^2, it would lose its digits
+   where the mean is large. */
+RNDEF rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
+                                      const rn_real *weight, const rn_real *bias, double eps,
+                                      int group, rn_error *error) {
+    const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
+    int g, k;
+    RN__TRY(rn__check_groups(__func__, x, group, error));
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (k = 0; k < x->c; k++) {
+            const rn_tensor x_k = rn__group_channel(x, g, size, k);
+            const rn_tensor y_k = rn__group_channel(y, g, size, k);
+            double m = (double)x_k.n * x_k.h * x_k.w, mean = rn__sum(&x_k) / m, variance = 0;
+            RN__EACH(&x_k, n, c, h, w) variance += pow(rn__get(&x_k, n, c, h, w) - mean, 2);
+            variance /= m;
+            statistics[k] = (rn_real)mean;
+            statistics[x->c + k] = (rn_real)variance;
+            rn__normalise(&y_k, &x_k, mean, variance, eps, weight[k], bias[k]);
+        }
+    return RN_OK;
+}
+
+/* The formulas of dw, db and dx above, where `normal` is x^. */
+RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                       const rn_tensor *x, const rn_real *statistics,
+                                       const rn_real *weight, double eps, int group, int accumulate,
+                                       rn_error *error) {
+    const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
+    int g, k;
+    RN__TRY(rn__check_groups(__func__, x, group, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (k = 0; k < x->c; k++) {
+            rn_tensor x_k = rn__group_channel(x, g, size, k), dx_k;
+            const rn_tensor dy_k = rn__group_channel(dy, g, size, k);
+            const double m = (double)x_k.n * x_k.h * x_k.w, mean = (double)statistics[k];
+            const double inverse = 1 / sqrt((double)statistics[x->c + k] + eps); /* 1 / sigma */
+            /* First the two sums over the channel; dx needs them even if nobody wants db and dw. */
+            double db_k = rn__sum(&dy_k), dw_k = 0, scale = (double)weight[k] * inverse;
+            RN__EACH(&x_k, n, c, h, w)
+                dw_k += rn__get(&dy_k, n, c, h, w) * (rn__get(&x_k, n, c, h, w) - mean) * inverse;
+            if (db) rn__store(&db[k], db_k, 1);
+            if (dw) rn__store(&dw[k], dw_k, 1);
+            if (!dx) continue;
+            dx_k = rn__group_channel(dx, g, size, k);
+            RN__EACH(&x_k, n, c, h, w) {
+                const double normal = (rn__get(&x_k, n, c, h, w) - mean) * inverse;
+                const double part = rn__get(&dy_k, n, c, h, w) - (db_k + normal * dw_k) / m;
+                rn__store(rn__at(&dx_k, n, c, h, w), scale * part, accumulate);
+            }
+        }
+    return RN_OK;
+}
+
+/* A variance of m values around their own mean is too small by (m - 1) / m on average. */
+static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
+
+/* Running statistics, which inference uses in place of the batch's: a moving average over steps of
+
+       the mean over groups of their means, and of their variances times m / (m - 1).
+
+   The biased variance is right to normalise the values that it was computed from; for values of
+   other images it is too small. Each group counts by its images, for the last may have fewer.
+   running: mean and variance [C]. Tells whether all stay finite; with `write` stores them. */
+static int rn__update_running(rn_real *const running[2], const rn_real *statistics, int images,
+                              int group, int channels, double pixels, double momentum, int write) {
+    const int size = rn__group_size(group, images), rest = images % size;
+    const double groups = (double)images / size; /* the last one counts by its part */
+    int g, k, finite = 1;
+    for (k = 0; k < channels; k++) {
+        double mean = 0, variance = 0;
+        const rn_real *s = statistics + k;
+        /* the groups that have all their images, then what is left in the last */
+        for (g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
+            mean += (double)s[0] / groups;
+            variance += (double)s[channels] / groups;
+        }
+        variance = rn__unbiased(variance, size * pixels);
+        if (rest) {
+            mean += (double)s[0] * rest / images;
+            variance += rn__unbiased((double)s[channels], rest * pixels) * rest / images;
+        }
+        mean = (1 - momentum) * (double)running[0][k] + momentum * mean;
+        variance = (1 - momentum) * (double)running[1][k] + momentum * variance;
+        finite &= !rn__not_finite((rn_real)mean) && !rn__not_finite((rn_real)variance);
+        if (write) running[0][k] = (rn_real)mean, running[1][k] = (rn_real)variance;
+    }
+    return finite;
+}
+
+RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
+                                const rn_real *statistics, int images, int group, int channels,
+                                double pixels, double momentum) {
+    rn_real *const running[2] = {running_mean, running_var};
+    rn__update_running(running, statistics, images, group, channels, pixels, momentum, 1);
+}
+
+#endif
+
+/* Inference (Algorithm 2): with the running statistics y is a scale and a shift of x, the same for
+   every image, so a prediction does not depend on what else is in the batch. */
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error) {
     int k;
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
     for (k = 0; k < x->c; k++) {
-        rn_tensor x_k = rn_tensor_channels(*x, k, 1), y_k = rn_tensor_channels(*y, k, 1);
-        double mean = (double)running_mean[k], variance = (double)running_var[k];
-        rn__normalise(&y_k, &x_k, mean, variance, eps, weight[k], bias[k]);
+        const rn_tensor x_k = rn_tensor_channels(*x, k, 1), y_k = rn_tensor_channels(*y, k, 1);
+        rn__normalise(&y_k, &x_k, (double)running_mean[k], (double)running_var[k], eps, weight[k],
+                      bias[k]);
     }
     return RN_OK;
 }
 
-/* y = max(x, 0), written so that a value that is not a number stays one and is found. */
+/* ---- ReLU: Nair and Hinton 2010 --------------------------------------------------------------
+
+   Passes what is positive and blocks the rest, forward and backward alike. At 0, where it has no
+   derivative, backward takes 0. */
+
+/* y = max(x, 0), written so that what is not a number stays so and is found. */
 RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
     RN__EACH(x, n, c, h, w)
@@ -2836,82 +3516,250 @@ RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *erro
     return RN_OK;
 }
 
-/* 1 - sigmoid(z) is sigmoid(-z), without the loss of digits. */
+#ifndef RESNET_NO_TRAIN
+/* dx = dy where x > 0, else 0. y > 0 says the same, so x need not be kept. */
+RNDEF rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
+                                 int accumulate, rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, y, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, y, error));
+    if (!dx) return RN_OK;
+    RN__EACH(y, n, c, h, w)
+        rn__store(rn__at(dx, n, c, h, w), *rn__at(y, n, c, h, w) > 0 ? rn__get(dy, n, c, h, w) : 0,
+                  accumulate);
+    return RN_OK;
+}
+
+#endif
+
+/* ---- gates of shortcuts: [IM] section 3.1, after highway networks (Srivastava et al. 2015) ---
+
+   The logits z are a 1x1 convolution of what the unit reads. An exclusive gate has both sides of
+   one g = sigmoid(z), g F(x) + (1 - g) x: one call with complement 0, and one with 1. On its way
+   through such a shortcut the gradient is multiplied by a gate, which is below 1, in every unit:
+   the trouble of equation (8). */
+
+/* 1 - sigmoid(z) is sigmoid(-z), which loses no digits. */
 static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
 
-/* y = x g or x (1 - g), g = sigmoid(z), z the logits: the two sides of an exclusive gate. */
+/* y = x g(z), with g = sigmoid or (complement) 1 - sigmoid: the two sides of an exclusive gate. */
 RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
                                 int complement, rn_error *error) {
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
     RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
     RN__EACH(x, n, c, h, w) {
-        double logit = rn__get(z, n, c, h, w), gate = rn__sigmoid(complement ? -logit : logit);
+        const double logit = rn__get(z, n, c, h, w);
+        const double gate = rn__sigmoid(complement ? -logit : logit);
         *rn__at(y, n, c, h, w) = (rn_real)(rn__get(x, n, c, h, w) * gate);
     }
     return RN_OK;
 }
 
-/* What max-pooling leaves of a window: its first largest pixel. */
-static rn__window rn__largest(const rn_tensor *x, int n, int c, rn__window v) {
-    rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
-    int h, w, row = v.h0, column = v.w0;
-    for (h = v.h0; h < v.h1; h++)
-        for (w = v.w0; w < v.w1; w++)
-            if (*rn__at(x, n, c, h, w) > largest)
-                largest = *rn__at(x, n, c, h, w), row = h, column = w;
-    v.h0 = row, v.h1 = row + 1;
-    v.w0 = column, v.w1 = column + 1;
-    return v;
-}
-
-/* Pools: y[n,c,oh,ow] = mean of the pixels that its window covers, or the largest of them, which is
-   the mean of a window of that pixel alone. Padding is not looked at, so it does not count and
-   never wins, not even where all pixels are negative. Backward, y is dy, and each pixel of a window
-   has an equal share of it; windows may overlap, so dx is added to. */
-static rn_status rn__pool(const char *function, const rn_tensor *y, const rn_tensor *x,
-                          const rn_tensor *dx, int largest, int backward, int r, int s, int stride,
-                          int padding, int accumulate, rn_error *error) {
-    const char *name = backward ? "output_gradient" : "output";
-    rn_tensor kernel = rn_tensor_in(NULL, x->c, x->c, r, s);
-    int h, w;
-    RN__TRY(rn__expect_within(function, "kernel", rn__min(r, s), 1, INT_MAX, error));
-    RN__TRY(rn__expect_within(function, "padding", padding, 0, rn__min(r, s) - 1, error));
-    RN__TRY(rn__check_conv2d(function, name, y, x, &kernel, stride, padding, error));
-    RN__TRY(rn__expect_like(function, "input_gradient", dx, x, error));
-    if (backward && !dx) return RN_OK;
-    if (backward && !accumulate) rn_tensor_fill(*dx, 0);
-    RN__EACH(y, n, c, oh, ow) {
-        rn__window v = rn__window_at(oh, ow, x, r, s, stride, padding);
-        double pixels, value;
-        if (largest) v = rn__largest(x, n, c, v);
-        pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
-        value = backward ? rn__get(y, n, c, oh, ow) / pixels : 0;
-        for (h = v.h0; backward && h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++) rn__store(rn__at(dx, n, c, h, w), value, 1);
-        for (h = v.h0; !backward && h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++) value += rn__get(x, n, c, h, w);
-        if (!backward) *rn__at(y, n, c, oh, ow) = (rn_real)(value / pixels);
+#ifndef RESNET_NO_TRAIN
+/* dx = dy g,  dz = dy x g',  with g' = sigmoid (1 - sigmoid), or minus that for the complement. */
+RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
+                                 const rn_tensor *x, const rn_tensor *z, int complement,
+                                 int accumulate_input, int accumulate_logits, rn_error *error) {
+    const double sign = complement ? -1 : 1;
+    RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, x, error));
+    RN__EACH(x, n, c, h, w) {
+        const double logit = sign * rn__get(z, n, c, h, w), gradient = rn__get(dy, n, c, h, w);
+        const double gate = rn__sigmoid(logit), slope = gate * rn__sigmoid(-logit) * sign;
+        const double through = gradient * rn__get(x, n, c, h, w) * slope;
+        if (dx) rn__store(rn__at(dx, n, c, h, w), gradient * gate, accumulate_input);
+        if (dz) rn__store(rn__at(dz, n, c, h, w), through, accumulate_logits);
     }
     return RN_OK;
 }
 
+/* ---- dropout: Hinton et al. 2012, not rescaled in training, as in [IM] -----------------------
+
+   In inference nothing is left out, but all is multiplied by 1 - ratio, the mean of what training
+   did: call rn_scale. On a shortcut it is a scale below 1 on average, with the troubles of one. */
+
+/* y = x b, with b 0 or 1 at random, and dx = dy b: the same function of the gradient. b is not
+   stored, for the key gives the same numbers again. Element `index`, counted in the order NCHW,
+   takes 16 of the 64 bits of random number index / 4. */
+RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
+                           int accumulate, rn_error *error) {
+    const uint64_t stream = rn__stream(key);
+    uint64_t index = 0;
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    if (!y) return RN_OK;
+    if (!rn__is_finite(ratio) || ratio < 0 || ratio >= 1)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
+    RN__EACH(x, n, c, h, w) {
+        const int keep = rn__keeps(rn__draw(stream, index / 4), index, rn__least_kept(ratio));
+        rn__store(rn__at(y, n, c, h, w), keep ? rn__get(x, n, c, h, w) : 0, accumulate);
+        index++;
+    }
+    return RN_OK;
+}
+
+#endif
+
+/* ---- pools: windows as above, in each channel by itself --------------------------------------
+
+   The largest pixel halves the image behind ImageNet's 7x7 convolution; the mean of 2x2 halves it
+   in shortcuts (He et al. 2019, ResNet-D), where a 1x1 convolution of stride 2 would read only one
+   pixel of four; the mean of all pixels makes an image one number a channel for the classifier. */
+
+/* The shape of a pool's window as that of a convolution's weight, for the checks. */
+static rn_tensor rn__pool_window(const rn_tensor *x, int h, int w) {
+    rn_tensor f = *x;
+    f.n = x->c, f.h = h, f.w = w;
+    return f;
+}
+
+/* Padding is less than the kernel, so that every window holds a pixel. */
+static rn_status rn__check_max_pool(const char *function, const char *name, const rn_tensor *y,
+                                    const rn_tensor *x, int kernel, int stride, int padding,
+                                    rn_error *error) {
+    const rn_tensor window = rn__pool_window(x, kernel, kernel);
+    RN__TRY(rn__expect_within(function, "kernel", kernel, 1, INT_MAX, error));
+    RN__TRY(rn__expect_within(function, "padding", padding, 0, kernel - 1, error));
+    return rn__check_conv2d(function, name, y, x, &window, stride, padding, error);
+}
+
+/* The first largest pixel under the window of (oh, ow) is at row h0 and column w0 of the result. */
+static rn__window rn__largest(const rn_tensor *x, int n, int c, int oh, int ow, int kernel,
+                              int stride, int padding) {
+    const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
+    rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
+    rn__window best = v;
+    int h, w;
+    for (h = v.h0; h < v.h1; h++)
+        for (w = v.w0; w < v.w1; w++)
+            if (*rn__at(x, n, c, h, w) > largest)
+                largest = *rn__at(x, n, c, h, w), best.h0 = h, best.w0 = w;
+    return best;
+}
+
+/* y[n,c,oh,ow] = max of x[n,c,h,w] over the pixels under the window. Padding is not one of them: it
+   never wins, not even where all pixels are negative. */
 RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
                                     int padding, rn_error *error) {
-    return rn__pool(__func__, y, x, NULL, 1, 0, kernel, kernel, stride, padding, 0, error);
+    RN__TRY(rn__check_max_pool(__func__, "output", y, x, kernel, stride, padding, error));
+    RN__EACH(y, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        *rn__at(y, n, c, oh, ow) = *rn__at(x, n, c, v.h0, v.w0);
+    }
+    return RN_OK;
 }
 
+#ifndef RESNET_NO_TRAIN
+/* All of dy goes to the pixel that was the largest. Where windows overlap (stride < kernel) a pixel
+   may win several times: dx is added to. */
+RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                     int kernel, int stride, int padding, int accumulate,
+                                     rn_error *error) {
+    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    if (!dx) return RN_OK;
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
+    }
+    return RN_OK;
+}
+
+#endif
+
+/* Rows (or columns) of an average pool: as many windows as cover `size` (stride - 1 more behind
+   round the division up), but none that starts outside. */
+static int rn__avg_pool_output(int size, int kernel, int stride) {
+    return rn__min(rn__window_output(size + stride - 1, kernel, stride, 0),
+                   rn__divide_up(size, stride));
+}
+
+/* A kernel may be larger than the image by what ceil mode adds behind, stride - 1. */
+static rn_status rn__check_avg_pool(const char *function, const char *name, const rn_tensor *y,
+                                    const rn_tensor *x, int kernel, int stride, rn_error *error) {
+    const rn_tensor window = rn__pool_window(x, kernel, kernel);
+    RN__TRY(rn__expect_within(function, "kernel", kernel, 1, RN__MOST_SIZE, error));
+    RN__TRY(rn__check_windows(function, x, &window, stride, 0, rn__max(stride, 1) - 1, error));
+    return rn__expect(function, name, y, x->n, x->c, rn__avg_pool_output(x->h, kernel, stride),
+                      rn__avg_pool_output(x->w, kernel, stride), error);
+}
+
+/* y[n,c,oh,ow] = mean of x[n,c,h,w] over the pixels under the window, which at the bottom and right
+   edge may be fewer than kernel^2: with kernel and stride 2 on an image of 3x3
+
+       a b | c          y = (a + b + d + e) / 4    (c + f) / 2
+       d e | f              (g + h) / 2             i
+       ----+--
+       g h | i                                                                                    */
 RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
-                                    int padding, rn_error *error) {
-    return rn__pool(__func__, y, x, NULL, 0, 0, kernel, kernel, stride, padding, 0, error);
+                                    rn_error *error) {
+    int h, w;
+    RN__TRY(rn__check_avg_pool(__func__, "output", y, x, kernel, stride, error));
+    RN__EACH(y, n, c, oh, ow) {
+        const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, 0);
+        double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0), sum = 0;
+        for (h = v.h0; h < v.h1; h++)
+            for (w = v.w0; w < v.w1; w++) sum += rn__get(x, n, c, h, w);
+        *rn__at(y, n, c, oh, ow) = (rn_real)(sum / pixels);
+    }
+    return RN_OK;
 }
 
-/* One window as large as the image. */
+#ifndef RESNET_NO_TRAIN
+/* Each pixel under a window has an equal part in its mean, and gets an equal share of dy. */
+RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                     int accumulate, rn_error *error) {
+    int h, w;
+    if (!dx) return RN_OK;
+    RN__TRY(rn__check_avg_pool(__func__, "output_gradient", dy, dx, kernel, stride, error));
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__window_at(oh, ow, dx, kernel, kernel, stride, 0);
+        const double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
+        for (h = v.h0; h < v.h1; h++)
+            for (w = v.w0; w < v.w1; w++)
+                rn__store(rn__at(dx, n, c, h, w), rn__get(dy, n, c, oh, ow) / pixels, 1);
+    }
+    return RN_OK;
+}
+
+#endif
+
+/* y[n,c] = 1 / (H W) sum over h, w of x[n,c,h,w]: one window, as large as the image. */
 RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
-    return rn__pool(__func__, y, x, NULL, 0, 0, x->h, x->w, 1, 0, 0, error);
+    const rn_tensor window = rn__pool_window(x, x->h, x->w);
+    RN__TRY(rn__check_conv2d(__func__, "output", y, x, &window, 1, 0, error));
+    RN__EACH(y, n, c, oh, ow) {
+        const rn_tensor pixels = rn_tensor_channels(rn_tensor_images(*x, n, 1), c, 1);
+        *rn__at(y, n, c, oh, ow) = (rn_real)(rn__sum(&pixels) / ((double)x->h * x->w));
+    }
+    return RN_OK;
 }
 
-/* Equation (1): y = h(x) + F(x). What makes residual nets trainable is this line's gradient: dy
-   reaches h and F unchanged (equation (5)). */
+#ifndef RESNET_NO_TRAIN
+/* dx[n,c,h,w] = dy[n,c] / (H W). */
+RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
+                                            rn_error *error) {
+    const rn_tensor window = dx ? rn__pool_window(dx, dx->h, dx->w) : *dy;
+    if (!dx) return RN_OK;
+    RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, dx, &window, 1, 0, error));
+    RN__EACH(dx, n, c, h, w)
+        rn__store(rn__at(dx, n, c, h, w), rn__get(dy, n, c, 0, 0) / ((double)dx->h * dx->w),
+                  accumulate);
+    return RN_OK;
+}
+
+#endif
+
+/* ---- addition and scaling: [IM] equations (1) to (8) -----------------------------------------
+
+   With identity shortcuts gradients are added and never multiplied on their way down. A shortcut
+   that scales by lambda multiplies them, by lambda^units all in all, as equation (8) says. */
+
+/* y = a + b: equation (1), h(x) + F(x). dy reaches both unchanged, and that is what makes residual
+   nets trainable (equation (5)); there is nothing to compute backward. */
 RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_error *error) {
     RN__TRY(rn__expect_like(__func__, "output", y, a, error));
     RN__TRY(rn__expect_like(__func__, "b", b, a, error));
@@ -2920,7 +3768,7 @@ RNDEF rn_status rn_add(rn_tensor *y, const rn_tensor *a, const rn_tensor *b, rn_
     return RN_OK;
 }
 
-/* Constant scaling, the lambda of equations (6) to (8). */
+/* y = factor x, the lambda of equations (6) to (8), and dx = factor dy: the same function. */
 RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int accumulate,
                          rn_error *error) {
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
@@ -2930,6 +3778,18 @@ RNDEF rn_status rn_scale(rn_tensor *y, const rn_tensor *x, double factor, int ac
     return RN_OK;
 }
 
+/* ---- shortcut A: [DRL] section 3.3 ------------------------------------------------------------
+
+   A shortcut without parameters between units of different shape: every stride-th pixel of x, and
+   channels of zeros, `front` of them in front. With stride 2, 2 channels that become 4, front 1:
+
+       x, 2 channels of 3x4          y, 4 channels of 2x2
+                                         0 0      a c      A C      0 0
+         a b c d      A B C D            0 0      i k      I K      0 0
+         e f g h      E F G H
+         i j k l      I J K L                                                                     */
+
+/* The shape that y must have, and `front` in range. */
 static rn_status rn__check_pad_subsample(const char *function, const char *name, const rn_tensor *y,
                                          const rn_tensor *x, int stride, int front,
                                          rn_error *error) {
@@ -2943,19 +3803,51 @@ static rn_status rn__check_pad_subsample(const char *function, const char *name,
                       rn__divide_up(x->w, stride), error);
 }
 
-/* y[n, front + c, oh, ow] = x[n, c, oh stride, ow stride], the other channels zero: a
-   shortcut to a unit of another shape that has no parameters. */
+/* y[n, front + c, oh, ow] = x[n, c, oh stride, ow stride], and 0 in the other channels. */
 RNDEF rn_status rn_pad_subsample_forward(rn_tensor *y, const rn_tensor *x, int stride, int front,
                                          rn_error *error) {
     RN__TRY(rn__check_pad_subsample(__func__, "output", y, x, stride, front, error));
     RN__EACH(y, n, k, oh, ow) {
-        int c = k - front, inside = c >= 0 && c < x->c;
+        const int c = k - front, inside = c >= 0 && c < x->c;
         *rn__at(y, n, k, oh, ow) = inside ? *rn__at(x, n, c, oh * stride, ow * stride) : 0;
     }
     return RN_OK;
 }
 
-/* The first of several largest counts. */
+#ifndef RESNET_NO_TRAIN
+/* A pixel that was taken gets its dy; one that was left out has no part in y, and gets 0. */
+RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride, int front,
+                                          int accumulate, rn_error *error) {
+    if (!dx) return RN_OK;
+    RN__TRY(rn__check_pad_subsample(__func__, "output_gradient", dy, dx, stride, front, error));
+    RN__EACH(dx, n, c, h, w) {
+        const int taken = h % stride == 0 && w % stride == 0;
+        const double gradient = taken ? rn__get(dy, n, front + c, h / stride, w / stride) : 0;
+        rn__store(rn__at(dx, n, c, h, w), gradient, accumulate);
+    }
+    return RN_OK;
+}
+
+#endif
+
+/* ---- softmax and its cross-entropy -----------------------------------------------------------
+
+   The loss of an image with logits z and targets t_k, of class weights w_k (see rn_loss), is
+
+       E = sum over k of t_k w_k (-log softmax(z)_k),    softmax(z)_k = exp(z_k) / sum_j exp(z_j)
+
+   With L = log sum_j exp(z_j) it is -log softmax(z)_k = L - z_k, so neither a quotient nor its
+   logarithm is ever computed, which would be 0 and -infinity for a hopeless class. And as
+
+       dL/dz_k = exp(z_k) / sum_j exp(z_j) = softmax(z)_k
+
+   every term t_j w_j (L - z_j) hands t_j w_j softmax(z)_k to z_k, and the k-th also -t_k w_k:
+
+       dE/dz_k = softmax(z)_k (sum over j of t_j w_j) - t_k w_k
+
+   what is predicted minus what should be. */
+
+/* Index of the largest number; of several equal ones, the first. */
 static int rn__argmax(const rn_real *values, int count, ptrdiff_t stride) {
     int i, best = 0;
     for (i = 1; i < count; i++)
@@ -2965,305 +3857,51 @@ static int rn__argmax(const rn_real *values, int count, ptrdiff_t stride) {
 
 RNDEF int rn_argmax(const rn_real *logits, int classes) { return rn__argmax(logits, classes, 1); }
 
+/* L of image n. The largest logit is taken off first, so that no exp overflows. */
+static double rn__log_sum_exp(const rn_tensor *z, int n) {
+    int k, best = rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c);
+    double largest = rn__get(z, n, best, 0, 0), sum = 0;
+    for (k = 0; k < z->c; k++) sum += exp(rn__get(z, n, k, 0, 0) - largest);
+    return largest + log(sum);
+}
+
+/* exp(z_k - L), where `log_sum` is L. */
+static double rn__softmax(const rn_tensor *z, int n, int k, double log_sum) {
+    return exp(rn__get(z, n, k, 0, 0) - log_sum);
+}
+
 #ifndef RESNET_NO_TRAIN
-
-/* The outputs o in [0, outputs) with low <= o stride < high: those whose windows hold a pixel, or
-   in whose windows a place of the kernel lies inside of the image. */
-typedef struct rn__range {
-    int begin, end;
-} rn__range;
-
-static rn__range rn__outputs_between(int low, int high, int stride, int outputs) {
-    rn__range range = {rn__max(0, rn__divide_up(low, stride)),
-                       rn__min(outputs, rn__divide_up(high, stride))};
-    return range;
+/* w_k; 1 by default. */
+static double rn__class_weight(const rn_loss *loss, int k) {
+    return loss && loss->class_weights ? (double)loss->class_weights[k] : 1;
 }
 
-/* dx[n,c,h,w] = sum over k, oh, ow of dy[n,k,oh,ow] f[k,c,r,s] with
-   r = h + padding - oh stride in [0, R), likewise s. */
-static double rn__dx_at(int n, int c, int h, int w, const rn_tensor *dy, const rn_tensor *f,
-                        int stride, int padding) {
-    int r0 = h + padding, s0 = w + padding, k, oh, ow;
-    rn__range rows = rn__outputs_between(r0 + 1 - f->h, r0 + 1, stride, dy->h);
-    rn__range columns = rn__outputs_between(s0 + 1 - f->w, s0 + 1, stride, dy->w);
-    double sum = 0;
-    for (k = 0; k < dy->c; k++)
-        for (oh = rows.begin; oh < rows.end; oh++) {
-            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(f, k, c, r0 - oh * stride, 0);
-            for (ow = columns.begin; ow < columns.end; ow++)
-                sum += (double)p[ow * dy->stride_w] * (double)q[(s0 - ow * stride) * f->stride_w];
-        }
-    return sum;
+/* t_k w_k of an image with this label; t_k is 1 for the label and 0 else, but for what smoothing
+   takes from it and divides among all classes (Szegedy et al. 2016). */
+static double rn__target(const rn_loss *loss, int classes, int label, int k) {
+    const double smoothing = loss ? loss->label_smoothing : 0;
+    const double target = (k == label ? 1 - smoothing : 0) + smoothing / classes;
+    return target * rn__class_weight(loss, k);
 }
 
-/* dw[k,c,r,s] = sum over n, oh, ow of dy[n,k,oh,ow] x[n,c,h,w] with
-   h = r - padding + oh stride in [0, H), likewise w. */
-static double rn__dw_at(int k, int c, int r, int s, const rn_tensor *dy, const rn_tensor *x,
-                        int stride, int padding) {
-    int h0 = r - padding, w0 = s - padding, n, oh, ow;
-    rn__range rows = rn__outputs_between(-h0, x->h - h0, stride, dy->h);
-    rn__range columns = rn__outputs_between(-w0, x->w - w0, stride, dy->w);
-    double sum = 0;
-    for (n = 0; n < dy->n; n++)
-        for (oh = rows.begin; oh < rows.end; oh++) {
-            const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(x, n, c, h0 + oh * stride, 0);
-            for (ow = columns.begin; ow < columns.end; ow++)
-                sum += (double)p[ow * dy->stride_w] * (double)q[(w0 + ow * stride) * x->stride_w];
-        }
-    return sum;
-}
-
-static double rn__sum(const rn_tensor *t) {
-    double sum = 0;
-    RN__EACH(t, n, c, h, w) sum += rn__get(t, n, c, h, w);
-    return sum;
-}
-
-/* The chain rule: the gradient of a number is the sum over all outputs it has a part in, of their
-   gradients times its part. Every output has a part bias[k]. */
-RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db,
-                                         const rn_tensor *dy, const rn_tensor *x,
-                                         const rn_tensor *f, int stride, int padding,
-                                         int accumulate, rn_error *error) {
-    int i;
-    RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, x, f, stride, padding, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
-    for (i = 0; db && i < dy->c; i++) {
-        rn_tensor channel = rn_tensor_channels(*dy, i, 1);
-        rn__store(&db[i], rn__sum(&channel), 1);
-    }
-    if (dw)
-        RN__EACH(dw, k, c, r, s)
-            rn__store(rn__at(dw, k, c, r, s), rn__dw_at(k, c, r, s, dy, x, stride, padding), 1);
-    if (dx)
-        RN__EACH(dx, n, c, h, w)
-            rn__store(rn__at(dx, n, c, h, w), rn__dx_at(n, c, h, w, dy, f, stride, padding),
-                      accumulate);
-    return RN_OK;
-}
-
-RNDEF rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
-                                   const rn_tensor *x, const rn_real *weight, int accumulate,
-                                   rn_error *error) {
-    rn_tensor f = rn_tensor_in((rn_real *)weight, dy->c, x->c, 1, 1);
-    rn_tensor df = rn_tensor_in(dw, dy->c, x->c, 1, 1);
-    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
-    RN__TRY(rn__expect(__func__, "output_gradient", dy, x->n, dy->c, 1, 1, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    return rn_conv2d_naive_backward(dx, dw ? &df : NULL, db, dy, x, &f, 1, 0, accumulate, error);
-}
-
-/* Channel c of the images of group g, whose last one may be smaller. */
-static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
-    rn_tensor images = rn_tensor_images(*t, g * size, rn__min(size, t->n - g * size));
-    return rn_tensor_channels(images, c, 1);
-}
-
-static rn_status rn__check_groups(const char *function, const rn_tensor *x, int group,
-                                  rn_error *error) {
-    int size = rn__group_size(group, x->n), last = x->n % size ? x->n % size : size;
-    RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
-    if ((double)last * x->h * x->w < 2)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
-                        "of %d image, and so no variance; take more images, a larger group, or "
-                        "rn_batch_norm_inference",
-                        function, x->n, x->c, x->h, x->w, last);
-    return RN_OK;
-}
-
-/* mean = sum x / m, variance = sum (x - mean)^2 / m over the group's m values of a channel, in two
-   passes: E[x^2] - E[x]^2 loses its digits where the mean is large. */
-RNDEF rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const rn_tensor *x,
-                                      const rn_real *weight, const rn_real *bias, double eps,
-                                      int group, rn_error *error) {
-    int size = rn__group_size(group, x->n), g, k;
-    RN__TRY(rn__check_groups(__func__, x, group, error));
-    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (g = 0; g * size < x->n; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
-            rn_tensor x_k = rn__group_channel(x, g, size, k);
-            rn_tensor y_k = rn__group_channel(y, g, size, k);
-            double m = (double)x_k.n * x_k.h * x_k.w, mean = rn__sum(&x_k) / m, variance = 0;
-            RN__EACH(&x_k, n, c, h, w) variance += pow(rn__get(&x_k, n, c, h, w) - mean, 2);
-            variance /= m;
-            statistics[k] = (rn_real)mean;
-            statistics[x->c + k] = (rn_real)variance;
-            rn__normalise(&y_k, &x_k, mean, variance, eps, weight[k], bias[k]);
-        }
-    return RN_OK;
-}
-
-/* With x^ = (x - mean) / sqrt(variance + eps) and y = weight x^ + bias, over m values:
-       db = sum dy,   dw = sum dy x^,   dx = weight / sqrt(variance + eps) (dy - (db + x^ dw) / m),
-   where the last two terms are those of the mean and the variance, which depend on every x. */
-RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
-                                       const rn_tensor *x, const rn_real *statistics,
-                                       const rn_real *weight, double eps, int group, int accumulate,
-                                       rn_error *error) {
-    int size = rn__group_size(group, x->n), g, k;
-    RN__TRY(rn__check_groups(__func__, x, group, error));
-    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    for (g = 0; g * size < x->n; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
-            rn_tensor x_k = rn__group_channel(x, g, size, k), dx_k;
-            rn_tensor dy_k = rn__group_channel(dy, g, size, k);
-            double m = (double)x_k.n * x_k.h * x_k.w, mean = (double)statistics[k];
-            double inverse = 1 / sqrt((double)statistics[x->c + k] + eps);
-            double scale = (double)weight[k] * inverse, db_k = rn__sum(&dy_k), dw_k = 0;
-            RN__EACH(&x_k, n, c, h, w)
-                dw_k += rn__get(&dy_k, n, c, h, w) * (rn__get(&x_k, n, c, h, w) - mean) * inverse;
-            if (db) rn__store(&db[k], db_k, 1);
-            if (dw) rn__store(&dw[k], dw_k, 1);
-            if (!dx) continue;
-            dx_k = rn__group_channel(dx, g, size, k);
-            RN__EACH(&x_k, n, c, h, w) {
-                double normal = (rn__get(&x_k, n, c, h, w) - mean) * inverse;
-                double part = rn__get(&dy_k, n, c, h, w) - (db_k + normal * dw_k) / m;
-                rn__store(rn__at(&dx_k, n, c, h, w), scale * part, accumulate);
-            }
-        }
-    return RN_OK;
-}
-
-/* A variance of m values around their own mean is too small by (m - 1) / m on average. */
-static double rn__unbiased(double variance, double m) { return variance * (m / (m - 1)); }
-
-/* What inference will use. A biased variance is right for normalising its own values, but here it
-   is for others, so it is made unbiased. The last group may have fewer images. Tells whether all
-   would be finite, and with `write` stores them. */
-static int rn__update_running(rn_real *running_mean, rn_real *running_var,
-                              const rn_real *statistics, int images, int group, int channels,
-                              double pixels, double momentum, int write) {
-    const int size = rn__group_size(group, images), rest = images % size;
-    int g, k, finite = 1;
-    for (k = 0; k < channels; k++) {
-        double mean = 0, variance = 0;
-        const rn_real *s = statistics + k;
-        for (g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
-            mean += (double)s[0] / ((double)images / size);
-            variance += (double)s[channels] / ((double)images / size);
-        }
-        variance = rn__unbiased(variance, size * pixels);
-        if (rest) {
-            mean += (double)s[0] * rest / images;
-            variance += rn__unbiased((double)s[channels], rest * pixels) * rest / images;
-        }
-        mean = (1 - momentum) * (double)running_mean[k] + momentum * mean;
-        variance = (1 - momentum) * (double)running_var[k] + momentum * variance;
-        finite &= !rn__not_finite((rn_real)mean) && !rn__not_finite((rn_real)variance);
-        if (write) running_mean[k] = (rn_real)mean, running_var[k] = (rn_real)variance;
-    }
-    return finite;
-}
-
-RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
-                                const rn_real *statistics, int images, int group, int channels,
-                                double pixels, double momentum) {
-    rn__update_running(running_mean, running_var, statistics, images, group, channels, pixels,
-                       momentum, 1);
-}
-
-/* dx = dy where y is positive, else 0. */
-RNDEF rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
-                                 int accumulate, rn_error *error) {
-    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, y, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, y, error));
-    if (!dx) return RN_OK;
-    RN__EACH(y, n, c, h, w)
-        rn__store(rn__at(dx, n, c, h, w), *rn__at(y, n, c, h, w) > 0 ? rn__get(dy, n, c, h, w) : 0,
-                  accumulate);
-    return RN_OK;
-}
-
-/* With g = sigmoid(z) and y = x g: dx = dy g, dz = dy x g (1 - g). Of the complement, g is
-   sigmoid(-z), and dz has the other sign. */
-RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
-                                 const rn_tensor *x, const rn_tensor *z, int complement,
-                                 int accumulate_input, int accumulate_logits, rn_error *error) {
-    double sign = complement ? -1 : 1;
-    RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
-    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, x, error));
-    RN__EACH(x, n, c, h, w) {
-        double logit = sign * rn__get(z, n, c, h, w), gradient = rn__get(dy, n, c, h, w);
-        double gate = rn__sigmoid(logit), slope = gate * rn__sigmoid(-logit) * sign;
-        double through = gradient * rn__get(x, n, c, h, w) * slope;
-        if (dx) rn__store(rn__at(dx, n, c, h, w), gradient * gate, accumulate_input);
-        if (dz) rn__store(rn__at(dz, n, c, h, w), through, accumulate_logits);
-    }
-    return RN_OK;
-}
-
-/* The mask is not stored: the key gives the same one in backward. index counts in NCHW's order. */
-RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_key key,
-                           int accumulate, rn_error *error) {
-    const uint64_t stream = rn__stream(key);
-    uint64_t index = 0;
-    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    if (!y) return RN_OK;
-    if (!rn__is_finite(ratio) || ratio < 0 || ratio >= 1)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
-    RN__EACH(x, n, c, h, w) {
-        int keep = rn__keeps(rn__draw(stream, index / 4), index, rn__least_kept(ratio));
-        rn__store(rn__at(y, n, c, h, w), keep ? rn__get(x, n, c, h, w) : 0, accumulate);
-        index++;
-    }
-    return RN_OK;
-}
-
-RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
-                                     int kernel, int stride, int padding, int accumulate,
-                                     rn_error *error) {
-    return rn__pool(__func__, dy, x, dx, 1, 1, kernel, kernel, stride, padding, accumulate, error);
-}
-
-RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
-                                     int padding, int accumulate, rn_error *error) {
-    if (!dx) return RN_OK;
-    return rn__pool(__func__, dy, dx, dx, 0, 1, kernel, kernel, stride, padding, accumulate, error);
-}
-
-RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
-                                            rn_error *error) {
-    if (!dx) return RN_OK;
-    return rn__pool(__func__, dy, dx, dx, 0, 1, dx->h, dx->w, 1, 0, accumulate, error);
-}
-
-/* Pixels that were left out have no part in y, and gradient 0. */
-RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, int stride, int front,
-                                          int accumulate, rn_error *error) {
-    if (!dx) return RN_OK;
-    RN__TRY(rn__check_pad_subsample(__func__, "output_gradient", dy, dx, stride, front, error));
-    RN__EACH(dx, n, c, h, w) {
-        int taken = h % stride == 0 && w % stride == 0;
-        double gradient = taken ? rn__get(dy, n, front + c, h / stride, w / stride) : 0;
-        rn__store(rn__at(dx, n, c, h, w), gradient, accumulate);
-    }
-    return RN_OK;
-}
-
-/* Labels of logits z [N,K,1,1], and the loss (NULL: plain). */
+/* Refuses logits that are not [N,K,1,1], and labels and a loss (NULL: plain) out of range. */
 static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
                                 const rn_loss *loss, rn_error *error) {
     const double smoothing = loss ? loss->label_smoothing : 0;
-    const rn_real *weights = loss ? loss->class_weights : NULL;
     int n, k;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
     if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: label_smoothing is %f and should be at least 0 and below 1", function,
                         smoothing);
-    for (k = 0; weights && k < z->c; k++)
-        if (rn__not_finite(weights[k]) || weights[k] < 0)
+    for (k = 0; k < z->c; k++) {
+        const double weight = rn__class_weight(loss, k);
+        if (!rn__is_finite(weight) || weight < 0)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s: the class weight of class %d is %f and should be finite and at "
                             "least 0",
-                            function, k, (double)weights[k]);
+                            function, k, weight);
+    }
     for (n = 0; n < z->n; n++)
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -3272,21 +3910,13 @@ static rn_status rn__check_loss(const char *function, const rn_tensor *z, const 
     return RN_OK;
 }
 
-/* t_k w_k of an image with this label: how much of -log softmax(z)_k its loss takes. */
-static double rn__loss_share(const rn_loss *loss, int classes, int label, int k) {
-    const double smoothing = loss ? loss->label_smoothing : 0;
-    const double target = (k == label ? 1 - smoothing : 0) + smoothing / classes;
-    return loss && loss->class_weights ? target * (double)loss->class_weights[k] : target;
-}
-
 /* What the sum of the images' losses is divided by for their mean: the sum of their labels'
-   weights, which are 1 by default. Refuses zero. */
+   weights. Refuses zero; without images it is 1. */
 static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
                                  const rn_loss *loss, rn_error *error) {
-    const rn_real *weights = loss ? loss->class_weights : NULL;
     int n;
-    *sum = weights ? 0 : rn__max(count, 1);
-    for (n = 0; weights && n < count; n++) *sum += (double)weights[labels[n]];
+    *sum = count == 0;
+    for (n = 0; n < count; n++) *sum += rn__class_weight(loss, labels[n]);
     if (*sum > 0) return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: the class weights of all %d labels are zero, so there is no mean; give "
@@ -3294,17 +3924,7 @@ static rn_status rn__loss_weight(const char *function, double *sum, const int *l
                     function, count);
 }
 
-/* log(sum over k of exp(z[k])) of image n, taken relative to the largest so that no exp overflows:
-   softmax(z)[k] = exp(z[k] - log_sum_exp), and -log softmax(z)[k] is log_sum_exp - z[k]. */
-static double rn__log_sum_exp(const rn_tensor *z, int n) {
-    int k, best = rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c);
-    double largest = rn__get(z, n, best, 0, 0), sum = 0;
-    for (k = 0; k < z->c; k++) sum += exp(rn__get(z, n, k, 0, 0) - largest);
-    return largest + log(sum);
-}
-
-/* Loss of one image: sum over k of share[k] (log_sum_exp - z[k]), of which without smoothing only
-   the label's is not zero. */
+/* E summed over images, of which each adds t_k w_k (L - z_k) for every class. */
 RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_tensor *z,
                                                  const int *labels, const rn_loss *loss,
                                                  rn_error *error) {
@@ -3313,10 +3933,10 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
     RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
     RN__TRY(rn__loss_weight(__func__, &weight, labels, z->n, loss, error));
     for (n = 0; n < z->n; n++) {
-        const double normaliser = rn__log_sum_exp(z, n);
+        const double log_sum = rn__log_sum_exp(z, n);
         for (k = 0; k < z->c; k++) {
-            const double share = rn__loss_share(loss, z->c, labels[n], k);
-            if (share > 0) sum += share * (normaliser - rn__get(z, n, k, 0, 0));
+            const double target = rn__target(loss, z->c, labels[n], k);
+            if (target > 0) sum += target * (log_sum - rn__get(z, n, k, 0, 0));
         }
         correct += rn__argmax(rn__at(z, n, 0, 0, 0), z->c, z->stride_c) == labels[n];
     }
@@ -3325,7 +3945,7 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
     return RN_OK;
 }
 
-/* dz[k] = softmax(z)[k] (sum of share) - share[k]: what is predicted minus what should be. */
+/* dz_k = scale (softmax(z)_k (sum over j of t_j w_j) - t_k w_k). */
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
                                                   const rn_loss *loss, rn_error *error) {
@@ -3333,12 +3953,12 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
     RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
     for (n = 0; dz && n < z->n; n++) {
-        double normaliser = rn__log_sum_exp(z, n), shares = 0;
-        for (k = 0; k < z->c; k++) shares += rn__loss_share(loss, z->c, labels[n], k);
+        double log_sum = rn__log_sum_exp(z, n), targets = 0;
+        for (k = 0; k < z->c; k++) targets += rn__target(loss, z->c, labels[n], k);
         for (k = 0; k < z->c; k++) {
-            double softmax = exp(rn__get(z, n, k, 0, 0) - normaliser);
-            double share = rn__loss_share(loss, z->c, labels[n], k);
-            *rn__at(dz, n, k, 0, 0) = (rn_real)((softmax * shares - share) * scale);
+            const double target = rn__target(loss, z->c, labels[n], k);
+            const double predicted = rn__softmax(z, n, k, log_sum) * targets;
+            *rn__at(dz, n, k, 0, 0) = (rn_real)((predicted - target) * scale);
         }
     }
     return RN_OK;
@@ -3378,10 +3998,8 @@ enum { RN__AT_INFERENCE, RN__AT_TRAINING, RN__AT_BACKWARD, RN__PLACES };
 typedef struct rn__operation {
     int node, last;  /* does these nodes and those between; its value is that of the last */
     int inputs[2];   /* operations whose values it takes, and whose gradients it makes; -1: none */
-    int read;        /* whose value in memory is read for the first: a lazy one's own input, */
-    int read_by;     /* which the normalisation at this node then makes of it; -1: none */
+    int read_by;     /* node of the normalisation through which the first is read; -1: none */
     int last_reader; /* last operation that takes its value; -1: the loss does */
-    int in_place_of; /* operation whose value's memory its own may take; -1: none */
 
     signed char adds;                       /* the second input */
     signed char activation;                 /* rn__activation behind the normalisation, */
@@ -3391,10 +4009,12 @@ typedef struct rn__operation {
     signed char lazy_gradient;              /* that of its value: from the normalisation behind */
     signed char leaves_moments;             /* in training, for the normalisation behind it, */
     signed char leaves_sums;                /* in backward, for the lazy normalisation before it */
-    signed char finds_moments, finds_sums;  /* what these left */
     signed char does_next;                  /* in inference: a convolution with the BN behind it */
     signed char keeps_inputs, keeps_output; /* its backward reads them, too */
+    signed char in_place;                   /* its value may lie where input 0 (1) or 1 (2) does */
     signed char accumulates[2];             /* a gradient that an operation behind it has begun */
+
+    signed char conv; /* its plan in `convs`, if it has a filter */
 
     /* What the planner makes of it. */
     signed char again; /* computed again for backward, as a budget wants it */
@@ -3412,14 +4032,14 @@ typedef struct rn__executor {
     int count;                  /* of operations */
     size_t activation_bytes[2]; /* by mode */
     size_t workspace_bytes[2];
-    size_t own_bytes[2]; /* of each thread, in the workspace */
-    int most_channels;   /* of a normalisation */
-    char *activations;   /* activations, then workspace */
-    int held;            /* images whose values and gradients are in memory now */
-    int time;            /* of the last operation of a training pass, in the planner's count */
-    int rewritten;       /* 1: since then a value or gradient was written from outside */
-    int frozen;          /* `packed` belongs to the parameters as they are */
-    float **packed;      /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
+    size_t own_bytes[2];    /* of each thread, in the workspace */
+    int most_channels;      /* of a normalisation */
+    char *activations;      /* activations, then workspace */
+    int time;               /* of the last operation of a training pass, in the planner's count */
+    int rewritten;          /* 1: since then a value or gradient was written from outside */
+    struct rn__conv *convs; /* plans of the convolutions and linear layers, one a shape */
+    int frozen;             /* `packed` belongs to the parameters as they are */
+    float **packed;         /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
 } rn__executor;
@@ -3486,6 +4106,12 @@ static const rn__operation *rn__operation_of(const rn_net *net, int v) {
     return &net->executor->operations[rn__index_of(net, v)];
 }
 
+/* The operation whose value in memory op reads for its first input: that of a lazy one's input. */
+static int rn__read_of(const rn_net *net, const rn__operation *op) {
+    const rn__operation *input = &net->executor->operations[rn__max(op->inputs[0], 0)];
+    return op->inputs[0] >= 0 && input->lazy ? input->inputs[0] : op->inputs[0];
+}
+
 /* What operation k takes and reads, and where its value may lie. `norm`: its lazy input's. */
 static void rn__connect(const rn_net *net, int k, int norm) {
     rn__operation *operations = net->executor->operations, *op = &operations[k];
@@ -3495,17 +4121,17 @@ static void rn__connect(const rn_net *net, int k, int norm) {
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
     op->read_activation = norm >= 0 && norm != node->inputs[0];
-    op->read = rn__index_of(net, norm >= 0 ? net->nodes[norm].inputs[0] : node->inputs[0]);
-    op->inputs[0] = net->mode == RN_INFERENCE ? op->read : rn__index_of(net, node->inputs[0]);
+    op->inputs[0] = rn__index_of(
+        net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
-    op->last_reader = op->in_place_of = -1;
+    op->last_reader = -1;
     for (i = 0; i < 2; i++)
         if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
     op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
     op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
-    if (rn__has(node, RN__IN_PLACE)) op->in_place_of = op->inputs[0];
-    if (rn__has(node, RN__CONVOLVES) && op->adds && op->read != op->inputs[1])
-        op->in_place_of = op->inputs[1]; /* it adds there, but not over what it still reads */
+    if (rn__has(node, RN__IN_PLACE)) op->in_place = 1;
+    if (rn__has(node, RN__CONVOLVES) && op->adds && rn__read_of(net, op) != op->inputs[1])
+        op->in_place = 2; /* it adds there, but not over what it still reads */
 }
 
 /* What an operation leaves for the next one, a normalisation, or finds from that before it. */
@@ -3513,12 +4139,11 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
     rn__operation *op = &net->executor->operations[k], *next = op + 1;
     const rn_node *node = rn__first_node(net, op);
     const int convolves = rn__has(node, RN__CONVOLVES), adds = rn__has(node, RN__ADDS);
-    if (op->read_by >= 0 && op->inputs[0] == k - 1 && op[-1].lazy)
-        op->leaves_sums = op[-1].finds_sums = 1;
+    if (op->read_by >= 0 && op->inputs[0] == k - 1 && op[-1].lazy) op->leaves_sums = 1;
     if (k + 1 == net->executor->count || !(convolves || adds) || next->inputs[0] != k ||
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
-    op->leaves_moments = next->finds_moments = 1;
+    op->leaves_moments = 1;
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
     op->lazy_gradient = op->keeps_output = 1;
@@ -3657,8 +4282,7 @@ static int rn__group_count(const rn_desc *desc, int images) {
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
     const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    return net->batch_statistics +
-           rn__group_count(&net->desc, net->batch) * node->parameters[RN__MEAN] +
+    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * node->statistics +
            group * 2 * node->c;
 }
 
@@ -3671,13 +4295,15 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     memset(&of, 0, sizeof of);
     for (k = 0; k < RN__SLOTS; k++) {
         const rn__slot *slot = rn__slot_of(node, k);
+        ptrdiff_t at;
         if (!slot || !slot->learned) continue;
-        of.parameters[k] = net->parameters + node->parameters[k];
-        if (training) of.gradients[k] = net->gradients + node->parameters[k];
+        at = rn__slot_offset(net->nodes, i, k);
+        of.parameters[k] = net->parameters + at;
+        if (training) of.gradients[k] = net->gradients + at;
     }
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
-                                 : net->statistics + node->parameters[RN__MEAN];
+                                 : net->statistics + node->statistics;
     return of;
 }
 
@@ -3756,6 +4382,9 @@ RN__NAIVE(dropout,
           rn_dropout(RN__DX, &s->dy, (double)s->node->dropout, s->key, s->accumulate, NULL))
 RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
           rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
+RN__NAIVE(avg_pool, rn_avg_pool_forward(&s->y, &s->x, s->node->kernel, s->node->stride, NULL),
+          rn_avg_pool_backward(RN__DX, &s->dy, s->node->kernel, s->node->stride, s->accumulate,
+                               NULL))
 RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
           rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__GAMMA, RN__BETA, NULL),
@@ -3868,23 +4497,86 @@ static void rn__backward(rn__run *forward) {
 }
 #endif
 
-/* >>simd ===================================================================================== */
-
-/* The inner loops of the fast layers. They are written once, in the closed section >>kernels below,
-   and compiled for each instruction set by including this file into itself with
+/* >>simd =====================================================================================
+   The inner loops of the fast layers, called kernels: what they compute, and how they are compiled.
+   They are written once, in the closed section >>kernels below, and compiled for each instruction
+   set by including this file into itself with
        RN__ISA    suffix of the set's names
        RN__WIDTH  floats in a vector
        RN__TILE   pixels (or channels) whose sums a convolution holds in registers
        RN__PAIR   pixels of which it holds those of two blocks at once, which halves what it loads
                   for a product; 0 where a block is two vectors or more, and so does anyway
-   Everywhere values are cut into blocks of 16 channels, [image][block][row][column][16], whatever
-   the width of the vectors; channels that only fill up the last block are zero. Steps and counts
-   are in floats, a pixel means the 16 floats of one block. */
+   Everywhere the channels are cut into blocks of 16, whatever the width of the vectors. A value of
+   40 channels lies in memory as
+
+       [image][block][row][column][16]
+
+       image 0   block 0   c0 .. c15 | c0 .. c15 | ..     a pixel is 16 floats, one or more vectors
+                 block 1   c16 .. c31 | ..
+                 block 2   c32 .. c39 0 0 0 0 0 0 0 0 |   what only fills up the block is zero
+       image 1   block 0   ..
+
+   Steps and counts are in floats; a pixel means the 16 floats of one block. */
 #ifndef RESNET_FILENAME
 #define RESNET_FILENAME "resnet.h" /* define it if your copy has another name */
 #endif
 
-enum { RN__PAGE = 1024 }; /* floats of a page of memory, where the processor's own fetching ends */
+/* All constants by which work is cut. They decide speed and memory; those marked * decide bits,
+   too, for they say which numbers are summed before which. Processors have at least 32 KB of first
+   cache and 256 KB of second cache a core. */
+enum {
+    /* Registers and the first cache */
+    RN__WEIGHTS_AHEAD = 32, /* rows of 16 weights: these are fetched 2 KB before their use */
+    RN__PAGE = 1024, /* floats of a page of memory, where the processor's own fetching ends */
+    RN__MOMENT_PIXELS = 128, /* * 8 KB, read twice: for their mean, then for squares about it */
+    RN__L1_TAPS = 20,      /* squares of 16 x 16 weights, 1 KB each, of a stretch of input blocks */
+    RN__DY_PIXELS = 256,   /* * of rows of dy, 16 KB a block, for sums of a weight gradient; */
+    RN__LEAST_PIXELS = 16, /* * a row counts as so many at least */
+    /* Winograd: output tiles of 4 x 4 pixels, which are 36 numbers when transformed */
+    RN__EDGE = 4,
+    RN__MATRICES = 36,
+    RN__KERNEL_TILES = 16,        /* that a kernel takes at a time: a job has as many, if it can */
+    RN__MOST_TILES = 64,          /* of a job whose weights are many: */
+    RN__WIDE_CHANNELS = 128,      /* more input channels than these */
+    RN__WEIGHT_TILES = 32,        /* * that a weight gradient takes at a time */
+    RN__MATRICES_BLOCKS = 4,      /* input blocks of which the 36 matrices' weights stay in cache */
+    RN__FILTER_ROWS = 2,          /* of 16 weights that are transformed at a time, on the stack */
+    RN__LEAST_TILES = 4,          /* * an image that suits has so many, */
+    RN__FILLED_PIXELS = 6,        /* * more than so many pixels of each on average, of 16, */
+    RN__WEIGHTS_A_TILE = 1 << 14, /* * and at most so many weights C K for each */
+    /* The second cache */
+    RN__BAND_FLOATS = 1 << 15,     /* input of a band of rows: 128 KB */
+    RN__LEAST_ROWS = 4,            /* but a band has so many rows */
+    RN__NEAR_PIXELS = 1 << 13,     /* blocks' pixels of an output that stays there: 512 KB */
+    RN__TOGETHER_FLOATS = 1 << 15, /* weights that leave room: both gradients are made together */
+    /* Memory */
+    RN__PACKED_FLOATS = 1 << 15,  /* weights that are packed at once, whatever the images take */
+    RN__PARTIAL_FLOATS = 1 << 17, /* weight gradients of pieces: buffers are 512 KB or one */
+    /* A piece: images whose weight gradients are summed by themselves. Powers of two, so that
+       micro-batches can be whole pieces. */
+    RN__PIECE_FLOATS = 1 << 17,     /* * of x and dy: 512 KB, */
+    RN__PIECE_IMAGES = 8,           /* * and at most so many images; */
+    RN__PIECE_TILES = 256,          /* * with Winograd so many tiles, */
+    RN__WINOGRAD_PIECE_IMAGES = 16, /* * and images */
+    /* Weights so many that jobs share them, not the images */
+    RN__SHARED_FLOATS = 1 << 20, /* * Winograd's, transformed: more than 4 MB; */
+    RN__SHARED_BLOCKS = 4,       /* output blocks of a job then */
+    RN__SHARED_PAIRS = 16, /* * others: pairs of blocks, if they are more than an image, too */
+    RN__FEW_IMAGES = 8     /* fewer are shared plane by plane */
+};
+
+/* What must hold between them: else the array has a negative size. */
+#define RN__REQUIRE(name, condition) typedef char rn__require_##name[(condition) ? 1 : -1]
+#define RN__POWER_OF_TWO(x) (((x) & ((x)-1)) == 0)
+RN__REQUIRE(aligned_pixels, RN__BLOCK * sizeof(float) % RN__ALIGN == 0);
+RN__REQUIRE(all_packed_if_together, RN__PACKED_FLOATS >= RN__TOGETHER_FLOATS);
+RN__REQUIRE(places_for_tiles, RN__MOST_TILES >= RN__KERNEL_TILES);
+RN__REQUIRE(places_for_weights, RN__MOST_TILES >= RN__WEIGHT_TILES);
+RN__REQUIRE(six_by_six, RN__MATRICES == (RN__EDGE + 2) * (RN__EDGE + 2));
+RN__REQUIRE(a_tile_in_each_band, RN__LEAST_ROWS >= RN__EDGE);
+RN__REQUIRE(whole_filter_rows, RN__BLOCK % RN__FILTER_ROWS == 0);
+RN__REQUIRE(whole_pieces, RN__POWER_OF_TWO(RN__PIECE_IMAGES));
+RN__REQUIRE(whole_winograd_pieces, RN__POWER_OF_TWO(RN__WINOGRAD_PIECE_IMAGES));
 
 /* A step of SGD, whatever its form: with the gradient g + decay w, velocity = momentum velocity +
    into_velocity gradient, and w -= of_gradient gradient + of_velocity velocity. */
@@ -3908,19 +4600,19 @@ typedef struct rn__conv_rows {
     int tap_count, blocks, last; /* last: channels of the last input block */
     int rows, pixels;            /* of the output */
     ptrdiff_t in_block, in_row, out_row, out_pixel;
-    int paired; /* two blocks of the output: their weights, sums and biases lie these steps apart */
-    ptrdiff_t pair_weight, pair_out, pair_bias;
-    int matrices; /* of which each has its weights and bias, and lies these steps behind the last */
-    ptrdiff_t in_matrix, out_matrix;
     int resume; /* the sums in the output go on, instead of beginning with the bias */
-    int adds;   /* the sums are added to what lies `addend` floats behind the output: there 0 */
+    int paired; /* 1: two blocks of the output; distances between their weights, sums, biases */
+    ptrdiff_t pair_weight, pair_out, pair_bias;
+    int matrices; /* 36 for Winograd, else 1, each with its weights; distances between them */
+    ptrdiff_t in_matrix, out_matrix;
+    int adds; /* 1: adds what lies `addend` floats behind the output; 0 floats: itself */
     ptrdiff_t addend;
-    int fetches;     /* the output itself is fetched a page ahead, for writing too needs it, */
-    ptrdiff_t fetch; /* and what lies so far behind it */
-    /* What will be read next, a pixel for each of `in`, blocks next_block apart: fetched into the
-       cache while this is computed. The second is a lazy value's partner. */
-    int nexts;
-    const float *next[2]; /* [nexts] */
+    int fetches; /* 1: the output is fetched a page ahead, for writing reads it first; and what */
+    ptrdiff_t fetch; /* lies so many floats behind it */
+    /* What will be read next is fetched into the cache while this is computed: a pixel for each of
+       the input, in blocks next_block apart. The second is a lazy value's partner. */
+    int nexts; /* 0: nothing */
+    const float *next[2];
     ptrdiff_t next_block;
 } rn__conv_rows;
 
@@ -3928,6 +4620,7 @@ typedef struct rn__conv_rows {
 typedef struct rn__outer_rows {
     int rows, pixels, channels; /* channels: of the input's block */
     ptrdiff_t x_row, dy_row;
+    ptrdiff_t x_block, dy_block; /* to the next block, for who walks over them */
 } rn__outer_rows;
 
 /* A transform of Winograd's: out and in are squares of pixels, whose rows and columns lie these
@@ -4027,7 +4720,7 @@ typedef struct rn__kernels {
 #define RN__PAIR 0
 #include RESNET_FILENAME
 
-#if RN__VECTORS && defined(__x86_64__)
+#if RN__VECTORS && defined(__x86_64__) && defined(__SSE2__)
 #define RN__X86 1
 
 #define RN__ISA _avx2
@@ -4092,10 +4785,13 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
 
 #ifdef RN__WIDTH
 
-/* >>kernels ================================================================================== */
+/* >>kernels ==================================================================================
+   Compiled by the self-inclusions of >>simd only, once for each instruction set. Outputs come first.
+   In: pointers into blocked values, steps and counts. Nothing here knows a net, a thread or how
+   work is cut; what is summed, is summed in the order of the arguments. */
 
-/* Read by the self-inclusions of >>simd only. The seam to the compiler's vectors: a type RN__V of
-   RN__WIDTH floats, + - * between vectors and with a float, and the macros here. */
+/* The seam to the compiler's vectors: a type RN__V of RN__WIDTH floats, + - * between vectors and
+   with a float, and these macros. They are the same text for every set, so that none has to be undefined. */
 #define RN__NAME(name) RN__PASTE(rn__##name, RN__ISA)
 #define RN__V RN__NAME(v)
 #define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
@@ -4104,17 +4800,7 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
     RN__UNROLL        \
     for (l = 0; l < RN__LANES; l++)
 
-#if RN__WIDTH == 1
-typedef float RN__V;
-#define RN__LOAD(p) (*(p))
-#define RN__STORE(p, v) (*(p) = (v))
-#define RN__WHERE_ABOVE(x, limit, v) (rn__float_bits(x) > (limit) ? (v) : 0)
-#define RN__LARGER(a, b) ((a) > (b) ? (a) : (b))
-#define RN__TO_WHOLE(v) ((int32_t)(v))
-#define RN__TO_FLOATS(n) ((float)(n))
-#define RN__AS_FLOATS(n) rn__float_of_bits(n)
-typedef int32_t RN__NAME(mask);
-#else
+#if RN__WIDTH > 1
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
 typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligned(4), may_alias));
 typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
@@ -4127,6 +4813,16 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__TO_WHOLE(v) __builtin_convertvector(v, RN__NAME(mask)) /* towards zero */
 #define RN__TO_FLOATS(n) __builtin_convertvector(n, RN__V)
 #define RN__AS_FLOATS(n) ((RN__V)(n))
+#else /* vectors of one float */
+typedef float RN__V;
+typedef int32_t RN__NAME(mask);
+#define RN__LOAD(p) (*(p))
+#define RN__STORE(p, v) (*(p) = (v))
+#define RN__WHERE_ABOVE(x, limit, v) (rn__float_bits(x) > (limit) ? (v) : 0)
+#define RN__LARGER(a, b) ((a) > (b) ? (a) : (b))
+#define RN__TO_WHOLE(v) ((int32_t)(v))
+#define RN__TO_FLOATS(n) ((float)(n))
+#define RN__AS_FLOATS(n) rn__float_of_bits(n)
 #endif
 
 /* v where x is positive, else zero; and x or, where it is a negative number, zero. Bits of floats
@@ -4135,14 +4831,59 @@ typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__WHERE_POSITIVE(x, v) RN__WHERE_ABOVE(x, 0, v)
 #define RN__RELU(x) RN__WHERE_ABOVE(x, -0x800000, x)
 
+/* Calls a kernel with a flag as its last argument, which is a constant once it is inlined: else gcc
+   would test it for every vector. */
+#define RN__WITH(flag, kernel, ...) \
+    ((flag) ? RN__NAME(kernel)(__VA_ARGS__, 1) : RN__NAME(kernel)(__VA_ARGS__, 0))
+
 #define RN__EACH_OF_PAIR \
     RN__UNROLL           \
     for (k = 0; k <= paired; k++)
 
+/* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning of
+   what the call reads, in input block b. */
+RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
+                                     int b) {
+    int k, i;
+    for (k = 0; k < shape->nexts; k++) {
+        const float *next = shape->next[k] + b * shape->next_block + first;
+        RN__UNROLL
+        for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
+    }
+}
+
+/* Writes the sums of a tile, with what is added to them. */
+RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *const to[RN__TILE],
+                                     RN__V sum[2][RN__TILE][RN__LANES],
+                                     const rn__conv_rows *shape) {
+    const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
+    const int adds = shape->adds, fetches = shape->fetches;
+    int i, k, l;
+    RN__UNROLL
+    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+            float *p = to[i] + k * pair;
+            if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
+            RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
+        }
+    if (!fetches) return;
+    RN__UNROLL
+    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+            RN__PREFETCH(to[i] + k * pair + RN__PAGE);
+            RN__PREFETCH(to[i] + k * pair + fetch);
+        }
+}
+
 /* One tile of a convolution: `tile` output pixels of one block or, paired, of two (constants once
-   inlined), all in registers. The first half reads at in[0] and is written to out[0], the second
-   half at [1], so that a tile is `tile` pixels of a row or those of two rows of a narrow image.
-   in[0] is `first` floats behind the beginning of what the call reads. */
+   inlined), all in registers:
+
+       input pixels x 1 channel      weights of that channel        sums
+       x0 x1 .. x5                   16 (or 32) output channels     tile x 16 (or 32)
+
+           each x, one after the other, times the row of weights is added to the sums of its pixel
+
+   The first half reads at in[0] and is written to out[0], the second half at [1], so that a tile is
+   `tile` pixels of a row or those of two rows of a narrow image. in[0] is `first` floats behind the
+   beginning of what the call reads. */
 RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *const out[2],
                                     const rn__conv_rows *shape, const float *const in[2],
                                     ptrdiff_t first, const float *weight, const float *bias) {
@@ -4151,10 +4892,10 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
     int m, i, k, l, b, t, c;
     for (m = 0; m < shape->matrices; m++) {
         const RN__V zero = {0};
-        RN__V sum[2][RN__TILE][RN__LANES];
+        RN__V sum[2][RN__TILE][RN__LANES]; /* in registers */
         float *to[RN__TILE];
         RN__UNROLL
-        for (i = 0; i < tile; i++) {
+        for (i = 0; i < tile; i++) { /* begins with nothing, the bias or the sums so far */
             to[i] =
                 i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
             to[i] += m * shape->out_matrix;
@@ -4167,11 +4908,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         }
         for (b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            for (k = 0; k < shape->nexts; k++) {
-                const float *next = shape->next[k] + b * shape->next_block + first;
-                RN__UNROLL
-                for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
-            }
+            RN__NAME(fetch_next)(tile, shape, first, b);
             for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
@@ -4182,7 +4919,8 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                         RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
                     RN__EACH_OF_PAIR {
                         const float *at_k = w + k * shape->pair_weight;
-                        RN__PREFETCH(at_k + 32 * RN__BLOCK); /* few pixels use up a cache's fast */
+                        /* with few pixels in a tile, weights stream through the first cache */
+                        RN__PREFETCH(at_k + RN__WEIGHTS_AHEAD * RN__BLOCK);
                         RN__EACH_LANE row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
                     }
                     RN__UNROLL
@@ -4193,48 +4931,32 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                 }
             }
         }
-        {
-            const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
-            const int adds = shape->adds, fetches = shape->fetches;
-            RN__UNROLL
-            for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
-                    float *p = to[i] + k * pair;
-                    if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
-                    RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
-                }
-            if (!fetches) continue;
-            RN__UNROLL
-            for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
-                    RN__PREFETCH(to[i] + k * pair + RN__PAGE);
-                    RN__PREFETCH(to[i] + k * pair + fetch);
-                }
-        }
+        RN__NAME(write_tile)(tile, paired, to, sum, shape);
     }
 }
 
-/* Widths above `most` are never reached and fold away. */
+/* A tile's width becomes a constant: one case each. Widths above `most` are never reached and fold
+   away. */
 /* clang-format off */
 #define RN__CASE(n, most, paired)                                                                  \
-    case n:                                                                                        \
-        if (n <= (most))                                                                           \
-            RN__NAME(conv_tile)(n <= (most) ? n : 1, paired, to, shape, from, from[0] - in, weight, bias);       \
-        break;
-#define RN__CASES(most, paired)                                                                    \
-    RN__CASE(1, most, paired) RN__CASE(2, most, paired) RN__CASE(3, most, paired)                  \
-    RN__CASE(4, most, paired) RN__CASE(5, most, paired) RN__CASE(6, most, paired)                  \
-    RN__CASE(7, most, paired) RN__CASE(8, most, paired) RN__CASE(9, most, paired)                  \
-    RN__CASE(10, most, paired) RN__CASE(11, most, paired) RN__CASE(12, most, paired)               \
-    RN__CASE(13, most, paired) RN__CASE(14, most, paired) RN__CASE(15, most, paired)               \
-    RN__CASE(16, most, paired)
+    case n: if (n <= (most)) RN__NAME(conv_tile)(n <= (most) ? n : 1, paired, to, shape, from,     \
+                                                 from[0] - in, weight, bias); break;
+#define RN__CASES(m, p)                                                                            \
+    RN__CASE(1, m, p) RN__CASE(2, m, p) RN__CASE(3, m, p) RN__CASE(4, m, p) RN__CASE(5, m, p)      \
+    RN__CASE(6, m, p) RN__CASE(7, m, p) RN__CASE(8, m, p) RN__CASE(9, m, p) RN__CASE(10, m, p)     \
+    RN__CASE(11, m, p) RN__CASE(12, m, p) RN__CASE(13, m, p) RN__CASE(14, m, p)                    \
+    RN__CASE(15, m, p) RN__CASE(16, m, p)
 /* clang-format on */
 
+/* Cuts rows into tiles of equal width, as many pixels as registers hold; two short rows of equal
+   places are one tile. */
 static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const float *in,
                                 const float *weight, const float *bias) {
     const int joined = shape->rows > 1 && shape->in_row == (ptrdiff_t)shape->pixels * RN__BLOCK &&
                        shape->out_row == shape->pixels * shape->out_pixel;
     const int rows = joined ? 1 : shape->rows; /* a whole image without borders is one row */
     const int pixels = joined ? shape->rows * shape->pixels : shape->pixels;
-    const int most = RN__PAIR && shape->paired ? RN__PAIR : RN__TILE;
+    const int paired = RN__PAIR && shape->paired, most = paired ? RN__PAIR : RN__TILE;
     int y = 0;
     while (y < rows) {
         const int lines = 2 * pixels <= most && y + 1 < rows ? 2 : 1;
@@ -4248,17 +4970,10 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
             from[1] = from[0] + (lines == 2 ? shape->in_row : (ptrdiff_t)half * RN__BLOCK);
             to[0] = out + y * shape->out_row + x * shape->out_pixel;
             to[1] = to[0] + (lines == 2 ? shape->out_row : half * shape->out_pixel);
-            if (RN__PAIR && shape->paired) {
-                switch (lines * width) {
-                    RN__CASES(RN__PAIR, 1)
-                default: break;
-                }
-            } else {
-                switch (lines * width) {
-                    RN__CASES(RN__TILE, 0)
-                default: break;
-                }
-            }
+            /* clang-format off */
+            if (paired) switch (lines * width) { RN__CASES(RN__PAIR, 1) default: break; }
+            else switch (lines * width) { RN__CASES(RN__TILE, 0) default: break; }
+            /* clang-format on */
             x += width;
         }
         y += lines;
@@ -4268,7 +4983,11 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
 /* Channels of a tile of outer products: what divides a block, and leaves room in the registers. */
 #define RN__OUTER (RN__TILE < 2 ? 1 : RN__TILE < 4 ? 2 : RN__TILE < 16 ? 4 : 16)
 
-/* The outer products of `tile` input channels (a constant once inlined) and 16 output channels. */
+/* The outer products of `tile` input channels (a constant once inlined) and 16 output channels:
+
+       dw [tile][16]  +=  sum over pixels of  x [tile], one number each,  times  dy [16]
+
+   in registers until the last pixel. */
 RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_rows *shape,
                                      const float *x, const float *dy) {
     RN__CONTRACT
@@ -4294,7 +5013,8 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
         RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
 }
 
-/* Channels that are not there are zero and do no harm. */
+/* All channels of a block, a tile at a time, each of which reads all pixels again. Channels that are
+   not there are zero and do no harm. */
 static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
                                   const float *dy) {
     int c;
@@ -4308,9 +5028,19 @@ static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const 
 /* ---- Winograd F(4x4, 3x3) ------------------------------------------------------------------
    Lavin and Gray 2015: a 4 x 4 tile of a 3x3 convolution of stride 1 takes 36 products a pair of
    channels instead of 144: y = A^T [(G w G^T) . (B^T x B)] A with x the 6 x 6 pixels the tile
-   reads. Every transform is a short sum along rows and then along columns. */
+   reads, w the 3 x 3 weights and . the product number by number:
 
-/* B^T */
+              4  0 -5  0  1  0             1/4    0    0
+              0 -4 -4  1  1  0            -1/6 -1/6 -1/6
+       B^T =  0  4 -4 -1  1  0       G =  -1/6  1/6 -1/6     A^T =  1  1  1  1  1  0
+              0 -2 -1  2  1  0            1/24 1/12  1/6            0  1 -1  2 -2  0
+              0  2 -1 -2  1  0            1/24-1/12  1/6            0  1  1  4  4  0
+              0  4  0 -5  0  1              0    0    1             0  1 -1  8 -8  1
+
+   Every transform is such a short sum along columns and then along rows. Backward each matrix comes
+   transposed: the gradient of m = (G w G^T) . (B^T x B) is A dy A^T, and that of w is G^T (..) G. */
+
+/* B^T: 6 pixels of x to 6 numbers. */
 RN__INLINE void RN__NAME(winograd_line_input)(RN__V *out, const RN__V *d) {
     RN__CONTRACT
     const RN__V a = d[4] - 4.0f * d[2], b = d[3] - 4.0f * d[1];
@@ -4323,7 +5053,7 @@ RN__INLINE void RN__NAME(winograd_line_input)(RN__V *out, const RN__V *d) {
     out[5] = 4.0f * d[1] - 5.0f * d[3] + d[5];
 }
 
-/* A^T */
+/* A^T: 6 products to 4 pixels of y. */
 RN__INLINE void RN__NAME(winograd_line_output)(RN__V *out, const RN__V *m) {
     RN__CONTRACT
     const RN__V a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
@@ -4333,7 +5063,7 @@ RN__INLINE void RN__NAME(winograd_line_output)(RN__V *out, const RN__V *m) {
     out[3] = b + 8.0f * d + m[5];
 }
 
-/* A */
+/* A: 4 pixels of dy to 6 numbers. */
 RN__INLINE void RN__NAME(winograd_line_gradient)(RN__V *out, const RN__V *y) {
     RN__CONTRACT
     const RN__V a = y[0] + y[2], b = y[1] + y[3];
@@ -4346,7 +5076,7 @@ RN__INLINE void RN__NAME(winograd_line_gradient)(RN__V *out, const RN__V *y) {
     out[5] = y[3];
 }
 
-/* G */
+/* G: 3 weights to 6 numbers. */
 RN__INLINE void RN__NAME(winograd_line_filter)(RN__V *out, const RN__V *w) {
     RN__CONTRACT
     const RN__V a = (w[0] + w[2]) * (1.0f / 6), b = w[1] * (1.0f / 6);
@@ -4359,7 +5089,7 @@ RN__INLINE void RN__NAME(winograd_line_filter)(RN__V *out, const RN__V *w) {
     out[5] = w[2];
 }
 
-/* G^T */
+/* G^T: 6 sums to the gradients of 3 weights. */
 RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
     RN__CONTRACT
     const RN__V a = (u[1] + u[2]) * (1.0f / 6), b = u[3] + u[4];
@@ -4405,6 +5135,7 @@ RN__WINOGRAD(gradient, 4, 6)
 RN__WINOGRAD(filter, 3, 6)
 RN__WINOGRAD(weight, 6, 3)
 
+/* Pixels that lie `step` floats apart, put next to each other. */
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
     ptrdiff_t i;
     int l;
@@ -4412,7 +5143,9 @@ static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, p
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
-/* Sums over pixels of x, or of (x - mean)^2 if `squares` (a constant once inlined). */
+/* Sums over pixels of x, or of (x - mean)^2 if `squares` (a constant once inlined). Some sums run
+   beside each other, each over every so manyth pixel, for an addition takes some cycles; at the end
+   they are added in their order. */
 RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, const float *mean,
                                  const int squares) {
     RN__CONTRACT
@@ -4436,14 +5169,17 @@ RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, 
     RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
 }
 
+/* Sums over pixels, channel by channel. */
 static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
     RN__NAME(reduce)(sums, x, pixels, x, 0);
 }
 
-/* Two passes over pieces that stay in the first cache, mean, then sum of squares about it; pieces
-   are merged one after the other (Chan et al. 1979). */
+/* Mean and sum of squares about it, m2. Some pixels at a time, which stay in the first cache, are
+   read twice: for their mean, then for the squares about it. With those before (n values, mean and
+   m2) they are merged (Chan et al. 1979), d being the difference of the means:
+       mean += d count / (n + count),  m2 += m2 of these + d^2 n count / (n + count) */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
-    const ptrdiff_t most = 128;
+    const ptrdiff_t most = RN__MOMENT_PIXELS;
     ptrdiff_t done, count;
     int l, c;
     for (done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
@@ -4467,11 +5203,12 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     }
 }
 
-/* Flags of these kernels are constants once inlined, or gcc would test them for every vector. */
+/* (in - mean) scale + bias; then what is fused with it: a ReLU, an addition, the ReLU behind that.
+   What is read is fetched a page ahead, where the processor's own fetching ends. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
                                          const float *addend, ptrdiff_t pixels,
-                                         const rn__bn_lanes *lanes, const int relu, const int adds,
-                                         const int relu_after) {
+                                         const rn__bn_lanes *lanes, const int adds,
+                                         const int relu_after, const int relu) {
     RN__CONTRACT
     RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
     ptrdiff_t i;
@@ -4496,21 +5233,22 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
                                 int relu_after) {
     const int adds = addend != NULL;
     if (adds && relu_after && !relu)
-        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, 0, 1, 1);
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, 1, 1, 0);
     else if (adds || relu_after)
-        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, relu, adds, relu_after);
-    else if (relu)
-        RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 1, 0, 0);
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, adds, relu_after, relu);
     else
-        RN__NAME(normalise_with)(out, in, step, NULL, pixels, lanes, 0, 0, 0);
+        RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, lanes, 0, 0);
 }
 
-/* dy of lane l, zero where the ReLU behind the normalisation stopped x, from which the mean is
-   already taken. The lanes are copied, so that no output can be among them, and they can stay in
+/* Backward through BN and ReLU. RN__MASKED is g: the gradient dy of vector l, or zero where the ReLU
+   behind the normalisation stopped x, from which the mean is already taken:
+       g = x scale + bias > 0 ? dy : 0
+   The coefficients are copied, so that no output can be among them, and they can stay in
    registers. */
 #define RN__LANE(field) RN__LOAD(lanes.field + l * RN__WIDTH)
 #define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(bias), g) : g)
 
+/* The sums of g and of g (x - mean), of even and odd pixels beside each other. */
 RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
                                        ptrdiff_t pixels, const rn__bn_lanes *of, const int relu) {
     RN__CONTRACT
@@ -4541,12 +5279,10 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
 
 static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
                               ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu) {
-    if (relu)
-        RN__NAME(bn_sums_with)(sum_g, sum_gx, dy, x, pixels, lanes, 1);
-    else
-        RN__NAME(bn_sums_with)(sum_g, sum_gx, dy, x, pixels, lanes, 0);
+    RN__WITH(relu, bn_sums_with, sum_g, sum_gx, dy, x, pixels, lanes);
 }
 
+/* dx = a g + b (x - mean) + c, with the coefficients that these sums gave. */
 RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const float *x,
                                            ptrdiff_t pixels, const rn__bn_lanes *of, const int relu,
                                            const int accumulate) {
@@ -4571,10 +5307,8 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
 
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
                                   const rn__bn_lanes *lanes, int relu, int accumulate) {
-    if (relu && accumulate)
-        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 1, 1);
-    else if (relu)
-        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 1, 0);
+    if (relu)
+        RN__WITH(accumulate, bn_gradient_with, dx, dy, x, pixels, lanes, 1);
     else
         RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 0, accumulate);
 }
@@ -4582,6 +5316,7 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
 #define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
 
+/* out = a + b, or only a; through a ReLU. */
 RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, ptrdiff_t pixels,
                                    const int adds, const int relu) {
     ptrdiff_t i;
@@ -4594,14 +5329,13 @@ RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, p
 }
 
 static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
-    if (b && !relu)
-        RN__NAME(add_with)(out, a, b, pixels, 1, 0);
-    else if (b)
-        RN__NAME(add_with)(out, a, b, pixels, 1, 1);
+    if (b)
+        RN__WITH(relu, add_with, out, a, b, pixels, 1);
     else
         RN__NAME(add_with)(out, a, b, pixels, 0, relu);
 }
 
+/* dy where the ReLU's output is positive. */
 static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                                     int accumulate) {
     ptrdiff_t i;
@@ -4613,6 +5347,7 @@ static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out
     }
 }
 
+/* out = in times a factor; a copy or an addition if that is 1. */
 static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float factor,
                             int accumulate) {
     ptrdiff_t i;
@@ -4643,6 +5378,7 @@ RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) 
     *rest = e * *gate;
 }
 
+/* y = x g with g = sigmoid(sign z). */
 static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
     ptrdiff_t i;
     RN__EACH_VECTOR {
@@ -4652,6 +5388,7 @@ static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t p
     }
 }
 
+/* dx = dy g, and dz = dy x g (1 - g) sign; 1 - g comes from the sigmoid without cancelling. */
 static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
                                     const float *z, ptrdiff_t pixels, float sign, int accumulate,
                                     int accumulate_second) {
@@ -4668,6 +5405,7 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
     }
 }
 
+/* The largest pixel by pixel of a window of max-pool, channel by channel. */
 static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
     int y, x, l;
     for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {
@@ -4685,6 +5423,8 @@ static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels,
 #define RN__COUNT_BAD(v) \
     (bad += RN__WHERE_ABOVE(v, 0x7f7fffff, one) + RN__WHERE_ABOVE(-(v), 0x7f7fffff, one))
 
+/* A step of SGD, see rn__sgd_step. It counts what is not finite as it goes, and so needs no second
+   look at the weights; the counts of the vector's lanes are added at the end. */
 static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, ptrdiff_t pixels,
                          const rn__sgd_step *step, int write) {
     RN__CONTRACT
@@ -4711,73 +5451,45 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
 
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
-static const rn__kernels RN__NAME(kernels) = {&RN__STRING(RN__ISA)[1],
-                                              RN__PAIR > 0,
-                                              RN__NAME(conv_rows),
-                                              RN__NAME(conv_weight),
-                                              RN__NAME(winograd_input),
-                                              RN__NAME(winograd_output),
-                                              RN__NAME(winograd_gradient),
-                                              RN__NAME(winograd_filter),
-                                              RN__NAME(winograd_weight),
-                                              RN__NAME(read_row),
-                                              RN__NAME(sum),
-                                              RN__NAME(moments),
-                                              RN__NAME(normalise),
-                                              RN__NAME(bn_sums),
-                                              RN__NAME(bn_gradient),
-                                              RN__NAME(add),
-                                              RN__NAME(relu_gradient),
-                                              RN__NAME(scale),
-                                              RN__NAME(gate),
-                                              RN__NAME(gate_gradient),
-                                              RN__NAME(largest),
-                                              RN__NAME(sgd)};
+/* clang-format off */
+static const rn__kernels RN__NAME(kernels) = {
+    &RN__STRING(RN__ISA)[1], RN__PAIR > 0,
+    RN__NAME(conv_rows), RN__NAME(conv_weight), RN__NAME(winograd_input),
+    RN__NAME(winograd_output), RN__NAME(winograd_gradient), RN__NAME(winograd_filter),
+    RN__NAME(winograd_weight), RN__NAME(read_row), RN__NAME(sum), RN__NAME(moments),
+    RN__NAME(normalise), RN__NAME(bn_sums), RN__NAME(bn_gradient), RN__NAME(add),
+    RN__NAME(relu_gradient), RN__NAME(scale), RN__NAME(gate), RN__NAME(gate_gradient),
+    RN__NAME(largest), RN__NAME(sgd)};
+/* clang-format on */
 
 #undef RN__ISA
 #undef RN__WIDTH
 #undef RN__TILE
 #undef RN__PAIR
-#undef RN__EACH_OF_PAIR
-#undef RN__CASE
-#undef RN__CASES
-#undef RN__NAME
-#undef RN__V
-#undef RN__LANES
-#undef RN__CHAINS
-#undef RN__EACH_LANE
-#undef RN__LOAD
-#undef RN__STORE
-#undef RN__WHERE_ABOVE
-#undef RN__LARGER
-#undef RN__TO_WHOLE
-#undef RN__TO_FLOATS
-#undef RN__AS_FLOATS
-#undef RN__WHERE_POSITIVE
-#undef RN__RELU
-#undef RN__OUTER
-#undef RN__WINOGRAD
-#undef RN__LANE
-#undef RN__MASKED
-#undef RN__EACH_VECTOR
-#undef RN__COUNT_BAD
-#undef RN__STRING_
-#undef RN__STRING
 
 #elif defined(RESNET_IMPLEMENTATION) && !defined(RN__SECOND_HALF)
 #define RN__SECOND_HALF
 
-/* >>fast convolution ========================================================================= */
+/* >>fast convolution =========================================================================
+   In: images, or gradients of them, in blocks of 16 channels, and weights as they are stored. Out:
+   a convolution's output, the gradient of its input, or the gradient of its weights. First come
+   blocked values and what all fast layers run on; then convolutions, which are planned once and run
+   as often as one likes; then linear layers, which are convolutions too. */
 
 #if RN__FAST
 
 /* n images of c channels, as [n][blocks of 16 channels][h][w][16] floats, 64-byte aligned. What
-   fills up the last block is zero, and every layer keeps it so. A plane is one block of one image.
+   fills up the last block is zero, and every layer keeps it so. A plane is one block of one image:
 
-   A convolution can read a lazy value, which exists nowhere in memory: the output of a BN and its
-   ReLU, computed from the BN's input `data`, or the gradient of a BN's input, computed from that of
-   its output (behind the ReLU) `data` and from its input `partner`. Lanes are [groups][blocks], for
-   groups of `group` images. */
+       channels 0..15 of image 0:  (0,0) c0 c1 .. c15 | (0,1) c0 c1 .. c15 | ...  plane 0
+       channels 16.. of image 0:   (0,0) c16 .. 0 0 0 | (0,1) ...                 plane 1
+       channels 0..15 of image 1:  ...                                            plane 2
+
+   A convolution can read a lazy value, which stands nowhere in memory: it is computed where it is
+   read. RN__NORMALISED is the output of a BN and its ReLU, computed from the BN's input `data`.
+   RN__BN_GRADIENT is the gradient of a BN's input, computed from the gradient of the output (behind
+   the ReLU) `data` and from the BN's input `partner`. The BN's coefficients `lanes` are
+   [groups][blocks], for groups of `group` images. */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
     float *data;
@@ -4788,16 +5500,16 @@ typedef struct rn__blocked {
     int group, relu;
 } rn__blocked;
 
-/* What the fast layers run on. Each takes its temporary memory from the start of the workspace, and
-   for each thread from the start of the thread's own. That lies in one place for all layers, or its
-   lines would wander between the caches of the cores. rn__conv_room and its kin say how much. */
+/* What the fast layers run on. Each layer takes its temporary memory from the start of the
+   workspace, and for each thread from the start of the thread's own. The threads' own memory lies
+   in one place for all layers: if it moved, its cache lines would wander between the cores.
+   rn__conv_room and its kin say how much a layer takes. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;           /* at most, each with memory of its own */
     int workers;           /* of these take part */
     rn__team *team;        /* of these; NULL: OpenMP's threads, or one alone */
     int direct;            /* no Winograd */
-    const float *packed;   /* the weights of the next forward sweep, packed beforehand; NULL: not */
     char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
     size_t own_bytes;
     struct {                              /* what neighbouring steps hand on about a BN */
@@ -4806,11 +5518,8 @@ typedef struct rn__engine {
     } area;
 } rn__engine;
 
-static rn__room rn__room_in(const rn__engine *engine) {
-    rn__room room = {{engine->workspace, 0}, {engine->own, 0}};
-    return room;
-}
-
+/* Blocks that hold so many channels. */
+/* An engine for planning, with one worker; who runs it adds helpers and the threads' own memory. */
 static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
     rn__engine engine;
     memset(&engine, 0, sizeof engine);
@@ -4840,6 +5549,7 @@ RN__FUNCTION size_t rn__carve_area(rn__engine *engine, int n, int c) {
     return arena.used;
 }
 
+/* A plain value at `data`; NULL for one that is not there, or for its shape alone. */
 RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w) {
     rn__blocked v;
     memset(&v, 0, sizeof v);
@@ -4848,6 +5558,7 @@ RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w)
     return v;
 }
 
+/* Floats that such a value takes, with what fills up the last block; SIZE_MAX if they overflow. */
 static size_t rn__blocked_floats(int n, int c, int h, int w) {
     size_t pixels = rn__multiply_size((size_t)h, (size_t)w);
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
@@ -4863,6 +5574,7 @@ static rn__blocked rn__take(rn__engine *engine, int n, int c, int h, int w) {
 
 static ptrdiff_t rn__plane_pixels(const rn__blocked *v) { return (ptrdiff_t)v->h * v->w; }
 
+/* Where a plane begins, image x blocks + block; NULL in a value that is not there. */
 static float *rn__plane(const rn__blocked *v, int plane) {
     return v->data ? v->data + plane * rn__plane_pixels(v) * RN__BLOCK : NULL;
 }
@@ -4871,6 +5583,7 @@ static void rn__clear_plane(const rn__blocked *v, int plane) {
     memset(rn__plane(v, plane), 0, (size_t)rn__plane_pixels(v) * RN__BLOCK * sizeof(float));
 }
 
+/* The coefficients of a plane of a lazy value: those of its group of images and its block. */
 static const rn__bn_lanes *rn__lanes_of(const rn__blocked *v, int plane) {
     const int blocks = rn__blocks(v->c);
     return v->lanes + plane / blocks / v->group * blocks + plane % blocks;
@@ -4916,10 +5629,11 @@ static void rn__planes_job(void *context, int i, int thread) {
     for (plane = i * pass->planes; plane < (i + 1) * pass->planes; plane++) pass->job(pass, plane);
 }
 
+/* A job of the threads is an image; with few images it is a plane. */
 static void rn__run_pass(rn__pass *pass) {
     const rn__blocked *to = rn__to(pass);
     const int blocks = rn__blocks(to->c);
-    pass->planes = to->n < 8 ? 1 : blocks; /* few images: smaller pieces */
+    pass->planes = to->n < RN__FEW_IMAGES ? 1 : blocks;
     rn__parallel(pass->engine.team, pass->engine.workers, to->n * blocks / pass->planes,
                  rn__planes_job, pass);
 }
@@ -4958,8 +5672,8 @@ RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocke
     rn__run_pass(&pass);
 }
 
-/* `pixels` pixels of a plane from float `first` on, `step` floats apart (one after the other, if it
-   is a gradient), into `to`: what is there, or what a lazy value would hold. */
+/* Copies `pixels` pixels of a plane, from float `first` of the plane on, into `to`; a lazy value is
+   computed on the way. The pixels lie `step` floats apart (a gradient's one behind the other). */
 static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blocked *v, int plane,
                             ptrdiff_t first, ptrdiff_t pixels, ptrdiff_t step) {
     const ptrdiff_t at = plane * rn__plane_pixels(v) * RN__BLOCK + first;
@@ -4973,939 +5687,1184 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
                              v->relu, 0);
 }
 
-/* A convolution's weights [K][C][R][S] and geometry. */
+/* ---- convolutions: the plan -----------------------------------------------------------------
+   A convolution goes three ways: forward (y of x), input gradient (dx of dy) and weight gradient
+   (dw of dy and x). The first two are alike: they sum products of an image `in` and of weights into
+   an image `out`. The third reads two images; it walks over them as forward does over x and y.
+
+   What follows from shapes, options and threads alone is planned once and then only read, by any
+   number of runs at a time:
+
+       rn__conv          a convolution
+         forward           rn__value_plan: how y is made
+         input             rn__value_plan: how dx is made
+         weights           rn__weight_plan: how dw is made
+           geometry          which pixels and weights are multiplied with each other
+           split             how the work is cut into jobs
+           layout            where in the workspace things lie
+
+   The loops of a direct convolution, tap by tap, from the net to the registers:
+
+       for each job: an image, a band of its rows, a slice of its output blocks    rn__conv_job
+       |   the band of `in` is in the second cache (read, padded, normalised there)
+       +- for each output block, or pair of them                                   rn__direct_band
+          +- for each stretch of input blocks
+             |   its weights are in the first cache
+             +- for each tile of 6 to 16 pixels of a row                           conv_rows
+                |   its sums are in registers: pixels x 16 (or 32) channels
+                +- for each input block, tap and input channel                     conv_tile
+                      sums += input (one number a pixel) x 16 weights
+
+   Words: a band is some consecutive rows of an image; a slice some consecutive output blocks; a
+   tile what a kernel has in registers or, with Winograd, 4 x 4 pixels; a piece a number of images
+   whose weight gradients are summed by themselves. */
+
+/* The shape of a convolution's weights, [K][C][R][S], and how it is applied. */
 typedef struct rn__filter {
-    const float *weight;
     int k, c, r, s, stride, padding;
+    int behind; /* rows and columns of zeros more at the bottom and right than at top and left */
 } rn__filter;
 
-static rn__filter rn__filter_of(const rn_tensor *f, int stride, int padding) {
-    rn__filter filter = {f->data, f->n, f->c, f->h, f->w, stride, padding};
+static rn__filter rn__filter_of(const rn_tensor *weight, int stride, int padding) {
+    rn__filter filter = {weight->n, weight->c, weight->h, weight->w, stride, padding, 0};
     return filter;
 }
 
-/* One sweep computes the output of a convolution, the gradient of its input or that of its weights.
-   The first two sum products of pixels of `in` and taps into pixels of `out`; for the third, `out`
-   is the gradient of the output and only read.
+/* A layer's weights as they are stored, and where their gradients are added. */
+typedef struct rn__weights {
+    const float *weight;    /* [K][C][R][S] */
+    const float *bias;      /* [K]; NULL: none */
+    const float *packed;    /* weights packed beforehand for forward, see rn__prepack; NULL: not */
+    float *dweight, *dbias; /* NULL: not wanted */
+} rn__weights;
 
-   The output is cut into out_step x out_step interleaved phases (one, unless it is the input
-   gradient of a strided convolution), each with the taps that reach it: there pixel (y, x) of a
-   phase reads around (y in_step, x in_step). A job copies the rows it reads, with zeros for the
-   padding, into a scratch image of its thread; columns that lie in_step apart are put next to each
-   other, so that the kernels always read neighbours.
+/* What an output pixel reads along one axis of the input. */
+typedef struct rn__axis {
+    int first;  /* where output pixel 0 starts to read; negative: in the padding */
+    int reach;  /* places from there to the last that it reads */
+    int phases; /* into which the input is sorted, see below */
+} rn__axis;
 
-   Winograd's sweeps go by tiles of 4 x 4 pixels of the output, a chunk of them at a time. */
-typedef enum rn__sweep_kind { RN__FORWARD, RN__INPUT_GRADIENT, RN__WEIGHT_GRADIENT } rn__sweep_kind;
-typedef struct rn__sweep {
-    const rn__engine *engine;
-    rn__sweep_kind kind;
+/* Which pixels of `in` and which weights are multiplied with each other to make `out`.
+
+   Strides are taken out, so that the kernels always read neighbours. A strided forward convolution
+   sorts the columns (and rows) of its input by phase, the place modulo the stride, when it copies
+   them into the scratch image. With stride 2, 3 taps and padding 1:
+
+       columns of the input          -1   0   1   2   3   4   5   6 ...
+       a row of the scratch image   | -1   1   3   5 ... | 0   2   4   6 ... |
+                                      phase 0              phase 1
+       output x reads  2x-1, 2x, 2x+1:  column x of phase 0, x of phase 1, x+1 of phase 0
+
+   The input gradient of a strided convolution sorts its output instead: pixel (y, x) of dx is in
+   phase (y mod stride, x mod stride), and each phase is a convolution of stride 1 of its own with
+   those taps that reach it. `taps` has them phase by phase. */
+typedef struct rn__geometry {
     rn__filter filter;
-    rn__blocked out, in;
-    int in_blocks, out_blocks; /* of channels */
-    const float *addend; /* added to the output: what is there, or another value; NULL: nothing */
-    int in_step, out_step;
-    int rows, columns;               /* of a phase of the output, at most; whole tiles */
-    int top, left;                   /* where pixel (0, 0) starts to read */
-    int row_phases, column_phases;   /* rows and columns of in_step of each that are read at all */
-    int window_rows, window_columns; /* read for one output pixel, all phases together */
-    int phase_columns;               /* columns of a phase of the scratch image */
-    ptrdiff_t scratch_row;           /* floats */
-    int direct;                      /* no padding, no stride: reads `in` itself */
-    int winograd, matrices, chunk;   /* 36 or 1, tiles of a chunk */
-    ptrdiff_t in_matrix, out_matrix; /* floats between matrices of tiles; of products, or of dy's */
-    int bands, groups;               /* of rows, of output blocks: a job has one of each, */
-    int images;                      /* and so many images; or a piece of a weight gradient */
-    int first_block, last_block;     /* of the output, whose weights are packed now, */
-    int packed_blocks;               /* at most so many at a time */
-    const rn__pass *after;           /* to do to every plane of the output while it is in cache */
+    int backward;                    /* 1: from dy to dx, with `in` dy and `out` dx */
+    int winograd;                    /* through Winograd's transforms, else directly, tap by tap */
+    int in_c, in_blocks, out_blocks; /* channels of `in`; blocks of channels */
+    int in_step, out_step;           /* the stride of `in`, or of `out`; the other is 1 */
+    int edge;              /* rows and columns come in whole tiles of edge x edge: 4, or 1 */
+    int columns;           /* of a phase of the output at most, in whole tiles */
+    rn__axis y, x;         /* x.phases x y.phases phases of the scratch image */
+    int phase_columns;     /* of a phase of the scratch image */
+    ptrdiff_t scratch_row; /* floats: all phases of a row */
+    size_t block_floats;   /* packed weights of an output block */
+    const rn__tap *taps;   /* [R S], ordered by phase of the output */
+    const int *phase_taps; /* [phases + 1]: where the taps of each phase start */
+} rn__geometry;
 
-    int by_weights, k_blocks;               /* of a weight gradient's job, see rn__weight_pieces */
-    const struct rn__sweep *input_gradient; /* to do on the images of each job first; or NULL */
-    int first, count, wave;                 /* pieces of a wave: its first, how many, at most */
-    int buffers;                            /* for pieces, enough for any number of workers */
-    int dy_rows;                            /* rows of dy that are read at a time, */
-    int copies_dy;                          /* 1: copied, because they are lazy or hang over */
-    size_t pair_floats;                     /* of a weight gradient by taps: of a pair of blocks, */
-    size_t tap_floats;                      /* and of an output block */
-    float *dweight;
+/* How images are cut into jobs for the workers: a job has `images` of them, a band and a slice. An
+   output's sum is the same in any job, so that this may depend on the workers. */
+typedef struct rn__split {
+    int rows;                        /* of a phase of the output at most, in whole tiles */
+    int bands, slices, images;       /* a weight gradient has pieces of so many images */
+    int tiles;                       /* Winograd's at a time */
+    int dy_rows;                     /* of a weight gradient: rows of dy that are read at a time */
+    ptrdiff_t in_matrix, out_matrix; /* floats between the 36 matrices of such tiles: of what they
+                                        read; of their products, or of dy */
+} rn__split;
 
-    rn__tap *taps;   /* [R S], ordered by phase */
-    int *phase_taps; /* [phases + 1], where the taps of a phase start */
-    float *bias;     /* NULL, or [out blocks][16], transformed [out blocks][36][16] */
-    /* Weights [out block][phase][in block][tap][16 in][16 out]; transformed ones [out block][36]
-       [in block][16][16]. */
-    float *packed;
-    size_t block_floats; /* of an output block, here and in dw */
-    float *total;        /* the weight gradient [out block][in block][tap][16 in][16 out] */
-    float *partial;      /* [buffers] the same of pieces */
-    float *bias_sums;    /* [images][out blocks][16] */
-    /* thread 0's own, see rn__own: */
-    float *scratch; /* [in block][row][column phase][column][16] */
-    float *tiles;   /* a chunk of `in`, transformed, then products, or a chunk of dy */
-    float *dy;      /* [out block][row][column][16], rows that are lazy or hang over */
-    float *dw;      /* a piece's, of transformed weights: [out block][in block][36][16][16] */
-    ptrdiff_t scratch_floats, tile_floats, dy_floats;
-} rn__sweep;
+/* Where things lie: bytes from the start of the workspace, or of a thread's own. */
+typedef struct rn__layout {
+    size_t weights; /* packed, [out block][phase][in block][tap][16 in][16 out], transformed
+                       [out block][36][in block][16][16]; or the total of their gradient, by taps */
+    size_t bias;    /* [out block][16], transformed [out block][36][16]; or what its gradient sums,
+                       [images][out blocks][16] */
+    size_t partial; /* [buffers] the weight gradients of pieces, like the total */
+    /* a thread's own: */
+    size_t scratch; /* the scratch image [in block][row][phase][column][16] */
+    size_t tiles;   /* transformed, what they read; then products, or dy */
+    size_t dy;      /* [out block][row][column][16], rows that are lazy or end inside a tile */
+    size_t dw;      /* of a piece, transformed weights: [out block][in block][36][16][16] */
+} rn__layout;
 
-/* A thread's own of what is thread 0's. */
-static float *rn__own(const rn__sweep *s, float *first, int thread) {
-    return first + (size_t)thread * (s->engine->own_bytes / sizeof(float));
-}
+/* How a value is made: y or dx. */
+typedef struct rn__value_plan {
+    rn__geometry geometry;
+    rn__split splits[2]; /* of n images of h rows, for one worker and for all threads */
+    rn__layout at;
+    int n, h;
+    int packed_blocks; /* output blocks whose weights are packed at a time */
+} rn__value_plan;
 
-/* Does the convolution read the rows of an image as they lie? */
+/* How the gradient of the weights is made.
+
+   It is a sum over pieces of a fixed number of images, added in their order on top of what the
+   gradient was before: a sum that depends on shapes alone, and not on how many images a call has,
+   as long as micro-batches are whole pieces. So a piece has a power of two of images. Either the
+   jobs share the pieces, and each sums its own in a buffer: a round of as many pieces as there are
+   buffers, then a round of additions (where weights are few, there are many buffers, and few
+   rounds). Or, where weights are many and images small, the jobs share the weights (by_weights),
+   and each walks over all pieces. */
+typedef struct rn__weight_plan {
+    rn__split split;
+    rn__layout at;
+    int by_weights;
+    int k_blocks; /* output blocks of a job */
+    int buffers;  /* the fewest for partial sums; whole rounds of the workers may take more */
+} rn__weight_plan;
+
+typedef struct rn__conv {
+    rn__value_plan forward, input;
+    rn__weight_plan weights;
+    int together;     /* both gradients are made at once, image by image */
+    rn__room room[2]; /* workspace: forward alone; training */
+} rn__conv;
+
+/* Does the convolution read the rows of an image as they lie, without padding or stride? */
 static int rn__as_it_lies(const rn__filter *f) {
     return f->r * f->s == 1 && f->stride == 1 && !f->padding;
 }
 
-/* First place read along an axis of `size` taps, and the number from there to the last. */
-static void rn__sweep_window(const rn__sweep *s, int size, int *first, int *count) {
-    const int padding = s->filter.padding, step = s->out_step, least = padding - size + 1;
-    *first = -padding;
-    *count = size;
-    if (s->kind != RN__INPUT_GRADIENT) return;
-    *first = least > 0 ? rn__divide_up(least, step) : least / step;
-    *count = (padding + step - 1) / step - *first + 1;
+/* Is it a 3x3 convolution of stride 1 for Winograd? Its images must fill tiles well, and there must
+   be enough of them for the transformed weights, which are four times as many. Told by the shape of
+   one image alone, so that the bits do not depend on how many come in a call. */
+static int rn__suits_winograd(const rn__filter *f, int backward, int h, int w) {
+    const ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(h, RN__EDGE) * rn__divide_up(w, RN__EDGE);
+    return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && !f->behind &&
+           (backward ? f->k : f->c) >= RN__BLOCK / 2 && tiles >= RN__LEAST_TILES &&
+           (ptrdiff_t)h * w > RN__FILLED_PIXELS * tiles &&
+           (int64_t)f->c * f->k <= (int64_t)tiles * RN__WEIGHTS_A_TILE;
 }
+
+/* Forward, output pixel 0 reads places -padding to -padding + taps - 1. Backward it is read by the
+   output of the convolution at (padding - tap + phase) / stride for those taps where that is whole:
+   for tap taps - 1 of phase 0 the first, for tap 0 of phase stride - 1 the last. */
+static rn__axis rn__find_axis(const rn__filter *f, int backward, int taps) {
+    const int step = f->stride, least = f->padding - taps + 1;
+    rn__axis axis = {-f->padding, taps, 0};
+    if (backward) {
+        axis.first = least > 0 ? rn__divide_up(least, step) : least / step;
+        axis.reach = (f->padding + step - 1) / step - axis.first + 1;
+    }
+    axis.phases = rn__min(backward ? 1 : step, axis.reach);
+    return axis;
+}
+
+/* Everything but the taps. */
+static rn__geometry rn__find_geometry(const rn__filter *f, int backward, int winograd, int out_w) {
+    rn__geometry g;
+    memset(&g, 0, sizeof g);
+    g.filter = *f;
+    g.backward = backward;
+    g.winograd = winograd;
+    g.in_c = backward ? f->k : f->c; /* backward, filters are what is read */
+    g.in_blocks = rn__blocks(g.in_c);
+    g.out_blocks = rn__blocks(backward ? f->c : f->k);
+    g.in_step = backward ? 1 : f->stride;
+    g.out_step = backward ? f->stride : 1;
+    g.edge = winograd ? RN__EDGE : 1;
+    g.columns = rn__divide_up(rn__divide_up(out_w, g.out_step), g.edge) * g.edge;
+    g.y = rn__find_axis(f, backward, f->r);
+    g.x = rn__find_axis(f, backward, f->s);
+    g.phase_columns =
+        g.columns + (g.x.reach - 1) / g.x.phases; /* and what the last ones read beyond */
+    g.scratch_row = (ptrdiff_t)g.x.phases * g.phase_columns * RN__BLOCK;
+    g.block_floats = rn__multiply_size((size_t)g.in_blocks * RN__BLOCK * RN__BLOCK,
+                                       (size_t)(winograd ? RN__MATRICES : f->r * f->s));
+    return g;
+}
+
+/* The taps of each phase of the output, in the order of the weights that forward and backward read:
+   where in the scratch image each reads for pixel (0, 0). (Measured only, there is no memory.) */
+static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
+    const rn__filter *f = &g->filter;
+    const int step = g->out_step, phases = step * step, last = f->r * f->s - 1;
+    rn__tap *taps = (rn__tap *)rn__carve(arena, (size_t)last + 1, sizeof(rn__tap));
+    int *phase_taps = (int *)rn__carve(arena, (size_t)phases + 1, sizeof(int));
+    int phase, i, count = 0;
+    if (!taps) return;
+    for (phase = 0; phase < phases; phase++) {
+        phase_taps[phase] = count;
+        for (i = 0; i <= last; i++) {
+            const int index = g->backward ? last - i : i, r = index / f->s, c = index % f->s;
+            int y = g->backward ? phase / step + f->padding - r : r - f->padding;
+            int x = g->backward ? phase % step + f->padding - c : c - f->padding;
+            if (y % step || x % step) continue; /* does not reach this phase */
+            y = y / step - g->y.first;
+            x = x / step - g->x.first;
+            taps[count].index = index;
+            taps[count++].offset =
+                y * g->scratch_row +
+                (x % g->x.phases * g->phase_columns + x / g->x.phases) * RN__BLOCK;
+        }
+    }
+    phase_taps[phases] = count;
+    g->taps = taps;
+    g->phase_taps = phase_taps;
+}
+
+/* Matrices of weights of a pair of blocks: Winograd's are multiplied one by one. */
+static int rn__matrices(const rn__geometry *g) { return g->winograd ? RN__MATRICES : 1; }
 
 /* Floats of a block of the scratch image for `rows` rows of the output. */
-static ptrdiff_t rn__scratch_block(const rn__sweep *s, int rows) {
-    return s->scratch_row * ((ptrdiff_t)(rows - 1) * s->row_phases + s->window_rows);
+static ptrdiff_t rn__scratch_block(const rn__geometry *g, int rows) {
+    return g->scratch_row * ((ptrdiff_t)(rows - 1) * g->y.phases + g->y.reach);
 }
 
-/* A 3x3 convolution of stride 1 whose images fill tiles well, and enough of them for the
-   transformed weights, which are four times as many. Told by the shape of one image alone, so that
-   the bits do not depend on how many come in a call. */
-static int rn__suits_winograd(const rn__blocked *out, const rn__blocked *in, const rn__filter *f) {
-    ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(out->h, 4) * rn__divide_up(out->w, 4);
-    return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && in->c >= RN__BLOCK / 2 &&
-           tiles >= 4 && (ptrdiff_t)out->h * out->w > 6 * tiles &&
-           (int64_t)in->c * out->c <= (int64_t)tiles << 14;
+/* Tiles in Winograd's form are [36][block][tile][16]: floats between two of the 36. They lie a
+   cache line farther apart than they must, or all would fall into the same few sets of the first
+   cache. */
+static ptrdiff_t rn__matrix_step(int blocks, int tiles) {
+    return ((ptrdiff_t)blocks * tiles + 1) * RN__BLOCK;
 }
 
-/* Band b of an image starts at this row of a phase of the output. */
-static int rn__band_row(const rn__sweep *s, int b) {
-    const int unit = s->winograd ? 4 : 1;
-    return b * (s->rows / unit) / s->bands * unit;
-}
-
-/* Bands of rows whose input stays in the second-level cache, a piece for every thread if there are
-   few images, and enough tiles for a chunk. An output's sum is the same in any piece, so these may
-   depend on the threads; but each reads its input anew, so there are no more than it takes. */
-static void rn__sweep_pieces(rn__sweep *s) {
-    const ptrdiff_t cache_floats = 1 << 15;
-    const int wanted = rn__divide_up(s->engine->workers, rn__max(s->in.n, 1));
-    ptrdiff_t rows = cache_floats / (s->scratch_row * s->in_blocks * s->row_phases);
-    rows = rows < 4 ? 4 : rows > s->rows ? s->rows : rows;
-    s->bands = rn__divide_up(s->rows, (int)rows);
-    s->bands = rn__max(s->bands, rn__min(wanted, s->rows / 4));
-    if (s->winograd) /* bands of 16 tiles, which a kernel takes at a time */
-        s->bands = rn__min(s->bands, rn__max(1, s->rows * s->columns / 256));
-    s->groups = rn__min(rn__divide_up(wanted, s->bands), s->out_blocks);
-    s->images = 1;
-    rows = rn__divide_up(s->rows, s->bands);
-    if (s->winograd) {
-        int tiles, most = s->in.c > 128 ? 64 : 16;
-        rows = rn__divide_up(s->rows / 4, s->bands) * 4;
-        tiles = (int)rows / 4 * (s->columns / 4);
-        if (s->bands == 1) s->images = rn__max(1, rn__min(most / tiles, s->in.n));
-        s->chunk = rn__min(most, tiles * s->images);
+/* The rows are cut into bands whose input stays in the second cache; into more of them, and then
+   into slices, if there are fewer images than workers. But each job reads its input anew, so that
+   there are no more than it takes; and Winograd's bands must have the tiles that a kernel takes at a
+   time, or a job gets several images for them. */
+static rn__split rn__find_split(const rn__geometry *g, int n, int h, int workers) {
+    const int most = g->in_c > RN__WIDE_CHANNELS ? RN__MOST_TILES : RN__KERNEL_TILES;
+    const int wanted = rn__divide_up(workers, rn__max(n, 1));
+    const ptrdiff_t least = RN__LEAST_ROWS;
+    ptrdiff_t fit = RN__BAND_FLOATS / (g->scratch_row * g->in_blocks * g->y.phases);
+    rn__split s = {0, 0, 0, 1, 0, 0, 0, 0};
+    s.rows = rn__divide_up(rn__divide_up(h, g->out_step), g->edge) * g->edge;
+    fit = fit < least ? least : fit > s.rows ? s.rows : fit; /* rows of a band */
+    s.bands = rn__divide_up(s.rows, (int)fit);
+    s.bands = rn__max(s.bands, rn__min(wanted, s.rows / RN__LEAST_ROWS)); /* one for each worker */
+    if (g->winograd) {
+        const int pixels = RN__KERNEL_TILES * RN__EDGE * RN__EDGE;
+        int tiles;
+        s.bands = rn__min(s.bands, rn__max(1, s.rows * g->columns / pixels));
+        tiles = rn__divide_up(s.rows / RN__EDGE, s.bands) * (g->columns / RN__EDGE);
+        if (s.bands == 1) s.images = rn__max(1, rn__min(most / tiles, n));
+        s.tiles = rn__min(most, tiles * s.images);
+        s.in_matrix = rn__matrix_step(g->in_blocks, s.tiles);
+        s.out_matrix = rn__matrix_step(rn__min(2, g->out_blocks), s.tiles); /* of a pair */
     }
-    s->scratch_floats = s->direct ? 0 : rn__scratch_block(s, (int)rows) * s->in_blocks;
+    s.slices = rn__min(rn__divide_up(wanted, s.bands), g->out_blocks);
+    return s;
 }
 
-/* How many output blocks have their weights packed at a time: all, unless these take far more
-   memory than the images do. */
-static int rn__packed_blocks(const rn__sweep *s) {
-    const size_t images = rn__add_size(rn__blocked_floats(s->in.n, s->in.c, s->in.h, s->in.w),
-                                       rn__blocked_floats(s->out.n, s->out.c, s->out.h, s->out.w));
-    const size_t fit = (images > 1 << 15 ? images : 1 << 15) / s->block_floats; /* 128 KB or more */
-    return fit < 1 ? 1 : fit < (size_t)s->out_blocks ? (int)fit : s->out_blocks;
+/* The first row of band b, and the most rows of a band: bands are equal, but for a tile's rows. */
+static int rn__band_row(const rn__geometry *g, const rn__split *s, int b) {
+    return b * (s->rows / g->edge) / s->bands * g->edge;
 }
 
-/* Weight gradients are sums over pieces of a fixed number of images, added in their order on top of
-   what the gradient was before: a sum that depends on shapes alone, and not on how many images a
-   call has, if micro-batches are whole pieces: powers of two. Where weights are many and images
-   small, the jobs share the weights, and each walks over all images; else each sums pieces in a
-   buffer of its own, a wave of them at a time (as many for every thread; the smaller the buffers,
-   the more). */
-static void rn__weight_pieces(rn__sweep *s) {
-    const int workers = s->engine->workers, pixels = rn__max(s->out.w, 16);
-    const size_t floats = s->block_floats * (size_t)s->out_blocks;
-    const size_t image = rn__blocked_floats(1, s->in.c, s->in.h, s->in.w) +
-                         rn__blocked_floats(1, s->out.c, s->out.h, s->out.w);
-    int fit, pieces;
-    s->dy_rows = s->winograd ? 4 : rn__max(1, rn__min(256 / pixels, s->out.h));
-    s->copies_dy = s->out.lazy || s->rows != s->out.h || s->columns != s->out.w;
-    s->pair_floats = (size_t)(s->filter.r * s->filter.s) * RN__BLOCK * RN__BLOCK;
-    s->tap_floats = s->pair_floats * (size_t)s->in_blocks;
-    if (s->winograd) {
-        const int tiles = s->rows / 4 * (s->columns / 4);
-        for (s->images = 16; s->images > 1 && s->images * tiles > 256;) s->images /= 2;
-        s->chunk = rn__min(32, tiles * s->images);
-        s->by_weights = floats > 1 << 20;
-    } else {
-        const size_t piece = ((size_t)1 << 17) / (image ? image : 1);
-        s->images = piece < 2 ? 1 : piece < 4 ? 2 : piece < 8 ? 4 : 8;
-        s->by_weights = (s->in.n == 1 && s->in.w == 1) || /* a linear layer's rows */
-                        (s->out_blocks * s->in_blocks >= 16 && floats > image);
-        if (!s->direct) s->scratch_floats = rn__scratch_block(s, s->dy_rows) * s->in_blocks;
-    }
-    fit = rn__max(
-        1, (int)(((size_t)1 << 17) / rn__multiply_size(s->tap_floats, (size_t)s->out_blocks)));
-    pieces = rn__divide_up(s->in.n, s->images);
-    s->wave = rn__min(rn__divide_up(fit, workers) * workers, pieces);
-    s->buffers = rn__min(fit + s->engine->threads - 1, pieces);
-    s->k_blocks = !s->by_weights ? s->out_blocks : s->winograd ? rn__min(4, s->out_blocks) : 1;
-    if (s->copies_dy) s->dy_floats = s->columns * s->out_blocks * s->dy_rows * (ptrdiff_t)RN__BLOCK;
+static int rn__band_rows(const rn__geometry *g, const rn__split *s) {
+    return rn__divide_up(s->rows / g->edge, s->bands) * g->edge;
 }
 
 static float *rn__carve_floats(rn__arena *arena, size_t count, size_t floats) {
     return (float *)rn__carve(arena, count, rn__multiply_size(floats, sizeof(float)));
 }
 
-static void rn__carve_sweep(rn__sweep *s, rn__room *room) {
-    const size_t k_blocks = (size_t)s->out_blocks;
-    const int weights = s->kind == RN__WEIGHT_GRADIENT;
-    /* a single thread's lines cannot wander, and take less room together */
-    rn__arena *arena = &room->shared, *own = s->engine->threads > 1 ? &room->own : arena;
-    s->taps =
-        (rn__tap *)rn__carve(arena, (size_t)s->filter.r * (size_t)s->filter.s, sizeof(rn__tap));
-    s->phase_taps =
-        (int *)rn__carve(arena, (size_t)s->out_step * (size_t)s->out_step + 1, sizeof(int));
-    s->bias = rn__carve_floats(arena, k_blocks, (size_t)s->matrices * RN__BLOCK);
-    s->packed = rn__carve_floats(arena, weights ? 0 : (size_t)s->packed_blocks, s->block_floats);
-    s->scratch = rn__carve_floats(own, 1, (size_t)s->scratch_floats);
-    if (s->winograd) {
-        const int products = weights ? s->out_blocks : rn__min(2, s->out_blocks); /* of a pair */
-        /* tiles are [36][block][tile][16], the 36 a cache line farther apart than that, or all
-           would fall into the same few sets of the first-level cache */
-        s->in_matrix = ((ptrdiff_t)s->in_blocks * s->chunk + 1) * RN__BLOCK;
-        s->out_matrix = ((ptrdiff_t)products * s->chunk + 1) * RN__BLOCK;
-        s->tile_floats = 36 * (s->in_matrix + s->out_matrix);
+/* Sets count x floats floats aside in an arena that is only measured: where they begin. */
+static size_t rn__reserve(rn__arena *arena, size_t count, size_t floats) {
+    const size_t at = arena->used;
+    rn__carve_floats(arena, count, floats);
+    return at;
+}
+
+/* What a thread has of its own. A single thread's lines cannot wander, and take less memory among
+   the rest. */
+static rn__arena *rn__own_arena(rn__room *room, int threads) {
+    return threads > 1 ? &room->own : &room->shared;
+}
+
+/* The plan of forward or input gradient, from its geometry, for n images of h rows. The bytes are
+   those of one worker, who needs the most of his own. All weights are packed at once, unless they
+   take far more memory than the images do; images: floats of all input and output. */
+static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, int threads,
+                                          int copies, size_t images, rn__room *room) {
+    const size_t blocks = (size_t)g->out_blocks, least = RN__PACKED_FLOATS;
+    const size_t fit = (images > least ? images : least) / g->block_floats;
+    rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
+    rn__value_plan plan;
+    const rn__split *s = &plan.splits[0];
+    memset(&plan, 0, sizeof plan);
+    plan.geometry = *g;
+    plan.n = n, plan.h = h;
+    plan.splits[0] = rn__find_split(g, n, h, 1);
+    plan.splits[1] = rn__find_split(g, n, h, threads);
+    plan.packed_blocks = fit < 1        ? 1
+                         : fit < blocks ? (int)fit
+                                        : g->out_blocks; /* one at least, all at most */
+    if (!g->backward)
+        plan.at.bias = rn__reserve(shared, blocks, (size_t)rn__matrices(g) * RN__BLOCK);
+    plan.at.weights = rn__reserve(shared, (size_t)plan.packed_blocks, g->block_floats);
+    if (copies)
+        plan.at.scratch = rn__reserve(own, (size_t)g->in_blocks,
+                                      (size_t)rn__scratch_block(g, rn__band_rows(g, s)));
+    plan.at.tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+    return plan;
+}
+
+/* Floats of a weight gradient by taps, of a pair of blocks. */
+static size_t rn__pair_floats(const rn__geometry *g) {
+    return (size_t)(g->filter.r * g->filter.s) * RN__BLOCK * RN__BLOCK;
+}
+
+/* The plan of the weight gradient but for its memory. g is forward's geometry, which makes oh x ow
+   pixels of rows of w; image: floats of one image of x and dy. */
+static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w, int oh, int ow,
+                                            size_t image) {
+    const size_t pairs = (size_t)g->in_blocks * (size_t)g->out_blocks;
+    const size_t floats = g->block_floats * (size_t)g->out_blocks;
+    rn__weight_plan plan;
+    rn__split *s = &plan.split;
+    size_t fit = RN__PIECE_FLOATS / (image ? image : 1);
+    memset(&plan, 0, sizeof plan);
+    *s = rn__find_split(g, n, oh, 1);
+    s->images = g->winograd ? RN__WINOGRAD_PIECE_IMAGES : RN__PIECE_IMAGES;
+    if (g->winograd) {
+        const int tiles = s->rows / RN__EDGE * (g->columns / RN__EDGE);
+        fit = (size_t)(RN__PIECE_TILES / tiles);
+        s->tiles = tiles;
+        s->dy_rows = RN__EDGE;
+        plan.by_weights = floats > RN__SHARED_FLOATS;
+    } else {
+        s->dy_rows = rn__max(1, rn__min(RN__DY_PIXELS / rn__max(ow, RN__LEAST_PIXELS), oh));
+        plan.by_weights = (n == 1 && w == 1) || /* the rows of a linear layer */
+                          (pairs >= RN__SHARED_PAIRS && floats > image);
     }
-    s->tiles = rn__carve_floats(own, 1, (size_t)s->tile_floats);
-    if (!weights) return;
-    s->dy = rn__carve_floats(own, 1, (size_t)s->dy_floats);
-    s->dw = rn__carve_floats(own, s->winograd ? (size_t)s->k_blocks : 0, s->block_floats);
-    s->total = rn__carve_floats(arena, k_blocks, s->tap_floats);
-    s->partial =
-        rn__carve_floats(arena, s->by_weights ? 0 : (size_t)s->buffers * k_blocks, s->tap_floats);
-    s->bias_sums = rn__carve_floats(arena, rn__blocked_floats(s->out.n, s->out.c, 1, 1), 1);
-}
-
-/* Lays the sweep out, and its memory with it. */
-RN__APART rn__sweep rn__plan_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                                   rn__blocked in, rn__filter filter, rn__room *room) {
-    const int taps = filter.r * filter.s;
-    rn__sweep s;
-    memset(&s, 0, sizeof s);
-    s.engine = engine;
-    s.kind = kind;
-    s.filter = filter;
-    s.out = out, s.in = in;
-    s.in_blocks = rn__blocks(in.c), s.out_blocks = rn__blocks(out.c);
-    s.in_step = kind == RN__INPUT_GRADIENT ? 1 : filter.stride;
-    s.out_step = kind == RN__INPUT_GRADIENT ? filter.stride : 1;
-    s.rows = rn__divide_up(out.h, s.out_step);
-    s.columns = rn__divide_up(out.w, s.out_step);
-    s.winograd = !engine->direct && rn__suits_winograd(&out, &in, &filter);
-    s.matrices = s.winograd ? 36 : 1;
-    if (s.winograd) {
-        s.rows = rn__divide_up(s.rows, 4) * 4;
-        s.columns = rn__divide_up(s.columns, 4) * 4;
+    while (s->images > 1 && (size_t)s->images > fit) s->images /= 2; /* stays a power of two */
+    if (g->winograd) { /* tiles of all images of the piece, one after the other */
+        s->tiles = rn__min(RN__WEIGHT_TILES, s->tiles * s->images);
+        s->in_matrix = rn__matrix_step(g->in_blocks, s->tiles);
+        s->out_matrix = rn__matrix_step(g->out_blocks, s->tiles);
     }
-    rn__sweep_window(&s, filter.r, &s.top, &s.window_rows);
-    rn__sweep_window(&s, filter.s, &s.left, &s.window_columns);
-    s.row_phases = rn__min(s.in_step, s.window_rows);
-    s.column_phases = rn__min(s.in_step, s.window_columns);
-    s.phase_columns = s.columns + (s.window_columns - 1) / s.column_phases;
-    s.scratch_row = (ptrdiff_t)s.column_phases * s.phase_columns * RN__BLOCK;
-    s.direct = rn__as_it_lies(&filter) && !in.lazy;
-    s.block_floats = rn__multiply_size((size_t)s.in_blocks * RN__BLOCK * RN__BLOCK,
-                                       s.winograd ? 36 : (size_t)taps);
-    rn__sweep_pieces(&s);
-    s.packed_blocks = rn__packed_blocks(&s);
-    if (kind == RN__WEIGHT_GRADIENT) rn__weight_pieces(&s);
-    rn__carve_sweep(&s, room);
-    return s;
+    plan.k_blocks = !plan.by_weights ? g->out_blocks
+                    : g->winograd    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
+                                     : 1;
+    fit = RN__PARTIAL_FLOATS / rn__multiply_size(rn__pair_floats(g), pairs); /* buffers */
+    plan.buffers = rn__max(1, (int)fit);
+    return plan;
 }
 
-/* The taps of each phase, from the first place they read to the last: along an axis, that is (phase
-   + padding - tap) / out_step for an input gradient where it is whole, else tap - padding. */
-static void rn__sweep_taps(rn__sweep *s) {
-    const rn__filter *f = &s->filter;
-    const int step = s->out_step, last = f->r * f->s - 1, back = s->kind == RN__INPUT_GRADIENT;
-    int phase, i, count = 0;
-    for (phase = 0; phase < step * step; phase++) {
-        s->phase_taps[phase] = count;
-        for (i = 0; i <= last; i++) {
-            const int index = back ? last - i : i, r = index / f->s, c = index % f->s;
-            int y = back ? phase / step + f->padding - r : r - f->padding;
-            int x = back ? phase % step + f->padding - c : c - f->padding;
-            if (y % step || x % step) continue;
-            y = y / step - s->top;
-            x = x / step - s->left;
-            s->taps[count].index = index;
-            s->taps[count++].offset =
-                y * s->scratch_row +
-                (x % s->column_phases * s->phase_columns + x / s->column_phases) * RN__BLOCK;
-        }
+/* Its memory. A round has as many pieces as fit into RN__PARTIAL_FLOATS, rounded up to a number that
+   the workers share evenly: with up to `threads` of them, so many buffers are enough. */
+static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, int n, int threads,
+                                int copies_x, int copies_dy, rn__room *room) {
+    const rn__split *s = &plan->split;
+    const size_t k = (size_t)g->out_blocks, pairs = k * (size_t)g->in_blocks;
+    const int buffers = rn__min(plan->buffers + threads - 1, rn__divide_up(n, s->images));
+    const int rows = g->winograd ? rn__band_rows(g, s) : s->dy_rows;
+    rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
+    rn__layout *at = &plan->at;
+    if (copies_x)
+        at->scratch = rn__reserve(own, (size_t)g->in_blocks, (size_t)rn__scratch_block(g, rows));
+    if (copies_dy) at->dy = rn__reserve(own, k, (size_t)(g->columns * s->dy_rows) * RN__BLOCK);
+    if (g->winograd) {
+        at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+        at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
     }
-    s->phase_taps[phase] = count;
+    at->weights = rn__reserve(shared, pairs, rn__pair_floats(g));
+    if (!plan->by_weights)
+        at->partial = rn__reserve(shared, (size_t)buffers * pairs, rn__pair_floats(g));
+    at->bias = rn__reserve(shared, (size_t)n * k, RN__BLOCK);
 }
 
-/* Copies numbers that lie so many floats apart. */
-static void rn__copy_apart(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
-                           int count) {
-    for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
-}
-
-/* Weights [tap][rows][16] of one pair of blocks in the order of the kernel from those of the
-   filter, or (to_weight) back. The first index is the input's channel, rows of them from `row` on
-   in the block, the second the output's. */
-static void rn__pack(float *packed, const rn__sweep *s, float *to_weight, int out_block,
-                     int in_block, const rn__tap *taps, int tap_count, int row, int rows) {
-    const rn__filter *f = &s->filter;
-    const int swap = s->kind == RN__INPUT_GRADIENT, size = f->r * f->s;
-    const int k_first = swap ? in_block * RN__BLOCK + row : out_block * RN__BLOCK;
-    const int c_first = swap ? out_block * RN__BLOCK : in_block * RN__BLOCK + row;
-    const int k_most = swap ? rows : RN__BLOCK, k_count = rn__min(k_most, f->k - k_first);
-    const int c_most = swap ? RN__BLOCK : rows, c_count = rn__min(c_most, f->c - c_first);
-    const int k_step = swap ? RN__BLOCK : 1, c_step = swap ? 1 : RN__BLOCK;
-    int k, t;
-    if (!to_weight && (k_count < k_most || c_count < c_most))
-        memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
-    for (k = 0; k < k_count; k++)
-        for (t = 0; t < tap_count; t++) {
-            const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
-            float *lanes = packed + t * rows * RN__BLOCK + k * k_step;
-            if (to_weight)
-                rn__copy_apart(to_weight + at, size, lanes, c_step, c_count);
-            else
-                rn__copy_apart(lanes, c_step, f->weight + at, size, c_count);
-        }
-}
-
-static float *rn__sweep_packed(const rn__sweep *s, int block, int phase) {
-    return s->packed + (size_t)(block - s->first_block) * s->block_floats +
-           (ptrdiff_t)s->phase_taps[phase] * s->in_blocks * RN__BLOCK * RN__BLOCK;
-}
-
-/* Packs the weights for one block of the output; Winograd's are transformed, a few rows at a time,
-   for they stand on the stack. */
-static void rn__pack_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int block = s->first_block + i;
-    const int square = RN__BLOCK * RN__BLOCK, step = s->in_blocks * square;
-    enum { ROWS = 2 };
-    float taps[9 * ROWS * RN__BLOCK];
-    int phase, from, c;
-    (void)thread;
-    for (phase = 0; phase < s->out_step * s->out_step; phase++) {
-        const int first = s->phase_taps[phase], count = s->phase_taps[phase + 1] - first;
-        float *to = rn__sweep_packed(s, block, phase);
-        for (from = 0; from < s->in_blocks; from++, to += s->winograd ? square : count * square) {
-            if (!s->winograd)
-                rn__pack(to, s, NULL, block, from, s->taps + first, count, 0, RN__BLOCK);
-            for (c = 0; c < RN__BLOCK && s->winograd; c++) {
-                if (c % ROWS == 0)
-                    rn__pack(taps, s, NULL, block, from, s->taps + first, count, c, ROWS);
-                s->engine->kernels->winograd_filter(to + c * RN__BLOCK, 6 * step, step,
-                                                    taps + c % ROWS * RN__BLOCK,
-                                                    3 * ROWS * RN__BLOCK, ROWS * RN__BLOCK, 0);
-            }
-        }
-    }
-}
-
-/* Row `row` of a plane of the input as a row of the scratch image. */
-static void rn__read_row(const rn__sweep *s, float *to, int plane, int row) {
-    const int step = s->in_step;
-    int phase;
-    if (row < 0 || row >= s->in.h) {
-        memset(to, 0, (size_t)s->scratch_row * sizeof(float));
-        return;
-    }
-    for (phase = 0; phase < s->column_phases; phase++, to += s->phase_columns * RN__BLOCK) {
-        int at = s->left + phase; /* column i of this phase is column at + i step of the input */
-        int begin = at < 0 ? rn__min(rn__divide_up(-at, step), s->phase_columns) : 0;
-        int end = rn__min(rn__divide_up(s->in.w - at, step), s->phase_columns);
-        end = rn__max(begin, end);
-        memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
-        rn__read_pixels(s->engine->kernels, to + begin * RN__BLOCK, &s->in, plane,
-                        ((ptrdiff_t)row * s->in.w + at + begin * step) * RN__BLOCK, end - begin,
-                        (ptrdiff_t)step * RN__BLOCK);
-        memset(to + end * RN__BLOCK, 0,
-               (size_t)(s->phase_columns - end) * RN__BLOCK * sizeof(float));
-    }
-}
-
-/* What rows [first, first + rows) of the output read of image n, where it is or in the scratch
-   image; *step floats lie between its blocks. */
-static const float *rn__read_band(const rn__sweep *s, int n, int first, int rows, int thread,
-                                  ptrdiff_t *step) {
-    const int blocks = s->in_blocks, count = (rows - 1) * s->row_phases + s->window_rows;
-    float *scratch = rn__own(s, s->scratch, thread);
-    int block, i;
-    *step = s->direct ? rn__plane_pixels(&s->in) * RN__BLOCK : rn__scratch_block(s, rows);
-    if (s->direct) return rn__plane(&s->in, n * blocks) + first * s->scratch_row;
-    for (block = 0; block < blocks; block++)
-        if (rn__as_it_lies(&s->filter))
-            rn__read_pixels(s->engine->kernels, scratch + block * *step, &s->in, n * blocks + block,
-                            first * s->scratch_row, (ptrdiff_t)count * s->in.w, RN__BLOCK);
-        else
-            for (i = 0; i < count; i++) {
-                int row = (first + i / s->row_phases) * s->in_step + i % s->row_phases + s->top;
-                rn__read_row(s, scratch + block * *step + i * s->scratch_row, n * blocks + block,
-                             row);
-            }
-    return scratch;
-}
-
-/* Rows [first, first + rows) of image n of dy, blocks [k, end), likewise, with zeros beyond the
-   edge if they fill up tiles. */
-static const float *rn__read_dy(const rn__sweep *s, int n, int first, int rows, int k, int end,
-                                int thread, ptrdiff_t *step) {
-    const int blocks = s->out_blocks, there = rn__min(rows, s->out.h - first);
-    const int lines = s->columns == s->out.w ? there : 1; /* read at a time */
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, to = (ptrdiff_t)s->columns * RN__BLOCK;
-    float *dy = rn__own(s, s->dy, thread);
-    int y;
-    *step = s->copies_dy ? to * s->dy_rows : row * s->out.h;
-    if (!s->copies_dy) return rn__plane(&s->out, n * blocks) + first * row;
-    for (; k < end; k++) {
-        if (to > row || there < rows)
-            memset(dy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
-        for (y = 0; y < there; y += lines)
-            rn__read_pixels(s->engine->kernels, dy + k * *step + y * to, &s->out, n * blocks + k,
-                            (first + y) * row, (ptrdiff_t)lines * s->out.w, RN__BLOCK);
-    }
-    return dy;
-}
-
-/* Is the output more than the second cache holds? */
-static int rn__is_far(const rn__sweep *s) {
-    return s->out.n * s->out_blocks * rn__plane_pixels(&s->out) > 1 << 13;
-}
-
-/* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of
-   a lazy value the band behind row `last` of image n, and with the output its addend, or what the
-   pass behind reads with it. */
-static void rn__look_ahead(const rn__sweep *s, int n, int last, rn__conv_rows *shape) {
-    const int here = last < s->rows;
-    const ptrdiff_t at = here ? (ptrdiff_t)last * s->in.w * RN__BLOCK : 0;
-    const float *with = s->addend ? s->addend : s->after ? s->after->x.data : NULL;
-    shape->fetch = with ? with - s->out.data : 0;
-    if (shape->fetch && s->addend) shape->fetch += RN__PAGE;
-    shape->fetches = rn__is_far(s);
-    shape->nexts = 0;
-    shape->next_block = rn__plane_pixels(&s->in) * RN__BLOCK;
-    if (!s->in.lazy || !rn__as_it_lies(&s->filter) || (!here && n + 1 == s->in.n)) return;
-    shape->next[0] = rn__plane(&s->in, (here ? n : n + 1) * s->in_blocks) + at;
-    shape->nexts = s->in.lazy == RN__BN_GRADIENT ? 2 : 1;
-    if (shape->nexts > 1) shape->next[1] = s->in.partner + (shape->next[0] - s->in.data);
-}
-
-/* Rows [first, last) of image n, tap by tap, output blocks [block, end). */
-static void rn__direct_band(const rn__sweep *s, int n, int first, int last, int block, int end,
-                            int thread) {
-    const int step = s->out_step, blocks = s->out_blocks, in_blocks = s->in_blocks;
-    const int in_place = s->addend == s->out.data; /* sums must not go on from there */
-    const int chunks = in_place ? 1 : rn__divide_up(in_blocks * s->filter.r * s->filter.s, 20);
-    const int chunk = rn__divide_up(in_blocks, chunks); /* whose weights stay in the first cache */
-    const float *in;
-    int phase, b;
-    rn__conv_rows shape;
-    shape.in_row = s->scratch_row * s->row_phases;
-    shape.out_row = (ptrdiff_t)step * s->out.w * RN__BLOCK;
-    shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
-    shape.addend = s->addend ? s->addend - s->out.data : 0;
-    shape.matrices = 1;
-    shape.in_matrix = shape.out_matrix = 0;
-    shape.pair_weight = (ptrdiff_t)s->block_floats;
-    shape.pair_out = rn__plane_pixels(&s->out) * RN__BLOCK;
-    shape.pair_bias = RN__BLOCK;
-    in = rn__read_band(s, n, first, last - first, thread, &shape.in_block);
-    rn__look_ahead(s, n, last, &shape);
-    if (chunks > 1) shape.nexts = 0; /* blocks would be counted anew in each */
-    for (; block < end; block += 1 + shape.paired, shape.nexts = 0)
-        for (phase = 0; phase < step * step; phase++) {
-            const int y = phase / step, x = phase % step;
-            const float *weight = rn__sweep_packed(s, block, phase);
-            float *out = rn__plane(&s->out, n * blocks + block);
-            shape.paired = s->engine->kernels->pairs && block + 1 < end;
-            shape.taps = s->taps + s->phase_taps[phase];
-            shape.tap_count = s->phase_taps[phase + 1] - s->phase_taps[phase];
-            shape.rows = rn__min(last, rn__divide_up(s->out.h - y, step)) - first;
-            shape.pixels = rn__divide_up(s->out.w - x, step);
-            if (shape.rows <= 0 || shape.pixels <= 0) continue;
-            out += ((ptrdiff_t)(first * step + y) * s->out.w + x) * RN__BLOCK;
-            for (b = 0; b < in_blocks; b += chunk) {
-                shape.resume = b > 0;
-                shape.adds = s->addend && b + chunk >= in_blocks;
-                shape.blocks = rn__min(chunk, in_blocks - b);
-                shape.last = rn__min(RN__BLOCK, s->in.c - (b + shape.blocks - 1) * RN__BLOCK);
-                s->engine->kernels->conv_rows(out, &shape, in + b * shape.in_block,
-                                              weight + (ptrdiff_t)b * shape.tap_count * RN__BLOCK *
-                                                           RN__BLOCK,
-                                              s->bias ? s->bias + block * RN__BLOCK : NULL);
-            }
-        }
-}
-
-/* Adds the sums of products of x and dy to the weight gradient dw of blocks [k, end): tap by tap,
-   or transformed ones matrix by matrix. */
-static void rn__outer(const rn__sweep *s, rn__outer_rows shape, float *dw, int k, int end,
-                      const float *x, ptrdiff_t x_block, const float *dy, ptrdiff_t dy_block) {
-    const int count = s->winograd ? 36 : s->filter.r * s->filter.s;
-    int c, t;
-    for (; k < end; k++)
-        for (c = 0; c < s->in_blocks; c++) {
-            shape.channels = rn__min(RN__BLOCK, s->in.c - c * RN__BLOCK);
-            for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK)
-                s->engine->kernels->conv_weight(
-                    dw, &shape,
-                    x + c * x_block + (s->winograd ? t * s->in_matrix : s->taps[t].offset),
-                    dy + k * dy_block + t * s->out_matrix);
-        }
-}
-
-/* A chunk of tiles. */
-typedef struct rn__chunk {
-    float *in, *out; /* transformed: what the tiles read; products, or what dy has there */
-    int count;
-    struct {
-        int n, index; /* row by row in the image */
-    } tiles[64];
-} rn__chunk;
-
-/* Writes the output's pixels in a block, from its products; a tile that hangs over the edge goes
-   through a buffer. */
-RN__APART void rn__winograd_pixels(const rn__sweep *s, const rn__chunk *chunk, int block,
-                                   const float *products) {
-    const rn__kernels *kernels = s->engine->kernels;
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK, step = s->out_matrix;
-    float edge[16 * RN__BLOCK];
-    int t, i;
-    for (t = 0; t < chunk->count; t++, products += RN__BLOCK) {
-        const int across = s->columns / 4, index = chunk->tiles[t].index;
-        const int y = index / across * 4, x = index % across * 4;
-        const int rows = rn__min(4, s->out.h - y), columns = rn__min(4, s->out.w - x);
-        const int whole = rows == 4 && columns == 4;
-        float *out =
-            rn__plane(&s->out, chunk->tiles[t].n * s->out_blocks + block) + y * row + x * RN__BLOCK;
-        kernels->winograd_output(whole ? out : edge, whole ? row : 4 * RN__BLOCK, RN__BLOCK,
-                                 products, 6 * step, step, whole && s->addend);
-        for (i = 0; i < rows && !whole; i++, out += row)
-            kernels->add(out, edge + i * 4 * RN__BLOCK, s->addend ? out : NULL, columns, 0);
-    }
-}
-
-/* Multiplies the transformed tiles with the filters of output blocks [block, end), and writes the
-   output. */
-static void rn__winograd_products(const rn__sweep *s, const rn__chunk *chunk, int block, int end) {
-    const int together = s->in_blocks > 4 ? 1 : 36; /* matrices whose weights stay in cache */
-    const rn__tap tap = {0, 0};
-    rn__conv_rows shape;
-    int m, i;
-    memset(&shape, 0, sizeof shape);
-    shape.taps = &tap;
-    shape.tap_count = shape.rows = 1;
-    shape.blocks = s->in_blocks;
-    shape.last = s->in.c - (s->in_blocks - 1) * RN__BLOCK;
-    shape.pixels = chunk->count;
-    shape.in_block = shape.pair_out = (ptrdiff_t)s->chunk * RN__BLOCK;
-    shape.out_pixel = RN__BLOCK;
-    shape.matrices = together;
-    shape.in_matrix = s->in_matrix;
-    shape.out_matrix = s->out_matrix;
-    shape.pair_weight = (ptrdiff_t)s->block_floats;
-    shape.pair_bias = 36 * RN__BLOCK;
-    for (; block < end; block += 1 + shape.paired) {
-        const float *weight = rn__sweep_packed(s, block, 0);
-        shape.paired = s->engine->kernels->pairs && block + 1 < end;
-        for (m = 0; m < 36; m += together)
-            s->engine->kernels->conv_rows(
-                chunk->out + m * shape.out_matrix, &shape, chunk->in + m * shape.in_matrix,
-                weight + (ptrdiff_t)m * s->in_blocks * RN__BLOCK * RN__BLOCK,
-                s->bias ? s->bias + (block * 36 + m) * RN__BLOCK : NULL);
-        for (i = 0; i <= shape.paired; i++)
-            rn__winograd_pixels(s, chunk, block + i, chunk->out + i * shape.pair_out);
-    }
-}
-
-/* Fetches the pixels of a tile of the output, which lie in four places, so that they are there when
-   its products are written. Inlined, or gcc takes it for a call without effect. */
-RN__INLINE void rn__fetch_tile(const rn__sweep *s, int n, int block, int y, int x) {
-    const ptrdiff_t row = (ptrdiff_t)s->out.w * RN__BLOCK;
-    const float *at;
-    int i;
-    if (y + 4 > s->out.h || x + 4 > s->out.w) return; /* such a tile goes through a buffer */
-    at = rn__plane(&s->out, n * s->out_blocks + block) + y * row + x * RN__BLOCK;
-    for (i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
-}
-
-/* Walks over the tiles of bands [band, band_end) of images [n, end), chunk by chunk, for output
-   blocks [k, k_end): to make these, or to add to their weight gradient dw. */
-static void rn__winograd_walk(const rn__sweep *s, int n, int end, int band, int band_end, int k,
-                              int k_end, float *dw, int thread) {
-    const rn__kernels *kernels = s->engine->kernels;
-    const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
-    const ptrdiff_t block_step = (ptrdiff_t)s->chunk * RN__BLOCK,
-                    row = (ptrdiff_t)s->columns * RN__BLOCK;
-    const float *in, *dy = NULL;
-    ptrdiff_t in_block, dy_block = 0;
-    rn__outer_rows shape = {1, 0, 0, 0, 0};
-    const int fetches = !dw && rn__is_far(s);
-    rn__chunk chunk;
-    int b, y, x, c;
-    chunk.in = rn__own(s, s->tiles, thread);
-    chunk.out = chunk.in + 36 * step;
-    chunk.count = 0;
-    for (; n < end; n++)
-        for (b = band; b < band_end; b++) {
-            const int first = rn__band_row(s, b), last = rn__band_row(s, b + 1);
-            in = rn__read_band(s, n, first, last - first, thread, &in_block);
-            for (y = first; y < last; y += 4, in += 4 * s->scratch_row) {
-                if (dw) dy = rn__read_dy(s, n, y, 4, k, k_end, thread, &dy_block);
-                for (x = 0; x < s->columns; x += 4) {
-                    const int t = chunk.count++;
-                    chunk.tiles[t].n = n, chunk.tiles[t].index = (y * s->columns / 4 + x) / 4;
-                    for (c = 0; c < s->in_blocks; c++)
-                        kernels->winograd_input(chunk.in + c * block_step + t * RN__BLOCK, 6 * step,
-                                                step, in + c * in_block + x * RN__BLOCK,
-                                                s->scratch_row, RN__BLOCK, 0);
-                    for (c = k; c < k_end && fetches; c++) rn__fetch_tile(s, n, c, y, x);
-                    for (c = k; c < k_end && dw; c++)
-                        kernels->winograd_gradient(
-                            chunk.out + c * block_step + t * RN__BLOCK, 6 * step_dy, step_dy,
-                            dy + c * dy_block + x * RN__BLOCK, row, RN__BLOCK, 0);
-                    if (chunk.count < s->chunk &&
-                        (n + 1 < end || b + 1 < band_end || y + 4 < last || x + 4 < s->columns))
-                        continue;
-                    shape.pixels = chunk.count;
-                    if (dw)
-                        rn__outer(s, shape, dw, k, k_end, chunk.in, block_step, chunk.out,
-                                  block_step);
-                    else
-                        rn__winograd_products(s, &chunk, k, k_end);
-                    chunk.count = 0;
-                }
-            }
-        }
-}
-
-/* Group `group` of output blocks in a band of images [n, end). */
-static void rn__sweep_piece(const rn__sweep *s, int n, int end, int band, int group, int thread) {
-    const int blocks = s->last_block - s->first_block, all = s->out_blocks;
-    const int k = s->first_block + group * blocks / s->groups;
-    const int k_end = s->first_block + (group + 1) * blocks / s->groups;
-    int plane;
-    if (s->winograd)
-        rn__winograd_walk(s, n, end, band, band + 1, k, k_end, NULL, thread);
-    else
-        rn__direct_band(s, n, rn__band_row(s, band), rn__band_row(s, band + 1), k, k_end, thread);
-    for (plane = n * all; plane < end * all && s->after; plane++)
-        if (plane % all >= k && plane % all < k_end) s->after->job(s->after, plane);
-}
-
-static void rn__sweep_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int group = i % s->groups, band = i / s->groups % s->bands;
-    const int n = i / s->groups / s->bands * s->images;
-    rn__sweep_piece(s, n, rn__min(n + s->images, s->in.n), band, group, thread);
-}
-
-/* Lays a sweep out that is ready but for its weights. after is done here if a job makes whole
-   planes, else s.after is NULL and the caller has to do it. */
-RN__APART rn__sweep rn__prepare_sweep(const rn__engine *engine, rn__sweep_kind kind,
-                                      rn__blocked out, rn__blocked in, rn__filter filter,
-                                      const float *bias, const float *addend, const rn__pass *after,
-                                      rn__room *room) {
-    rn__sweep s = rn__plan_sweep(engine, kind, out, in, filter, room);
-    int c;
-    s.addend = addend;
-    s.after = s.bands * s.groups == 1 ? after : NULL;
-    rn__sweep_taps(&s);
-    if (!bias) {
-        s.bias = NULL;
-        return s;
-    }
-    memset(s.bias, 0, (size_t)(s.out_blocks * s.matrices) * RN__BLOCK * sizeof(float));
-    for (c = 0; c < out.c; c++) /* what is in matrix 7 goes to every pixel of a tile */
-        s.bias[(c / RN__BLOCK * s.matrices + s.matrices / 36 * 7) * RN__BLOCK + c % RN__BLOCK] =
-            bias[c];
-    return s;
-}
-
-/* Packs the weights of the next output blocks. */
-static void rn__pack_blocks(rn__sweep *s) {
-    s->last_block = rn__min(s->out_blocks, s->first_block + s->packed_blocks);
-    rn__parallel(s->engine->team, s->engine->workers, s->last_block - s->first_block, rn__pack_job,
-                 s);
-}
-
-/* May a forward sweep add any value to its output? Winograd's adds only what is there. */
-static int rn__adds_others(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                           rn__filter filter) {
-    return engine->direct || !rn__suits_winograd(&out, &in, &filter);
-}
-
-/* Writes a convolution's output, or the gradient of its input, plus addend, which is out.data or,
-   see above, another value in the same memory. bias, addend and after may be NULL; after->job is
-   called for every plane of `out` while it is in cache. */
-static void rn__run_sweep(const rn__engine *engine, rn__sweep_kind kind, rn__blocked out,
-                          rn__blocked in, rn__filter filter, const float *bias, const float *addend,
-                          rn__pass *after) {
-    rn__room room = rn__room_in(engine);
-    rn__sweep s = rn__prepare_sweep(engine, kind, out, in, filter, bias, addend, after, &room);
-    for (; s.first_block < s.out_blocks; s.first_block = s.last_block) {
-        if (engine->packed && kind == RN__FORWARD) {
-            s.packed = (float *)engine->packed; /* only read */
-            s.last_block = s.out_blocks;
-        } else
-            rn__pack_blocks(&s);
-        rn__parallel(engine->team, engine->workers,
-                     rn__divide_up(out.n, s.images) * s.bands * s.groups, rn__sweep_job, &s);
-    }
-    if (after && !s.after) rn__run_pass(after);
-}
-
-/* Adds images [n, end) to the weight gradient dw of blocks [k, k_end), tap by tap. */
-static void rn__direct_walk(const rn__sweep *s, int n, int end, int k, int k_end, float *dw,
-                            int thread) {
-    ptrdiff_t x_block, dy_block;
-    rn__outer_rows shape;
-    int y;
-    shape.pixels = s->out.w;
-    shape.x_row = s->scratch_row * s->row_phases;
-    shape.dy_row = (ptrdiff_t)s->out.w * RN__BLOCK;
-    for (; n < end; n++)
-        for (y = 0; y < s->out.h; y += shape.rows) {
-            const float *x, *dy;
-            shape.rows = rn__min(s->dy_rows, s->out.h - y);
-            x = rn__read_band(s, n, y, shape.rows, thread, &x_block);
-            dy = rn__read_dy(s, n, y, shape.rows, k, k_end, thread, &dy_block);
-            rn__outer(s, shape, dw, k, k_end, x, x_block, dy, dy_block);
-        }
-}
-
-/* Adds the gradient of some output blocks in Winograd's form to that by taps. */
-static void rn__transform_back(const rn__sweep *s, float *to, const float *from, int blocks) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * s->in_blocks * RN__BLOCK;
-    int c;
-    for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
-        s->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
-        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
-    }
-}
-
-/* Adds a piece of the images to the weight gradient of blocks [k, k_end), by taps; with their input
-   gradient, image by image. */
-static void rn__add_piece(const rn__sweep *s, int piece, int k, int k_end, float *to, int thread) {
-    const rn__sweep *input = s->input_gradient;
-    const int last = rn__min((piece + 1) * s->images, s->in.n), step = input ? 1 : s->images;
-    float *dw = s->winograd ? rn__own(s, s->dw, thread) : to;
-    int n, i;
-    if (s->winograd) memset(dw, 0, (size_t)(k_end - k) * s->block_floats * sizeof(float));
-    for (n = piece * s->images; n < last; n += step) {
-        for (i = 0; input && i < input->bands * input->groups; i++)
-            rn__sweep_piece(input, n, n + 1, i / input->groups, i % input->groups, thread);
-        if (s->winograd)
-            rn__winograd_walk(s, n, rn__min(n + step, last), 0, s->bands, k, k_end, dw, thread);
-        else
-            rn__direct_walk(s, n, rn__min(n + step, last), k, k_end, dw, thread);
-    }
-    if (s->winograd) rn__transform_back(s, to, dw, k_end - k);
-}
-
-/* The total of pairs [pair, end) out of the weights' order, or (to_weight) back into it. */
-static void rn__move_total(const rn__sweep *s, int pair, int end, float *to_weight) {
-    for (; pair < end; pair++)
-        rn__pack(s->total + (size_t)pair * s->pair_floats, s, to_weight, pair / s->in_blocks,
-                 pair % s->in_blocks, s->taps, s->filter.r * s->filter.s, 0, RN__BLOCK);
-}
-
-/* A part of the weights over all images, or a piece of the images. */
-static void rn__weight_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const int k = s->by_weights ? i * s->k_blocks : 0;
-    const int k_end = rn__min(k + s->k_blocks, s->out_blocks);
-    const size_t floats = s->tap_floats;
-    int piece;
-    if (!s->by_weights) {
-        float *partial = s->partial + (size_t)(i * s->out_blocks) * floats;
-        memset(partial, 0, (size_t)s->out_blocks * floats * sizeof(float));
-        rn__add_piece(s, s->first + i, k, k_end, partial, thread);
-        return;
-    }
-    rn__move_total(s, k * s->in_blocks, k_end * s->in_blocks, NULL);
-    for (piece = 0; piece * s->images < s->in.n; piece++)
-        rn__add_piece(s, piece, k, k_end, s->total + (size_t)k * floats, thread);
-    rn__move_total(s, k * s->in_blocks, k_end * s->in_blocks, s->dweight);
-}
-
-/* Adds the pieces of a wave to the total of a pair of blocks. That comes out of the gradient before
-   the first wave, and goes back into it after the last one. */
-static void rn__fold_job(void *context, int pair, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    const size_t floats = s->tap_floats * (size_t)s->out_blocks;
-    const size_t at = (size_t)pair * s->pair_floats;
-    float *total = s->total + at;
-    int i;
-    (void)thread;
-    if (!s->first) rn__move_total(s, pair, pair + 1, NULL);
-    for (i = 0; i < s->count; i++)
-        s->engine->kernels->add(total, total, s->partial + (size_t)i * floats + at,
-                                (ptrdiff_t)(s->pair_floats / RN__BLOCK), 0);
-    if ((s->first + s->count) * s->images >= s->in.n) rn__move_total(s, pair, pair + 1, s->dweight);
-}
-
-static void rn__bias_job(void *context, int i, int thread) {
-    const rn__sweep *s = (const rn__sweep *)context;
-    (void)thread;
-    s->engine->kernels->sum(s->bias_sums + (ptrdiff_t)i * RN__BLOCK, rn__plane(&s->out, i),
-                            rn__plane_pixels(&s->out));
-}
-
-/* Adds to dweight and dbias (either may be NULL) by a sweep that is laid out. */
-static void rn__run_weights(rn__sweep *s, float *dweight, float *dbias) {
-    const int workers = s->engine->workers;
-    rn__team *team = s->engine->team;
-    const int images = s->in.n, pieces = rn__divide_up(images, s->images);
-    int i, k;
-    s->filter.weight = dweight;
-    s->dweight = dweight;
-    rn__sweep_taps(s);
-    if (dweight) {
-        if (s->by_weights)
-            rn__parallel(team, workers, rn__divide_up(s->out_blocks, s->k_blocks), rn__weight_job,
-                         s);
-        for (; s->first < pieces && !s->by_weights; s->first += s->count) {
-            s->count = rn__min(s->wave, pieces - s->first);
-            rn__parallel(team, workers, s->count, rn__weight_job, s);
-            rn__parallel(team, workers, s->out_blocks * s->in_blocks, rn__fold_job, s);
-        }
-    }
-    if (!dbias) return;
-    rn__parallel(team, workers, images * s->out_blocks, rn__bias_job, s);
-    for (i = 0; i < images; i++)
-        for (k = 0; k < s->out.c; k++)
-            dbias[k] += s->bias_sums[(ptrdiff_t)i * s->out_blocks * RN__BLOCK + k];
-}
-
-/* Packs the weights of a filter for images of h x w into `packed` (NULL: only measures), and
-   returns its floats. */
-RN__FUNCTION size_t rn__prepack(const rn__engine *engine, rn__filter f, int h, int w,
-                                float *packed) {
-    rn__blocked in = rn__blocked_in(NULL, 1, f.c, h, w);
-    rn__blocked out = rn__blocked_in(NULL, 1, f.k, rn__window_output(h, f.r, f.stride, f.padding),
-                                     rn__window_output(w, f.s, f.stride, f.padding));
-    rn__room room = rn__room_in(engine);
-    rn__sweep s = rn__plan_sweep(engine, RN__FORWARD, out, in, f, &room);
-    if (packed) {
-        s.packed = packed;
-        rn__sweep_taps(&s);
-        rn__parallel(engine->team, engine->workers, rn__blocks(f.k), rn__pack_job, &s);
-    }
-    return (size_t)rn__blocks(f.k) * s.block_floats;
-}
-
-/* Are the gradients of input and weights made together, image by image, so that what both read is
-   still in cache for the second? It pays for 1x1 convolutions, which compute little for what they
-   read, unless their weights fill the cache. */
-static int rn__goes_together(const rn__sweep *weights) {
-    return weights->filter.r * weights->filter.s == 1 && !weights->by_weights &&
-           weights->block_floats * (size_t)weights->out_blocks <= 1 << 15;
-}
-
-/* Do the counts of a convolution's sweeps fit the machine's integers: planes and jobs, and the
-   floats of an image, of rows and tiles as a thread reads them, and of packed weights? Asked before
-   any of them is worked out. */
-static int rn__sweeps_fit(const rn__filter *f, int n, int h, int w) {
+/* Do the counts of a convolution fit the machine's integers: planes and jobs, and the floats of an
+   image, of rows and tiles as a thread reads them, and of packed weights? Asked before any of them
+   is worked out. */
+static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
     const double in_blocks = rn__blocks(f->c), out_blocks = rn__blocks(f->k);
-    const double oh = rn__window_output(h, f->r, f->stride, f->padding);
-    const double ow = rn__window_output(w, f->s, f->stride, f->padding);
+    const double oh = rn__window_output(h + f->behind, f->r, f->stride, f->padding);
+    const double ow = rn__window_output(w + f->behind, f->s, f->stride, f->padding);
     const double taps = (double)f->r * f->s, both = in_blocks + out_blocks + 1, block = RN__BLOCK;
     const double row = block * both * ((double)w + ow + 2.0 * f->padding + f->s + 4.0 * f->stride);
+    const double packed = taps < 10 ? fmax(taps, RN__MATRICES) : taps; /* Winograd's have 9 */
     double most = row * (20.0 + f->r + 4.0 * f->stride);
-    most = fmax(most, block * block * in_blocks * out_blocks * fmax(taps, taps < 10 ? 36 : 0));
+    most = fmax(most, block * block * in_blocks * out_blocks * packed);
     most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
-    most = fmax(most, 36 * 64 * block * both);
+    most = fmax(most, (double)RN__MATRICES * RN__MOST_TILES * block * both);
     return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
            (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
            in_blocks * out_blocks < INT_MAX && taps * 2 * block * block < INT_MAX;
 }
 
-/* What the sweeps of a convolution of n images of h x w need, forward and (training) backward;
-   lazy: input or output gradient may be. One worker needs the most memory of its own, so this is
-   enough for any number of them up to the engine's threads. */
-RN__FUNCTION rn__room rn__conv_room(const rn__engine *engine, rn__filter f, int n, int h, int w,
-                                    int training, int lazy) {
-    rn__blocked in = rn__blocked_in(NULL, n, f.c, h, w);
-    rn__blocked out = rn__blocked_in(NULL, n, f.k, rn__window_output(h, f.r, f.stride, f.padding),
-                                     rn__window_output(w, f.s, f.stride, f.padding));
-    const rn__room none = {{NULL, 0}, {NULL, 0}};
-    rn__room forward = none, input = none, weight = none;
-    rn__engine alone = *engine;
-    rn__sweep s;
-    forward.shared.used = SIZE_MAX; /* more than there is */
-    if (!rn__sweeps_fit(&f, n, h, w)) return forward;
-    forward = none;
-    alone.workers = 1;
-    engine = &alone;
-    in.lazy = out.lazy = lazy ? RN__NORMALISED : RN__PLAIN;
-    (void)rn__plan_sweep(engine, RN__FORWARD, out, in, f, &forward);
-    if (!training) return forward;
-    (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &input);
-    s = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, out, in, f, &weight);
-    if (rn__goes_together(&s))
-        (void)rn__plan_sweep(engine, RN__INPUT_GRADIENT, in, out, f, &weight);
-    return rn__larger_room(rn__larger_room(forward, input), weight);
+/* Plans a convolution of up to n images of h x w. The taps lie in the arena; without memory it is
+   only measured, and the plan tells no more than the workspace. lazy: operands may be lazy. A call
+   may have fewer images, and fewer rows if they are read as they lie. */
+RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int n, int h, int w,
+                                    int training, int lazy, rn__arena *arena) {
+    const int oh = rn__window_output(h + f.behind, f.r, f.stride, f.padding),
+              threads = engine->threads;
+    const int ow = rn__window_output(w + f.behind, f.s, f.stride, f.padding);
+    const int copies = lazy || !rn__as_it_lies(&f);
+    const size_t image =
+        rn__add_size(rn__blocked_floats(1, f.c, h, w), rn__blocked_floats(1, f.k, oh, ow));
+    const size_t images = rn__multiply_size((size_t)n, image);
+    rn__room weights = {{NULL, 0}, {NULL, 0}}, input = weights;
+    rn__geometry g;
+    rn__conv conv;
+    memset(&conv, 0, sizeof conv);
+    conv.room[0].shared.used = conv.room[1].shared.used = SIZE_MAX; /* more than there is */
+    if (!rn__conv_fits(&f, n, h, w)) return conv;
+    conv.room[0].shared.used = 0;
+    g = rn__find_geometry(&f, 0, !engine->direct && rn__suits_winograd(&f, 0, oh, ow), ow);
+    rn__find_taps(&g, arena);
+    conv.forward = rn__find_value_plan(&g, n, oh, threads, copies, images, &conv.room[0]);
+    if (!training) return conv;
+    conv.weights = rn__find_weight_plan(&g, n, w, oh, ow, image);
+    rn__lay_out_weights(&conv.weights, &g, n, threads, copies,
+                        lazy || (g.winograd && (oh % RN__EDGE || ow % RN__EDGE)), &weights);
+    /* Made at once, image by image, so that what both gradients read is still in cache for the
+       second. It pays for 1x1 convolutions, which compute little for what they read, unless their
+       weights fill the cache. They are all packed at once then: see the constants. */
+    conv.together = f.r * f.s == 1 && !conv.weights.by_weights &&
+                    g.block_floats * (size_t)g.out_blocks <= RN__TOGETHER_FLOATS;
+    g = rn__find_geometry(&f, 1, !engine->direct && rn__suits_winograd(&f, 1, h, w), w);
+    rn__find_taps(&g, arena);
+    conv.input =
+        rn__find_value_plan(&g, n, h, threads, copies, images, conv.together ? &weights : &input);
+    conv.room[1] = rn__larger_room(rn__larger_room(weights, input), conv.room[0]);
+    return conv;
 }
 
-/* The gradients of weights and bias, each of which may be NULL, are added to. */
-RN__APART void rn__weight_sweep(const rn__engine *engine, float *dweight, float *dbias,
-                                rn__blocked dy, rn__blocked x, rn__filter f) {
-    rn__room room = rn__room_in(engine);
-    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
-    rn__run_weights(&weights, dweight, dbias);
+/* ---- weights, as stored and as packed -------------------------------------------------------
+   Weights are stored by output channel, [K][C][R][S]. The kernels read them in squares of 16 input
+   channels x 16 output channels, a square a tap, in just the order in which they need them:
+
+       stored                                   packed, of an output block
+       k 0:  c 0: r s | c 1: r s | ..           in block 0: tap 0: [16 c][16 k] | tap 1: ..
+       k 1:  c 0: r s | c 1: r s | ..           in block 1: tap 0: ..
+
+   (backward, from dy to dx, k and c change places). These two functions are all that knows how a
+   weight is stored; what they read or write is always of one output channel, in the loop over k of
+   rn__pack. They take weights as they are. Weights that are standardised, folded or quantised by
+   output channel would be made here, and their gradients be given back. */
+
+/* Reads `count` weights of an output channel, which lie `step` apart from `stored` on. */
+static void rn__load_weights(float *to, ptrdiff_t to_step, const float *stored, ptrdiff_t step,
+                             int count) {
+    for (; count > 0; count--, to += to_step, stored += step) *to = *stored;
 }
 
-/* Both gradients together, if that pays; else does nothing and returns 0. */
-RN__APART int rn__backward_together(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                    float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
-                                    int accumulate, rn__pass *after) {
-    rn__room room = rn__room_in(engine);
-    rn__sweep weights = rn__plan_sweep(engine, RN__WEIGHT_GRADIENT, dy, x, f, &room);
-    if (!rn__goes_together(&weights)) return 0;
-    {
-        rn__sweep input = rn__prepare_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL,
-                                            accumulate ? dx.data : NULL, after, &room);
-        rn__pack_blocks(&input);
-        weights.input_gradient = &input;
-        rn__run_weights(&weights, dweight, dbias);
-        if (after && !input.after) rn__run_pass(after);
+/* Writes as many of their gradients: sums that began with what was stored there. */
+static void rn__store_gradients(float *stored, ptrdiff_t step, const float *from,
+                                ptrdiff_t from_step, int count) {
+    for (; count > 0; count--, stored += step, from += from_step) *stored = *from;
+}
+
+/* Packs rows [row, row + rows) of the taps of a phase, [tap][rows][16], of a pair of blocks (output
+   block x in_blocks + input block) from weights stored at `stored`; or (NULL) puts gradients back
+   from there to to_stored. Channels that only fill up a block are zero. */
+static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int phase, float *packed,
+                     const float *stored, float *to_stored) {
+    const rn__filter *f = &g->filter;
+    const int out = pair / g->in_blocks * RN__BLOCK, in = pair % g->in_blocks * RN__BLOCK + row;
+    const int back = g->backward, size = f->r * f->s;
+    const int k_first = back ? in : out, c_first = back ? out : in;
+    const int k_most = back ? rows : RN__BLOCK, c_most = back ? RN__BLOCK : rows;
+    const int k_step = back ? RN__BLOCK : 1, c_step = back ? 1 : RN__BLOCK;
+    const int k_count = rn__min(k_most, f->k - k_first), c_count = rn__min(c_most, f->c - c_first);
+    const int tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
+    const rn__tap *taps = g->taps + g->phase_taps[phase];
+    int k, t;
+    if (stored && (k_count < k_most || c_count < c_most))
+        memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
+    for (k = 0; k < k_count; k++)
+        for (t = 0; t < tap_count; t++) {
+            const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
+            float *column = packed + t * rows * RN__BLOCK + k * k_step;
+            if (stored)
+                rn__load_weights(column, c_step, stored + at, size, c_count);
+            else
+                rn__store_gradients(to_stored + at, size, column, c_step, c_count);
+        }
+}
+
+/* ---- convolutions: a run -------------------------------------------------------------------- */
+
+/* A convolution at work: one way of it, with its operands. */
+typedef struct rn__conv_run {
+    const rn__engine *engine;
+    const rn__geometry *g; /* of the plan, as the next */
+    const rn__layout *at;
+    rn__split split;     /* the plan's, or for these images and workers */
+    rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
+    const rn__weights *weights;
+    const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
+    const rn__pass *after; /* to do to every plane of the output while it is in cache; NULL */
+    const float *bias;     /* as the kernels read it; NULL: none */
+    float *packed;         /* weights of output blocks [first_block, last_block) */
+    int first_block, last_block;
+} rn__conv_run;
+
+/* What a job does: bands [band, band_end) of images [n, n_end), for output blocks [k, k_end). */
+typedef struct rn__region {
+    int n, n_end, band, band_end, k, k_end, thread;
+} rn__region;
+
+/* The workspace of a run from byte `at` on: what is common, and what a thread has of its own. */
+static float *rn__shared(const rn__engine *engine, size_t at) {
+    return (float *)(void *)(engine->workspace + at);
+}
+
+static float *rn__own(const rn__conv_run *r, size_t at, int thread) {
+    const rn__engine *engine = r->engine;
+    char *own =
+        engine->threads > 1 ? engine->own + (size_t)thread * engine->own_bytes : engine->workspace;
+    return (float *)(void *)(own + at);
+}
+
+/* Where the packed weights of an output block begin, for a phase of the output. */
+static float *rn__packed(const rn__conv_run *r, int block, int phase) {
+    return r->packed + (size_t)(block - r->first_block) * r->g->block_floats +
+           (ptrdiff_t)r->g->phase_taps[phase] * r->g->in_blocks * RN__BLOCK * RN__BLOCK;
+}
+
+/* Packs the weights for one block of the output; Winograd's are transformed, a few rows at a time,
+   for they stand on the stack. */
+static void rn__pack_job(void *context, int i, int thread) {
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    const rn__geometry *g = r->g;
+    const float *weight = r->weights->weight;
+    const int block = r->first_block + i, square = RN__BLOCK * RN__BLOCK;
+    const int step = g->in_blocks * square, rows = RN__FILTER_ROWS;
+    float taps[9 * RN__FILTER_ROWS * RN__BLOCK];
+    int phase, pair, c;
+    (void)thread;
+    for (phase = 0; phase < g->out_step * g->out_step; phase++) {
+        float *to = rn__packed(r, block, phase);
+        for (pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
+            if (!g->winograd) {
+                rn__pack(g, pair, 0, RN__BLOCK, phase, to, weight, NULL);
+                to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
+            }
+            for (c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
+                if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
+                r->engine->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
+                                                    3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
+            }
+        }
     }
-    return 1;
 }
 
-/* dx.data, dweight and dbias may be NULL; accumulate is dx's, the other two are always added to. */
-RN__FUNCTION void rn__conv_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                    float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
-                                    int accumulate, rn__pass *after) {
-    if (dx.data && dweight &&
-        rn__backward_together(engine, dx, dweight, dbias, dy, x, f, accumulate, after))
+/* Row `row` of a plane of the input as a row of the scratch image: phase behind phase, see
+   rn__geometry, with zeros for the padding. A lazy value is computed on the way; its padding is zero,
+   too, for it pads what the convolution reads. */
+static void rn__read_row(const rn__conv_run *r, float *to, int plane, int row) {
+    const rn__geometry *g = r->g;
+    const int step = g->in_step, w = r->in.w;
+    int phase;
+    if (row < 0 || row >= r->in.h) {
+        memset(to, 0, (size_t)g->scratch_row * sizeof(float));
         return;
-    if (dx.data)
-        rn__run_sweep(engine, RN__INPUT_GRADIENT, dx, dy, f, NULL, accumulate ? dx.data : NULL,
-                      after);
-    if (dweight || dbias) rn__weight_sweep(engine, dweight, dbias, dy, x, f);
+    }
+    for (phase = 0; phase < g->x.phases; phase++, to += g->phase_columns * RN__BLOCK) {
+        int at = g->x.first + phase; /* column i of this phase is column at + i step of the input */
+        /* columns [begin, end) of the phase are in the image, the others in the padding */
+        int begin = at < 0 ? rn__min(rn__divide_up(-at, step), g->phase_columns) : 0;
+        int end = rn__max(begin, rn__min(rn__divide_up(w - at, step), g->phase_columns));
+        memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
+        rn__read_pixels(r->engine->kernels, to + begin * RN__BLOCK, &r->in, plane,
+                        ((ptrdiff_t)row * w + at + begin * step) * RN__BLOCK, end - begin,
+                        (ptrdiff_t)step * RN__BLOCK);
+        memset(to + end * RN__BLOCK, 0,
+               (size_t)(g->phase_columns - end) * RN__BLOCK * sizeof(float));
+    }
 }
 
-/* Linear layers are 1 x 1 convolutions of one image that has the images as its rows: a value of
-   h = w = 1, filling channels and all, as such an image. */
+/* What rows [first, first + rows) of the output read of image n. Where nothing is to be done to it,
+   that is the image itself; else it is read into the thread's scratch image. *step floats lie
+   between its blocks. */
+static const float *rn__read_band(const rn__conv_run *r, int n, int first, int rows, int thread,
+                                  ptrdiff_t *step) {
+    const rn__geometry *g = r->g;
+    const int blocks = g->in_blocks, count = (rows - 1) * g->y.phases + g->y.reach;
+    const int as_it_lies = rn__as_it_lies(&g->filter), in_place = as_it_lies && !r->in.lazy;
+    float *scratch = rn__own(r, r->at->scratch, thread), *to = scratch;
+    int block, i;
+    *step = in_place ? rn__plane_pixels(&r->in) * RN__BLOCK : rn__scratch_block(g, rows);
+    if (in_place) return rn__plane(&r->in, n * blocks) + first * g->scratch_row;
+    for (block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
+        if (as_it_lies)
+            rn__read_pixels(r->engine->kernels, to, &r->in, block, first * g->scratch_row,
+                            (ptrdiff_t)count * r->in.w, RN__BLOCK);
+        else
+            for (i = 0; i < count; i++) {
+                const int row = (first + i / g->y.phases) * g->in_step + i % g->y.phases;
+                rn__read_row(r, to + i * g->scratch_row, block, row + g->y.first);
+            }
+    return scratch;
+}
+
+/* Is the output more than the second cache holds? */
+static int rn__is_far(const rn__conv_run *r) {
+    return r->out.n * r->g->out_blocks * rn__plane_pixels(&r->out) > RN__NEAR_PIXELS;
+}
+
+/* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of
+   a lazy value the band behind row `last` of image n; and with the output its addend, or what the
+   pass behind reads with it. */
+static void rn__look_ahead(const rn__conv_run *r, int n, int last, rn__conv_rows *shape) {
+    const rn__blocked *in = &r->in;
+    const int here = last < r->split.rows; /* the next band is in this image, or in the next */
+    const ptrdiff_t at = here ? (ptrdiff_t)last * in->w * RN__BLOCK : 0;
+    const float *with = r->addend ? r->addend : r->after ? r->after->x.data : NULL;
+    shape->fetch = with ? with - r->out.data : 0;
+    if (shape->fetch && r->addend) shape->fetch += RN__PAGE;
+    shape->fetches = rn__is_far(r);
+    shape->next_block = rn__plane_pixels(in) * RN__BLOCK;
+    if (!in->lazy || !rn__as_it_lies(&r->g->filter) || (!here && n + 1 == in->n)) return;
+    shape->next[0] = rn__plane(in, (here ? n : n + 1) * r->g->in_blocks) + at;
+    shape->nexts = in->lazy == RN__BN_GRADIENT ? 2 : 1;
+    if (shape->nexts > 1) shape->next[1] = in->partner + (shape->next[0] - in->data);
+}
+
+/* A band of an image, tap by tap. The input blocks are taken in stretches whose weights stay in the
+   first cache, each of which goes on with the sums in the output; unless the output is also what is
+   added at the end. */
+static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
+    const rn__geometry *g = r->g;
+    const rn__kernels *kernels = r->engine->kernels;
+    const int blocks = g->in_blocks, step = g->out_step, in_place = r->addend == r->out.data;
+    const int first = rn__band_row(g, &r->split, job->band);
+    const int last = rn__band_row(g, &r->split, job->band + 1);
+    const int stretches = rn__divide_up(blocks * g->filter.r * g->filter.s, RN__L1_TAPS);
+    const int stretch = in_place ? blocks : rn__divide_up(blocks, stretches);
+    const float *in;
+    int phase, k, b;
+    rn__conv_rows shape;
+    memset(&shape, 0, sizeof shape);
+    shape.matrices = 1;
+    shape.in_row = g->scratch_row * g->y.phases;
+    shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
+    shape.out_row = shape.out_pixel * r->out.w;
+    shape.addend = r->addend ? r->addend - r->out.data : 0;
+    shape.pair_weight = (ptrdiff_t)g->block_floats;
+    shape.pair_out = rn__plane_pixels(&r->out) * RN__BLOCK;
+    shape.pair_bias = RN__BLOCK;
+    in = rn__read_band(r, job->n, first, last - first, job->thread, &shape.in_block);
+    rn__look_ahead(r, job->n, last, &shape);
+    if (stretch < blocks) shape.nexts = 0; /* blocks would be counted anew in each */
+    for (k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
+        for (phase = 0; phase < step * step; phase++) {   /* one, unless a stride is undone */
+            const int y = phase / step, x = phase % step; /* its first pixel of the output */
+            const float *weight = rn__packed(r, k, phase);
+            float *out = rn__plane(&r->out, job->n * g->out_blocks + k);
+            shape.paired = kernels->pairs && k + 1 < job->k_end;
+            shape.taps = g->taps + g->phase_taps[phase];
+            shape.tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
+            shape.rows = rn__min(last, rn__divide_up(r->out.h - y, step)) - first;
+            shape.pixels = rn__divide_up(r->out.w - x, step);
+            if (shape.rows <= 0 || shape.pixels <= 0)
+                continue; /* of a small image, no such phase */
+            out += ((ptrdiff_t)(first * step + y) * r->out.w + x) * RN__BLOCK;
+            for (b = 0; b < blocks;
+                 b += stretch, weight += stretch * shape.tap_count * RN__BLOCK * RN__BLOCK) {
+                shape.resume = b > 0; /* the stretch before left its sums in the output */
+                shape.adds = r->addend && b + stretch >= blocks;
+                shape.blocks = rn__min(stretch, blocks - b);
+                shape.last = rn__min(RN__BLOCK, r->in.c - (b + shape.blocks - 1) * RN__BLOCK);
+                kernels->conv_rows(out, &shape, in + b * shape.in_block, weight,
+                                   r->bias ? r->bias + k * RN__BLOCK : NULL);
+            }
+        }
+}
+
+/* ---- Winograd F(4x4, 3x3) -------------------------------------------------------------------
+   A tile is 4 x 4 pixels of the output, which read 6 x 6 of the input. The tiles of a job are taken
+   some at a time, so that their 36 matrix products have enough rows for the kernel:
+
+       6 x 6 pixels  --- B^T x B --->  tiles [36][in block][tile][16]
+                                          |   36 products, C x K weights each
+       4 x 4 pixels  <-- A^T m A ----  tiles [36][out block][tile][16]
+
+   The weight gradient goes the other way: dy's tiles through A, 36 products of both kinds of tiles
+   summed over all tiles, and the sums through G^T into 3 x 3 taps. */
+
+/* Some tiles that are transformed and multiplied together. */
+typedef struct rn__tiles {
+    float *in, *out; /* transformed: what the tiles read; products, or what dy has there */
+    int count;
+    struct {
+        int n, y, x; /* the image and the first pixel */
+    } at[RN__MOST_TILES];
+} rn__tiles;
+
+/* Writes the output's pixels in a block, from its products; a tile that hangs over the edge goes
+   through a buffer. */
+RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles, int block,
+                                   const float *products) {
+    const rn__kernels *kernels = r->engine->kernels;
+    const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK, step = r->split.out_matrix;
+    float edge[RN__EDGE * RN__EDGE * RN__BLOCK];
+    int t, i;
+    for (t = 0; t < tiles->count; t++, products += RN__BLOCK) {
+        const int y = tiles->at[t].y, x = tiles->at[t].x;
+        const int rows = rn__min(RN__EDGE, r->out.h - y), columns = rn__min(RN__EDGE, r->out.w - x);
+        const int whole = rows == RN__EDGE && columns == RN__EDGE;
+        float *out =
+            rn__plane(&r->out, tiles->at[t].n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
+        kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK, RN__BLOCK,
+                                 products, 6 * step, step, whole && r->addend);
+        for (i = 0; i < rows && !whole; i++, out += row)
+            kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns, 0);
+    }
+}
+
+/* Multiplies the transformed tiles with the weights of output blocks [k, k_end), a pair of blocks
+   at a time if the kernels take pairs, and writes the output. */
+static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles, int k, int k_end) {
+    const rn__geometry *g = r->g;
+    const rn__kernels *kernels = r->engine->kernels;
+    const rn__tap tap = {0, 0};
+    rn__conv_rows shape;
+    int m, i;
+    memset(&shape, 0, sizeof shape);
+    shape.taps = &tap;
+    shape.tap_count = shape.rows = 1;
+    shape.blocks = g->in_blocks;
+    shape.last = r->in.c - (g->in_blocks - 1) * RN__BLOCK;
+    shape.pixels = tiles->count;
+    shape.in_block = shape.pair_out = (ptrdiff_t)r->split.tiles * RN__BLOCK;
+    shape.out_pixel = RN__BLOCK;
+    /* all matrices in one call as long as the weights stay in cache, tile after tile */
+    shape.matrices = g->in_blocks > RN__MATRICES_BLOCKS ? 1 : RN__MATRICES;
+    shape.in_matrix = r->split.in_matrix;
+    shape.out_matrix = r->split.out_matrix;
+    shape.pair_weight = (ptrdiff_t)g->block_floats;
+    shape.pair_bias = RN__MATRICES * RN__BLOCK;
+    for (; k < k_end; k += 1 + shape.paired) {
+        const float *weight = rn__packed(r, k, 0);
+        shape.paired = kernels->pairs && k + 1 < k_end;
+        for (m = 0; m < RN__MATRICES; m += shape.matrices)
+            kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
+                               tiles->in + m * shape.in_matrix,
+                               weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
+                               r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
+        for (i = 0; i <= shape.paired; i++)
+            rn__winograd_pixels(r, tiles, k + i, tiles->out + i * shape.pair_out);
+    }
+}
+
+/* Adds the sums of products of x and dy to the weight gradient dw of output blocks [k, k_end): tap
+   by tap, or of transformed ones matrix by matrix. */
+static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, int k, int k_end,
+                      const float *x, const float *dy) {
+    const rn__geometry *g = r->g;
+    const int count = g->winograd ? RN__MATRICES : g->filter.r * g->filter.s;
+    int c, t;
+    for (; k < k_end; k++)
+        for (c = 0; c < g->in_blocks; c++) {
+            const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
+            shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
+            for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
+                r->engine->kernels->conv_weight(
+                    dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
+                    by);
+        }
+}
+
+/* Makes the output of the job's tiles, or adds to their weight gradient dw. */
+static void rn__multiply_tiles(const rn__conv_run *r, const rn__region *job, rn__tiles *tiles,
+                               float *dw) {
+    const ptrdiff_t block = (ptrdiff_t)r->split.tiles * RN__BLOCK;
+    rn__outer_rows shape = {1, 0, 0, 0, 0, 0, 0};
+    shape.pixels = tiles->count;
+    shape.x_block = shape.dy_block = block;
+    if (dw)
+        rn__outer(r, shape, dw, job->k, job->k_end, tiles->in, tiles->out);
+    else
+        rn__winograd_products(r, tiles, job->k, job->k_end);
+    tiles->count = 0;
+}
+
+/* Rows [first, first + rows) of image n of dy, the job's blocks, likewise: in their place or, if
+   they are lazy or do not fill up tiles, copied, with zeros beyond the edge. */
+static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, int n, int first,
+                                int rows, ptrdiff_t *step) {
+    const rn__blocked *dy = &r->out;
+    const int blocks = r->g->out_blocks, columns = r->g->columns;
+    const int there = rn__min(rows, dy->h - first);
+    const int lines = columns == dy->w ? there : 1; /* read at a time */
+    const int in_place = !dy->lazy && dy->h % r->g->edge == 0 && dy->w % r->g->edge == 0;
+    const ptrdiff_t row = (ptrdiff_t)dy->w * RN__BLOCK, to = (ptrdiff_t)columns * RN__BLOCK;
+    float *copy = rn__own(r, r->at->dy, job->thread);
+    int y, k;
+    *step = in_place ? row * dy->h : to * r->split.dy_rows;
+    if (in_place) return rn__plane(dy, n * blocks) + first * row;
+    for (k = job->k; k < job->k_end; k++) {
+        if (to > row || there < rows)
+            memset(copy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
+        for (y = 0; y < there; y += lines)
+            rn__read_pixels(r->engine->kernels, copy + k * *step + y * to, dy, n * blocks + k,
+                            (first + y) * row, (ptrdiff_t)lines * dy->w, RN__BLOCK);
+    }
+    return copy;
+}
+
+/* Fetches the pixels of a tile of the output, which lie in four places, so that they are there when
+   its products are written. Inlined, or gcc takes it for a call without effect. */
+RN__INLINE void rn__fetch_tile(const rn__conv_run *r, int n, int block, int y, int x) {
+    const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK;
+    const float *at;
+    int i;
+    if (y + RN__EDGE > r->out.h || x + RN__EDGE > r->out.w) return; /* goes through a buffer */
+    at = rn__plane(&r->out, n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
+    for (i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
+}
+
+/* Walks over the tiles of a job: to make the output, or to add to its weight gradient dw. */
+static void rn__winograd_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
+    const rn__geometry *g = r->g;
+    const rn__split *s = &r->split;
+    const rn__kernels *kernels = r->engine->kernels;
+    const ptrdiff_t block = (ptrdiff_t)s->tiles * RN__BLOCK,
+                    row = (ptrdiff_t)g->columns * RN__BLOCK;
+    const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
+    const int fetches = !dw && rn__is_far(r);
+    rn__tiles tiles;
+    int n, b, y, x, k;
+    tiles.in = rn__own(r, r->at->tiles, job->thread);
+    tiles.out = tiles.in + RN__MATRICES * step;
+    tiles.count = 0;
+    for (n = job->n; n < job->n_end; n++)
+        for (b = job->band; b < job->band_end; b++) {
+            const int first = rn__band_row(g, s, b), last = rn__band_row(g, s, b + 1);
+            ptrdiff_t in_block, dy_block = 0;
+            const float *in = rn__read_band(r, n, first, last - first, job->thread, &in_block);
+            const float *dy = NULL;
+            for (y = first; y < last; y += RN__EDGE, in += RN__EDGE * g->scratch_row) {
+                if (dw) dy = rn__read_dy(r, job, n, y, RN__EDGE, &dy_block);
+                for (x = 0; x < g->columns; x += RN__EDGE) {
+                    const int t = tiles.count++;
+                    float *to = tiles.in + t * RN__BLOCK, *to_dy = tiles.out + t * RN__BLOCK;
+                    tiles.at[t].n = n, tiles.at[t].y = y, tiles.at[t].x = x;
+                    for (k = 0; k < g->in_blocks; k++)
+                        kernels->winograd_input(to + k * block, 6 * step, step,
+                                                in + k * in_block + x * RN__BLOCK, g->scratch_row,
+                                                RN__BLOCK, 0);
+                    for (k = job->k; k < job->k_end && fetches; k++) rn__fetch_tile(r, n, k, y, x);
+                    for (k = job->k; k < job->k_end && dw; k++)
+                        kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
+                                                   dy + k * dy_block + x * RN__BLOCK, row,
+                                                   RN__BLOCK, 0);
+                    if (tiles.count == s->tiles) rn__multiply_tiles(r, job, &tiles, dw);
+                }
+            }
+        }
+    /* the last, fewer ones; until here they were gathered across rows, bands and images */
+    if (tiles.count) rn__multiply_tiles(r, job, &tiles, dw);
+}
+
+/* ---- output and input gradient -------------------------------------------------------------- */
+
+/* Job i: its slice of the output blocks changes first, then its band, then its images, so that
+   threads that work at the same time read the same images. */
+static void rn__conv_job(void *context, int i, int thread) {
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    const rn__split *s = &r->split;
+    const int slice = i % s->slices, band = i / s->slices % s->bands;
+    const int blocks = r->last_block - r->first_block, all = r->g->out_blocks;
+    rn__region job;
+    int plane;
+    job.n = i / s->slices / s->bands * s->images;
+    job.n_end = rn__min(job.n + s->images, r->in.n);
+    job.band = band, job.band_end = band + 1;
+    job.k = r->first_block + slice * blocks / s->slices;
+    job.k_end = r->first_block + (slice + 1) * blocks / s->slices;
+    job.thread = thread;
+    if (r->g->winograd)
+        rn__winograd_walk(r, &job, NULL);
+    else
+        rn__direct_band(r, &job);
+    for (plane = job.n * all; plane < job.n_end * all && r->after; plane++)
+        if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
+}
+
+/* A run of forward or input gradient that is ready but for its weights and bias. The plan has its split,
+   unless there are fewer images or workers than that was made for. after is done by the jobs, if
+   they make whole planes; else r.after is NULL, and the caller has to do it. */
+static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
+                                  const rn__weights *weights, rn__blocked out, rn__blocked in,
+                                  const float *addend, const rn__pass *after) {
+    const int n = out.n, h = out.h, workers = engine->workers;
+    rn__conv_run r;
+    memset(&r, 0, sizeof r);
+    r.engine = engine;
+    r.g = &plan->geometry;
+    r.at = &plan->at;
+    r.split = n == plan->n && h == plan->h && (workers == 1 || workers == engine->threads)
+                  ? plan->splits[workers > 1]
+                  : rn__find_split(r.g, n, h, workers);
+    r.out = out, r.in = in;
+    r.weights = weights;
+    r.addend = addend;
+    r.after = r.split.bands * r.split.slices == 1 ? after : NULL;
+    r.packed = rn__shared(engine, plan->at.weights);
+    return r;
+}
+
+/* Lays the bias out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1) of
+   the 6 x 6 products reaches all outputs of a tile. */
+static void rn__spread_bias(rn__conv_run *r) {
+    const float *bias = r->weights->bias;
+    const int matrices = rn__matrices(r->g), at = r->g->winograd ? 7 : 0;
+    float *to = rn__shared(r->engine, r->at->bias);
+    int c;
+    if (!bias) return;
+    memset(to, 0, (size_t)(r->g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
+    for (c = 0; c < r->out.c; c++)
+        to[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = bias[c];
+    r->bias = to;
+}
+
+/* Packs the weights of the next output blocks. */
+static void rn__pack_blocks(rn__conv_run *r, int most) {
+    r->first_block = r->last_block;
+    r->last_block = rn__min(r->g->out_blocks, r->first_block + most);
+    rn__parallel(r->engine->team, r->engine->workers, r->last_block - r->first_block, rn__pack_job,
+                 r);
+}
+
+/* Runs for all output blocks: at once, if their weights are packed beforehand or fit together. */
+static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks) {
+    const rn__split *s = &r->split;
+    const int jobs = rn__divide_up(r->out.n, s->images) * s->bands * s->slices;
+    if (packed) r->packed = (float *)packed; /* only read */
+    do {
+        if (packed)
+            r->last_block = r->g->out_blocks;
+        else
+            rn__pack_blocks(r, packed_blocks);
+        rn__parallel(r->engine->team, r->engine->workers, jobs, rn__conv_job, r);
+    } while (r->last_block < r->g->out_blocks);
+}
+
+/* May forward add any value to its output? Winograd's adds only what is there. */
+static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
+
+/* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
+   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not). */
+RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
+                                   const rn__weights *weights, rn__blocked y, rn__blocked x,
+                                   const float *addend, rn__pass *after) {
+    rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
+    rn__spread_bias(&r);
+    rn__run_conv(&r, weights->packed, conv->forward.packed_blocks);
+    if (after && !r.after) rn__run_pass(after);
+}
+
+/* What rn_freeze keeps of a convolution. */
+static size_t rn__packed_floats(const rn__conv *conv) {
+    const rn__geometry *g = &conv->forward.geometry;
+    return (size_t)g->out_blocks * g->block_floats;
+}
+
+/* Packs all weights for forward into `packed`, of as many floats as rn__packed_floats says. */
+RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
+                              const rn__weights *weights, float *packed) {
+    const rn__blocked none = rn__blocked_in(NULL, 1, 1, 1, 1);
+    rn__conv_run r = rn__start_run(engine, &conv->forward, weights, none, none, NULL, NULL);
+    r.packed = packed;
+    rn__pack_blocks(&r, r.g->out_blocks);
+}
+
+/* ---- weight gradient ------------------------------------------------------------------------ */
+
+/* The gradient of the weights at work: pieces of images, a round of them at a time.
+
+       piece 0: images 0 .. 7     partial sums 0  \
+       piece 1: images 8 .. 15    partial sums 1   >  added to the total in this order
+       piece 2: ..                ..              /
+
+   whoever makes which piece, and however many are made at once. */
+typedef struct rn__weight_run {
+    rn__conv_run run; /* over x and dy */
+    const rn__weight_plan *plan;
+    const rn__conv_run *input; /* the input gradient, to make of each image first; NULL: not */
+    int first, count;          /* pieces of this round */
+} rn__weight_run;
+
+/* Adds the job's images to the weight gradient dw, tap by tap. */
+static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
+    rn__outer_rows shape;
+    int n, y;
+    shape.pixels = r->out.w;
+    shape.x_row = r->g->scratch_row * r->g->y.phases;
+    shape.dy_row = (ptrdiff_t)r->out.w * RN__BLOCK;
+    for (n = job->n; n < job->n_end; n++)
+        for (y = 0; y < r->out.h; y += shape.rows) {
+            const float *x, *dy;
+            shape.rows = rn__min(r->split.dy_rows, r->out.h - y);
+            x = rn__read_band(r, n, y, shape.rows, job->thread, &shape.x_block);
+            dy = rn__read_dy(r, job, n, y, shape.rows, &shape.dy_block);
+            rn__outer(r, shape, dw, job->k, job->k_end, x, dy);
+        }
+}
+
+/* Adds the gradient of some output blocks in Winograd's form to that by taps. */
+static void rn__transform_back(const rn__conv_run *r, float *to, const float *from, int blocks) {
+    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * r->g->in_blocks * RN__BLOCK;
+    int c;
+    for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
+        r->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
+        /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
+        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
+    }
+}
+
+/* Adds a piece of the images to the weight gradient `to` of output blocks [k, k_end), by taps; with
+   their input gradient, image by image. */
+static void rn__add_piece(const rn__weight_run *w, int piece, int k, int k_end, float *to,
+                          int thread) {
+    const rn__conv_run *r = &w->run, *input = w->input;
+    const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
+    const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
+    float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
+    rn__region job = {0, 0, 0, 0, 0, 0, 0};
+    int i;
+    job.band_end = r->split.bands;
+    job.k = k, job.k_end = k_end;
+    job.thread = thread;
+    if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
+    for (job.n = piece * images; job.n < last; job.n = job.n_end) {
+        job.n_end = input ? job.n + 1 : last;
+        for (i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
+        if (r->g->winograd)
+            rn__winograd_walk(r, &job, dw);
+        else
+            rn__direct_walk(r, &job, dw);
+    }
+    if (r->g->winograd) rn__transform_back(r, to, dw, k_end - k);
+}
+
+/* The total of pairs [pair, end) out of the stored gradient, or back into it. */
+static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
+    float *total = rn__shared(r->engine, r->at->weights), *dweight = r->weights->dweight;
+    const size_t floats = rn__pair_floats(r->g);
+    for (; pair < end; pair++)
+        rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, back ? NULL : dweight,
+                 dweight);
+}
+
+/* A part of the weights over all images, or a piece of the images. */
+static void rn__weight_job(void *context, int i, int thread) {
+    const rn__weight_run *w = (const rn__weight_run *)context;
+    const rn__conv_run *r = &w->run;
+    const int in_blocks = r->g->in_blocks, k = w->plan->by_weights ? i * w->plan->k_blocks : 0;
+    const int k_end = rn__min(k + w->plan->k_blocks, r->g->out_blocks);
+    const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
+    float *to = rn__shared(r->engine, r->at->weights) + (size_t)k * floats;
+    int piece;
+    if (!w->plan->by_weights) {
+        to = rn__shared(r->engine, r->at->partial) + (size_t)(i * k_end) * floats;
+        memset(to, 0, (size_t)k_end * floats * sizeof(float));
+        rn__add_piece(w, w->first + i, 0, k_end, to, thread);
+        return;
+    }
+    rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
+    for (piece = 0; piece * r->split.images < r->in.n; piece++)
+        rn__add_piece(w, piece, k, k_end, to, thread);
+    rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
+}
+
+/* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient before
+   the first round, and goes back into it after the last one. */
+static void rn__fold_job(void *context, int pair, int thread) {
+    const rn__weight_run *w = (const rn__weight_run *)context;
+    const rn__conv_run *r = &w->run;
+    const size_t floats = rn__pair_floats(r->g), at = (size_t)pair * floats;
+    const size_t all = floats * (size_t)(r->g->in_blocks * r->g->out_blocks);
+    float *total = rn__shared(r->engine, r->at->weights) + at;
+    const float *partial = rn__shared(r->engine, r->at->partial) + at;
+    int i;
+    (void)thread;
+    if (!w->first) rn__move_total(r, pair, pair + 1, 0);
+    for (i = 0; i < w->count; i++, partial += all)
+        r->engine->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
+    if ((w->first + w->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
+}
+
+/* The sums of a plane of dy. */
+static void rn__bias_job(void *context, int plane, int thread) {
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    (void)thread;
+    r->engine->kernels->sum(rn__shared(r->engine, r->at->bias) + (ptrdiff_t)plane * RN__BLOCK,
+                            rn__plane(&r->out, plane), rn__plane_pixels(&r->out));
+}
+
+/* Adds to the gradients of weights and bias, and makes `input` besides (NULL: not). */
+RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *conv,
+                                   const rn__weights *weights, rn__blocked dy, rn__blocked x,
+                                   const rn__conv_run *input) {
+    const rn__weight_plan *plan = &conv->weights;
+    const int workers = engine->workers, pieces = rn__divide_up(x.n, plan->split.images);
+    const int round = rn__divide_up(plan->buffers, workers) * workers, n = dy.n;
+    const int blocks = conv->forward.geometry.out_blocks;
+    const float *sums = rn__shared(engine, plan->at.bias);
+    rn__weight_run w;
+    int i, k;
+    memset(&w, 0, sizeof w);
+    w.run.engine = engine;
+    w.run.g = &conv->forward.geometry;
+    w.run.at = &plan->at;
+    w.run.split = plan->split;
+    w.run.out = dy, w.run.in = x;
+    w.run.weights = weights;
+    w.plan = plan;
+    w.input = input;
+    if (weights->dweight && plan->by_weights)
+        rn__parallel(engine->team, workers, rn__divide_up(blocks, plan->k_blocks), rn__weight_job,
+                     &w);
+    for (; weights->dweight && !plan->by_weights && w.first < pieces; w.first += w.count) {
+        w.count = rn__min(round, pieces - w.first);
+        rn__parallel(engine->team, workers, w.count, rn__weight_job, &w);
+        rn__parallel(engine->team, workers, blocks * w.run.g->in_blocks, rn__fold_job, &w);
+    }
+    if (!weights->dbias) return;
+    rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &w.run);
+    for (i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
+        for (k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
+}
+
+/* The gradients that are wanted: dx.data may be NULL, too. accumulate is dx's; those of weights and
+   bias are always added to. after->job is called for every plane of dx while it is in cache. */
+RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *conv,
+                                    const rn__weights *weights, rn__blocked dx, rn__blocked dy,
+                                    rn__blocked x, int accumulate, rn__pass *after) {
+    const int together = conv->together && dx.data && weights->dweight;
+    const float *addend = accumulate ? dx.data : NULL;
+    rn__conv_run input;
+    if (dx.data) input = rn__start_run(engine, &conv->input, weights, dx, dy, addend, after);
+    if (!dx.data || input.after) after = NULL;
+    if (together)
+        rn__pack_blocks(&input, conv->input.packed_blocks);
+    else if (dx.data)
+        rn__run_conv(&input, NULL, conv->input.packed_blocks);
+    if (after && !together) rn__run_pass(after);
+    if (weights->dweight || weights->dbias)
+        rn__weight_gradient(engine, conv, weights, dy, x, together ? &input : NULL);
+    if (after && together) rn__run_pass(after);
+}
+
+/* ---- linear layers --------------------------------------------------------------------------
+   A linear layer is a 1 x 1 convolution of one image that has the images of the batch as its rows:
+
+       n images of c x 1 x 1  =  1 image of c x n x 1
+
+   so that its kernels find many pixels for the same weights. */
+
+/* A value of h = w = 1, filling channels and all, as such an image. */
 static rn_tensor rn__as_rows(rn__blocked v) {
     rn_tensor t = rn_tensor_in(v.data, 1, rn__blocks(v.c) * RN__BLOCK, v.n, 1);
     t.stride_c = 1;
@@ -5927,35 +6886,43 @@ static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked ro
     rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
-RN__FUNCTION rn__room rn__linear_room(const rn__engine *engine, rn__filter f, int n, int training) {
-    size_t floats = rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, f.c, n, 1)),
-                                 rn__blocked_floats(1, f.k, n, 1));
-    rn__room room = rn__conv_room(engine, f, 1, n, 1, training, 0);
-    room.shared.used = rn__add_size(room.shared.used, rn__multiply_size(floats, sizeof(float)));
-    return room;
+RN__FUNCTION rn__conv rn__plan_linear(const rn__engine *engine, rn__filter f, int n, int training,
+                                      rn__arena *arena) {
+    const size_t floats =
+        rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, f.c, n, 1)),
+                     rn__blocked_floats(1, f.k, n, 1));
+    rn__conv conv = rn__plan_conv(engine, f, 1, n, 1, training, 0, arena);
+    int i;
+    for (i = 0; i < 2; i++)
+        conv.room[i].shared.used =
+            rn__add_size(conv.room[i].shared.used, rn__multiply_size(floats, sizeof(float)));
+    return conv;
 }
 
-RN__FUNCTION void rn__linear_forward(const rn__engine *engine, rn__blocked out, rn__blocked in,
-                                     rn__filter f, const float *bias) {
+RN__FUNCTION void rn__linear_forward(const rn__engine *engine, const rn__conv *conv,
+                                     const rn__weights *weights, rn__blocked out, rn__blocked in) {
     rn__engine rest = *engine;
     rn__blocked x = rn__take_rows(&rest, in, 1), y = rn__take_rows(&rest, out, 0);
-    rn__run_sweep(&rest, RN__FORWARD, y, x, f, bias, NULL, NULL);
+    rn__conv_forward(&rest, conv, weights, y, x, NULL, NULL);
     rn__put_rows(&rest, out, y, 0);
 }
 
-RN__FUNCTION void rn__linear_backward(const rn__engine *engine, rn__blocked dx, float *dweight,
-                                      float *dbias, rn__blocked dy, rn__blocked x, rn__filter f,
-                                      int accumulate) {
+/* The images' bias gradients are added one after the other, however many a call has. */
+RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *conv,
+                                      const rn__weights *weights, rn__blocked dx, rn__blocked dy,
+                                      rn__blocked x, int accumulate) {
     rn__engine rest = *engine;
     rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
     rn__blocked to = rn__take_rows(&rest, x, 0);
+    rn__weights alone = *weights;
     int n, k;
+    alone.dbias = NULL;
     if (!dx.data) to.data = NULL;
-    rn__conv_backward(&rest, to, dweight, NULL, g, in, f, 0, NULL);
+    rn__conv_backward(&rest, conv, &alone, to, g, in, 0, NULL);
     if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
-    for (n = 0; dbias && n < dy.n; n++) /* one after the other, however many a call has */
+    for (n = 0; weights->dbias && n < dy.n; n++)
         for (k = 0; k < dy.c; k++)
-            dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
+            weights->dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
 
 /* >>fast layers ============================================================================== */
@@ -6224,6 +7191,30 @@ static void rn__max_pool_plane(const rn__pass *pass, int plane) {
     }
 }
 
+/* Every pixel under a window gives an equal share to its mean, and gets as much of the gradient. */
+static void rn__avg_pool_plane(const rn__pass *pass, int plane) {
+    const rn_node *node = pass->node;
+    const rn__blocked *pooled = pass->backward ? &pass->dy : &pass->y;
+    const rn__blocked *image = pass->backward ? &pass->dx : &pass->x;
+    const rn_tensor size = rn_tensor_in(NULL, 1, 1, image->h, image->w);
+    float *p = rn__plane(pooled, plane), *pixels = rn__plane(image, plane);
+    int i, h, w;
+    if (pass->backward && !pass->accumulate) rn__clear_plane(image, plane);
+    for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
+        const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &size, node->kernel,
+                                           node->kernel, node->stride, 0);
+        const float share = 1 / (float)((v.h1 - v.h0) * (v.w1 - v.w0));
+        for (h = v.h0; h < v.h1; h++)
+            for (w = v.w0; w < v.w1; w++) {
+                float *at = pixels + ((ptrdiff_t)h * image->w + w) * RN__BLOCK;
+                if (pass->backward)
+                    pass->kernels->scale(at, p, 1, share, 1);
+                else
+                    pass->kernels->scale(p, at, 1, share, h > v.h0 || w > v.w0);
+            }
+    }
+}
+
 static void rn__global_avg_pool_plane(const rn__pass *pass, int plane) {
     ptrdiff_t i, pixels = rn__plane_pixels(&pass->x);
     float *to = rn__plane(rn__to(pass), plane), *from = rn__plane(rn__from(pass), plane);
@@ -6309,10 +7300,9 @@ static rn__blocked rn__blocked_operand(const rn__run *run, int k, float *data) {
 /* Operation k with its operands; what it does to every plane is the kind's to say. */
 RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
     const rn__operation *op = &run->net->executor->operations[k];
-    rn__engine engine = rn__engine_at_work(run);
+    const rn__engine engine = rn__engine_at_work(run);
+    const int read = rn__read_of(run->net, op);
     rn__pass p;
-    if (rn__has(rn__first_node(run->net, op), RN__HAS_FILTER))
-        engine.packed = rn__packed_of(run, op->node);
     p = rn__make_pass(&engine, NULL);
     p.run = run;
     p.k = k;
@@ -6321,7 +7311,7 @@ RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
     p.training = run->mode == RN_TRAINING;
     p.backward = backward;
     p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
-    p.x = rn__blocked_operand(run, op->read, rn__value_at(run, op->read));
+    p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
     p.z = rn__blocked_operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
     if (op->read_by >= 0)
         p.x = rn__normalised_value(&engine, run, op->read_by, op->read_activation, p.x);
@@ -6349,6 +7339,7 @@ static void rn__fast_input(rn__pass *p) {
 RN__PLANE_BY_PLANE(relu)
 RN__PLANE_BY_PLANE(gate)
 RN__PLANE_BY_PLANE(max_pool)
+RN__PLANE_BY_PLANE(avg_pool)
 RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(pad_subsample)
 
@@ -6365,41 +7356,52 @@ static void rn__fast_dropout(rn__pass *p) {
     rn__run_pass(p);
 }
 
-/* The filter of a node, without its weights; and with them. */
+/* Plans of convolutions and linear layers; their taps lie in the arena. */
 static rn__filter rn__filter_at(const rn_net *net, int i) {
     const rn_node *node = &net->nodes[i];
-    rn__filter filter = {NULL,         node->c,      rn__input_channels(net->nodes, i),
-                         node->kernel, node->kernel, node->stride,
-                         node->padding};
+    const rn__filter filter = {node->c,
+                               rn__input_channels(net->nodes, i),
+                               node->kernel,
+                               node->kernel,
+                               node->stride,
+                               node->padding,
+                               node->padding_behind};
     return filter;
 }
 
-static rn__filter rn__filter_with(const rn__pass *p, const rn__bound *of) {
-    rn__filter filter = rn__filter_at(p->run->net, p->op->node);
-    filter.weight = of->parameters[RN__WEIGHT];
-    return filter;
-}
-
-static rn__room rn__conv2d_workspace(const rn_net *net, int i, rn_mode mode) {
+RN__APART rn__conv rn__plan_conv2d_node(const rn_net *net, int i, rn__arena *arena) {
     const rn_node *x = &net->nodes[net->nodes[i].inputs[0]];
-    rn__engine engine = rn__engine_of(net);
-    return rn__conv_room(&engine, rn__filter_at(net, i), net->part, x->h, x->w, mode == RN_TRAINING,
-                         1);
+    const rn__engine engine = rn__engine_of(net);
+    return rn__plan_conv(&engine, rn__filter_at(net, i), net->part, x->h, x->w,
+                         net->mode == RN_TRAINING, 1, arena);
 }
 
-static rn__room rn__linear_workspace(const rn_net *net, int i, rn_mode mode) {
-    rn__engine engine = rn__engine_of(net);
-    return rn__linear_room(&engine, rn__filter_at(net, i), net->part, mode == RN_TRAINING);
+RN__APART rn__conv rn__plan_linear_node(const rn_net *net, int i, rn__arena *arena) {
+    const rn__engine engine = rn__engine_of(net);
+    return rn__plan_linear(&engine, rn__filter_at(net, i), net->part, net->mode == RN_TRAINING,
+                           arena);
+}
+
+static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
+    return &net->executor->convs[op->conv];
+}
+
+static rn__weights rn__weights_of(const rn__run *run, int i) {
+    const rn__bound of = rn__bind(run, i);
+    rn__weights weights;
+    weights.weight = of.parameters[RN__WEIGHT], weights.bias = of.parameters[RN__BIAS];
+    weights.dweight = of.gradients[RN__WEIGHT], weights.dbias = of.gradients[RN__BIAS];
+    weights.packed = rn__packed_of(run, i);
+    return weights;
 }
 
 static void rn__fast_linear(rn__pass *p) {
-    const rn__bound of = rn__bind(p->run, p->op->node);
-    const rn__filter f = rn__filter_with(p, &of);
+    const rn__weights weights = rn__weights_of(p->run, p->op->node);
     if (RN__BACKWARD(p))
-        rn__linear_backward(&p->engine, p->dx, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS],
-                            p->dy, p->x, f, p->accumulate);
+        rn__linear_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy,
+                            p->x, p->accumulate);
     else
-        rn__linear_forward(&p->engine, p->y, p->x, f, of.parameters[RN__BIAS]);
+        rn__linear_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x);
 }
 
 /* The gradient of a value that went through an activation is masked where it is. */
@@ -6450,12 +7452,11 @@ RN__APART void rn__prepare_normalisation(rn__pass *p) {
 /* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward_step(rn__pass *p) {
-    const rn__bound of = rn__bind(p->run, p->op->node);
-    const rn__filter f = rn__filter_with(p, &of);
+    const rn__weights weights = rn__weights_of(p->run, p->op->node);
     const int next = p->op->does_next && !p->training;
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
-    if (p->z.data == p->y.data || rn__adds_others(&p->engine, p->y, p->x, f)) {
+    if (p->z.data == p->y.data || rn__adds_others(rn__conv_of(p->run->net, p->op))) {
         addend = p->z.data;
         p->z.data = NULL;
     }
@@ -6463,15 +7464,15 @@ RN__APART void rn__conv2d_forward_step(rn__pass *p) {
         rn__pass with = next ? rn__pass_of(p->run, p->k + 1, 0)
                              : rn__addition(&p->engine, p->y, p->y, p->z, 0, moments);
         if (next) rn__prepare_normalisation(&with);
-        rn__run_sweep(&p->engine, RN__FORWARD, p->y, p->x, f, of.parameters[RN__BIAS], addend,
-                      p->z.data || moments || next ? &with : NULL);
+        rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, addend,
+                         p->z.data || moments || next ? &with : NULL);
     }
 }
 
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
 RN__APART void rn__conv2d_backward_step(rn__pass *p) {
-    const rn__bound of = rn__bind(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(p->run, p->op->node);
     rn__hand_gradient(p, p->dz, p->accumulate_second);
     if (p->op->lazy_gradient) {
         p->dy = rn__lazy_gradient(&p->engine, rn__gradient_at(p->run, p->k + 1), p->y);
@@ -6480,9 +7481,8 @@ RN__APART void rn__conv2d_backward_step(rn__pass *p) {
     }
     {
         rn__pass with = rn__bn_sums(&p->engine, p->dx, p->x);
-        rn__conv_backward(&p->engine, p->dx, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS],
-                          p->dy, p->x, rn__filter_with(p, &of), p->accumulate,
-                          p->op->leaves_sums ? &with : NULL);
+        rn__conv_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy, p->x,
+                          p->accumulate, p->op->leaves_sums ? &with : NULL);
     }
 }
 
@@ -6506,13 +7506,13 @@ static void rn__fast_batch_norm(rn__pass *p) {
         p->x = rn__bn_backward(
             &p->engine, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS], p->dy,
             rn__normalised_value(&p->engine, p->run, op->node, op->activation, p->x), of.statistics,
-            of.parameters[RN__WEIGHT], desc->bn_eps, op->finds_sums && op->lazy && !rewritten);
+            of.parameters[RN__WEIGHT], desc->bn_eps, op[1].leaves_sums && op->lazy && !rewritten);
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_pass(p);
         return;
     }
     if (p->training && !p->run->again)
         rn__bn_statistics(&p->engine, of.statistics, p->x, desc->bn_group,
-                          op->finds_moments && !rewritten);
+                          op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
     rn__run_pass(p);
@@ -6547,16 +7547,26 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "%s: a size overflows; take fewer images at a time, or smaller ones",
                         function);
     if (!workspace || (uintptr_t)workspace % RN__ALIGN)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %z bytes aligned to %d",
+        return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %zu bytes aligned to %d",
                         function, needs, RN__ALIGN);
     if (workspace_bytes < needs)
         return rn__fail(error, RN_TOO_SMALL,
-                        "%s: the workspace has %z bytes and needs %z, see rn_conv2d_bytes",
+                        "%s: the workspace has %zu bytes and needs %zu, see rn_conv2d_bytes",
                         function, workspace_bytes, needs);
-    rn__take_own(engine, rn__conv_room(engine, rn__filter_of(weight, stride, padding), x->n, x->h,
-                                       x->w, 1, 0)
-                             .own.used);
     return RN_OK;
+}
+
+/* The plan of a call, whose taps lie in the workspace, and what the threads have of their own. */
+static rn__conv rn__take_plan(rn__engine *engine, const rn_tensor *x, const rn_tensor *weight,
+                              int stride, int padding) {
+    rn__arena arena = {NULL, 0};
+    rn__conv conv;
+    arena.base = engine->workspace;
+    conv = rn__plan_conv(engine, rn__filter_of(weight, stride, padding), x->n, x->h, x->w, 1, 0,
+                         &arena);
+    engine->workspace += arena.used;
+    rn__take_own(engine, conv.room[1].own.used);
+    return conv;
 }
 
 /* A tensor in blocks, or (copy 0) room for it. */
@@ -6573,6 +7583,8 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
     size_t bytes = 0;
 #if RN__FAST
     const rn__engine engine = rn__make_engine(NULL, threads, NULL);
+    rn__arena taps = {NULL, 0};
+    rn__conv conv;
     rn_tensor y = {NULL, x->n, f->n, 0, 0, 0, 0, 0, 0};
     if (stride < 1 || threads < 1 || threads > SHRT_MAX) return 0;
     y.h = rn__window_output(x->h, f->h, stride, padding);
@@ -6580,10 +7592,9 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
     if (rn__check_conv2d(__func__, "output", &y, x, f, stride, padding, NULL)) return 0;
     bytes = rn__multiply_size(2, rn__blocked_floats(x->n, x->c, x->h, x->w));
     bytes = rn__add_size(bytes, rn__blocked_floats(x->n, f->n, y.h, y.w));
-    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)),
-                         rn__room_bytes(rn__conv_room(&engine, rn__filter_of(f, stride, padding),
-                                                      x->n, x->h, x->w, 1, 0),
-                                        threads));
+    conv = rn__plan_conv(&engine, rn__filter_of(f, stride, padding), x->n, x->h, x->w, 1, 0, &taps);
+    bytes = rn__add_size(rn__multiply_size(bytes, sizeof(float)), taps.used);
+    bytes = rn__add_size(bytes, rn__room_bytes(conv.room[1], threads));
 #endif
     (void)x, (void)f, (void)stride, (void)padding, (void)threads;
     return bytes > PTRDIFF_MAX ? 0 : bytes;
@@ -6594,15 +7605,17 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
                                   int threads, void *workspace, size_t workspace_bytes,
                                   rn_error *error) {
 #if RN__FAST
+    const rn__weights weights = {f->data, bias, NULL, NULL, NULL};
     rn__engine engine;
+    rn__conv conv;
     rn__blocked in, out;
     RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, NULL, stride, padding, isa, threads, workspace,
                             workspace_bytes, error));
+    conv = rn__take_plan(&engine, x, f, stride, padding);
     in = rn__take_tensor(&engine, x, 1);
     out = rn__take_tensor(&engine, y, 0);
-    rn__run_sweep(&engine, RN__FORWARD, out, in, rn__filter_of(f, stride, padding), bias, NULL,
-                  NULL);
+    rn__conv_forward(&engine, &conv, &weights, out, in, NULL, NULL);
     rn__unblock(&engine, *y, out, 0);
     return RN_OK;
 #else
@@ -6619,19 +7632,21 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
                                    int accumulate, rn_isa isa, int threads, void *workspace,
                                    size_t workspace_bytes, rn_error *error) {
 #if RN__FAST
+    const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db};
     rn__engine engine;
+    rn__conv conv;
     rn__blocked in, din, dout;
     RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, x, f, stride, padding, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
     RN__TRY(rn__open_engine(__func__, &engine, x, f, dw, stride, padding, isa, threads, workspace,
                             workspace_bytes, error));
+    conv = rn__take_plan(&engine, x, f, stride, padding);
     in = rn__take_tensor(&engine, x, dw != NULL);
     dout = rn__take_tensor(&engine, dy, 1);
     din = rn__take_tensor(&engine, x, 0);
     if (!dx) din.data = NULL;
-    rn__conv_backward(&engine, din, dw ? dw->data : NULL, db, dout, in,
-                      rn__filter_of(f, stride, padding), 0, NULL);
+    rn__conv_backward(&engine, &conv, &weights, din, dout, in, 0, NULL);
     if (dx) rn__unblock(&engine, *dx, din, accumulate);
     return RN_OK;
 #else
@@ -6649,8 +7664,14 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 
 /* Windows of the node's kernel, stride and padding; all of these 1, 1, 0: as the input. */
 static void rn__shape_windows(rn_node *node, const rn_node *input) {
-    node->h = (short)rn__window_output(input->h, node->kernel, node->stride, node->padding);
-    node->w = (short)rn__window_output(input->w, node->kernel, node->stride, node->padding);
+    const int more = node->padding_behind;
+    node->h = (short)rn__window_output(input->h + more, node->kernel, node->stride, node->padding);
+    node->w = (short)rn__window_output(input->w + more, node->kernel, node->stride, node->padding);
+}
+
+static void rn__shape_cut_windows(rn_node *node, const rn_node *input) {
+    node->h = (short)rn__avg_pool_output(input->h, node->kernel, node->stride);
+    node->w = (short)rn__avg_pool_output(input->w, node->kernel, node->stride);
 }
 
 static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
@@ -6660,6 +7681,7 @@ static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
 
 static void rn__describe_window(const rn_node *node, rn__text *out) {
     rn__format(out, " %dx%d", node->kernel, node->kernel);
+    if (node->padding_behind) rn__format(out, " padded %d+%d", node->padding, node->padding + 1);
 }
 static void rn__describe_front(const rn_node *node, rn__text *out) {
     rn__format(out, " %d zero channels in front", node->front);
@@ -6676,62 +7698,48 @@ static void rn__describe_gate(const rn_node *node, rn__text *out) {
 
 #if RN__FAST
 #define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name, NULL
-#define RN__WITH_WORKSPACE(name) rn__naive_##name, rn__fast_##name, rn__##name##_workspace
+#define RN__PLANNED(name) rn__naive_##name, rn__fast_##name, rn__plan_##name##_node
 #else
 #define RN__FUNCTIONS(name) rn__naive_##name, NULL, NULL
-#define RN__WITH_WORKSPACE(name) RN__FUNCTIONS(name)
+#define RN__PLANNED(name) RN__FUNCTIONS(name)
 #endif
-#define RN__NO_SLOT \
-    { NULL, RN_CONV_WEIGHT, 0, RN__ZERO, 0, 0, 0 }
-#define RN__NO_SLOTS \
-    { RN__NO_SLOT, RN__NO_SLOT, RN__NO_SLOT, RN__NO_SLOT }
+/* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
+static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
+                                                     {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1}};
+static const rn__slot rn__linear_slots[RN__SLOTS] = {
+    {"weight", RN_LINEAR_WEIGHT, 2, RN__UNIFORM, 1, 1, 0},
+    {"bias", RN_LINEAR_BIAS, 1, RN__ZERO, 1, 0, 0}};
+static const rn__slot rn__norm_slots[RN__SLOTS] = {
+    {"weight", RN_BN_WEIGHT, 1, RN__ONE, 1, 0, 0},
+    {"bias", RN_BN_BIAS, 1, RN__ZERO, 1, 0, 0},
+    {"running_mean", RN_RUNNING_MEAN, 1, RN__ZERO, 0, 0, 0},
+    {"running_var", RN_RUNNING_VAR, 1, RN__ONE, 0, 0, 0}};
 
+enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
+
+/* A row: name, properties, slots, shape, description, functions. */
 static const rn__kind *rn__kind_of(rn_kind kind) {
     static const rn__kind kinds[RN_KINDS] = {
-        {"input", 0, RN__NO_SLOTS, NULL, NULL, RN__FUNCTIONS(input)},
-        {"conv2d", /* RN_CONV2D */
-         RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES,
-         /* suffix, role, dims, initial, learned, is_weight, if_bias */
-         {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
-          {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1},
-          RN__NO_SLOT,
-          RN__NO_SLOT},
-         rn__shape_windows,
-         rn__describe_window,
-         RN__WITH_WORKSPACE(conv2d)},
-        {"batch_norm", /* RN_BATCH_NORM */
-         RN__KEEPS_INPUT | RN__IN_PLACE | RN__GRADIENT_IN_PLACE | RN__NORMALISES,
-         {{"weight", RN_BN_WEIGHT, 1, RN__ONE, 1, 0, 0},
-          {"bias", RN_BN_BIAS, 1, RN__ZERO, 1, 0, 0},
-          {"running_mean", RN_RUNNING_MEAN, 1, RN__ZERO, 0, 0, 0},
-          {"running_var", RN_RUNNING_VAR, 1, RN__ONE, 0, 0, 0}},
-         rn__shape_windows,
-         NULL,
-         RN__FUNCTIONS(batch_norm)},
-        {"relu", RN__KEEPS_OUTPUT | RN__IN_PLACE | RN__GRADIENT_IN_PLACE | RN__ACTIVATES,
-         RN__NO_SLOTS, rn__shape_windows, NULL, RN__FUNCTIONS(relu)},
-        {"gate", RN__KEEPS_INPUT, RN__NO_SLOTS, rn__shape_windows, rn__describe_gate,
-         RN__FUNCTIONS(gate)},
-        {"dropout", RN__IN_PLACE | RN__GRADIENT_IN_PLACE, RN__NO_SLOTS, rn__shape_windows,
-         rn__describe_dropout, RN__FUNCTIONS(dropout)},
-        {"max_pool", RN__KEEPS_INPUT, RN__NO_SLOTS, rn__shape_windows, rn__describe_window,
+        {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
+        {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
+         rn__shape_windows, rn__describe_window, RN__PLANNED(conv2d)},
+        {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
+         rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
+        {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
+         RN__FUNCTIONS(relu)},
+        {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
+        {"dropout", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_dropout,
+         RN__FUNCTIONS(dropout)},
+        {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_window,
          RN__FUNCTIONS(max_pool)},
-        {"global_avg_pool", 0, RN__NO_SLOTS, rn__shape_one_pixel, NULL,
-         RN__FUNCTIONS(global_avg_pool)},
-        {"linear", /* RN_LINEAR */
-         RN__KEEPS_INPUT | RN__HAS_FILTER,
-         {{"weight", RN_LINEAR_WEIGHT, 2, RN__UNIFORM, 1, 1, 0},
-          {"bias", RN_LINEAR_BIAS, 1, RN__ZERO, 1, 0, 0},
-          RN__NO_SLOT,
-          RN__NO_SLOT},
-         rn__shape_one_pixel,
-         NULL,
-         RN__WITH_WORKSPACE(linear)},
-        {"add", RN__IN_PLACE | RN__ADDS, RN__NO_SLOTS, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
-        {"scale", RN__IN_PLACE | RN__GRADIENT_IN_PLACE, RN__NO_SLOTS, rn__shape_windows,
-         rn__describe_scale, RN__FUNCTIONS(scale)},
-        {"pad_subsample", 0, RN__NO_SLOTS, rn__shape_windows, rn__describe_front,
+        {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
+        {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
+         RN__PLANNED(linear)},
+        {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
+        {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
+        {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front,
          RN__FUNCTIONS(pad_subsample)},
+        {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
     };
     return &kinds[kind];
 }
@@ -6848,7 +7856,7 @@ static void rn__plan_values(rn__plan *plan) {
         const rn__operation *op = &x->operations[k];
         if (!op->lazy && (k > 0 || !plan->net->desc.naive)) /* naive reads the caller's images */
             rn__plan_value(plan, k);
-        if (op->read >= 0) rn__plan_reading(plan, op->read, k, op->keeps_inputs);
+        if (k > 0) rn__plan_reading(plan, rn__read_of(plan->net, op), k, op->keeps_inputs);
         if (op->inputs[1] >= 0) /* a sum does not ask for its terms again */
             rn__plan_reading(plan, op->inputs[1], k, op->keeps_inputs && !op->adds);
     }
@@ -6921,7 +7929,8 @@ static void rn__plan_sharing(rn__plan *plan) {
     int i, k, n = plan->n;
     for (k = 1; k < n; k++) {
         rn__span *output = &plan->values[k];
-        const int v = x->operations[k].in_place_of;
+        const int place = x->operations[k].in_place - 1;
+        const int v = place < 0 ? -1 : x->operations[k].inputs[place];
         if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
         if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
@@ -7041,29 +8050,6 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
     if (span->end < 3 * plan->n) span->next = spans[span->end].ended, spans[span->end].ended = i;
     end = rn__add_size(span->offset, span->bytes);
     if (end > plan->bytes) plan->bytes = end;
-}
-
-/* What each thread has of its own, the area of the BNs, then what the hungriest layer takes. */
-static size_t rn__fast_workspace(rn_net *net, rn_mode mode) {
-#if RN__FAST
-    rn__executor *x = net->executor;
-    rn__engine engine = rn__make_engine(NULL, 0, NULL);
-    rn__room most = {{NULL, 0}, {NULL, 0}};
-    int i;
-    if (net->desc.naive) return 0;
-    for (i = 0; i < net->node_count; i++) {
-        const rn_node *node = &net->nodes[i];
-        const rn__kind *kind = rn__kind_of(node->kind);
-        if (kind->workspace) most = rn__larger_room(most, kind->workspace(net, i, mode));
-        if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
-    }
-    x->own_bytes[mode] = most.own.used;
-    return rn__add_size(rn__room_bytes(most, net->desc.threads),
-                        rn__carve_area(&engine, net->part, x->most_channels));
-#else
-    (void)net, (void)mode;
-    return 0;
-#endif
 }
 
 /* The spans of backward, in the order of time. */
@@ -7237,6 +8223,50 @@ static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
                     rn__isa_names[net->desc.isa]);
 }
 
+#if RN__FAST
+/* Do two operations have the same plan? */
+static int rn__same_plan(const rn_net *net, int i, int k) {
+    const rn_node *a = &net->nodes[i], *x = &net->nodes[a->inputs[0]];
+    const rn_node *b = &net->nodes[k], *y = &net->nodes[b->inputs[0]];
+    return a->kind == b->kind && a->c == b->c && a->kernel == b->kernel && a->stride == b->stride &&
+           a->padding == b->padding && a->padding_behind == b->padding_behind && x->c == y->c &&
+           x->h == y->h && x->w == y->w;
+}
+
+/* Plans all convolutions and linear layers into the arena (base NULL: only measures), and the
+   workspace. Shapes are few: a stage has up to three convolutions a unit, those of its first unit, a
+   shortcut, gates. */
+static void rn__plan_convs(rn__arena *arena, rn_net *net) {
+    enum { MOST = 16 * (RN_MAX_STAGES + 1) };
+    rn__executor *x = net->executor;
+    rn__engine engine = rn__make_engine(NULL, 0, NULL);
+    rn__room most[2];
+    int first[MOST], count = 0, i, k, mode;
+    memset(most, 0, sizeof most);
+    for (k = 0; k < x->count; k++) {
+        const rn_node *node = rn__first_node(net, &x->operations[k]);
+        if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
+        if (!rn__has(node, RN__HAS_FILTER)) continue;
+        for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
+        RESNET_ASSERT(i < MOST);
+        if (i == count) first[count++] = x->operations[k].node;
+        x->operations[k].conv = (signed char)i;
+    }
+    x->convs = (rn__conv *)rn__carve(arena, (size_t)count, sizeof(rn__conv));
+    for (i = 0; i < count; i++) {
+        const rn__conv conv = rn__kind_of(net->nodes[first[i]].kind)->plan(net, first[i], arena);
+        for (mode = 0; mode < 2; mode++) most[mode] = rn__larger_room(most[mode], conv.room[mode]);
+        if (x->convs) x->convs[i] = conv;
+    }
+    for (mode = 0; mode < 2; mode++) { /* each thread's own, what BNs hand on, the hungriest plan */
+        x->own_bytes[mode] = most[mode].own.used;
+        x->workspace_bytes[mode] =
+            rn__add_size(rn__room_bytes(most[mode], net->desc.threads),
+                         rn__carve_area(&engine, net->part, x->most_channels));
+    }
+}
+#endif
+
 static size_t rn__operation_bytes(int count) {
     return rn__align_size(rn__multiply_size((size_t)count, sizeof(rn__operation)));
 }
@@ -7277,6 +8307,9 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
             sizeof(rn_real));
     }
+#if RN__FAST
+    if (!net->desc.naive) rn__plan_convs(arena, net);
+#endif
     for (mode = 0; mode <= training; mode++) {
         size_t room = rn__add_size(x->activation_bytes[mode], x->workspace_bytes[mode]);
         if (room > bytes) bytes = room;
@@ -7293,12 +8326,11 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__span *spans;
     rn_net *net;
     size_t most = (size_t)-1; /* that activations may take */
-    int i;
     rn__build(&built, desc, NULL);
     rn__carve_head(&arena, built.count);
     if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count)))
         return rn__fail(error, RN_TOO_SMALL,
-                        "the buffer has %z bytes; the list of %d nodes alone takes %z", room,
+                        "the buffer has %zu bytes; the list of %d nodes alone takes %zu", room,
                         built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
     arena.base = base;
     arena.used = 0;
@@ -7312,8 +8344,6 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !desc->naive, (int *)(void *)spans);
     arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
-    for (i = 0; i <= (int)mode; i++)
-        net->executor->workspace_bytes[i] = rn__fast_workspace(net, (rn_mode)i);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built); /* as yet without activations */
     if (desc->budget && desc->budget < PTRDIFF_MAX)
@@ -7324,19 +8354,19 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     if (measured.used > net->bytes) net->bytes = measured.used;
-    if (net->bytes > PTRDIFF_MAX || built.parameters == INT_MAX || built.statistics == INT_MAX)
+    if (net->bytes > PTRDIFF_MAX)
         return rn__fail(error, RN_TOO_LARGE,
                         "the net needs more bytes than this machine can address; use "
                         "a smaller batch, width or image");
     if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget)
         return rn__fail(
             error, RN_TOO_SMALL,
-            "the budget is %U bytes and this net takes at least %z for training at "
+            "the budget is %llu bytes and this net takes at least %zu for training at "
             "batch %d, however much is computed again; a smaller micro_batch takes less",
-            desc->budget, net->bytes, batch);
+            (rn__llu)desc->budget, net->bytes, batch);
     if (!measure && room < net->bytes)
         return rn__fail(error, RN_TOO_SMALL,
-                        "the buffer has %z bytes (aligned to %d) and the net needs %z", room,
+                        "the buffer has %zu bytes (aligned to %d) and the net needs %zu", room,
                         RN__ALIGN, net->bytes);
     if (!measure) rn__carve_body(&arena, net, &built);
     return RN_OK;
@@ -7534,7 +8564,7 @@ RNDEF size_t rn_predict_bytes(const rn_net *net) {
 }
 
 RNDEF void *rn_workspace(rn_net *net) {
-    net->executor->held = 0; /* nothing of what training left in it */
+    net->held = 0; /* nothing of what training left in it */
     return net->executor->activations;
 }
 
@@ -7543,19 +8573,21 @@ RNDEF void *rn_workspace(rn_net *net) {
    floats. */
 static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i, float *to) {
     const rn_net *net = run->net;
-    const rn_node *node = &net->nodes[i], *x = &net->nodes[rn__max(node->inputs[0], 0)];
-    const rn__bound of = rn__bind(run, i);
-    rn__filter f;
+    const rn_node *node = &net->nodes[i];
+    const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
     if (rn__has(node, RN__NORMALISES)) {
+        const rn__bound of = rn__bind(run, i);
         if (to)
             rn__make_lanes((rn__bn_lanes *)(void *)to, node->c, of.statistics,
                            of.parameters[RN__WEIGHT], of.parameters[RN__BIAS], net->desc.bn_eps);
         return (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
     }
     if (!rn__has(node, RN__HAS_FILTER)) return 0;
-    f = rn__filter_at(net, i);
-    f.weight = of.parameters[RN__WEIGHT];
-    return rn__prepack(engine, f, x->h, x->w, to);
+    if (to) {
+        const rn__weights weights = rn__weights_of(run, i);
+        rn__prepack(engine, conv, &weights, to);
+    }
+    return rn__packed_floats(conv);
 }
 
 /* Those of every node, in the arena (base NULL: only measures). */
@@ -7597,7 +8629,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     }
     x->packed = rn__pack_net(net, &arena);
     x->frozen = 1;
-    x->held = 0; /* nothing of what training left in the workspace */
+    net->held = 0; /* nothing of what training left in the workspace */
 #endif
     (void)net, (void)memory, (void)error;
     return RN_OK;
@@ -7611,7 +8643,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     RN__TRY(rn__check_step(net, images, count, error));
     if (!workspace || (uintptr_t)workspace % RN__ALIGN)
         return rn__fail(error, RN_BAD_ARGUMENT,
-                        "workspace must be %z bytes aligned to %d; rn_workspace(net) is",
+                        "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
                         rn_predict_bytes(net), RN__ALIGN);
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
@@ -7659,17 +8691,18 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     char name[64] = "the loss";
     if (!rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w))
         return rn__fail(error, RN_NOT_FINITE,
-                        "step %U: the images hold infinite numbers or NaN; nothing was changed",
-                        net->step);
+                        "step %llu: the images hold infinite numbers or NaN; nothing was changed",
+                        (rn__llu)net->step);
     run->find_broken = 1;
     run->probed = NULL;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     if (run->broken >= 0) rn_node_name(net, run->broken, name);
     return rn__fail(
         error, RN_NOT_FINITE,
-        "step %U: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
+        "step %llu: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
         "lower the learning rate or look at the data",
-        net->step, name, run->broken >= 0 ? rn_kind_name(net->nodes[run->broken].kind) : "",
+        (rn__llu)net->step, name,
+        run->broken >= 0 ? rn_kind_name(net->nodes[run->broken].kind) : "",
         run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
 }
 
@@ -7683,7 +8716,7 @@ static rn_loss rn__loss_of(const rn_net *net) {
 /* Forward of the images in memory. */
 static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
     int k, finite;
-    net->executor->held = run->count;
+    net->held = run->count;
     net->executor->time = net->executor->rewritten = 0;
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
@@ -7691,7 +8724,7 @@ static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, r
     finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
     for (k = 0; k < net->executor->count; k++) finite = finite && rn__statistics_finite(run, k);
     if (finite) return RN_OK;
-    net->images = net->executor->held = 0; /* no gradients to update with */
+    net->images = net->held = 0; /* no gradients to update with */
     return rn__explain_not_finite(run, error);
 }
 
@@ -7772,7 +8805,7 @@ static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
 
 static ptrdiff_t rn__held_bytes(const rn_net *net, int k) {
     const int v = net->executor->operations[k].last;
-    return (ptrdiff_t)(rn__value_count(net, v, net->executor->held) * sizeof(rn_real));
+    return (ptrdiff_t)(rn__value_count(net, v, net->held) * sizeof(rn_real));
 }
 
 /* The operation whose value or gradient has since taken memory of k's at `offset`; -1: none has. */
@@ -7887,7 +8920,7 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
     rn__text text = rn__text_in(subject, sizeof subject);
     rn_tensor inside;
     ptrdiff_t offset;
-    if (net->mode != RN_TRAINING || !net->executor->held)
+    if (net->mode != RN_TRAINING || !net->held)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: values and gradients are there in the probes of a training step and "
                         "behind it, up to rn_workspace",
@@ -7898,8 +8931,8 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
                v);
     RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
     if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
-    inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset),
-                          net->executor->held, net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
+    inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset), net->held,
+                          net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
     RN__TRY(
         rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
@@ -7938,18 +8971,43 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
 }
 
 /* >>optimiser ================================================================================
-   SGD with momentum over the contiguous parameters, and the learning rate of each step. */
+   In: gradients in net->gradients and the batch statistics of the last training forward, as
+   rn_backpropagate left them. Out: parameters, velocity and running statistics one step further,
+   or, if any number of them would not be finite, all as they were. And before that: the learning
+   rate of each step.
 
+   An update is therefore done twice: first tried, which writes nothing, then carried out. The
+   trial costs little, for it reads what the update will find in the cache.
+
+   Parameters lie one behind the other, so the update does not go tensor by tensor but by runs of
+   tensors that agree about weight decay, each shared among the threads in pieces:
+
+       parameters  | conv1.weight | bn1.weight | bn1.bias | conv2.weight | ... | fc.bias |
+       runs, if all parameters decay
+                   |<------------------------------ 1 ------------------------------->|
+       runs, if only weights do
+                   |<---- 1 ----->|<-------- 2 ---------->|<---- 3 ----->|  ...           */
+
+/* Learning rates over the steps of a training. The numbers are the paper's, in proportion: drops
+   after 32,000 and 48,000 of 64,000 steps, and at their begin 400 at a tenth of the rate.
+
+       constant          steps              cosine            one_cycle
+       ----------          -----            --.                   .
+                                             `-.               /   `.
+                                ---            `.            /       `.
+                         -         ---           `--       /           `.
+       0        1        0  1/2  3/4  1      0        1    0   0.3       1     done          */
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps) {
     rn_schedule schedule;
     memset(&schedule, 0, sizeof schedule);
     schedule.kind = kind;
     schedule.learning_rate = learning_rate;
     schedule.steps = steps;
+    /* What another kind does not use is there all the same. */
     schedule.drops[0] = steps / 2;
     schedule.drops[1] = steps / 4 * 3;
     if (kind == RN_STEPS) {
-        schedule.warmup_steps = steps / 160; /* 400 of 64,000 */
+        schedule.warmup_steps = steps / 160;
         schedule.warmup_rate = learning_rate / 10;
     }
     return schedule;
@@ -7957,9 +9015,9 @@ RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, 
 
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
     double rate = schedule->learning_rate, steps = (double)(schedule->steps ? schedule->steps : 1);
-    double done = (double)step / steps;
+    double done = (double)step / steps; /* the part of the training behind us */
     if (done > 1) done = 1;
-    if (schedule->kind == RN_ONE_CYCLE)
+    if (schedule->kind == RN_ONE_CYCLE) /* one step up counts as done: the first rate is above 0 */
         return rate * (done < 0.3 ? (done + 1 / steps) / (0.3 + 1 / steps) : (1 - done) / 0.7);
     if (step < schedule->warmup_steps) return schedule->warmup_rate;
     if (schedule->kind == RN_COSINE) return rate * 0.5 * (1 + cos(3.14159265358979323846 * done));
@@ -7968,14 +9026,12 @@ RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
     return rate;
 }
 
-static const char *const rn__schedule_names[] = {"constant", "steps", "cosine", "one_cycle", NULL};
-
 RNDEF const char *rn_schedule_name(rn_schedule_kind kind) {
     return rn__name_of(rn__schedule_names, kind);
 }
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
-    int i = rn__choose(rn__schedule_names, rn__no_such, "schedule", name, error);
+    int i = rn__parse_name(rn__schedule_names, "schedule", name, error);
     if (i < 0) return (rn_status)i;
     *kind = (rn_schedule_kind)i;
     return RN_OK;
@@ -7983,8 +9039,10 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 
 #ifndef RESNET_NO_TRAIN
 
-/* The three forms of SGD differ in what the velocity holds and in what the weight takes of it. */
+/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
+   what the weight takes of gradient and velocity, see rn_sgd. */
 static rn__sgd_step rn__make_sgd_step(const rn_desc *desc, rn_real rate, int decays) {
+    /* torch is what is neither of these */
     const int caffe = desc->sgd == RN_SGD_CAFFE, nesterov = desc->sgd == RN_SGD_NESTEROV;
     rn__sgd_step step;
     step.decay = (rn_real)(decays ? desc->weight_decay : 0);
@@ -7995,9 +9053,11 @@ static rn__sgd_step rn__make_sgd_step(const rn_desc *desc, rn_real rate, int dec
     return step;
 }
 
+/* g = dE/dw + decay w;  v = momentum v + into_velocity g;  w -= of_gradient g + of_velocity v.
+   Returns whether all v and w are finite. */
 static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *gradient,
                          ptrdiff_t count, const rn__sgd_step *step, int write) {
-    int bad = 0;
+    int bad = 0; /* gathered without a branch */
     ptrdiff_t i;
     for (i = 0; i < count; i++) {
         rn_real g = gradient[i] + step->decay * weight[i];
@@ -8017,19 +9077,20 @@ enum { RN__SGD_JOBS = 64 };
 typedef struct rn__sgd_run {
     const rn_net *net;
     rn__sgd_step step;
-    ptrdiff_t first, count;
-    int write;                /* else it is only tried */
+    ptrdiff_t first, count;   /* parameters */
+    int write;                /* 0: only try */
     int jobs;                 /* that share it */
-    int finite[RN__SGD_JOBS]; /* [jobs] */
+    int finite[RN__SGD_JOBS]; /* of each job */
 } rn__sgd_run;
 
+/* Job i: whole blocks of the vectorised kernel; what is left of the last block, one by one. */
 static void rn__sgd_job(void *context, int i, int thread) {
     rn__sgd_run *run = (rn__sgd_run *)context;
     const ptrdiff_t blocks = run->count / RN__BLOCK, begin = blocks * i / run->jobs * RN__BLOCK;
     const ptrdiff_t end = i + 1 < run->jobs ? blocks * (i + 1) / run->jobs * RN__BLOCK : run->count;
     rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + run->first;
     const rn_real *g = run->net->gradients + run->first;
-    ptrdiff_t at = begin;
+    ptrdiff_t at = begin; /* from here on the kernel leaves it to the plain loop */
     (void)thread;
     run->finite[i] = 1;
 #if RN__FAST
@@ -8042,13 +9103,13 @@ static void rn__sgd_job(void *context, int i, int thread) {
     run->finite[i] &= rn__naive_sgd(w + at, v + at, g + at, end - at, &run->step, run->write);
 }
 
-/* 1 if all numbers that it makes are finite. */
+/* Does the run and puts the next one, still empty, behind it. 1 if all numbers are finite. */
 static int rn__do_sgd(rn__sgd_run *run) {
     rn__team *team = rn__team_of(run->net);
     const rn__meeting with =
         rn__meet(team, run->net->executor->kernels ? run->net->desc.threads : 1);
     int i, finite = 1;
-    run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS;
+    run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS; /* few are not worth a call to others */
     rn__parallel(with.team, with.workers, run->jobs, rn__sgd_job, run);
     rn__part(team, &with, RN__UPDATES, 0);
     for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
@@ -8057,12 +9118,12 @@ static int rn__do_sgd(rn__sgd_run *run) {
     return finite;
 }
 
-/* Updates all parameters, in runs as long as they can be, or (write 0) tries to. With `blame`,
-   parameter by parameter; returns 0, and in it the first one that would not stay finite. */
+/* Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
+   parameter is a run of its own, and it gets the first of those. */
 static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_parameter *blame) {
     rn__sgd_run run;
     rn_parameter p;
-    int decayed = 0;
+    int decayed = 0; /* of the run as it is */
     memset(&p, 0, sizeof p);
     run.net = net;
     run.write = write;
@@ -8070,7 +9131,8 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     while (rn_next_parameter(net, &p)) {
         const int decays =
             net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
-        if (!p.gradient) continue;
+        if (!p.gradient) continue; /* running statistics */
+        /* A tensor that does not decay as the run does ends it and begins another. */
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
         run.step = rn__make_sgd_step(&net->desc, rate, decays);
         run.count += p.count;
@@ -8083,52 +9145,55 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     return rn__do_sgd(&run);
 }
 
-/* Of every BN, from the last training forward, or (write 0) tried: the first whose running
-   statistics would not stay finite, -1 if there is none. */
+/* Moves running statistics towards the batch statistics (write 1), or tries to: the node of the
+   first whose numbers would not be finite, -1 if there is none. */
 static int rn__move_statistics(rn_net *net, double momentum, int write) {
     int i;
     for (i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
-        rn_real *running_mean;
-        if (!rn__slot_of(node, RN__MEAN)) continue;
-        running_mean = net->statistics + node->parameters[RN__MEAN];
-        if (!rn__update_running(running_mean, running_mean + node->c,
-                                rn__batch_statistics(net, i, 0), net->images, net->desc.bn_group,
-                                node->c, (double)node->h * node->w, momentum, write))
+        rn_real *const mean = net->statistics + node->statistics;
+        rn_real *const running[2] = {mean, mean + node->c};
+        if (rn__slot_of(node, RN__MEAN) &&
+            !rn__update_running(running, rn__batch_statistics(net, i, 0), net->images,
+                                net->desc.bn_group, node->c, (double)node->h * node->w, momentum,
+                                write))
             return i;
     }
     return -1;
 }
 
+/* Also used by rn_recalibrate, whose momentum is another. */
 static void rn__update_statistics(rn_net *net, double momentum) {
     rn__move_statistics(net, momentum, 1);
     net->images = net->executor->frozen = 0; /* the last forward is used up */
 }
 
+/* Tries parameters, then statistics; what fails is named. Only then are both changed. */
 RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     const rn_real rate = (rn_real)learning_rate;
-    rn_parameter p;
-    memset(&p, 0, sizeof p);
+    const char *what = "gradient or update"; /* would not be finite */
+    rn_parameter blamed;
+    int fails;
+    memset(&blamed, 0, sizeof blamed);
     if (net->mode != RN_TRAINING || !net->images)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
     if (!rn__is_finite(learning_rate))
-        return rn__fail(error, RN_NOT_FINITE, "step %U: the learning rate is not finite",
-                        net->step);
-    if (!rn__update_parameters(net, rate, 0, NULL)) {
-        rn__update_parameters(net, rate, 0, &p);
-        return rn__fail(error, RN_NOT_FINITE,
-                        "step %U: the gradient or update of %s (node %d) is not finite; nothing "
-                        "was changed: lower the learning rate or look at the data",
-                        net->step, p.name, p.node);
+        return rn__fail(error, RN_NOT_FINITE, "step %llu: the learning rate is not finite",
+                        (rn__llu)net->step);
+    fails = !rn__update_parameters(net, rate, 0, NULL);
+    if (fails)
+        rn__update_parameters(net, rate, 0, &blamed);
+    else {
+        what = "running statistics";
+        blamed.node = rn__move_statistics(net, net->desc.bn_momentum, 0);
+        rn_node_name(net, blamed.node, blamed.name);
+        fails = blamed.node >= 0;
     }
-    p.node = rn__move_statistics(net, net->desc.bn_momentum, 0);
-    if (p.node >= 0) {
-        rn_node_name(net, p.node, p.name);
+    if (fails)
         return rn__fail(error, RN_NOT_FINITE,
-                        "step %U: the running statistics of %s (node %d) would not be finite; "
-                        "nothing was changed: lower the learning rate or look at the data",
-                        net->step, p.name, p.node);
-    }
+                        "step %llu: the %s of %s (node %d) would not be finite; nothing was "
+                        "changed: lower the learning rate or look at the data",
+                        (rn__llu)net->step, what, blamed.name, blamed.node);
     rn__update_parameters(net, rate, 1, NULL);
     rn__update_statistics(net, net->desc.bn_momentum);
     net->step++;
@@ -8144,7 +9209,15 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
 #endif /* RESNET_NO_TRAIN */
 
 /* >>file access ==============================================================================
-   rn_files by stdio, and opening and reading with sentences for what fails. */
+   In: a path and the caller's rn_files, or NULL for stdio. Out: an open file in an rn_archive, bytes
+   of it, or a sentence for what failed.
+
+       rn__open, rn__read  -->  rn_files  -->  the caller's functions, or rn__stdio_*
+       (sentences)                             (fopen, or fopen64, or _wfopen, ...)
+
+   Most of the section makes up for what stdio lacks: paths in UTF-8 on Windows, files above 2 GB
+   where long has 32 bits, a rename that replaces, synchronising with the disk, and a saved file
+   that keeps permissions and symbolic links as they were. */
 
 #ifndef RESNET_NO_STDIO
 #ifdef _WIN32
@@ -8152,7 +9225,8 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
 #ifdef __cplusplus
 extern "C" {
 #endif
-/* All that is needed of <windows.h>, which defines too many names. */
+/* All that is needed of <windows.h>, which would define thousands of names, min and max among them,
+   in every program that includes this file. */
 __declspec(dllimport) int __stdcall MultiByteToWideChar(unsigned int, unsigned long, const char *,
                                                         int, wchar_t *, int);
 __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *, unsigned long);
@@ -8160,7 +9234,8 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *
 }
 #endif
 
-/* The path from UTF-8 or, if it is not that, the system's code page; 0 if it is too long. */
+/* The path as Windows wants it: 16-bit characters, from UTF-8 or, if it is not UTF-8, from the
+   system's code page. 0 if it is too long. */
 enum { RN__WIDE = 520 };
 static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
     const unsigned utf8 = 65001, strictly = 8, ansi = 0;
@@ -8168,14 +9243,18 @@ static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
            MultiByteToWideChar(ansi, 0, path, -1, wide, RN__WIDE);
 }
 
+/* The rest of the file calls these three for fopen, rename and remove. */
 static FILE *rn__fopen(const char *path, const char *mode) {
     wchar_t wide[RN__WIDE];
+    /* Always binary: \n stays what it is. */
     return rn__wide(path, wide) ? _wfopen(wide, *mode == 'w' ? L"wb" : L"rb") : NULL;
 }
 
+/* rename would refuse to replace a file. */
 static int rn__rename(const char *from, const char *to) {
     const unsigned long replace = 1, write_through = 8;
     wchar_t wide[2][RN__WIDE];
+    /* 0 for success, as of rename. */
     return !rn__wide(from, wide[0]) || !rn__wide(to, wide[1]) ||
            !MoveFileExW(wide[0], wide[1], replace | write_through);
 }
@@ -8184,6 +9263,7 @@ static int rn__remove_file(const char *path) {
     wchar_t wide[RN__WIDE];
     return !rn__wide(path, wide) || _wremove(wide);
 }
+/* Synchronises; seeks and tells with 64 bits, for long has 32. */
 #define RN__FSYNC(file) _commit(_fileno(file))
 #define RN__SEEK(file, at, from) _fseeki64(file, (int64_t)(at), from)
 #define RN__TELL(file) _ftelli64(file)
@@ -8196,13 +9276,13 @@ static int rn__remove_file(const char *path) {
 #if (defined(__unix__) || defined(__APPLE__)) && !defined(_WIN32)
 #include <sys/stat.h>
 #include <unistd.h>
-#ifndef __cplusplus /* strict -std=c99 hides these */
+#ifndef __cplusplus /* -std=c99 hides these, for they are POSIX's: declared as it declares them */
 int(fileno)(FILE *file);
 int fsync(int descriptor);
 ssize_t readlink(const char *path, char *target, size_t capacity);
 #endif
 #define RN__FSYNC(file) fsync(fileno(file))
-#if LONG_MAX == 0x7fffffff && defined(__GLIBC__) /* whose off_t has 32 bits, too */
+#if LONG_MAX == 0x7fffffff && defined(__GLIBC__) /* its off_t has 32 bits unless asked otherwise */
 #ifndef __cplusplus
 FILE *fopen64(const char *path, const char *mode);
 int fseeko64(FILE *file, int64_t at, int from);
@@ -8212,7 +9292,7 @@ int64_t ftello64(FILE *file);
 #define rn__fopen fopen64
 #define RN__SEEK(file, at, from) fseeko64(file, (int64_t)(at), from)
 #define RN__TELL(file) ftello64(file)
-#elif LONG_MAX == 0x7fffffff
+#elif LONG_MAX == 0x7fffffff /* other libraries: off_t has 64 */
 #ifndef __cplusplus
 int fseeko(FILE *file, off_t at, int from);
 off_t ftello(FILE *file);
@@ -8221,16 +9301,19 @@ off_t ftello(FILE *file);
 #define RN__TELL(file) ftello(file)
 #endif
 
-/* Replaces `path` by what its symbolic links lead to. NULL, or why nothing can be saved there. */
+#define RN__HAS_LINKS
+/* Replaces `path` by what its symbolic links lead to, so that saving replaces the file and not the
+   link. NULL, or why nothing can be saved there. */
 static const char *rn__find_target(char *path, size_t capacity) {
     struct stat there;
-    int links;
-    for (links = 0; links < 40; links++) {
+    int links;                             /* followed so far */
+    for (links = 0; links < 40; links++) { /* more are a circle */
         char target[1024], *name = strrchr(path, '/');
         ptrdiff_t length = readlink(path, target, sizeof target);
-        if (length < 0) /* no link */
+        if (length < 0) /* no link: a file, or nothing yet */
             return stat(path, &there) || S_ISREG(there.st_mode) ? NULL : "is no plain file";
-        name = name && *target != '/' ? name + 1 : path; /* counts from the link's folder */
+        /* A link that does not start with a slash counts from its own directory. */
+        name = name && *target != '/' ? name + 1 : path;
         if (length + (name - path) >= (ptrdiff_t)capacity) break;
         memcpy(name, target, (size_t)length);
         name[length] = 0;
@@ -8238,18 +9321,13 @@ static const char *rn__find_target(char *path, size_t capacity) {
     return "is a symbolic link that leads too far";
 }
 
-/* Gives a new file, before anything is in it, the permissions of the one that it will replace. */
+/* Gives a new file the permissions of the one that it will replace, before anything is in it: what
+   others must not read they cannot read for a moment either. */
 static void rn__keep_mode(const char *older, const char *newer) {
     struct stat there;
     if (!stat(older, &there))
         (void)chmod(newer, there.st_mode & 0777); /* not every disk has them */
 }
-#else
-static const char *rn__find_target(char *path, size_t capacity) {
-    (void)path, (void)capacity;
-    return NULL;
-}
-static void rn__keep_mode(const char *older, const char *newer) { (void)older, (void)newer; }
 #endif
 #ifndef RN__FSYNC
 #define RN__FSYNC(file) 0
@@ -8259,19 +9337,22 @@ static void rn__keep_mode(const char *older, const char *newer) { (void)older, (
 #define RN__TELL(file) ftell(file)
 #endif
 
+/* rn_files by stdio; `user` is not used. */
 static void *rn__stdio_open(void *user, const char *path, int write) {
     return (void)user, rn__fopen(path, write ? "wb" : "rb");
 }
 
 static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     FILE *f = (FILE *)file;
-    int reads = fgetc(f) != EOF || !ferror(f); /* a directory opens, but does not read */
+    int reads = fgetc(f) != EOF || !ferror(f); /* fopen opens directories, too; they do not read */
+    /* -1 where it cannot be told: a pipe, a terminal */
     int64_t end = reads && !RN__SEEK(f, 0, SEEK_END) ? (int64_t)RN__TELL(f) : -1;
     *bytes = (uint64_t)end;
     return (void)user, end < 0;
 }
 
-/* The offset is within the file, whose size RN__TELL could say, so RN__SEEK can take it. */
+/* RN__SEEK can take the offset: it is within the file, whose size RN__TELL could tell. Without need
+   there is no seek, for it would empty the buffer. */
 static size_t rn__stdio_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
     FILE *f = (FILE *)file;
     int there = (uint64_t)RN__TELL(f) == offset || !RN__SEEK(f, offset, SEEK_SET);
@@ -8296,13 +9377,19 @@ static int rn__stdio_remove(void *user, const char *path) {
     return (void)user, rn__remove_file(path);
 }
 #endif
+#ifndef RN__HAS_LINKS /* nothing to follow, nothing to keep */
+#define rn__find_target(path, capacity) NULL
+#define rn__keep_mode(older, newer) ((void)0)
+#endif
 
+/* Closes what is open; an archive that never was must be all zero, or come from rn__open. */
 RNDEF void rn_archive_close(rn_archive *archive) {
     if (archive->file) archive->files.close(archive->files.user, archive->file);
     archive->file = NULL;
 }
 
-/* Opens any file to be read or written, as an archive that nobody has looked into. */
+/* Opens any file, to be read or written. Nothing is read yet: in the archive stand the file, the
+   functions to reach it, its path, and its size if it is to be read. */
 static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_files *files,
                           rn_error *error) {
     rn__text name = rn__text_in(a->path, sizeof a->path);
@@ -8310,10 +9397,11 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
     static const rn_files stdio = {
         NULL,           rn__stdio_open,  rn__stdio_size,   rn__stdio_read,  rn__stdio_write,
         rn__stdio_sync, rn__stdio_close, rn__stdio_rename, rn__stdio_remove};
-    if (!files) files = &stdio;
+    if (!files) files = &stdio; /* without stdio there is no default */
 #endif
     memset(a, 0, sizeof *a);
     rn__puts(&name, path);
+    /* Reading and saving need different functions; two are needed by both. */
     if (!files || !files->open || !files->close ||
         (write ? !files->write || !files->sync || !files->rename || !files->remove
                : !files->size || !files->read))
@@ -8326,30 +9414,52 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
     if (!a->file)
         return rn__fail(error, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
                         write ? "is the directory there?" : "is it there, and may it be read?");
+    /* Directories open on some systems; then their size cannot be told. */
     if (write || !files->size(files->user, a->file, &a->bytes)) return RN_OK;
     rn_archive_close(a);
     return rn__fail(error, RN_IO, "%s cannot be read as a file; is it a directory?", path);
 }
 
+/* Reads bytes [at, at + bytes), all of them or it fails. */
 static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, rn_error *error) {
+    /* Beyond the end, without overflow. */
     if (a->bytes < bytes || a->bytes - bytes < at)
-        return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U should be there; is it cut?",
-                        a->path, a->bytes, at + bytes);
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s has %llu bytes, but %llu should be there; is it cut?", a->path,
+                        (rn__llu)a->bytes, (rn__llu)(at + bytes));
     if (a->files.read(a->files.user, a->file, at, data, bytes) == bytes) return RN_OK;
-    return rn__fail(error, RN_IO, "%s: reading %z bytes at %U failed; is the disk in order?",
-                    a->path, bytes, at);
+    return rn__fail(error, RN_IO, "%s: reading %zu bytes at %llu failed; is the disk in order?",
+                    a->path, bytes, (rn__llu)at);
 }
 
 /* >>data =====================================================================================
-   CIFAR and IDX files into memory, and mini-batches out of any rn_source. */
+   In: CIFAR and IDX files, or whatever an rn_source reads. Out: mini-batches of normalised numbers
+   with labels.
+
+       files --rn_load_cifar, rn_load_idx--> rn_data (bytes in memory) --.
+       any other place (a database, a camera) -------------------------- rn_source --rn_batch-->
+                                                  images [count,C,H,W], labels [count]
+
+   A file is read as records that all have the same size. Of CIFAR-10 and CIFAR-100 a record is an
+   image with its label or labels, without any header:
+
+       | label | 1024 bytes red | 1024 bytes green | 1024 bytes blue |              CIFAR-10
+       | coarse label | fine label | red | green | blue |                           CIFAR-100
+
+   Of an IDX file it is an image or a label, behind a header; all numbers have the highest byte
+   first:
+
+       | 0 | 0 | type | n | size 1 | ... | size n |  records ...      type 8: bytes, 9: signed bytes,
+         1   1    1     1      4              4                       11: two bytes, 12: four  */
 
 /* Channels that a description can normalise. */
 enum { RN__MEANS = (int)(sizeof((rn_desc *)0)->mean / sizeof(float)) };
 
+/* The read of a source in memory. It also tells that a source is an rn_data. */
 static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
     const rn_data *data = (const rn_data *)user;
     const rn_source *s = &data->source;
-    size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+    size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width; /* of an image */
     if (index < 0 || index >= s->count) return 1;
     memcpy(pixels, data->pixels + (size_t)index * size, size);
     *label = data->labels[index];
@@ -8362,47 +9472,43 @@ RNDEF void rn_data_free(rn_data *data) {
     memset(data, 0, sizeof *data);
 }
 
+/* `path` is whose image it is: a file, or "the source". */
 static rn_status rn__check_label(const char *path, uint64_t index, int label, int classes,
                                  rn_error *error) {
     if (label >= 0 && label < classes) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s: image %U has label %d; labels should be 0 to %d", path,
-                    index, label, classes - 1);
+    return rn__fail(error, RN_BAD_FILE, "%s: image %llu has label %d; labels should be 0 to %d",
+                    path, (rn__llu)index, label, classes - 1);
 }
 
-/* A file of `count` records behind a header, each of label bytes, then pixels; an IDX file has only
-   one of the two. */
+/* An open file of `count` records, which lie at its end, behind whatever header it has. */
 typedef struct rn__records {
     rn_archive file;
-    uint64_t count, labels, pixels; /* the last two in bytes */
-    uint64_t first;                 /* the image that its first record belongs to */
-    int label_at, label_bytes; /* the label that counts; of several bytes the highest is first */
+    uint64_t count;
+    uint64_t first;            /* the image that the first record belongs to */
+    uint64_t labels, pixels;   /* bytes of a record: these, then those; one may be 0 */
+    int label_at, label_bytes; /* of the labels' bytes those of the label that counts */
     int is_signed;             /* the label */
-    int channels;              /* interleaved in every pixel; 0: they are planes */
+    int channels;              /* of interleaved pixels (RGBRGB...); 0: planes, as we store them */
 } rn__records;
 
-/* The error of a file that cannot be opened, or what to do about one that is there compressed. */
-static rn_status rn__open_plain(rn_archive *file, const char *path, const rn_files *files,
-                                rn_error *error) {
-    char packed[512];
-    rn__text text = rn__text_in(packed, sizeof packed);
-    rn_status status = rn__open(file, path, 0, files, error);
-    if (status != RN_NO_FILE) return status;
-    rn__format(&text, "%s.gz", path);
-    if (text.length >= sizeof packed || rn__open(file, packed, 0, files, NULL)) return status;
-    rn_archive_close(file);
-    return rn__fail(error, status, "%s is not there, but compressed it is: gunzip %s", path,
-                    packed);
+/* A whole number of some bytes, the highest first. */
+static int64_t rn__big_endian(const uint8_t *b, int bytes, int is_signed) {
+    int64_t value = is_signed && *b > 127 ? -1 : 0;
+    for (; bytes > 0; bytes--) value = value * 256 + *b++;
+    return value;
 }
 
-/* One block for all images of the source: pixels, labels, and room for one image. */
+/* One block for all images: pixels, labels, and room for one image, which rn__load_records uses. */
 static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memory *memory,
                                    rn_error *error) {
     const rn_source *s = &data->source;
+    /* Bytes of an image: at most 4 x 2^14 x 2^14, see rn__open_idx. */
     const uint64_t size = (uint64_t)s->channels * (uint64_t)s->height * (uint64_t)s->width;
-    rn_error inner;
+    rn_error inner; /* is told again, with what it was for */
+    /* size + 1 bytes for each image and its label, and one image more: below PTRDIFF_MAX. */
     if (images >= PTRDIFF_MAX / (size + 1))
         return rn__fail(error, RN_TOO_LARGE,
-                        "%U images [%d,%d,%d] are more than memory can address", images,
+                        "%llu images [%d,%d,%d] are more than memory can address", (rn__llu)images,
                         s->channels, s->height, s->width);
     data->source.count = (ptrdiff_t)images;
     if (memory) data->memory = *memory;
@@ -8413,203 +9519,211 @@ static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memo
     return RN_OK;
 }
 
-/* Labels of records i to i + count - 1, from offset `at`: at most 64, which lie side by side. */
-static rn_status rn__load_labels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
-                                 uint64_t count, rn_error *error) {
-    const size_t width = (size_t)r->label_bytes;
-    const uint64_t end = i + count;
-    uint8_t bytes[4 * 64], *b = bytes;
-    size_t k;
-    RN__TRY(rn__read(&r->file, at + (uint64_t)r->label_at, bytes, (size_t)count * width, error));
-    for (; i < end; i++) {
-        int64_t label = r->is_signed && *b > 127 ? -1 : 0;
-        for (k = 0; k < width; k++) label = label * 256 + *b++;
-        RN__TRY(rn__check_label(r->file.path, i, (int)label, data->source.classes, error));
-        data->labels[(size_t)(r->first + i)] = (uint8_t)label;
-    }
-    return RN_OK;
-}
-
-/* Likewise their pixels, interleaved ones through the room behind the labels. */
-static rn_status rn__load_pixels(rn_data *data, rn__records *r, uint64_t at, uint64_t i,
-                                 uint64_t count, rn_error *error) {
-    uint8_t *to = data->pixels + (size_t)((r->first + i) * r->pixels), *room = to;
-    size_t k, channels = (size_t)r->channels, plane = channels ? (size_t)r->pixels / channels : 0;
-    if (channels) room = data->labels + data->source.count;
-    RN__TRY(rn__read(&r->file, at, room, (size_t)(count * r->pixels), error));
-    for (k = 0; k < plane * channels; k++) to[k % channels * plane + k / channels] = room[k];
-    return RN_OK;
-}
-
+/* Labels and pixels of all records to their place; interleaved pixels are sorted into planes. */
 static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error) {
-    const uint64_t record = r->labels + r->pixels;
-    const uint64_t most = r->channels || (r->labels && r->pixels) ? 1 : r->labels ? 64 : r->count;
-    uint64_t i, step, at = r->file.bytes - r->count * record;
-    if (r->first + r->count > (uint64_t)data->source.count)
-        return rn__fail(error, RN_BAD_FILE, "%s grows while it is read", r->file.path);
-    for (i = 0; i < r->count; i += step, at += record * step) {
-        step = r->count - i < most ? r->count - i : most;
-        if (r->labels) RN__TRY(rn__load_labels(data, r, at, i, step, error));
-        if (r->pixels) RN__TRY(rn__load_pixels(data, r, at + r->labels, i, step, error));
+    const size_t channels = (size_t)r->channels, pixels = (size_t)r->pixels;
+    const size_t plane = channels ? pixels / channels : 0; /* bytes of a channel */
+    uint64_t at = r->file.bytes - r->count * (r->labels + r->pixels), i;
+    /* b: the labels of a record; room: for interleaved pixels, behind all labels. */
+    uint8_t b[4], *room = data->labels + data->source.count;
+    size_t k;
+    int label;
+    for (i = 0; i < r->count; i++) {
+        uint8_t *to = data->pixels + (size_t)(r->first + i) * pixels;
+        if (r->labels) {
+            RN__TRY(rn__read(&r->file, at, b, (size_t)r->labels, error));
+            label = (int)rn__big_endian(b + r->label_at, r->label_bytes, r->is_signed);
+            RN__TRY(rn__check_label(r->file.path, i, label, data->source.classes, error));
+            data->labels[(size_t)(r->first + i)] = (uint8_t)label;
+            at += r->labels;
+        }
+        if (!pixels) continue;
+        RN__TRY(rn__read(&r->file, at, channels ? room : to, pixels, error));
+        /* Number k of RGBRGB... is of channel k mod 3 and pixel k / 3. */
+        for (k = 0; k < plane * channels; k++) to[k % channels * plane + k / channels] = room[k];
+        at += r->pixels;
     }
     return RN_OK;
 }
 
-/* Opens a file of CIFAR-10 or, with 20 or 100 classes, of CIFAR-100. */
+/* The end of both loaders: memory for all images, the records of all parts, and the files closed,
+   whether `status` says that they could be opened or not. */
+static rn_status rn__load_parts(rn_data *data, rn__records *parts, int count, uint64_t images,
+                                const rn_memory *memory, rn_status status, rn_error *error) {
+    int i;
+    if (!status) status = rn__allocate_data(data, images, memory, error);
+    for (i = 0; i < count; i++) {
+        if (!status) status = rn__load_records(data, &parts[i], error);
+        rn_archive_close(&parts[i].file);
+    }
+    if (status) rn_data_free(data);
+    return status;
+}
+
+/* For sentences: is the file there? */
+static int rn__is_there(const char *path, const rn_files *files) {
+    rn_archive file;
+    /* Other failures than a missing file count as missing. */
+    const int there = !rn__open(&file, path, 0, files, NULL);
+    rn_archive_close(&file);
+    return there;
+}
+
+/* Opens one file of a data set below `directory`, as its archive unpacks it:
+
+       cifar-10-batches-bin/   data_batch_1.bin to data_batch_5.bin (parts 0 to 4), test_batch.bin
+       cifar-100-binary/       train.bin, test.bin         for 20 (coarse) or 100 (fine) classes
+
+   Where it is not there, the sentence says how to get it, or to unpack it. */
 static rn_status rn__open_cifar(rn__records *r, const char *directory, int classes, int train,
                                 int part, const rn_files *files, rn_error *error) {
-    const int set = classes == 10 ? 10 : 100;
-    const char *format =
-        set == 100 ? train ? "%s/cifar-100-binary/train.bin" : "%s/cifar-100-binary/test.bin"
-        : train    ? "%s/cifar-10-batches-bin/data_batch_%d.bin"
-                   : "%s/cifar-10-batches-bin/test_batch.bin";
+    const int set = classes == 10 ? 10 : 100; /* the number in its name */
     char path[1024];
     rn__text text = rn__text_in(path, sizeof path);
     rn_status status;
-    memset(r, 0, sizeof *r);
-    rn__format(&text, format, directory, part + 1);
+    rn__format(&text, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
+    if (set == 10 && train)
+        rn__format(&text, "data_batch_%d.bin", part + 1);
+    else
+        rn__puts(&text, set == 10 ? "test_batch.bin" : train ? "train.bin" : "test.bin");
     status = rn__open(&r->file, path, 0, files, error);
-    r->labels = set == 100 ? 2 : 1; /* coarse, fine */
+    r->labels = set == 100 ? 2 : 1; /* coarse and fine, of which the second has 100 classes */
     r->label_at = classes == 100;
     r->label_bytes = 1;
     r->pixels = 3 * 32 * 32;
     r->count = r->file.bytes / (r->labels + r->pixels);
+    /* Whole records, and one at least. */
     if (!status && (!r->count || r->file.bytes % (r->labels + r->pixels)))
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %U bytes, no multiple of %U; tools/get_cifar.sh fetches it anew",
-                        path, r->file.bytes, r->labels + r->pixels);
+        return rn__fail(
+            error, RN_BAD_FILE,
+            "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew", path,
+            (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
     rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
              path, set, directory);
     text = rn__text_in(path, sizeof path);
     rn__format(&text, "%s/cifar-%d-binary.tar.gz", directory, set);
-    if (rn__open(&r->file, path, 0, files, NULL)) return status;
-    rn_archive_close(&r->file);
+    if (!rn__is_there(path, files)) return status;
     return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path, path,
                     directory);
 }
 
-/* The size of the whole is known when all files have been opened once. */
+/* All files are opened first: then the number of images is known, and the memory that they take. */
 RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes, int train,
                               const rn_memory *memory, const rn_files *files, rn_error *error) {
     const rn_source source = {0, 3, 32, 32, classes, rn__data_read, data};
-    const int parts = classes == 10 && train ? 5 : 1;
-    rn__records part;
-    uint64_t images = 0, first = 0;
+    const int count = classes == 10 && train ? 5 : 1; /* files */
+    rn__records parts[5];
+    uint64_t images = 0;
     rn_status status = RN_OK;
     int i;
     memset(data, 0, sizeof *data);
+    memset(parts, 0, sizeof parts);
     if (!directory || !*directory || strlen(directory) > 900 ||
         (classes != 10 && classes != 20 && classes != 100))
         return rn__fail(
             error, RN_BAD_ARGUMENT,
             "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
+    /* Known before any file is read, but for the count. */
     data->source = source;
-    for (i = 0; !status && i < parts; i++, images += part.count) {
-        status = rn__open_cifar(&part, directory, classes, train, i, files, error);
-        rn_archive_close(&part.file);
+    for (i = 0; !status && i < count; i++) {
+        status = rn__open_cifar(&parts[i], directory, classes, train, i, files, error);
+        parts[i].first = images;
+        images += parts[i].count;
     }
-    if (!status) status = rn__allocate_data(data, images, memory, error);
-    for (i = 0; !status && i < parts; i++, first += part.count) {
-        status = rn__open_cifar(&part, directory, classes, train, i, files, error);
-        part.first = first;
-        if (!status) status = rn__load_records(data, &part, error);
-        rn_archive_close(&part.file);
-    }
-    if (!status && first < images)
-        status =
-            rn__fail(error, RN_BAD_FILE, "the files in %s shrink while they are read", directory);
-    if (status) rn_data_free(data);
-    return status;
+    return rn__load_parts(data, parts, count, images, memory, status, error);
 }
 
-/* Opens an IDX file: two zeros, the type of its items, the number of sizes; the sizes, each of four
-   bytes; the items. Of all numbers the highest byte is first. Images are bytes [count,h,w],
-   [count,h,w,c] or [count,c,h,w], labels are numbers [count]. */
+/* Opens an IDX file: the sizes of its header, those beyond them 1, and what a record is. Images are
+   bytes [count,h,w], [count,h,w,c] or [count,c,h,w], labels are numbers [count]. */
 static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint64_t size[4],
                               const rn_files *files, rn_error *error) {
-    const size_t least = images ? 16 : 8;
-    uint64_t start, items = 1;
-    uint8_t b[20];
+    char packed[512]; /* the name of a file that gunzip has not seen */
+    rn__text text = rn__text_in(packed, sizeof packed);
+    rn_status status = rn__open(&r->file, path, 0, files, error);
+    uint64_t bytes; /* that the file should have */
+    uint8_t b[20];  /* the header, of at most four sizes */
     int i;
-    size[0] = size[1] = size[2] = size[3] = 1;
-    RN__TRY(rn__open_plain(&r->file, path, files, error));
-    RN__TRY(rn__read(&r->file, 0, b, least, error));
-    if (b[0] == 0x1f && b[1] == 0x8b)
+    rn__format(&text, "%s.gz", path);
+    if (status == RN_NO_FILE && text.length < sizeof packed && rn__is_there(packed, files))
+        return rn__fail(error, status, "%s is not there, but compressed it is: gunzip %s", path,
+                        packed);
+    RN__TRY(status);
+    RN__TRY(rn__read(&r->file, 0, b, images ? 16 : 8, error));
+    if (b[0] == 0x1f && b[1] == 0x8b) /* gzip's first bytes */
         return rn__fail(error, RN_BAD_FILE,
                         "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
     r->label_bytes = b[2] == 8 || b[2] == 9 ? 1 : b[2] == 11 ? 2 : b[2] == 12 ? 4 : 0;
-    r->is_signed = b[2] != 8;
+    r->is_signed = b[2] != 8; /* types 9, 11 and 12 are signed */
     if (b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1))
         return rn__fail(error, RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path,
                         b[0], b[1], b[2], b[3],
                         images ? "images, 0 0 8 3 or 0 0 8 4"
                                : "labels, 0 0, then 8, 9, 11 or 12, then 1");
-    start = 4 + 4 * (uint64_t)b[3];
+    /* There is one size more. */
     if (b[3] == 4) RN__TRY(rn__read(&r->file, 0, b, sizeof b, error));
-    for (i = 0; i < b[3]; items *= size[i++]) {
-        const uint8_t *at = b + 4 + 4 * i;
-        size[i] = (uint64_t)at[0] << 24 | (uint64_t)at[1] << 16 | (uint64_t)at[2] << 8 | at[3];
+    for (i = 0; i < 4; i++) {
+        size[i] = i < b[3] ? (uint64_t)rn__big_endian(b + 4 + 4 * i, 4, 0) : 1;
         if (!size[i] || (i && size[i] > 16384))
-            return rn__fail(error, RN_BAD_FILE, "%s: size %U in its header should be 1 to %U", path,
-                            size[i], (uint64_t)(i ? 16384 : UINT32_MAX));
-        if (i == 3 && size[1] > RN__MEANS && size[3] > RN__MEANS)
-            return rn__fail(error, RN_BAD_FILE,
-                            "%s is [%U,%U,%U,%U]; the last size or the second should be 1 to %d, "
-                            "the channels",
-                            path, size[0], size[1], size[2], size[3], RN__MEANS);
+            return rn__fail(error, RN_BAD_FILE, "%s: size %llu in its header should be 1 to %llu",
+                            path, (rn__llu)size[i], (rn__llu)(i ? 16384 : UINT32_MAX));
     }
+    if (size[1] > RN__MEANS && size[3] > RN__MEANS)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s is [%llu,%llu,%llu,%llu]; the last size or the second should be 1 to "
+                        "%d, the channels",
+                        path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2],
+                        (rn__llu)size[3], RN__MEANS);
     r->count = size[0];
-    items *= images ? 1 : (uint64_t)r->label_bytes;
-    if (r->file.bytes == start + items) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s has %U bytes, but %U by its header; is it whole?", path,
-                    r->file.bytes, start + items);
+    r->labels = images ? 0 : (uint64_t)r->label_bytes;
+    r->pixels = images ? size[1] * size[2] * size[3] : 0;
+    /* No overflow: at most 2^32 images of 4 channels of 2^14 x 2^14. */
+    bytes = 4 + 4 * (uint64_t)b[3] + (r->labels + r->pixels) * r->count;
+    if (r->file.bytes == bytes) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s has %llu bytes, but %llu by its header; is it whole?",
+                    path, (rn__llu)r->file.bytes, (rn__llu)bytes);
 }
 
+/* Two files with as many records each. Which of the images' sizes counts channels is seen by their
+   sizes: [count,28,28], [count,32,32,3] and [count,3,32,32] are all taken for what they are. */
 RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *labels_path,
                             int classes, const rn_memory *memory, const rn_files *files,
                             rn_error *error) {
-    rn__records images, labels;
+    rn__records parts[2]; /* images, labels */
     rn_source source = {0, 0, 0, 0, classes, rn__data_read, data};
-    uint64_t size[4], count[4];
+    uint64_t size[4] = {0, 0, 0, 0}, count[4]; /* of the images' header, of the labels' */
     rn_status status;
     int last; /* is the size that counts channels; of three sizes it is 1 */
     memset(data, 0, sizeof *data);
-    memset(&images, 0, sizeof images);
-    memset(&labels, 0, sizeof labels);
+    memset(parts, 0, sizeof parts);
     if (!images_path || !labels_path || classes < 1 || classes > 256)
         return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
-    status = rn__open_idx(&images, images_path, 1, size, files, error);
-    if (!status) status = rn__open_idx(&labels, labels_path, 0, count, files, error);
+    status = rn__open_idx(&parts[0], images_path, 1, size, files, error);
+    if (!status) status = rn__open_idx(&parts[1], labels_path, 0, count, files, error);
+    /* Channels last: their number is at most 4. Else they are first. */
     last = size[3] <= RN__MEANS;
-    images.pixels = size[1] * size[2] * size[3];
-    images.channels = last && size[3] > 1 ? (int)size[3] : 0;
-    labels.labels = (uint64_t)labels.label_bytes;
+    parts[0].channels = last && size[3] > 1 ? (int)size[3] : 0;
     source.channels = (int)size[last ? 3 : 1];
     source.height = (int)size[last ? 1 : 2];
     source.width = (int)size[last ? 2 : 3];
     data->source = source;
-    if (!status && images.count != labels.count)
-        status = rn__fail(error, RN_BAD_FILE, "%s holds %U images, %s %U labels", images_path,
-                          images.count, labels_path, labels.count);
-    if (!status) status = rn__allocate_data(data, images.count, memory, error);
-    if (!status) status = rn__load_records(data, &images, error);
-    if (!status) status = rn__load_records(data, &labels, error);
-    rn_archive_close(&images.file);
-    rn_archive_close(&labels.file);
-    if (status) rn_data_free(data);
-    return status;
+    if (!status && parts[0].count != parts[1].count)
+        status = rn__fail(error, RN_BAD_FILE, "%s holds %llu images, %s %llu labels", images_path,
+                          (rn__llu)parts[0].count, labels_path, (rn__llu)parts[1].count);
+    return rn__load_parts(data, parts, 2, parts[0].count, memory, status, error);
 }
 
+/* One image of any source into `pixels`, with its label, or a sentence. */
 static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
                                 int *label, rn_error *error) {
     *label = -1;
     if (source->read(source->user, index, pixels, label))
-        return rn__fail(error, RN_IO, "the source cannot read image %D of %D", (int64_t)index,
-                        (int64_t)source->count);
+        return rn__fail(error, RN_IO, "the source cannot read image %lld of %lld", (rn__lld)index,
+                        (rn__lld)source->count);
     return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
 }
 
+/* A description has as many means and deviations as an image may have channels. */
 static rn_status rn__check_means(const char *function, int channels, rn_error *error) {
     if (channels <= RN__MEANS) return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
@@ -8618,41 +9732,45 @@ static rn_status rn__check_means(const char *function, int channels, rn_error *e
                     function, channels, RN__MEANS);
 }
 
+/* What can be read, and has images that fit memory and a description. */
 static rn_status rn__check_source(const char *function, const rn_source *s, rn_error *error) {
     if (s->read && s->count > 0 && s->classes > 0 &&
         rn_tensor_bytes(1, s->channels, s->height, s->width))
         return rn__check_means(function, s->channels, error);
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s: the source lacks read, or has %D images [%d,%d,%d]", function,
-                    (int64_t)s->count, s->channels, s->height, s->width);
+                    "%s: the source lacks read, or has %lld images [%d,%d,%d]", function,
+                    (rn__lld)s->count, s->channels, s->height, s->width);
 }
 
-/* An image in memory is read where it lies; only other sources need room for one. */
+/* Mean m and deviation sqrt(E[x^2] - m^2) of each channel, from sums of whole numbers, which are
+   exact. An image in memory is looked at where it lies; only other sources need room for one. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    uint64_t sum[RN__MEANS] = {0}, squares[RN__MEANS] = {0};
-    uint8_t *room = NULL;
+    uint64_t sum[RN__MEANS] = {0}, squares[RN__MEANS] = {0}; /* of each channel */
+    uint8_t *room = NULL;                                    /* for one image, if it must be read */
     void *block = NULL;
-    ptrdiff_t image, size, plane, i;
+    ptrdiff_t image, size, plane, i; /* size: bytes of an image; plane: of a channel */
     int label, c;
     rn_status status = RN_OK;
     RN__TRY(rn__check_source(__func__, source, error));
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
+    /* Memory only where an image must be read to be seen. */
     if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;
     for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels = data ? data->pixels + image * size : room;
+        const uint8_t *pixels = data ? data->pixels + image * size : room; /* channel by channel */
         if (!data) status = rn__read_image(source, image, room, &label, error);
         for (c = 0; !status && c < source->channels; c++)
             for (i = 0; i < plane; i++, pixels++) {
-                sum[c] += *pixels;
+                sum[c] += *pixels; /* 2^48 pixels are needed for squares to overflow */
                 squares[c] += (unsigned)*pixels * *pixels;
             }
     }
     rn__release(NULL, block);
     if (status) return status;
     for (c = 0; c < source->channels; c++) {
+        /* Over all pixels of the channel, as bytes; then 0 to 1. */
         double values = (double)plane * (double)source->count, mean = (double)sum[c] / values;
         double variance = (double)squares[c] / values - mean * mean;
         desc->mean[c] = (float)(mean / 255);
@@ -8664,1148 +9782,21 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     return RN_OK;
 }
 
-/* What becomes of a pixel, 0 to 1; a deviation of zero counts as 1, as in rn_resolve. */
-static double rn__normalised(const rn_desc *desc, int channel, double pixel) {
-    const double deviation = (double)desc->deviation[channel];
-    return (pixel - (double)desc->mean[channel]) / (fabs(deviation) > 0 ? deviation : 1);
-}
-
-/* Pads, crops and mirrors a normalised image as its position in the epoch decides: moves it by
-   (dy, dx), zeros coming in at the edges, row by row in the order in which none is overwritten
-   before it has moved. Draws 3p, 3p + 1 and 3p + 2 of the epoch's stream belong to position p. */
-static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
-                        rn_key key, uint64_t position) {
-    int places = 2 * augment->pad + 1, width = source->width, w;
-    int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
-    int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
-    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
-    int from = rn__max(dx, 0), to = rn__max(-dx, 0);
-    ptrdiff_t rows = (ptrdiff_t)source->channels * source->height, i;
-    for (i = 0; i < rows; i++) {
-        ptrdiff_t at = dy >= 0 ? i : rows - 1 - i, h = at % source->height + dy;
-        int count = h < 0 || h >= source->height ? 0 : width - from - to;
-        rn_real *row = image + at * width;
-        if (count)
-            memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
-        for (w = 0; w < to; w++) row[w] = 0;
-        for (w = to + count; w < width; w++) row[w] = 0;
-        for (w = 0; flip && w < width / 2; w++) {
-            rn_real swapped = row[w];
-            row[w] = row[width - 1 - w];
-            row[width - 1 - w] = swapped;
-        }
-    }
-}
-
-static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
-                                 ptrdiff_t first, int count, rn_error *error) {
-    int most = rn__min(s->height, s->width) - 1;
-    RN__TRY(rn__check_source("rn_batch", s, error));
-    if (first < 0 || count < 1 || first > s->count - count)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_batch: the source has no %d images from %D of %D", count,
-                        (int64_t)first, (int64_t)s->count);
-    if (augment && (augment->pad < 0 || augment->pad > most))
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
-                        augment->pad, most);
-    if (!rn_tensor_bytes(count, s->channels, s->height, s->width))
-        return rn__fail(error, RN_TOO_LARGE,
-                        "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
-                        s->channels, s->height, s->width);
-    if ((desc->channels && desc->channels != s->channels) ||
-        (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
-        return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
-                        s->channels, s->height, s->width, desc->channels, desc->height,
-                        desc->width);
-    return RN_OK;
-}
-
-/* Where an image's bytes lie before they become numbers: at the end of its own room, for number j
-   ends before byte j + 1. */
-static uint8_t *rn__bytes_of(rn_real *image, ptrdiff_t size) {
-    return (uint8_t *)(image + size) - size;
-}
-
-RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
-                         uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
-                         rn_error *error) {
-    const rn_key order = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
-    const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
-    rn_real table[256];
-    ptrdiff_t plane, size, j;
-    int i, c, v;
-    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
-    plane = (ptrdiff_t)source->height * source->width;
-    size = plane * source->channels;
-    for (i = 0; i < count; i++) {
-        uint64_t index = (uint64_t)(first + i);
-        if (augment) index = rn_shuffle(order, index, (uint64_t)source->count);
-        RN__TRY(rn__read_image(source, (ptrdiff_t)index, rn__bytes_of(images + i * size, size),
-                               &labels[i], error));
-    }
-    for (c = 0; c < source->channels; c++) {
-        for (v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
-        for (i = 0; i < count; i++) {
-            rn_real *image = images + i * size;
-            const uint8_t *pixels = rn__bytes_of(image, size);
-            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
-        }
-    }
-    for (i = 0; augment && i < count; i++)
-        rn__augment(images + i * size, source, augment, changes, (uint64_t)(first + i));
-    return RN_OK;
-}
-
-#ifndef RESNET_NO_TRAIN
-RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
-                               int *labels, rn_result results[2], rn_error *error) {
-    const rn_loss loss = rn__loss_of(net);
-    rn_result part, sums[2] = {{0, 0}, {0, 0}};
-    ptrdiff_t first;
-    int mode, b, count;
-    RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
-    for (mode = 0; mode < 2; mode++)
-        for (b = 0, first = 0; b < batches; b++, first += count) {
-            const ptrdiff_t left = source->count - first;
-            count = left > 0 && left < net->batch ? (int)left : net->batch;
-            RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
-            if (mode == 0) {
-                RN__TRY(rn__propagate(__func__, net, images, labels, count, 0, &part, error));
-                rn__update_statistics(net, (double)count / (double)(first + count));
-            } else {
-                const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-                RN__TRY(rn_predict(net, rn_workspace(net), images, count, net->logits, error));
-                RN__TRY(rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, error));
-            }
-            sums[mode].loss += (part.loss - sums[mode].loss) * count / (double)(first + count);
-            sums[mode].correct += part.correct;
-        }
-    if (results) memcpy(results, sums, sizeof sums);
-    return RN_OK;
-}
-#endif
-
-/* >>pictures =================================================================================
-   Pictures of any size: what part of them a net sees, and how they are scaled and coloured. */
-
-/* Some pixels, and no more than memory can address. */
-static int rn__is_picture(const rn_picture *p) {
-    size_t bytes = rn__multiply_size((size_t)p->channels, (size_t)p->height);
-    return p->channels > 0 && p->height > 0 && p->width > 0 &&
-           rn__multiply_size(bytes, (size_t)p->width) <= PTRDIFF_MAX;
-}
-
-RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, 1, 0, channels};
-    if (rn__is_picture(&p)) p.stride_h = (ptrdiff_t)width * channels;
-    return p;
-}
-
-RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width) {
-    rn_picture p = {pixels, channels, height, width, 0, width, 1};
-    if (rn__is_picture(&p)) p.stride_c = (ptrdiff_t)height * width;
-    return p;
-}
-
-/* A square whose side is to the shorter side of the picture what size is to scale, which counts as
-   size if it is less, at fractions 0 (top, left) to 1 of the room for it. */
-static rn_window rn__square(int height, int width, int size, double scale, double down,
-                            double right, int flip) {
-    const double shorter = rn__min(height, width);
-    rn_window w;
-    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
-    w.top = down * (height - w.height);
-    w.left = right * (width - w.width);
-    w.flip = flip;
-    return w;
-}
-
-RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
-    return rn__square(height, width, size, scale, 0.5, 0.5, 0);
-}
-
-RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
-    int i;
-    for (i = 0; i < 10; i++)
-        windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
-                                : rn__square(height, width, size, scale, i % 5 / 2, i % 5 % 2, 0);
-    for (i = 5; i < 10; i++) windows[i].flip = 1;
-}
-
-/* Draws 64p to 64p + 63 of the stream belong to position p, the last one to the mirror. */
-RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
-                                uint64_t position) {
-    const double scale = least + floor(rn_uniform(key, 64 * position) * ((double)most - least + 1));
-    return rn__square(height, width, size, scale, rn_uniform(key, 64 * position + 1),
-                      rn_uniform(key, 64 * position + 2),
-                      rn_uniform(key, 64 * position + 63) < 0.5);
-}
-
-RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position) {
-    const int flip = rn_uniform(key, 64 * position + 63) < 0.5;
-    uint64_t at = 64 * position;
-    rn_window w;
-    int i;
-    for (i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
-        const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
-        const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
-        const int turned = rn_uniform(key, at + 2) < 0.5;
-        w.width = floor(sqrt(turned ? area / aspect : area * aspect) + 0.5);
-        w.height = floor(sqrt(turned ? area * aspect : area / aspect) + 0.5);
-        if (w.height < 1 || w.width < 1 || w.height > height || w.width > width) continue;
-        w.top = floor(rn_uniform(key, at + 3) * (height - w.height + 1));
-        w.left = floor(rn_uniform(key, at + 4) * (width - w.width + 1));
-        w.flip = flip;
-        return w;
-    }
-    return rn__square(height, width, 1, 1, 0.5, 0.5, flip);
-}
-
-enum { RN__MOST_TAPS = 104 };
-
-/* Keys 1981, with a = -0.5. */
-static double rn__cubic(double x) {
-    x = fabs(x);
-    return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
-}
-
-/* Weights of the source's pixels [*first, *first + result) along an axis of `size` pixels for pixel
-   i of `count` that cover [begin, begin + length); those beyond the edge are left out. */
-static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count, double begin,
-                    double length, int size, int antialias) {
-    const double scale = length / count, wide = antialias && scale > 1 ? scale : 1;
-    const double centre = begin + (i + 0.5) * scale - 0.5;
-    const int last = rn__min(size - 1, (int)floor(centre + 2 * wide));
-    double sum = 0;
-    int k, taps;
-    *first = rn__max(0, (int)ceil(centre - 2 * wide));
-    taps = last - *first + 1;
-    for (k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
-    for (k = 0; k < taps; k++) weights[k] /= sum * 255;
-    return taps;
-}
-
-RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
-                            int antialias, rn_error *error) {
-    double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
-    int c, y, x, i, k, top, left, rows, columns;
-    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
-                        "than memory can address",
-                        picture->channels, picture->height, picture->width, to->h, to->w);
-    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
-        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
-          window.top + window.height <= picture->height + 1e-6 &&
-          window.left + window.width <= picture->width + 1e-6))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
-                        "picture [%d,%d]",
-                        window.height, window.width, window.top, window.left, picture->height,
-                        picture->width);
-    if (window.height > 24.0 * to->h || window.width > 24.0 * to->w)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
-                        "picture in two steps",
-                        window.height, window.width, to->h, to->w);
-    for (y = 0; y < to->h; y++) {
-        rows =
-            rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
-        for (i = 0; i < rows; i++) down[i] *= 255; /* one axis takes bytes to 0..1 */
-        for (x = 0; x < to->w; x++) {
-            columns = rn__taps(across, &left, x, to->w, window.left, window.width, picture->width,
-                               antialias);
-            for (c = 0; c < to->c; c++) {
-                const uint8_t *from = picture->pixels + c * picture->stride_c +
-                                      top * picture->stride_h + left * picture->stride_w;
-                double sum = 0;
-                for (i = 0; i < rows; i++, from += picture->stride_h) {
-                    double row = 0;
-                    for (k = 0; k < columns; k++) row += across[k] * from[k * picture->stride_w];
-                    sum += down[i] * row;
-                }
-                *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)sum;
-            }
-        }
-    }
-    return RN_OK;
-}
-
-static double rn__grey(const rn_tensor *t, int y, int x) {
-    return 0.299 * (double)*rn__at(t, 0, 0, y, x) + 0.587 * (double)*rn__at(t, 0, 1, y, x) +
-           0.114 * (double)*rn__at(t, 0, 2, y, x);
-}
-
-/* image = factor image + (1 - factor) (black, the mean grey or each pixel's grey). */
-static void rn__blend(rn_tensor *image, int with, double factor) {
-    double grey = 0;
-    int y, x, c;
-    for (y = 0; y < image->h && with == 1; y++)
-        for (x = 0; x < image->w; x++)
-            grey += rn__grey(image, y, x) / ((double)image->h * image->w);
-    for (y = 0; y < image->h; y++)
-        for (x = 0; x < image->w; x++) {
-            if (with == 2) grey = rn__grey(image, y, x);
-            for (c = 0; c < 3; c++) {
-                rn_real *p = rn__at(image, 0, c, y, x);
-                *p = (rn_real)(factor * (double)*p + (1 - factor) * grey);
-            }
-        }
-}
-
-static rn_status rn__check_change(const char *function, const rn_tensor *image, double amount,
-                                  rn_error *error) {
-    RN__TRY(rn__expect(function, "image", image, 1, 3, image->h, image->w, error));
-    if (rn__is_finite(amount) && amount >= 0) return RN_OK;
-    return rn__fail(error, RN_BAD_ARGUMENT, "%s: the amount is %.3f and must be 0 or more",
-                    function, amount);
-}
-
-RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
-                                 rn_error *error) {
-    int done[3] = {0, 0, 0}, i, which;
-    RN__TRY(rn__check_change(__func__, image, strength, error));
-    key.purpose |= 1u << 8; /* a stream beside that of the windows */
-    for (i = 0; i < 3; i++) {
-        int left = (int)(rn_uniform(key, 8 * position + (uint64_t)i) * (3 - i));
-        for (which = 0; done[which] || left-- > 0;) which++;
-        done[which] = 1;
-        rn__blend(image, which,
-                  1 + strength * (2 * rn_uniform(key, 8 * position + 4 + (uint64_t)i) - 1));
-    }
-    return RN_OK;
-}
-
-RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
-                            rn_error *error) {
-    static const double values[3] = {0.2175, 0.0188, 0.0045}; /* of ImageNet's colours, in 0..1 */
-    static const double vectors[3][3] = {
-        {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
-    int c, i, y, x;
-    RN__TRY(rn__check_change(__func__, image, deviation, error));
-    key.purpose |= 2u << 8;
-    for (c = 0; c < 3; c++) {
-        double shift = 0;
-        for (i = 0; i < 3; i++)
-            shift +=
-                vectors[c][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
-        for (y = 0; y < image->h; y++)
-            for (x = 0; x < image->w; x++) *rn__at(image, 0, c, y, x) += (rn_real)shift;
-    }
-    return RN_OK;
-}
-
-RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error) {
-    RN__TRY(rn__check_means(__func__, image->c, error));
-    RN__EACH(image, n, c, y, x) {
-        rn_real *p = rn__at(image, n, c, y, x);
-        *p = (rn_real)rn__normalised(desc, c, (double)*p);
-    }
-    return RN_OK;
-}
-
-RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
-                                   const rn_window *windows, int count, int antialias,
-                                   rn_real *room, rn_real *probabilities, rn_error *error) {
-    const rn_desc *desc = &net->desc;
-    rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
-    rn_real *logits = room + image.stride_n;
-    int i, k;
-    RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
-    memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
-    for (i = 0; i < count; i++) {
-        double sum = 0, most;
-        RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
-        RN__TRY(rn_normalise(&image, desc, error));
-        RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
-        most = (double)logits[rn_argmax(logits, desc->classes)];
-        for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);
-        for (k = 0; k < desc->classes; k++)
-            probabilities[k] += (rn_real)(exp((double)logits[k] - most) / sum / count);
-    }
-    return RN_OK;
-}
-
-/* >>files ====================================================================================
-   Safetensors: 8 bytes with the length of a JSON header (all numbers little-endian), the header,
-   the data. The header maps names to {"dtype":"F32","shape":[16,3,3,3],"data_offsets":[begin,end]}
-   and "__metadata__" to strings. It is read through a small window and nothing of it is kept, so
-   no file is too large and nothing is allocated. Names, shapes, dtypes, keys and values of any kind
-   are gone past if they are JSON, so that a tensor is found whatever stands beside it. */
-
-enum { RN__JSON_BEGIN = 8 };
-
-static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *error) {
-    return rn__fail(error, RN_BAD_FILE, "%s: damaged at byte %U, where %s should stand", a->path,
-                    a->at, wanted);
-}
-
-/* The next byte of the header; -1 at its end, or where it cannot be read. */
-static int rn__json_next(rn_archive *a) {
-    if (a->at >= a->json_end) return -1;
-    if (a->at < a->window || a->at - a->window >= a->filled) {
-        uint64_t left = a->json_end - a->at;
-        a->window = a->at;
-        a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
-        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) {
-            a->at = a->json_end; /* nor will it be read later, as if nothing had been */
-            return a->filled = 0, -1;
-        }
-    }
-    return (unsigned char)a->buffer[a->at++ - a->window];
-}
-
-/* Skips space; takes c and returns 1 if it comes then. */
-static int rn__json_takes(rn_archive *a, int c) {
-    int next;
-    do next = rn__json_next(a);
-    while (next == ' ' || next == '\t' || next == '\n' || next == '\r');
-    if (next != c && next >= 0) a->at--;
-    return next == c;
-}
-
-/* The four hexadecimal digits behind \u; -1 if they are none. */
-static int rn__json_hex(rn_archive *a) {
-    static const char digits[] = "00112233445566778899aAbBcCdDeEfF";
-    int i, value = 0;
-    for (i = 0; i < 4; i++) {
-        int c = rn__json_next(a);
-        const char *digit = c > 0 ? strchr(digits, c) : NULL;
-        if (!digit) return -1;
-        value = value * 16 + (int)(digit - digits) / 2;
-    }
-    return value;
-}
-
-/* What follows a backslash; the character of \u and its digits, or of two of these beyond 16 bits,
-   as UTF-8. */
-static int rn__json_escape(rn_archive *a, rn__text *text) {
-    const char *escape = "\"\"\\\\//b\bf\fn\nr\rt\t";
-    int c = rn__json_next(a), code, low, shift;
-    for (; *escape; escape += 2)
-        if (*escape == c) return rn__put(text, escape[1]), 1;
-    code = c == 'u' ? rn__json_hex(a) : -1;
-    if (code <= 0 || (code >= 0xdc00 && code < 0xe000)) return 0;
-    if (code >= 0xd800 && code < 0xdc00) {
-        if (rn__json_next(a) != '\\' || rn__json_next(a) != 'u') return 0;
-        low = rn__json_hex(a);
-        if (low < 0xdc00 || low >= 0xe000) return 0;
-        code = 0x10000 + (code - 0xd800) * 1024 + (low - 0xdc00);
-    }
-    shift = code < 0x80 ? 0 : code < 0x800 ? 6 : code < 0x10000 ? 12 : 18;
-    rn__put(text, (char)((shift ? 0x780 >> shift / 6 & 0xff : 0) | code >> shift));
-    while ((shift -= 6) >= 0) rn__put(text, (char)(0x80 | (code >> shift & 63)));
-    return 1;
-}
-
-/* A string into `text`, in place of what is there; 0 if there is none. */
-static int rn__json_string(rn_archive *a, rn__text *text) {
-    int c;
-    *text = rn__text_in(text->data, text->capacity);
-    if (!rn__json_takes(a, '"')) return 0;
-    while ((c = rn__json_next(a)) != '"') {
-        if (c < ' ' || (c == '\\' && !rn__json_escape(a, text))) return 0; /* the end is -1 */
-        if (c != '\\') rn__put(text, (char)c);
-    }
-    return 1;
-}
-
-/* [1, 2, 3]: whole numbers below 2^63, of which the first `most` are kept; the number of them all,
-   or -1. Their product comes to *product, and what is too much for any file is INT64_MAX. */
-static int rn__json_array(rn_archive *a, int64_t *values, int most, int64_t *product) {
-    int count = 0, c;
-    *product = 1;
-    if (!rn__json_takes(a, '[')) return -1;
-    if (rn__json_takes(a, ']')) return 0;
-    do {
-        int64_t value = -1;
-        rn__json_takes(a, ' '); /* never there, but skips space */
-        while ((c = rn__json_next(a)) >= '0' && c <= '9') {
-            if (value > (INT64_MAX - 9) / 10) return -1;
-            value = (value < 0 ? 0 : value * 10) + (c - '0');
-        }
-        if (value < 0 || count == INT_MAX || c < 0) return -1;
-        a->at--;
-        if (count < most) values[count] = value;
-        *product = *product > INT64_MAX / (value | 1) ? INT64_MAX : *product * value;
-        count++;
-    } while (rn__json_takes(a, ','));
-    return rn__json_takes(a, ']') ? count : -1;
-}
-
-/* Goes on in an object, with its { if `first`: takes the next key with its colon and returns 1, or
-   takes the } and returns 0; -1 if neither is there. */
-static int rn__json_key(rn_archive *a, int first, rn__text *key) {
-    if (first && !rn__json_takes(a, '{')) return -1;
-    if (rn__json_takes(a, '}')) return 0;
-    if (!first && !rn__json_takes(a, ',')) return -1;
-    return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
-}
-
-/* Is the next character c? It stays; space in front of it does not. */
-static int rn__json_sees(rn_archive *a, int c) {
-    int sees = rn__json_takes(a, c);
-    if (sees) a->at--;
-    return sees;
-}
-
-/* Goes past a value of any kind, at most so deep; 0 if there is none. */
-static int rn__json_skip(rn_archive *a, int depth) {
-    rn__text none = {NULL, 0, 0};
-    int found = 0, c;
-    if (!depth) return 0;
-    if (rn__json_sees(a, '"')) return rn__json_string(a, &none);
-    if (rn__json_sees(a, '{')) {
-        while ((found = rn__json_key(a, !found, &none)) > 0)
-            if (!rn__json_skip(a, depth - 1)) return 0;
-        return !found;
-    }
-    if (rn__json_takes(a, '[')) {
-        if (rn__json_takes(a, ']')) return 1;
-        do {
-            if (!rn__json_skip(a, depth - 1)) return 0;
-        } while (rn__json_takes(a, ','));
-        return rn__json_takes(a, ']');
-    }
-    while ((c = rn__json_next(a)) > 0 && strchr("+-.0123456789EINaefilnrstuy", c)) found = 1;
-    if (c >= 0) a->at--; /* behind a number, or true, false, null, Infinity, NaN */
-    return found;
-}
-enum { RN__JSON_DEPTH = 16 };
-
-/* Bytes of a number; 0 for types that are not known. */
-static int rn__dtype_bytes(const char *dtype) {
-    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
-                                        "I16",  "U16", "F16", "BF16",    "I32",
-                                        "U32",  "F32", "I64", "U64",     "F64"};
-    int i;
-    for (i = 0; i < 15; i++)
-        if (!strcmp(types[i], dtype)) return i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : 8;
-    return 0;
-}
-
-/* The object that describes tensor e->name. */
-static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
-    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
-    char key[16];
-    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
-    int first, seen = 0, found, i;
-    for (i = 0; i < 4; i++) e->shape[i] = 1;
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
-        int part = !strcmp(key, "dtype")          ? 1
-                   : !strcmp(key, "shape")        ? 2
-                   : !strcmp(key, "data_offsets") ? 4
-                                                  : 0;
-        int good = part == 1   ? rn__json_string(a, &dtype)
-                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
-                   : part == 4 ? rn__json_array(a, offsets, 2, &bytes) == 2
-                               : rn__json_skip(a, RN__JSON_DEPTH);
-        if (!good || seen & part) break;
-        seen |= part;
-    }
-    if (found || seen != 7)
-        return rn__damaged(
-            a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
-            error);
-    if (offsets[0] > offsets[1] || offsets[1] > most)
-        return rn__fail(error, RN_BAD_FILE, "%s: %s lies at %D to %D of %D bytes; is the file cut?",
-                        a->path, e->name, offsets[0], offsets[1], most);
-    e->begin = a->json_end + (uint64_t)offsets[0];
-    e->bytes = (uint64_t)(offsets[1] - offsets[0]);
-    i = rn__dtype_bytes(e->dtype);
-    bytes = i && numbers > INT64_MAX / i ? INT64_MAX : i * numbers;
-    if (!i || e->bytes == (uint64_t)bytes) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s: %s has %U bytes, but its dtype %s and shape say %D",
-                    a->path, e->name, e->bytes, e->dtype, bytes);
-}
-
-RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
-    rn__text name = {e->name, sizeof e->name, 0};
-    int found;
-    while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, &name)) > 0) {
-        e->name_length = name.length;
-        if (strcmp(e->name, "__metadata__")) {
-            RN__TRY(rn__json_entry(a, e, error));
-            return 1;
-        }
-        if (rn__json_sees(a, '{')) a->metadata = a->at;
-        if (!rn__json_skip(a, RN__JSON_DEPTH)) return rn__damaged(a, "{\"key\":\"value\"}", error);
-    }
-    if (found) return rn__damaged(a, "{, or a name,", error);
-    a->at--; /* and again */
-    return 0;
-}
-
-/* The whole header once, and whether the tensors cover the data without gap or overlap, in any
-   order: then every border but the first and last both ends one and begins one, so the sums of
-   hashes of all begins and of all ends agree, and hardly otherwise. */
-static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
-    uint8_t b[RN__JSON_BEGIN] = {0};
-    uint64_t length = 0, begins, ends;
-    rn_entry e;
-    int i, found;
-    if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
-    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
-    if (length < 2 || length > a->bytes - RN__JSON_BEGIN)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %U bytes, its header %U; is it safetensors, and whole?", a->path,
-                        a->bytes, length);
-    a->json_end = length + RN__JSON_BEGIN;
-    a->at = RN__JSON_BEGIN;
-    begins = rn__mix(a->bytes);
-    ends = rn__mix(a->json_end);
-    while ((found = rn_archive_next(a, &e, error)) == 1) {
-        begins += rn__mix(e.begin);
-        ends += rn__mix(e.begin + e.bytes);
-    }
-    if (found) return (rn_status)found;
-    if (!rn__json_takes(a, '}') || !rn__json_takes(a, -1)) return rn__damaged(a, "the end", error);
-    a->at = RN__JSON_BEGIN;
-    if (begins == ends) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s: its tensors overlap, or leave data unused", a->path);
-}
-
-RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
-                                rn_error *error) {
-    rn_status status = rn__open(archive, path, 0, files, error);
-    if (!status) status = rn__check_archive(archive, error);
-    if (status) rn_archive_close(archive);
-    return status;
-}
-
-/* Looks from where the archive stands to the end, then from the beginning: who asks for names in
-   the order of the file finds each at once. */
-RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn_error *error) {
-    int round, found;
-    for (round = 0; round < 2; round++, a->at = RN__JSON_BEGIN) {
-        while ((found = rn_archive_next(a, e, error)) == 1)
-            if (!strcmp(e->name, name) && e->name_length < sizeof e->name) return RN_OK;
-        if (found) return (rn_status)found;
-    }
-    return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
-}
-
-/* Stands behind the value of a key of __metadata__, which is a string: 1; 0 if there is none, below
-   0 on failure. */
-static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
-    char there[64];
-    rn__text text = {there, sizeof there, 0};
-    int first, found = 0;
-    if (!a->metadata) return 0;
-    a->at = a->metadata;
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
-        int wanted = text.length < sizeof there && !strcmp(there, key) && rn__json_sees(a, '"');
-        if (!(wanted ? rn__json_string(a, value) : rn__json_skip(a, RN__JSON_DEPTH))) break;
-        if (wanted) return 1;
-    }
-    return found ? rn__damaged(a, "{\"key\":\"value\"}", error) : 0;
-}
-
-RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
-                                    rn_error *error) {
-    rn__text text = rn__text_in(value, capacity);
-    uint64_t before = a->at;
-    int found = rn__find_metadata(a, key, &text, error);
-    a->at = before;
-    if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
-    if (text.length < capacity) return RN_OK;
-    return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %z bytes, there are %z",
-                    a->path, key, text.length + 1, capacity);
-}
-
-RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
-                                size_t bytes, rn_error *error) {
-    if (offset <= e->bytes && bytes <= e->bytes - offset)
-        return rn__read(a, e->begin + offset, data, bytes, error);
-    return rn__fail(error, RN_BAD_ARGUMENT, "%s: bytes %U to %U of tensor %s, which has %U",
-                    a->path, offset, offset + bytes, e->name, e->bytes);
-}
-
-/* >>weights and checkpoints ==================================================================
-   Files of ours are safetensors with this in __metadata__: "format" (resnet.h), "crc" (CRC-32 of
-   the whole file, eight digits that count as zeros themselves), "desc.KEY" for every field of the
-   description, and "trainer.test_accuracy"; a checkpoint has all numbers of rn__progress,
-   "schedule.kind" and tensors velocity/NAME as well. */
-
-/* The CRC-32 of zip and PNG, four bits at a time. */
-static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
-    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
-                                       0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
-                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-    size_t i;
-    crc = ~crc;
-    for (i = 0; i < bytes; i++) {
-        crc ^= data[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
-
-/* Makes a parameter its velocity, under a name of its own; 1. */
-static int rn__name_velocity(rn_parameter *p) {
-    RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
-    memmove(p->name + 9, p->name, sizeof p->name - 9);
-    memcpy(p->name, "velocity/", 9);
-    p->data = p->velocity;
-    return 1;
-}
-
-/* The tensors that are saved, in their order: parameters and running statistics, then, of a
-   checkpoint, the velocity. Starts from a parameter that is all zero. */
-static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
-    int velocity = !strncmp(p->name, "velocity/", 9);
-    do {
-        if (!rn_next_parameter(net, p)) {
-            if (velocity || !checkpoint) return 0;
-            memset(p, 0, sizeof *p);
-            velocity = 1;
-        }
-    } while (velocity && !p->velocity); /* statistics have none */
-    return !velocity || rn__name_velocity(p);
-}
-
-/* Writes through the buffer of an archive, and sums up; without a file it only sums up. */
-typedef struct rn__writer {
-    rn_archive out;
-    uint32_t crc;
-    int failed;
-} rn__writer;
-
-static void rn__flush(rn__writer *w) {
-    rn_archive *out = &w->out;
-    w->crc = rn__crc32(w->crc, (const uint8_t *)out->buffer, out->filled);
-    if (out->file && !w->failed)
-        w->failed =
-            out->files.write(out->files.user, out->file, out->buffer, out->filled) != out->filled;
-    out->filled = 0;
-}
-
-/* The lowest bytes of a number, little-endian. */
-static void rn__write_bytes(rn__writer *w, uint64_t value, int count) {
-    for (; count > 0; count--, value >>= 8) {
-        if (w->out.filled == sizeof w->out.buffer) rn__flush(w);
-        w->out.buffer[w->out.filled++] = (char)(value & 255);
-        w->out.bytes++;
-    }
-}
-
-static void rn__write_format(rn__writer *w, const char *format, ...) {
-    char line[320];
-    rn__text text = rn__text_in(line, sizeof line);
-    const char *c;
-    va_list arguments;
-    va_start(arguments, format);
-    rn__format_list(&text, format, arguments);
-    va_end(arguments);
-    RESNET_ASSERT(text.length < sizeof line);
-    for (c = line; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
-}
-
-/* The numbers that a checkpoint has beside tensors and description: uint64_t as decimals, or double
-   as its bits. Those of the trainer are left out where they are zero. */
-typedef enum rn__number { RN__WHOLE, RN__REAL } rn__number;
-static const struct {
-    const char *key;
-    size_t offset;
-    rn__number type;
-    int optional; /* 2: in rn_save's files, too */
-} rn__progress[] = {
-    {"step", offsetof(rn_net, step), RN__WHOLE, 0},
-    {"epoch", offsetof(rn_net, epoch), RN__WHOLE, 0},
-    {"cursor", offsetof(rn_net, cursor), RN__WHOLE, 0},
-    {"schedule.learning_rate", offsetof(rn_net, schedule.learning_rate), RN__REAL, 0},
-    {"schedule.steps", offsetof(rn_net, schedule.steps), RN__WHOLE, 0},
-    {"schedule.drop1", offsetof(rn_net, schedule.drops[0]), RN__WHOLE, 0},
-    {"schedule.drop2", offsetof(rn_net, schedule.drops[1]), RN__WHOLE, 0},
-    {"schedule.warmup_steps", offsetof(rn_net, schedule.warmup_steps), RN__WHOLE, 0},
-    {"schedule.warmup_rate", offsetof(rn_net, schedule.warmup_rate), RN__REAL, 0},
-    {"trainer.data", offsetof(rn_net, trainer.data), RN__WHOLE, 1},
-    {"trainer.batch", offsetof(rn_net, trainer.batch), RN__WHOLE, 1},
-    {"trainer.pad", offsetof(rn_net, trainer.pad), RN__WHOLE, 1},
-    {"trainer.flip", offsetof(rn_net, trainer.flip), RN__WHOLE, 1},
-    {"trainer.loss", offsetof(rn_net, trainer.loss), RN__REAL, 1},
-    {"trainer.correct", offsetof(rn_net, trainer.correct), RN__REAL, 1},
-    {"trainer.seconds", offsetof(rn_net, trainer.seconds), RN__REAL, 1},
-    {"trainer.test_accuracy", offsetof(rn_net, trainer.test_accuracy), RN__REAL, 2}};
-enum { RN__PROGRESS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
-
-static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
-    char value[64];
-    int i;
-    RN__TRY(rn_archive_metadata(a, "schedule.kind", value, sizeof value, error));
-    RN__TRY(rn_schedule_parse(&net->schedule.kind, value, error));
-    memset(&net->trainer, 0, sizeof net->trainer);
-    for (i = 0; i < RN__PROGRESS; i++) {
-        const char *key = rn__progress[i].key, *end = value;
-        void *to = (char *)net + rn__progress[i].offset;
-        rn_status status = rn_archive_metadata(a, key, value, sizeof value, error);
-        if (status == RN_MISMATCH && rn__progress[i].optional) continue;
-        if (status) return status;
-        if (rn__progress[i].type == RN__REAL ? !rn__scan_double(value, (double *)to)
-                                             : !rn__scan_unsigned(&end, (uint64_t *)to) || *end)
-            return rn__fail(error, RN_BAD_FILE, "%s: %s is \"%s\" and should be a number", a->path,
-                            key, value);
-    }
-    return RN_OK;
-}
-
-/* What no net can compute with is neither saved nor loaded. */
-static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float value,
-                                  const char *where, rn_error *error) {
-    const char *fault = !rn__is_finite((double)value) ? "infinite or not a number"
-                        : p->role == RN_RUNNING_VAR && value < 0
-                            ? "below zero, which no variance can be"
-                            : NULL;
-    if (!fault) return RN_OK;
-    return rn__fail(error, RN_NOT_FINITE, "%s: %s[%D] is %s", where, p->name, (int64_t)i, fault);
-}
-
-/* The length of the header, the header with these digits of the CRC, filled up with spaces, and
-   the tensors. */
-static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
-                               uint32_t crc, rn_error *error) {
-    char value[96];
-    rn__text digits = rn__text_in(value, sizeof value);
-    rn_parameter p;
-    uint64_t offset = 0, end, bits;
-    ptrdiff_t k;
-    int i;
-    w->out.bytes = w->out.filled = w->crc = 0;
-    rn__write_bytes(w, json, RN__JSON_BEGIN);
-    rn__put_unsigned(&digits, crc, 16, 8, '0');
-    rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%s\"", value);
-    for (i = 0; rn_desc_key(i); i++) {
-        rn_desc_get(&net->desc, i, value);
-        rn__write_format(w, ",\"desc.%s\":\"%s\"", rn_desc_key(i), value);
-    }
-    for (i = 0; i < RN__PROGRESS; i++) {
-        const int real = rn__progress[i].type == RN__REAL, optional = rn__progress[i].optional;
-        const char *format = real ? ",\"%s\":\"0x%x\"" : ",\"%s\":\"%U\"";
-        memcpy(&bits, (const char *)net + rn__progress[i].offset, sizeof bits);
-        if ((checkpoint || optional == 2) && (bits || !optional))
-            rn__write_format(w, format, rn__progress[i].key, bits);
-    }
-    if (checkpoint)
-        rn__write_format(w, ",\"schedule.kind\":\"%s\"", rn_schedule_name(net->schedule.kind));
-    rn__write_format(w, "}");
-    for (memset(&p, 0, sizeof p); rn__next_tensor(net, checkpoint, &p); offset = end) {
-        end = offset + 4 * (uint64_t)p.count;
-        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", p.name);
-        for (i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
-        rn__write_format(w, "],\"data_offsets\":[%U,%U]}", offset, end);
-    }
-    rn__write_format(w, "}");
-    while (w->out.bytes % 64) rn__write_bytes(w, ' ', 1);
-    w->out.json_end = w->out.bytes;
-    for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
-        for (k = 0; k < p.count; k++) {
-            const float number = (float)p.data[k];
-            RN__TRY(rn__check_number(&p, k, number, "the net", error));
-            rn__write_bytes(w, (uint32_t)rn__float_bits(number), sizeof number);
-        }
-    rn__flush(w);
-    return RN_OK;
-}
-
-/* Three passes of the same code: one measures the header, one sums up the CRC, one writes. */
-static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
-                          const rn_files *files, rn_error *error) {
-    char temporary[1024], target[1024];
-    rn__text text = rn__text_in(temporary, sizeof temporary);
-    rn__writer w;
-    rn_archive *out = &w.out;
-    const char *failed = NULL;
-    uint64_t json;
-    uint32_t crc;
-    if (checkpoint && !net->velocity)
-        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
-    if (strlen(path) > sizeof target - 5)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "a path of %z characters is too long; %z are allowed", strlen(path),
-                        sizeof target - 5);
-    memcpy(target, path, strlen(path) + 1);
-#ifndef RESNET_NO_STDIO
-    if (!files) failed = rn__find_target(target, sizeof target - 4);
-    if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
-#endif
-    rn__format(&text, "%s.tmp", target);
-    memset(&w, 0, sizeof w);
-    rn__write_all(&w, net, checkpoint, 0, 0, NULL);
-    json = out->json_end - RN__JSON_BEGIN;
-    RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
-    crc = w.crc;
-    RN__TRY(rn__open(out, temporary, 1, files, error));
-#ifndef RESNET_NO_STDIO
-    if (!files) rn__keep_mode(target, temporary);
-#endif
-    rn__write_all(&w, net, checkpoint, json, crc, NULL);
-    if (w.failed) failed = "writing";
-    if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
-    if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
-    if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
-    if (!failed) return RN_OK;
-    out->files.remove(out->files.user, temporary);
-    return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
-                    failed, temporary, path);
-}
-
-RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
-                        rn_error *error) {
-    return rn__save(net, path, 0, files, error);
-}
-
-RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
-                                   rn_error *error) {
-    return rn__save(net, path, 1, files, error);
-}
-
-/* The CRC stands among the bytes that it sums up; there, its digits count as zeros. */
-static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
-    uint8_t buffer[1024];
-    char stored[9], found[9];
-    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
-    uint64_t at, begin;
-    uint32_t crc = 0;
-    size_t bytes, i;
-    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
-    begin = a->at - 9; /* behind the digits stands a quotation mark */
-    a->at = RN__JSON_BEGIN;
-    for (at = 0; at < a->bytes; at += bytes) {
-        bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
-        RN__TRY(rn__read(a, at, buffer, bytes, error));
-        for (i = 0; i < bytes; i++)
-            if (at + i - begin < 8) buffer[i] = '0';
-        crc = rn__crc32(crc, buffer, bytes);
-    }
-    rn__put_unsigned(&text, crc, 16, 8, '0');
-    if (!strcmp(found, stored)) return RN_OK;
-    return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s, not the \"%s\" that it says",
-                    a->path, found, stored);
-}
-
-/* The description in the metadata, resolved, with the defaults for what is of the machine;
-   RN_MISMATCH for files that others wrote. Of the two marks of files of ours, a single damaged byte
-   leaves one, and then the CRC refuses it. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
-    rn_desc stored;
-    char key[64], value[96];
-    rn_error inner;
-    rn__text text = rn__text_in(value, sizeof value);
-    int i, former, found = rn__find_metadata(a, "format", &text, error);
-    rn_status status = RN_OK;
-    if (found == 1) found = !strcmp(value, "resnet.h");
-    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
-    if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
-    RN__TRY(rn__check_crc(a, error));
-    memset(&stored, 0, sizeof stored);
-    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
-    former = !status;
-    if (status == RN_MISMATCH) status = RN_OK;
-    for (i = 0; !status && rn_desc_key(i); i++) {
-        const char *name = former ? rn__fields[i].former : NULL;
-        if (rn__fields[i].match == RN__OF_MACHINE) continue;
-        text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
-        status = rn_archive_metadata(a, key, value, sizeof value, &inner);
-        if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
-        if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
-    }
-    if (!status) status = rn_resolve(&stored, &inner);
-    if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
-    *desc = stored;
-    return RN_OK;
-}
-
-RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
-                             rn_error *error) {
-    rn_archive a;
-    rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__read_desc(&a, desc, error);
-    rn_archive_close(&a);
-    return status;
-}
-
-/* Refuses weights of a net that computes something else, and when training goes on, of one that
-   trains otherwise. */
-static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
-                                  int training, rn_error *error) {
-    char texts[2][48];
-    int i, k, n;
-    for (i = 0; i < RN__FIELDS; i++) {
-        const rn__field *field = &rn__fields[i];
-        if (field->match != 1 && (field->match != 2 || !training)) continue;
-        for (k = 0; k < field->count; k++) {
-            const double values[2] = {rn__get_number(file, field, k),
-                                      rn__get_number(own, field, k)};
-            if (!(fabs(values[0] - values[1]) > 0)) continue;
-            for (n = 0; n < 2; n++) {
-                rn__text text = rn__text_in(texts[n], sizeof texts[n]);
-                if (field->names) rn__puts(&text, field->names[(int)values[n]]);
-                if (!field->names) rn__put_fixed(&text, values[n], field->type == RN__INT ? 0 : 9);
-            }
-            return rn__fail(error, RN_MISMATCH,
-                            "%s is of another net: %s is %s there, %s here; see rn_load_desc",
-                            a->path, field->key, texts[0], texts[1]);
-        }
-    }
-    return RN_OK;
-}
-
-/* Checks one tensor, its numbers included, or stores it. */
-static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
-                                 rn_error *error) {
-    uint8_t buffer[1024];
-    ptrdiff_t i, j, count;
-    const int *shape = p->shape;
-    if (e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
-        e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"))
-        return rn__fail(error, RN_MISMATCH,
-                        "%s: %s is %s [%D,%D,%D,%D%s] and should be F32 [%d,%d,%d,%d]", a->path,
-                        e->name, e->dtype, e->shape[0], e->shape[1], e->shape[2], e->shape[3],
-                        e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2], shape[3]);
-    for (i = 0; i < p->count; i += count) {
-        count = p->count - i < 256 ? p->count - i : 256;
-        RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
-        for (j = 0; j < count; j++) {
-            const uint8_t *b = buffer + 4 * j;
-            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
-            float value = rn__float_of_bits((int32_t)(low | high << 16));
-            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
-            if (store) p->data[i + j] = (rn_real)value;
-        }
-    }
-    return RN_OK;
-}
-
-/* A number of its own for each tensor of a net. */
-static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
-    const int velocity = p->velocity && p->data == p->velocity;
-    return 4 * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
-           (uint64_t)p->index;
-}
-
-/* Goes on to the next tensor of the file that counts, p as rn__next_tensor gives it: 1; 0 at the
-   end. */
-static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
-                           rn_parameter *p, rn_error *error) {
-    int found;
-    while ((found = rn_archive_next(a, e, error)) == 1) {
-        const int velocity = !strncmp(e->name, "velocity/", 9);
-        const int cut = e->name_length >= sizeof e->name;
-        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
-            strstr(e->name, ".num_batches_tracked"))
-            continue; /* PyTorch counts batches */
-        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
-            (!velocity || (p->velocity && rn__name_velocity(p))))
-            return 1;
-        return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
-                        a->path, e->name, cut ? "..." : "");
-    }
-    return found;
-}
-
-/* Which tensor is missing or there twice? Marks those of the file, some thousands at a time. */
-static rn_status rn__name_fault(rn_archive *a, const rn_net *net, int training, rn_error *error) {
-    enum { AT_A_TIME = 4096 };
-    const uint64_t end = 8 * (uint64_t)net->node_count + 8;
-    uint64_t from;
-    for (from = 0; from < end; from += AT_A_TIME) {
-        uint8_t marks[AT_A_TIME / 8] = {0};
-        rn_parameter p;
-        rn_entry e;
-        int found;
-        for (a->at = RN__JSON_BEGIN;
-             (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
-            const uint64_t i = rn__tensor_number(net, &p) - from;
-            if (i >= AT_A_TIME) continue;
-            if (marks[i / 8] >> i % 8 & 1)
-                return rn__fail(error, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
-                                p.name);
-            marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
-        }
-        if (found) return (rn_status)found;
-        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
-            const uint64_t i = rn__tensor_number(net, &p) - from;
-            if (i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1))
-                return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, p.name);
-        }
-    }
-    return RN_OK;
-}
-
-/* Checks all tensors of the file, or stores them, in its order. The sum of hashes tells whether
-   each is there once. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
-                                  rn_error *error) {
-    rn_parameter p;
-    rn_entry e;
-    uint64_t left = 0;
-    int found;
-    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
-        left += rn__mix(rn__tensor_number(net, &p));
-    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
-        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
-        left -= rn__mix(rn__tensor_number(net, &p));
-    }
-    if (found) return (rn_status)found;
-    return left ? rn__name_fault(a, net, training, error) : RN_OK;
-}
-
-/* All is checked before anything is stored; `loaded` takes what is no array. */
-static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
-    rn_net loaded = *net;
-    int i, training = 0;
-    rn_error inner;
-    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
-    for (i = 0; i < RN__FIELDS; i++) {
-        const rn__field *field = &rn__fields[i]; /* those of the machine are single numbers */
-        if (field->match == RN__OF_MACHINE)
-            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
-                   field->size);
-    }
-    if (!found && net->velocity) {
-        found = rn__read_progress(a, &loaded, &inner);
-        training = !found;
-        if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
-    }
-    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
-    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
-    RN__TRY(rn__load_tensors(a, net, training, 0, error));
-    net->executor->frozen = loaded.executor->frozen = 0;
-    status = rn__load_tensors(a, net, training, 1, error);
-    if (status)
-        return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
-                        a->path);
-    if (training) *net = loaded;
-    return RN_OK;
-}
-
-RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
-    rn_archive a;
-    rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, error);
-    rn_archive_close(&a);
-    return status;
-}
-
-/* A hash that goes on from `sum`, eight bytes at a time. */
+/* A hash that goes on from `sum`, eight bytes at a time, the same on every machine. */
 static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
     size_t i, k;
     for (i = 0; i < bytes; i += 8) {
-        uint64_t part = 0;
+        uint64_t part = 0; /* eight bytes, the first lowest */
         for (k = 0; k < 8 && i + k < bytes; k++) part |= (uint64_t)data[i + k] << 8 * k;
         sum = rn__mix(sum ^ part) + 1;
     }
     return sum;
 }
 
+/* Over the sizes and, image by image, the label and the pixels. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
+    /* The same bytes in another shape are other data. */
     const int sizes[] = {source->channels, source->height, source->width, source->classes};
     uint64_t sum = *checksum;
     uint8_t *room = NULL;
@@ -9829,9 +9820,1312 @@ RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, 
     return status;
 }
 
-/* >>printer ================================================================================== */
+/* What the net sees of a pixel, which is 0 to 1: (pixel - mean) / deviation. A deviation of zero
+   counts as 1, as in rn_resolve. */
+static double rn__normalised(const rn_desc *desc, int channel, double pixel) {
+    const double deviation = (double)desc->deviation[channel];
+    return (pixel - (double)desc->mean[channel]) / (fabs(deviation) > 0 ? deviation : 1);
+}
 
-/* What a node does, in words: "conv2d 3x3 stride 2", "relu (fused)". */
+/* Pads, crops and mirrors a normalised image as its position in the epoch decides. To pad by p and
+   crop at random is to move the image by -p to p rows and columns, with zeros coming in:
+
+       1 2 3 4        0 0 0 0
+       5 6 7 8   -->  0 1 2 3        dy = dx = -1: down and to the right by one
+       9 . . .        0 5 6 7
+
+   It is done in place, row by row, in the order in which no row is overwritten before it has moved.
+   Random numbers 3i, 3i + 1 and 3i + 2 of the epoch's stream belong to position i. */
+static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
+                        rn_key key, uint64_t position) {
+    /* Where a crop can begin, in either direction. */
+    int places = 2 * augment->pad + 1, width = source->width, w;
+    int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
+    int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
+    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
+    int from = rn__max(dx, 0), to = rn__max(-dx, 0); /* column `from` moves to column `to` */
+    ptrdiff_t rows = (ptrdiff_t)source->channels * source->height, i;
+    for (i = 0; i < rows; i++) {
+        /* Rows move up: the first one first. Down: the last one first. Row h comes to row `at`. */
+        ptrdiff_t at = dy >= 0 ? i : rows - 1 - i, h = at % source->height + dy;
+        int count = h < 0 || h >= source->height ? 0 : width - from - to; /* that stay in sight */
+        rn_real *row = image + at * width;
+        if (count)
+            memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
+        for (w = 0; w < to; w++) row[w] = 0;
+        for (w = to + count; w < width; w++) row[w] = 0;
+        for (w = 0; flip && w < width / 2; w++) { /* mirrors the row */
+            rn_real swapped = row[w];
+            row[w] = row[width - 1 - w];
+            row[width - 1 - w] = swapped;
+        }
+    }
+}
+
+/* What rn_batch is asked for is there, and fits the net. */
+static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
+                                 ptrdiff_t first, int count, rn_error *error) {
+    int most = rn__min(s->height, s->width) - 1; /* so that a part of the image is always left */
+    RN__TRY(rn__check_source("rn_batch", s, error));
+    /* Positions [first, first + count) of the epoch are there, without overflow. */
+    if (first < 0 || count < 1 || first > s->count - count)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_batch: the source has no %d images from %lld of %lld", count,
+                        (rn__lld)first, (rn__lld)s->count);
+    if (augment && (augment->pad < 0 || augment->pad > most))
+        return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
+                        augment->pad, most);
+    if (!rn_tensor_bytes(count, s->channels, s->height, s->width))
+        return rn__fail(error, RN_TOO_LARGE,
+                        "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
+                        s->channels, s->height, s->width);
+    /* A zero in the description is a default, which a net has resolved. */
+    if ((desc->channels && desc->channels != s->channels) ||
+        (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
+        return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
+                        s->channels, s->height, s->width, desc->channels, desc->height,
+                        desc->width);
+    return RN_OK;
+}
+
+/* Where an image's bytes lie before they become numbers: at the end of the image's own memory, which
+   is 4 or 8 times as large. Turned into numbers from the first on, no byte is overwritten before it
+   is read, for number j ends before byte j + 1:
+
+       | number 0 | number 1 | ...            | b0 | b1 | b2 | ... |         size bytes
+       |<------------------ size numbers ------------------------->|         */
+static uint8_t *rn__bytes_of(rn_real *image, ptrdiff_t size) {
+    return (uint8_t *)(image + size) - size;
+}
+
+/* Bytes have 256 values, so what becomes of each is looked up, channel by channel. */
+RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
+                         uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
+                         rn_error *error) {
+    const rn_key order = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
+    const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
+    rn_real table[256];       /* what a byte becomes */
+    ptrdiff_t plane, size, j; /* bytes of a channel, of an image */
+    int i, c, v;
+    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
+    plane = (ptrdiff_t)source->height * source->width;
+    size = plane * source->channels;
+    for (i = 0; i < count; i++) { /* all images as bytes */
+        uint64_t index = (uint64_t)(first + i);
+        /* Training takes another order in each epoch, tests the order of the source. */
+        if (augment) index = rn_shuffle(order, index, (uint64_t)source->count);
+        RN__TRY(rn__read_image(source, (ptrdiff_t)index, rn__bytes_of(images + i * size, size),
+                               &labels[i], error));
+    }
+    for (c = 0; c < source->channels; c++) { /* bytes into numbers */
+        for (v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
+        for (i = 0; i < count; i++) {
+            rn_real *image = images + i * size;
+            const uint8_t *pixels = rn__bytes_of(image, size);
+            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
+        }
+    }
+    for (i = 0; augment && i < count; i++)
+        rn__augment(images + i * size, source, augment, changes, (uint64_t)(first + i));
+    return RN_OK;
+}
+
+#ifndef RESNET_NO_TRAIN
+/* Twice over the same images: in training mode, whose batch statistics enter the running ones with
+   momentum (images of this batch) / (images so far), so that they become the mean over all; then in
+   inference mode, for the results alone. */
+RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
+                               int *labels, rn_result results[2], rn_error *error) {
+    const rn_loss loss = rn__loss_of(net);
+    /* part: of a batch; sums: of all, in training and in inference mode. */
+    rn_result part, sums[2] = {{0, 0}, {0, 0}};
+    ptrdiff_t first;
+    int mode, b, count; /* mode 0: training, 1: inference */
+    RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
+    for (mode = 0; mode < 2; mode++)
+        for (b = 0, first = 0; b < batches; b++, first += count) {
+            const ptrdiff_t left = source->count - first; /* rn_batch refuses what is not there */
+            count = left > 0 && left < net->batch ? (int)left : net->batch;
+            RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
+            /* Training mode: the batch's statistics join the running ones. */
+            if (mode == 0) {
+                RN__TRY(rn__propagate(__func__, net, images, labels, count, 0, &part, error));
+                rn__update_statistics(net, (double)count / (double)(first + count));
+            } else {
+                const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+                RN__TRY(rn_predict(net, rn_workspace(net), images, count, net->logits, error));
+                RN__TRY(rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, error));
+            }
+            /* A mean that goes on: += (new - mean) x share of the new. */
+            sums[mode].loss += (part.loss - sums[mode].loss) * count / (double)(first + count);
+            sums[mode].correct += part.correct;
+        }
+    if (results) memcpy(results, sums, sizeof sums);
+    return RN_OK;
+}
+#endif
+
+/* >>pictures =================================================================================
+   In: a picture of any size, bytes 0 to 255. Out: an image [1,C,H,W] as a net takes it, or what a
+   net says of several parts of the picture.
+
+       rn_picture --window, rn_resample--> 0..1 --jitter, lighting--> 0..1 --rn_normalise--> net
+        (bytes)                                   (training only)
+
+   A window is a part of the picture; its sides need not be whole numbers. "The size x size centre of
+   the picture scaled to a shorter side of `scale`" is never made by scaling the whole picture: it is
+   the window below, which is resampled to size x size at once.
+
+       +------------------- width -------------------+
+       |              .---------------.              |   s = shorter side x size / scale,
+       |              |     s x s     |              |   of 224 and 256: 7/8 of the height
+       |              '---------------'              |
+       +---------------------------------------------+     */
+
+/* It has pixels, and no more than memory can address. */
+static int rn__is_picture(const rn_picture *p) {
+    size_t bytes = rn__multiply_size((size_t)p->channels, (size_t)p->height);
+    return p->channels > 0 && p->height > 0 && p->width > 0 &&
+           rn__multiply_size(bytes, (size_t)p->width) <= PTRDIFF_MAX;
+}
+
+/* RGBRGB...: a pixel's channels lie side by side. Strides of what is no picture are 0, so that none
+   overflows; rn_resample refuses it. */
+RNDEF rn_picture rn_interleaved(const uint8_t *pixels, int channels, int height, int width) {
+    rn_picture p = {pixels, channels, height, width, 1, 0, channels};
+    if (rn__is_picture(&p)) p.stride_h = (ptrdiff_t)width * channels;
+    return p;
+}
+
+/* RR...GG...BB...: a plane for each channel. */
+RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int width) {
+    rn_picture p = {pixels, channels, height, width, 0, width, 1};
+    if (rn__is_picture(&p)) p.stride_c = (ptrdiff_t)height * width;
+    return p;
+}
+
+/* A square of side = shorter side of the picture x size / scale, where a scale below size counts as
+   size. `down` and `right` say where it lies: 0 is the top and left edge, 1 the bottom and right. */
+static rn_window rn__square(int height, int width, int size, double scale, double down,
+                            double right, int flip) {
+    const double shorter = rn__min(height, width); /* below 1: no picture, an empty window */
+    rn_window w;
+    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
+    w.top = down * (height - w.height);
+    w.left = right * (width - w.width);
+    w.flip = flip;
+    return w;
+}
+
+RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
+    return rn__square(height, width, size, scale, 0.5, 0.5, 0);
+}
+
+/* Windows 0 to 4, and 5 to 9 the same five mirrored:
+
+       0 --- 1        i % 5 / 2: down,  i % 5 % 2: right
+       |  4  |
+       2 --- 3                                                */
+RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
+    int i;
+    for (i = 0; i < 10; i++)
+        windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
+                                : rn__square(height, width, size, scale, i % 5 / 2, i % 5 % 2, 0);
+    for (i = 5; i < 10; i++) windows[i].flip = 1;
+}
+
+/* Random numbers 64i to 64i + 63 of the stream belong to position i, the last one to the mirror. */
+RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int most, rn_key key,
+                                uint64_t position) {
+    /* A whole number from least to most, each as likely; then where the square lies. */
+    const double scale = least + floor(rn_uniform(key, 64 * position) * ((double)most - least + 1));
+    return rn__square(height, width, size, scale, rn_uniform(key, 64 * position + 1),
+                      rn_uniform(key, 64 * position + 2),
+                      rn_uniform(key, 64 * position + 63) < 0.5);
+}
+
+/* Ten tries, of five random numbers each: the first that is not larger than the picture, else the
+   largest square in its centre. */
+RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position) {
+    const int flip = rn_uniform(key, 64 * position + 63) < 0.5;
+    uint64_t at = 64 * position; /* of the random numbers */
+    rn_window w;
+    int i;
+    for (i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
+        /* w h = area and w / h = aspect, or turned h / w = aspect: sides are roots. */
+        const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
+        const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
+        const int turned = rn_uniform(key, at + 2) < 0.5;
+        w.width = floor(sqrt(turned ? area / aspect : area * aspect) + 0.5);
+        w.height = floor(sqrt(turned ? area * aspect : area / aspect) + 0.5);
+        if (w.height < 1 || w.width < 1 || w.height > height || w.width > width) continue;
+        /* Anywhere in the picture. */
+        w.top = floor(rn_uniform(key, at + 3) * (height - w.height + 1));
+        w.left = floor(rn_uniform(key, at + 4) * (width - w.width + 1));
+        w.flip = flip;
+        return w;
+    }
+    return rn__square(height, width, 1, 1, 0.5, 0.5, flip);
+}
+
+/* Bicubic interpolation makes a pixel of the output from the pixels of the picture within 2 pixels
+   of its centre, in each direction; where antialias is on and the picture is reduced by a factor of
+   r, within 2 r. rn_resample refuses an r above 24. */
+enum { RN__MOST_TAPS = 104 }; /* at least 2 x 2 x 24 + 1 */
+
+/* The weight of a pixel at a distance of x: Keys 1981 with a = -0.5. */
+static double rn__cubic(double x) {
+    x = fabs(x);
+    return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
+}
+
+/* Along one axis: the weights for pixel i of `count` output pixels, which together cover [begin,
+   begin + length) of the picture's `size` pixels. They belong to pixels *first, *first + 1, ... of
+   the picture; returns how many. Pixels beyond the edge are left out, and the weights of the others
+   grow, so that their sum is always 1/255. */
+static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count, double begin,
+                    double length, int size, int antialias) {
+    /* Pixels of the picture for one of the output; how much wider the bicubic curve becomes. */
+    const double scale = length / count, wide = antialias && scale > 1 ? scale : 1;
+    /* Pixel k has its centre at k + 1/2; of both the half is taken off. */
+    const double centre = begin + (i + 0.5) * scale - 0.5;
+    const int last = rn__min(size - 1, (int)floor(centre + 2 * wide));
+    double sum = 0; /* of the weights before they are scaled */
+    int k, taps;
+    *first = rn__max(0, (int)ceil(centre - 2 * wide));
+    taps = last - *first + 1;
+    for (k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
+    for (k = 0; k < taps; k++) weights[k] /= sum * 255;
+    return taps;
+}
+
+/* The bicubic weight of a pixel is the product of its weights down and across. */
+RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
+                            int antialias, rn_error *error) {
+    double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
+    /* rows from `top` and columns from `left` of the picture make one pixel. */
+    int c, y, x, i, k, top, left, rows, columns;
+    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
+    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
+                        "than memory can address",
+                        picture->channels, picture->height, picture->width, to->h, to->w);
+    /* A sum is finite only if all its parts are. */
+    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
+        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+          window.top + window.height <= picture->height + 1e-6 &&
+          window.left + window.width <= picture->width + 1e-6))
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
+                        "picture [%d,%d]",
+                        window.height, window.width, window.top, window.left, picture->height,
+                        picture->width);
+    if (window.height > 24.0 * to->h || window.width > 24.0 * to->w)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
+                        "picture in two steps",
+                        window.height, window.width, to->h, to->w);
+    for (y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
+        rows =
+            rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
+        for (i = 0; i < rows; i++) down[i] *= 255; /* only `across` takes 0..255 to 0..1 */
+        for (x = 0; x < to->w; x++) {
+            columns = rn__taps(across, &left, x, to->w, window.left, window.width, picture->width,
+                               antialias);
+            for (c = 0; c < to->c; c++) {
+                const uint8_t *from = picture->pixels + c * picture->stride_c +
+                                      top * picture->stride_h + left * picture->stride_w;
+                double sum = 0;
+                for (i = 0; i < rows; i++, from += picture->stride_h) {
+                    double row = 0; /* across first, then down */
+                    for (k = 0; k < columns; k++) row += across[k] * from[k * picture->stride_w];
+                    sum += down[i] * row;
+                }
+                *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)sum;
+            }
+        }
+    }
+    return RN_OK;
+}
+
+/* Brightness of a pixel as in television (ITU-R BT.601). */
+static double rn__grey(const rn_tensor *t, int y, int x) {
+    return 0.299 * (double)*rn__at(t, 0, 0, y, x) + 0.587 * (double)*rn__at(t, 0, 1, y, x) +
+           0.114 * (double)*rn__at(t, 0, 2, y, x);
+}
+
+/* image = factor image + (1 - factor) grey, where grey is 0 (with 0: changes the brightness), the
+   mean of the image (with 1: the contrast) or that of each pixel (with 2: the saturation). */
+static void rn__blend(rn_tensor *image, int with, double factor) {
+    double grey = 0; /* unless it is each pixel's own */
+    int y, x, c;
+    /* The mean over the image, where it is asked for. */
+    for (y = 0; y < image->h && with == 1; y++)
+        for (x = 0; x < image->w; x++)
+            grey += rn__grey(image, y, x) / ((double)image->h * image->w);
+    for (y = 0; y < image->h; y++)
+        for (x = 0; x < image->w; x++) {
+            if (with == 2) grey = rn__grey(image, y, x);
+            for (c = 0; c < 3; c++) {
+                rn_real *p = rn__at(image, 0, c, y, x);
+                *p = (rn_real)(factor * (double)*p + (1 - factor) * grey);
+            }
+        }
+}
+
+/* Changes of colour take one RGB image, and an amount. */
+static rn_status rn__check_change(const char *function, const rn_tensor *image, double amount,
+                                  rn_error *error) {
+    RN__TRY(rn__expect(function, "image", image, 1, 3, image->h, image->w, error));
+    if (rn__is_finite(amount) && amount >= 0) return RN_OK;
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: the amount is %.3f and must be 0 or more",
+                    function, amount);
+}
+
+RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
+                                 rn_error *error) {
+    int done[3] = {0, 0, 0}, i, which; /* brightness, contrast, saturation */
+    RN__TRY(rn__check_change(__func__, image, strength, error));
+    key.purpose |= 1u << 8; /* a stream beside that of the windows */
+    for (i = 0; i < 3; i++) {
+        /* Of the changes that are not done yet, the one with so many of them in front of it. */
+        int left = (int)(rn_uniform(key, 8 * position + (uint64_t)i) * (3 - i));
+        for (which = 0; done[which] || left-- > 0;) which++;
+        done[which] = 1;
+        rn__blend(image, which,
+                  1 + strength * (2 * rn_uniform(key, 8 * position + 4 + (uint64_t)i) - 1));
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
+                            rn_error *error) {
+    /* Principal components of the colours of ImageNet's pixels, as fb.resnet.torch has them:
+       eigenvalues and, in the columns, eigenvectors. */
+    static const double values[3] = {0.2175, 0.0188, 0.0045};
+    static const double vectors[3][3] = {
+        {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
+    int c, i, y, x;
+    RN__TRY(rn__check_change(__func__, image, deviation, error));
+    key.purpose |= 2u << 8;   /* a third stream */
+    for (c = 0; c < 3; c++) { /* all pixels of a channel are shifted alike */
+        double shift = 0;     /* of a colour by all three components */
+        for (i = 0; i < 3; i++)
+            shift +=
+                vectors[c][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
+        for (y = 0; y < image->h; y++)
+            for (x = 0; x < image->w; x++) *rn__at(image, 0, c, y, x) += (rn_real)shift;
+    }
+    return RN_OK;
+}
+
+/* In double, as rn_batch's table is. */
+RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error) {
+    RN__TRY(rn__check_means(__func__, image->c, error));
+    RN__EACH(image, n, c, y, x) {
+        rn_real *p = rn__at(image, n, c, y, x);
+        *p = (rn_real)rn__normalised(desc, c, (double)*p);
+    }
+    return RN_OK;
+}
+
+/* Softmax(z)_k = exp(z_k) / sum_j exp(z_j), taken relative to the largest z, so that no exp
+   overflows. */
+RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
+                                   const rn_window *windows, int count, int antialias,
+                                   rn_real *room, rn_real *probabilities, rn_error *error) {
+    const rn_desc *desc = &net->desc;
+    rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
+    rn_real *logits = room + image.stride_n; /* behind the image */
+    int i, k;
+    RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
+    memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
+    for (i = 0; i < count; i++) {
+        double sum = 0, most;
+        RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
+        RN__TRY(rn_normalise(&image, desc, error));
+        RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
+        /* The largest of all exp is then 1. */
+        most = (double)logits[rn_argmax(logits, desc->classes)];
+        for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);
+        for (k = 0; k < desc->classes; k++)
+            probabilities[k] += (rn_real)(exp((double)logits[k] - most) / sum / count);
+    }
+    return RN_OK;
+}
+
+/* >>files ====================================================================================
+   In: any safetensors file. Out: its tensors one by one, each with name, type, shape and place, and
+   the strings of its metadata; or a sentence that says where the file is damaged.
+
+       0         8                                 8 + n              end of the file
+       | n, 8    | JSON, n bytes                   | data             |
+       | bytes,  | {"__metadata__":{"key":"value"},| little-endian,   |
+       | little- |  "conv1.weight":{"dtype":"F32", | row by row,      |
+       | endian  |   "shape":[16,3,3,3],           | no gap between   |
+       |         |   "data_offsets":[0,1728]}, ...}| tensors          |
+                                                   ^ data_offsets count from here
+
+   The JSON is read through a window of 512 bytes, as often as necessary, and nothing of it is kept:
+   no file is too large, and nothing is allocated. Names, keys and values that mean nothing to us
+   are gone past if they are JSON at all.
+
+   The reader has no tree and no tokens: a->at is the place reached, and each rn__json_* function
+   goes past one thing if it stands there, and says whether it did. After a no it may stand anywhere
+   in between: the file is damaged, and nothing is tried again. */
+
+enum { RN__JSON_BEGIN = 8 };
+
+static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *error) {
+    return rn__fail(error, RN_BAD_FILE, "%s: damaged at byte %llu, where %s should stand", a->path,
+                    (rn__llu)a->at, wanted);
+}
+
+/* The next byte of the header; -1 at its end, or where it cannot be read. */
+static int rn__json_next(rn_archive *a) {
+    if (a->at >= a->json_end) return -1;
+    if (a->at < a->window || a->at - a->window >= a->filled) { /* the window moves here */
+        uint64_t left = a->json_end - a->at; /* bytes of JSON that are still to come */
+        a->window = a->at;
+        a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
+        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) {
+            a->at = a->json_end; /* so that all that follows fails, too */
+            return a->filled = 0, -1;
+        }
+    }
+    return (unsigned char)a->buffer[a->at++ - a->window];
+}
+
+/* Goes past space, and past c if it comes then: 1. c -1 is the end. */
+static int rn__json_takes(rn_archive *a, int c) {
+    int next;
+    do next = rn__json_next(a);
+    while (next == ' ' || next == '\t' || next == '\n' || next == '\r');
+    if (next != c && next >= 0) a->at--;
+    return next == c;
+}
+
+/* The number of four hexadecimal digits, those behind \u; -1 if they are none. */
+static int rn__json_hex(rn_archive *a) {
+    static const char digits[] = "00112233445566778899aAbBcCdDeEfF"; /* each twice */
+    int i, value = 0;
+    for (i = 0; i < 4; i++) {
+        int c = rn__json_next(a);
+        const char *digit = c > 0 ? strchr(digits, c) : NULL;
+        if (!digit) return -1;
+        value = value * 16 + (int)(digit - digits) / 2;
+    }
+    return value;
+}
+
+/* What stands behind a backslash: a letter for a character, or u with the 16 bits of one. Beyond 16
+   bits a character has two of these, a high surrogate (d800 to dbff) and a low one (dc00 to dfff)
+   with ten bits each. It is written as UTF-8:
+
+       up to 7f      0xxxxxxx
+       up to 7ff     110xxxxx 10xxxxxx
+       up to ffff    1110xxxx 10xxxxxx 10xxxxxx
+       beyond        11110xxx 10xxxxxx 10xxxxxx 10xxxxxx
+*/
+static int rn__json_escape(rn_archive *a, rn__text *text) {
+    const char *escape = "\"\"\\\\//b\bf\fn\nr\rt\t"; /* letter, character */
+    int c = rn__json_next(a), code, low, shift;
+    for (; *escape; escape += 2)
+        if (*escape == c) return rn__put(text, escape[1]), 1;
+    code = c == 'u' ? rn__json_hex(a) : -1;
+    /* Neither \u0000, which would end the string, nor a low surrogate alone. */
+    if (code <= 0 || (code >= 0xdc00 && code < 0xe000)) return 0;
+    if (code >= 0xd800 && code < 0xdc00) { /* high: its low one must follow */
+        if (rn__json_next(a) != '\\' || rn__json_next(a) != 'u') return 0;
+        low = rn__json_hex(a);
+        if (low < 0xdc00 || low >= 0xe000) return 0;
+        code = 0x10000 + (code - 0xd800) * 1024 + (low - 0xdc00);
+    }
+    shift = code < 0x80 ? 0 : code < 0x800 ? 6 : code < 0x10000 ? 12 : 18; /* bits that follow */
+    rn__put(text, (char)((shift ? 0x780 >> shift / 6 & 0xff : 0) | code >> shift));
+    while ((shift -= 6) >= 0) rn__put(text, (char)(0x80 | (code >> shift & 63)));
+    return 1;
+}
+
+/* A string, which goes to `text` in place of what is there. */
+static int rn__json_string(rn_archive *a, rn__text *text) {
+    int c;
+    *text = rn__text_in(text->data, text->capacity);
+    if (!rn__json_takes(a, '"')) return 0;
+    while ((c = rn__json_next(a)) != '"') {
+        if (c < ' ' || (c == '\\' && !rn__json_escape(a, text))) return 0; /* the end is -1 */
+        if (c != '\\') rn__put(text, (char)c);
+    }
+    return 1;
+}
+
+/* [1, 2, 3]: whole numbers below 2^63, of which the first `most` go to `values`. Returns how many
+   there are in all, or -1. *product is the product of all, or INT64_MAX where it is larger: too much
+   for any file. */
+static int rn__json_array(rn_archive *a, int64_t *values, int most, int64_t *product) {
+    int count = 0, c; /* numbers so far */
+    *product = 1;
+    if (!rn__json_takes(a, '[')) return -1;
+    if (rn__json_takes(a, ']')) return 0;
+    do {
+        int64_t value = -1;     /* no digit yet */
+        rn__json_takes(a, ' '); /* goes past space, so none is left to take */
+        while ((c = rn__json_next(a)) >= '0' && c <= '9') {
+            if (value > (INT64_MAX - 9) / 10) return -1;
+            value = (value < 0 ? 0 : value * 10) + (c - '0');
+        }
+        if (value < 0 || count == INT_MAX || c < 0) return -1;
+        a->at--;
+        if (count < most) values[count] = value;
+        /* Would the product be too large? value | 1, for the value may be 0. */
+        *product = *product > INT64_MAX / (value | 1) ? INT64_MAX : *product * value;
+        count++;
+    } while (rn__json_takes(a, ','));
+    return rn__json_takes(a, ']') ? count : -1;
+}
+
+/* A step through an object: past { (if `first`) or a comma, the next key and its colon: 1; or past
+   the }: 0; -1 if neither is there. The caller goes past the value. */
+static int rn__json_key(rn_archive *a, int first, rn__text *key) {
+    if (first && !rn__json_takes(a, '{')) return -1;
+    if (rn__json_takes(a, '}')) return 0;
+    if (!first && !rn__json_takes(a, ',')) return -1;
+    return rn__json_string(a, key) && rn__json_takes(a, ':') ? 1 : -1;
+}
+
+/* Goes past space, and says whether c comes then, but not past c. */
+static int rn__json_sees(rn_archive *a, int c) {
+    int sees = rn__json_takes(a, c);
+    if (sees) a->at--;
+    return sees;
+}
+
+/* A value of any kind, objects and arrays at most so deep within each other. */
+static int rn__json_skip(rn_archive *a, int depth) {
+    rn__text none = {NULL, 0, 0}; /* what is gone past is not kept */
+    int found = 0, c;             /* a key, or part of a number */
+    if (!depth) return 0;
+    if (rn__json_sees(a, '"')) return rn__json_string(a, &none);
+    if (rn__json_sees(a, '{')) {
+        while ((found = rn__json_key(a, !found, &none)) > 0)
+            if (!rn__json_skip(a, depth - 1)) return 0;
+        return !found;
+    }
+    if (rn__json_takes(a, '[')) {
+        if (rn__json_takes(a, ']')) return 1;
+        do {
+            if (!rn__json_skip(a, depth - 1)) return 0;
+        } while (rn__json_takes(a, ','));
+        return rn__json_takes(a, ']');
+    }
+    while ((c = rn__json_next(a)) > 0 && strchr("+-.0123456789EINaefilnrstuy", c)) found = 1;
+    if (c >= 0) a->at--; /* that was a number, or true, false, null, Infinity, NaN */
+    return found;
+}
+enum { RN__JSON_DEPTH = 16 }; /* the stack ends somewhere */
+
+/* Bytes of a number of a type; 0 for types that are not known. */
+static int rn__dtype_bytes(const char *dtype) {
+    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
+                                        "I16",  "U16", "F16", "BF16",    "I32",
+                                        "U32",  "F32", "I64", "U64",     "F64"};
+    int i;
+    for (i = 0; i < 15; i++)
+        if (!strcmp(types[i], dtype)) return i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : 8;
+    return 0;
+}
+
+/* The object that describes tensor e->name: {"dtype":..., "shape":[...], "data_offsets":[...]} in any
+   order, each once, and maybe more. Its data lies within the file and is as large as type and shape
+   say. */
+static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
+    int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
+    char key[16];
+    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
+    int first, seen = 0, found, i; /* first: no key yet */
+    for (i = 0; i < 4; i++) e->shape[i] = 1;
+    /* Three keys, a bit of `seen` for each; values of other keys are gone past. */
+    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+        int part = !strcmp(key, "dtype")          ? 1
+                   : !strcmp(key, "shape")        ? 2
+                   : !strcmp(key, "data_offsets") ? 4
+                                                  : 0;
+        int good = part == 1   ? rn__json_string(a, &dtype)
+                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
+                   : part == 4 ? rn__json_array(a, offsets, 2, &bytes) == 2
+                               : rn__json_skip(a, RN__JSON_DEPTH);
+        if (!good || seen & part) break;
+        seen |= part;
+    }
+    if (found || seen != 7)
+        return rn__damaged(
+            a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
+            error);
+    if (offsets[0] > offsets[1] || offsets[1] > most)
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path,
+                        e->name, (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
+    e->begin = a->json_end + (uint64_t)offsets[0];
+    e->bytes = (uint64_t)(offsets[1] - offsets[0]);
+    i = rn__dtype_bytes(e->dtype);
+    bytes = i && numbers > INT64_MAX / i ? INT64_MAX : i * numbers;
+    if (!i || e->bytes == (uint64_t)bytes) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE,
+                    "%s: %s has %llu bytes, but its dtype %s and shape say %lld", a->path, e->name,
+                    (rn__llu)e->bytes, e->dtype, (rn__lld)bytes);
+}
+
+/* The next key of the outer object is the next tensor, but "__metadata__", whose place is noted. At
+   the end it stays before the }, so that the next call finds the end, too. */
+RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
+    rn__text name = {e->name, sizeof e->name, 0};
+    int found;
+    while ((found = rn__json_key(a, a->at == RN__JSON_BEGIN, &name)) > 0) {
+        e->name_length = name.length;
+        /* Any other key is a tensor's name. */
+        if (strcmp(e->name, "__metadata__")) {
+            RN__TRY(rn__json_entry(a, e, error));
+            return 1;
+        }
+        if (rn__json_sees(a, '{')) a->metadata = a->at;
+        if (!rn__json_skip(a, RN__JSON_DEPTH)) return rn__damaged(a, "{\"key\":\"value\"}", error);
+    }
+    if (found) return rn__damaged(a, "{, or a name,", error);
+    a->at--;
+    return 0;
+}
+
+/* Reads the whole header once, and sees whether the tensors cover the data without gap or overlap,
+   in whatever order they stand. If they do, every border between two tensors is the end of one and
+   the begin of another:
+
+       data    |--- a ---|-- b --|----- c -----|      ends    : begin of the data, a's, b's, c's
+               begins: a's, b's, c's, the end          (the same four numbers)
+
+   So the two lists, each with the border that it lacks, hold the same numbers. Two lists of any
+   order are compared without memory by the sums of their numbers' hashes. */
+static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
+    uint8_t b[RN__JSON_BEGIN] = {0};
+    uint64_t length = 0, begins, ends; /* sums of hashes, see above */
+    rn_entry e;
+    int i, found;
+    if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
+    /* Little-endian: the last byte is the highest. */
+    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
+    if (length < 2 || length > a->bytes - RN__JSON_BEGIN) /* "{}" is the shortest header */
+        return rn__fail(error, RN_BAD_FILE,
+                        "%s has %llu bytes, its header %llu; is it safetensors, and whole?",
+                        a->path, (rn__llu)a->bytes, (rn__llu)length);
+    a->json_end = length + RN__JSON_BEGIN;
+    a->at = RN__JSON_BEGIN;
+    begins = rn__mix(a->bytes);
+    ends = rn__mix(a->json_end);
+    while ((found = rn_archive_next(a, &e, error)) == 1) {
+        begins += rn__mix(e.begin);
+        ends += rn__mix(e.begin + e.bytes);
+    }
+    if (found) return (rn_status)found;
+    if (!rn__json_takes(a, '}') || !rn__json_takes(a, -1)) return rn__damaged(a, "the end", error);
+    a->at = RN__JSON_BEGIN;
+    if (begins == ends) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s: its tensors overlap, or leave data unused", a->path);
+}
+
+RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
+                                rn_error *error) {
+    rn_status status = rn__open(archive, path, 0, files, error);
+    if (!status) status = rn__check_archive(archive, error);
+    if (status) rn_archive_close(archive);
+    return status;
+}
+
+/* Looks from where the archive stands to the end, and then from the beginning: whoever asks for
+   names in the order of the file finds each at once. */
+RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn_error *error) {
+    int round, found; /* two rounds: to the end, and the whole */
+    for (round = 0; round < 2; round++, a->at = RN__JSON_BEGIN) {
+        while ((found = rn_archive_next(a, e, error)) == 1)
+            if (!strcmp(e->name, name) && e->name_length < sizeof e->name) return RN_OK;
+        if (found) return (rn_status)found;
+    }
+    return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, name);
+}
+
+/* Finds a key of __metadata__ whose value is a string: 1 with the value, behind which the archive
+   then stands; 0 if there is none, below 0 on failure. */
+static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
+    char there[64]; /* the key that stands there */
+    rn__text text = {there, sizeof there, 0};
+    int first, found = 0;
+    if (!a->metadata) return 0;
+    a->at = a->metadata;
+    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+        /* A key that is cut is not the one that is wanted. */
+        int wanted = text.length < sizeof there && !strcmp(there, key) && rn__json_sees(a, '"');
+        if (!(wanted ? rn__json_string(a, value) : rn__json_skip(a, RN__JSON_DEPTH))) break;
+        if (wanted) return 1;
+    }
+    return found ? rn__damaged(a, "{\"key\":\"value\"}", error) : 0;
+}
+
+/* What rn__find_metadata finds, with a sentence for what it does not. */
+RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value, size_t capacity,
+                                    rn_error *error) {
+    rn__text text = rn__text_in(value, capacity);
+    uint64_t before = a->at; /* the walk over the tensors goes on where it was */
+    int found = rn__find_metadata(a, key, &text, error);
+    a->at = before;
+    if (found < 0) return (rn_status)found;
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
+    if (text.length < capacity) return RN_OK;
+    return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %zu bytes, there are %zu",
+                    a->path, key, text.length + 1, capacity);
+}
+
+RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
+                                size_t bytes, rn_error *error) {
+    if (offset <= e->bytes && bytes <= e->bytes - offset)
+        return rn__read(a, e->begin + offset, data, bytes, error);
+    return rn__fail(error, RN_BAD_ARGUMENT, "%s: bytes %llu to %llu of tensor %s, which has %llu",
+                    a->path, (rn__llu)offset, (rn__llu)(offset + bytes), e->name,
+                    (rn__llu)e->bytes);
+}
+
+/* >>weights and checkpoints ==================================================================
+   In: a net. Out: a file that rn_load turns back into it, bit by bit. And back.
+
+   Files of ours are safetensors with this in __metadata__:
+
+       "format"                 "resnet.h": the file is ours
+       "crc"                    CRC-32 of the whole file, these eight digits counted as zeros
+       "desc.KEY"               every field of the description (rn__fields)
+       "trainer.test_accuracy"  if it is known
+       "step", "epoch", "cursor", "schedule.KEY", "trainer.KEY"
+                                in checkpoints: where training stands (rn__progress)
+
+   Tensors are those of rn_next_parameter, under its names, as F32. A checkpoint has the velocity of
+   each learned one besides, as "velocity/NAME".
+
+   Saving goes to a temporary file that takes the old one's place at the end, so that there is a
+   whole file at every moment. Loading goes through the file three times (header, CRC, numbers) before it
+   writes a number into the net, so that a damaged file changes nothing. */
+
+/* The CRC-32 of zip and PNG, with the polynomial edb88320, four bits at a time: the table holds the
+   remainder of each. Goes on from an earlier crc, 0 at first. */
+static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+                                       0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    size_t i;
+    crc = ~crc;
+    for (i = 0; i < bytes; i++) {
+        /* Of each byte the lower four bits, then the upper. */
+        crc ^= data[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* Turns a parameter into its velocity, which has the same shape and another name; 1. */
+static int rn__name_velocity(rn_parameter *p) {
+    RESNET_ASSERT(strlen(p->name) + 9 < sizeof p->name);
+    memmove(p->name + 9, p->name, sizeof p->name - 9);
+    memcpy(p->name, "velocity/", 9);
+    p->data = p->velocity;
+    return 1;
+}
+
+/* A walk as by rn_next_parameter over the tensors of a file, in its order: parameters and running
+   statistics, then, for a checkpoint, the velocity of each parameter. */
+static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
+    int velocity = !strncmp(p->name, "velocity/", 9); /* the name tells where the walk stands */
+    do {
+        if (!rn_next_parameter(net, p)) {
+            if (velocity || !checkpoint) return 0;
+            memset(p, 0, sizeof *p); /* the same walk again, now for the velocity */
+            velocity = 1;
+        }
+    } while (velocity && !p->velocity); /* statistics have none */
+    return !velocity || rn__name_velocity(p);
+}
+
+/* Writes through the buffer of an archive, and counts bytes and CRC. Without a file it only counts:
+   the header has to tell its own length and CRC before they are known. */
+typedef struct rn__writer {
+    rn_archive out; /* its buffer, bytes so far, and where the data begins (json_end) */
+    uint32_t crc;   /* of the bytes so far */
+    int failed;     /* 1: a write failed, and none was tried since */
+} rn__writer;
+
+/* What the buffer holds goes to the file. */
+static void rn__flush(rn__writer *w) {
+    rn_archive *out = &w->out;
+    w->crc = rn__crc32(w->crc, (const uint8_t *)out->buffer, out->filled);
+    if (out->file && !w->failed)
+        w->failed =
+            out->files.write(out->files.user, out->file, out->buffer, out->filled) != out->filled;
+    out->filled = 0;
+}
+
+/* The lowest bytes of a number, little-endian. */
+static void rn__write_bytes(rn__writer *w, uint64_t value, int count) {
+    for (; count > 0; count--, value >>= 8) {
+        /* The buffer is emptied when the next byte finds it full, and at the end. */
+        if (w->out.filled == sizeof w->out.buffer) rn__flush(w);
+        w->out.buffer[w->out.filled++] = (char)(value & 255);
+        w->out.bytes++;
+    }
+}
+
+/* A piece of the header, as by printf; no piece is longer than a line. */
+RN__PRINTF(2, 3) static void rn__write_format(rn__writer *w, const char *format, ...) {
+    char line[320]; /* longer than any name or value with what is around it */
+    rn__text text = rn__text_in(line, sizeof line);
+    const char *c;
+    va_list arguments;
+    va_start(arguments, format);
+    rn__format_list(&text, format, arguments);
+    va_end(arguments);
+    RESNET_ASSERT(text.length < sizeof line);
+    for (c = line; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
+}
+
+/* What files of ours hold beside tensors and description: members of rn_net, in the order of the
+   file. */
+#define RN__PROGRESS_AS(key, member, type, use) \
+    { key, type, 1, sizeof(uint64_t), offsetof(rn_net, member), NULL, use, 0, 0, 0, NULL }
+#define RN__PROGRESS(member, type, use) RN__PROGRESS_AS(#member, member, type, use)
+static const rn__field rn__progress[] = {
+    RN__PROGRESS(step, RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS(epoch, RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS(cursor, RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS(schedule.learning_rate, RN__DOUBLE, RN__CHECKPOINT),
+    RN__PROGRESS(schedule.steps, RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS_AS("schedule.drop1", schedule.drops[0], RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS_AS("schedule.drop2", schedule.drops[1], RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS(schedule.warmup_steps, RN__UINT64, RN__CHECKPOINT),
+    RN__PROGRESS(schedule.warmup_rate, RN__DOUBLE, RN__CHECKPOINT),
+    RN__PROGRESS(trainer.data, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.batch, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.pad, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.flip, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.loss, RN__DOUBLE, RN__IF_SET),
+    RN__PROGRESS(trainer.correct, RN__DOUBLE, RN__IF_SET),
+    RN__PROGRESS(trainer.seconds, RN__DOUBLE, RN__IF_SET),
+    RN__PROGRESS(trainer.test_accuracy, RN__DOUBLE, RN__RESULT),
+    {"schedule.kind", RN__INT, 1, sizeof(rn_schedule_kind), offsetof(rn_net, schedule.kind),
+     rn__schedule_names, RN__CHECKPOINT, 0, 0, 0, NULL}};
+enum { RN__PROGRESS_FIELDS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
+
+/* Reads them from a checkpoint into a net. RN_MISMATCH if the file is none, for then it has no step;
+   what the trainer did not know, and the file does not hold, becomes zero. */
+static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
+    char value[64];
+    rn_error inner; /* without the path */
+    int i;
+    memset(&net->trainer, 0, sizeof net->trainer);
+    for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
+        const rn__field *field = &rn__progress[i];
+        rn_status status =
+            rn_archive_metadata(a, field->key, value, sizeof value, error); /* may be missing */
+        if (status == RN_MISMATCH && field->use != RN__CHECKPOINT) continue;
+        if (status) return status;
+        if (rn__set_field(net, field, value, &inner))
+            return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    }
+    return RN_OK;
+}
+
+/* A key with its value, behind others: ,"desc.depth":"20" */
+static void rn__write_field(rn__writer *w, const char *prefix, const void *object,
+                            const rn__field *field) {
+    char value[96];
+    rn__text text = rn__text_in(value, sizeof value);
+    rn__put_field(&text, object, field);
+    rn__write_format(w, ",\"%s%s\":\"%s\"", prefix, field->key, value);
+}
+
+/* Numbers that no net can compute with are neither saved nor loaded. */
+static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float value,
+                                  const char *where, rn_error *error) {
+    const char *fault = !rn__is_finite((double)value) ? "infinite or not a number"
+                        : p->role == RN_RUNNING_VAR && value < 0
+                            ? "below zero, which no variance can be"
+                            : NULL;
+    if (!fault) return RN_OK;
+    return rn__fail(error, RN_NOT_FINITE, "%s: %s[%lld] is %s", where, p->name, (rn__lld)i, fault);
+}
+
+/* The whole file: `json`, the length of the header; the header, with this CRC, filled up with
+   spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the numbers. */
+static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
+                               uint32_t crc, rn_error *error) {
+    static const char zeros[sizeof(uint64_t)] = {0};
+    rn_parameter p;
+    uint64_t offset = 0, end; /* of a tensor's data, behind the header */
+    ptrdiff_t k;
+    int i;
+    w->out.bytes = w->out.filled = w->crc = 0;
+    /* The length, and the metadata. */
+    rn__write_bytes(w, json, RN__JSON_BEGIN);
+    rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%08x\"",
+                     (unsigned)crc);
+    for (i = 0; i < RN__FIELDS; i++) rn__write_field(w, "desc.", &net->desc, &rn__fields[i]);
+    for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
+        const rn__field *field = &rn__progress[i];
+        const int set = memcmp((const char *)net + field->offset, zeros, field->size) != 0;
+        if (field->use == RN__RESULT ? set : checkpoint && (set || field->use == RN__CHECKPOINT))
+            rn__write_field(w, "", net, field);
+    }
+    rn__write_format(w, "}");
+    /* The tensors: name, type, shape and place, one behind the other. */
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, checkpoint, &p); offset = end) {
+        end = offset + 4 * (uint64_t)p.count;
+        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", p.name);
+        for (i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
+        rn__write_format(w, "],\"data_offsets\":[%llu,%llu]}", (rn__llu)offset, (rn__llu)end);
+    }
+    rn__write_format(w, "}");
+    /* Who maps the file into memory finds numbers aligned. */
+    while (w->out.bytes % 64) rn__write_bytes(w, ' ', 1);
+    w->out.json_end = w->out.bytes;
+    /* Their numbers, as F32 whatever rn_real is. */
+    for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
+        for (k = 0; k < p.count; k++) {
+            const float number = (float)p.data[k];
+            RN__TRY(rn__check_number(&p, k, number, "the net", error));
+            rn__write_bytes(w, (uint32_t)rn__float_bits(number), sizeof number);
+        }
+    rn__flush(w);
+    return RN_OK;
+}
+
+/* Writes the file three times with the same code: first to learn the length of the header, then the
+   CRC (and whether all numbers are finite), both without a file; then in truth. */
+static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
+                          const rn_files *files, rn_error *error) {
+    char temporary[1024], target[1024]; /* target: path without symbolic links */
+    rn__text text = rn__text_in(temporary, sizeof temporary);
+    rn__writer w;
+    rn_archive *out = &w.out;
+    const char *failed = NULL; /* what failed */
+    uint64_t json;             /* bytes of the header */
+    uint32_t crc;
+    /* An inference net has nothing to go on with. */
+    if (checkpoint && !net->velocity)
+        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
+    /* Behind the path there is room for ".tmp". */
+    if (strlen(path) > sizeof target - 5)
+        return rn__fail(error, RN_BAD_ARGUMENT,
+                        "a path of %zu characters is too long; %zu are allowed", strlen(path),
+                        sizeof target - 5);
+    memcpy(target, path, strlen(path) + 1); /* the file that is to be replaced */
+    if (!files) failed = rn__find_target(target, sizeof target - 4);
+    if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
+    rn__format(&text, "%s.tmp", target);
+    memset(&w, 0, sizeof w);
+    rn__write_all(&w, net, checkpoint, 0, 0, NULL);
+    json = out->json_end - RN__JSON_BEGIN; /* now the header's length is known, next the CRC */
+    RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
+    crc = w.crc;
+    RN__TRY(rn__open(out, temporary, 1, files, error));
+    if (!files) rn__keep_mode(target, temporary);
+    rn__write_all(&w, net, checkpoint, json, crc, NULL);
+    /* The old file is replaced only by one that is whole and on the disk. */
+    if (w.failed) failed = "writing";
+    if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
+    if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
+    if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
+    if (!failed) return RN_OK;
+    /* The sentence counts more than whether this succeeds. */
+    out->files.remove(out->files.user, temporary);
+    return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
+                    failed, temporary, path);
+}
+
+RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
+                        rn_error *error) {
+    return rn__save(net, path, 0, files, error);
+}
+
+RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
+                                   rn_error *error) {
+    return rn__save(net, path, 1, files, error);
+}
+
+/* Compares the CRC in the metadata with that of the file, in which its own digits count as zeros. */
+static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
+    uint8_t buffer[1024];
+    char stored[9], found[9]; /* eight digits each */
+    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
+    uint64_t at, begin; /* begin: of the digits in the file */
+    uint32_t crc = 0;
+    size_t bytes, i;
+    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
+    begin = a->at - 9; /* the archive stands behind eight digits and a quotation mark */
+    a->at = RN__JSON_BEGIN;
+    for (at = 0; at < a->bytes; at += bytes) {
+        bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
+        RN__TRY(rn__read(a, at, buffer, bytes, error));
+        for (i = 0; i < bytes; i++)
+            if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
+        crc = rn__crc32(crc, buffer, bytes);
+    }
+    rn__format(&text, "%08x", (unsigned)crc);
+    if (!strcmp(found, stored)) return RN_OK;
+    return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s, not the \"%s\" that it says",
+                    a->path, found, stored);
+}
+
+/* The description in the metadata, resolved; fields that are the machine's matter get their
+   defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
+   "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the file. */
+static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+    rn_desc stored; /* the description of the file */
+    char key[64], value[96];
+    rn_error inner; /* its sentence goes behind the path */
+    rn__text text = rn__text_in(value, sizeof value);
+    int i, former, found = rn__find_metadata(a, "format", &text, error);
+    rn_status status = RN_OK;
+    /* The first mark or, where it is damaged or missing, the second. */
+    if (found == 1) found = !strcmp(value, "resnet.h");
+    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
+    if (found < 0) return (rn_status)found;
+    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
+    RN__TRY(rn__check_crc(a, error));
+    memset(&stored, 0, sizeof stored);
+    /* Older files, which hold this key, have other names for four fields. */
+    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
+    former = !status;
+    if (status == RN_MISMATCH) status = RN_OK;
+    for (i = 0; !status && rn_desc_key(i); i++) {
+        const char *name = former ? rn__fields[i].former : NULL;
+        if (rn__fields[i].use == RN__OF_MACHINE) continue;
+        text = rn__text_in(key, sizeof key);
+        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
+        status = rn_archive_metadata(a, key, value, sizeof value, &inner);
+        if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
+        if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
+    }
+    if (!status) status = rn_resolve(&stored, &inner);
+    if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    *desc = stored;
+    return RN_OK;
+}
+
+/* Opens, reads and closes; whatever happens in between. */
+RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
+                             rn_error *error) {
+    rn_archive a;
+    rn_status status = rn_archive_open(&a, path, files, error);
+    if (!status) status = rn__read_desc(&a, desc, error);
+    rn_archive_close(&a);
+    return status;
+}
+
+/* Refuses the weights of a net that computes something else and, if training is to go on, of one
+   that sees other batches: fields of which the table says that they must match. */
+static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
+                                  int training, rn_error *error) {
+    char texts[2][48]; /* the value there, and here */
+    int i, k;
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i];
+        /* Fields that need not match. */
+        if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
+            continue;
+        for (k = 0; k < field->count; k++) {
+            rn__text there = rn__text_in(texts[0], sizeof texts[0]);
+            rn__text here = rn__text_in(texts[1], sizeof texts[1]);
+            if (!(fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0))
+                continue;
+            rn__put_value(&there, file, field, k, 9);
+            rn__put_value(&here, own, field, k, 9);
+            return rn__fail(error, RN_MISMATCH,
+                            "%s is of another net: %s is %s there, %s here; see rn_load_desc",
+                            a->path, field->key, texts[0], texts[1]);
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks type, shape and numbers of one tensor of the file and, with `store`, writes them into the
+   net's. */
+static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
+                                 rn_error *error) {
+    uint8_t buffer[1024];
+    ptrdiff_t i, j, count;
+    const int *shape = p->shape; /* the net's */
+    /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
+    if (e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
+        e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"))
+        return rn__fail(error, RN_MISMATCH,
+                        "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]",
+                        a->path, e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1],
+                        (rn__lld)e->shape[2], (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "",
+                        shape[0], shape[1], shape[2], shape[3]);
+    for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
+        count = p->count - i < 256 ? p->count - i : 256;
+        RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
+        for (j = 0; j < count; j++) {
+            const uint8_t *b = buffer + 4 * j; /* four bytes of a number */
+            /* Little-endian on every machine. */
+            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
+            float value = rn__float_of_bits((int32_t)(low | high << 16));
+            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
+            if (store) p->data[i + j] = (rn_real)value;
+        }
+    }
+    return RN_OK;
+}
+
+/* A number of its own for each tensor of a net: four for the tensors of each node, counted from 1 as
+   the walk leaves p->index, and behind all nodes four for the velocity of each. */
+static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
+    const int velocity = p->velocity && p->data == p->velocity;
+    return 4 * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
+           (uint64_t)p->index;
+}
+
+/* The next tensor of the file, e, and the net's own of that name, p: 1; 0 at the end. Passed over are
+   the velocity where training does not go on, and PyTorch's counts of batches. */
+static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
+                           rn_parameter *p, rn_error *error) {
+    int found;
+    while ((found = rn_archive_next(a, e, error)) == 1) {
+        const int velocity = !strncmp(e->name, "velocity/", 9);
+        /* A name too long for an entry is none of ours. */
+        const int cut = e->name_length >= sizeof e->name;
+        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
+            strstr(e->name, ".num_batches_tracked"))
+            continue;
+        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
+            (!velocity || (p->velocity && rn__name_velocity(p))))
+            return 1;
+        return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
+                        a->path, e->name, cut ? "..." : "");
+    }
+    return found;
+}
+
+/* Each of the net's tensors must be in the file once. A mark for each says that it has been seen:
+
+       number of a tensor (rn__tensor_number)   1 2 3 4 | 5 6 7 8 | 9 ...     4 for each node
+       seen, a bit of `marks`                   1 0 0 0 | 1 1 1 1 | 0
+
+   Marks have room for some thousands of tensors; a larger net takes several walks through the header
+   of the file, each of which looks at as many tensors as have a mark. */
+RN__APART rn_status rn__check_each_once(rn_archive *a, const rn_net *net, int training,
+                                        rn_error *error) {
+    enum { AT_A_TIME = 16384 };
+    /* Above every number: only a checkpoint has those of the velocity. */
+    const uint64_t end = (training ? 8 : 4) * (uint64_t)net->node_count + 1;
+    uint64_t from, i;
+    for (from = 0; from < end; from += AT_A_TIME) {
+        uint8_t marks[AT_A_TIME / 8] = {0};
+        rn_parameter p;
+        rn_entry e;
+        int found;
+        for (a->at = RN__JSON_BEGIN;
+             (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
+            i = rn__tensor_number(net, &p) - from; /* its mark, or that of another walk */
+            if (i >= AT_A_TIME) continue;
+            if (marks[i / 8] >> i % 8 & 1)
+                return rn__fail(error, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
+                                p.name);
+            marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
+        }
+        if (found) return (rn_status)found;
+        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
+            i = rn__tensor_number(net, &p) - from;
+            if (i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1))
+                return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, p.name);
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks all tensors of the file, or stores them, in its order. */
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
+                                  rn_error *error) {
+    rn_parameter p;
+    rn_entry e;
+    int found;
+    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;)
+        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
+    return (rn_status)found;
+}
+
+/* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
+   the like. A training net takes a file without checkpoint, too: weights alone. */
+static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
+    rn_net loaded = *net;
+    int i, training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
+    rn_error inner;
+    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    for (i = 0; i < RN__FIELDS; i++) {
+        const rn__field *field = &rn__fields[i]; /* those of the machine stay; none is a list */
+        if (field->use == RN__OF_MACHINE)
+            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
+                   field->size);
+    }
+    if (!found && net->velocity) {
+        found = rn__read_progress(a, &loaded, &inner);
+        training = !found;
+        if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
+    }
+    /* Others' files have no description; then names and shapes alone have to match. */
+    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
+    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
+    RN__TRY(rn__load_tensors(a, net, training, 0, error));
+    RN__TRY(rn__check_each_once(a, net, training, error));
+    net->executor->frozen = loaded.executor->frozen =
+        0; /* packed weights of rn_freeze would be the old ones */
+    /* From here on the net changes. */
+    status = rn__load_tensors(a, net, training, 1, error);
+    if (status)
+        return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
+                        a->path);
+    /* Weights alone change neither description nor schedule, step and the like. */
+    if (training) *net = loaded;
+    return RN_OK;
+}
+
+RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+    rn_archive a;
+    rn_status status = rn_archive_open(&a, path, files, error);
+    if (!status) status = rn__load(&a, net, error);
+    rn_archive_close(&a);
+    return status;
+}
+
+/* >>printer ==================================================================================
+   In: a net or, for a plan, what the planner found out. Out: text in the caller's buffer, and its
+   whole length, as of snprintf. rn_describe has a row for each node, in the order of execution, and
+   an empty line before each unit:
+
+       ResNet-20, basic units, order full_preact, shortcut identity, resize A
+        node  name             reads   operation      value C x H x W   parameters multiply-adds
+           0  input                    input          3 x 32 x 32
+           1  conv1            0       conv2d 3x3     16 x 32 x 32             432        442368
+
+           2  layer1.0.bn1     1       batch_norm     16 x 32 x 32              32
+           3  layer1.0.relu1   2       relu (fused)   16 x 32 x 32
+       ...
+       269722 parameters, 40.6 M multiply-adds an image, 5799616 bytes for training at batch 1 (avx2)
+
+   (here narrower than it is). rn_plan_text has a row for each buffer: from when to when it is in use,
+   in the planner's time, and where it lies; rn_plan_svg draws the same:
+
+           from      to        offset         bytes  what
+              0     211             0         65536  value of input
+              1     211         65536         65536  value of conv1         */
+
+/* What a node does: "conv2d 3x3 stride 2", "relu (fused)" where it is done in one step with the node
+   before it. */
 static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     const rn__kind *kind = rn__kind_of(node->kind);
@@ -9842,34 +11136,35 @@ static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
     if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
 }
 
+/* Its row. The walk over the parameters starts at this node and ends at the next one that has any. */
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
-    char cell[96], inputs[32], shape[48];
+    char cell[96], inputs[32], shape[48]; /* columns of the row */
     rn__text out = rn__text_in(inputs, sizeof inputs);
-    ptrdiff_t parameters = 0;
+    ptrdiff_t parameters = 0; /* learned numbers of this node */
     rn_parameter p;
     int k;
-    for (k = 0; k < RN__SLOTS; k++)
-        if (rn__describe_slot(net->nodes, i, k, &p) && rn__slot_of(node, k)->learned)
-            parameters += p.count;
+    memset(&p, 0, sizeof p);
+    for (p.node = i; rn_next_parameter(net, &p) && p.node == i;)
+        if (rn__slot_behind(net, &p)->learned) parameters += p.count;
     for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
         rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
     out = rn__text_in(shape, sizeof shape);
     rn__format(&out, "%d x %d x %d", node->c, node->h, node->w);
     rn_node_name(net, i, cell);
+    /* Columns: number, name, inputs; operation, shape; then what is not zero. */
     rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
     out = rn__text_in(cell, sizeof cell);
     rn__describe_operation(net, i, &out);
     rn__format(text, "%-38s %-18s", cell, shape);
-    if (parameters) rn__format(text, "%10D", (int64_t)parameters);
+    if (parameters) rn__format(text, "%10lld", (rn__lld)parameters);
     if (rn_node_macs(net, i) > 0)
         rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
     rn__put(text, '\n');
 }
 
-static const char *const rn__mode_names[] = {"inference", "training"};
-
-/* What a budget makes the net compute again. */
+/* A line about what the budget makes the net compute again, if it does. A step is a node and those
+   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3 times. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
     int i, k, steps = 0, segments = 0, convolutions = 0;
@@ -9894,8 +11189,8 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__text out = rn__text_in(text, capacity);
     const rn_desc *desc = &net->desc;
-    const char *engine = "naive";
-    double macs = 0;
+    const char *engine = "naive"; /* the instruction set, or this */
+    double macs = 0;              /* multiply-adds of an image */
     int i;
 #if RN__FAST
     if (net->executor->kernels) engine = net->executor->kernels->name;
@@ -9912,46 +11207,60 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
         rn__describe_node(net, i, &out);
         macs += rn_node_macs(net, i);
     }
-    rn__format(&out,
-               "\n%D parameters, %.1f M multiply-adds an image, %z bytes for %s at batch %d (%s)\n",
-               (int64_t)net->parameter_count, macs / 1e6, net->bytes, rn__mode_names[net->mode],
-               net->batch, engine);
+    rn__format(
+        &out,
+        "\n%lld parameters, %.1f M multiply-adds an image, %zu bytes for %s at batch %d (%s)\n",
+        (rn__lld)net->parameter_count, macs / 1e6, net->bytes, rn__mode_names[net->mode],
+        net->batch, engine);
     rn__describe_repetition(net, &out);
     return out.length;
 }
 
-/* Of the three parts of a plan's spans. */
+/* A plan has three spans for each node: its value from forward on, its gradient, and its value as it
+   is computed again. spans[0 to n - 1] are the first of these of nodes 0 to n - 1, and so on; a start
+   below 0 says that there is none. Buffers that share memory have one root, which has the offset. */
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
-    const size_t activations = net->executor->activation_bytes[net->mode];
+    const size_t activations = net->executor->activation_bytes[net->mode]; /* bytes */
     const size_t workspace = net->executor->workspace_bytes[net->mode];
     int i, n = net->executor->count;
-    rn__format(out, "ResNet-%d, %s at batch %d: %z bytes\n", net->desc.depth,
+    rn__format(out, "ResNet-%d, %s at batch %d: %zu bytes\n", net->desc.depth,
                rn__mode_names[net->mode], net->batch, net->bytes);
-    rn__format(out, "  %z values and gradients, %z workspace, %z parameters and the like\n",
+    rn__format(out, "  %zu values and gradients, %zu workspace, %zu parameters and the like\n",
                activations, workspace, net->bytes - activations - workspace);
     rn__describe_repetition(net, out);
     rn__format(out, "\nThe loss is at time %d. Buffers at one offset whose times meet are one.\n",
                n);
+    /* A row for each buffer, in the order of forward. */
     rn__format(out, "%8s%8s%14s%14s  what\n", "from", "to", "offset", "bytes");
     for (i = 0; i < 3 * n; i++) {
         const rn__span *span = &spans[i];
         char name[64];
         if (span->start < 0) continue;
         rn_node_name(net, net->executor->operations[i % n].last, name);
-        rn__format(out, "%8d%8d%14z%14z  %s of %s\n", span->start, span->end,
+        rn__format(out, "%8d%8d%14zu%14zu  %s of %s\n", span->start, span->end,
                    spans[span->root].offset, span->bytes, rn__span_kinds[i / n], name);
     }
     return out->length;
 }
 
-/* Memory upwards, time to the right, in a picture of 1100 x 580: a rectangle for each buffer, named
-   under the pointer. */
+/* The picture has 1100 x 580 points: memory upwards, time to the right, and a rectangle for each
+   buffer, which says its name under the mouse's pointer.
+
+        20 |  title
+        40 |  colours
+        60 |  .----------------------------------.    bytes of values and gradients
+           |  |  rectangles        |             |
+       540 |  '----------------------------------'    0
+       560 |  forward            loss, backward
+             80                               1080    */
 static double rn__plan_x(double time, double times) { return 80 + 1000 * time / times; }
 static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
 
+/* Lines for every fourth of the memory, and one where the loss is. */
 static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__text *out) {
+    /* Between forward, of node_count times, and backward. */
     const double loss = rn__plan_x(net->executor->count + 0.5, times);
     int i;
     for (i = 0; i <= 4; i++)
@@ -9968,6 +11277,7 @@ static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__t
 }
 
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
+    /* Value, gradient, value again. */
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
     const double bytes = (double)net->executor->activation_bytes[net->mode];
     const int n = net->executor->count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
@@ -9992,12 +11302,13 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
         const double x = rn__plan_x(span->start, times);
         const double y = rn__plan_y((double)(span->offset + span->bytes), bytes);
         char name[64];
+        /* Only roots are drawn: others lie in the same memory. */
         if (span->start < 0 || span->root != i) continue;
         rn_node_name(net, net->executor->operations[i % n].last, name);
         rn__format(
             out,
             "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\" "
-            "stroke=\"#fff\" stroke-width=\"0.2\"><title>%s of %s: %z bytes</title></rect>\n",
+            "stroke=\"#fff\" stroke-width=\"0.2\"><title>%s of %s: %zu bytes</title></rect>\n",
             x, y, rn__plan_x(span->end + 1, times) - x, rn__plan_y((double)span->offset, bytes) - y,
             colours[i / n], rn__span_kinds[i / n], name, span->bytes);
     }

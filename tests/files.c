@@ -725,10 +725,10 @@ static void test_forged(void) {
          "000000000000000000000000000000000000\"",
          "metadata \"desc.units\" takes"},
         {"\"desc.depth\":\"20\",\"schedule.kind\":\"steps\",\"step\":\"-1\"",
-         "step is \"-1\" and should be a number"},
+         "step cannot be \"-1\"; it takes a whole number"},
         {"\"desc.depth\":\"20\",\"schedule.kind\":\"steps\",\"step\":\"18446744073709551616\"",
-         "step is"},
-        {"\"desc.depth\":\"20\",\"schedule.kind\":\"steps\",\"step\":\"1x\"", "step is"}};
+         "step cannot be"},
+        {"\"desc.depth\":\"20\",\"schedule.kind\":\"steps\",\"step\":\"1x\"", "step cannot be"}};
     rn_desc desc = small_desc(), stored;
     rn_net *net = make_net(&desc, RN_TRAINING);
     char json[600], digits[9];

@@ -62,12 +62,12 @@ static void probe(void *user, rn_net *net, int i, int backward) {
     const rn_node *node = &net->nodes[i];
     int source = node->kind == RN_MAX_POOL ? node->inputs[0] : i;
     const rn_node *shape = &net->nodes[source];
-    ptrdiff_t count = (ptrdiff_t)net->executor->held * shape->c * shape->h * shape->w, k;
+    ptrdiff_t count = (ptrdiff_t)net->held * shape->c * shape->h * shape->w, k;
     rn_real *data;
     rn_tensor t;
     if (backward || (node->kind != RN_RELU && node->kind != RN_MAX_POOL)) return;
     data = (rn_real *)net_take((size_t)count * sizeof(rn_real));
-    t = rn_tensor_in(data, net->executor->held, shape->c, shape->h, shape->w);
+    t = rn_tensor_in(data, net->held, shape->c, shape->h, shape->w);
     CHECK_INT(rn_read_value(net, source, t, NULL), RN_OK);
     if (node->kind == RN_MAX_POOL)
         hash_maxima((decisions *)user, node, &t);
@@ -176,7 +176,7 @@ static void check_all(void) {
     int order, block, i;
     for (order = 0; order < ORDERS; order++)
         for (block = RN_BASIC; block < BLOCKS; block++) {
-            /* resize by A, B, B with BN: each with every order and every block */
+            /* every resize: each with every order and every block */
             for (i = RN_RESIZE_A; i < RESIZES; i++) {
                 desc = net_desc(orders[order], (rn_block)block, RN_SHORTCUT_IDENTITY, (rn_resize)i,
                                 RN_STEM_CIFAR);
@@ -205,6 +205,16 @@ static void check_all(void) {
     check_net(&desc, 3, 3, seed++);
     desc.order = RN_RELU_BEFORE_ADD;
     desc.resize = RN_RESIZE_B_BN;
+    check_net(&desc, 3, 3, seed++);
+    /* padding more behind than in front, in both stems */
+    desc.padding = RN_PADDING_SAME;
+    desc.resize = RN_RESIZE_D_BN;
+    desc.height = 8, desc.width = 12;
+    check_net(&desc, 3, 3, seed++);
+    desc.stem = RN_STEM_IMAGENET;
+    desc.order = RN_ORIGINAL;
+    desc.height = 32, desc.width = 24;
+    desc.units[2] = 0;
     check_net(&desc, 3, 3, seed++);
     desc.label_smoothing = 0.3; /* and class weights, of parts of a batch */
     desc.micro_batch = 2;

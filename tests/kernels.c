@@ -108,6 +108,8 @@ static rn__blocked nothing(rn__blocked v) {
     return v;
 }
 
+static const rn__room no_room = {{NULL, 0}, {NULL, 0}};
+
 /* A workspace of these bytes, behind the area that BNs of up to n images and c channels need. */
 static void set_workspace(rn__room room, int n, int c) {
     engine.workers = engine.threads;
@@ -236,18 +238,44 @@ typedef struct conv_case {
     int n, c, h, w, k, kernel, stride, padding;
 } conv_case;
 
-static rn__filter filter(conv_case s, const float *weight) {
-    rn__filter f = {weight, s.k, s.c, s.kernel, s.kernel, s.stride, s.padding};
-    return f;
+/* Of the next cases: a row and column of zeros more at the bottom and right; and their output. */
+static int behind;
+
+static int output_of(conv_case s, int size) {
+    return rn__window_output(size + behind, s.kernel, s.stride, s.padding);
 }
 
-#define BYTES(s, training, lazy) \
-    rn__conv_room(&engine, filter(s, NULL), (s).n, (s).h, (s).w, training, lazy)
+/* The plan of a convolution, and a workspace for it behind the area of BNs of so many channels. */
+static rn__conv plan(conv_case s, int training, int lazy, int channels) {
+    const rn__filter f = {s.k, s.c, s.kernel, s.kernel, s.stride, s.padding, behind};
+    rn__arena taps = {NULL, 0};
+    rn__conv conv = rn__plan_conv(&engine, f, s.n, s.h, s.w, training, lazy, &taps);
+    taps.base = (char *)take(taps.used);
+    taps.used = 0;
+    conv = rn__plan_conv(&engine, f, s.n, s.h, s.w, training, lazy, &taps);
+    set_workspace(conv.room[training], s.n, channels);
+    return conv;
+}
 
-/* The bound of a convolution from `in` to `out`, and of its weight gradient; and of its input's. */
-static void set_tolerance(conv_case s, rn__blocked out, rn__blocked in) {
-    rn__filter f = filter(s, NULL);
-    tolerance = rn__suits_winograd(&out, &in, &f) ? WINOGRAD : DIRECT;
+static rn__weights with(const float *weight, const float *bias, float *dweight, float *dbias) {
+    rn__weights w = {weight, bias, NULL, dweight, dbias};
+    return w;
+}
+
+static void conv_forward(const rn__conv *conv, rn__blocked y, rn__blocked x, const float *weight,
+                         const float *bias, const float *addend, rn__pass *after) {
+    const rn__weights w = with(weight, bias, NULL, NULL);
+    rn__conv_forward(&engine, conv, &w, y, x, addend, after);
+}
+
+static void conv_backward(const rn__conv *conv, rn__blocked dx, rn__weights w, rn__blocked dy,
+                          rn__blocked x, int accumulate, rn__pass *after) {
+    rn__conv_backward(&engine, conv, &w, dx, dy, x, accumulate, after);
+}
+
+/* The bound of what a plan of forward or input gradient makes. */
+static void set_tolerance(const rn__value_plan *p) {
+    tolerance = p->geometry.winograd ? WINOGRAD : DIRECT;
 }
 
 static void describe(conv_case s, const char *what) {
@@ -258,8 +286,7 @@ static void describe(conv_case s, const char *what) {
 }
 
 static void conv(conv_case s) {
-    int oh = rn__window_output(s.h, s.kernel, s.stride, s.padding);
-    int ow = rn__window_output(s.w, s.kernel, s.stride, s.padding), set = area_count;
+    int oh = output_of(s, s.h), ow = output_of(s, s.w), set = area_count;
     rn_tensor x = random_tensor(s.n, s.c, s.h, s.w), y = random_tensor(s.n, s.k, oh, ow);
     rn_tensor w = random_tensor(s.k, s.c, s.kernel, s.kernel), dy = random_tensor(s.n, s.k, oh, ow);
     rn_tensor dx = same(x), dx2 = same(x), dw = random_tensor(s.k, s.c, s.kernel, s.kernel);
@@ -267,33 +294,33 @@ static void conv(conv_case s) {
     float *bias = numbers(s.k), *dbias = numbers(s.k), *fast_dbias = copy_of(dbias, s.k);
     rn__blocked bx = blocked(x), bdy = blocked(dy), out = rubbish(y), bdx = rubbish(x);
     rn__blocked bdx2 = blocked(x), onto = blocked(sum), sum2 = rubbish(y);
+    rn__conv p;
     rn__pass after;
     describe(s, "");
-    set_workspace(BYTES(s, 0, 0), s.n, s.k);
-    set_tolerance(s, out, bx);
+    p = plan(s, 0, 0, s.k);
+    set_tolerance(&p.forward);
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &w, bias, s.stride, s.padding, NULL), RN_OK);
-    rn__run_sweep(&engine, RN__FORWARD, out, bx, filter(s, w.data), bias, NULL, NULL);
+    conv_forward(&p, out, bx, w.data, bias, NULL, NULL);
     CHECK_BLOCKED(out, y);
     rn_conv2d_naive_forward(&y, &x, &w, NULL, s.stride, s.padding, NULL);
     rn_add(&sum, &sum, &y, NULL);
     after = rn__addition(&engine, onto, onto, bdy, 1, NULL); /* on top, then another term, ReLU */
-    rn__run_sweep(&engine, RN__FORWARD, onto, bx, filter(s, w.data), NULL, onto.data, &after);
+    conv_forward(&p, onto, bx, w.data, NULL, onto.data, &after);
     rn_add(&sum, &sum, &dy, NULL);
     rn_relu_forward(&sum, &sum, NULL);
     CHECK_BLOCKED(onto, sum);
-    rn__run_sweep(&engine, RN__FORWARD, sum2, bx, filter(s, w.data), NULL, NULL, NULL);
+    conv_forward(&p, sum2, bx, w.data, NULL, NULL, NULL);
     CHECK_BLOCKED(sum2, y);
 
-    set_workspace(BYTES(s, 1, 0), s.n, s.k);
+    p = plan(s, 1, 0, s.k);
     rn_conv2d_naive_backward(&dx, &dw, dbias, &dy, &x, &w, s.stride, s.padding, 0, NULL);
     rn_add(&dx2, &dx2, &dx, NULL);
-    rn__conv_backward(&engine, nothing(bdx), fast_dw.data, fast_dbias, bdy, bx, filter(s, w.data),
-                      0, NULL);
+    conv_backward(&p, nothing(bdx), with(w.data, NULL, fast_dw.data, fast_dbias), bdy, bx, 0, NULL);
     CHECK_ARRAY(fast_dw.data, dw.data, count_of(dw));
-    set_tolerance(s, bdx, bdy);
-    rn__conv_backward(&engine, bdx, NULL, NULL, bdy, bx, filter(s, w.data), 0, NULL);
+    set_tolerance(&p.input);
+    conv_backward(&p, bdx, with(w.data, NULL, NULL, NULL), bdy, bx, 0, NULL);
     CHECK_BLOCKED(bdx, dx);
-    rn__conv_backward(&engine, bdx2, NULL, NULL, bdy, bx, filter(s, w.data), 1, NULL);
+    conv_backward(&p, bdx2, with(w.data, NULL, NULL, NULL), bdy, bx, 1, NULL);
     CHECK_BLOCKED(bdx2, dx2);
     tolerance = s.k > 1 ? DIRECT : WINOGRAD; /* a single sum may be small beside its terms */
     CHECK_ARRAY(fast_dbias, dbias, s.k);
@@ -305,8 +332,7 @@ static void conv(conv_case s) {
    BN of its output, against the layers one by one. */
 static void lazy_conv(conv_case s, int group, int relu) {
     const double eps = 1e-5;
-    int oh = rn__window_output(s.h, s.kernel, s.stride, s.padding), set = area_count;
-    int ow = rn__window_output(s.w, s.kernel, s.stride, s.padding);
+    int oh = output_of(s, s.h), ow = output_of(s, s.w), set = area_count;
     rn_tensor x = random_tensor(s.n, s.c, s.h, s.w), z = same(x), dz = same(x), dx = same(x);
     rn_tensor y = random_tensor(s.n, s.k, oh, ow), dy = same(y), out = same(y);
     rn_tensor dout = random_tensor(s.n, s.k, oh, ow),
@@ -321,9 +347,10 @@ static void lazy_conv(conv_case s, int group, int relu) {
     float *fast_dweight1 = copy_of(dweight1, s.c), *fast_dbias1 = copy_of(dbias1, s.c);
     rn__blocked bx = blocked(x), lx, by = rubbish(y), ly, bout = rubbish(y), bdout = blocked(dout);
     rn__blocked bdz = rubbish(x), bdx = rubbish(x), none = rn__blocked_in(NULL, 0, 0, 0, 0);
+    rn__conv p;
     rn__pass after;
     describe(s, relu ? "lazy, with ReLUs," : "lazy");
-    set_workspace(BYTES(s, 1, 1), s.n, rn__max(s.c, s.k));
+    p = plan(s, 1, 1, rn__max(s.c, s.k));
 
     /* forward: z = BN x, y = conv z with its moments, out = BN y */
     rn__bn_statistics(&engine, statistics, bx, group, 0);
@@ -332,8 +359,8 @@ static void lazy_conv(conv_case s, int group, int relu) {
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
     after = rn__addition(&engine, by, by, none, 0, engine.area.partial);
-    rn__run_sweep(&engine, RN__FORWARD, by, lx, filter(s, w.data), NULL, NULL, &after);
-    set_tolerance(s, by, bx);
+    conv_forward(&p, by, lx, w.data, NULL, NULL, &after);
+    set_tolerance(&p.forward);
     CHECK_BLOCKED(by, y);
     rn__unblock(&engine, y, by, 0); /* the rest on the same numbers, or ReLUs differ at zero */
     rn_batch_norm_forward(&out, statistics2, &y, weight2, bias2, eps, group, NULL);
@@ -357,10 +384,10 @@ static void lazy_conv(conv_case s, int group, int relu) {
     CHECK_ARRAY(fast_dbias, dbias, s.k);
     lx = rn__normalised_by(&engine, bx, statistics, weight, bias, eps, group, relu);
     after = rn__bn_sums(&engine, bdz, lx);
-    rn__conv_backward(&engine, bdz, fast_dw, NULL, ly, lx, filter(s, w.data), 0, &after);
-    set_tolerance(s, by, bx);
+    conv_backward(&p, bdz, with(w.data, NULL, fast_dw, NULL), ly, lx, 0, &after);
+    set_tolerance(&p.forward);
     CHECK_ARRAY(fast_dw, dw.data, count_of(dw));
-    set_tolerance(s, bx, by);
+    set_tolerance(&p.input);
     CHECK_BLOCKED(bdz, dz);
     rn__unblock(&engine, dz, bdz, 0);
     materialise(bdx, lx, none, 0, 0);
@@ -391,6 +418,10 @@ static void convolutions(void) {
         {5, 33, 6, 6, 16, 1, 1, 0},   {2, 20, 8, 8, 24, 1, 2, 0},  {3, 3, 12, 12, 16, 5, 1, 2},
         {2, 80, 5, 5, 80, 3, 1, 1},   {17, 64, 4, 4, 64, 1, 1, 0}, {3, 176, 8, 8, 176, 3, 1, 1},
     };
+    static const conv_case one_sided[] = {
+        {2, 16, 16, 16, 16, 3, 2, 0}, {9, 3, 20, 14, 20, 7, 2, 2}, {3, 33, 8, 8, 40, 3, 2, 0},
+        {2, 80, 6, 6, 80, 5, 2, 1},   {2, 16, 8, 8, 16, 3, 1, 1},
+    };
     int i;
     for (i = 0; i < (int)(sizeof fixed / sizeof *fixed); i++) conv(fixed[i]);
     for (i = 0; i < (int)(sizeof lazy / sizeof *lazy); i++) {
@@ -398,6 +429,13 @@ static void convolutions(void) {
         if (lazy[i].c < 100) lazy_conv(lazy[i], i % 4, 0);
         lazy_conv(lazy[i], i % 3 * 2, 1);
     }
+    behind = 1;
+    for (i = 0; i < (int)(sizeof one_sided / sizeof *one_sided); i++) {
+        engine.threads = 1 + i % 3;
+        conv(one_sided[i]);
+        lazy_conv(one_sided[i], i % 3, 1);
+    }
+    behind = 0;
     for (i = 0; i < CASES; i++) {
         conv_case s;
         s.n = 1 + (int)draw(9);
@@ -406,6 +444,7 @@ static void convolutions(void) {
         s.kernel = kernels[draw(7)];
         s.stride = 1 + (int)draw(3);
         s.padding = (int)draw((unsigned)s.kernel);
+        behind = draw(4) == 0;
         s.h = s.kernel + (int)draw(14);
         s.w = s.kernel + (int)draw(20);
         if ((double)s.n * s.c * s.k * s.h * s.w * s.kernel * s.kernel > 5e6)
@@ -413,6 +452,7 @@ static void convolutions(void) {
         engine.threads = 1 + (int)draw(3);
         conv(s);
     }
+    behind = 0;
 }
 
 static void linear(int n, int c, int k) {
@@ -421,24 +461,31 @@ static void linear(int n, int c, int k) {
     rn_tensor dy = random_tensor(n, k, 1, 1);
     float *w = numbers(k * c), *bias = numbers(k), *dw = numbers(k * c), *dbias = numbers(k);
     float *fast_dw = copy_of(dw, k * c), *fast_dbias = copy_of(dbias, k);
-    const rn__filter f = {w, k, c, 1, 1, 1, 0};
+    const rn__filter f = {k, c, 1, 1, 1, 0, 0};
+    const rn__weights weights = {w, bias, NULL, fast_dw, fast_dbias};
+    rn__weights none = {w, NULL, NULL, NULL, NULL};
+    rn__arena taps = {NULL, 0};
+    rn__conv p;
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = blocked(x), bdy = blocked(dy);
     context = "linear";
-    set_workspace(rn__linear_room(&engine, f, n, 0), 1, 1);
+    taps.base = (char *)take(1 << 10);
+    p = rn__plan_linear(&engine, f, n, 1, &taps);
+    set_workspace(p.room[0], 1, 1);
     rn_linear_forward(&y, &x, w, bias, NULL);
-    rn__linear_forward(&engine, out, bx, f, bias);
+    rn__linear_forward(&engine, &p, &weights, out, bx);
     CHECK_BLOCKED(out, y);
-    set_workspace(rn__linear_room(&engine, f, n, 1), 1, 1);
+    set_workspace(p.room[1], 1, 1);
     rn_linear_backward(&dx, dw, dbias, &dy, &x, w, 1, NULL);
-    rn__linear_backward(&engine, bdx, fast_dw, fast_dbias, bdy, bx, f, 1);
+    rn__linear_backward(&engine, &p, &weights, bdx, bdy, bx, 1);
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dw, dw, k * c);
     CHECK_ARRAY(fast_dbias, dbias, k);
     rn_linear_backward(&dx, NULL, NULL, &dy, &x, w, 0, NULL);
-    rn__linear_backward(&engine, bdx, NULL, NULL, bdy, bx, f, 0);
+    rn__linear_backward(&engine, &p, &none, bdx, bdy, bx, 0);
     CHECK_BLOCKED(bdx, dx);
     rn_linear_backward(NULL, dw, NULL, &dy, &x, w, 0, NULL);
-    rn__linear_backward(&engine, nothing(bdx), fast_dw, NULL, bdy, bx, f, 0);
+    none.dweight = fast_dw;
+    rn__linear_backward(&engine, &p, &none, nothing(bdx), bdy, bx, 0);
     CHECK_ARRAY(fast_dw, dw, k * c);
     release_to(set);
 }
@@ -455,7 +502,7 @@ static void large_mean(void) {
     context = "batch norm of a large mean";
     for (i = 0; i < (int)count_of(x); i++) x.data[i] += 1e4f;
     for (i = 0; i < c; i++) running[i] = 1e4f, running[c + i] = 0.5f;
-    set_workspace(rn__room_in(&engine), 2, c);
+    set_workspace(no_room, 2, c);
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, 1e-5, NULL);
     lazy = rn__normalised_by(&engine, blocked(x), running, weight, bias, 1e-5, 0, 0);
     materialise(out, lazy, none, 0, 0);
@@ -478,7 +525,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     for (i = 0; i < (int)count_of(x); i++) x.data[i] += (float)offset;
     bx = blocked(x);
     bdx = blocked(dx);
-    set_workspace(rn__room_in(&engine), n, c);
+    set_workspace(no_room, n, c);
 
     for (i = 0; i < c; i++) running[c + i] = running[c + i] * running[c + i] + (float)0.1;
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, eps, NULL);
@@ -685,23 +732,24 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     const int group = 4;
     ptrdiff_t weights = (ptrdiff_t)s.k * s.c * s.kernel * s.kernel;
     rn__blocked bx = blocked(x), bdy = blocked(dy), lx, ly;
+    rn__conv p;
     rn__pass after;
     outcome o;
     o.out = rubbish(dy), o.dx = rubbish(x), o.sum = rubbish(x);
     o.dw = copy_of(w, weights), o.dbias = copy_of(w, s.k);
     o.statistics = numbers(2 * s.n * rn__max(s.c, s.k)), o.dweight = copy_of(w, s.k);
     engine.threads = threads;
-    set_workspace(BYTES(s, 1, 1), s.n, rn__max(s.c, s.k));
+    p = plan(s, 1, 1, rn__max(s.c, s.k));
     engine.workers = workers;
-    rn__conv_backward(&engine, o.sum, o.dw, o.dbias, bdy, bx, filter(s, w), 0, NULL);
+    conv_backward(&p, o.sum, with(w, NULL, o.dw, o.dbias), bdy, bx, 0, NULL);
     rn__bn_statistics(&engine, o.statistics, bx, group, 0);
     lx = rn__normalised_by(&engine, bx, o.statistics, w, w, 1e-5, group, 1);
     after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.area.partial);
-    rn__run_sweep(&engine, RN__FORWARD, o.out, lx, filter(s, w), w, NULL, &after);
+    conv_forward(&p, o.out, lx, w, w, NULL, &after);
     rn__bn_statistics(&engine, o.statistics, o.out, group, 1);
     ly = rn__normalised_by(&engine, o.out, o.statistics, w, w, 1e-5, group, 1);
     ly = rn__bn_backward(&engine, o.dweight, o.dbias, bdy, ly, o.statistics, w, 1e-5, 0);
-    rn__conv_backward(&engine, o.dx, o.dw, NULL, ly, bx, filter(s, w), 0, NULL);
+    conv_backward(&p, o.dx, with(w, NULL, o.dw, NULL), ly, bx, 0, NULL);
     return o;
 }
 
@@ -737,14 +785,14 @@ static void same_bits(conv_case s) {
     if (s.n > 16) {
         rn__blocked bx = blocked(x), bdy = blocked(dy);
         float *whole = copy_of(w, weights), *whole_bias = copy_of(w, s.k);
+        rn__conv p = plan(s, 1, 0, 1);
         int n, count;
-        set_workspace(BYTES(s, 1, 0), 1, 1);
-        rn__conv_backward(&engine, nothing(bx), whole, whole_bias, bdy, bx, filter(s, w), 0, NULL);
+        conv_backward(&p, nothing(bx), with(w, NULL, whole, whole_bias), bdy, bx, 0, NULL);
         for (n = 0; n < s.n; n += count) {
             count = rn__min(16, s.n - n);
             bx = blocked(rn_tensor_images(x, n, count));
             bdy = blocked(rn_tensor_images(dy, n, count));
-            rn__conv_backward(&engine, nothing(bx), dw, dbias, bdy, bx, filter(s, w), 0, NULL);
+            conv_backward(&p, nothing(bx), with(w, NULL, dw, dbias), bdy, bx, 0, NULL);
         }
         CHECK_BITS(dw, whole, (size_t)weights);
         CHECK_BITS(dbias, whole_bias, (size_t)s.k);

@@ -180,24 +180,28 @@ static void convolve_backward(array *dx, array *df, array *dbias, const array *d
     }
 }
 
-/* N C H W, K R S, stride, padding. */
-static const int conv_shapes[][9] = {
+/* N C H W, K R S, stride, padding; then of rows and columns, how many more behind than in front. */
+static const int conv_shapes[][11] = {
     {1, 1, 1, 1, 1, 1, 1, 1, 0},  /* one number */
     {2, 3, 5, 7, 4, 3, 3, 1, 1},  /* the usual */
     {1, 17, 6, 5, 3, 3, 3, 2, 1}, /* channels that fill no block */
     {2, 3, 1, 1, 5, 3, 3, 1, 1},  /* one pixel, all else padding */
     {1, 2, 7, 7, 2, 1, 1, 3, 0},  /* stride above the kernel: some pixels have no gradient */
-    {1, 2, 8, 9, 2, 2, 2, 5, 1},  {2, 3, 9, 8, 4, 7, 7, 2, 3}, /* the stem's */
-    {1, 1, 4, 4, 2, 2, 2, 2, 0},  {1, 2, 3, 3, 2, 3, 3, 1, 2}, /* windows with one pixel */
-    {1, 2, 3, 4, 2, 2, 3, 1, 4},                               /* windows with none */
-    {3, 3, 5, 5, 1, 5, 5, 5, 0},                               /* one output */
-    {1, 3, 4, 6, 2, 3, 1, 2, 1},  {1, 17, 3, 3, 17, 1, 1, 2, 0}, {5, 1, 2, 3, 1, 2, 2, 1, 1},
+    {1, 2, 8, 9, 2, 2, 2, 5, 1},        {2, 3, 9, 8, 4, 7, 7, 2, 3}, /* the stem's */
+    {1, 1, 4, 4, 2, 2, 2, 2, 0},        {1, 2, 3, 3, 2, 3, 3, 1, 2}, /* windows with one pixel */
+    {1, 2, 3, 4, 2, 2, 3, 1, 4},                                     /* windows with none */
+    {3, 3, 5, 5, 1, 5, 5, 5, 0},                                     /* one output */
+    {1, 3, 4, 6, 2, 3, 1, 2, 1},        {1, 17, 3, 3, 17, 1, 1, 2, 0},
+    {5, 1, 2, 3, 1, 2, 2, 1, 1},        {2, 3, 8, 6, 4, 3, 3, 2, 0, 1, 1},
+    {1, 2, 9, 10, 2, 7, 7, 2, 2, 0, 1}, /* as TensorFlow's SAME */
+    {1, 2, 4, 5, 3, 2, 2, 1, 0, 1, 1},  {1, 2, 6, 7, 2, 3, 3, 3, 1, 1, 0},
+    {2, 3, 2, 2, 3, 3, 3, 2, 0, 1, 1}, /* fits only with one more */
 };
 
 static void test_conv2d_shape(const int *s, int layout, int accumulate) {
     int stride = s[7], padding = s[8];
-    int oh = (s[2] + 2 * padding - s[5]) / stride + 1;
-    int ow = (s[3] + 2 * padding - s[6]) / stride + 1;
+    int oh = (s[2] + 2 * padding + s[9] - s[5]) / stride + 1;
+    int ow = (s[3] + 2 * padding + s[10] - s[6]) / stride + 1;
     array x = draw(s[0], s[1], s[2], s[3]), f = draw(s[4], s[1], s[5], s[6]);
     array bias = draw(1, s[4], 1, 1), dy = draw(s[0], s[4], oh, ow);
     array y = zeros(s[0], s[4], oh, ow), before = draw(s[0], s[1], s[2], s[3]);
@@ -236,8 +240,27 @@ static void test_conv2d_shape(const int *s, int layout, int accumulate) {
     release_all();
 }
 
+/* All ones: y counts the pixels under each window. With padding 0 in front and 1 behind the first
+   window lies inside; with 1 on both sides the last one does. */
+static void test_conv2d_one_sided(void) {
+    rn_real ones[16], y[4], dx[16];
+    const rn_tensor image = rn_tensor_in(ones, 1, 1, 4, 4), f = rn_tensor_in(ones, 1, 1, 3, 3);
+    const rn_tensor dy = rn_tensor_in(ones, 1, 1, 2, 2);
+    rn_tensor out = rn_tensor_in(y, 1, 1, 2, 2), gradient = rn_tensor_in(dx, 1, 1, 4, 4);
+    int i;
+    for (i = 0; i < 16; i++) ones[i] = 1;
+    CHECK_OK(rn_conv2d_naive_forward(&out, &image, &f, NULL, 2, 0, NULL));
+    CHECK(y[0] == 9 && y[1] == 6 && y[2] == 6 && y[3] == 4);
+    CHECK_OK(rn_conv2d_naive_backward(&gradient, NULL, NULL, &dy, &image, &f, 2, 0, 0, NULL));
+    for (i = 0; i < 16; i++) /* row and column 2 are under two windows */
+        CHECK(dx[i] == (i / 4 == 2 ? 2 : 1) * (i % 4 == 2 ? 2 : 1));
+    CHECK_OK(rn_conv2d_naive_forward(&out, &image, &f, NULL, 2, 1, NULL));
+    CHECK(y[0] == 4 && y[1] == 6 && y[2] == 6 && y[3] == 9);
+}
+
 static void test_conv2d(void) {
     int i, layout, accumulate;
+    test_conv2d_one_sided();
     for (i = 0; i < (int)(sizeof conv_shapes / sizeof conv_shapes[0]); i++)
         for (layout = 0; layout < LAYOUTS; layout++)
             for (accumulate = 0; accumulate < 2; accumulate++)
@@ -620,34 +643,67 @@ static void pool_oracle(const array *x, const array *dy, int kernel, int stride,
                 }
 }
 
-static void test_pools_shape(const int *s, int layout, int accumulate, int ties) {
-    int kernel = s[4], stride = s[5], padding = s[6];
+/* Of all windows that begin inside the image those that are needed to reach its end. */
+static int avg_pool_output(int size, int kernel, int stride) {
+    int count = 1;
+    while ((count - 1) * stride + kernel < size && count * stride < size) count++;
+    return count;
+}
+
+static void test_pools_shape(const int *s, int average, int layout, int accumulate, int ties) {
+    int kernel = s[4], stride = s[5], padding = average ? 0 : s[6];
     int oh = (s[2] + 2 * padding - kernel) / stride + 1;
     int ow = (s[3] + 2 * padding - kernel) / stride + 1;
-    array x = draw(s[0], s[1], s[2], s[3]), dy = draw(s[0], s[1], oh, ow);
-    array largest = zeros(s[0], s[1], oh, ow), mean = zeros(s[0], s[1], oh, ow);
-    array before = draw(s[0], s[1], s[2], s[3]);
-    array dlargest = base(&before, accumulate), dmean = base(&before, accumulate);
-    placed px, pdy = place(&dy, layout), py = place(&mean, layout);
-    placed plargest = place(&before, layout), pmean = place(&before, layout);
+    array x = draw(s[0], s[1], s[2], s[3]), before = draw(s[0], s[1], s[2], s[3]), dy, largest;
+    array mean, dlargest = base(&before, accumulate), dmean = base(&before, accumulate);
+    placed px, pdy, py, pdx = place(&before, layout);
     ptrdiff_t i;
+    if (average) oh = avg_pool_output(s[2], kernel, stride);
+    if (average) ow = avg_pool_output(s[3], kernel, stride);
     for (i = 0; i < size_of(&x); i++) /* all below zero, so that padding with zeros would win */
         x.v[i] = ties ? floor(2 * x.v[i]) - 2 : (double)(rn_real)(x.v[i] - 1.5);
-    px = place(&x, layout);
+    dy = draw(s[0], s[1], oh, ow), largest = zeros(s[0], s[1], oh, ow);
+    mean = zeros(s[0], s[1], oh, ow);
+    px = place(&x, layout), pdy = place(&dy, layout), py = place(&mean, layout);
     pool_oracle(&x, &dy, kernel, stride, padding, &largest, &mean, &dlargest, &dmean);
-    CHECK_OK(rn_max_pool_forward(&py.t, &px.t, kernel, stride, padding, NULL));
-    CHECK_SAME(py, largest);
-    CHECK_OK(rn_max_pool_backward(&plargest.t, &pdy.t, &px.t, kernel, stride, padding, accumulate,
-                                  NULL));
-    CHECK_SAME(plargest, dlargest);
-    CHECK_OK(rn_avg_pool_forward(&py.t, &px.t, kernel, stride, padding, NULL));
-    CHECK_SAME(py, mean);
-    CHECK_OK(rn_avg_pool_backward(&pmean.t, &pdy.t, kernel, stride, padding, accumulate, NULL));
-    CHECK_SAME(pmean, dmean);
-    CHECK_OK(rn_max_pool_backward(NULL, &pdy.t, &px.t, kernel, stride, padding, 0, NULL));
-    CHECK_OK(rn_avg_pool_backward(NULL, &pdy.t, kernel, stride, padding, 0, NULL));
+    if (average) {
+        CHECK_OK(rn_avg_pool_forward(&py.t, &px.t, kernel, stride, NULL));
+        CHECK_OK(rn_avg_pool_backward(&pdx.t, &pdy.t, kernel, stride, accumulate, NULL));
+        CHECK_OK(rn_avg_pool_backward(NULL, &pdy.t, kernel, stride, 0, NULL));
+    } else {
+        CHECK_OK(rn_max_pool_forward(&py.t, &px.t, kernel, stride, padding, NULL));
+        CHECK_OK(
+            rn_max_pool_backward(&pdx.t, &pdy.t, &px.t, kernel, stride, padding, accumulate, NULL));
+        CHECK_OK(rn_max_pool_backward(NULL, &pdy.t, &px.t, kernel, stride, padding, 0, NULL));
+    }
+    CHECK_NEAR(distance(&py, average ? &mean : &largest), 0, TOLERANCE);
+    CHECK_NEAR(distance(&pdx, average ? &dmean : &dlargest), 0, TOLERANCE);
     CHECK_NEAR(distance(&px, &x) + distance(&pdy, &dy), 0, 0);
     release_all();
+}
+
+/* N C H W, kernel, stride: windows that fit, that are cut, that begin at the last pixel, that would
+   begin outside, overlapping ones, and one that is larger than the image. */
+static const int avg_pool_shapes[][6] = {
+    {1, 1, 1, 1, 1, 1}, {2, 3, 4, 6, 2, 2},  {1, 17, 5, 7, 2, 2},
+    {1, 2, 6, 5, 2, 5}, {1, 2, 4, 5, 1, 5},  {2, 2, 6, 7, 3, 2},
+    {1, 2, 1, 1, 2, 2}, {1, 1, 9, 10, 4, 3}, {1, 2, 5, 4, 3, 1}};
+
+/* 1 2 3
+   4 5 6   as torch.nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False) has it, and the
+   7 8 9   gradients of dy = 1 2, 3 4. */
+static void test_avg_pool_by_hand(void) {
+    static const double want[9] = {0.25, 0.25, 1, 0.25, 0.25, 1, 1.5, 1.5, 4};
+    rn_real image[9], means[4], gradient[9], ones[4] = {1, 2, 3, 4};
+    const rn_tensor x = rn_tensor_in(image, 1, 1, 3, 3), dy = rn_tensor_in(ones, 1, 1, 2, 2);
+    rn_tensor y = rn_tensor_in(means, 1, 1, 2, 2), dx = rn_tensor_in(gradient, 1, 1, 3, 3);
+    int i;
+    for (i = 0; i < 9; i++) image[i] = (rn_real)(i + 1);
+    CHECK_OK(rn_avg_pool_forward(&y, &x, 2, 2, NULL));
+    CHECK(means[0] == 3 && means[1] == (rn_real)4.5 && means[2] == (rn_real)7.5);
+    CHECK(means[3] == 9);
+    CHECK_OK(rn_avg_pool_backward(&dx, &dy, 2, 2, 0, NULL));
+    for (i = 0; i < 9; i++) CHECK_NEAR(gradient[i], want[i], 0);
 }
 
 static void test_global_avg_pool(const int *s, int layout, int accumulate) {
@@ -854,9 +910,11 @@ static void test_layers(void) {
                 test_global_avg_pool(plain_shapes[i], layout, accumulate);
             }
             for (i = 0; i < (int)(sizeof pool_shapes / sizeof pool_shapes[0]); i++) {
-                test_pools_shape(pool_shapes[i], layout, accumulate, 0);
-                test_pools_shape(pool_shapes[i], layout, accumulate, 1);
+                test_pools_shape(pool_shapes[i], 0, layout, accumulate, 0);
+                test_pools_shape(pool_shapes[i], 0, layout, accumulate, 1);
             }
+            for (i = 0; i < (int)(sizeof avg_pool_shapes / sizeof avg_pool_shapes[0]); i++)
+                test_pools_shape(avg_pool_shapes[i], 1, layout, accumulate, 0);
             for (i = 0; i < (int)(sizeof pad_shapes / sizeof pad_shapes[0]); i++)
                 test_pad_subsample_shape(pad_shapes[i], layout, accumulate);
             test_linear_shape(1, 1, 1, layout, accumulate);
@@ -864,6 +922,7 @@ static void test_layers(void) {
             test_linear_shape(2, 3, 17, layout, accumulate);
         }
     test_dropout_ratio();
+    test_avg_pool_by_hand();
     test_softmax();
 }
 
@@ -915,9 +974,7 @@ static void run_forward(layer *l) {
     case MAX_POOL:
         status = rn_max_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
         break;
-    case AVG_POOL:
-        status = rn_avg_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
-        break;
+    case AVG_POOL: status = rn_avg_pool_forward(y, x, l->kernel, l->stride, NULL); break;
     case GLOBAL_AVG_POOL: status = rn_global_avg_pool_forward(y, x, NULL); break;
     case LINEAR: status = rn_linear_forward(y, x, l->weight.memory, l->bias.memory, NULL); break;
     case ADD: status = rn_add(y, x, second, NULL); break;
@@ -948,9 +1005,7 @@ static void run_backward(layer *l) {
     case MAX_POOL:
         status = rn_max_pool_backward(dx, dy, x, l->kernel, l->stride, l->padding, 0, NULL);
         break;
-    case AVG_POOL:
-        status = rn_avg_pool_backward(dx, dy, l->kernel, l->stride, l->padding, 0, NULL);
-        break;
+    case AVG_POOL: status = rn_avg_pool_backward(dx, dy, l->kernel, l->stride, 0, NULL); break;
     case GLOBAL_AVG_POOL: status = rn_global_avg_pool_backward(dx, dy, 0, NULL); break;
     case LINEAR:
         status = rn_linear_backward(dx, l->dweight.memory, l->dbias.memory, dy, x, l->weight.memory,
@@ -1055,13 +1110,17 @@ static void test_slopes(void) {
         l = new_layer(MAX_POOL, 2, 2, 5, 4, 2, 4 / i + 1, 3 / i + 1);
         l.stride = i, l.padding = 1, l.kernel = 3;
         check_layer(&l);
-        l = new_layer(AVG_POOL, 2, 2, 5, 4, 2, 4 / i + 1, 3 / i + 1);
-        l.stride = i, l.padding = 1, l.kernel = 3;
+        l = new_layer(AVG_POOL, 2, 2, 5, 4, 2, i == 1 ? 4 : i == 2 ? 3 : 2, i == 1 ? 3 : 2);
+        l.stride = i, l.kernel = 2;
         check_layer(&l);
         l = new_layer(PAD_SUBSAMPLE, 2, 3, 5, 4, 6, 4 / i + 1, 3 / i + 1);
         l.stride = i, l.front = i - 1;
         check_layer(&l);
     }
+    l = new_layer(CONV2D, 2, 3, 6, 4, 2, 3, 2); /* one more row and column of padding behind */
+    l.stride = 2;
+    give_second(&l, 2, 3, 3, 3);
+    check_layer(&l);
     for (i = 0; i < 3; i++) { /* groups: all; 2 and 1 images; 1 each */
         l = new_layer(BATCH_NORM, 3, 2, 2, 3, 2, 2, 3);
         l.group = (3 - i) % 3;
@@ -1124,12 +1183,14 @@ static rn_tensor shape(int n, int c, int h, int w) { return rn_tensor_in(NULL, n
 
 static void test_conv2d_errors(void) {
     rn_tensor x = shape(2, 3, 8, 6), f = shape(5, 3, 3, 3), y = shape(2, 5, 8, 6);
-    rn_tensor wrong_f = shape(5, 4, 3, 3), wrong = shape(2, 5, 8, 7), large = shape(5, 3, 9, 3);
-    rn_tensor none = shape(5, 3, 0, 3);
+    rn_tensor wrong_f = shape(5, 4, 3, 3), wrong = shape(2, 5, 8, 8), large = shape(5, 3, 10, 3);
+    rn_tensor none = shape(5, 3, 0, 3), larger = shape(2, 5, 8, 7), smaller = shape(2, 5, 7, 6);
 
 #define FORWARD(y, x, f, stride, padding) \
     rn_conv2d_naive_forward(y, x, f, NULL, stride, padding, &problem)
-    REFUSED_SHAPE(FORWARD(&wrong, &x, &f, 1, 1), "rn_conv2d_naive_forward", "output", "[2,5,8,7]",
+    REFUSED_SHAPE(FORWARD(&wrong, &x, &f, 1, 1), "rn_conv2d_naive_forward", "output", "[2,5,8,8]",
+                  "[2,5,8,6]");
+    REFUSED_SHAPE(FORWARD(&smaller, &x, &f, 1, 1), "rn_conv2d_naive_forward", "output", "[2,5,7,6]",
                   "[2,5,8,6]");
     REFUSED_SHAPE(FORWARD(&y, &x, &f, 2, 1), "rn_conv2d_naive_forward", "output", "[2,5,8,6]",
                   "[2,5,4,3]");
@@ -1144,7 +1205,7 @@ static void test_conv2d_errors(void) {
     REFUSED(FORWARD(&y, &x, &f, 1, INT_MAX), RN_BAD_ARGUMENT, "rn_conv2d_naive_forward",
             "padding is 2147483647", "", "");
     REFUSED(FORWARD(&y, &x, &large, 1, 0), RN_BAD_ARGUMENT, "rn_conv2d_naive_forward",
-            "kernel of 9x3", "images of 8x6 padded by 0", "smaller kernel or more padding");
+            "kernel of 10x3", "images of 8x6 padded by 0", "smaller kernel or more padding");
     REFUSED(FORWARD(&y, &x, &none, 1, 0), RN_BAD_ARGUMENT, "rn_conv2d_naive_forward",
             "kernel of 0x3", "", "");
     CHECK_INT(rn_conv2d_naive_forward(&y, &x, &f, NULL, 0, 1, NULL), RN_BAD_ARGUMENT);
@@ -1152,7 +1213,7 @@ static void test_conv2d_errors(void) {
 #define BACKWARD(dx, df, dy, f, stride) \
     rn_conv2d_naive_backward(dx, df, NULL, dy, &x, f, stride, 1, 0, &problem)
     REFUSED_SHAPE(BACKWARD(&x, &f, &wrong, &f, 1), "rn_conv2d_naive_backward", "output_gradient",
-                  "[2,5,8,7]", "[2,5,8,6]");
+                  "[2,5,8,8]", "[2,5,8,6]");
     REFUSED_SHAPE(BACKWARD(&y, &f, &y, &f, 1), "rn_conv2d_naive_backward", "input_gradient",
                   "[2,5,8,6]", "[2,3,8,6]");
     REFUSED_SHAPE(BACKWARD(&x, &wrong_f, &y, &f, 1), "rn_conv2d_naive_backward", "weight_gradient",
@@ -1161,31 +1222,44 @@ static void test_conv2d_errors(void) {
                   "[5,4,3,3]", "[5,3,3,3]");
     REFUSED(BACKWARD(&x, &f, &y, &f, 0), RN_BAD_ARGUMENT, "rn_conv2d_naive_backward", "stride is 0",
             "", "");
+    if (DOUBLE)
+        return; /* the fast convolution, in float alone, has the same padding on all sides */
+    REFUSED_SHAPE(rn_conv2d_forward(&larger, &x, &f, NULL, 1, 1, RN_ISA_AUTO, 1, NULL, 0, &problem),
+                  "rn_conv2d_forward", "output", "[2,5,8,7]", "[2,5,8,6]");
 }
 
 static void test_pool_errors(void) {
     rn_tensor x = shape(2, 3, 8, 6), y = shape(2, 5, 8, 6), pooled_y = shape(2, 3, 4, 3);
+    rn_tensor larger = shape(2, 3, 5, 3);
     REFUSED_SHAPE(rn_max_pool_forward(&y, &x, 3, 2, 1, &problem), "rn_max_pool_forward", "output",
                   "[2,5,8,6]", "[2,3,4,3]");
-    REFUSED_SHAPE(rn_avg_pool_forward(&y, &x, 3, 2, 1, &problem), "rn_avg_pool_forward", "output",
+    REFUSED_SHAPE(rn_max_pool_forward(&larger, &x, 3, 2, 1, &problem), "rn_max_pool_forward",
+                  "output", "[2,3,5,3]", "[2,3,4,3]");
+    REFUSED_SHAPE(rn_avg_pool_forward(&y, &x, 2, 2, &problem), "rn_avg_pool_forward", "output",
                   "[2,5,8,6]", "[2,3,4,3]");
+    REFUSED_SHAPE(rn_avg_pool_forward(&larger, &x, 2, 2, &problem), "rn_avg_pool_forward", "output",
+                  "[2,3,5,3]", "[2,3,4,3]");
     REFUSED(rn_max_pool_forward(&pooled_y, &x, 0, 2, 1, &problem), RN_BAD_ARGUMENT,
             "rn_max_pool_forward", "kernel is 0", "should be 1 to", "");
     REFUSED(rn_max_pool_forward(&pooled_y, &x, 3, 0, 1, &problem), RN_BAD_ARGUMENT,
             "rn_max_pool_forward", "stride is 0", "", "");
-    REFUSED(rn_avg_pool_forward(&pooled_y, &x, 3, 2, 3, &problem), RN_BAD_ARGUMENT,
-            "rn_avg_pool_forward", "padding is 3", "should be 0 to 2", ""); /* empty windows */
-    REFUSED(rn_avg_pool_forward(&pooled_y, &x, 9, 2, 0, &problem), RN_BAD_ARGUMENT,
-            "rn_avg_pool_forward", "kernel of 9x9", "images of 8x6 padded by 0", "");
+    REFUSED(rn_max_pool_forward(&pooled_y, &x, 3, 2, 3, &problem), RN_BAD_ARGUMENT,
+            "rn_max_pool_forward", "padding is 3", "should be 0 to 2", ""); /* empty windows */
+    REFUSED(rn_avg_pool_forward(&pooled_y, &x, 8, 2, &problem), RN_BAD_ARGUMENT,
+            "rn_avg_pool_forward", "kernel of 8x8", "images of 8x6 padded by 0", "");
+    REFUSED(rn_avg_pool_forward(&pooled_y, &x, 0, 2, &problem), RN_BAD_ARGUMENT,
+            "rn_avg_pool_forward", "kernel is 0", "should be 1 to", "");
+    REFUSED(rn_avg_pool_forward(&pooled_y, &x, 2, INT_MIN, &problem), RN_BAD_ARGUMENT,
+            "rn_avg_pool_forward", "stride is -2147483648", "", "");
     REFUSED_SHAPE(rn_max_pool_backward(&x, &y, &x, 3, 2, 1, 0, &problem), "rn_max_pool_backward",
                   "output_gradient", "[2,5,8,6]", "[2,3,4,3]");
     REFUSED_SHAPE(rn_max_pool_backward(&y, &pooled_y, &x, 3, 2, 1, 0, &problem),
                   "rn_max_pool_backward", "input_gradient", "[2,5,8,6]", "[2,3,8,6]");
     REFUSED(rn_max_pool_backward(&x, &pooled_y, &x, 3, 2, -1, 0, &problem), RN_BAD_ARGUMENT,
             "rn_max_pool_backward", "padding is -1", "", "");
-    REFUSED_SHAPE(rn_avg_pool_backward(&x, &y, 3, 2, 1, 0, &problem), "rn_avg_pool_backward",
+    REFUSED_SHAPE(rn_avg_pool_backward(&x, &y, 2, 2, 0, &problem), "rn_avg_pool_backward",
                   "output_gradient", "[2,5,8,6]", "[2,3,4,3]");
-    REFUSED(rn_avg_pool_backward(&x, &pooled_y, 3, -1, 1, 0, &problem), RN_BAD_ARGUMENT,
+    REFUSED(rn_avg_pool_backward(&x, &pooled_y, 2, -1, 0, &problem), RN_BAD_ARGUMENT,
             "rn_avg_pool_backward", "stride is -1", "", "");
     REFUSED_SHAPE(rn_global_avg_pool_forward(&y, &x, &problem), "rn_global_avg_pool_forward",
                   "output", "[2,5,8,6]", "[2,3,1,1]");

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 enum { ORDERS = RN_RELU_PREACT + 1, BLOCKS = RN_SINGLE + 1, SHORTCUTS = RN_SHORTCUT_DROPOUT + 1 };
-enum { RESIZES = RN_RESIZE_B_BN + 1, ISAS = RN_ISA_AVX512 + 1 };
+enum { RESIZES = RN_RESIZE_D_BN + 1, ISAS = RN_ISA_AVX512 + 1 };
 
 /* The images of ImageNet stems are larger, for it divides their size by four. */
 static inline rn_desc net_desc(rn_order order, rn_block block, rn_shortcut shortcut,
@@ -36,12 +36,12 @@ static inline rn_desc net_desc(rn_order order, rn_block block, rn_shortcut short
     return desc;
 }
 
-/* "bottleneck original highway B_bn cifar", for messages. */
+/* "bottleneck original highway B_bn symmetric cifar", for messages. */
 static inline const char *net_name(const rn_desc *desc, char name[128]) {
-    static const char *const keys[] = {"block", "order", "shortcut", "resize", "stem"};
+    static const char *const keys[] = {"block", "order", "shortcut", "resize", "padding", "stem"};
     int i, k;
     name[0] = 0;
-    for (k = 0; k < 5; k++)
+    for (k = 0; k < 6; k++)
         for (i = 0; rn_desc_key(i); i++) {
             char value[96];
             if (strcmp(rn_desc_key(i), keys[k])) continue;
@@ -170,11 +170,12 @@ static inline int net_constant_through(const rn_node *node) {
     switch (node->kind) {
     case RN_BATCH_NORM: return NET_TAKES_AWAY; /* it is part of the mean */
     case RN_CONV2D:                            /* but at the edge, where a kernel sees padding */
-        return node->padding == 0 ? NET_HANDS_ON : NET_CHANGES;
+        return node->padding + node->padding_behind == 0 ? NET_HANDS_ON : NET_CHANGES;
     case RN_ADD:
     case RN_SCALE:
     case RN_PAD_SUBSAMPLE:
     case RN_MAX_POOL:
+    case RN_AVG_POOL:
     case RN_GLOBAL_AVG_POOL:
     case RN_LINEAR: return NET_HANDS_ON;
     default: return NET_CHANGES; /* ReLU, gate, dropout's mask */

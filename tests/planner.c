@@ -43,7 +43,7 @@ enum { EDGE = 64 };
 /* Variant i of the nets to try, in turn over every option that changes the list of nodes. */
 static rn_desc variant(int i) {
     rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i / ORDERS % 3),
-                            (rn_shortcut)(i / 15 % SHORTCUTS), (rn_resize)(RN_RESIZE_A + i / 3 % 4),
+                            (rn_shortcut)(i / 15 % SHORTCUTS), (rn_resize)(RN_RESIZE_A + i / 3 % 6),
                             i / 105 % 2 ? RN_STEM_IMAGENET : RN_STEM_CIFAR);
     desc.naive = !RN__FAST || i / 2 % 2;
     desc.bn_group = i % 4 == 1 ? 2 : 0;
@@ -193,8 +193,6 @@ static int has_addition(const rn_net *net, int i) {
     return found;
 }
 
-
-
 static void forward_step(memory_map *m, int i) {
     const rn_net *net = m->net;
     const rn_node *node = &net->nodes[i];
@@ -273,7 +271,7 @@ static void backward_step(memory_map *m, int i) {
     for (r = 0; reads[r] >= 0; r++)
         if (reads[r] || !net->desc.naive) read_object(m, reads[r], i, 1);
     if (has_addition(net, i) && out > i && net->nodes[out].kind == RN_RELU)
-        write_object(m, dy);                     /* masked where it is */
+        write_object(m, dy);                   /* masked where it is */
     for (k = 2 * (out - i) + 1; k >= 0; k--) { /* the terms of the sum first */
         const rn_node *reader = &net->nodes[i + k / 2];
         int v = reader->inputs[k % 2];

@@ -79,6 +79,10 @@ static const net_case cases[] = {
     {"resize_A_centred", NULL, 7, 0, "resize A_centred units 1,1,1"},
     {"resize_B", NULL, 7, 0, "resize B order original units 1,1,1"},
     {"resize_B_bn", NULL, 7, 0, "resize B_bn order original block single"},
+    {"resize_D", NULL, 7, 0, "resize D units 1,1,1 height 13 width 11"},
+    {"resize_D_bn", NULL, 7, 0, "resize D_bn order original block bottleneck stride_on 3x3"},
+    {"padding_same", NULL, 7, 0, "padding same order original resize B_bn"},
+    {"padding_same_imagenet", NULL, 6, 0, "padding same stem imagenet height 48 width 32 resize D"},
     {"resize_B_bn_preact", NULL, 7, 0, "resize B_bn block bottleneck stride_on 3x3"},
     /* sizes */
     {"odd", NULL, 3, 0, "base_width 5 channels 3 height 7 width 6 order original"},

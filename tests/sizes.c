@@ -57,6 +57,7 @@ static rn_desc random_desc(int extreme) {
     d.block = (rn_block)draw(BLOCKS), d.order = (rn_order)draw(ORDERS);
     d.shortcut = (rn_shortcut)draw(SHORTCUTS), d.resize = (rn_resize)draw(RESIZES);
     d.stem = (rn_stem)draw(2), d.stride_on = (rn_stride_on)draw(2);
+    d.padding = draw(4) ? RN_PADDING_SYMMETRIC : RN_PADDING_SAME;
     for (i = 0; i < stages; i++) d.units[i] = magnitude(extreme ? (draw(20) ? 6 : 13) : 1);
     d.base_width = magnitude(bits), d.channels = magnitude(bits);
     d.height = magnitude(bits), d.width = magnitude(bits);

@@ -196,7 +196,8 @@ static void *predict(void *user) {
 
 /* Helpers are for one caller at a time. */
 static void check_meetings(rn_net *net) {
-    rn__meeting first = rn__meet(net->executor->team, 3), second = rn__meet(net->executor->team, 3), third;
+    rn__meeting first = rn__meet(net->executor->team, 3), second = rn__meet(net->executor->team, 3),
+                third;
     int within = -1;
     CHECK(first.team == net->executor->team && first.workers == 3);
     CHECK(second.team == NULL && second.workers == 1);
@@ -278,7 +279,8 @@ static void check_many(void) {
             rn_desc desc = net->desc;
             rn_destroy(net);
             net = rn_create(&desc, IMAGES, RN_TRAINING, NULL, NULL);
-            CHECK(net && (!net->executor->team || net->executor->team->size <= omp_get_num_procs()));
+            CHECK(net &&
+                  (!net->executor->team || net->executor->team->size <= omp_get_num_procs()));
         }
         rn_destroy(net);
     }
@@ -327,7 +329,7 @@ static void check_pace(void) {
         rn__pace pace, *p = &pace;
         double late, share;
         memset(p, 0, sizeof pace);
-        p->pause = p->windows = 4;
+        p->pause = p->intervals = 4;
         p->together = 1;
         share = share_together(p, quiet, long_enough, &late);
         CHECK(share > 0.97);

@@ -59,7 +59,7 @@ static void check_overfit(void) {
         for (block = RN_BASIC; block < BLOCKS; block++)
             for (shortcut = 0; shortcut < RN_SHORTCUT_DROPOUT; shortcut++, i++) {
                 rn_desc desc = net_desc((rn_order)order, (rn_block)block, (rn_shortcut)shortcut,
-                                        (rn_resize)(RN_RESIZE_A + i % 4), RN_STEM_CIFAR);
+                                        (rn_resize)(RN_RESIZE_A + i % 6), RN_STEM_CIFAR);
                 desc.base_width = block == RN_BOTTLENECK ? 6 : 12;
                 desc.threads = 2;
                 desc.sgd = (rn_sgd)(i % 3);
@@ -1065,7 +1065,8 @@ static void check_micro_batches(void) {
             if (!part) break;
             check_same_net(net, part, 1);
             CHECK(!memcmp(whole, logits, sizeof whole));
-            CHECK(part->executor->activation_bytes[RN_TRAINING] < net->executor->activation_bytes[RN_TRAINING]);
+            CHECK(part->executor->activation_bytes[RN_TRAINING] <
+                  net->executor->activation_bytes[RN_TRAINING]);
             rn_destroy(part);
         }
         desc.direct = 1; /* other bits, near numbers */

@@ -377,8 +377,9 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     size_t y_floats = rn__blocked_floats(n, node->c, node->h, node->w);
     size_t weight_floats = (size_t)node->c * (size_t)in->c * (size_t)(node->kernel * node->kernel);
     rn__engine engine = rn__engine_of(net);
-    rn__filter filter = rn__filter_at(net, i);
-    rn__room room = rn__conv_room(&engine, filter, n, in->h, in->w, 1, 0);
+    const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
+    const rn__room room = conv->room[1];
+    rn__weights parameters = {NULL, NULL, NULL, NULL, NULL};
     float *memory = (float *)allocate(rn__room_bytes(room, engine.threads) +
                                       4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
@@ -390,14 +391,15 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     engine.workspace = (char *)(dweight + weight_floats);
     engine.workspace += rn__gap(engine.workspace);
     rn__take_own(&engine, room.own.used);
-    filter.weight = weight;
+    parameters.weight = weight;
+    if (weights) parameters.dweight = dweight;
     for (k = 0; k < 2 * x_floats + y_floats + 2 * weight_floats; k++) x[k] = 0.01f;
     for (try = 0; try < 4; try++) {
         double begun = seconds_now(), took;
-        rn__conv_backward(&engine, weights ? none : rn__blocked_in(dx, n, in->c, in->h, in->w),
-                          weights ? dweight : NULL, NULL,
+        rn__conv_backward(&engine, conv, &parameters,
+                          weights ? none : rn__blocked_in(dx, n, in->c, in->h, in->w),
                           rn__blocked_in(y, n, node->c, node->h, node->w),
-                          rn__blocked_in(x, n, in->c, in->h, in->w), filter, 0, NULL);
+                          rn__blocked_in(x, n, in->c, in->h, in->w), 0, NULL);
         took = seconds_now() - begun;
         if (took < best) best = took;
     }
