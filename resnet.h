@@ -4002,10 +4002,11 @@ typedef struct rn__operation {
     int last_reader; /* last operation that takes its value; -1: the loss does */
 
     signed char adds;                       /* the second input */
-    signed char activation;                 /* rn__activation behind the normalisation, */
+    signed char activation;                 /* rn__activation behind the normalisation that it
+                                              does or reads by, */
     signed char after_add;                  /* and behind the addition */
     signed char lazy;                       /* its value is never stored */
-    signed char read_activation;            /* of what it reads by a normalisation */
+    signed char left_out;                   /* 1: not done; a sum is its second term */
     signed char lazy_gradient;              /* that of its value: from the normalisation behind */
     signed char leaves_moments;             /* in training, for the normalisation behind it, */
     signed char leaves_sums;                /* in backward, for the lazy normalisation before it */
@@ -4120,7 +4121,7 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     for (i = op->node; i <= op->last; i++) /* an addition that is fused has its other term there */
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
-    op->read_activation = norm >= 0 && norm != node->inputs[0];
+    if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED;
     op->inputs[0] = rn__index_of(
         net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
@@ -4390,6 +4391,12 @@ RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__GAMMA, RN__BETA, NULL),
           rn_linear_backward(RN__DX, RN__DGAMMA, RN__DBETA, &s->dy, &s->x, RN__GAMMA, s->accumulate,
                              NULL))
+static rn_status rn__naive_left_out(rn__step *s) {
+    if (!rn__has(s->node, RN__ADDS)) return RN_OK;
+    s->dx.data = NULL;
+    return RN__BACKWARD(s) ? RN__TRAINING(rn__naive_add_backward(s))
+                           : rn_scale(&s->y, &s->z, 1, 0, NULL);
+}
 RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
 RN__NAIVE(scale, rn_scale(&s->y, &s->x, (double)s->node->scale, 0, NULL),
           rn_scale(RN__DX, &s->dy, (double)s->node->scale, s->accumulate, NULL))
@@ -4453,8 +4460,9 @@ static void rn__report(rn_net *net, int time, int k, int backward) {
    do not. */
 static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
-    const int i = net->executor->operations[k].node;
-    return !rn__slot_of(&net->nodes[i], RN__MEAN) ||
+    const rn__operation *op = &net->executor->operations[k];
+    const int i = op->node;
+    return op->left_out || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
            rn__all_finite(rn__batch_statistics(net, i, run->first),
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
@@ -5492,9 +5500,9 @@ static const rn__kernels RN__NAME(kernels) = {
    [groups][blocks], for groups of `group` images. */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
-    float *data;
+    float *data; /* NULL: there is no such value, or nobody wants it */
     int n, c, h, w;
-    rn__lazy lazy;
+    rn__lazy lazy; /* the rest is for lazy values alone */
     const float *partner;
     const rn__bn_lanes *lanes;
     int group, relu;
@@ -5904,7 +5912,7 @@ static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
             int x = g->backward ? phase % step + f->padding - c : c - f->padding;
             if (y % step || x % step) continue; /* does not reach this phase */
             y = y / step - g->y.first;
-            x = x / step - g->x.first;
+            x = x / step - g->x.first; /* places behind the first that is read */
             taps[count].index = index;
             taps[count++].offset =
                 y * g->scratch_row +
@@ -6345,7 +6353,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     rn__conv_rows shape;
     memset(&shape, 0, sizeof shape);
     shape.matrices = 1;
-    shape.in_row = g->scratch_row * g->y.phases;
+    shape.in_row = g->scratch_row * g->y.phases; /* phases of rows take turns */
     shape.out_pixel = (ptrdiff_t)step * RN__BLOCK;
     shape.out_row = shape.out_pixel * r->out.w;
     shape.addend = r->addend ? r->addend - r->out.data : 0;
@@ -6365,8 +6373,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
             shape.tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
             shape.rows = rn__min(last, rn__divide_up(r->out.h - y, step)) - first;
             shape.pixels = rn__divide_up(r->out.w - x, step);
-            if (shape.rows <= 0 || shape.pixels <= 0)
-                continue; /* of a small image, no such phase */
+            if (shape.rows <= 0 || shape.pixels <= 0) continue; /* no such phase */
             out += ((ptrdiff_t)(first * step + y) * r->out.w + x) * RN__BLOCK;
             for (b = 0; b < blocks;
                  b += stretch, weight += stretch * shape.tap_count * RN__BLOCK * RN__BLOCK) {
@@ -6496,11 +6503,12 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
     const int blocks = r->g->out_blocks, columns = r->g->columns;
     const int there = rn__min(rows, dy->h - first);
     const int lines = columns == dy->w ? there : 1; /* read at a time */
+    /* tiles that hang over the edge need zeros there */
     const int in_place = !dy->lazy && dy->h % r->g->edge == 0 && dy->w % r->g->edge == 0;
     const ptrdiff_t row = (ptrdiff_t)dy->w * RN__BLOCK, to = (ptrdiff_t)columns * RN__BLOCK;
     float *copy = rn__own(r, r->at->dy, job->thread);
     int y, k;
-    *step = in_place ? row * dy->h : to * r->split.dy_rows;
+    *step = in_place ? row * dy->h : to * r->split.dy_rows; /* from block to block */
     if (in_place) return rn__plane(dy, n * blocks) + first * row;
     for (k = job->k; k < job->k_end; k++) {
         if (to > row || there < rows)
@@ -6738,7 +6746,7 @@ static void rn__add_piece(const rn__weight_run *w, int piece, int k, int k_end, 
     job.thread = thread;
     if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
-        job.n_end = input ? job.n + 1 : last;
+        job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
         for (i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
         if (r->g->winograd)
             rn__winograd_walk(r, &job, dw);
@@ -6847,7 +6855,7 @@ RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *co
     rn__conv_run input;
     if (dx.data) input = rn__start_run(engine, &conv->input, weights, dx, dy, addend, after);
     if (!dx.data || input.after) after = NULL;
-    if (together)
+    if (together) /* the jobs of the weight gradient make dx, too, for which all is packed */
         rn__pack_blocks(&input, conv->input.packed_blocks);
     else if (dx.data)
         rn__run_conv(&input, NULL, conv->input.packed_blocks);
@@ -6936,7 +6944,7 @@ static float *rn__partial_of(const rn__pass *pass, int plane) {
 static void rn__add_plane(const rn__pass *pass, int plane) {
     const ptrdiff_t pixels = rn__plane_pixels(&pass->y);
     float *y = rn__plane(&pass->y, plane);
-    if (pass->z.data || pass->flag)
+    if (pass->z.data || pass->flag || y != rn__plane(&pass->x, plane))
         pass->kernels->add(y, rn__plane(&pass->x, plane), rn__plane(&pass->z, plane), pixels,
                            pass->flag);
     if (pass->partial) {
@@ -7314,7 +7322,7 @@ RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
     p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
     p.z = rn__blocked_operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
     if (op->read_by >= 0)
-        p.x = rn__normalised_value(&engine, run, op->read_by, op->read_activation, p.x);
+        p.x = rn__normalised_value(&engine, run, op->read_by, op->activation, p.x);
     if (!backward) return p;
     p.dy = rn__blocked_operand(run, k, rn__gradient_at(run, k));
     p.dx = rn__blocked_operand(run, op->inputs[0], rn__gradient_at(run, op->inputs[0]));
@@ -7439,6 +7447,14 @@ static void rn__fast_add(rn__pass *p) {
     p->flag = p->op->after_add;
     p->partial = rn__moments_to(p);
     rn__run_pass(p);
+}
+
+/* An operation that is left out: a sum is its second term alone, and that gets all the gradient. */
+static void rn__fast_left_out(rn__pass *p) {
+    if (p->backward) p->dx.data = NULL;
+    p->x = p->z;
+    p->z.data = NULL;
+    if (p->op->adds) rn__fast_add(p);
 }
 
 /* Turns p, of a normalisation forward, into the pass that writes its value. */
@@ -7746,18 +7762,19 @@ static const rn__kind *rn__kind_of(rn_kind kind) {
 
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
-    const rn__kind *kind = rn__kind_of(rn__first_node(net, &net->executor->operations[k])->kind);
+    const rn__operation *op = &net->executor->operations[k];
+    const rn__kind *kind = rn__kind_of(rn__first_node(net, op)->kind);
     if (net->desc.naive) {
         rn__step step = rn__make_step(run, k, backward);
-        rn_status status = kind->naive(&step); /* it checks shapes; the nodes have them right */
-        RESNET_ASSERT(status == RN_OK);
+        rn_status status = (op->left_out ? rn__naive_left_out : kind->naive)(&step);
+        RESNET_ASSERT(status == RN_OK); /* it checks shapes; the nodes have them right */
         (void)status;
         return;
     }
 #if RN__FAST
     {
         rn__pass pass = rn__pass_of(run, k, backward);
-        kind->fast(&pass);
+        (op->left_out ? rn__fast_left_out : kind->fast)(&pass);
     }
 #endif
 }
@@ -9153,7 +9170,7 @@ static int rn__move_statistics(rn_net *net, double momentum, int write) {
         const rn_node *node = &net->nodes[i];
         rn_real *const mean = net->statistics + node->statistics;
         rn_real *const running[2] = {mean, mean + node->c};
-        if (rn__slot_of(node, RN__MEAN) &&
+        if (rn__slot_of(node, RN__MEAN) && !rn__operation_of(net, i)->left_out &&
             !rn__update_running(running, rn__batch_statistics(net, i, 0), net->images,
                                 net->desc.bn_group, node->c, (double)node->h * node->w, momentum,
                                 write))
@@ -9528,6 +9545,8 @@ static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error
     uint8_t b[4], *room = data->labels + data->source.count;
     size_t k;
     int label;
+    if (!r->labels && !channels) /* the whole file as we store it */
+        return rn__read(&r->file, at, data->pixels, (size_t)r->count * pixels, error);
     for (i = 0; i < r->count; i++) {
         uint8_t *to = data->pixels + (size_t)(r->first + i) * pixels;
         if (r->labels) {

@@ -524,6 +524,80 @@ static void check_all_writing(void) {
             }
 }
 
+/* ---- operations that are left out ------------------------------------------------------------- */
+
+static int in_unit(const rn_net *net, int i) {
+    return net->nodes[i].stage == 1 && net->nodes[i].unit == 1;
+}
+
+/* Logits and gradients of a step in which the second unit adds nothing to its shortcut: because it
+   is left out, or (zeroed) because what its residual function ends in is multiplied by zero. */
+static rn_net *without_unit(const rn_desc *desc, const net_batch *batch, int count, int zeroed) {
+    const char *last = desc->order == RN_ORIGINAL ? "bn" : "conv";
+    rn_net *net = net_create(desc, count, RN_TRAINING);
+    rn_parameter p;
+    char name[64];
+    int k, i, left_out = 0;
+    if (!net) exit(2);
+    sprintf(name, "layer1.1.%s%d.", last, desc->block == RN_BASIC ? 2 : 3);
+    memset(&p, 0, sizeof p);
+    while (zeroed && rn_next_parameter(net, &p))
+        if (p.gradient && !strncmp(p.name, name, strlen(name)))
+            memset(p.data, 0, (size_t)p.count * sizeof(rn_real));
+    for (k = 0; k < net->executor->count && !zeroed; k++) {
+        rn__operation *op = &net->executor->operations[k];
+        if (!in_unit(net, op->node)) continue;
+        for (i = op->node; i <= op->last; i++) left_out |= net->nodes[i].kind == RN_ADD;
+        op->left_out = 1;
+        if (left_out) break; /* what follows the addition is done */
+    }
+    CHECK(zeroed || left_out);
+    CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, count, NULL, NULL), RN_OK);
+    return net;
+}
+
+static void check_left_out(const rn_desc *desc, uint64_t seed) {
+    const int count = 3;
+    net_batch batch = net_draw_batch(desc, count, seed);
+    rn_net *less = without_unit(desc, &batch, count, 0);
+    rn_net *zero = without_unit(desc, &batch, count, 1);
+    const double most = net_largest(zero->gradients, zero->parameter_count);
+    rn_parameter p, q;
+    int i, compared = 0;
+    for (i = 0; i < count * desc->classes; i++)
+        CHECK(fabs((double)less->logits[i] - (double)zero->logits[i]) < 1e-5);
+    memset(&p, 0, sizeof p);
+    memset(&q, 0, sizeof q);
+    while (rn_next_parameter(less, &p) && rn_next_parameter(zero, &q))
+        for (i = 0; i < p.count && p.gradient; i++) {
+            if (in_unit(less, p.node)) {
+                CHECK(fabs((double)p.gradient[i]) <= 0);
+                continue;
+            }
+            CHECK(fabs((double)p.gradient[i] - (double)q.gradient[i]) < 1e-5 * most);
+            compared++;
+        }
+    CHECK(compared > 100);
+    rn_destroy(less);
+    rn_destroy(zero);
+    net_free_batch(&batch);
+}
+
+static void check_all_left_out(void) {
+    int order, block, naive;
+    for (order = 0; order < 2; order++)
+        for (block = RN_BASIC; block <= RN_BOTTLENECK; block++)
+            for (naive = 0; naive < 2; naive++) {
+                rn_desc desc = net_desc(order ? RN_ORIGINAL : RN_FULL_PREACT, (rn_block)block,
+                                        RN_SHORTCUT_IDENTITY, RN_RESIZE_B, RN_STEM_CIFAR);
+                desc.units[0] = 3;
+                desc.base_width = 20;
+                desc.naive = naive;
+                if (rn_resolve(&desc, NULL)) exit(2);
+                check_left_out(&desc, (uint64_t)(order * 4 + block));
+            }
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static int node_called(const rn_net *net, const char *wanted) {
@@ -733,6 +807,7 @@ static void check_all(void) {
     check_variants();
     CHECK(repeated > 0);
     check_all_writing();
+    check_all_left_out();
     check_sentences();
     check_all_inference();
     check_all_threads();
