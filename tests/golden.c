@@ -45,6 +45,37 @@ static const char *metadata(const char *key, const char *missing) {
     return value;
 }
 
+/* Height and width, written as 13x11 or as one number for both; 0 if neither. */
+static int describe_size(rn_desc *desc) {
+    const char *size = metadata("size", NULL);
+    char height[64], *width;
+    rn_error error;
+    if (!size) return 1;
+    snprintf(height, sizeof height, "%s", size);
+    width = strchr(height, 'x');
+    if (width) *width++ = 0;
+    if (rn_desc_set(desc, "height", height, &error) ||
+        rn_desc_set(desc, "width", width ? width : height, &error))
+        return fail("%s", error.text);
+    return 1;
+}
+
+/* The shortcut where the shape changes: the file says in three words what the header does in one, and
+   with shortcut conv1x1 its A is B. */
+static int describe_resize(rn_desc *desc) {
+    const int bn = !strcmp(metadata("shortcut_bn", "0"), "1");
+    const int centred = !strcmp(metadata("pad", "end"), "centre");
+    const char *kind = metadata("resize", "A");
+    char resize[80];
+    rn_error error;
+    int pads = !strcmp(kind, "A");
+    if (pads && desc->shortcut == RN_SHORTCUT_CONV1X1) kind = "B", pads = 0;
+    snprintf(resize, sizeof resize, "%s%s", kind,
+             pads ? (centred ? "_centred" : "") : (bn ? "_bn" : ""));
+    if (rn_desc_set(desc, "resize", resize, &error)) return fail("%s", error.text);
+    return 1;
+}
+
 /* The description from the metadata; 0 if a word is not known. */
 static int describe(rn_desc *desc, double *lr) {
     /* Keys of the file, and of the description. */
@@ -53,13 +84,12 @@ static int describe(rn_desc *desc, double *lr) {
         {"order", "order"},
         {"shortcut", "shortcut"},
         {"stride_on", "stride_on"},
+        {"padding", "padding"},
         {"stem", "stem"},
         {"units", "units"},
         {"width", "base_width"},
         {"classes", "classes"},
         {"cin", "channels"},
-        {"size", "height"},
-        {"size", "width"},
         {"short_scale", "shortcut_scale"},
         {"res_scale", "residual_scale"},
         {"gate_bias", "gate_bias"},
@@ -68,7 +98,7 @@ static int describe(rn_desc *desc, double *lr) {
         {"decay", "weight_decay"},
     };
     rn_error error;
-    int i, projects, bn, centred;
+    int i;
     memset(desc, 0, sizeof *desc);
     desc->momentum = 0.9;
     desc->weight_decay = 1e-4;
@@ -76,11 +106,7 @@ static int describe(rn_desc *desc, double *lr) {
         const char *value = metadata(keys[i][0], NULL);
         if (value && rn_desc_set(desc, keys[i][1], value, &error)) return fail("%s", error.text);
     }
-    projects = !strcmp(metadata("resize", "A"), "B") || desc->shortcut == RN_SHORTCUT_CONV1X1;
-    bn = !strcmp(metadata("shortcut_bn", "0"), "1");
-    centred = !strcmp(metadata("pad", "end"), "centre");
-    desc->resize = projects ? (bn ? RN_RESIZE_B_BN : RN_RESIZE_B)
-                            : (centred ? RN_RESIZE_A_CENTRED : RN_RESIZE_A);
+    if (!describe_size(desc) || !describe_resize(desc)) return 0;
     if (!rn__scan_double(metadata("lr", "0.1"), lr)) return fail("%s", "lr is not a number");
     return 1;
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # golden_damaged.sh - tests/golden must fail where it should: a number changed in any group of
-# tensors, a tensor missing, one that the net does not know, a file cut short, no file at all; and
-# keys that it does not know it must ignore.
+# tensors, a tensor missing, one that the net does not know, a word that it does not know, a file cut
+# short, no file at all; and keys that it does not know it must ignore.
 #
 # tests/golden_damaged.sh   (after make -C tests golden)
 
@@ -55,6 +55,10 @@ replace 's,"step2/bn.running_var","step2/bn.running_van",'
 expect 1 "step2/bn.running_var missing"
 replace 's/"order":"full_preact"/"order":"fuller_prea"/'
 expect 1 "an order that nobody knows"
+replace 's/"resize":"A"/"resize":"Z"/'
+expect 1 "a resize shortcut that nobody knows"
+replace 's/"size":"12"/"size":"1x"/'
+expect 1 "a size that is no number"
 replace 's/"lr":"0.05"/"lr":"0.06"/'
 expect 1 "another learning rate"
 replace 's/"momentum":"0.9"/"momentum":"0.8"/'

@@ -48,7 +48,7 @@ def torch_net(name):
         stride_on="3x3" if imagenet else "first",
         stem="imagenet" if imagenet else "cifar", width=64 if imagenet else 16,
         units=DEPTH_UNITS[base], classes=1000 if imagenet else 10, size=224 if imagenet else 32)
-    return Net(desc).float(), desc.size, desc.classes
+    return Net(desc).float(), desc.image[0], desc.classes
 
 
 def torch_worker(arguments):

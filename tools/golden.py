@@ -41,17 +41,18 @@ try:
     from torch.nn import functional
     MISSING = None
 except ImportError as error:  # --help does without
-    MISSING, nn = error, types.SimpleNamespace(Module=object)
+    MISSING, nn = error, types.SimpleNamespace(Module=object, Conv2d=object)
 
 PRE_ACTIVATION = ("relu_preact", "full_preact")
 CHOICES = {
     "block": ("basic", "bottleneck", "single"),
     "order": ("original", "bn_after_add", "relu_before_add") + PRE_ACTIVATION,
     "shortcut": ("identity", "scale", "exclusive_gate", "shortcut_gate", "highway", "conv1x1"),
-    "resize": ("A", "B"),
+    "resize": ("A", "B", "D"),
     "pad": ("end", "centre"),
     "stride_on": ("first", "3x3"),
     "shortcut_bn": (0, 1),
+    "padding": ("symmetric", "same"),
     "stem": ("cifar", "imagenet"),
 }
 
@@ -75,16 +76,17 @@ class Description:
     block: str = "basic"
     order: str = "full_preact"
     shortcut: str = "identity"
-    resize: str = "A"  # the shortcut where the shape changes: A pads with zeros, B projects
+    resize: str = "A"  # where the shape changes: A pads with zeros, B projects, D averages and projects
     pad: str = "end"  # where A puts the zero channels
     stride_on: str = "first"  # the convolution of a bottleneck that strides
     shortcut_bn: int = 0  # BN after the projection where the shape changes
+    padding: str = "symmetric"  # of convolutions; same: as TensorFlow's SAME
     stem: str = "cifar"
     width: int = 4  # base width; 16 is the paper's for CIFAR, 64 for ImageNet
     units: str = "2,1,1"  # of each stage
     classes: int = 5
     cin: int = 3
-    size: int = 8  # height and width of the images
+    size: str = "8"  # height and width of the images, or such as 13x11
     batch: int = 3
     short_scale: float = 0.5  # for shortcut scale: of the shortcut
     res_scale: float = 0.5  # for shortcut scale: of the residual
@@ -106,27 +108,37 @@ class Description:
             if getattr(self, name) not in words:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, not one of "
                                  + ", ".join(map(str, words)))
-        for name in ("width", "classes", "cin", "size", "batch"):
+        for name in ("width", "classes", "cin", "batch"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, but has to be 1 at least")
+        try:
+            sides = [int(side) for side in self.size.split("x")]
+        except ValueError:
+            sides = [0]
+        if min(sides) < 1 or len(sides) > 2:
+            raise ValueError(f"size is {self.size!r}, not a number or two such as 13x11")
+        self.image = (sides[0], sides[-1])  # height and width
         try:
             self.stages = [int(count) for count in self.units.split(",")]
         except ValueError:
             self.stages = [0]
         if min(self.stages) < 1:
             raise ValueError(f"units is {self.units!r}, not a list such as 2,2,2")
-        last = self.size
+        last = self.image
         for _ in range(len(self.stages) - 1 + (2 if self.stem == "imagenet" else 0)):
-            last = (last + 1) // 2
-        if self.batch * last * last == 1:
+            last = [(side + 1) // 2 for side in last]
+        if self.batch * last[0] * last[1] == 1:
             raise ValueError("the last stage has one value a channel: BN cannot train on that, "
                              "enlarge size or batch")
 
     def metadata(self):
-        """Return the description as strings; the carry bias only where there is a carry gate."""
+        """Return the description as strings; the carry bias only where there is a carry gate, the
+        padding only where it is not symmetric."""
         fields = {name: str(value) for name, value in dataclasses.asdict(self).items()}
         if self.shortcut != "highway":
             del fields["carry_bias"]
+        if self.padding == "symmetric":
+            del fields["padding"]
         return fields
 
     @classmethod
@@ -136,14 +148,29 @@ class Description:
         for field in dataclasses.fields(cls):
             if field.name in metadata:
                 values[field.name] = metadata[field.name]
-            elif field.name != "carry_bias":
+            elif field.name not in ("carry_bias", "padding"):
                 raise ValueError(f"the metadata do not say {field.name}")
         return cls(**values)
 
 
 # ---------------------------------------------------------------------------------------- the net
 
-def convolution(cin, cout, kernel, stride=1, bias=False):
+class SameConvolution(nn.Conv2d):
+    """A convolution padded as TensorFlow's SAME: size / stride pixels, rounded up, come out, and an odd
+    row or column of zeros goes to the bottom or right."""
+
+    def forward(self, x):
+        sides = []  # left, right, top, bottom
+        for k in (1, 0):
+            size, kernel, stride = x.shape[2 + k], self.kernel_size[k], self.stride[k]
+            total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
+            sides += [total // 2, total - total // 2]
+        return super().forward(functional.pad(x, sides))
+
+
+def convolution(desc, cin, cout, kernel, stride=1, bias=False):
+    if desc.padding == "same":
+        return SameConvolution(cin, cout, kernel, stride, bias=bias)
     return nn.Conv2d(cin, cout, kernel, stride, padding=kernel // 2, bias=bias)
 
 
@@ -169,7 +196,7 @@ class Unit(nn.Module):
             shapes = [(cin, cout, 3), (cout, cout, 3)][:1 if desc.block == "single" else 2]
         self.count = len(shapes)
         for k, (c_from, c_to, kernel) in enumerate(shapes, 1):
-            self.add_module(f"conv{k}", convolution(c_from, c_to, kernel, stride if k == at else 1))
+            self.add_module(f"conv{k}", convolution(desc, c_from, c_to, kernel, stride if k == at else 1))
         for k, (c_from, c_to, _) in enumerate(shapes, 1):
             if desc.order != "full_preact":
                 self.add_module(f"bn{k}", batch_norm(c_to))
@@ -179,16 +206,19 @@ class Unit(nn.Module):
         self.stride = stride
         self.new_channels = cout - cin
         self.keeps_shape = stride == 1 and cin == cout
-        self.projects = desc.shortcut == "conv1x1" or (desc.resize == "B" and not self.keeps_shape)
+        self.projects = desc.shortcut == "conv1x1" or (desc.resize != "A" and not self.keeps_shape)
+        self.averages = desc.resize == "D" and stride > 1
+        if self.averages:
+            self.shortcut_pool = nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False)
         if self.projects:
-            self.shortcut = convolution(cin, cout, 1, stride)
+            self.shortcut = convolution(desc, cin, cout, 1, 1 if self.averages else stride)
             if desc.shortcut_bn and not self.keeps_shape:
                 self.shortcut_bn = batch_norm(cout)
         self.gated = self.keeps_shape and desc.shortcut in ("exclusive_gate", "shortcut_gate", "highway")
         if self.gated:
-            self.gate = convolution(cin, cout, 1, bias=True)
+            self.gate = convolution(desc, cin, cout, 1, bias=True)
             if desc.shortcut == "highway":
-                self.carry = convolution(cin, cout, 1, bias=True)
+                self.carry = convolution(desc, cin, cout, 1, bias=True)
 
     def bn(self, k, x):
         return getattr(self, f"bn{k}")(x)
@@ -212,7 +242,7 @@ class Unit(nn.Module):
     def shortcut_path(self, x):
         """h(x) before any scale or gate."""
         if self.projects:
-            x = self.shortcut(x)
+            x = self.shortcut(self.shortcut_pool(x) if self.averages else x)
             return self.shortcut_bn(x) if hasattr(self, "shortcut_bn") else x
         if self.keeps_shape:
             return x
@@ -256,7 +286,7 @@ class Net(nn.Module):
         self.desc = desc
         self.relu = nn.ReLU()
         imagenet = desc.stem == "imagenet"
-        self.conv1 = convolution(desc.cin, desc.width, 7 if imagenet else 3, 2 if imagenet else 1)
+        self.conv1 = convolution(desc, desc.cin, desc.width, 7 if imagenet else 3, 2 if imagenet else 1)
         if imagenet or desc.order != "full_preact":
             self.bn1 = batch_norm(desc.width)
         if imagenet:
@@ -424,7 +454,7 @@ def draw(desc, seed):
     first values, so that a test sees them; gate biases are as described.
     """
     rng = np.random.default_rng(seed)
-    arrays = {"x": rng.standard_normal((desc.batch, desc.cin, desc.size, desc.size)),
+    arrays = {"x": rng.standard_normal((desc.batch, desc.cin, *desc.image)),
               "labels": rng.integers(0, desc.classes, desc.batch)}
     for name, tensor in Net(desc).state().items():
         shape = tuple(tensor.shape)
@@ -479,7 +509,7 @@ def check(path):
     inputs = {name: array for name, array in arrays.items()
               if name in ("x", "labels") or name.startswith("init/")}
     want = {name: array for name, array in arrays.items() if name not in inputs}
-    shape = (desc.batch, desc.cin, desc.size, desc.size)
+    shape = (desc.batch, desc.cin, *desc.image)
     if "x" not in inputs or inputs["x"].shape != shape:
         raise ValueError(f"there is no tensor x of shape {list(shape)}")
     if "labels" not in inputs or inputs["labels"].shape != shape[:1]:
@@ -546,7 +576,7 @@ def read_safetensors(path):
 # ----------------------------------------------------------------------------------- command line
 
 # The files of the tests: together they have every order, block, shortcut, resize shortcut, place of
-# the stride and stem, odd sizes, and channel counts that are no multiple of a vector.
+# the stride, padding and stem, odd sizes, and channel counts that are no multiple of a vector.
 ALL = {
     "basic_original_a_centre": dict(order="original", pad="centre", size=9, cin=1),
     "basic_original_scale": dict(order="original", shortcut="scale", res_scale=0.75, size=8, batch=4),
@@ -570,6 +600,13 @@ ALL = {
                                    width=2, units="1,1,1,1", size=33, cin=1, batch=4, lr=0.01),
     "imagenet_relu_preact_single": dict(block="single", order="relu_preact", stem="imagenet", resize="B",
                                         width=3, units="1,2,1,1", size=33, cin=1, batch=4, lr=0.01),
+    "basic_original_d_bn": dict(order="original", resize="D", shortcut_bn=1, units="1,1,1", size="13x11"),
+    "bottleneck_full_preact_d": dict(block="bottleneck", resize="D", stride_on="3x3", units="1,1,1",
+                                     size=9, batch=4, cin=2),
+    "basic_original_b_bn_same": dict(order="original", resize="B", shortcut_bn=1, padding="same",
+                                     units="1,1,1", size=16),
+    "imagenet_original_d_same": dict(order="original", stem="imagenet", resize="D", padding="same",
+                                     width=3, units="1,1,1", size="48x32", cin=1, lr=0.01),
 }
 
 
