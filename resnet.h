@@ -67,7 +67,7 @@
    which explodes or vanishes with depth: try `shortcut = RN_SHORTCUT_SCALE`.
 
    Where the activations stand (Fig. 4, Table 2) is the table rn__orders below; what the shortcut
-   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there, then >>naive layers, >>executor.
+   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there, then >>naive layers and passes.
 
    THE NET is a flat list of nodes, made once from the description; the printer, the planner, the
    probes, the files and two executors walk it. With desc.naive = 1 it runs through the naive layers
@@ -93,12 +93,24 @@
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
 
-   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come,
-   each calling only those above it: >>shims, >>text, >>memory, >>threads, >>tensors, >>random,
-   >>naive layers, >>simd, >>kernels, >>fast convolution, >>fast layers, >>description, >>nodes
-   (description to list), >>planner (what lives when, and where), >>executor, >>kinds (the table of
-   node kinds), >>passes (forward and backward), >>probes, >>optimiser, >>file access, >>data,
-   >>pictures, >>files (any safetensors), >>weights and checkpoints, >>printer. */
+   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come, each
+   calling only those above it but through the table >>kinds:
+
+       >>shims >>text >>memory >>threads >>tensors >>random      what the rest stands on
+       >>description     options with their names, defaults and checks
+       >>nodes           the description becomes a list of nodes: units, orders, shortcuts
+       >>naive layers    every layer as its formula says
+       >>program         the list becomes an array of operations; what is fused
+       >>naive passes    forward and backward over them; naive execution
+       >>simd >>kernels  inner loops, compiled for each instruction set
+       >>fast convolution >>fast layers    the same layers, blocked, vectorised, threaded
+       >>kinds           the table of the kinds of nodes
+       >>planner         what lives when, and where
+       >>nets            one block of memory: create, destroy, initialise
+       >>prediction >>training >>probes >>optimiser
+       >>file access >>data >>pictures >>files >>weights and checkpoints >>printer
+
+   A student reads: >>nodes, >>naive layers, >>naive passes, >>training. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -2673,7 +2685,7 @@ enum {
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
-typedef struct rn__pass rn__pass; /* an operation on blocked values, see >>fast convolution */
+typedef struct rn__task rn__task; /* an operation on blocked values, see >>fast convolution */
 typedef struct rn__kind {
     const char *name;
     int properties;
@@ -2681,7 +2693,7 @@ typedef struct rn__kind {
     void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w */
     void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
-    void (*fast)(rn__pass *pass);
+    void (*fast)(rn__task *task);
     struct rn__conv (*plan)(const rn_net *net, int i,
                             rn__arena *arena); /* of the filter; or NULL */
 } rn__kind;
@@ -4637,12 +4649,12 @@ typedef void (*rn__transform)(float *out, ptrdiff_t out_row, ptrdiff_t out_colum
                               ptrdiff_t in_row, ptrdiff_t in_column, int accumulate);
 
 /* Batch normalisation of one block of channels, [16] each. */
-typedef struct rn__bn_lanes {
+typedef struct rn__coefficients {
     /* output = (input - mean) scale + bias: input scale + (bias - mean scale) would lose the digits
        of a mean that is large beside the deviation */
     float mean[RN__BLOCK], scale[RN__BLOCK], bias[RN__BLOCK];
     float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK]; /* dx = a dy + b (x - mean) + c */
-} rn__bn_lanes;
+} rn__coefficients;
 
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
 typedef struct rn__kernels {
@@ -4661,12 +4673,12 @@ typedef struct rn__kernels {
     /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), a ReLU
        with `relu_after`; pixels of in lie `step` floats apart */
     void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                      ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu, int relu_after);
+                      ptrdiff_t pixels, const rn__coefficients *by, int relu, int relu_after);
     /* sums of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass */
     void (*bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x, ptrdiff_t pixels,
-                    const rn__bn_lanes *lanes, int relu);
+                    const rn__coefficients *by, int relu);
     void (*bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                        const rn__bn_lanes *lanes, int relu, int accumulate);
+                        const rn__coefficients *by, int relu, int accumulate);
     /* b may be NULL */
     void (*add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu);
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
@@ -5215,15 +5227,15 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
    What is read is fetched a page ahead, where the processor's own fetching ends. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
                                          const float *addend, ptrdiff_t pixels,
-                                         const rn__bn_lanes *lanes, const int adds,
+                                         const rn__coefficients *by, const int adds,
                                          const int relu_after, const int relu) {
     RN__CONTRACT
     RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
     ptrdiff_t i;
     int l;
-    RN__EACH_LANE scale[l] = RN__LOAD(lanes->scale + l * RN__WIDTH);
-    RN__EACH_LANE bias[l] = RN__LOAD(lanes->bias + l * RN__WIDTH);
-    RN__EACH_LANE mean[l] = RN__LOAD(lanes->mean + l * RN__WIDTH);
+    RN__EACH_LANE scale[l] = RN__LOAD(by->scale + l * RN__WIDTH);
+    RN__EACH_LANE bias[l] = RN__LOAD(by->bias + l * RN__WIDTH);
+    RN__EACH_LANE mean[l] = RN__LOAD(by->mean + l * RN__WIDTH);
     for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
         RN__PREFETCH(in + RN__PAGE);
         RN__EACH_LANE {
@@ -5237,15 +5249,15 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
 }
 
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                                ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu,
+                                ptrdiff_t pixels, const rn__coefficients *by, int relu,
                                 int relu_after) {
     const int adds = addend != NULL;
     if (adds && relu_after && !relu)
-        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, 1, 1, 0);
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, by, 1, 1, 0);
     else if (adds || relu_after)
-        RN__NAME(normalise_with)(out, in, step, addend, pixels, lanes, adds, relu_after, relu);
+        RN__NAME(normalise_with)(out, in, step, addend, pixels, by, adds, relu_after, relu);
     else
-        RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, lanes, 0, 0);
+        RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, by, 0, 0);
 }
 
 /* Backward through BN and ReLU. RN__MASKED is g: the gradient dy of vector l, or zero where the ReLU
@@ -5253,14 +5265,15 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
        g = x scale + bias > 0 ? dy : 0
    The coefficients are copied, so that no output can be among them, and they can stay in
    registers. */
-#define RN__LANE(field) RN__LOAD(lanes.field + l * RN__WIDTH)
-#define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__LANE(scale) + RN__LANE(bias), g) : g)
+#define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
+#define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__BY(scale) + RN__BY(bias), g) : g)
 
 /* The sums of g and of g (x - mean), of even and odd pixels beside each other. */
 RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                                       ptrdiff_t pixels, const rn__bn_lanes *of, const int relu) {
+                                       ptrdiff_t pixels, const rn__coefficients *of,
+                                       const int relu) {
     RN__CONTRACT
-    const rn__bn_lanes lanes = *of;
+    const rn__coefficients by = *of;
     const RN__V zero = {0};
     RN__V first[2][RN__LANES], second[2][RN__LANES];
     ptrdiff_t i;
@@ -5272,7 +5285,7 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
         RN__UNROLL
         for (j = 0; j < 2; j++)
             if (i + j < pixels) RN__EACH_LANE {
-                    const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH) - RN__LANE(mean);
+                    const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH) - RN__BY(mean);
                     const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
                     const RN__V g = RN__MASKED(d, v);
                     first[j][l] += g;
@@ -5286,16 +5299,16 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
 }
 
 static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                              ptrdiff_t pixels, const rn__bn_lanes *lanes, int relu) {
-    RN__WITH(relu, bn_sums_with, sum_g, sum_gx, dy, x, pixels, lanes);
+                              ptrdiff_t pixels, const rn__coefficients *by, int relu) {
+    RN__WITH(relu, bn_sums_with, sum_g, sum_gx, dy, x, pixels, by);
 }
 
 /* dx = a g + b (x - mean) + c, with the coefficients that these sums gave. */
 RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const float *x,
-                                           ptrdiff_t pixels, const rn__bn_lanes *of, const int relu,
-                                           const int accumulate) {
+                                           ptrdiff_t pixels, const rn__coefficients *of,
+                                           const int relu, const int accumulate) {
     RN__CONTRACT
-    const rn__bn_lanes lanes = *of;
+    const rn__coefficients by = *of;
     ptrdiff_t i;
     int l;
     for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
@@ -5303,10 +5316,10 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
         RN__PREFETCH(dy + RN__PAGE);
         if (accumulate) RN__PREFETCH(dx + RN__PAGE);
         RN__EACH_LANE {
-            const RN__V v = RN__LOAD(x + l * RN__WIDTH) - RN__LANE(mean);
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH) - RN__BY(mean);
             const RN__V d = RN__LOAD(dy + l * RN__WIDTH);
             const RN__V g = RN__MASKED(d, v);
-            RN__V to = RN__LANE(a) * g + (RN__LANE(b) * v + RN__LANE(c));
+            RN__V to = RN__BY(a) * g + (RN__BY(b) * v + RN__BY(c));
             if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
             RN__STORE(dx + l * RN__WIDTH, to);
         }
@@ -5314,11 +5327,11 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
 }
 
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                                  const rn__bn_lanes *lanes, int relu, int accumulate) {
+                                  const rn__coefficients *by, int relu, int accumulate) {
     if (relu)
-        RN__WITH(accumulate, bn_gradient_with, dx, dy, x, pixels, lanes, 1);
+        RN__WITH(accumulate, bn_gradient_with, dx, dy, x, pixels, by, 1);
     else
-        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, lanes, 0, accumulate);
+        RN__NAME(bn_gradient_with)(dx, dy, x, pixels, by, 0, accumulate);
 }
 
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
@@ -5496,7 +5509,7 @@ static const rn__kernels RN__NAME(kernels) = {
    A convolution can read a lazy value, which stands nowhere in memory: it is computed where it is
    read. RN__NORMALISED is the output of a BN and its ReLU, computed from the BN's input `data`.
    RN__BN_GRADIENT is the gradient of a BN's input, computed from the gradient of the output (behind
-   the ReLU) `data` and from the BN's input `partner`. The BN's coefficients `lanes` are
+   the ReLU) `data` and from the BN's input `partner`. The BN's coefficients are
    [groups][blocks], for groups of `group` images. */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
@@ -5504,8 +5517,9 @@ typedef struct rn__blocked {
     int n, c, h, w;
     rn__lazy lazy; /* the rest is for lazy values alone */
     const float *partner;
-    const rn__bn_lanes *lanes;
-    int group, relu;
+    const rn__coefficients *coefficients;
+    int group;
+    int activation; /* rn__activation behind the BN */
 } rn__blocked;
 
 /* What the fast layers run on. Each layer takes its temporary memory from the start of the
@@ -5520,10 +5534,10 @@ typedef struct rn__engine {
     int direct;            /* no Winograd */
     char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
     size_t own_bytes;
-    struct {                              /* what neighbouring steps hand on about a BN */
-        float *partial;                   /* [images][blocks][2][16] sums over planes */
-        rn__bn_lanes *forward, *backward; /* [groups][blocks] */
-    } area;
+    struct {                                  /* what neighbouring steps hand on about a BN */
+        float *partial;                       /* [images][blocks][2][16] sums over planes */
+        rn__coefficients *forward, *backward; /* [groups][blocks] */
+    } handed;
 } rn__engine;
 
 /* Blocks that hold so many channels. */
@@ -5545,14 +5559,16 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
     engine->workspace += bytes * (size_t)engine->threads;
 }
 
-/* Takes the area for n images of c channels from the workspace; returns its bytes. */
-RN__FUNCTION size_t rn__carve_area(rn__engine *engine, int n, int c) {
+/* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its bytes. */
+RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
     rn__arena arena = {NULL, 0};
     arena.base = engine->workspace;
-    engine->area.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
-    engine->area.forward = (rn__bn_lanes *)rn__carve(&arena, planes, sizeof(rn__bn_lanes));
-    engine->area.backward = (rn__bn_lanes *)rn__carve(&arena, planes, sizeof(rn__bn_lanes));
+    engine->handed.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
+    engine->handed.forward =
+        (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
+    engine->handed.backward =
+        (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
     if (engine->workspace) engine->workspace += arena.used;
     return arena.used;
 }
@@ -5592,17 +5608,17 @@ static void rn__clear_plane(const rn__blocked *v, int plane) {
 }
 
 /* The coefficients of a plane of a lazy value: those of its group of images and its block. */
-static const rn__bn_lanes *rn__lanes_of(const rn__blocked *v, int plane) {
+static const rn__coefficients *rn__coefficients_of(const rn__blocked *v, int plane) {
     const int blocks = rn__blocks(v->c);
-    return v->lanes + plane / blocks / v->group * blocks + plane % blocks;
+    return v->coefficients + plane / blocks / v->group * blocks + plane % blocks;
 }
 
 /* One operation at work. Most work plane by plane: forward they make y of x (and z), backward dx
    (and dz) of dy. What is not there or not wanted has data NULL. */
-struct rn__pass {
+struct rn__task {
     rn__engine engine;
     const rn__kernels *kernels;
-    void (*job)(const rn__pass *pass, int plane); /* to do to every plane of the output */
+    void (*job)(const rn__task *task, int plane); /* to do to every plane of the output */
     const rn__run *run;                           /* operation k of it, in a net */
     const rn__operation *op;
     const rn_node *node; /* windows and the like */
@@ -5617,67 +5633,67 @@ struct rn__pass {
     int planes;                        /* of one call of rn__planes_job */
 };
 
-static rn__pass rn__make_pass(const rn__engine *engine, void (*job)(const rn__pass *, int)) {
-    rn__pass pass;
-    memset(&pass, 0, sizeof pass);
-    pass.engine = *engine;
-    pass.kernels = engine->kernels;
-    pass.job = job;
-    return pass;
+static rn__task rn__make_task(const rn__engine *engine, void (*job)(const rn__task *, int)) {
+    rn__task task;
+    memset(&task, 0, sizeof task);
+    task.engine = *engine;
+    task.kernels = engine->kernels;
+    task.job = job;
+    return task;
 }
 
-/* What a pass writes, and what it makes it of. */
-static const rn__blocked *rn__to(const rn__pass *p) { return p->backward ? &p->dx : &p->y; }
-static const rn__blocked *rn__from(const rn__pass *p) { return p->backward ? &p->dy : &p->x; }
+/* What a task writes, and what it makes it of. */
+static const rn__blocked *rn__to(const rn__task *p) { return p->backward ? &p->dx : &p->y; }
+static const rn__blocked *rn__from(const rn__task *p) { return p->backward ? &p->dy : &p->x; }
 
 static void rn__planes_job(void *context, int i, int thread) {
-    const rn__pass *pass = (const rn__pass *)context;
+    const rn__task *task = (const rn__task *)context;
     int plane;
     (void)thread;
-    for (plane = i * pass->planes; plane < (i + 1) * pass->planes; plane++) pass->job(pass, plane);
+    for (plane = i * task->planes; plane < (i + 1) * task->planes; plane++) task->job(task, plane);
 }
 
 /* A job of the threads is an image; with few images it is a plane. */
-static void rn__run_pass(rn__pass *pass) {
-    const rn__blocked *to = rn__to(pass);
+static void rn__run_task(rn__task *task) {
+    const rn__blocked *to = rn__to(task);
     const int blocks = rn__blocks(to->c);
-    pass->planes = to->n < RN__FEW_IMAGES ? 1 : blocks;
-    rn__parallel(pass->engine.team, pass->engine.workers, to->n * blocks / pass->planes,
-                 rn__planes_job, pass);
+    task->planes = to->n < RN__FEW_IMAGES ? 1 : blocks;
+    rn__parallel(task->engine.team, task->engine.workers, to->n * blocks / task->planes,
+                 rn__planes_job, task);
 }
 
 /* Between a plane of y and the tensor: into the plane, or (flag) out of it. */
-static void rn__block_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *v = &pass->y;
+static void rn__block_plane(const rn__task *task, int plane) {
+    const rn__blocked *v = &task->y;
     const int blocks = rn__blocks(v->c), first = plane % blocks * RN__BLOCK;
     int c, h, w;
-    if (!pass->flag) rn__clear_plane(v, plane);
+    if (!task->flag) rn__clear_plane(v, plane);
     for (c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
         for (h = 0; h < v->h; h++) {
             float *inside = rn__plane(v, plane) + (ptrdiff_t)h * v->w * RN__BLOCK + c - first;
-            float *outside = rn__at(&pass->tensor, plane / blocks, c, h, 0);
-            for (w = 0; w < v->w; w++, inside += RN__BLOCK, outside += pass->tensor.stride_w)
-                if (!pass->flag)
+            float *outside = rn__at(&task->tensor, plane / blocks, c, h, 0);
+            for (w = 0; w < v->w; w++, inside += RN__BLOCK, outside += task->tensor.stride_w)
+                if (!task->flag)
                     *inside = *outside;
                 else
-                    *outside = pass->accumulate ? *outside + *inside : *inside;
+                    *outside = task->accumulate ? *outside + *inside : *inside;
         }
 }
 
 /* From NCHW, or any strides, into blocks; and back. */
 RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor from) {
-    rn__pass pass = rn__make_pass(engine, rn__block_plane);
-    pass.y = to, pass.tensor = from;
-    rn__run_pass(&pass);
+    rn__task task = rn__make_task(engine, rn__block_plane);
+    task.y = to, task.tensor = from;
+    rn__run_task(&task);
 }
 
 RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
                               int accumulate) {
-    rn__pass pass = rn__make_pass(engine, rn__block_plane);
-    pass.y = from, pass.tensor = to;
-    pass.flag = 1;
-    pass.accumulate = accumulate;
-    rn__run_pass(&pass);
+    rn__task task = rn__make_task(engine, rn__block_plane);
+    task.y = from, task.tensor = to;
+    task.flag = 1;
+    task.accumulate = accumulate;
+    rn__run_task(&task);
 }
 
 /* Copies `pixels` pixels of a plane, from float `first` of the plane on, into `to`; a lazy value is
@@ -5688,11 +5704,11 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
     if (v->lazy == RN__PLAIN)
         kernels->read_row(to, v->data + at, pixels, step);
     else if (v->lazy == RN__NORMALISED)
-        kernels->normalise(to, v->data + at, step, NULL, pixels, rn__lanes_of(v, plane), v->relu,
-                           0);
+        kernels->normalise(to, v->data + at, step, NULL, pixels, rn__coefficients_of(v, plane),
+                           v->activation, 0);
     else
-        kernels->bn_gradient(to, v->data + at, v->partner + at, pixels, rn__lanes_of(v, plane),
-                             v->relu, 0);
+        kernels->bn_gradient(to, v->data + at, v->partner + at, pixels,
+                             rn__coefficients_of(v, plane), v->activation, 0);
 }
 
 /* ---- convolutions: the plan -----------------------------------------------------------------
@@ -6209,7 +6225,7 @@ typedef struct rn__conv_run {
     rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
     const rn__weights *weights;
     const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
-    const rn__pass *after; /* to do to every plane of the output while it is in cache; NULL */
+    const rn__task *after; /* to do to every plane of the output while it is in cache; NULL */
     const float *bias;     /* as the kernels read it; NULL: none */
     float *packed;         /* weights of output blocks [first_block, last_block) */
     int first_block, last_block;
@@ -6321,7 +6337,7 @@ static int rn__is_far(const rn__conv_run *r) {
 
 /* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of
    a lazy value the band behind row `last` of image n; and with the output its addend, or what the
-   pass behind reads with it. */
+   task behind reads with it. */
 static void rn__look_ahead(const rn__conv_run *r, int n, int last, rn__conv_rows *shape) {
     const rn__blocked *in = &r->in;
     const int here = last < r->split.rows; /* the next band is in this image, or in the next */
@@ -6604,7 +6620,7 @@ static void rn__conv_job(void *context, int i, int thread) {
    they make whole planes; else r.after is NULL, and the caller has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
-                                  const float *addend, const rn__pass *after) {
+                                  const float *addend, const rn__task *after) {
     const int n = out.n, h = out.h, workers = engine->workers;
     rn__conv_run r;
     memset(&r, 0, sizeof r);
@@ -6665,11 +6681,11 @@ static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometr
    its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not). */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
-                                   const float *addend, rn__pass *after) {
+                                   const float *addend, rn__task *after) {
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
     rn__spread_bias(&r);
     rn__run_conv(&r, weights->packed, conv->forward.packed_blocks);
-    if (after && !r.after) rn__run_pass(after);
+    if (after && !r.after) rn__run_task(after);
 }
 
 /* What rn_freeze keeps of a convolution. */
@@ -6849,7 +6865,7 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
    bias are always added to. after->job is called for every plane of dx while it is in cache. */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *conv,
                                     const rn__weights *weights, rn__blocked dx, rn__blocked dy,
-                                    rn__blocked x, int accumulate, rn__pass *after) {
+                                    rn__blocked x, int accumulate, rn__task *after) {
     const int together = conv->together && dx.data && weights->dweight;
     const float *addend = accumulate ? dx.data : NULL;
     rn__conv_run input;
@@ -6859,10 +6875,10 @@ RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *co
         rn__pack_blocks(&input, conv->input.packed_blocks);
     else if (dx.data)
         rn__run_conv(&input, NULL, conv->input.packed_blocks);
-    if (after && !together) rn__run_pass(after);
+    if (after && !together) rn__run_task(after);
     if (weights->dweight || weights->dbias)
         rn__weight_gradient(engine, conv, weights, dy, x, together ? &input : NULL);
-    if (after && together) rn__run_pass(after);
+    if (after && together) rn__run_task(after);
 }
 
 /* ---- linear layers --------------------------------------------------------------------------
@@ -6937,40 +6953,41 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
 
 /* Batch normalisation, ReLU, pools and the like on blocked values, plane by plane. */
 
-static float *rn__partial_of(const rn__pass *pass, int plane) {
-    return pass->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
+static float *rn__partial_of(const rn__task *task, int plane) {
+    return task->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
 }
 
-static void rn__add_plane(const rn__pass *pass, int plane) {
-    const ptrdiff_t pixels = rn__plane_pixels(&pass->y);
-    float *y = rn__plane(&pass->y, plane);
-    if (pass->z.data || pass->flag || y != rn__plane(&pass->x, plane))
-        pass->kernels->add(y, rn__plane(&pass->x, plane), rn__plane(&pass->z, plane), pixels,
-                           pass->flag);
-    if (pass->partial) {
-        float *partial = rn__partial_of(pass, plane);
-        pass->kernels->moments(partial, partial + RN__BLOCK, y, pixels);
+static void rn__add_plane(const rn__task *task, int plane) {
+    const ptrdiff_t pixels = rn__plane_pixels(&task->y);
+    float *y = rn__plane(&task->y, plane);
+    if (task->z.data || task->flag || y != rn__plane(&task->x, plane))
+        task->kernels->add(y, rn__plane(&task->x, plane), rn__plane(&task->z, plane), pixels,
+                           task->flag);
+    if (task->partial) {
+        float *partial = rn__partial_of(task, plane);
+        task->kernels->moments(partial, partial + RN__BLOCK, y, pixels);
     }
 }
 
-/* The pass of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
+/* The task of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
    whose moments then go to `partial` (NULL: nowhere). y may be x or z. */
-RN__APART rn__pass rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x,
+RN__APART rn__task rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x,
                                 rn__blocked z, int relu, float *partial) {
-    rn__pass pass = rn__make_pass(engine, rn__add_plane);
-    pass.y = y, pass.x = x, pass.z = z;
-    pass.flag = relu;
-    pass.partial = partial;
-    return pass;
+    rn__task task = rn__make_task(engine, rn__add_plane);
+    task.y = y, task.x = x, task.z = z;
+    task.flag = relu;
+    task.partial = partial;
+    return task;
 }
 
-/* [blocks] lanes of c channels: statistics [2][C] are means and biased variances. */
-RN__FUNCTION void rn__make_lanes(rn__bn_lanes *lanes, int channels, const float *statistics,
-                                 const float *weight, const float *bias, double eps) {
+/* [blocks] coefficients of c channels: statistics [2][C] are means and biased variances. */
+RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int channels,
+                                        const float *statistics, const float *weight,
+                                        const float *bias, double eps) {
     int c;
-    memset(lanes, 0, (size_t)rn__blocks(channels) * sizeof *lanes);
+    memset(made, 0, (size_t)rn__blocks(channels) * sizeof *made);
     for (c = 0; c < channels; c++) {
-        rn__bn_lanes *to = &lanes[c / RN__BLOCK];
+        rn__coefficients *to = &made[c / RN__BLOCK];
         double scale = (double)weight[c] / sqrt((double)statistics[channels + c] + eps);
         to->scale[c % RN__BLOCK] = (float)scale;
         to->bias[c % RN__BLOCK] = bias[c];
@@ -6978,14 +6995,14 @@ RN__FUNCTION void rn__make_lanes(rn__bn_lanes *lanes, int channels, const float 
     }
 }
 
-/* The output of a BN, and of the ReLU behind it with `relu`, as the lazy value that `lanes` of
-   groups of images make of its input. */
-static rn__blocked rn__through_lanes(rn__blocked in, const rn__bn_lanes *lanes, int group,
-                                     int relu) {
+/* The output of a BN, and of the ReLU behind it with `relu`, as the lazy value that `coefficients`
+   of groups of images make of its input. */
+static rn__blocked rn__through(rn__blocked in, const rn__coefficients *coefficients, int group,
+                               int relu) {
     in.lazy = RN__NORMALISED;
-    in.lanes = lanes;
+    in.coefficients = coefficients;
     in.group = group;
-    in.relu = relu;
+    in.activation = relu;
     return in;
 }
 
@@ -6993,44 +7010,45 @@ static rn__blocked rn__through_lanes(rn__blocked in, const rn__bn_lanes *lanes, 
 RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked in,
                                            const float *statistics, const float *weight,
                                            const float *bias, double eps, int group, int relu) {
-    rn__bn_lanes *lanes = engine->area.forward;
+    rn__coefficients *to = engine->handed.forward;
     const int size = rn__group_size(group, in.n);
     int g;
     for (g = 0; g * size < in.n; g++)
-        rn__make_lanes(lanes + (ptrdiff_t)g * rn__blocks(in.c), in.c,
-                       statistics + (ptrdiff_t)g * 2 * in.c, weight, bias, eps);
-    return rn__through_lanes(in, lanes, size, relu);
+        rn__make_coefficients(to + (ptrdiff_t)g * rn__blocks(in.c), in.c,
+                              statistics + (ptrdiff_t)g * 2 * in.c, weight, bias, eps);
+    return rn__through(in, to, size, relu);
 }
 
-/* Writes the lazy x: forward, normalised, plus z through a ReLU if pass->flag; backward a gradient.
+/* Writes the lazy x: forward, normalised, plus z through a ReLU if task->flag; backward a gradient.
    The output may be what is read. */
-static void rn__materialise_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *x = &pass->x;
+static void rn__materialise_plane(const rn__task *task, int plane) {
+    const rn__blocked *x = &task->x;
     const ptrdiff_t pixels = rn__plane_pixels(x);
-    float *to = rn__plane(rn__to(pass), plane);
-    if (pass->backward)
-        pass->kernels->bn_gradient(to, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
-                                   pixels, rn__lanes_of(x, plane), x->relu, pass->accumulate);
+    float *to = rn__plane(rn__to(task), plane);
+    if (task->backward)
+        task->kernels->bn_gradient(to, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
+                                   pixels, rn__coefficients_of(x, plane), x->activation,
+                                   task->accumulate);
     else
-        pass->kernels->normalise(to, rn__plane(x, plane), RN__BLOCK, rn__plane(&pass->z, plane),
-                                 pixels, rn__lanes_of(x, plane), x->relu, pass->flag);
+        task->kernels->normalise(to, rn__plane(x, plane), RN__BLOCK, rn__plane(&task->z, plane),
+                                 pixels, rn__coefficients_of(x, plane), x->activation, task->flag);
 }
 
 /* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged
-   image by image (Chan et al. 1979). measured: what made `in` has left these in the area. */
+   image by image (Chan et al. 1979). measured: what made `in` has handed these on. */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
                                     int group, int measured) {
     const double values = (double)rn__plane_pixels(&in);
     const int size = rn__group_size(group, in.n), blocks = rn__blocks(in.c);
-    rn__pass pass =
-        rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->area.partial);
+    rn__task task =
+        rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->handed.partial);
     int first, block, n, c;
-    if (!measured) rn__run_pass(&pass);
+    if (!measured) rn__run_task(&task);
     for (first = 0; first < in.n; first += size, statistics += 2 * in.c)
         for (block = 0; block < blocks; block++) {
             double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
             for (n = first; n < rn__min(first + size, in.n); n++) {
-                const float *p = rn__partial_of(&pass, n * blocks + block);
+                const float *p = rn__partial_of(&task, n * blocks + block);
                 const double share = values / (count + values), both = count * share;
                 count += values;
                 for (c = 0; c < RN__BLOCK; c++) {
@@ -7046,52 +7064,53 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics,
         }
 }
 
-static void rn__bn_sums_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *x = &pass->x;
-    float *partial = rn__partial_of(pass, plane);
-    pass->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&pass->dy, plane),
-                           rn__plane(x, plane), rn__plane_pixels(x), rn__lanes_of(x, plane),
-                           x->relu);
+static void rn__bn_sums_plane(const rn__task *task, int plane) {
+    const rn__blocked *x = &task->x;
+    float *partial = rn__partial_of(task, plane);
+    task->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&task->dy, plane),
+                           rn__plane(x, plane), rn__plane_pixels(x), rn__coefficients_of(x, plane),
+                           x->activation);
 }
 
-/* The pass that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
+/* The task that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
    x, normalised. */
-RN__APART rn__pass rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
-    rn__pass pass = rn__make_pass(engine, rn__bn_sums_plane);
-    pass.y = pass.dy = dy, pass.x = x; /* a sum for every plane of y */
-    pass.partial = engine->area.partial;
-    return pass;
+RN__APART rn__task rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
+    rn__task task = rn__make_task(engine, rn__bn_sums_plane);
+    task.y = task.dy = dy, task.x = x; /* a sum for every plane of y */
+    task.partial = engine->handed.partial;
+    return task;
 }
 
-/* The gradient of a BN's input x, from that of its output, as the lazy value that the area's lanes
-   make of both. */
+/* The gradient of a BN's input x, from that of its output, as the lazy value that the
+   coefficients handed on make of both. */
 static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__blocked x) {
     x.partner = x.data;
     x.data = dy;
     x.lazy = RN__BN_GRADIENT;
-    x.lanes = engine->area.backward;
+    x.coefficients = engine->handed.backward;
     return x;
 }
 
 /* The gradient of the BN's input as a lazy value, dx = a g + b (x - mean) + c, from that of its
    output dy and its input x, normalised; dweight and dbias are added to. measured: what made dy has
-   left the sums in the area. Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
+   handed on the sums. Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
 RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweight, float *dbias,
                                          rn__blocked dy, rn__blocked x, const float *statistics,
                                          const float *weight, double eps, int measured) {
     const int blocks = rn__blocks(x.c);
-    rn__pass pass = rn__bn_sums(engine, dy, x);
-    rn__bn_lanes *lanes = engine->area.backward;
+    rn__task task = rn__bn_sums(engine, dy, x);
+    rn__coefficients *made = engine->handed.backward;
     int first, block, n, c;
-    if (!measured) rn__run_pass(&pass);
-    memcpy(lanes, x.lanes, (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *lanes);
+    if (!measured) rn__run_task(&task);
+    memcpy(made, x.coefficients,
+           (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
     for (first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
-        for (block = 0; block < blocks; block++, lanes++) {
+        for (block = 0; block < blocks; block++, made++) {
             const int end = rn__min(first + x.group, x.n), at = block * RN__BLOCK;
             const double values = (double)rn__plane_pixels(&x) * (end - first);
             double sum_g[RN__BLOCK] = {0}, sum_gx[RN__BLOCK] = {0};
             for (n = first; n < end; n++) {
-                const float *partial = rn__partial_of(&pass, n * blocks + block);
+                const float *partial = rn__partial_of(&task, n * blocks + block);
                 for (c = 0; c < RN__BLOCK; c++) {
                     sum_g[c] += (double)partial[c];
                     sum_gx[c] += (double)partial[RN__BLOCK + c];
@@ -7102,9 +7121,9 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
                 const double scale = (double)weight[at + c] * inverse;
                 dbias[at + c] += (float)sum_g[c];
                 dweight[at + c] += (float)(sum_gx[c] * inverse);
-                lanes->a[c] = (float)scale;
-                lanes->b[c] = (float)(-scale * inverse * inverse * sum_gx[c] / values);
-                lanes->c[c] = (float)(-scale * sum_g[c] / values);
+                made->a[c] = (float)scale;
+                made->b[c] = (float)(-scale * inverse * inverse * sum_gx[c] / values);
+                made->c[c] = (float)(-scale * sum_g[c] / values);
             }
         }
     return rn__lazy_gradient(engine, dy.data, x);
@@ -7113,33 +7132,33 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
 /* The layers without parameters, both directions in one job. */
 
 /* Backward by the output; dx may be dy. */
-static void rn__relu_plane(const rn__pass *pass, int plane) {
-    const ptrdiff_t pixels = rn__plane_pixels(&pass->y);
-    float *y = rn__plane(&pass->y, plane);
-    if (pass->backward)
-        pass->kernels->relu_gradient(rn__plane(&pass->dx, plane), rn__plane(&pass->dy, plane), y,
-                                     pixels, pass->accumulate);
+static void rn__relu_plane(const rn__task *task, int plane) {
+    const ptrdiff_t pixels = rn__plane_pixels(&task->y);
+    float *y = rn__plane(&task->y, plane);
+    if (task->backward)
+        task->kernels->relu_gradient(rn__plane(&task->dx, plane), rn__plane(&task->dy, plane), y,
+                                     pixels, task->accumulate);
     else
-        pass->kernels->add(y, rn__plane(&pass->x, plane), NULL, pixels, 1);
+        task->kernels->add(y, rn__plane(&task->x, plane), NULL, pixels, 1);
 }
 
-static void rn__scale_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *to = rn__to(pass);
-    pass->kernels->scale(rn__plane(to, plane), rn__plane(rn__from(pass), plane),
-                         rn__plane_pixels(to), (float)pass->factor, pass->accumulate);
+static void rn__scale_plane(const rn__task *task, int plane) {
+    const rn__blocked *to = rn__to(task);
+    task->kernels->scale(rn__plane(to, plane), rn__plane(rn__from(task), plane),
+                         rn__plane_pixels(to), (float)task->factor, task->accumulate);
 }
 
 /* The mask of rn_dropout: its index counts in NCHW order. */
-static void rn__dropout_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *to = rn__to(pass);
+static void rn__dropout_plane(const rn__task *task, int plane) {
+    const rn__blocked *to = rn__to(task);
     const int blocks = rn__blocks(to->c), first = plane % blocks * RN__BLOCK;
     const int lanes = rn__min(RN__BLOCK, to->c - first);
     const uint64_t pixels = (uint64_t)rn__plane_pixels(to);
     const uint64_t channel = (uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first;
-    const uint64_t stream = rn__stream(pass->key);
-    const uint32_t least = rn__least_kept(pass->factor);
+    const uint64_t stream = rn__stream(task->key);
+    const uint32_t least = rn__least_kept(task->factor);
     float *out = rn__plane(to, plane);
-    const float *in = rn__plane(rn__from(pass), plane);
+    const float *in = rn__plane(rn__from(task), plane);
     uint64_t i, draws[RN__BLOCK];
     int lane;
     for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK) {
@@ -7151,40 +7170,40 @@ static void rn__dropout_plane(const rn__pass *pass, int plane) {
             kept[lane] =
                 rn__float_of_bits(rn__float_bits(in[lane]) & -rn__keeps(draws[lane], at, least));
         }
-        pass->kernels->add(out, kept, pass->accumulate ? out : NULL, 1, 0);
+        task->kernels->add(out, kept, task->accumulate ? out : NULL, 1, 0);
     }
 }
 
 /* z are the logits. */
-static void rn__gate_plane(const rn__pass *pass, int plane) {
-    const float *x = rn__plane(&pass->x, plane), *z = rn__plane(&pass->z, plane);
-    const float sign = pass->node->complement ? -1.0f : 1.0f;
-    const ptrdiff_t pixels = rn__plane_pixels(&pass->x);
-    if (pass->backward)
-        pass->kernels->gate_gradient(rn__plane(&pass->dx, plane), rn__plane(&pass->dz, plane),
-                                     rn__plane(&pass->dy, plane), x, z, pixels, sign,
-                                     pass->accumulate, pass->accumulate_second);
+static void rn__gate_plane(const rn__task *task, int plane) {
+    const float *x = rn__plane(&task->x, plane), *z = rn__plane(&task->z, plane);
+    const float sign = task->node->complement ? -1.0f : 1.0f;
+    const ptrdiff_t pixels = rn__plane_pixels(&task->x);
+    if (task->backward)
+        task->kernels->gate_gradient(rn__plane(&task->dx, plane), rn__plane(&task->dz, plane),
+                                     rn__plane(&task->dy, plane), x, z, pixels, sign,
+                                     task->accumulate, task->accumulate_second);
     else
-        pass->kernels->gate(rn__plane(&pass->y, plane), x, z, pixels, sign);
+        task->kernels->gate(rn__plane(&task->y, plane), x, z, pixels, sign);
 }
 
 /* The window's largest value, the first of them, gets the gradient. */
-static void rn__max_pool_plane(const rn__pass *pass, int plane) {
-    const rn_node *node = pass->node;
-    const rn__blocked *pooled = pass->backward ? &pass->dy : &pass->y;
-    const int width = pass->x.w;
-    const rn_tensor image = rn_tensor_in(NULL, 1, 1, pass->x.h, width);
-    const float *x = rn__plane(&pass->x, plane);
-    float *p = rn__plane(pooled, plane), *dx = rn__plane(&pass->dx, plane);
+static void rn__max_pool_plane(const rn__task *task, int plane) {
+    const rn_node *node = task->node;
+    const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
+    const int width = task->x.w;
+    const rn_tensor image = rn_tensor_in(NULL, 1, 1, task->x.h, width);
+    const float *x = rn__plane(&task->x, plane);
+    float *p = rn__plane(pooled, plane), *dx = rn__plane(&task->dx, plane);
     ptrdiff_t best[RN__BLOCK], at;
     int i, h, w, lane;
-    if (pass->backward && !pass->accumulate) rn__clear_plane(&pass->dx, plane);
+    if (task->backward && !task->accumulate) rn__clear_plane(&task->dx, plane);
     for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
-        if (!pass->backward) {
-            pass->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
+        if (!task->backward) {
+            task->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
                                    (ptrdiff_t)width * RN__BLOCK);
             continue;
         }
@@ -7200,14 +7219,14 @@ static void rn__max_pool_plane(const rn__pass *pass, int plane) {
 }
 
 /* Every pixel under a window gives an equal share to its mean, and gets as much of the gradient. */
-static void rn__avg_pool_plane(const rn__pass *pass, int plane) {
-    const rn_node *node = pass->node;
-    const rn__blocked *pooled = pass->backward ? &pass->dy : &pass->y;
-    const rn__blocked *image = pass->backward ? &pass->dx : &pass->x;
+static void rn__avg_pool_plane(const rn__task *task, int plane) {
+    const rn_node *node = task->node;
+    const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
+    const rn__blocked *image = task->backward ? &task->dx : &task->x;
     const rn_tensor size = rn_tensor_in(NULL, 1, 1, image->h, image->w);
     float *p = rn__plane(pooled, plane), *pixels = rn__plane(image, plane);
     int i, h, w;
-    if (pass->backward && !pass->accumulate) rn__clear_plane(image, plane);
+    if (task->backward && !task->accumulate) rn__clear_plane(image, plane);
     for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &size, node->kernel,
                                            node->kernel, node->stride, 0);
@@ -7215,35 +7234,35 @@ static void rn__avg_pool_plane(const rn__pass *pass, int plane) {
         for (h = v.h0; h < v.h1; h++)
             for (w = v.w0; w < v.w1; w++) {
                 float *at = pixels + ((ptrdiff_t)h * image->w + w) * RN__BLOCK;
-                if (pass->backward)
-                    pass->kernels->scale(at, p, 1, share, 1);
+                if (task->backward)
+                    task->kernels->scale(at, p, 1, share, 1);
                 else
-                    pass->kernels->scale(p, at, 1, share, h > v.h0 || w > v.w0);
+                    task->kernels->scale(p, at, 1, share, h > v.h0 || w > v.w0);
             }
     }
 }
 
-static void rn__global_avg_pool_plane(const rn__pass *pass, int plane) {
-    ptrdiff_t i, pixels = rn__plane_pixels(&pass->x);
-    float *to = rn__plane(rn__to(pass), plane), *from = rn__plane(rn__from(pass), plane);
+static void rn__global_avg_pool_plane(const rn__task *task, int plane) {
+    ptrdiff_t i, pixels = rn__plane_pixels(&task->x);
+    float *to = rn__plane(rn__to(task), plane), *from = rn__plane(rn__from(task), plane);
     const float share = 1 / (float)pixels;
-    for (i = 0; i < pixels && pass->backward; i++, to += RN__BLOCK)
-        pass->kernels->scale(to, from, 1, share, pass->accumulate);
-    if (pass->backward) return;
-    pass->kernels->sum(to, from, pixels);
-    pass->kernels->scale(to, to, 1, share, 0);
+    for (i = 0; i < pixels && task->backward; i++, to += RN__BLOCK)
+        task->kernels->scale(to, from, 1, share, task->accumulate);
+    if (task->backward) return;
+    task->kernels->sum(to, from, pixels);
+    task->kernels->scale(to, to, 1, share, 0);
 }
 
 /* Channel c of y gets channel c - front of x, every stride-th pixel; backward channel c of dx gets
    c + front of dy, its pixels stride apart. */
-static void rn__pad_subsample_plane(const rn__pass *pass, int plane) {
-    const rn__blocked *a = rn__to(pass), *b = rn__from(pass), *smaller = pass->backward ? b : a;
+static void rn__pad_subsample_plane(const rn__task *task, int plane) {
+    const rn__blocked *a = rn__to(task), *b = rn__from(task), *smaller = task->backward ? b : a;
     const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
-    const int front = pass->backward ? pass->node->front : -pass->node->front;
-    const int a_step = pass->backward ? pass->node->stride : 1;
-    const int b_step = pass->backward ? 1 : pass->node->stride;
+    const int front = task->backward ? task->node->front : -task->node->front;
+    const int a_step = task->backward ? task->node->stride : 1;
+    const int b_step = task->backward ? 1 : task->node->stride;
     int lane, h, w;
-    if (!pass->accumulate) rn__clear_plane(a, plane);
+    if (!task->accumulate) rn__clear_plane(a, plane);
     for (lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
         const int c = first + lane + front;
         float *to = rn__plane(a, plane) + lane;
@@ -7273,7 +7292,7 @@ static rn__engine rn__engine_at_work(const rn__run *run) {
     engine.team = run->with.team;
     engine.workers = run->with.workers;
     rn__take_own(&engine, x->own_bytes[run->mode]);
-    rn__carve_area(&engine, run->net->part, x->most_channels);
+    rn__carve_handed(&engine, run->net->part, x->most_channels);
     return engine;
 }
 
@@ -7291,7 +7310,7 @@ static rn__blocked rn__normalised_value(const rn__engine *engine, const rn__run 
     const float *packed = rn__packed_of(run, i);
     rn__bound of;
     if (packed)
-        return rn__through_lanes(in, (const rn__bn_lanes *)(const void *)packed, in.n, activation);
+        return rn__through(in, (const rn__coefficients *)(const void *)packed, in.n, activation);
     of = rn__bind(run, i);
     return rn__normalised_by(engine, in, of.statistics, of.parameters[RN__WEIGHT],
                              of.parameters[RN__BIAS], desc->bn_eps,
@@ -7306,12 +7325,12 @@ static rn__blocked rn__blocked_operand(const rn__run *run, int k, float *data) {
 }
 
 /* Operation k with its operands; what it does to every plane is the kind's to say. */
-RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
+RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     const rn__operation *op = &run->net->executor->operations[k];
     const rn__engine engine = rn__engine_at_work(run);
     const int read = rn__read_of(run->net, op);
-    rn__pass p;
-    p = rn__make_pass(&engine, NULL);
+    rn__task p;
+    p = rn__make_task(&engine, NULL);
     p.run = run;
     p.k = k;
     p.op = op;
@@ -7332,7 +7351,7 @@ RN__APART rn__pass rn__pass_of(const rn__run *run, int k, int backward) {
 }
 
 /* The images come from NCHW into blocks. */
-static void rn__fast_input(rn__pass *p) {
+static void rn__fast_input(rn__task *p) {
     rn_tensor images = rn_tensor_in(NULL, p->y.n, p->y.c, p->y.h, p->y.w);
     memcpy(&images.data, &p->run->images, sizeof images.data); /* only read */
     rn__block(&p->engine, p->y, images);
@@ -7340,9 +7359,9 @@ static void rn__fast_input(rn__pass *p) {
 
 /* Kinds that are a plane's job and no more. */
 #define RN__PLANE_BY_PLANE(name)               \
-    static void rn__fast_##name(rn__pass *p) { \
+    static void rn__fast_##name(rn__task *p) { \
         p->job = rn__##name##_plane;           \
-        rn__run_pass(p);                       \
+        rn__run_task(p);                       \
     }
 RN__PLANE_BY_PLANE(relu)
 RN__PLANE_BY_PLANE(gate)
@@ -7351,17 +7370,17 @@ RN__PLANE_BY_PLANE(avg_pool)
 RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(pad_subsample)
 
-static void rn__fast_scale(rn__pass *p) {
+static void rn__fast_scale(rn__task *p) {
     p->job = rn__scale_plane;
     p->factor = (double)p->node->scale;
-    rn__run_pass(p);
+    rn__run_task(p);
 }
 
-static void rn__fast_dropout(rn__pass *p) {
+static void rn__fast_dropout(rn__task *p) {
     p->job = p->training ? rn__dropout_plane : rn__scale_plane;
     p->factor = p->training ? (double)p->node->dropout : 1 - (double)p->node->dropout;
     p->key = rn__dropout_key(p->run, p->op->node);
-    rn__run_pass(p);
+    rn__run_task(p);
 }
 
 /* Plans of convolutions and linear layers; their taps lie in the arena. */
@@ -7403,7 +7422,7 @@ static rn__weights rn__weights_of(const rn__run *run, int i) {
     return weights;
 }
 
-static void rn__fast_linear(rn__pass *p) {
+static void rn__fast_linear(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     if (RN__BACKWARD(p))
         rn__linear_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy,
@@ -7413,30 +7432,30 @@ static void rn__fast_linear(rn__pass *p) {
 }
 
 /* The gradient of a value that went through an activation is masked where it is. */
-RN__APART void rn__mask_gradient(const rn__pass *p) {
-    rn__pass mask = *p;
+RN__APART void rn__mask_gradient(const rn__task *p) {
+    rn__task mask = *p;
     mask.job = rn__relu_plane;
     mask.dx = p->dy;
     mask.accumulate = 0;
-    if (p->op->after_add) rn__run_pass(&mask);
+    if (p->op->after_add) rn__run_task(&mask);
 }
 
 /* Gives the gradient of a sum to a term of it, unless the planner has them share memory. */
-RN__APART void rn__hand_gradient(const rn__pass *p, rn__blocked to, int accumulate) {
-    rn__pass hand = *p;
+RN__APART void rn__hand_gradient(const rn__task *p, rn__blocked to, int accumulate) {
+    rn__task hand = *p;
     hand.job = rn__scale_plane;
     hand.factor = 1;
     hand.dx = to;
     hand.accumulate = accumulate;
-    if (to.data && to.data != p->dy.data) rn__run_pass(&hand);
+    if (to.data && to.data != p->dy.data) rn__run_task(&hand);
 }
 
 /* Where the moments of the value go, if a normalisation behind wants them. */
-static float *rn__moments_to(const rn__pass *p) {
-    return p->op->leaves_moments && p->training && !p->run->again ? p->engine.area.partial : NULL;
+static float *rn__moments_to(const rn__task *p) {
+    return p->op->leaves_moments && p->training && !p->run->again ? p->engine.handed.partial : NULL;
 }
 
-static void rn__fast_add(rn__pass *p) {
+static void rn__fast_add(rn__task *p) {
     if (RN__BACKWARD(p)) {
         rn__mask_gradient(p);
         rn__hand_gradient(p, p->dx, p->accumulate);
@@ -7446,20 +7465,21 @@ static void rn__fast_add(rn__pass *p) {
     p->job = rn__add_plane;
     p->flag = p->op->after_add;
     p->partial = rn__moments_to(p);
-    rn__run_pass(p);
+    rn__run_task(p);
 }
 
 /* An operation that is left out: a sum is its second term alone, and that gets all the gradient. */
-static void rn__fast_left_out(rn__pass *p) {
+static void rn__fast_left_out(rn__task *p) {
     if (p->backward) p->dx.data = NULL;
     p->x = p->z;
     p->z.data = NULL;
     if (p->op->adds) rn__fast_add(p);
 }
 
-/* Turns p, of a normalisation forward, into the pass that writes its value. */
-RN__APART void rn__prepare_normalisation(rn__pass *p) {
-    if (!p->training) p->engine.area.forward = p->engine.area.backward; /* the other is in use */
+/* Turns p, of a normalisation forward, into the task that writes its value. */
+RN__APART void rn__prepare_normalisation(rn__task *p) {
+    if (!p->training)
+        p->engine.handed.forward = p->engine.handed.backward; /* the other is in use */
     p->job = rn__materialise_plane;
     p->flag = p->op->after_add;
     p->x = rn__normalised_value(&p->engine, p->run, p->op->node, p->op->activation, p->x);
@@ -7467,7 +7487,7 @@ RN__APART void rn__prepare_normalisation(rn__pass *p) {
 
 /* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
    whole BN, while the output is in cache. */
-RN__APART void rn__conv2d_forward_step(rn__pass *p) {
+RN__APART void rn__conv2d_forward_step(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     const int next = p->op->does_next && !p->training;
     float *moments = rn__moments_to(p);
@@ -7477,7 +7497,7 @@ RN__APART void rn__conv2d_forward_step(rn__pass *p) {
         p->z.data = NULL;
     }
     {
-        rn__pass with = next ? rn__pass_of(p->run, p->k + 1, 0)
+        rn__task with = next ? rn__task_of(p->run, p->k + 1, 0)
                              : rn__addition(&p->engine, p->y, p->y, p->z, 0, moments);
         if (next) rn__prepare_normalisation(&with);
         rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, addend,
@@ -7487,22 +7507,22 @@ RN__APART void rn__conv2d_forward_step(rn__pass *p) {
 
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
-RN__APART void rn__conv2d_backward_step(rn__pass *p) {
+RN__APART void rn__conv2d_backward_step(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     rn__hand_gradient(p, p->dz, p->accumulate_second);
     if (p->op->lazy_gradient) {
         p->dy = rn__lazy_gradient(&p->engine, rn__gradient_at(p->run, p->k + 1), p->y);
         p->dy.group = rn__group_size(p->run->net->desc.bn_group, p->y.n);
-        p->dy.relu = p->op[1].activation;
+        p->dy.activation = p->op[1].activation;
     }
     {
-        rn__pass with = rn__bn_sums(&p->engine, p->dx, p->x);
+        rn__task with = rn__bn_sums(&p->engine, p->dx, p->x);
         rn__conv_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy, p->x,
                           p->accumulate, p->op->leaves_sums ? &with : NULL);
     }
 }
 
-static void rn__fast_conv2d(rn__pass *p) {
+static void rn__fast_conv2d(rn__task *p) {
     if (RN__BACKWARD(p))
         rn__conv2d_backward_step(p);
     else
@@ -7510,7 +7530,7 @@ static void rn__fast_conv2d(rn__pass *p) {
 }
 
 /* Forward, a lazy one only finds its statistics. */
-static void rn__fast_batch_norm(rn__pass *p) {
+static void rn__fast_batch_norm(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn_desc *desc = &p->run->net->desc;
     const rn__operation *op = p->op;
@@ -7523,7 +7543,7 @@ static void rn__fast_batch_norm(rn__pass *p) {
             &p->engine, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS], p->dy,
             rn__normalised_value(&p->engine, p->run, op->node, op->activation, p->x), of.statistics,
             of.parameters[RN__WEIGHT], desc->bn_eps, op[1].leaves_sums && op->lazy && !rewritten);
-        if (!op[-1].lazy_gradient && p->dx.data) rn__run_pass(p);
+        if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
     if (p->training && !p->run->again)
@@ -7531,7 +7551,7 @@ static void rn__fast_batch_norm(rn__pass *p) {
                           op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
-    rn__run_pass(p);
+    rn__run_task(p);
 }
 
 /* The convolution of the second level: blocked copies of its tensors in the workspace. */
@@ -7773,8 +7793,8 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     }
 #if RN__FAST
     {
-        rn__pass pass = rn__pass_of(run, k, backward);
-        (op->left_out ? rn__fast_left_out : kind->fast)(&pass);
+        rn__task task = rn__task_of(run, k, backward);
+        (op->left_out ? rn__fast_left_out : kind->fast)(&task);
     }
 #endif
 }
@@ -8279,7 +8299,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
         x->own_bytes[mode] = most[mode].own.used;
         x->workspace_bytes[mode] =
             rn__add_size(rn__room_bytes(most[mode], net->desc.threads),
-                         rn__carve_area(&engine, net->part, x->most_channels));
+                         rn__carve_handed(&engine, net->part, x->most_channels));
     }
 }
 #endif
@@ -8595,9 +8615,10 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     if (rn__has(node, RN__NORMALISES)) {
         const rn__bound of = rn__bind(run, i);
         if (to)
-            rn__make_lanes((rn__bn_lanes *)(void *)to, node->c, of.statistics,
-                           of.parameters[RN__WEIGHT], of.parameters[RN__BIAS], net->desc.bn_eps);
-        return (size_t)rn__blocks(node->c) * sizeof(rn__bn_lanes) / sizeof(float);
+            rn__make_coefficients((rn__coefficients *)(void *)to, node->c, of.statistics,
+                                  of.parameters[RN__WEIGHT], of.parameters[RN__BIAS],
+                                  net->desc.bn_eps);
+        return (size_t)rn__blocks(node->c) * sizeof(rn__coefficients) / sizeof(float);
     }
     if (!rn__has(node, RN__HAS_FILTER)) return 0;
     if (to) {

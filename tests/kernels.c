@@ -115,9 +115,9 @@ static void set_workspace(rn__room room, int n, int c) {
     engine.workers = engine.threads;
     engine.workspace = NULL;
     engine.workspace = (char *)take(
-        rn__add_size(rn__carve_area(&engine, n, c), rn__room_bytes(room, engine.threads)));
+        rn__add_size(rn__carve_handed(&engine, n, c), rn__room_bytes(room, engine.threads)));
     rn__take_own(&engine, room.own.used);
-    rn__carve_area(&engine, n, c);
+    rn__carve_handed(&engine, n, c);
 }
 
 /* The blocked value is that of the tensor within the tolerance, and zero in the filling lanes. */
@@ -153,25 +153,25 @@ static void check_array(int line, const char *what, const float *v, const float 
 
 /* ---- layers that are jobs on planes: fill a pass and run it ---------------------------------- */
 
-typedef void (*plane_job)(const rn__pass *pass, int plane);
+typedef void (*plane_job)(const rn__task *pass, int plane);
 
 /* y from x and z (data NULL: none). */
 static void forward(plane_job job, rn__blocked y, rn__blocked x, rn__blocked z, rn_node node) {
-    rn__pass pass = rn__make_pass(&engine, job);
+    rn__task pass = rn__make_task(&engine, job);
     pass.y = y, pass.x = x, pass.z = z;
     pass.node = &node;
-    rn__run_pass(&pass);
+    rn__run_task(&pass);
 }
 
 /* The gradient dx of x from that of y. */
 static void backward(plane_job job, rn__blocked dx, rn__blocked dy, rn__blocked x, rn__blocked y,
                      rn_node node, int accumulate) {
-    rn__pass pass = rn__make_pass(&engine, job);
+    rn__task pass = rn__make_task(&engine, job);
     pass.dx = dx, pass.dy = dy, pass.x = x, pass.y = y;
     pass.backward = 1;
     pass.node = &node;
     pass.accumulate = accumulate;
-    rn__run_pass(&pass);
+    rn__run_task(&pass);
 }
 
 static rn_node window(int kernel, int stride, int padding, int front, int complement) {
@@ -184,8 +184,8 @@ static rn_node window(int kernel, int stride, int padding, int front, int comple
 #define PLAIN window(0, 0, 0, 0, 0)
 
 static void add(rn__blocked out, rn__blocked a, rn__blocked b, int relu, float *partial) {
-    rn__pass pass = rn__addition(&engine, out, a, b, relu, partial);
-    rn__run_pass(&pass);
+    rn__task pass = rn__addition(&engine, out, a, b, relu, partial);
+    rn__run_task(&pass);
 }
 
 static void relu_forward(rn__blocked out, rn__blocked in) {
@@ -199,37 +199,37 @@ static void relu_backward(rn__blocked dx, rn__blocked dy, rn__blocked out, int a
 /* Writes a lazy value, plus `addend` through a ReLU if `relu`. */
 static void materialise(rn__blocked out, rn__blocked lazy, rn__blocked addend, int relu,
                         int accumulate) {
-    rn__pass pass = rn__make_pass(&engine, rn__materialise_plane);
+    rn__task pass = rn__make_task(&engine, rn__materialise_plane);
     pass.backward = lazy.lazy == RN__BN_GRADIENT;
     pass.y = pass.dx = out, pass.x = lazy, pass.z = addend;
     pass.flag = relu;
     pass.accumulate = accumulate;
-    rn__run_pass(&pass);
+    rn__run_task(&pass);
 }
 
 /* Scale and dropout are their own backward: `back` with the operands named so. */
 static void by_factor(plane_job job, rn__blocked out, rn__blocked in, double factor, rn_key key,
                       int accumulate, int back) {
-    rn__pass pass = rn__make_pass(&engine, job);
+    rn__task pass = rn__make_task(&engine, job);
     *(back ? &pass.dx : &pass.y) = out;
     *(back ? &pass.dy : &pass.x) = in;
     pass.backward = back;
     pass.factor = factor;
     pass.key = key;
     pass.accumulate = accumulate;
-    rn__run_pass(&pass);
+    rn__run_task(&pass);
 }
 
 static void gate_backward(rn__blocked dx, rn__blocked dz, rn__blocked dy, rn__blocked x,
                           rn__blocked z, int complement, int accumulate, int accumulate_second) {
     const rn_node node = window(0, 0, 0, 0, complement);
-    rn__pass pass = rn__make_pass(&engine, rn__gate_plane);
+    rn__task pass = rn__make_task(&engine, rn__gate_plane);
     pass.dx = dx, pass.dz = dz, pass.dy = dy, pass.x = x, pass.z = z;
     pass.backward = 1;
     pass.node = &node;
     pass.accumulate = accumulate;
     pass.accumulate_second = accumulate_second;
-    rn__run_pass(&pass);
+    rn__run_task(&pass);
 }
 
 /* ---- convolution --------------------------------------------------------------------------- */
@@ -263,13 +263,13 @@ static rn__weights with(const float *weight, const float *bias, float *dweight, 
 }
 
 static void conv_forward(const rn__conv *conv, rn__blocked y, rn__blocked x, const float *weight,
-                         const float *bias, const float *addend, rn__pass *after) {
+                         const float *bias, const float *addend, rn__task *after) {
     const rn__weights w = with(weight, bias, NULL, NULL);
     rn__conv_forward(&engine, conv, &w, y, x, addend, after);
 }
 
 static void conv_backward(const rn__conv *conv, rn__blocked dx, rn__weights w, rn__blocked dy,
-                          rn__blocked x, int accumulate, rn__pass *after) {
+                          rn__blocked x, int accumulate, rn__task *after) {
     rn__conv_backward(&engine, conv, &w, dx, dy, x, accumulate, after);
 }
 
@@ -295,7 +295,7 @@ static void conv(conv_case s) {
     rn__blocked bx = blocked(x), bdy = blocked(dy), out = rubbish(y), bdx = rubbish(x);
     rn__blocked bdx2 = blocked(x), onto = blocked(sum), sum2 = rubbish(y);
     rn__conv p;
-    rn__pass after;
+    rn__task after;
     describe(s, "");
     p = plan(s, 0, 0, s.k);
     set_tolerance(&p.forward);
@@ -348,7 +348,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     rn__blocked bx = blocked(x), lx, by = rubbish(y), ly, bout = rubbish(y), bdout = blocked(dout);
     rn__blocked bdz = rubbish(x), bdx = rubbish(x), none = rn__blocked_in(NULL, 0, 0, 0, 0);
     rn__conv p;
-    rn__pass after;
+    rn__task after;
     describe(s, relu ? "lazy, with ReLUs," : "lazy");
     p = plan(s, 1, 1, rn__max(s.c, s.k));
 
@@ -358,7 +358,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     CHECK_INT(rn_batch_norm_forward(&z, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
-    after = rn__addition(&engine, by, by, none, 0, engine.area.partial);
+    after = rn__addition(&engine, by, by, none, 0, engine.handed.partial);
     conv_forward(&p, by, lx, w.data, NULL, NULL, &after);
     set_tolerance(&p.forward);
     CHECK_BLOCKED(by, y);
@@ -570,7 +570,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     /* the statistics of a sum, whose moments the addition leaves */
     rn_add(&z, &z, &x, NULL);
     rn_batch_norm_forward(&y, statistics, &z, weight, bias, eps, group, NULL);
-    add(bx, bz, bx, 0, engine.area.partial);
+    add(bx, bz, bx, 0, engine.handed.partial);
     CHECK_BLOCKED(bx, z);
     rn__bn_statistics(&engine, fast_statistics, bx, group, 1);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
@@ -733,7 +733,7 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     ptrdiff_t weights = (ptrdiff_t)s.k * s.c * s.kernel * s.kernel;
     rn__blocked bx = blocked(x), bdy = blocked(dy), lx, ly;
     rn__conv p;
-    rn__pass after;
+    rn__task after;
     outcome o;
     o.out = rubbish(dy), o.dx = rubbish(x), o.sum = rubbish(x);
     o.dw = copy_of(w, weights), o.dbias = copy_of(w, s.k);
@@ -744,7 +744,7 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     conv_backward(&p, o.sum, with(w, NULL, o.dw, o.dbias), bdy, bx, 0, NULL);
     rn__bn_statistics(&engine, o.statistics, bx, group, 0);
     lx = rn__normalised_by(&engine, bx, o.statistics, w, w, 1e-5, group, 1);
-    after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.area.partial);
+    after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.handed.partial);
     conv_forward(&p, o.out, lx, w, w, NULL, &after);
     rn__bn_statistics(&engine, o.statistics, o.out, group, 1);
     ly = rn__normalised_by(&engine, o.out, o.statistics, w, w, 1e-5, group, 1);
