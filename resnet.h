@@ -10277,20 +10277,18 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
                                    rn_real *room, rn_real *probabilities, rn_error *error) {
     const rn_desc *desc = &net->desc;
     rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
-    rn_real *logits = room + image.stride_n; /* behind the image */
+    const rn_tensor logits = rn_tensor_in(room + image.stride_n, 1, desc->classes, 1, 1);
     int i, k;
     RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
     memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
     for (i = 0; i < count; i++) {
-        double sum = 0, most;
+        double log_sum;
         RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
         RN__TRY(rn_normalise(&image, desc, error));
-        RN__TRY(rn_predict(net, workspace, room, 1, logits, error));
-        /* The largest of all exp is then 1. */
-        most = (double)logits[rn_argmax(logits, desc->classes)];
-        for (k = 0; k < desc->classes; k++) sum += exp((double)logits[k] - most);
+        RN__TRY(rn_predict(net, workspace, room, 1, logits.data, error));
+        log_sum = rn__log_sum_exp(&logits, 0);
         for (k = 0; k < desc->classes; k++)
-            probabilities[k] += (rn_real)(exp((double)logits[k] - most) / sum / count);
+            probabilities[k] += (rn_real)(rn__softmax(&logits, 0, k, log_sum) / count);
     }
     return RN_OK;
 }
