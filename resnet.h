@@ -6949,14 +6949,81 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
             weights->dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
 
-/* >>fast layers ============================================================================== */
+/* >>fast layers ==============================================================================
+   In: blocked values, and an operation of the program. Out: its value, or the gradients of its
+   inputs and parameters. All but convolutions go plane by plane, forward and backward in one
+   function; and most BNs are no layer at all, but a scale and shift that convolutions apply as they
+   read. What a bottleneck unit of the full pre-activation net then does, a line a pass over memory:
 
-/* Batch normalisation, ReLU, pools and the like on blocked values, plane by plane. */
+       forward    conv1   reads x, normalised and activated           writes a, leaves its moments
+                  bn2     merges these to mean and variance
+                  conv2   reads a, normalised and activated           writes b, leaves its moments
+                  bn3     merges these
+                  conv3   reads b, normalised and activated, and x    writes x', leaves its moments
 
+       backward   conv3   reads dx' and b                   writes db, leaves the sums of bn3
+                  bn3     makes of these dgamma, dbeta and the coefficients of its gradient
+                  conv2   reads db as the gradient behind bn3, and a      writes da, leaves sums
+                  bn2     likewise
+                  conv1   reads da as the gradient behind bn2, and x      writes g, leaves sums
+                  bn1     adds its gradient, made of g, to dx', which is dx */
+
+/* ---- scale and shift --------------------------------------------------------------------------
+   A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
+   images: these functions make them, of statistics, and the statistics of moments. */
+
+/* What there is to know of a batch norm. */
+typedef struct rn__norm {
+    float *statistics;          /* [groups][2][C]: means and biased variances */
+    const float *weight, *bias; /* [C] */
+    float *dweight, *dbias;     /* [C], added to */
+    double eps;
+    int group; /* images that share statistics; 0: all */
+} rn__norm;
+
+/* [blocks] coefficients of c channels by one group's statistics. */
+RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const float *statistics,
+                                        const rn__norm *norm) {
+    int i;
+    memset(made, 0, (size_t)rn__blocks(c) * sizeof *made);
+    for (i = 0; i < c; i++) {
+        rn__coefficients *to = &made[i / RN__BLOCK];
+        const double root = sqrt((double)statistics[c + i] + norm->eps);
+        to->scale[i % RN__BLOCK] = (float)((double)norm->weight[i] / root);
+        to->bias[i % RN__BLOCK] = norm->bias[i];
+        to->mean[i % RN__BLOCK] = statistics[i];
+    }
+}
+
+/* The output of a BN and of the activation behind it, as the lazy value that coefficients of groups
+   of `group` images make of its input. */
+static rn__blocked rn__through(rn__blocked in, const rn__coefficients *coefficients, int group,
+                               int activation) {
+    in.lazy = RN__NORMALISED;
+    in.coefficients = coefficients;
+    in.group = group;
+    in.activation = activation;
+    return in;
+}
+
+/* The same by statistics, of the batch or running ones. */
+RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, const rn__norm *norm,
+                                           rn__blocked in, int activation) {
+    rn__coefficients *to = engine->handed.forward;
+    const int size = rn__group_size(norm->group, in.n);
+    int g;
+    for (g = 0; g * size < in.n; g++)
+        rn__make_coefficients(to + (ptrdiff_t)g * rn__blocks(in.c), in.c,
+                              norm->statistics + (ptrdiff_t)g * 2 * in.c, norm);
+    return rn__through(in, to, size, activation);
+}
+
+/* Where a plane's moments, or backward its sums, are: twice [16]. */
 static float *rn__partial_of(const rn__task *task, int plane) {
     return task->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
 }
 
+/* y = x + z, through a ReLU with `flag`; then its moments, while it is in cache. */
 static void rn__add_plane(const rn__task *task, int plane) {
     const ptrdiff_t pixels = rn__plane_pixels(&task->y);
     float *y = rn__plane(&task->y, plane);
@@ -6980,45 +7047,6 @@ RN__APART rn__task rn__addition(const rn__engine *engine, rn__blocked y, rn__blo
     return task;
 }
 
-/* [blocks] coefficients of c channels: statistics [2][C] are means and biased variances. */
-RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int channels,
-                                        const float *statistics, const float *weight,
-                                        const float *bias, double eps) {
-    int c;
-    memset(made, 0, (size_t)rn__blocks(channels) * sizeof *made);
-    for (c = 0; c < channels; c++) {
-        rn__coefficients *to = &made[c / RN__BLOCK];
-        double scale = (double)weight[c] / sqrt((double)statistics[channels + c] + eps);
-        to->scale[c % RN__BLOCK] = (float)scale;
-        to->bias[c % RN__BLOCK] = bias[c];
-        to->mean[c % RN__BLOCK] = statistics[c];
-    }
-}
-
-/* The output of a BN, and of the ReLU behind it with `relu`, as the lazy value that `coefficients`
-   of groups of images make of its input. */
-static rn__blocked rn__through(rn__blocked in, const rn__coefficients *coefficients, int group,
-                               int relu) {
-    in.lazy = RN__NORMALISED;
-    in.coefficients = coefficients;
-    in.group = group;
-    in.activation = relu;
-    return in;
-}
-
-/* The same by statistics [groups][2][C], of the batch or (group 0) the running ones. */
-RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, rn__blocked in,
-                                           const float *statistics, const float *weight,
-                                           const float *bias, double eps, int group, int relu) {
-    rn__coefficients *to = engine->handed.forward;
-    const int size = rn__group_size(group, in.n);
-    int g;
-    for (g = 0; g * size < in.n; g++)
-        rn__make_coefficients(to + (ptrdiff_t)g * rn__blocks(in.c), in.c,
-                              statistics + (ptrdiff_t)g * 2 * in.c, weight, bias, eps);
-    return rn__through(in, to, size, relu);
-}
-
 /* Writes the lazy x: forward, normalised, plus z through a ReLU if task->flag; backward a gradient.
    The output may be what is read. */
 static void rn__materialise_plane(const rn__task *task, int plane) {
@@ -7034,14 +7062,18 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
                                  pixels, rn__coefficients_of(x, plane), x->activation, task->flag);
 }
 
-/* statistics [groups][2][C]: means and biased variances, from the moments of the planes merged
-   image by image (Chan et al. 1979). measured: what made `in` has handed these on. */
-RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, float *statistics, rn__blocked in,
-                                    int group, int measured) {
+/* Means and biased variances of the groups of `in`. The moments of planes, which what made `in` has
+   handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of a
+   values with mean m and squares M about it, and b values with n and N,
+
+       mean = m + (n - m) b / (a + b),    squares = M + N + (n - m)^2 a b / (a + b)                */
+RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *norm, rn__blocked in,
+                                    int measured) {
     const double values = (double)rn__plane_pixels(&in);
-    const int size = rn__group_size(group, in.n), blocks = rn__blocks(in.c);
+    const int size = rn__group_size(norm->group, in.n), blocks = rn__blocks(in.c);
     rn__task task =
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->handed.partial);
+    float *statistics = norm->statistics;
     int first, block, n, c;
     if (!measured) rn__run_task(&task);
     for (first = 0; first < in.n; first += size, statistics += 2 * in.c)
@@ -7072,8 +7104,8 @@ static void rn__bn_sums_plane(const rn__task *task, int plane) {
                            x->activation);
 }
 
-/* The task that sums g and g (x - mean), g being dy where the ReLU behind the BN let pass its input
-   x, normalised. */
+/* The task that sums g and g (x - mean) of every plane: g is dy where the ReLU behind the BN let
+   its value pass, else 0; x the BN's input, normalised. */
 RN__APART rn__task rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
     rn__task task = rn__make_task(engine, rn__bn_sums_plane);
     task.y = task.dy = dy, task.x = x; /* a sum for every plane of y */
@@ -7081,8 +7113,8 @@ RN__APART rn__task rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blo
     return task;
 }
 
-/* The gradient of a BN's input x, from that of its output, as the lazy value that the
-   coefficients handed on make of both. */
+/* The gradient of a BN's input x, from that of its output, as the lazy value that the coefficients
+   handed on make of both. */
 static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__blocked x) {
     x.partner = x.data;
     x.data = dy;
@@ -7091,13 +7123,17 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
     return x;
 }
 
-/* The gradient of the BN's input as a lazy value, dx = a g + b (x - mean) + c, from that of its
-   output dy and its input x, normalised; dweight and dbias are added to. measured: what made dy has
-   handed on the sums. Any batch norm's backward (Ioffe and Szegedy 2015, section 3). */
-RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweight, float *dbias,
-                                         rn__blocked dy, rn__blocked x, const float *statistics,
-                                         const float *weight, double eps, int measured) {
+/* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
+   normalised; dweight and dbias are added to. measured: what made dy has handed on the sums. With
+   G and X the sums of g and g (x - mean) over a channel of m values (see rn_batch_norm_backward),
+
+       dbias += G,    dweight += X / root,    dx = s g - (s X / (root^2 m)) (x - mean) - s G / m,
+
+   where root = sqrt(variance + eps) and s = weight / root: three coefficients a, b, c.            */
+RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__norm *norm,
+                                         rn__blocked dy, rn__blocked x, int measured) {
     const int blocks = rn__blocks(x.c);
+    const float *statistics = norm->statistics;
     rn__task task = rn__bn_sums(engine, dy, x);
     rn__coefficients *made = engine->handed.backward;
     int first, block, n, c;
@@ -7117,10 +7153,10 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
                 }
             }
             for (c = 0; c < RN__BLOCK && at + c < x.c; c++) {
-                const double inverse = 1 / sqrt((double)statistics[x.c + at + c] + eps);
-                const double scale = (double)weight[at + c] * inverse;
-                dbias[at + c] += (float)sum_g[c];
-                dweight[at + c] += (float)(sum_gx[c] * inverse);
+                const double inverse = 1 / sqrt((double)statistics[x.c + at + c] + norm->eps);
+                const double scale = (double)norm->weight[at + c] * inverse;
+                norm->dbias[at + c] += (float)sum_g[c];
+                norm->dweight[at + c] += (float)(sum_gx[c] * inverse);
                 made->a[c] = (float)scale;
                 made->b[c] = (float)(-scale * inverse * inverse * sum_gx[c] / values);
                 made->c[c] = (float)(-scale * sum_g[c] / values);
@@ -7129,9 +7165,9 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, float *dweigh
     return rn__lazy_gradient(engine, dy.data, x);
 }
 
-/* The layers without parameters, both directions in one job. */
+/* ---- layers that go plane by plane, both directions in one function ------------------------- */
 
-/* Backward by the output; dx may be dy. */
+/* Backward masks by the value y, which is positive where the input was; dx may be dy. */
 static void rn__relu_plane(const rn__task *task, int plane) {
     const ptrdiff_t pixels = rn__plane_pixels(&task->y);
     float *y = rn__plane(&task->y, plane);
@@ -7148,7 +7184,8 @@ static void rn__scale_plane(const rn__task *task, int plane) {
                          rn__plane_pixels(to), (float)task->factor, task->accumulate);
 }
 
-/* The mask of rn_dropout: its index counts in NCHW order. */
+/* x times a mask of 0 and 1, the one of rn_dropout: a draw has the bits of four elements, and elements
+   count in NCHW order, so that the mask of a blocked value is the same. */
 static void rn__dropout_plane(const rn__task *task, int plane) {
     const rn__blocked *to = rn__to(task);
     const int blocks = rn__blocks(to->c), first = plane % blocks * RN__BLOCK;
@@ -7166,7 +7203,7 @@ static void rn__dropout_plane(const rn__task *task, int plane) {
         for (lane = 0; lane < lanes; lane++) {
             const uint64_t at = (channel + (uint64_t)lane) * pixels + i;
             if (at % 4 == 0 || i == 0) draws[lane] = rn__draw(stream, at / 4);
-            /* a branch would be as good as a coin's */
+            /* no branch: it would be mispredicted half the time */
             kept[lane] =
                 rn__float_of_bits(rn__float_bits(in[lane]) & -rn__keeps(draws[lane], at, least));
         }
@@ -7174,7 +7211,7 @@ static void rn__dropout_plane(const rn__task *task, int plane) {
     }
 }
 
-/* z are the logits. */
+/* y = x sigmoid(z), or x (1 - sigmoid(z)), which is x sigmoid(-z). */
 static void rn__gate_plane(const rn__task *task, int plane) {
     const float *x = rn__plane(&task->x, plane), *z = rn__plane(&task->z, plane);
     const float sign = task->node->complement ? -1.0f : 1.0f;
@@ -7187,7 +7224,8 @@ static void rn__gate_plane(const rn__task *task, int plane) {
         task->kernels->gate(rn__plane(&task->y, plane), x, z, pixels, sign);
 }
 
-/* The window's largest value, the first of them, gets the gradient. */
+/* Backward the window's largest value, the first of them, gets the gradient: of each of the 16
+   channels another. */
 static void rn__max_pool_plane(const rn__task *task, int plane) {
     const rn_node *node = task->node;
     const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
@@ -7302,19 +7340,27 @@ static float *rn__packed_of(const rn__run *run, int i) {
     return run->mode == RN_INFERENCE && x->frozen ? x->packed[i] : NULL;
 }
 
-/* What the normalisation at node i makes of a value: scale, shift and activation, by the statistics
-   of the batch's groups, by running ones, or by coefficients made beforehand. */
+/* The normalisation at node i: by the statistics of the batch's groups or by running ones. */
+static rn__norm rn__norm_of(const rn__run *run, int i) {
+    const rn__bound of = rn__bind(run, i);
+    rn__norm norm;
+    norm.statistics = of.statistics;
+    norm.weight = of.parameters[RN__WEIGHT], norm.bias = of.parameters[RN__BIAS];
+    norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
+    norm.eps = run->net->desc.bn_eps;
+    norm.group = run->mode == RN_TRAINING ? run->net->desc.bn_group : 0;
+    return norm;
+}
+
+/* What it makes of a value; by coefficients made beforehand, where the net is frozen. */
 static rn__blocked rn__normalised_value(const rn__engine *engine, const rn__run *run, int i,
                                         int activation, rn__blocked in) {
-    const rn_desc *desc = &run->net->desc;
     const float *packed = rn__packed_of(run, i);
-    rn__bound of;
+    rn__norm norm;
     if (packed)
         return rn__through(in, (const rn__coefficients *)(const void *)packed, in.n, activation);
-    of = rn__bind(run, i);
-    return rn__normalised_by(engine, in, of.statistics, of.parameters[RN__WEIGHT],
-                             of.parameters[RN__BIAS], desc->bn_eps,
-                             run->mode == RN_TRAINING ? desc->bn_group : 0, activation);
+    norm = rn__norm_of(run, i);
+    return rn__normalised_by(engine, &norm, in, activation);
 }
 
 static rn__blocked rn__blocked_operand(const rn__run *run, int k, float *data) {
@@ -7529,26 +7575,24 @@ static void rn__fast_conv2d(rn__task *p) {
         rn__conv2d_forward_step(p);
 }
 
-/* Forward, a lazy one only finds its statistics. */
+/* Forward, a lazy one only finds its statistics; backward, where the convolution before it reads its
+   gradient, only the coefficients for that. What a probe rewrote is measured again. */
 static void rn__fast_batch_norm(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
-    const rn_desc *desc = &p->run->net->desc;
     const rn__operation *op = p->op;
-    const rn__bound of = rn__bind(p->run, op->node);
+    const rn__norm norm = rn__norm_of(p->run, op->node);
     if (RN__BACKWARD(p)) {
         rn__mask_gradient(p);
         rn__hand_gradient(p, p->dz, p->accumulate_second);
         p->job = rn__materialise_plane;
-        p->x = rn__bn_backward(
-            &p->engine, of.gradients[RN__WEIGHT], of.gradients[RN__BIAS], p->dy,
-            rn__normalised_value(&p->engine, p->run, op->node, op->activation, p->x), of.statistics,
-            of.parameters[RN__WEIGHT], desc->bn_eps, op[1].leaves_sums && op->lazy && !rewritten);
+        p->x = rn__normalised_value(&p->engine, p->run, op->node, op->activation, p->x);
+        p->x = rn__bn_backward(&p->engine, &norm, p->dy, p->x,
+                               op[1].leaves_sums && op->lazy && !rewritten);
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
     if (p->training && !p->run->again)
-        rn__bn_statistics(&p->engine, of.statistics, p->x, desc->bn_group,
-                          op[-1].leaves_moments && !rewritten);
+        rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
     rn__run_task(p);
@@ -7561,14 +7605,26 @@ static int rn__has_gaps(const rn_tensor *t) {
            t->stride_n != t->stride_c * t->c;
 }
 
-/* The engine of a call, or why there is none. weight_gradient may be NULL. */
-static rn_status rn__open_engine(const char *function, rn__engine *engine, const rn_tensor *x,
-                                 const rn_tensor *weight, const rn_tensor *weight_gradient,
-                                 int stride, int padding, rn_isa isa, int threads, void *workspace,
-                                 size_t workspace_bytes, rn_error *error) {
-    const size_t needs = rn_conv2d_bytes(x, weight, stride, padding, threads);
-    *engine = rn__make_engine(rn__choose_kernels(isa), threads, (char *)workspace);
-    engine->workers = rn__workers(threads);
+/* What such a call says. */
+typedef struct rn__call {
+    const char *function;
+    const rn_tensor *x, *weight, *weight_gradient; /* the last may be NULL */
+    int stride, padding;
+    rn_isa isa;
+    int threads;
+    void *workspace;
+    size_t workspace_bytes;
+} rn__call;
+
+/* Its engine, or why there is none. */
+static rn_status rn__open_engine(rn__engine *engine, const rn__call *call, rn_error *error) {
+    const char *function = call->function;
+    const rn_tensor *weight = call->weight, *weight_gradient = call->weight_gradient;
+    const size_t needs =
+        rn_conv2d_bytes(call->x, weight, call->stride, call->padding, call->threads);
+    *engine =
+        rn__make_engine(rn__choose_kernels(call->isa), call->threads, (char *)call->workspace);
+    engine->workers = rn__workers(call->threads);
     if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
                         function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
@@ -7577,29 +7633,28 @@ static rn_status rn__open_engine(const char *function, rn__engine *engine, const
                         "%s: this machine or build lacks the instruction set asked for; take "
                         "RN_ISA_AUTO",
                         function);
-    RN__TRY(rn__expect_within(function, "threads", threads, 1, SHRT_MAX, error));
+    RN__TRY(rn__expect_within(function, "threads", call->threads, 1, SHRT_MAX, error));
     if (!needs)
         return rn__fail(error, RN_TOO_LARGE,
                         "%s: a size overflows; take fewer images at a time, or smaller ones",
                         function);
-    if (!workspace || (uintptr_t)workspace % RN__ALIGN)
+    if (!call->workspace || (uintptr_t)call->workspace % RN__ALIGN)
         return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %zu bytes aligned to %d",
                         function, needs, RN__ALIGN);
-    if (workspace_bytes < needs)
+    if (call->workspace_bytes < needs)
         return rn__fail(error, RN_TOO_SMALL,
                         "%s: the workspace has %zu bytes and needs %zu, see rn_conv2d_bytes",
-                        function, workspace_bytes, needs);
+                        function, call->workspace_bytes, needs);
     return RN_OK;
 }
 
-/* The plan of a call, whose taps lie in the workspace, and what the threads have of their own. */
-static rn__conv rn__take_plan(rn__engine *engine, const rn_tensor *x, const rn_tensor *weight,
-                              int stride, int padding) {
+/* Its plan, whose taps lie in the workspace, and what the threads have of their own. */
+static rn__conv rn__take_plan(rn__engine *engine, const rn__call *call) {
+    const rn__filter filter = rn__filter_of(call->weight, call->stride, call->padding);
     rn__arena arena = {NULL, 0};
     rn__conv conv;
     arena.base = engine->workspace;
-    conv = rn__plan_conv(engine, rn__filter_of(weight, stride, padding), x->n, x->h, x->w, 1, 0,
-                         &arena);
+    conv = rn__plan_conv(engine, filter, call->x->n, call->x->h, call->x->w, 1, 0, &arena);
     engine->workspace += arena.used;
     rn__take_own(engine, conv.room[1].own.used);
     return conv;
@@ -7641,14 +7696,15 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
                                   int threads, void *workspace, size_t workspace_bytes,
                                   rn_error *error) {
 #if RN__FAST
+    const rn__call call = {__func__, x,   f,       NULL,      stride,
+                           padding,  isa, threads, workspace, workspace_bytes};
     const rn__weights weights = {f->data, bias, NULL, NULL, NULL};
     rn__engine engine;
     rn__conv conv;
     rn__blocked in, out;
     RN__TRY(rn__check_conv2d(__func__, "output", y, x, f, stride, padding, error));
-    RN__TRY(rn__open_engine(__func__, &engine, x, f, NULL, stride, padding, isa, threads, workspace,
-                            workspace_bytes, error));
-    conv = rn__take_plan(&engine, x, f, stride, padding);
+    RN__TRY(rn__open_engine(&engine, &call, error));
+    conv = rn__take_plan(&engine, &call);
     in = rn__take_tensor(&engine, x, 1);
     out = rn__take_tensor(&engine, y, 0);
     rn__conv_forward(&engine, &conv, &weights, out, in, NULL, NULL);
@@ -7668,6 +7724,8 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
                                    int accumulate, rn_isa isa, int threads, void *workspace,
                                    size_t workspace_bytes, rn_error *error) {
 #if RN__FAST
+    const rn__call call = {__func__, x,   f,       dw,        stride,
+                           padding,  isa, threads, workspace, workspace_bytes};
     const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db};
     rn__engine engine;
     rn__conv conv;
@@ -7675,9 +7733,8 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
     RN__TRY(rn__check_conv2d(__func__, "output_gradient", dy, x, f, stride, padding, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
-    RN__TRY(rn__open_engine(__func__, &engine, x, f, dw, stride, padding, isa, threads, workspace,
-                            workspace_bytes, error));
-    conv = rn__take_plan(&engine, x, f, stride, padding);
+    RN__TRY(rn__open_engine(&engine, &call, error));
+    conv = rn__take_plan(&engine, &call);
     in = rn__take_tensor(&engine, x, dw != NULL);
     dout = rn__take_tensor(&engine, dy, 1);
     din = rn__take_tensor(&engine, x, 0);
@@ -8613,11 +8670,9 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     const rn_node *node = &net->nodes[i];
     const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
     if (rn__has(node, RN__NORMALISES)) {
-        const rn__bound of = rn__bind(run, i);
+        const rn__norm norm = rn__norm_of(run, i);
         if (to)
-            rn__make_coefficients((rn__coefficients *)(void *)to, node->c, of.statistics,
-                                  of.parameters[RN__WEIGHT], of.parameters[RN__BIAS],
-                                  net->desc.bn_eps);
+            rn__make_coefficients((rn__coefficients *)(void *)to, node->c, norm.statistics, &norm);
         return (size_t)rn__blocks(node->c) * sizeof(rn__coefficients) / sizeof(float);
     }
     if (!rn__has(node, RN__HAS_FILTER)) return 0;

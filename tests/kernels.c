@@ -257,6 +257,31 @@ static rn__conv plan(conv_case s, int training, int lazy, int channels) {
     return conv;
 }
 
+/* Batch norms by their arrays. */
+static rn__norm norm_of(float *statistics, const float *weight, const float *bias, double eps,
+                        int group) {
+    rn__norm norm = {statistics, weight, bias, NULL, NULL, eps, group};
+    return norm;
+}
+
+static void bn_statistics(float *statistics, rn__blocked in, int group, int measured) {
+    const rn__norm norm = norm_of(statistics, NULL, NULL, 0, group);
+    rn__bn_statistics(&engine, &norm, in, measured);
+}
+
+static rn__blocked normalised_by(rn__blocked in, float *statistics, const float *weight,
+                                 const float *bias, double eps, int group, int activation) {
+    const rn__norm norm = norm_of(statistics, weight, bias, eps, group);
+    return rn__normalised_by(&engine, &norm, in, activation);
+}
+
+static rn__blocked bn_backward(float *dweight, float *dbias, rn__blocked dy, rn__blocked x,
+                               float *statistics, const float *weight, double eps, int measured) {
+    rn__norm norm = norm_of(statistics, weight, NULL, eps, 0);
+    norm.dweight = dweight, norm.dbias = dbias;
+    return rn__bn_backward(&engine, &norm, dy, x, measured);
+}
+
 static rn__weights with(const float *weight, const float *bias, float *dweight, float *dbias) {
     rn__weights w = {weight, bias, NULL, dweight, dbias};
     return w;
@@ -353,8 +378,8 @@ static void lazy_conv(conv_case s, int group, int relu) {
     p = plan(s, 1, 1, rn__max(s.c, s.k));
 
     /* forward: z = BN x, y = conv z with its moments, out = BN y */
-    rn__bn_statistics(&engine, statistics, bx, group, 0);
-    lx = rn__normalised_by(&engine, bx, statistics, weight, bias, eps, group, relu);
+    bn_statistics(statistics, bx, group, 0);
+    lx = normalised_by(bx, statistics, weight, bias, eps, group, relu);
     CHECK_INT(rn_batch_norm_forward(&z, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
@@ -364,10 +389,10 @@ static void lazy_conv(conv_case s, int group, int relu) {
     CHECK_BLOCKED(by, y);
     rn__unblock(&engine, y, by, 0); /* the rest on the same numbers, or ReLUs differ at zero */
     rn_batch_norm_forward(&out, statistics2, &y, weight2, bias2, eps, group, NULL);
-    rn__bn_statistics(&engine, dz.data, by, group, 1);
+    bn_statistics(dz.data, by, group, 1);
     tolerance = DIRECT;
     CHECK_ARRAY(dz.data, statistics2, 2 * s.k);
-    ly = rn__normalised_by(&engine, by, statistics2, weight2, bias2, eps, group, relu);
+    ly = normalised_by(by, statistics2, weight2, bias2, eps, group, relu);
     materialise(bout, ly, none, 0, 0);
     if (relu) rn_relu_forward(&out, &out, NULL);
     CHECK_BLOCKED(bout, out);
@@ -378,11 +403,10 @@ static void lazy_conv(conv_case s, int group, int relu) {
     rn_batch_norm_backward(&dy, dweight, dbias, &dout, &y, statistics2, weight2, eps, group, 0,
                            NULL);
     rn_conv2d_naive_backward(&dz, &dw, NULL, &dy, &z, &w, s.stride, s.padding, 0, NULL);
-    ly =
-        rn__bn_backward(&engine, fast_dweight, fast_dbias, bdout, ly, statistics2, weight2, eps, 0);
+    ly = bn_backward(fast_dweight, fast_dbias, bdout, ly, statistics2, weight2, eps, 0);
     CHECK_ARRAY(fast_dweight, dweight, s.k);
     CHECK_ARRAY(fast_dbias, dbias, s.k);
-    lx = rn__normalised_by(&engine, bx, statistics, weight, bias, eps, group, relu);
+    lx = normalised_by(bx, statistics, weight, bias, eps, group, relu);
     after = rn__bn_sums(&engine, bdz, lx);
     conv_backward(&p, bdz, with(w.data, NULL, fast_dw, NULL), ly, lx, 0, &after);
     set_tolerance(&p.forward);
@@ -394,7 +418,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     rn__unblock(&engine, z, bdx, 0);
     if (relu) rn_relu_backward(&dz, &dz, &z, 0, NULL);
     rn_batch_norm_backward(&dx, dweight1, dbias1, &dz, &x, statistics, weight, eps, group, 0, NULL);
-    lx = rn__bn_backward(&engine, fast_dweight1, fast_dbias1, bdz, lx, statistics, weight, eps, 1);
+    lx = bn_backward(fast_dweight1, fast_dbias1, bdz, lx, statistics, weight, eps, 1);
     materialise(bdx, lx, none, 0, 0);
     tolerance = DIRECT;
     CHECK_BLOCKED(bdx, dx);
@@ -504,7 +528,7 @@ static void large_mean(void) {
     for (i = 0; i < c; i++) running[i] = 1e4f, running[c + i] = 0.5f;
     set_workspace(no_room, 2, c);
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, 1e-5, NULL);
-    lazy = rn__normalised_by(&engine, blocked(x), running, weight, bias, 1e-5, 0, 0);
+    lazy = normalised_by(blocked(x), running, weight, bias, 1e-5, 0, 0);
     materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     release_to(set);
@@ -529,40 +553,38 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
 
     for (i = 0; i < c; i++) running[c + i] = running[c + i] * running[c + i] + (float)0.1;
     rn_batch_norm_inference(&y, &x, weight, bias, running, running + c, eps, NULL);
-    lazy = rn__normalised_by(&engine, bx, running, weight, bias, eps, 0, 0);
+    lazy = normalised_by(bx, running, weight, bias, eps, 0, 0);
     materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     CHECK_INT(rn_batch_norm_forward(&y, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
-    rn__bn_statistics(&engine, fast_statistics, bx, group, 0);
+    bn_statistics(fast_statistics, bx, group, 0);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
-    lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
+    lazy = normalised_by(bx, fast_statistics, weight, bias, eps, group, 0);
     materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     /* backward, on top of what is there */
     rn_batch_norm_backward(&dx, dweight, dbias, &dy, &x, statistics, weight, eps, group, 1, NULL);
-    lazy =
-        rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
+    lazy = bn_backward(fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
     materialise(bdx, lazy, none, 0, 1);
     CHECK_BLOCKED(bdx, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
     CHECK_ARRAY(fast_dbias, dbias, c);
     /* with a shortcut and the ReLU behind both */
-    lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 0);
+    lazy = normalised_by(bx, fast_statistics, weight, bias, eps, group, 0);
     materialise(bz, lazy, bz, 1, 0);
     rn_add(&z, &z, &y, NULL);
     rn_relu_forward(&z, &z, NULL);
     CHECK_BLOCKED(bz, z);
     /* with its own ReLU; what passed is what the fast forward let through; in place */
     rn_relu_forward(&y, &y, NULL);
-    lazy = rn__normalised_by(&engine, bx, fast_statistics, weight, bias, eps, group, 1);
+    lazy = normalised_by(bx, fast_statistics, weight, bias, eps, group, 1);
     materialise(out, lazy, none, 0, 0);
     CHECK_BLOCKED(out, y);
     rn__unblock(&engine, y, out, 0);
     rn_relu_backward(&masked, &dy, &y, 0, NULL);
     rn_batch_norm_backward(&dx, dweight, dbias, &masked, &x, statistics, weight, eps, group, 0,
                            NULL);
-    lazy =
-        rn__bn_backward(&engine, fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
+    lazy = bn_backward(fast_dweight, fast_dbias, bdy, lazy, statistics, weight, eps, 0);
     materialise(bdy, lazy, none, 0, 0);
     CHECK_BLOCKED(bdy, dx);
     CHECK_ARRAY(fast_dweight, dweight, c);
@@ -572,7 +594,7 @@ static void batch_norm(int n, int c, int h, int w, int group, double offset) {
     rn_batch_norm_forward(&y, statistics, &z, weight, bias, eps, group, NULL);
     add(bx, bz, bx, 0, engine.handed.partial);
     CHECK_BLOCKED(bx, z);
-    rn__bn_statistics(&engine, fast_statistics, bx, group, 1);
+    bn_statistics(fast_statistics, bx, group, 1);
     CHECK_ARRAY(fast_statistics, statistics, 2 * c * groups);
     release_to(set);
 }
@@ -742,13 +764,13 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     p = plan(s, 1, 1, rn__max(s.c, s.k));
     engine.workers = workers;
     conv_backward(&p, o.sum, with(w, NULL, o.dw, o.dbias), bdy, bx, 0, NULL);
-    rn__bn_statistics(&engine, o.statistics, bx, group, 0);
-    lx = rn__normalised_by(&engine, bx, o.statistics, w, w, 1e-5, group, 1);
+    bn_statistics(o.statistics, bx, group, 0);
+    lx = normalised_by(bx, o.statistics, w, w, 1e-5, group, 1);
     after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.handed.partial);
     conv_forward(&p, o.out, lx, w, w, NULL, &after);
-    rn__bn_statistics(&engine, o.statistics, o.out, group, 1);
-    ly = rn__normalised_by(&engine, o.out, o.statistics, w, w, 1e-5, group, 1);
-    ly = rn__bn_backward(&engine, o.dweight, o.dbias, bdy, ly, o.statistics, w, 1e-5, 0);
+    bn_statistics(o.statistics, o.out, group, 1);
+    ly = normalised_by(o.out, o.statistics, w, w, 1e-5, group, 1);
+    ly = bn_backward(o.dweight, o.dbias, bdy, ly, o.statistics, w, 1e-5, 0);
     conv_backward(&p, o.dx, with(w, NULL, o.dw, NULL), ly, bx, 0, NULL);
     return o;
 }
