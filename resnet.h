@@ -6115,7 +6115,7 @@ static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
     double most = row * (20.0 + f->r + 4.0 * f->stride);
     most = fmax(most, block * block * in_blocks * out_blocks * packed);
     most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
-    most = fmax(most, (double)RN__MATRICES * RN__MOST_TILES * block * both);
+    most = fmax(most, (double)RN__MATRICES * (double)RN__MOST_TILES * block * both);
     return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
            (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
@@ -8318,7 +8318,7 @@ static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
 }
 
 #if RN__FAST
-/* Do two operations have the same plan? */
+/* Do the filters of nodes i and k have the same plan? */
 static int rn__same_plan(const rn_net *net, int i, int k) {
     const rn_node *a = &net->nodes[i], *x = &net->nodes[a->inputs[0]];
     const rn_node *b = &net->nodes[k], *y = &net->nodes[b->inputs[0]];
@@ -10856,7 +10856,6 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float valu
    spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the numbers. */
 static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
                                uint32_t crc, rn_error *error) {
-    static const char zeros[sizeof(uint64_t)] = {0};
     rn_parameter p;
     uint64_t offset = 0, end; /* of a tensor's data, behind the header */
     ptrdiff_t k;
@@ -10869,7 +10868,10 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     for (i = 0; i < RN__FIELDS; i++) rn__write_field(w, "desc.", &net->desc, &rn__fields[i]);
     for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
         const rn__field *field = &rn__progress[i];
-        const int set = memcmp((const char *)net + field->offset, zeros, field->size) != 0;
+        uint64_t bytes = 0; /* all zero: not known */
+        int set;
+        memcpy(&bytes, (const char *)net + field->offset, field->size);
+        set = bytes != 0;
         if (field->use == RN__RESULT ? set : checkpoint && (set || field->use == RN__CHECKPOINT))
             rn__write_field(w, "", net, field);
     }
