@@ -93,8 +93,8 @@
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
 
-   CONTENTS (search for >>name).  After the interface (nets, layers, random numbers, files) come, each
-   calling only those above it but through the table >>kinds:
+   CONTENTS (search for >>name). After the interface (nets, layers, random numbers, files) come,
+   each calling only those above it but through the table >>kinds:
 
        >>shims >>text >>memory >>threads >>tensors >>random      what the rest stands on
        >>description     options with their names, defaults and checks
@@ -185,9 +185,9 @@ typedef struct rn_memory {
 
 typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless you say otherwise */
 
-/* Options of a description. Each has a list, X(value, name), which makes the enum here and the names
-   that rn_desc_set and rn_desc_get use, for files and command lines. The first value of a list is
-   zero and the default. */
+/* Options of a description. Each has a list, X(value, name), which makes the enum here and the
+   names that rn_desc_set and rn_desc_get use, for files and command lines. The first value of a
+   list is zero and the default. */
 #define RN_ENUM(value, name) value,
 
 /* A residual unit's convolutions: section 2 and Table 3 of the paper. */
@@ -204,8 +204,8 @@ typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
     X(RN_STEM_IMAGENET, "imagenet") /* 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool; four stages */
 typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
 
-/* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is done
-   first. */
+/* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is
+   done first. */
 #define RN_ORDER_LIST(X)                                                                          \
     X(RN_FULL_PREACT, "full_preact")         /* F = conv ReLU BN conv ReLU BN, nothing after + */ \
     X(RN_ORIGINAL, "original")               /* F = BN conv ReLU BN conv, ReLU after + */         \
@@ -251,7 +251,8 @@ typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) } rn_stride_on;
 #define RN_INIT_LIST(X) X(RN_FAN_OUT, "fan_out") X(RN_FAN_IN, "fan_in")
 typedef enum rn_init { RN_INIT_LIST(RN_ENUM) } rn_init;
 
-/* What weight decay shrinks: every parameter, or weights of convolutions and linear layers alone. */
+/* What weight decay shrinks: every parameter, or weights of convolutions and linear layers alone.
+   */
 #define RN_DECAY_LIST(X) X(RN_DECAY_ALL, "all") X(RN_DECAY_WEIGHTS, "weights")
 typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
 
@@ -2215,10 +2216,10 @@ enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MO
 
 #define RN__LEAST_DEVIATION 1e-6 /* of pixels, that a net may divide by */
 
-/* A row, after the member: names, use, least, most, standard, former key. So the row of height says:
-   an int; to go on with a checkpoint it must match; from 1 to 2^14; rn_resolve has its default;
-   older files call it image_height. RN__FIELD makes key, type, count, size and offset of the member,
-   RN__OPTION the row of an enum. */
+/* A row, after the member: names, use, least, most, standard, former key. So the row of height
+   says: an int; to go on with a checkpoint it must match; from 1 to 2^14; rn_resolve has its
+   default; older files call it image_height. RN__FIELD makes key, type, count, size and offset of
+   the member, RN__OPTION the row of an enum. */
 #define RN__FIELD(member, type, c_type)                                                       \
 #member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
         offsetof(rn_desc, member)
@@ -2520,8 +2521,8 @@ static int rn__block_layers(rn_block block) {
 
 /* Units of each stage from the depth, and the block where it is auto.
 
-   CIFAR nets have three stages of n units, and 2 layers besides, the first convolution and the last,
-   linear layer. So the depth is 3 n (convolutions of a unit) + 2:
+   CIFAR nets have three stages of n units, and 2 layers besides, the first convolution and the
+   last, linear layer. So the depth is 3 n (convolutions of a unit) + 2:
 
        single   1 convolution    3n+2
        basic    2                6n+2    20, 32, 44, 56, 110
@@ -2594,10 +2595,10 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
-/* Defaults that the table knows; those that depend on the stem; units; fields that depend on others.
-   All on a copy, so that a failure changes nothing. */
-/* Padding in front is one number for rows and columns, so that with padding "same" both must be even,
-   or both odd, wherever a convolution has stride 2. */
+/* Defaults that the table knows; those that depend on the stem; units; fields that depend on
+   others. All on a copy, so that a failure changes nothing. */
+/* Padding in front is one number for rows and columns, so that with padding "same" both must be
+   even, or both odd, wherever a convolution has stride 2. */
 static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn_error *error) {
     int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
     for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
@@ -2694,8 +2695,6 @@ typedef struct rn__kind {
     void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__task *task);
-    struct rn__conv (*plan)(const rn_net *net, int i,
-                            rn__arena *arena); /* of the filter; or NULL */
 } rn__kind;
 static const rn__kind *rn__kind_of(rn_kind kind);
 
@@ -4199,7 +4198,8 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
     }
 }
 
-/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast execution. */
+/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast execution.
+   */
 static size_t rn__value_count(const rn_net *net, int v, int count) {
     const rn_node *node = &net->nodes[v];
     size_t c = (size_t)(net->desc.naive ? node->c : rn__blocks(node->c) * RN__BLOCK);
@@ -4806,12 +4806,13 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
 #ifdef RN__WIDTH
 
 /* >>kernels ==================================================================================
-   Compiled by the self-inclusions of >>simd only, once for each instruction set. Outputs come first.
-   In: pointers into blocked values, steps and counts. Nothing here knows a net, a thread or how
-   work is cut; what is summed, is summed in the order of the arguments. */
+   Compiled by the self-inclusions of >>simd only, once for each instruction set. Outputs come
+   first. In: pointers into blocked values, steps and counts. Nothing here knows a net, a thread or
+   how work is cut; what is summed, is summed in the order of the arguments. */
 
 /* The seam to the compiler's vectors: a type RN__V of RN__WIDTH floats, + - * between vectors and
-   with a float, and these macros. They are the same text for every set, so that none has to be undefined. */
+   with a float, and these macros. They are the same text for every set, so that none has to be
+   undefined. */
 #define RN__NAME(name) RN__PASTE(rn__##name, RN__ISA)
 #define RN__V RN__NAME(v)
 #define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
@@ -4860,8 +4861,8 @@ typedef int32_t RN__NAME(mask);
     RN__UNROLL           \
     for (k = 0; k <= paired; k++)
 
-/* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning of
-   what the call reads, in input block b. */
+/* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning
+   of what the call reads, in input block b. */
 RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
                                      int b) {
     int k, i;
@@ -5033,8 +5034,8 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
         RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
 }
 
-/* All channels of a block, a tile at a time, each of which reads all pixels again. Channels that are
-   not there are zero and do no harm. */
+/* All channels of a block, a tile at a time, each of which reads all pixels again. Channels that
+   are not there are zero and do no harm. */
 static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
                                   const float *dy) {
     int c;
@@ -5058,7 +5059,8 @@ static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const 
               0  4  0 -5  0  1              0    0    1             0  1 -1  8 -8  1
 
    Every transform is such a short sum along columns and then along rows. Backward each matrix comes
-   transposed: the gradient of m = (G w G^T) . (B^T x B) is A dy A^T, and that of w is G^T (..) G. */
+   transposed: the gradient of m = (G w G^T) . (B^T x B) is A dy A^T, and that of w is G^T (..) G.
+   */
 
 /* B^T: 6 pixels of x to 6 numbers. */
 RN__INLINE void RN__NAME(winograd_line_input)(RN__V *out, const RN__V *d) {
@@ -5559,7 +5561,8 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
     engine->workspace += bytes * (size_t)engine->threads;
 }
 
-/* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its bytes. */
+/* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its
+   bytes. */
 RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
     rn__arena arena = {NULL, 0};
@@ -5957,8 +5960,8 @@ static ptrdiff_t rn__matrix_step(int blocks, int tiles) {
 
 /* The rows are cut into bands whose input stays in the second cache; into more of them, and then
    into slices, if there are fewer images than workers. But each job reads its input anew, so that
-   there are no more than it takes; and Winograd's bands must have the tiles that a kernel takes at a
-   time, or a job gets several images for them. */
+   there are no more than it takes; and Winograd's bands must have the tiles that a kernel takes at
+   a time, or a job gets several images for them. */
 static rn__split rn__find_split(const rn__geometry *g, int n, int h, int workers) {
     const int most = g->in_c > RN__WIDE_CHANNELS ? RN__MOST_TILES : RN__KERNEL_TILES;
     const int wanted = rn__divide_up(workers, rn__max(n, 1));
@@ -6079,8 +6082,8 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
     return plan;
 }
 
-/* Its memory. A round has as many pieces as fit into RN__PARTIAL_FLOATS, rounded up to a number that
-   the workers share evenly: with up to `threads` of them, so many buffers are enough. */
+/* Its memory. A round has as many pieces as fit into RN__PARTIAL_FLOATS, rounded up to a number
+   that the workers share evenly: with up to `threads` of them, so many buffers are enough. */
 static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, int n, int threads,
                                 int copies_x, int copies_dy, rn__room *room) {
     const rn__split *s = &plan->split;
@@ -6282,8 +6285,8 @@ static void rn__pack_job(void *context, int i, int thread) {
 }
 
 /* Row `row` of a plane of the input as a row of the scratch image: phase behind phase, see
-   rn__geometry, with zeros for the padding. A lazy value is computed on the way; its padding is zero,
-   too, for it pads what the convolution reads. */
+   rn__geometry, with zeros for the padding. A lazy value is computed on the way; its padding is
+   zero, too, for it pads what the convolution reads. */
 static void rn__read_row(const rn__conv_run *r, float *to, int plane, int row) {
     const rn__geometry *g = r->g;
     const int step = g->in_step, w = r->in.w;
@@ -6615,9 +6618,9 @@ static void rn__conv_job(void *context, int i, int thread) {
         if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
 }
 
-/* A run of forward or input gradient that is ready but for its weights and bias. The plan has its split,
-   unless there are fewer images or workers than that was made for. after is done by the jobs, if
-   they make whole planes; else r.after is NULL, and the caller has to do it. */
+/* A run of forward or input gradient that is ready but for its weights and bias. The plan has its
+   split, unless there are fewer images or workers than that was made for. after is done by the
+   jobs, if they make whole planes; else r.after is NULL, and the caller has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
@@ -6638,8 +6641,8 @@ static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan
     return r;
 }
 
-/* Lays the bias out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1) of
-   the 6 x 6 products reaches all outputs of a tile. */
+/* Lays the bias out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1)
+   of the 6 x 6 products reaches all outputs of a tile. */
 static void rn__spread_bias(rn__conv_run *r) {
     const float *bias = r->weights->bias;
     const int matrices = rn__matrices(r->g), at = r->g->winograd ? 7 : 0;
@@ -6678,7 +6681,8 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
-   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not). */
+   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
+   */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
@@ -6802,8 +6806,8 @@ static void rn__weight_job(void *context, int i, int thread) {
     rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
 }
 
-/* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient before
-   the first round, and goes back into it after the last one. */
+/* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient
+   before the first round, and goes back into it after the last one. */
 static void rn__fold_job(void *context, int pair, int thread) {
     const rn__weight_run *w = (const rn__weight_run *)context;
     const rn__conv_run *r = &w->run;
@@ -7129,7 +7133,7 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
 
        dbias += G,    dweight += X / root,    dx = s g - (s X / (root^2 m)) (x - mean) - s G / m,
 
-   where root = sqrt(variance + eps) and s = weight / root: three coefficients a, b, c.            */
+   where root = sqrt(variance + eps) and s = weight / root: three coefficients a, b, c. */
 RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__norm *norm,
                                          rn__blocked dy, rn__blocked x, int measured) {
     const int blocks = rn__blocks(x.c);
@@ -7184,8 +7188,8 @@ static void rn__scale_plane(const rn__task *task, int plane) {
                          rn__plane_pixels(to), (float)task->factor, task->accumulate);
 }
 
-/* x times a mask of 0 and 1, the one of rn_dropout: a draw has the bits of four elements, and elements
-   count in NCHW order, so that the mask of a blocked value is the same. */
+/* x times a mask of 0 and 1, the one of rn_dropout: a draw has the bits of four elements, and
+   elements count in NCHW order, so that the mask of a blocked value is the same. */
 static void rn__dropout_plane(const rn__task *task, int plane) {
     const rn__blocked *to = rn__to(task);
     const int blocks = rn__blocks(to->c), first = plane % blocks * RN__BLOCK;
@@ -7429,30 +7433,17 @@ static void rn__fast_dropout(rn__task *p) {
     rn__run_task(p);
 }
 
-/* Plans of convolutions and linear layers; their taps lie in the arena. */
-static rn__filter rn__filter_at(const rn_net *net, int i) {
-    const rn_node *node = &net->nodes[i];
-    const rn__filter filter = {node->c,
-                               rn__input_channels(net->nodes, i),
-                               node->kernel,
-                               node->kernel,
-                               node->stride,
-                               node->padding,
-                               node->padding_behind};
-    return filter;
-}
-
-RN__APART rn__conv rn__plan_conv2d_node(const rn_net *net, int i, rn__arena *arena) {
-    const rn_node *x = &net->nodes[net->nodes[i].inputs[0]];
+/* The plan of node i's filter, whose taps lie in the arena. What does not convolve is a linear
+   layer: a 1x1 convolution that has the images as its rows. */
+RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
+    const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
     const rn__engine engine = rn__engine_of(net);
-    return rn__plan_conv(&engine, rn__filter_at(net, i), net->part, x->h, x->w,
-                         net->mode == RN_TRAINING, 1, arena);
-}
-
-RN__APART rn__conv rn__plan_linear_node(const rn_net *net, int i, rn__arena *arena) {
-    const rn__engine engine = rn__engine_of(net);
-    return rn__plan_linear(&engine, rn__filter_at(net, i), net->part, net->mode == RN_TRAINING,
-                           arena);
+    const rn__filter filter = {node->c,      x->c,          node->kernel,        node->kernel,
+                               node->stride, node->padding, node->padding_behind};
+    const int training = net->mode == RN_TRAINING;
+    return rn__has(node, RN__CONVOLVES)
+               ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, 1, arena)
+               : rn__plan_linear(&engine, filter, net->part, training, arena);
 }
 
 static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
@@ -7575,8 +7566,8 @@ static void rn__fast_conv2d(rn__task *p) {
         rn__conv2d_forward_step(p);
 }
 
-/* Forward, a lazy one only finds its statistics; backward, where the convolution before it reads its
-   gradient, only the coefficients for that. What a probe rewrote is measured again. */
+/* Forward, a lazy one only finds its statistics; backward, where the convolution before it reads
+   its gradient, only the coefficients for that. What a probe rewrote is measured again. */
 static void rn__fast_batch_norm(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
@@ -7790,11 +7781,9 @@ static void rn__describe_gate(const rn_node *node, rn__text *out) {
 }
 
 #if RN__FAST
-#define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name, NULL
-#define RN__PLANNED(name) rn__naive_##name, rn__fast_##name, rn__plan_##name##_node
+#define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name
 #else
-#define RN__FUNCTIONS(name) rn__naive_##name, NULL, NULL
-#define RN__PLANNED(name) RN__FUNCTIONS(name)
+#define RN__FUNCTIONS(name) rn__naive_##name, NULL
 #endif
 /* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
 static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
@@ -7815,7 +7804,7 @@ static const rn__kind *rn__kind_of(rn_kind kind) {
     static const rn__kind kinds[RN_KINDS] = {
         {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
         {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
-         rn__shape_windows, rn__describe_window, RN__PLANNED(conv2d)},
+         rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
         {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
          rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
         {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
@@ -7827,7 +7816,7 @@ static const rn__kind *rn__kind_of(rn_kind kind) {
          RN__FUNCTIONS(max_pool)},
         {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
         {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
-         RN__PLANNED(linear)},
+         RN__FUNCTIONS(linear)},
         {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
         {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
         {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front,
@@ -7873,6 +7862,8 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
    equation (5) hands on unchanged) are merged into one span first. The same code measures and
    places. */
 
+/* The life of a buffer, and its place: of a value, of a gradient, or of a value that is computed
+   again for backward. */
 typedef struct rn__span {
     size_t bytes, offset;
     int start, end; /* first and last time; start -1: does not exist */
@@ -7895,7 +7886,8 @@ typedef struct rn__plan {
     size_t bytes;                         /* the highest end of any span */
 } rn__plan;
 
-/* Operation k reads a value, in backward too if it keeps it. */
+/* Operation k reads the value of operation v: in forward, in backward too if it keeps it, and when
+   it is itself computed again. */
 static void rn__plan_reading(rn__plan *plan, int v, int k, int keeps) {
     const rn__executor *x = plan->net->executor;
     rn__span *value = &plan->values[v], *again = &plan->again[v];
@@ -7906,13 +7898,15 @@ static void rn__plan_reading(rn__plan *plan, int v, int k, int keeps) {
     if (k >= x->operations[v].segment[1]) value->outer = 1;
 }
 
+/* Of the value of operation k, or of its gradient. */
 static size_t rn__value_bytes(const rn_net *net, int k) {
     return rn__align_size(rn__multiply_size(
         rn__value_count(net, net->executor->operations[k].last, net->part), sizeof(rn_real)));
 }
 
 /* When the value of operation k, all whose readers are planned, is in memory: up to its last use,
-   or up to that in forward and again in backward. */
+   or up to that in forward and again in backward. It can be dropped in between if it lies in a
+   segment of several operations and nothing outside of that reads it. */
 static void rn__plan_value(rn__plan *plan, int k) {
     rn__executor *x = plan->net->executor;
     rn__operation *op = &x->operations[k];
@@ -7935,6 +7929,7 @@ static void rn__plan_value(rn__plan *plan, int k) {
     again->bytes = value->bytes;
 }
 
+/* From the last operation to the first, so that all readers of a value come before its maker. */
 static void rn__plan_values(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     int i, k, n = plan->n;
@@ -7983,6 +7978,7 @@ static void rn__share(rn__plan *plan, rn__span *span, const rn__span *with) {
     root->end = rn__max(root->end, span->end);
 }
 
+/* When the memory of a span is free again. */
 static int rn__root_ends(const rn__plan *plan, const rn__span *span) {
     return plan->values[span->root].end;
 }
@@ -8018,6 +8014,10 @@ static int rn__may_share_gradient(const rn_net *net, int k, int i) {
            rn__other_reader(x, op->inputs[1], k) < k - op[-1].lazy_gradient;
 }
 
+/* Merges spans that may share: forward a value takes over the memory of an input whose last use is
+   this operation, backward the gradient of an input that of a value's gradient, which is read here
+   for the last time. So a residual net's trunk is one buffer forward, where each unit adds to it,
+   and one backward: the "1" of equation (5) costs nothing. */
 static void rn__plan_sharing(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     int i, k, n = plan->n;
@@ -8146,7 +8146,8 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
     if (end > plan->bytes) plan->bytes = end;
 }
 
-/* The spans of backward, in the order of time. */
+/* The spans of backward, in the order of time: before a segment's backward what is computed again,
+   and with each operation the gradients that it makes. */
 static void rn__place_backward(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     int i, k;
@@ -8161,6 +8162,7 @@ static void rn__place_backward(rn__plan *plan) {
     }
 }
 
+/* Where a span lies in the activations; -1: it does not exist. */
 static ptrdiff_t rn__offset(const rn__plan *plan, const rn__span *span) {
     return span->start < 0 ? -1 : (ptrdiff_t)plan->values[span->root].offset;
 }
@@ -8203,6 +8205,9 @@ typedef struct rn__repetition {
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
 
+/* ---- what is computed again -------------------------------------------------------------------
+   */
+
 /* The operation behind the unit that begins with operation k. */
 static int rn__unit_end(const rn_net *net, int k) {
     const rn__executor *x = net->executor;
@@ -8212,6 +8217,7 @@ static int rn__unit_end(const rn_net *net, int k) {
     return k;
 }
 
+/* Operations [begin, end) are computed again together. */
 static void rn__make_segment(rn__executor *x, int begin, int end) {
     int k;
     for (k = begin; k < end; k++)
@@ -8219,7 +8225,12 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
 }
 
 /* Cuts the first units into segments, each of as many units as fit; every other operation is a
-   segment of its own, and its value is kept. */
+   segment of its own, and its value is kept. What must fit are the values of a segment, which are
+   in memory together when it is computed again, beside the outputs of the segments before it, which
+   are kept (Chen et al. 2016):
+
+       units   0 1 2 | 3 4 5 | 6 7 8 | 9 ...
+       kept        o       o       o   everything      o: the output of a unit                    */
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     const size_t most = repetition->segment_bytes;
     rn__executor *x = net->executor;
@@ -8251,6 +8262,7 @@ static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     rn__make_segment(x, first, begin);
 }
 
+/* The bytes of the activations then. */
 static size_t rn__plan_repetition(rn_net *net, const rn__repetition *repetition, rn__span *spans) {
     rn__cut_segments(net, repetition);
     return rn__plan_mode(net, RN_TRAINING, repetition->keep_convolutions, spans);
@@ -8293,6 +8305,7 @@ static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__plan_repetition(net, found ? &best : &least, spans);
 }
 
+/* What planning needs for a moment. */
 static size_t rn__scratch_bytes(int nodes) {
     return rn__align_size(rn__multiply_size(3 * (size_t)nodes, sizeof(rn__span)));
 }
@@ -8328,8 +8341,8 @@ static int rn__same_plan(const rn_net *net, int i, int k) {
 }
 
 /* Plans all convolutions and linear layers into the arena (base NULL: only measures), and the
-   workspace. Shapes are few: a stage has up to three convolutions a unit, those of its first unit, a
-   shortcut, gates. */
+   workspace. Shapes are few: a stage has up to three convolutions a unit, those of its first unit,
+   a shortcut, gates. */
 static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     enum { MOST = 16 * (RN_MAX_STAGES + 1) };
     rn__executor *x = net->executor;
@@ -8348,7 +8361,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     }
     x->convs = (rn__conv *)rn__carve(arena, (size_t)count, sizeof(rn__conv));
     for (i = 0; i < count; i++) {
-        const rn__conv conv = rn__kind_of(net->nodes[first[i]].kind)->plan(net, first[i], arena);
+        const rn__conv conv = rn__plan_node(net, first[i], arena);
         for (mode = 0; mode < 2; mode++) most[mode] = rn__larger_room(most[mode], conv.room[mode]);
         if (x->convs) x->convs[i] = conv;
     }
@@ -8361,6 +8374,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
 }
 #endif
 
+/* Of so many operations in the block. */
 static size_t rn__operation_bytes(int count) {
     return rn__align_size(rn__multiply_size((size_t)count, sizeof(rn__operation)));
 }
@@ -8382,7 +8396,8 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
     return net;
 }
 
-/* The other arrays. */
+/* The other arrays: what the list tells of weights, what the program and the plan tell of the rest.
+   The activations of predictions and of training take the same memory. */
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     rn__executor *x = net->executor;
     size_t parameters = (size_t)built->parameters, bytes = 0;
@@ -8412,15 +8427,19 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
-   block. With `measure`, head and scratch must fit, the rest is only counted. */
+   block. With `measure`, head and scratch must fit, the rest is only counted. While it plans, the
+   spans lie where the body will be:
+
+       base | head | spans, for a moment                  |
+            | head, with as many operations as there are | body ...                              */
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
                              char *base, size_t room, int measure, rn_error *error) {
     rn__builder built;
     rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
     rn_net *net;
-    size_t most = (size_t)-1; /* that activations may take */
-    rn__build(&built, desc, NULL);
+    size_t most = (size_t)-1;      /* that activations may take */
+    rn__build(&built, desc, NULL); /* counts the nodes */
     rn__carve_head(&arena, built.count);
     if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count)))
         return rn__fail(error, RN_TOO_SMALL,
@@ -8466,6 +8485,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     return RN_OK;
 }
 
+/* Checks what a net is to be made of, and resolves the description. */
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
     if (batch < 1)
         return rn__fail(error, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
@@ -8531,6 +8551,7 @@ static rn__team *rn__team_of(const rn_net *net) {
 #endif
 }
 
+/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. */
 RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                         rn_error *error) {
     rn_desc resolved = *desc;
@@ -8561,6 +8582,7 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     return net;
 }
 
+/* The helpers first, who may still look at the net. */
 RNDEF void rn_destroy(rn_net *net) {
     if (net) {
         rn_memory memory = net->memory;
@@ -8572,7 +8594,8 @@ RNDEF void rn_destroy(rn_net *net) {
     }
 }
 
-/* Drawn in the order of the parameters: number `index` of a seed is the same in every net. */
+/* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
+   that they depend on the seed and on the shapes before them alone. */
 RNDEF void rn_initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
@@ -8598,7 +8621,9 @@ RNDEF void rn_initialise(rn_net *net) {
 }
 
 /* >>prediction ===============================================================================
-   Logits of images by a net that is only read, and weights packed for it beforehand. */
+   In: images and a net that is only read. Out: logits. A prediction is one pass forward, with
+   running statistics, in a workspace of the caller's; what it needs of weights in another form is
+   made in every call, or once, by rn_freeze. */
 
 /* In fast execution a value of h = w = 1 (the logits) is a plain tensor whose images lie a blocked
    value apart. */
@@ -8607,6 +8632,7 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
     return t;
 }
 
+/* Out of the activations to the caller's [count, classes]. */
 RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
     const rn_net *net = run->net;
     const int last = net->executor->count - 1;
@@ -8622,6 +8648,7 @@ static void rn__go(rn__run *run, rn__work work, void (*program)(rn__run *run)) {
     rn__part(team, &run->with, work, run->count);
 }
 
+/* A pass in memory that has activations, and workspace behind them; as yet of no images. */
 static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     rn__run run;
     memset(&run, 0, sizeof run);
@@ -8643,6 +8670,7 @@ static int rn__next_part(rn__run *run, const rn_real *images, int count) {
     return run->count > 0;
 }
 
+/* What predictions and training ask of every call. */
 static rn_status rn__check_step(const rn_net *net, const rn_real *images, int count,
                                 rn_error *error) {
     if (!net || !images) return rn__fail(error, RN_BAD_ARGUMENT, "net and images must not be NULL");
@@ -8708,6 +8736,7 @@ RNDEF size_t rn_freeze_bytes(const rn_net *net) {
     return arena.used;
 }
 
+/* A second call writes into the memory of the first. */
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error) {
 #if RN__FAST
     rn__executor *x = net->executor;
@@ -8728,6 +8757,8 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     return RN_OK;
 }
 
+/* Part by part of the images, as many as memory is planned for; the bits of each do not depend on
+   which others come along. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error) {
     rn_tensor part;
@@ -8755,7 +8786,16 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 }
 
 /* >>training =================================================================================
-   A batch in training mode, part by part: forward, loss, backward. */
+   In: images and labels. Out: the loss, the gradients of all parameters, the batch's statistics. A
+   batch goes through in parts that fit into memory, and the gradients of the parts add up:
+
+       for each part    forward: values, statistics         rn__forward
+                        the logits' gradient, of the loss   rn_softmax_cross_entropy_backward
+                        backward: all other gradients       rn__backward
+
+   rn_update (see >>optimiser) then makes a step of them. Numbers that are not finite are looked for
+   in logits and statistics alone, for what is not finite anywhere shows there; only when something
+   is found, the pass is repeated to name the first node that made it. */
 
 #ifndef RESNET_NO_TRAIN
 
@@ -8799,6 +8839,7 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
         run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
 }
 
+/* The loss that the net minimises. */
 static rn_loss rn__loss_of(const rn_net *net) {
     rn_loss loss;
     loss.label_smoothing = net->desc.label_smoothing;
@@ -8833,7 +8874,9 @@ RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, c
     rn_softmax_cross_entropy_backward(&gradient, logits, labels, scale, &loss, NULL);
 }
 
-/* A batch in training mode: logits, statistics and loss, and gradients if `backward`. */
+/* A batch in training mode: logits, statistics and loss, and gradients if `backward`. The loss is
+   the mean over the batch, so that each image's gradient is divided by the weight of all: 1 each,
+   or that of its class. */
 static rn_status rn__propagate(const char *function, rn_net *net, const rn_real *images,
                                const int *labels, int count, int backward, rn_result *result,
                                rn_error *error) {
@@ -9302,8 +9345,8 @@ RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *lab
 #endif /* RESNET_NO_TRAIN */
 
 /* >>file access ==============================================================================
-   In: a path and the caller's rn_files, or NULL for stdio. Out: an open file in an rn_archive, bytes
-   of it, or a sentence for what failed.
+   In: a path and the caller's rn_files, or NULL for stdio. Out: an open file in an rn_archive,
+   bytes of it, or a sentence for what failed.
 
        rn__open, rn__read  -->  rn_files  -->  the caller's functions, or rn__stdio_*
        (sentences)                             (fopen, or fopen64, or _wfopen, ...)
@@ -9983,9 +10026,9 @@ static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const 
     return RN_OK;
 }
 
-/* Where an image's bytes lie before they become numbers: at the end of the image's own memory, which
-   is 4 or 8 times as large. Turned into numbers from the first on, no byte is overwritten before it
-   is read, for number j ends before byte j + 1:
+/* Where an image's bytes lie before they become numbers: at the end of the image's own memory,
+   which is 4 or 8 times as large. Turned into numbers from the first on, no byte is overwritten
+   before it is read, for number j ends before byte j + 1:
 
        | number 0 | number 1 | ...            | b0 | b1 | b2 | ... |         size bytes
        |<------------------ size numbers ------------------------->|         */
@@ -10067,9 +10110,9 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
        rn_picture --window, rn_resample--> 0..1 --jitter, lighting--> 0..1 --rn_normalise--> net
         (bytes)                                   (training only)
 
-   A window is a part of the picture; its sides need not be whole numbers. "The size x size centre of
-   the picture scaled to a shorter side of `scale`" is never made by scaling the whole picture: it is
-   the window below, which is resampled to size x size at once.
+   A window is a part of the picture; its sides need not be whole numbers. "The size x size centre
+   of the picture scaled to a shorter side of `scale`" is never made by scaling the whole picture:
+   it is the window below, which is resampled to size x size at once.
 
        +------------------- width -------------------+
        |              .---------------.              |   s = shorter side x size / scale,
@@ -10100,7 +10143,8 @@ RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int 
 }
 
 /* A square of side = shorter side of the picture x size / scale, where a scale below size counts as
-   size. `down` and `right` say where it lies: 0 is the top and left edge, 1 the bottom and right. */
+   size. `down` and `right` say where it lies: 0 is the top and left edge, 1 the bottom and right.
+   */
 static rn_window rn__square(int height, int width, int size, double scale, double down,
                             double right, int flip) {
     const double shorter = rn__min(height, width); /* below 1: no picture, an empty window */
@@ -10454,8 +10498,8 @@ static int rn__json_string(rn_archive *a, rn__text *text) {
 }
 
 /* [1, 2, 3]: whole numbers below 2^63, of which the first `most` go to `values`. Returns how many
-   there are in all, or -1. *product is the product of all, or INT64_MAX where it is larger: too much
-   for any file. */
+   there are in all, or -1. *product is the product of all, or INT64_MAX where it is larger: too
+   much for any file. */
 static int rn__json_array(rn_archive *a, int64_t *values, int most, int64_t *product) {
     int count = 0, c; /* numbers so far */
     *product = 1;
@@ -10529,9 +10573,9 @@ static int rn__dtype_bytes(const char *dtype) {
     return 0;
 }
 
-/* The object that describes tensor e->name: {"dtype":..., "shape":[...], "data_offsets":[...]} in any
-   order, each once, and maybe more. Its data lies within the file and is as large as type and shape
-   say. */
+/* The object that describes tensor e->name: {"dtype":..., "shape":[...], "data_offsets":[...]} in
+   any order, each once, and maybe more. Its data lies within the file and is as large as type and
+   shape say. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
     char key[16];
@@ -10701,8 +10745,8 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
    each learned one besides, as "velocity/NAME".
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
-   whole file at every moment. Loading goes through the file three times (header, CRC, numbers) before it
-   writes a number into the net, so that a damaged file changes nothing. */
+   whole file at every moment. Loading goes through the file three times (header, CRC, numbers)
+   before it writes a number into the net, so that a damaged file changes nothing. */
 
 /* The CRC-32 of zip and PNG, with the polynomial edb88320, four bits at a time: the table holds the
    remainder of each. Goes on from an earlier crc, 0 at first. */
@@ -10813,8 +10857,8 @@ static const rn__field rn__progress[] = {
      rn__schedule_names, RN__CHECKPOINT, 0, 0, 0, NULL}};
 enum { RN__PROGRESS_FIELDS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
 
-/* Reads them from a checkpoint into a net. RN_MISMATCH if the file is none, for then it has no step;
-   what the trainer did not know, and the file does not hold, becomes zero. */
+/* Reads them from a checkpoint into a net. RN_MISMATCH if the file is none, for then it has no
+   step; what the trainer did not know, and the file does not hold, becomes zero. */
 static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
     char value[64];
     rn_error inner; /* without the path */
@@ -10853,7 +10897,8 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float valu
 }
 
 /* The whole file: `json`, the length of the header; the header, with this CRC, filled up with
-   spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the numbers. */
+   spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the numbers.
+   */
 static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
                                uint32_t crc, rn_error *error) {
     rn_parameter p;
@@ -10951,7 +10996,8 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
     return rn__save(net, path, 1, files, error);
 }
 
-/* Compares the CRC in the metadata with that of the file, in which its own digits count as zeros. */
+/* Compares the CRC in the metadata with that of the file, in which its own digits count as zeros.
+   */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[1024];
     char stored[9], found[9]; /* eight digits each */
@@ -10977,7 +11023,8 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
 
 /* The description in the metadata, resolved; fields that are the machine's matter get their
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
-   "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the file. */
+   "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the file.
+   */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored; /* the description of the file */
     char key[64], value[96];
@@ -11077,16 +11124,16 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     return RN_OK;
 }
 
-/* A number of its own for each tensor of a net: four for the tensors of each node, counted from 1 as
-   the walk leaves p->index, and behind all nodes four for the velocity of each. */
+/* A number of its own for each tensor of a net: four for the tensors of each node, counted from 1
+   as the walk leaves p->index, and behind all nodes four for the velocity of each. */
 static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
     const int velocity = p->velocity && p->data == p->velocity;
     return 4 * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
            (uint64_t)p->index;
 }
 
-/* The next tensor of the file, e, and the net's own of that name, p: 1; 0 at the end. Passed over are
-   the velocity where training does not go on, and PyTorch's counts of batches. */
+/* The next tensor of the file, e, and the net's own of that name, p: 1; 0 at the end. Passed over
+   are the velocity where training does not go on, and PyTorch's counts of batches. */
 static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
                            rn_parameter *p, rn_error *error) {
     int found;
@@ -11111,8 +11158,8 @@ static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_en
        number of a tensor (rn__tensor_number)   1 2 3 4 | 5 6 7 8 | 9 ...     4 for each node
        seen, a bit of `marks`                   1 0 0 0 | 1 1 1 1 | 0
 
-   Marks have room for some thousands of tensors; a larger net takes several walks through the header
-   of the file, each of which looks at as many tensors as have a mark. */
+   Marks have room for some thousands of tensors; a larger net takes several walks through the
+   header of the file, each of which looks at as many tensors as have a mark. */
 RN__APART rn_status rn__check_each_once(rn_archive *a, const rn_net *net, int training,
                                         rn_error *error) {
     enum { AT_A_TIME = 16384 };
@@ -11212,15 +11259,15 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
        ...
        269722 parameters, 40.6 M multiply-adds an image, 5799616 bytes for training at batch 1 (avx2)
 
-   (here narrower than it is). rn_plan_text has a row for each buffer: from when to when it is in use,
-   in the planner's time, and where it lies; rn_plan_svg draws the same:
+   (here narrower than it is). rn_plan_text has a row for each buffer: from when to when it is in
+   use, in the planner's time, and where it lies; rn_plan_svg draws the same:
 
            from      to        offset         bytes  what
               0     211             0         65536  value of input
               1     211         65536         65536  value of conv1         */
 
-/* What a node does: "conv2d 3x3 stride 2", "relu (fused)" where it is done in one step with the node
-   before it. */
+/* What a node does: "conv2d 3x3 stride 2", "relu (fused)" where it is done in one step with the
+   node before it. */
 static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     const rn__kind *kind = rn__kind_of(node->kind);
@@ -11231,7 +11278,8 @@ static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
     if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
 }
 
-/* Its row. The walk over the parameters starts at this node and ends at the next one that has any. */
+/* Its row. The walk over the parameters starts at this node and ends at the next one that has any.
+   */
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     char cell[96], inputs[32], shape[48]; /* columns of the row */
@@ -11259,7 +11307,8 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
 }
 
 /* A line about what the budget makes the net compute again, if it does. A step is a node and those
-   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3 times. */
+   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3 times.
+   */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
     int i, k, steps = 0, segments = 0, convolutions = 0;
@@ -11311,9 +11360,10 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     return out.length;
 }
 
-/* A plan has three spans for each node: its value from forward on, its gradient, and its value as it
-   is computed again. spans[0 to n - 1] are the first of these of nodes 0 to n - 1, and so on; a start
-   below 0 says that there is none. Buffers that share memory have one root, which has the offset. */
+/* A plan has three spans for each node: its value from forward on, its gradient, and its value as
+   it is computed again. spans[0 to n - 1] are the first of these of nodes 0 to n - 1, and so on; a
+   start below 0 says that there is none. Buffers that share memory have one root, which has the
+   offset. */
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
