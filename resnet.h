@@ -67,10 +67,11 @@
    which explodes or vanishes with depth: try `shortcut = RN_SHORTCUT_SCALE`.
 
    Where the activations stand (Fig. 4, Table 2) is the table rn__orders below; what the shortcut
-   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there, then >>naive layers and passes.
+   does (Fig. 2, Table 1) is rn__emit_unit. Start reading there; the way on stands under CONTENTS.
 
-   THE NET is a flat list of nodes, made once from the description; the printer, the planner, the
-   probes, the files and two executors walk it. With desc.naive = 1 it runs through the naive layers
+   THE NET is a flat list of nodes, made once from the description; printer and files walk it. It is
+   compiled into a program of operations, which planner, probes and the two executions walk. With
+   desc.naive = 1 it runs through the naive layers
    of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
    threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
    same bits come out for any number of threads; instruction sets and compilers differ within
@@ -110,7 +111,10 @@
        >>prediction >>training >>probes >>optimiser
        >>file access >>data >>pictures >>files >>weights and checkpoints >>printer
 
-   A student reads: >>nodes, >>naive layers, >>naive passes, >>training. */
+   A student reads: >>nodes, >>naive layers, of >>program the struct rn__operation (naive, it is one
+   node), >>naive passes, >>training, and of >>optimiser from rn__naive_sgd on. Who wants to know
+   what the fast execution does reads >>program, then what opens >>fast layers and >>fast
+   convolution. "Before" and "behind" always mean the order of forward, in backward, too. */
 
 #ifndef RESNET_H
 #define RESNET_H
@@ -1143,7 +1147,7 @@ static int rn__window_output(int size, int kernel, int stride, int padding) {
    length is not below the capacity knows that the end is missing, and how much room it takes.
 
        | s | t | e | p |   | 1 | 2 | \0 |  ...  |      data[0 to capacity - 1], always closed by a 0
-         0   1   2   3   4   5   6   7 = length                                                    */
+         0   1   2   3   4   5   6   7 = length */
 typedef struct rn__text {
     char *data;      /* NULL: only count */
     size_t capacity; /* bytes at data, the closing 0 included */
@@ -2677,10 +2681,11 @@ enum {
     RN__KEEPS_INPUT = 1,       /* backward reads its inputs, */
     RN__KEEPS_OUTPUT = 2,      /* its own value */
     RN__IN_PLACE = 4,          /* its value may lie where its first input is, */
-    RN__GRADIENT_IN_PLACE = 8, /* the first input's gradient where its own is */
+    RN__GRADIENT_IN_PLACE = 8, /* the first input's gradient where its own is (of additions, see
+                                  rn__may_share_gradient) */
     RN__HAS_FILTER = 16,       /* multiplies pixels by weights, which can be packed */
-    RN__CONVOLVES = 32,        /* can read through scale, shift and activation; can add, sum up */
-    RN__NORMALISES = 64,       /* by scale and shift of each channel, and can add and activate */
+    RN__CONVOLVES = 32,  /* can read through scale, shift and activation; add; leave moments */
+    RN__NORMALISES = 64, /* by scale and shift of each channel, and can add and activate */
     RN__ACTIVATES = 128,
     RN__ADDS = 256
 };
@@ -3993,14 +3998,15 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
             `------------------------------------------------------------'
 
    only the solid arrows are memory: three values a unit instead of ten. A BN then has only its
-   statistics to find, and the operation before it has left the moments of each plane for it, while
-   they were in cache. Backward is the mirror image: a convolution leaves the sums that the gradient
-   of the lazy BN before it needs, and reads the gradient of its own output from that of the BN
-   behind it, where that BN alone reads it (a lazy gradient).
+   statistics to find, and the operation before it has left the moments of each plane for it: mean
+   and squares about it, of 16 channels of an image, taken while the plane was in cache (where a job
+   makes whole planes; else by one more pass over it). Backward is the mirror image: a convolution
+   leaves the sums that the gradient of the lazy BN before it needs, and reads the gradient of its
+   own output from that of the BN behind it, where that BN alone reads it (a lazy gradient).
 
    Whatever is decided about operations, is decided here, once. */
 
-typedef enum rn__activation { RN__LINEAR, RN__RECTIFIED } rn__activation; /* none, ReLU */
+typedef enum rn__activation { RN__NO_ACTIVATION, RN__RECTIFIED } rn__activation;
 
 /* Where an operation's value lies, in bytes into the activations; -1: nowhere. Training's values in
    backward may have been computed again. */
@@ -4009,25 +4015,28 @@ enum { RN__AT_INFERENCE, RN__AT_TRAINING, RN__AT_BACKWARD, RN__PLACES };
 typedef struct rn__operation {
     int node, last;  /* does these nodes and those between; its value is that of the last */
     int inputs[2];   /* operations whose values it takes, and whose gradients it makes; -1: none */
-    int read_by;     /* node of the normalisation through which the first is read; -1: none */
     int last_reader; /* last operation that takes its value; -1: the loss does */
-
-    signed char adds;                       /* the second input */
-    signed char activation;                 /* rn__activation behind the normalisation that it
-                                              does or reads by, */
-    signed char after_add;                  /* and behind the addition */
-    signed char lazy;                       /* its value is never stored */
-    signed char left_out;                   /* 1: not done; a sum is its second term */
-    signed char lazy_gradient;              /* that of its value: from the normalisation behind */
-    signed char leaves_moments;             /* in training, for the normalisation behind it, */
-    signed char leaves_sums;                /* in backward, for the lazy normalisation before it */
+    /* Node of the lazy normalisation through which it reads its first input, -1: of none. In memory
+       it then reads the input of that, see rn__read_of. */
+    int read_by;
+    /* 1: its value, a normalisation's, is never stored; its readers, convolutions, compute it. */
+    signed char lazy;
+    /* 1: the gradient of its value, a convolution's, is never stored. Its backward computes it from
+       that of the BN behind it, and from its value, the BN's input. */
+    signed char lazy_gradient;
+    signed char activation; /* rn__activation behind the normalisation that it does or reads by */
+    signed char adds;       /* its second input, to the first or to what it makes of that, */
+    signed char after_add;  /* with this rn__activation behind the addition */
+    /* 1: in training it leaves moments for the normalisation behind it, in backward sums for the
+       lazy one before it; both lie in the engine's `handed`. */
+    signed char leaves_moments, leaves_sums;
     signed char does_next;                  /* in inference: a convolution with the BN behind it */
     signed char keeps_inputs, keeps_output; /* its backward reads them, too */
-    signed char in_place;                   /* its value may lie where input 0 (1) or 1 (2) does */
-    signed char accumulates[2];             /* a gradient that an operation behind it has begun */
-
-    signed char conv; /* its plan in `convs`, if it has a filter */
-
+    signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
+    signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
+    signed char conv;           /* its plan in `convs`, if it has a filter */
+    /* Set from outside, the file never does. 1: it is not done, and a sum is its second term. */
+    signed char left_out;
     /* What the planner makes of it. */
     signed char again; /* computed again for backward, as a budget wants it */
     int segment[2];    /* first operation, and that behind the last, of those that are computed
@@ -4132,7 +4141,7 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     for (i = op->node; i <= op->last; i++) /* an addition that is fused has its other term there */
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
-    if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED;
+    if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
     op->inputs[0] = rn__index_of(
         net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
@@ -4146,7 +4155,7 @@ static void rn__connect(const rn_net *net, int k, int norm) {
         op->in_place = 2; /* it adds there, but not over what it still reads */
 }
 
-/* What an operation leaves for the next one, a normalisation, or finds from that before it. */
+/* What goes between neighbours k and k + 1 other than by values in memory. */
 static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
     rn__operation *op = &net->executor->operations[k], *next = op + 1;
     const rn_node *node = rn__first_node(net, op);
@@ -4207,12 +4216,12 @@ static size_t rn__value_count(const rn_net *net, int v, int count) {
     return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
 }
 
-/* ---- times: forward does operation k at time k, and the loss is at `count`. Backward takes two
-   times an operation, from the last to the first or, where a segment of them is computed again,
-   first these and then their backward:
+/* ---- times. Forward does operation k at time k, and the loss is at `count`. Backward has two
+   times an operation, from the last to the first: the second is for its backward, the first for
+   computing it again, if it is. A segment that is computed again has all the first ones first:
 
-       0 1 2 3 4 5 | 6 | 7 8   9 10    11 12 13 14 15 16 ...
-       forward     loss  -5     -4     again 1 2 3,  -3 -2 -1 ... */
+       0 1 2 3 4 5 | 6 | 7 8    9 10    11  12  13 14 15 16
+       forward     loss   -5      -4     1   2   3 -3 -2 -1        -k: the backward of k */
 
 static int rn__segment_time(const rn__executor *x, const rn__operation *op) {
     return x->count + 2 * (x->count - op->segment[1]);
@@ -4291,7 +4300,8 @@ static int rn__group_count(const rn_desc *desc, int images) {
     return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
 }
 
-/* Those of the batch's groups from that of image `first` on. */
+/* Those of the batch's groups from that of image `first` on: [BN][group][mean C, variance C], where
+   node->statistics has counted 2 C for each BN before. */
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
     const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
@@ -4349,10 +4359,10 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 #define RN__GRID s->node->stride, s->node->padding
 #define RN__WINDOW s->node->kernel, RN__GRID
 #define RN__EPS_GROUP s->desc->bn_eps, s->desc->bn_group
-#define RN__GAMMA s->of.parameters[RN__WEIGHT]
-#define RN__BETA s->of.parameters[RN__BIAS]
-#define RN__DGAMMA s->of.gradients[RN__WEIGHT]
-#define RN__DBETA s->of.gradients[RN__BIAS]
+#define RN__W s->of.parameters[RN__WEIGHT]
+#define RN__B s->of.parameters[RN__BIAS]
+#define RN__DW s->of.gradients[RN__WEIGHT]
+#define RN__DB s->of.gradients[RN__BIAS]
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
 
@@ -4372,17 +4382,17 @@ static rn_status rn__naive_input(rn__step *s) {
     (void)s;
     return RN_OK;
 }
-RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, RN__BETA, RN__GRID, NULL),
-          rn_conv2d_naive_backward(RN__DX, &s->dweight, RN__DBETA, &s->dy, &s->x, &s->weight,
-                                   RN__GRID, s->accumulate, NULL))
+RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, RN__B, RN__GRID, NULL),
+          rn_conv2d_naive_backward(RN__DX, &s->dweight, RN__DB, &s->dy, &s->x, &s->weight, RN__GRID,
+                                   s->accumulate, NULL))
 RN__NAIVE(batch_norm,
-          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->of.statistics, &s->x, RN__GAMMA, RN__BETA,
+          RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->of.statistics, &s->x, RN__W, RN__B,
                                                 RN__EPS_GROUP, NULL),
-                          rn_batch_norm_inference(&s->y, &s->x, RN__GAMMA, RN__BETA,
-                                                  s->of.statistics, s->of.statistics + s->node->c,
-                                                  s->desc->bn_eps, NULL)),
-          rn_batch_norm_backward(RN__DX, RN__DGAMMA, RN__DBETA, &s->dy, &s->x, s->of.statistics,
-                                 RN__GAMMA, RN__EPS_GROUP, s->accumulate, NULL))
+                          rn_batch_norm_inference(&s->y, &s->x, RN__W, RN__B, s->of.statistics,
+                                                  s->of.statistics + s->node->c, s->desc->bn_eps,
+                                                  NULL)),
+          rn_batch_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, s->of.statistics, RN__W,
+                                 RN__EPS_GROUP, s->accumulate, NULL))
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
           rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
 RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
@@ -4400,9 +4410,8 @@ RN__NAIVE(avg_pool, rn_avg_pool_forward(&s->y, &s->x, s->node->kernel, s->node->
                                NULL))
 RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
           rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
-RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__GAMMA, RN__BETA, NULL),
-          rn_linear_backward(RN__DX, RN__DGAMMA, RN__DBETA, &s->dy, &s->x, RN__GAMMA, s->accumulate,
-                             NULL))
+RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__W, RN__B, NULL),
+          rn_linear_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, s->accumulate, NULL))
 static rn_status rn__naive_left_out(rn__step *s) {
     if (!rn__has(s->node, RN__ADDS)) return RN_OK;
     s->dx.data = NULL;
@@ -4460,7 +4469,7 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
 
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward);
 
-/* Tells the probe of a training pass that an operation is done. */
+/* Notes the time in a training pass, and tells the probe that an operation is done. */
 static void rn__report(rn_net *net, int time, int k, int backward) {
     const rn__operation *op = &net->executor->operations[k];
     net->executor->time = time;
@@ -4468,8 +4477,7 @@ static void rn__report(rn_net *net, int time, int k, int backward) {
     if (net->probe) net->probe(net->probe_user, net, backward ? op->node : op->last, backward);
 }
 
-/* Is all finite that operation k made? A ReLU may hide a NaN, the statistics of a BN in front of it
-   do not. */
+/* Are the batch statistics that operation k made, if it makes any? */
 static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
@@ -4479,6 +4487,7 @@ static int rn__statistics_finite(const rn__run *run, int k) {
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
 
+/* And its value? A ReLU hides minus infinity, the statistics of the BN before it do not. */
 static int rn__operation_finite(const rn__run *run, int k) {
     const rn__operation *op = &run->net->executor->operations[k];
     return (op->lazy ||
@@ -6957,20 +6966,29 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
    In: blocked values, and an operation of the program. Out: its value, or the gradients of its
    inputs and parameters. All but convolutions go plane by plane, forward and backward in one
    function; and most BNs are no layer at all, but a scale and shift that convolutions apply as they
-   read. What a bottleneck unit of the full pre-activation net then does, a line a pass over memory:
+   read. What a bottleneck unit of the full pre-activation net then does, operation by operation,
+   each over the whole batch (a, b: outputs of conv1, conv2; dx, da, db: the gradients of values;
+   N(a): a through BN and ReLU; E1 to E3: the gradients of what bn1 to bn3 put out, ReLU included):
 
-       forward    conv1   reads x, normalised and activated           writes a, leaves its moments
-                  bn2     merges these to mean and variance
-                  conv2   reads a, normalised and activated           writes b, leaves its moments
-                  bn3     merges these
-                  conv3   reads b, normalised and activated, and x    writes x', leaves its moments
+       forward    bn1     makes statistics of the moments that were left with x
+                  conv1   reads N(x)                 writes a, leaves its moments
+                  bn2     makes statistics of these
+                  conv2   reads N(a)                 writes b, leaves its moments
+                  bn3     makes statistics of these
+                  conv3   reads N(b), and x to add   writes x', leaves its moments
 
-       backward   conv3   reads dx' and b                   writes db, leaves the sums of bn3
-                  bn3     makes of these dgamma, dbeta and the coefficients of its gradient
-                  conv2   reads db as the gradient behind bn3, and a      writes da, leaves sums
-                  bn2     likewise
-                  conv1   reads da as the gradient behind bn2, and x      writes g, leaves sums
-                  bn1     adds its gradient, made of g, to dx', which is dx */
+       backward   conv3   reads dx', then b for its weights        writes E3, leaves the sums of bn3
+                  bn3     makes of these dgamma, dbeta and the coefficients of db
+                  conv2   reads db = c(E3, b) twice, for its input's gradient and, in a pass of its
+                          own, for its weights, then with N(a)     writes E2, leaves the sums of bn2
+                  bn2     makes of these dgamma, dbeta and the coefficients of da
+                  conv1   reads da = c(E2, a), then N(x)           writes E1, leaves the sums of bn1
+                  bn1     adds its gradient c(E1, x) to dx', which thereby is dx
+
+   1x1 convolutions make both gradients image by image, so that what both read is in cache for the
+   second. In stage 1 of ResNet-164 at batch 128 a unit's x has 64 channels of 32x32: a plane of 16
+   channels is 64 KB, an image 256 KB, the value 32 MB; a and b have a quarter of that. So nothing
+   stays in a cache from one operation to the next, but the weights and what a job works in do. */
 
 /* ---- scale and shift --------------------------------------------------------------------------
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
@@ -7067,10 +7085,10 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
 }
 
 /* Means and biased variances of the groups of `in`. The moments of planes, which what made `in` has
-   handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of a
-   values with mean m and squares M about it, and b values with n and N,
+   handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of p
+   values with mean u and squares U about it, and q values with v and V,
 
-       mean = m + (n - m) b / (a + b),    squares = M + N + (n - m)^2 a b / (a + b)                */
+       mean = u + (v - u) q / (p + q),    squares = U + V + (v - u)^2 p q / (p + q) */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *norm, rn__blocked in,
                                     int measured) {
     const double values = (double)rn__plane_pixels(&in);
@@ -7109,7 +7127,8 @@ static void rn__bn_sums_plane(const rn__task *task, int plane) {
 }
 
 /* The task that sums g and g (x - mean) of every plane: g is dy where the ReLU behind the BN let
-   its value pass, else 0; x the BN's input, normalised. */
+   its value pass, else 0; x the lazy value of rn__through: the BN's input, with the coefficients
+   for the mask. */
 RN__APART rn__task rn__bn_sums(const rn__engine *engine, rn__blocked dy, rn__blocked x) {
     rn__task task = rn__make_task(engine, rn__bn_sums_plane);
     task.y = task.dy = dy, task.x = x; /* a sum for every plane of y */
@@ -7133,7 +7152,8 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
 
        dbias += G,    dweight += X / root,    dx = s g - (s X / (root^2 m)) (x - mean) - s G / m,
 
-   where root = sqrt(variance + eps) and s = weight / root: three coefficients a, b, c. */
+   where root = sqrt(variance + eps) and s = weight / root: three coefficients a, b, c. (In the
+   paper's words root is sigma, dbias dbeta, dweight dgamma.) */
 RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__norm *norm,
                                          rn__blocked dy, rn__blocked x, int measured) {
     const int blocks = rn__blocks(x.c);
@@ -7142,6 +7162,7 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     rn__coefficients *made = engine->handed.backward;
     int first, block, n, c;
     if (!measured) rn__run_task(&task);
+    /* mean, scale and bias too, for the mask */
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
     for (first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
@@ -7468,7 +7489,8 @@ static void rn__fast_linear(rn__task *p) {
         rn__linear_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x);
 }
 
-/* The gradient of a value that went through an activation is masked where it is. */
+/* The ReLU behind an addition masks the gradient in place, by the value. (That of a BN's output,
+   which is not stored, the kernels mask.) */
 RN__APART void rn__mask_gradient(const rn__task *p) {
     rn__task mask = *p;
     mask.job = rn__relu_plane;
@@ -7524,11 +7546,12 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
 
 /* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
    whole BN, while the output is in cache. */
-RN__APART void rn__conv2d_forward_step(rn__task *p) {
+RN__APART void rn__conv2d_forward(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     const int next = p->op->does_next && !p->training;
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
+    /* Winograd can add what is there already, but no other array: the task behind it does. */
     if (p->z.data == p->y.data || rn__adds_others(rn__conv_of(p->run->net, p->op))) {
         addend = p->z.data;
         p->z.data = NULL;
@@ -7544,7 +7567,7 @@ RN__APART void rn__conv2d_forward_step(rn__task *p) {
 
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
-RN__APART void rn__conv2d_backward_step(rn__task *p) {
+RN__APART void rn__conv2d_backward(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     rn__hand_gradient(p, p->dz, p->accumulate_second);
     if (p->op->lazy_gradient) {
@@ -7561,13 +7584,16 @@ RN__APART void rn__conv2d_backward_step(rn__task *p) {
 
 static void rn__fast_conv2d(rn__task *p) {
     if (RN__BACKWARD(p))
-        rn__conv2d_backward_step(p);
+        rn__conv2d_backward(p);
     else
-        rn__conv2d_forward_step(p);
+        rn__conv2d_forward(p);
 }
 
-/* Forward, a lazy one only finds its statistics; backward, where the convolution before it reads
-   its gradient, only the coefficients for that. What a probe rewrote is measured again. */
+/* Forward it makes its statistics, of the moments that the operation before left if there are any
+   and no probe has rewritten the value; then it writes its value, unless that is lazy or, in
+   inference, the convolution before it did. Backward it makes the coefficients of its gradient, of
+   the sums that the convolution behind left if it is lazy; then it writes the gradient, unless the
+   convolution before it reads it by these coefficients. */
 static void rn__fast_batch_norm(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
@@ -8000,9 +8026,10 @@ static int rn__both_share(const rn__executor *x, int k) {
     return (other_a < 0 || other_b < 0) && other_a < b && other_b < a;
 }
 
-/* May the gradient of input i of operation k lie where that of its value is? A term that others
-   read, too, gets their gradients added, which must not happen before the operation has read its
-   own. */
+/* May the gradient of input i of operation k lie where that of its value is? Of an addition both,
+   for equation (5) hands the gradient on unchanged; where it is fused with what makes its first
+   term, there is only the second. A term that others read, too, gets their gradients added, which
+   must not happen before the operation has read its own. */
 static int rn__may_share_gradient(const rn_net *net, int k, int i) {
     const rn__executor *x = net->executor;
     const rn__operation *op = &x->operations[k];
@@ -8011,7 +8038,7 @@ static int rn__may_share_gradient(const rn_net *net, int k, int i) {
     if (!op->adds) return i == 0 && rn__has(node, RN__GRADIENT_IN_PLACE);
     if (is_addition) return i == 0 || rn__both_share(x, k);
     return i == 1 && op->inputs[0] != op->inputs[1] &&
-           rn__other_reader(x, op->inputs[1], k) < k - op[-1].lazy_gradient;
+           rn__other_reader(x, op->inputs[1], k) < k - op[-1].lazy_gradient; /* read later then */
 }
 
 /* Merges spans that may share: forward a value takes over the memory of an input whose last use is
@@ -8793,7 +8820,8 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                         the logits' gradient, of the loss   rn_softmax_cross_entropy_backward
                         backward: all other gradients       rn__backward
 
-   rn_update (see >>optimiser) then makes a step of them. Numbers that are not finite are looked for
+   rn_update then makes a step of them, and rn_train_step is both: see >>optimiser. rn__go (see
+   >>prediction) begins a pass with the threads. Numbers that are not finite are looked for
    in logits and statistics alone, for what is not finite anywhere shows there; only when something
    is found, the pass is repeated to name the first node that made it. */
 
@@ -9585,7 +9613,7 @@ static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, 
    Of an IDX file it is an image or a label, behind a header; all numbers have the highest byte
    first:
 
-       | 0 | 0 | type | n | size 1 | ... | size n |  records ...      type 8: bytes, 9: signed bytes,
+       | 0 | 0 | type | n | size 1 | ... | size n |  records ...      type 8: bytes, 9: signed
          1   1    1     1      4              4                       11: two bytes, 12: four  */
 
 /* Channels that a description can normalise. */
@@ -11257,7 +11285,7 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
            2  layer1.0.bn1     1       batch_norm     16 x 32 x 32              32
            3  layer1.0.relu1   2       relu (fused)   16 x 32 x 32
        ...
-       269722 parameters, 40.6 M multiply-adds an image, 5799616 bytes for training at batch 1 (avx2)
+       269722 parameters, 40.6 M multiply-adds an image, 5799616 bytes for training ... (avx2)
 
    (here narrower than it is). rn_plan_text has a row for each buffer: from when to when it is in
    use, in the planner's time, and where it lies; rn_plan_svg draws the same:
