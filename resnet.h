@@ -255,8 +255,8 @@ typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) } rn_stride_on;
 #define RN_INIT_LIST(X) X(RN_FAN_OUT, "fan_out") X(RN_FAN_IN, "fan_in")
 typedef enum rn_init { RN_INIT_LIST(RN_ENUM) } rn_init;
 
-/* What weight decay shrinks: every parameter, or weights of convolutions and linear layers alone.
-   */
+/* What weight decay shrinks: every parameter, or weights of convolutions and linear layers
+   alone. */
 #define RN_DECAY_LIST(X) X(RN_DECAY_ALL, "all") X(RN_DECAY_WEIGHTS, "weights")
 typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
 
@@ -1124,6 +1124,9 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
 
 /* The smaller, the larger, and a / b rounded up, for b above 0 and an a of either sign. */
+/* Checked by the compiler. */
+#define RN__REQUIRE(name, condition) typedef char rn__require_##name[(condition) ? 1 : -1]
+
 #define RN__BLOCK 16 /* channels that the fast layers keep together */
 
 static int rn__min(int a, int b) { return a < b ? a : b; }
@@ -2650,8 +2653,16 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
 /* >>nodes ====================================================================================
    The description becomes a flat list of nodes, once. Printer, program, naive and fast execution,
    probes and files walk that list. What there is to know about a kind of node stands in its row of
-   one table (>>kinds), and nowhere else does the file ask for a kind by name. To add a layer is:
-   a value of rn_kind, a row, its functions, and the line in this section that emits it. */
+   one table (>>kinds); the rest of the file asks for properties of the row, and not for kinds.
+
+   To add a layer is: a value of rn_kind, its row at the same place of the table, the line in this
+   section that emits it, and its functions, each beside its likes: the layer, forward and backward
+   (level 2, >>naive layers), RN__NAIVE in >>naive passes, and for the fast execution a function for
+   a plane in >>fast layers, with RN__PLANE_BY_PLANE, and a kernel if it wants one (struct, function
+   and table in >>simd and >>kernels). It is not fused with anything then, which is always right:
+   what is fused, by which properties, is decided in >>program. tests/gradients and tests/executors
+   check it, with --KEY VALUE for your option; they and tests/planner list the kinds that have kinks
+   or work in place. */
 
 /* What rn_initialise writes into a parameter. */
 typedef enum rn__initial {
@@ -2686,8 +2697,9 @@ enum {
     RN__HAS_FILTER = 16,       /* multiplies pixels by weights, which can be packed */
     RN__CONVOLVES = 32,  /* can read through scale, shift and activation; add; leave moments */
     RN__NORMALISES = 64, /* by scale and shift of each channel, and can add and activate */
-    RN__ACTIVATES = 128,
-    RN__ADDS = 256
+    RN__ACTIVATES = 128, /* is a ReLU: done as RN__RECTIFIED with a normalisation or addition
+                                  before it. (Another activation lacks this, and stands alone.) */
+    RN__ADDS = 256       /* done with what makes its first term, if that can add */
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
@@ -2696,13 +2708,14 @@ typedef struct rn__kind {
     const char *name;
     int properties;
     const rn__slot *slots;                                       /* [RN__SLOTS]; NULL: none */
-    void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w */
+    void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w; or NULL */
     void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__task *task);
 } rn__kind;
 static const rn__kind *rn__kind_of(rn_kind kind);
 
+/* Has it one of these properties? */
 static int rn__has(const rn_node *node, int properties) {
     return (rn__kind_of(node->kind)->properties & properties) != 0;
 }
@@ -2783,8 +2796,9 @@ static rn_node rn__node(rn_kind kind, const char *role, int input) {
     return node;
 }
 
-/* Appends a node and lays out its parameters: the only place that counts them. Returns its index,
-   which is also that of its value. */
+/* Appends a node and lays out its parameters: the only place that counts them. c, where it is 0, is
+   the input's; h and w are for its kind to say. Returns its index, which is also that of its
+   value. */
 static int rn__emit(rn__builder *b, rn_node node) {
     rn_parameter p;
     int i;
@@ -2828,7 +2842,7 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
     return rn__emit(b, node);
 }
 
-/* BN, ReLU, both or none: the activations of Fig. 4 are sums of these. */
+/* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. */
 enum { RN__BN = 1, RN__RELU = 2 };
 
 static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
@@ -4006,6 +4020,7 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
    Whatever is decided about operations, is decided here, once. */
 
+/* What is done with a normalisation or addition. Kernels take it as a flag: a ReLU or not. */
 typedef enum rn__activation { RN__NO_ACTIVATION, RN__RECTIFIED } rn__activation;
 
 /* Where an operation's value lies, in bytes into the activations; -1: nowhere. Training's values in
@@ -4207,8 +4222,8 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
     }
 }
 
-/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast execution.
-   */
+/* Numbers in a value of `count` images: NCHW, or in blocks of 16 channels for the fast
+   execution. */
 static size_t rn__value_count(const rn_net *net, int v, int count) {
     const rn_node *node = &net->nodes[v];
     size_t c = (size_t)(net->desc.naive ? node->c : rn__blocks(node->c) * RN__BLOCK);
@@ -4595,7 +4610,6 @@ enum {
 };
 
 /* What must hold between them: else the array has a negative size. */
-#define RN__REQUIRE(name, condition) typedef char rn__require_##name[(condition) ? 1 : -1]
 #define RN__POWER_OF_TWO(x) (((x) & ((x)-1)) == 0)
 RN__REQUIRE(aligned_pixels, RN__BLOCK * sizeof(float) % RN__ALIGN == 0);
 RN__REQUIRE(all_packed_if_together, RN__PACKED_FLOATS >= RN__TOGETHER_FLOATS);
@@ -5068,8 +5082,8 @@ static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const 
               0  4  0 -5  0  1              0    0    1             0  1 -1  8 -8  1
 
    Every transform is such a short sum along columns and then along rows. Backward each matrix comes
-   transposed: the gradient of m = (G w G^T) . (B^T x B) is A dy A^T, and that of w is G^T (..) G.
-   */
+   transposed: the gradient of m = (G w G^T) . (B^T x B) is A dy A^T, and that of w is G^T (..)
+   G. */
 
 /* B^T: 6 pixels of x to 6 numbers. */
 RN__INLINE void RN__NAME(winograd_line_input)(RN__V *out, const RN__V *d) {
@@ -6690,8 +6704,8 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
-   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
-   */
+   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL:
+   not). */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
@@ -7058,13 +7072,12 @@ static void rn__add_plane(const rn__task *task, int plane) {
     }
 }
 
-/* The task of an addition, y = x + z (z.data NULL: nothing is added), through a ReLU if `relu`,
-   whose moments then go to `partial` (NULL: nowhere). y may be x or z. */
+/* The task of an addition, y = x + z (z.data NULL: nothing is added), whose moments then go to
+   `partial` (NULL: nowhere). y may be x or z. */
 RN__APART rn__task rn__addition(const rn__engine *engine, rn__blocked y, rn__blocked x,
-                                rn__blocked z, int relu, float *partial) {
+                                rn__blocked z, float *partial) {
     rn__task task = rn__make_task(engine, rn__add_plane);
     task.y = y, task.x = x, task.z = z;
-    task.flag = relu;
     task.partial = partial;
     return task;
 }
@@ -7094,7 +7107,7 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
     const double values = (double)rn__plane_pixels(&in);
     const int size = rn__group_size(norm->group, in.n), blocks = rn__blocks(in.c);
     rn__task task =
-        rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), 0, engine->handed.partial);
+        rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), engine->handed.partial);
     float *statistics = norm->statistics;
     int first, block, n, c;
     if (!measured) rn__run_task(&task);
@@ -7558,7 +7571,7 @@ RN__APART void rn__conv2d_forward(rn__task *p) {
     }
     {
         rn__task with = next ? rn__task_of(p->run, p->k + 1, 0)
-                             : rn__addition(&p->engine, p->y, p->y, p->z, 0, moments);
+                             : rn__addition(&p->engine, p->y, p->y, p->z, moments);
         if (next) rn__prepare_normalisation(&with);
         rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, addend,
                          p->z.data || moments || next ? &with : NULL);
@@ -7825,32 +7838,31 @@ static const rn__slot rn__norm_slots[RN__SLOTS] = {
 
 enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
 
-/* A row: name, properties, slots, shape, description, functions. */
-static const rn__kind *rn__kind_of(rn_kind kind) {
-    static const rn__kind kinds[RN_KINDS] = {
-        {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
-        {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
-         rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
-        {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
-         rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
-        {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
-         RN__FUNCTIONS(relu)},
-        {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
-        {"dropout", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_dropout,
-         RN__FUNCTIONS(dropout)},
-        {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_window,
-         RN__FUNCTIONS(max_pool)},
-        {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
-        {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
-         RN__FUNCTIONS(linear)},
-        {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
-        {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
-        {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front,
-         RN__FUNCTIONS(pad_subsample)},
-        {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
-    };
-    return &kinds[kind];
-}
+/* Rows in the order of rn_kind: name, properties, slots, shape, description, functions. */
+static const rn__kind rn__kinds[] = {
+    {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
+    {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
+     rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
+    {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
+     rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
+    {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
+     RN__FUNCTIONS(relu)},
+    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
+    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_dropout,
+     RN__FUNCTIONS(dropout)},
+    {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_window,
+     RN__FUNCTIONS(max_pool)},
+    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
+    {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
+     RN__FUNCTIONS(linear)},
+    {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
+    {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
+    {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
+    {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
+};
+RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
+
+static const rn__kind *rn__kind_of(rn_kind kind) { return &rn__kinds[kind]; }
 
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
@@ -8232,8 +8244,8 @@ typedef struct rn__repetition {
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
 
-/* ---- what is computed again -------------------------------------------------------------------
-   */
+/* ---- what is computed again
+   ------------------------------------------------------------------- */
 
 /* The operation behind the unit that begins with operation k. */
 static int rn__unit_end(const rn_net *net, int k) {
@@ -10171,8 +10183,8 @@ RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int 
 }
 
 /* A square of side = shorter side of the picture x size / scale, where a scale below size counts as
-   size. `down` and `right` say where it lies: 0 is the top and left edge, 1 the bottom and right.
-   */
+   size. `down` and `right` say where it lies: 0 is the top and left edge, 1 the bottom and
+   right. */
 static rn_window rn__square(int height, int width, int size, double scale, double down,
                             double right, int flip) {
     const double shorter = rn__min(height, width); /* below 1: no picture, an empty window */
@@ -10925,8 +10937,8 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float valu
 }
 
 /* The whole file: `json`, the length of the header; the header, with this CRC, filled up with
-   spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the numbers.
-   */
+   spaces so that the data begins at a multiple of 64; the numbers. With `json` 0 not the
+   numbers. */
 static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
                                uint32_t crc, rn_error *error) {
     rn_parameter p;
@@ -11024,8 +11036,8 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
     return rn__save(net, path, 1, files, error);
 }
 
-/* Compares the CRC in the metadata with that of the file, in which its own digits count as zeros.
-   */
+/* Compares the CRC in the metadata with that of the file, in which its own digits count as
+   zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[1024];
     char stored[9], found[9]; /* eight digits each */
@@ -11051,8 +11063,8 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
 
 /* The description in the metadata, resolved; fields that are the machine's matter get their
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
-   "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the file.
-   */
+   "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
+   file. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored; /* the description of the file */
     char key[64], value[96];
@@ -11306,8 +11318,8 @@ static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
     if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
 }
 
-/* Its row. The walk over the parameters starts at this node and ends at the next one that has any.
-   */
+/* Its row. The walk over the parameters starts at this node and ends at the next one that has
+   any. */
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
     char cell[96], inputs[32], shape[48]; /* columns of the row */
@@ -11335,8 +11347,8 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
 }
 
 /* A line about what the budget makes the net compute again, if it does. A step is a node and those
-   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3 times.
-   */
+   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3
+   times. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
     int i, k, steps = 0, segments = 0, convolutions = 0;

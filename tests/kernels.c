@@ -184,7 +184,8 @@ static rn_node window(int kernel, int stride, int padding, int front, int comple
 #define PLAIN window(0, 0, 0, 0, 0)
 
 static void add(rn__blocked out, rn__blocked a, rn__blocked b, int relu, float *partial) {
-    rn__task pass = rn__addition(&engine, out, a, b, relu, partial);
+    rn__task pass = rn__addition(&engine, out, a, b, partial);
+    pass.flag = relu;
     rn__run_task(&pass);
 }
 
@@ -329,7 +330,8 @@ static void conv(conv_case s) {
     CHECK_BLOCKED(out, y);
     rn_conv2d_naive_forward(&y, &x, &w, NULL, s.stride, s.padding, NULL);
     rn_add(&sum, &sum, &y, NULL);
-    after = rn__addition(&engine, onto, onto, bdy, 1, NULL); /* on top, then another term, ReLU */
+    after = rn__addition(&engine, onto, onto, bdy, NULL); /* on top, then another term, ReLU */
+    after.flag = 1;
     conv_forward(&p, onto, bx, w.data, NULL, onto.data, &after);
     rn_add(&sum, &sum, &dy, NULL);
     rn_relu_forward(&sum, &sum, NULL);
@@ -383,7 +385,7 @@ static void lazy_conv(conv_case s, int group, int relu) {
     CHECK_INT(rn_batch_norm_forward(&z, statistics, &x, weight, bias, eps, group, NULL), RN_OK);
     if (relu) rn_relu_forward(&z, &z, NULL);
     rn_conv2d_naive_forward(&y, &z, &w, NULL, s.stride, s.padding, NULL);
-    after = rn__addition(&engine, by, by, none, 0, engine.handed.partial);
+    after = rn__addition(&engine, by, by, none, engine.handed.partial);
     conv_forward(&p, by, lx, w.data, NULL, NULL, &after);
     set_tolerance(&p.forward);
     CHECK_BLOCKED(by, y);
@@ -766,7 +768,7 @@ static outcome train(conv_case s, rn_tensor x, rn_tensor dy, const float *w, int
     conv_backward(&p, o.sum, with(w, NULL, o.dw, o.dbias), bdy, bx, 0, NULL);
     bn_statistics(o.statistics, bx, group, 0);
     lx = normalised_by(bx, o.statistics, w, w, 1e-5, group, 1);
-    after = rn__addition(&engine, o.out, o.out, bdy, 0, engine.handed.partial);
+    after = rn__addition(&engine, o.out, o.out, bdy, engine.handed.partial);
     conv_forward(&p, o.out, lx, w, w, NULL, &after);
     bn_statistics(o.statistics, o.out, group, 1);
     ly = normalised_by(o.out, o.statistics, w, w, 1e-5, group, 1);
