@@ -1602,6 +1602,13 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose who
     return done;
 }
 
+/* Wakes who waits for this. Under the mutex, or who is about to wait might miss it. */
+static void rn__wake(rn__team *team, pthread_cond_t *condition) {
+    pthread_mutex_lock(&team->mutex);
+    pthread_cond_broadcast(condition);
+    pthread_mutex_unlock(&team->mutex);
+}
+
 /* A helper reports jobs that it has done, and wakes the leader if that sleeps. The leader first
    says that it sleeps and then reads `finished`; here it is the other way round. As all four
    accesses are sequentially consistent, one of the two sees what the other wrote: no wake-up is
@@ -1609,10 +1616,7 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose who
 static void rn__hand_in(rn__team *team, int done) {
     if (!done) return;
     __atomic_fetch_add(&team->finished, (unsigned)done, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) return;
-    pthread_mutex_lock(&team->mutex);
-    pthread_cond_signal(&team->done);
-    pthread_mutex_unlock(&team->mutex);
+    if (__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) rn__wake(team, &team->done);
 }
 
 /* One iteration of spinning. Returns which jobs to do now: RN__OWN, that is none, as those are
@@ -1688,11 +1692,7 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
     team->context = context;
     __atomic_store_n(&team->round, number << RN__ROUND_BITS | (uint64_t)jobs, __ATOMIC_RELEASE);
     /* A helper that falls asleep just now misses the round; others do its share. */
-    if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) {
-        pthread_mutex_lock(&team->mutex);
-        pthread_cond_broadcast(&team->begins);
-        pthread_mutex_unlock(&team->mutex);
-    }
+    if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) rn__wake(team, &team->begins);
     team->expected += (unsigned)(jobs - rn__do_jobs(team, team->round, 0, RN__OWN));
     rn__await_jobs(team);
     team->pace.jobs += jobs;
@@ -1791,8 +1791,6 @@ static int rn__processors(void) {
 typedef struct rn__birth {
     int threads, over; /* wanted; 1 when the team is made or could not be */
     rn__team *team;    /* NULL: could not be */
-    pthread_mutex_t mutex;
-    pthread_cond_t born;
 } rn__birth;
 
 /* The team lies on the stack of the first helper, which lives until rn__end_team: so the threads do
@@ -1811,11 +1809,8 @@ static void *rn__help_first(void *user) {
     for (team.size = 2; made && team.size < i; team.size++) /* nobody reads it before a round */
         if (pthread_create(&team.helpers[team.size], NULL, rn__help, &team.queues[team.size]))
             break;
-    pthread_mutex_lock(&birth->mutex);
-    birth->team = made ? &team : NULL;
-    birth->over = 1;
-    pthread_cond_signal(&birth->born);
-    pthread_mutex_unlock(&birth->mutex);
+    if (made) birth->team = &team;
+    __atomic_store_n(&birth->over, 1, __ATOMIC_RELEASE); /* now birth may be gone */
     if (!made) return NULL;
     rn__help(&team.queues[1]);
     for (i = 2; i < team.size; i++) pthread_join(team.helpers[i], NULL);
@@ -1827,21 +1822,14 @@ static void *rn__help_first(void *user) {
 
 /* A team of up to so many threads, as many as can be had; NULL if no helper can. */
 static rn__team *rn__start_team(int threads) {
-    rn__birth birth;
+    rn__birth birth = {threads, 0, NULL};
     pthread_t first;
-    memset(&birth, 0, sizeof birth);
-    birth.threads = threads;
-    if (threads < 2 || pthread_mutex_init(&birth.mutex, NULL)) return NULL;
-    if (!pthread_cond_init(&birth.born, NULL)) {
-        pthread_mutex_lock(&birth.mutex);
-        if (!pthread_create(&first, NULL, rn__help_first, &birth)) {
-            while (!birth.over) pthread_cond_wait(&birth.born, &birth.mutex);
-            if (birth.team) birth.team->helpers[1] = first;
-        }
-        pthread_mutex_unlock(&birth.mutex);
-        pthread_cond_destroy(&birth.born);
-    }
-    pthread_mutex_destroy(&birth.mutex);
+    if (threads < 2 || pthread_create(&first, NULL, rn__help_first, &birth)) return NULL;
+    while (!__atomic_load_n(&birth.over, __ATOMIC_ACQUIRE)) sched_yield();
+    if (birth.team)
+        birth.team->helpers[1] = first;
+    else
+        pthread_join(first, NULL);
     return birth.team;
 }
 
