@@ -4706,6 +4706,11 @@ typedef struct rn__kernels {
 #define RN__CONTRACT
 #endif
 
+/* A loop of a constant number of steps, written out: i from 0 on. */
+#define RN__UNROLLED(i, count) \
+    RN__UNROLL                 \
+    for (int i = 0; i < (count); i++)
+
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__INLINE static inline __attribute__((always_inline))
 #define RN__PREFETCH(p) __builtin_prefetch(p)
@@ -4804,9 +4809,7 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
 #define RN__V RN__NAME(v)
 #define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
 #define RN__CHAINS (RN__LANES < 4 ? 4 : 2) /* sums in flight, to hide the adder's latency */
-#define RN__EACH_LANE \
-    RN__UNROLL        \
-    for (l = 0; l < RN__LANES; l++)
+#define RN__EACH_LANE RN__UNROLLED(l, RN__LANES)
 
 #if RN__WIDTH > 1
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
@@ -4844,19 +4847,14 @@ typedef int32_t RN__NAME(mask);
 #define RN__WITH(flag, kernel, ...) \
     ((flag) ? RN__NAME(kernel)(__VA_ARGS__, 1) : RN__NAME(kernel)(__VA_ARGS__, 0))
 
-#define RN__EACH_OF_PAIR \
-    RN__UNROLL           \
-    for (k = 0; k <= paired; k++)
-
 /* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning of
    what the call reads, in input block b. */
 RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
                                      int b) {
-    int k, i;
+    int k;
     for (k = 0; k < shape->nexts; k++) {
         const float *next = shape->next[k] + b * shape->next_block + first;
-        RN__UNROLL
-        for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
+        RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
     }
 }
 
@@ -4866,16 +4864,15 @@ RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *co
                                      const rn__conv_rows *shape) {
     const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
     const int adds = shape->adds, fetches = shape->fetches;
-    int i, k, l;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+    RN__UNROLLED(i, tile)
+        RN__UNROLLED(k, paired + 1) {
             float *p = to[i] + k * pair;
             if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
             RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
         }
     if (!fetches) return;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+    RN__UNROLLED(i, tile)
+        RN__UNROLLED(k, paired + 1) {
             RN__PREFETCH(to[i] + k * pair + RN__PAGE);
             RN__PREFETCH(to[i] + k * pair + fetch);
         }
@@ -4897,17 +4894,16 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                                     ptrdiff_t first, const float *weight, const float *bias) {
     RN__CONTRACT
     const int half = tile / 2;
-    int m, i, k, l, b, t, c;
+    int m, b, t, c;
     for (m = 0; m < shape->matrices; m++) {
         const RN__V zero = {0};
         RN__V sum[2][RN__TILE][RN__LANES]; /* in registers */
         float *to[RN__TILE];
-        RN__UNROLL
-        for (i = 0; i < tile; i++) { /* begins with nothing, the bias or the sums so far */
+        RN__UNROLLED(i, tile) { /* begins with nothing, the bias or the sums so far */
             to[i] =
                 i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
             to[i] += m * shape->out_matrix;
-            RN__EACH_OF_PAIR {
+            RN__UNROLLED(k, paired + 1) {
                 const float *from = bias ? bias + m * RN__BLOCK + k * shape->pair_bias : NULL;
                 if (shape->resume) from = to[i] + k * shape->pair_out;
                 RN__EACH_LANE sum[k][i][l] = zero;
@@ -4925,16 +4921,15 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                     RN__V row[2][RN__LANES];
                     if (RN__PAIR) /* it computes faster than memory reads; the others lose by it */
                         RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
-                    RN__EACH_OF_PAIR {
+                    RN__UNROLLED(k, paired + 1) {
                         const float *at_k = w + k * shape->pair_weight;
                         /* with few pixels in a tile, weights stream through the first cache */
                         RN__PREFETCH(at_k + RN__WEIGHTS_AHEAD * RN__BLOCK);
                         RN__EACH_LANE row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
                     }
-                    RN__UNROLL
-                    for (i = 0; i < tile; i++) {
+                    RN__UNROLLED(i, tile) {
                         const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
-                        RN__EACH_OF_PAIR RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
+                        RN__UNROLLED(k, paired + 1) RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
                     }
                 }
             }
@@ -5001,24 +4996,23 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
     RN__CONTRACT
     const RN__V zero = {0};
     RN__V sum[RN__OUTER][RN__LANES];
-    int i, l, y, j;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = zero;
+    int y, j;
+    RN__UNROLLED(i, tile) RN__EACH_LANE sum[i][l] = zero;
     for (y = 0; y < shape->rows; y++) {
         const float *p = x + y * shape->x_row, *q = dy + y * shape->dy_row;
         for (j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
             RN__V row[RN__LANES];
             RN__EACH_LANE row[l] = RN__LOAD(q + l * RN__WIDTH);
-            RN__UNROLL
-            for (i = 0; i < tile; i++) {
+            RN__UNROLLED(i, tile) {
                 const float value = p[i];
                 RN__EACH_LANE sum[i][l] += row[l] * value;
             }
         }
     }
-    RN__UNROLL
-    for (i = 0; i < tile; i++, dw += RN__BLOCK)
-        RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
+    RN__UNROLLED(i, tile) RN__EACH_LANE {
+            float *to = dw + i * RN__BLOCK + l * RN__WIDTH;
+            RN__STORE(to, RN__LOAD(to) + sum[i][l]);
+        }
 }
 
 /* All channels of a block, a tile at a time, each of which reads all pixels again. Channels that are
@@ -5112,27 +5106,21 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
     static void RN__NAME(winograd_##name)(float *out, ptrdiff_t out_row, ptrdiff_t out_column,    \
                                           const float *in, ptrdiff_t in_row, ptrdiff_t in_column, \
                                           int accumulate) {                                       \
-        int i, j, l;                                                                              \
-        for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                              \
+        for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                          \
             RN__V columns[from][to], line[6];                                                     \
-            RN__UNROLL                                                                            \
-            for (j = 0; j < from; j++) {                                                          \
+            RN__UNROLLED(j, from) {                                                               \
                 const float *p = in + j * in_column + l;                                          \
-                RN__UNROLL                                                                        \
-                for (i = 0; i < from; i++, p += in_row) line[i] = RN__LOAD(p);                    \
+                RN__UNROLLED(i, from) line[i] = RN__LOAD(p + i * in_row);                         \
                 RN__NAME(winograd_line_##name)(columns[j], line);                                 \
             }                                                                                     \
-            RN__UNROLL                                                                            \
-            for (i = 0; i < to; i++) {                                                            \
+            RN__UNROLLED(i, to) {                                                                 \
                 RN__V result[6];                                                                  \
                 float *p = out + i * out_row + l;                                                 \
-                RN__UNROLL                                                                        \
-                for (j = 0; j < from; j++) line[j] = columns[j][i];                               \
+                RN__UNROLLED(j, from) line[j] = columns[j][i];                                    \
                 RN__NAME(winograd_line_##name)(result, line);                                     \
-                RN__UNROLL                                                                        \
-                for (j = 0; j < to; j++, p += out_column) {                                       \
-                    if (accumulate) result[j] += RN__LOAD(p);                                     \
-                    RN__STORE(p, result[j]);                                                      \
+                RN__UNROLLED(j, to) {                                                             \
+                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                    \
+                    RN__STORE(p + j * out_column, result[j]);                                     \
                 }                                                                                 \
             }                                                                                     \
         }                                                                                         \
@@ -5146,7 +5134,6 @@ RN__WINOGRAD(weight, 6, 3)
 /* Pixels that lie `step` floats apart, put next to each other. */
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
     ptrdiff_t i;
-    int l;
     for (i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
@@ -5159,21 +5146,17 @@ RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, 
     RN__CONTRACT
     RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
     ptrdiff_t i;
-    int j, l;
     RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
-    RN__UNROLL
-    for (j = 0; j < RN__CHAINS; j++) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
+    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
     for (i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
-        RN__UNROLL
-        for (j = 0; j < RN__CHAINS; j++)
+        RN__UNROLLED(j, RN__CHAINS)
             if (i + j < pixels) RN__EACH_LANE {
                     RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
                     if (squares) v = v - centre[l], v = v * v;
                     sum[j][l] += v;
                 }
     }
-    RN__UNROLL
-    for (j = 1; j < RN__CHAINS; j++) RN__EACH_LANE sum[0][l] += sum[j][l];
+    RN__UNROLLED(j, RN__CHAINS - 1) RN__EACH_LANE sum[0][l] += sum[j + 1][l];
     RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
 }
 
@@ -5189,7 +5172,7 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     const ptrdiff_t most = RN__MOMENT_PIXELS;
     ptrdiff_t done, count;
-    int l, c;
+    int c;
     for (done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
         float part[RN__BLOCK], part_m2[RN__BLOCK], share;
         count = pixels - done < most ? pixels - done : most;
@@ -5220,7 +5203,6 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
     RN__CONTRACT
     RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
     ptrdiff_t i;
-    int l;
     RN__EACH_LANE scale[l] = RN__LOAD(by->scale + l * RN__WIDTH);
     RN__EACH_LANE bias[l] = RN__LOAD(by->bias + l * RN__WIDTH);
     RN__EACH_LANE mean[l] = RN__LOAD(by->mean + l * RN__WIDTH);
@@ -5265,13 +5247,11 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
     const RN__V zero = {0};
     RN__V first[2][RN__LANES], second[2][RN__LANES];
     ptrdiff_t i;
-    int j, l;
     RN__EACH_LANE first[0][l] = first[1][l] = second[0][l] = second[1][l] = zero;
     for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(x + RN__PAGE + RN__BLOCK);
-        RN__UNROLL
-        for (j = 0; j < 2; j++)
+        RN__UNROLLED(j, 2)
             if (i + j < pixels) RN__EACH_LANE {
                     const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH) - RN__BY(mean);
                     const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
@@ -5298,7 +5278,6 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
     RN__CONTRACT
     const rn__coefficients by = *of;
     ptrdiff_t i;
-    int l;
     for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(dy + RN__PAGE);
@@ -5323,12 +5302,11 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
 }
 
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
-#define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
+#define RN__EACH_VECTOR for (ptrdiff_t i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
 
 /* out = a + b, or only a; through a ReLU. */
 RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, ptrdiff_t pixels,
                                    const int adds, const int relu) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(a + i);
         if (adds) v += RN__LOAD(b + i);
@@ -5347,7 +5325,6 @@ static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t 
 /* dy where the ReLU's output is positive. */
 static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                                     int accumulate) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         const RN__V y = RN__LOAD(out + i), d = RN__LOAD(dy + i);
         RN__V g = RN__WHERE_POSITIVE(y, d);
@@ -5359,7 +5336,6 @@ static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out
 /* out = in times a factor; a copy or an addition if that is 1. */
 static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float factor,
                             int accumulate) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(in + i) * factor;
         if (accumulate) v += RN__LOAD(out + i);
@@ -5389,7 +5365,6 @@ RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) 
 
 /* y = x g with g = sigmoid(sign z). */
 static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -5401,7 +5376,6 @@ static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t p
 static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
                                     const float *z, ptrdiff_t pixels, float sign, int accumulate,
                                     int accumulate_second) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest, to_x, to_z;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -5416,8 +5390,8 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
 static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
-    int y, x, l;
-    for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {
+    int y, x;
+    for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
         for (y = 0; y < rows; y++)
             for (x = 0; x < pixels; x++) {
@@ -5441,7 +5415,6 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
     const RN__V zero = {0}, one = zero + 1.0f;
     RN__V bad = zero;
     float counts[RN__BLOCK] = {0};
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V w = RN__LOAD(weight + i), v = RN__LOAD(velocity + i);
         const RN__V g = RN__LOAD(gradient + i) + w * by.decay;
@@ -5454,7 +5427,7 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
         RN__STORE(weight + i, w);
     }
     RN__STORE(counts, bad);
-    for (i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
+    RN__UNROLLED(i, RN__WIDTH - 1) counts[0] += counts[i + 1];
     return counts[0] <= 0;
 }
 
