@@ -5427,7 +5427,7 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
         RN__STORE(weight + i, w);
     }
     RN__STORE(counts, bad);
-    RN__UNROLLED(i, RN__WIDTH - 1) counts[0] += counts[i + 1];
+    for (int i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
     return counts[0] <= 0;
 }
 
@@ -5501,7 +5501,6 @@ typedef struct rn__engine {
     } handed;
 } rn__engine;
 
-/* Blocks that hold so many channels. */
 /* An engine for planning, with one worker; who runs it adds helpers and the threads' own memory. */
 static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
     rn__engine engine;
@@ -5523,8 +5522,7 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
 /* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its bytes. */
 RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
-    rn__arena arena = {NULL, 0};
-    arena.base = engine->workspace;
+    rn__arena arena = {engine->workspace, 0};
     engine->handed.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
     engine->handed.forward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
@@ -5536,10 +5534,7 @@ RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
 
 /* A plain value at `data`; NULL for one that is not there, or for its shape alone. */
 RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w) {
-    rn__blocked v;
-    memset(&v, 0, sizeof v);
-    v.data = data;
-    v.n = n, v.c = c, v.h = h, v.w = w;
+    rn__blocked v = {data, n, c, h, w, RN__PLAIN, NULL, NULL, 0, 0};
     return v;
 }
 
@@ -5685,7 +5680,8 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
          input             rn__value_plan: how dx is made
          weights           rn__weight_plan: how dw is made
            geometry          which pixels and weights are multiplied with each other
-           split             how the work is cut into jobs
+           split             how the work is cut into jobs (of y and dx by every run anew, for
+                             its images and workers)
            layout            where in the workspace things lie
 
    The loops of a direct convolution, tap by tap, from the net to the registers:
@@ -5788,9 +5784,7 @@ typedef struct rn__layout {
 /* How a value is made: y or dx. */
 typedef struct rn__value_plan {
     rn__geometry geometry;
-    rn__split splits[2]; /* of n images of h rows, for one worker and for all threads */
     rn__layout at;
-    int n, h;
     int packed_blocks; /* output blocks whose weights are packed at a time */
 } rn__value_plan;
 
@@ -5978,13 +5972,10 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     const size_t blocks = (size_t)g->out_blocks, least = RN__PACKED_FLOATS;
     const size_t fit = (images > least ? images : least) / g->block_floats;
     rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
+    const rn__split s = rn__find_split(g, n, h, 1);
     rn__value_plan plan;
-    const rn__split *s = &plan.splits[0];
     memset(&plan, 0, sizeof plan);
     plan.geometry = *g;
-    plan.n = n, plan.h = h;
-    plan.splits[0] = rn__find_split(g, n, h, 1);
-    plan.splits[1] = rn__find_split(g, n, h, threads);
     plan.packed_blocks = fit < 1        ? 1
                          : fit < blocks ? (int)fit
                                         : g->out_blocks; /* one at least, all at most */
@@ -5993,8 +5984,8 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     plan.at.weights = rn__reserve(shared, (size_t)plan.packed_blocks, g->block_floats);
     if (copies)
         plan.at.scratch = rn__reserve(own, (size_t)g->in_blocks,
-                                      (size_t)rn__scratch_block(g, rn__band_rows(g, s)));
-    plan.at.tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+                                      (size_t)rn__scratch_block(g, rn__band_rows(g, &s)));
+    plan.at.tiles = rn__reserve(own, RN__MATRICES, (size_t)(s.in_matrix + s.out_matrix));
     return plan;
 }
 
@@ -6130,21 +6121,15 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
        k 0:  c 0: r s | c 1: r s | ..           in block 0: tap 0: [16 c][16 k] | tap 1: ..
        k 1:  c 0: r s | c 1: r s | ..           in block 1: tap 0: ..
 
-   (backward, from dy to dx, k and c change places). These two functions are all that knows how a
-   weight is stored; what they read or write is always of one output channel, in the loop over k of
-   rn__pack. They take weights as they are. Weights that are standardised, folded or quantised by
-   output channel would be made here, and their gradients be given back. */
+   (backward, from dy to dx, k and c change places). rn__pack is all that knows how a weight is
+   stored; it copies those of one output channel at a time, as they are. Weights that are
+   standardised, folded or quantised by output channel would be made there, and their gradients be
+   given back. */
 
-/* Reads `count` weights of an output channel, which lie `step` apart from `stored` on. */
-static void rn__load_weights(float *to, ptrdiff_t to_step, const float *stored, ptrdiff_t step,
+/* Copies `count` weights of an output channel, or gradients of them, which lie so far apart. */
+static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
                              int count) {
-    for (; count > 0; count--, to += to_step, stored += step) *to = *stored;
-}
-
-/* Writes as many of their gradients: sums that began with what was stored there. */
-static void rn__store_gradients(float *stored, ptrdiff_t step, const float *from,
-                                ptrdiff_t from_step, int count) {
-    for (; count > 0; count--, stored += step, from += from_step) *stored = *from;
+    for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
 /* Packs rows [row, row + rows) of the taps of a phase, [tap][rows][16], of a pair of blocks (output
@@ -6169,9 +6154,9 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *column = packed + t * rows * RN__BLOCK + k * k_step;
             if (stored)
-                rn__load_weights(column, c_step, stored + at, size, c_count);
+                rn__copy_weights(column, c_step, stored + at, size, c_count);
             else
-                rn__store_gradients(to_stored + at, size, column, c_step, c_count);
+                rn__copy_weights(to_stored + at, size, column, c_step, c_count);
         }
 }
 
@@ -6182,7 +6167,7 @@ typedef struct rn__conv_run {
     const rn__engine *engine;
     const rn__geometry *g; /* of the plan, as the next */
     const rn__layout *at;
-    rn__split split;     /* the plan's, or for these images and workers */
+    rn__split split;     /* for these images and workers; of a weight gradient the plan's */
     rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
     const rn__weights *weights;
     const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
@@ -6190,6 +6175,11 @@ typedef struct rn__conv_run {
     const float *bias;     /* as the kernels read it; NULL: none */
     float *packed;         /* weights of output blocks [first_block, last_block) */
     int first_block, last_block;
+    /* of a weight gradient: */
+    const rn__weight_plan *plan;
+    const struct rn__conv_run
+        *input;       /* the input gradient, to make of each image first; NULL: not */
+    int first, count; /* pieces of this round */
 } rn__conv_run;
 
 /* What a job does: bands [band, band_end) of images [n, n_end), for output blocks [k, k_end). */
@@ -6576,21 +6566,17 @@ static void rn__conv_job(void *context, int i, int thread) {
         if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
 }
 
-/* A run of forward or input gradient that is ready but for its weights and bias. The plan has its split,
-   unless there are fewer images or workers than that was made for. after is done by the jobs, if
-   they make whole planes; else r.after is NULL, and the caller has to do it. */
+/* A run of forward or input gradient that is ready but for its weights and bias. after is done by the
+   jobs, if they make whole planes; else r.after is NULL, and the caller has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
-    const int n = out.n, h = out.h, workers = engine->workers;
     rn__conv_run r;
     memset(&r, 0, sizeof r);
     r.engine = engine;
     r.g = &plan->geometry;
     r.at = &plan->at;
-    r.split = n == plan->n && h == plan->h && (workers == 1 || workers == engine->threads)
-                  ? plan->splits[workers > 1]
-                  : rn__find_split(r.g, n, h, workers);
+    r.split = rn__find_split(r.g, out.n, out.h, engine->workers);
     r.out = out, r.in = in;
     r.weights = weights;
     r.addend = addend;
@@ -6673,12 +6659,6 @@ RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
        piece 2: ..                ..              /
 
    whoever makes which piece, and however many are made at once. */
-typedef struct rn__weight_run {
-    rn__conv_run run; /* over x and dy */
-    const rn__weight_plan *plan;
-    const rn__conv_run *input; /* the input gradient, to make of each image first; NULL: not */
-    int first, count;          /* pieces of this round */
-} rn__weight_run;
 
 /* Adds the job's images to the weight gradient dw, tap by tap. */
 static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
@@ -6710,9 +6690,9 @@ static void rn__transform_back(const rn__conv_run *r, float *to, const float *fr
 
 /* Adds a piece of the images to the weight gradient `to` of output blocks [k, k_end), by taps; with
    their input gradient, image by image. */
-static void rn__add_piece(const rn__weight_run *w, int piece, int k, int k_end, float *to,
+static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, float *to,
                           int thread) {
-    const rn__conv_run *r = &w->run, *input = w->input;
+    const rn__conv_run *input = r->input;
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
     float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
@@ -6744,40 +6724,38 @@ static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
 
 /* A part of the weights over all images, or a piece of the images. */
 static void rn__weight_job(void *context, int i, int thread) {
-    const rn__weight_run *w = (const rn__weight_run *)context;
-    const rn__conv_run *r = &w->run;
-    const int in_blocks = r->g->in_blocks, k = w->plan->by_weights ? i * w->plan->k_blocks : 0;
-    const int k_end = rn__min(k + w->plan->k_blocks, r->g->out_blocks);
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    const int in_blocks = r->g->in_blocks, k = r->plan->by_weights ? i * r->plan->k_blocks : 0;
+    const int k_end = rn__min(k + r->plan->k_blocks, r->g->out_blocks);
     const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
     float *to = rn__shared(r->engine, r->at->weights) + (size_t)k * floats;
     int piece;
-    if (!w->plan->by_weights) {
+    if (!r->plan->by_weights) {
         to = rn__shared(r->engine, r->at->partial) + (size_t)(i * k_end) * floats;
         memset(to, 0, (size_t)k_end * floats * sizeof(float));
-        rn__add_piece(w, w->first + i, 0, k_end, to, thread);
+        rn__add_piece(r, r->first + i, 0, k_end, to, thread);
         return;
     }
     rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
     for (piece = 0; piece * r->split.images < r->in.n; piece++)
-        rn__add_piece(w, piece, k, k_end, to, thread);
+        rn__add_piece(r, piece, k, k_end, to, thread);
     rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
 }
 
 /* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient before
    the first round, and goes back into it after the last one. */
 static void rn__fold_job(void *context, int pair, int thread) {
-    const rn__weight_run *w = (const rn__weight_run *)context;
-    const rn__conv_run *r = &w->run;
+    const rn__conv_run *r = (const rn__conv_run *)context;
     const size_t floats = rn__pair_floats(r->g), at = (size_t)pair * floats;
     const size_t all = floats * (size_t)(r->g->in_blocks * r->g->out_blocks);
     float *total = rn__shared(r->engine, r->at->weights) + at;
     const float *partial = rn__shared(r->engine, r->at->partial) + at;
     int i;
     (void)thread;
-    if (!w->first) rn__move_total(r, pair, pair + 1, 0);
-    for (i = 0; i < w->count; i++, partial += all)
+    if (!r->first) rn__move_total(r, pair, pair + 1, 0);
+    for (i = 0; i < r->count; i++, partial += all)
         r->engine->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
-    if ((w->first + w->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
+    if ((r->first + r->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
 }
 
 /* The sums of a plane of dy. */
@@ -6797,27 +6775,20 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
     const int round = rn__divide_up(plan->buffers, workers) * workers, n = dy.n;
     const int blocks = conv->forward.geometry.out_blocks;
     const float *sums = rn__shared(engine, plan->at.bias);
-    rn__weight_run w;
+    rn__conv_run r = rn__start_run(engine, &conv->forward, weights, dy, x, NULL, NULL);
     int i, k;
-    memset(&w, 0, sizeof w);
-    w.run.engine = engine;
-    w.run.g = &conv->forward.geometry;
-    w.run.at = &plan->at;
-    w.run.split = plan->split;
-    w.run.out = dy, w.run.in = x;
-    w.run.weights = weights;
-    w.plan = plan;
-    w.input = input;
+    r.plan = plan, r.at = &plan->at, r.split = plan->split;
+    r.input = input;
     if (weights->dweight && plan->by_weights)
         rn__parallel(engine->team, workers, rn__divide_up(blocks, plan->k_blocks), rn__weight_job,
-                     &w);
-    for (; weights->dweight && !plan->by_weights && w.first < pieces; w.first += w.count) {
-        w.count = rn__min(round, pieces - w.first);
-        rn__parallel(engine->team, workers, w.count, rn__weight_job, &w);
-        rn__parallel(engine->team, workers, blocks * w.run.g->in_blocks, rn__fold_job, &w);
+                     &r);
+    for (; weights->dweight && !plan->by_weights && r.first < pieces; r.first += r.count) {
+        r.count = rn__min(round, pieces - r.first);
+        rn__parallel(engine->team, workers, r.count, rn__weight_job, &r);
+        rn__parallel(engine->team, workers, blocks * r.g->in_blocks, rn__fold_job, &r);
     }
     if (!weights->dbias) return;
-    rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &w.run);
+    rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &r);
     for (i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
         for (k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
 }
