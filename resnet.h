@@ -1718,8 +1718,8 @@ static void rn__count_work(rn__pace *p, rn__work work, double seconds, double im
 
 /* Has the sums of one way count less against what comes next. */
 static void rn__fade(rn__pace *p, int way, double share) {
-    int k;
-    for (k = 0; k < RN__TIMED; k++) p->of[way][k].seconds *= share, p->of[way][k].images *= share;
+    for (int k = 0; k < RN__TIMED; k++)
+        p->of[way][k].seconds *= share, p->of[way][k].images *= share;
 }
 
 /* After each work: is the interval over, and how does the next one go? The cost of a way is the
@@ -1731,11 +1731,11 @@ static void rn__judge(rn__pace *p, int size) {
     const int was = p->together;
     const int fair = p->together && p->helped * size > 0.85 * p->jobs * (size - 1);
     const double least = p->settles && fair ? 0.05 : 0.01;
-    int way, k, better;
+    int better;
     if (p->works < 2 || (p->seconds < least && p->works < RN__INTERVAL_ENDS)) return;
     /* Only works that were timed both ways tell anything. */
-    for (k = 0; k < RN__TIMED; k++)
-        for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
+    for (int k = 0; k < RN__TIMED; k++)
+        for (int way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
     better = cost[0] > 0 ? cost[1] < cost[0] : was;
     if (p->settles) /* nothing was counted */
@@ -1899,7 +1899,6 @@ RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, 
 
 /* Runs all jobs: with a team, else on `workers` threads of OpenMP's, else one after the other. */
 RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job job, void *context) {
-    int i;
 #ifdef RN__TEAMS
     if (team && jobs > 1 && jobs < 1 << RN__ROUND_BITS) {
         rn__run_round(team, jobs, job, context);
@@ -1909,12 +1908,12 @@ RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job jo
 #ifdef RN__THREADS
     if (!team && workers > 1 && jobs > 1) {
 #pragma omp parallel for schedule(static) num_threads(workers)
-        for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
+        for (int i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
     }
 #endif
     (void)team, (void)workers;
-    for (i = 0; i < jobs; i++) job(context, i, 0);
+    for (int i = 0; i < jobs; i++) job(context, i, 0);
 }
 
 /* >>tensors ==================================================================================
@@ -2031,10 +2030,9 @@ static int rn__is_finite(double value) {
 
 /* Are all of these? In float without a branch, so that the loop becomes vectors. */
 static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
-    ptrdiff_t i;
     int bad = 0;
     RN__FORGET(data);
-    for (i = 0; i < count; i++) {
+    for (ptrdiff_t i = 0; i < count; i++) {
 #if RN__FAST
         uint32_t bits;
         memcpy(&bits, data + i, sizeof bits);
@@ -3211,15 +3209,14 @@ static rn_status rn__check_one_sided(const char *function, const char *name, con
 RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                         const rn_real *bias, int stride, int padding,
                                         rn_error *error) {
-    int c, h, w;
     RN__TRY(rn__check_one_sided(__func__, "output", y, x, f, stride, padding, error));
     RN__EACH(y, n, k, oh, ow) {
         const rn__window v = rn__window_at(oh, ow, x, f->h, f->w, stride, padding);
         double sum = 0;
-        for (c = 0; c < x->c; c++)
-            for (h = v.h0; h < v.h1; h++) {
+        for (int c = 0; c < x->c; c++)
+            for (int h = v.h0; h < v.h1; h++) {
                 const rn_real *p = rn__at(x, n, c, h, 0), *q = rn__at(f, k, c, h - v.top, 0);
-                for (w = v.w0; w < v.w1; w++)
+                for (int w = v.w0; w < v.w1; w++)
                     sum += (double)p[w * x->stride_w] * (double)q[(w - v.left) * f->stride_w];
             }
         *rn__at(y, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
@@ -3243,11 +3240,10 @@ static double rn__dx_at(int n, int c, int h, int w, const rn_tensor *dy, const r
     const int oh1 = rn__min(dy->h, rn__divide_up(r0 + 1, stride));
     const int ow1 = rn__min(dy->w, rn__divide_up(s0 + 1, stride));
     double sum = 0;
-    int k, oh, ow;
-    for (k = 0; k < dy->c; k++)
-        for (oh = oh0; oh < oh1; oh++) {
+    for (int k = 0; k < dy->c; k++)
+        for (int oh = oh0; oh < oh1; oh++) {
             const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(f, k, c, r0 - oh * stride, 0);
-            for (ow = ow0; ow < ow1; ow++)
+            for (int ow = ow0; ow < ow1; ow++)
                 sum += (double)p[ow * dy->stride_w] * (double)q[(s0 - ow * stride) * f->stride_w];
         }
     return sum;
@@ -3264,11 +3260,10 @@ static double rn__dw_at(int k, int c, int r, int s, const rn_tensor *dy, const r
     const int oh1 = rn__min(dy->h, rn__divide_up(x->h - h0, stride));
     const int ow1 = rn__min(dy->w, rn__divide_up(x->w - w0, stride));
     double sum = 0;
-    int n, oh, ow;
-    for (n = 0; n < dy->n; n++)
-        for (oh = oh0; oh < oh1; oh++) {
+    for (int n = 0; n < dy->n; n++)
+        for (int oh = oh0; oh < oh1; oh++) {
             const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(x, n, c, h0 + oh * stride, 0);
-            for (ow = ow0; ow < ow1; ow++)
+            for (int ow = ow0; ow < ow1; ow++)
                 sum += (double)p[ow * dy->stride_w] * (double)q[(w0 + ow * stride) * x->stride_w];
         }
     return sum;
@@ -3279,11 +3274,10 @@ RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *
                                          const rn_tensor *dy, const rn_tensor *x,
                                          const rn_tensor *f, int stride, int padding,
                                          int accumulate, rn_error *error) {
-    int i;
     RN__TRY(rn__check_one_sided(__func__, "output_gradient", dy, x, f, stride, padding, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
-    for (i = 0; db && i < dy->c; i++) {
+    for (int i = 0; db && i < dy->c; i++) {
         const rn_tensor channel = rn_tensor_channels(*dy, i, 1);
         rn__store(&db[i], rn__sum(&channel), 1);
     }
@@ -3393,11 +3387,10 @@ RNDEF rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const r
                                       const rn_real *weight, const rn_real *bias, double eps,
                                       int group, rn_error *error) {
     const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
-    int g, k;
     RN__TRY(rn__check_groups(__func__, x, group, error));
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
+    for (int g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (int k = 0; k < x->c; k++) {
             const rn_tensor x_k = rn__group_channel(x, g, size, k);
             const rn_tensor y_k = rn__group_channel(y, g, size, k);
             double m = (double)x_k.n * x_k.h * x_k.w, mean = rn__sum(&x_k) / m, variance = 0;
@@ -3416,12 +3409,11 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
                                        const rn_real *weight, double eps, int group, int accumulate,
                                        rn_error *error) {
     const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
-    int g, k;
     RN__TRY(rn__check_groups(__func__, x, group, error));
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
+    for (int g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (int k = 0; k < x->c; k++) {
             rn_tensor x_k = rn__group_channel(x, g, size, k), dx_k;
             const rn_tensor dy_k = rn__group_channel(dy, g, size, k);
             const double m = (double)x_k.n * x_k.h * x_k.w, mean = (double)statistics[k];
@@ -3493,9 +3485,8 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error) {
-    int k;
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (k = 0; k < x->c; k++) {
+    for (int k = 0; k < x->c; k++) {
         const rn_tensor x_k = rn_tensor_channels(*x, k, 1), y_k = rn_tensor_channels(*y, k, 1);
         rn__normalise(&y_k, &x_k, (double)running_mean[k], (double)running_var[k], eps, weight[k],
                       bias[k]);
@@ -3630,9 +3621,8 @@ static rn__window rn__largest(const rn_tensor *x, int n, int c, int oh, int ow, 
     const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
     rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
     rn__window best = v;
-    int h, w;
-    for (h = v.h0; h < v.h1; h++)
-        for (w = v.w0; w < v.w1; w++)
+    for (int h = v.h0; h < v.h1; h++)
+        for (int w = v.w0; w < v.w1; w++)
             if (*rn__at(x, n, c, h, w) > largest)
                 largest = *rn__at(x, n, c, h, w), best.h0 = h, best.w0 = w;
     return best;
@@ -3695,13 +3685,12 @@ static rn_status rn__check_avg_pool(const char *function, const char *name, cons
        g h | i                                                                                    */
 RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
                                     rn_error *error) {
-    int h, w;
     RN__TRY(rn__check_avg_pool(__func__, "output", y, x, kernel, stride, error));
     RN__EACH(y, n, c, oh, ow) {
         const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, 0);
         double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0), sum = 0;
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++) sum += rn__get(x, n, c, h, w);
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++) sum += rn__get(x, n, c, h, w);
         *rn__at(y, n, c, oh, ow) = (rn_real)(sum / pixels);
     }
     return RN_OK;
@@ -3711,15 +3700,14 @@ RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
 /* Each pixel under a window has an equal part in its mean, and gets an equal share of dy. */
 RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
                                      int accumulate, rn_error *error) {
-    int h, w;
     if (!dx) return RN_OK;
     RN__TRY(rn__check_avg_pool(__func__, "output_gradient", dy, dx, kernel, stride, error));
     if (!accumulate) rn_tensor_fill(*dx, 0);
     RN__EACH(dy, n, c, oh, ow) {
         const rn__window v = rn__window_at(oh, ow, dx, kernel, kernel, stride, 0);
         const double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++)
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++)
                 rn__store(rn__at(dx, n, c, h, w), rn__get(dy, n, c, oh, ow) / pixels, 1);
     }
     return RN_OK;
@@ -3888,13 +3876,12 @@ static double rn__target(const rn_loss *loss, int classes, int label, int k) {
 static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
                                 const rn_loss *loss, rn_error *error) {
     const double smoothing = loss ? loss->label_smoothing : 0;
-    int n, k;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
     if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: label_smoothing is %f and should be at least 0 and below 1", function,
                         smoothing);
-    for (k = 0; k < z->c; k++) {
+    for (int k = 0; k < z->c; k++) {
         const double weight = rn__class_weight(loss, k);
         if (!rn__is_finite(weight) || weight < 0)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -3902,7 +3889,7 @@ static rn_status rn__check_loss(const char *function, const rn_tensor *z, const 
                             "least 0",
                             function, k, weight);
     }
-    for (n = 0; n < z->n; n++)
+    for (int n = 0; n < z->n; n++)
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s: the label of image %d is %d and should be 0 to %d", function, n,
@@ -3914,9 +3901,8 @@ static rn_status rn__check_loss(const char *function, const rn_tensor *z, const 
    weights. Refuses zero; without images it is 1. */
 static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
                                  const rn_loss *loss, rn_error *error) {
-    int n;
     *sum = count == 0;
-    for (n = 0; n < count; n++) *sum += rn__class_weight(loss, labels[n]);
+    for (int n = 0; n < count; n++) *sum += rn__class_weight(loss, labels[n]);
     if (*sum > 0) return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: the class weights of all %d labels are zero, so there is no mean; give "
@@ -3949,13 +3935,12 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
                                                   const rn_loss *loss, rn_error *error) {
-    int n, k;
     RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
-    for (n = 0; dz && n < z->n; n++) {
+    for (int n = 0; dz && n < z->n; n++) {
         double log_sum = rn__log_sum_exp(z, n), targets = 0;
-        for (k = 0; k < z->c; k++) targets += rn__target(loss, z->c, labels[n], k);
-        for (k = 0; k < z->c; k++) {
+        for (int k = 0; k < z->c; k++) targets += rn__target(loss, z->c, labels[n], k);
+        for (int k = 0; k < z->c; k++) {
             const double target = rn__target(loss, z->c, labels[n], k);
             const double predicted = rn__softmax(z, n, k, log_sum) * targets;
             *rn__at(dz, n, k, 0, 0) = (rn_real)((predicted - target) * scale);
@@ -4851,8 +4836,7 @@ typedef int32_t RN__NAME(mask);
    what the call reads, in input block b. */
 RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
                                      int b) {
-    int k;
-    for (k = 0; k < shape->nexts; k++) {
+    for (int k = 0; k < shape->nexts; k++) {
         const float *next = shape->next[k] + b * shape->next_block + first;
         RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
     }
@@ -4894,8 +4878,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                                     ptrdiff_t first, const float *weight, const float *bias) {
     RN__CONTRACT
     const int half = tile / 2;
-    int m, b, t, c;
-    for (m = 0; m < shape->matrices; m++) {
+    for (int m = 0; m < shape->matrices; m++) {
         const RN__V zero = {0};
         RN__V sum[2][RN__TILE][RN__LANES]; /* in registers */
         float *to[RN__TILE];
@@ -4910,14 +4893,14 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                 if (from) RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
             }
         }
-        for (b = 0; b < shape->blocks; b++) {
+        for (int b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
             RN__NAME(fetch_next)(tile, shape, first, b);
-            for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
+            for (int t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
                 const float *p = in[0] + at, *q = in[1] + at, *w = weight;
-                for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
+                for (int c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
                     RN__V row[2][RN__LANES];
                     if (RN__PAIR) /* it computes faster than memory reads; the others lose by it */
                         RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
@@ -4996,11 +4979,10 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
     RN__CONTRACT
     const RN__V zero = {0};
     RN__V sum[RN__OUTER][RN__LANES];
-    int y, j;
     RN__UNROLLED(i, tile) RN__EACH_LANE sum[i][l] = zero;
-    for (y = 0; y < shape->rows; y++) {
+    for (int y = 0; y < shape->rows; y++) {
         const float *p = x + y * shape->x_row, *q = dy + y * shape->dy_row;
-        for (j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
+        for (int j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
             RN__V row[RN__LANES];
             RN__EACH_LANE row[l] = RN__LOAD(q + l * RN__WIDTH);
             RN__UNROLLED(i, tile) {
@@ -5019,11 +5001,10 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
    not there are zero and do no harm. */
 static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
                                   const float *dy) {
-    int c;
     if (shape->channels <= 4 && RN__OUTER > 4) /* an image's colours */
         RN__NAME(outer_tile)(RN__OUTER > 4 ? 4 : RN__OUTER, dw, shape, x, dy);
     else
-        for (c = 0; c < shape->channels; c += RN__OUTER)
+        for (int c = 0; c < shape->channels; c += RN__OUTER)
             RN__NAME(outer_tile)(RN__OUTER, dw + c * RN__BLOCK, shape, x + c, dy);
 }
 
@@ -5133,8 +5114,7 @@ RN__WINOGRAD(weight, 6, 3)
 
 /* Pixels that lie `step` floats apart, put next to each other. */
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
-    ptrdiff_t i;
-    for (i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
+    for (ptrdiff_t i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
@@ -5145,10 +5125,9 @@ RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, 
                                  const int squares) {
     RN__CONTRACT
     RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
-    ptrdiff_t i;
     RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
     RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
-    for (i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
         RN__UNROLLED(j, RN__CHAINS)
             if (i + j < pixels) RN__EACH_LANE {
                     RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
@@ -5171,13 +5150,12 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
        mean += d count / (n + count),  m2 += m2 of these + d^2 n count / (n + count) */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     const ptrdiff_t most = RN__MOMENT_PIXELS;
-    ptrdiff_t done, count;
-    int c;
-    for (done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
+    ptrdiff_t count;
+    for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
         float part[RN__BLOCK], part_m2[RN__BLOCK], share;
         count = pixels - done < most ? pixels - done : most;
         RN__NAME(sum)(part, x, count);
-        for (c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
+        for (int c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
         RN__NAME(reduce)(part_m2, x, count, part, 1);
         share = (float)count / (float)(done + count);
         RN__EACH_LANE {
@@ -5202,11 +5180,10 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
                                          const int relu_after, const int relu) {
     RN__CONTRACT
     RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
-    ptrdiff_t i;
     RN__EACH_LANE scale[l] = RN__LOAD(by->scale + l * RN__WIDTH);
     RN__EACH_LANE bias[l] = RN__LOAD(by->bias + l * RN__WIDTH);
     RN__EACH_LANE mean[l] = RN__LOAD(by->mean + l * RN__WIDTH);
-    for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
         RN__PREFETCH(in + RN__PAGE);
         RN__EACH_LANE {
             RN__V y = (RN__LOAD(in + l * RN__WIDTH) - mean[l]) * scale[l] + bias[l];
@@ -5246,9 +5223,8 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
     const rn__coefficients by = *of;
     const RN__V zero = {0};
     RN__V first[2][RN__LANES], second[2][RN__LANES];
-    ptrdiff_t i;
     RN__EACH_LANE first[0][l] = first[1][l] = second[0][l] = second[1][l] = zero;
-    for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(x + RN__PAGE + RN__BLOCK);
         RN__UNROLLED(j, 2)
@@ -5277,8 +5253,7 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
                                            const int relu, const int accumulate) {
     RN__CONTRACT
     const rn__coefficients by = *of;
-    ptrdiff_t i;
-    for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(dy + RN__PAGE);
         if (accumulate) RN__PREFETCH(dx + RN__PAGE);
@@ -5390,11 +5365,10 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
 static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
-    int y, x;
     for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
-        for (y = 0; y < rows; y++)
-            for (x = 0; x < pixels; x++) {
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < pixels; x++) {
                 const RN__V v = RN__LOAD(in + y * step + x * RN__BLOCK + l);
                 most = RN__LARGER(v, most);
             }
@@ -5604,9 +5578,9 @@ static const rn__blocked *rn__from(const rn__task *p) { return p->backward ? &p-
 
 static void rn__planes_job(void *context, int i, int thread) {
     const rn__task *task = (const rn__task *)context;
-    int plane;
     (void)thread;
-    for (plane = i * task->planes; plane < (i + 1) * task->planes; plane++) task->job(task, plane);
+    for (int plane = i * task->planes; plane < (i + 1) * task->planes; plane++)
+        task->job(task, plane);
 }
 
 /* A job of the threads is an image; with few images it is a plane. */
@@ -5622,13 +5596,12 @@ static void rn__run_task(rn__task *task) {
 static void rn__block_plane(const rn__task *task, int plane) {
     const rn__blocked *v = &task->y;
     const int blocks = rn__blocks(v->c), first = plane % blocks * RN__BLOCK;
-    int c, h, w;
     if (!task->flag) rn__clear_plane(v, plane);
-    for (c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
-        for (h = 0; h < v->h; h++) {
+    for (int c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
+        for (int h = 0; h < v->h; h++) {
             float *inside = rn__plane(v, plane) + (ptrdiff_t)h * v->w * RN__BLOCK + c - first;
             float *outside = rn__at(&task->tensor, plane / blocks, c, h, 0);
-            for (w = 0; w < v->w; w++, inside += RN__BLOCK, outside += task->tensor.stride_w)
+            for (int w = 0; w < v->w; w++, inside += RN__BLOCK, outside += task->tensor.stride_w)
                 if (!task->flag)
                     *inside = *outside;
                 else
@@ -6146,11 +6119,10 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
     const int k_count = rn__min(k_most, f->k - k_first), c_count = rn__min(c_most, f->c - c_first);
     const int tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
     const rn__tap *taps = g->taps + g->phase_taps[phase];
-    int k, t;
     if (stored && (k_count < k_most || c_count < c_most))
         memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
-    for (k = 0; k < k_count; k++)
-        for (t = 0; t < tap_count; t++) {
+    for (int k = 0; k < k_count; k++)
+        for (int t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *column = packed + t * rows * RN__BLOCK + k * k_step;
             if (stored)
@@ -6214,16 +6186,15 @@ static void rn__pack_job(void *context, int i, int thread) {
     const int block = r->first_block + i, square = RN__BLOCK * RN__BLOCK;
     const int step = g->in_blocks * square, rows = RN__FILTER_ROWS;
     float taps[9 * RN__FILTER_ROWS * RN__BLOCK];
-    int phase, pair, c;
     (void)thread;
-    for (phase = 0; phase < g->out_step * g->out_step; phase++) {
+    for (int phase = 0; phase < g->out_step * g->out_step; phase++) {
         float *to = rn__packed(r, block, phase);
-        for (pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
+        for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
             if (!g->winograd) {
                 rn__pack(g, pair, 0, RN__BLOCK, phase, to, weight, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
-            for (c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
+            for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
                 if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
                 r->engine->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
                                                     3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
@@ -6238,12 +6209,11 @@ static void rn__pack_job(void *context, int i, int thread) {
 static void rn__read_row(const rn__conv_run *r, float *to, int plane, int row) {
     const rn__geometry *g = r->g;
     const int step = g->in_step, w = r->in.w;
-    int phase;
     if (row < 0 || row >= r->in.h) {
         memset(to, 0, (size_t)g->scratch_row * sizeof(float));
         return;
     }
-    for (phase = 0; phase < g->x.phases; phase++, to += g->phase_columns * RN__BLOCK) {
+    for (int phase = 0; phase < g->x.phases; phase++, to += g->phase_columns * RN__BLOCK) {
         int at = g->x.first + phase; /* column i of this phase is column at + i step of the input */
         /* columns [begin, end) of the phase are in the image, the others in the padding */
         int begin = at < 0 ? rn__min(rn__divide_up(-at, step), g->phase_columns) : 0;
@@ -6266,15 +6236,14 @@ static const float *rn__read_band(const rn__conv_run *r, int n, int first, int r
     const int blocks = g->in_blocks, count = (rows - 1) * g->y.phases + g->y.reach;
     const int as_it_lies = rn__as_it_lies(&g->filter), in_place = as_it_lies && !r->in.lazy;
     float *scratch = rn__own(r, r->at->scratch, thread), *to = scratch;
-    int block, i;
     *step = in_place ? rn__plane_pixels(&r->in) * RN__BLOCK : rn__scratch_block(g, rows);
     if (in_place) return rn__plane(&r->in, n * blocks) + first * g->scratch_row;
-    for (block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
+    for (int block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
         if (as_it_lies)
             rn__read_pixels(r->engine->kernels, to, &r->in, block, first * g->scratch_row,
                             (ptrdiff_t)count * r->in.w, RN__BLOCK);
         else
-            for (i = 0; i < count; i++) {
+            for (int i = 0; i < count; i++) {
                 const int row = (first + i / g->y.phases) * g->in_step + i % g->y.phases;
                 rn__read_row(r, to + i * g->scratch_row, block, row + g->y.first);
             }
@@ -6316,7 +6285,6 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     const int stretches = rn__divide_up(blocks * g->filter.r * g->filter.s, RN__L1_TAPS);
     const int stretch = in_place ? blocks : rn__divide_up(blocks, stretches);
     const float *in;
-    int phase, k, b;
     rn__conv_rows shape;
     memset(&shape, 0, sizeof shape);
     shape.matrices = 1;
@@ -6330,9 +6298,9 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     in = rn__read_band(r, job->n, first, last - first, job->thread, &shape.in_block);
     rn__look_ahead(r, job->n, last, &shape);
     if (stretch < blocks) shape.nexts = 0; /* blocks would be counted anew in each */
-    for (k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
-        for (phase = 0; phase < step * step; phase++) {   /* one, unless a stride is undone */
-            const int y = phase / step, x = phase % step; /* its first pixel of the output */
+    for (int k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
+        for (int phase = 0; phase < step * step; phase++) { /* one, unless a stride is undone */
+            const int y = phase / step, x = phase % step;   /* its first pixel of the output */
             const float *weight = rn__packed(r, k, phase);
             float *out = rn__plane(&r->out, job->n * g->out_blocks + k);
             shape.paired = kernels->pairs && k + 1 < job->k_end;
@@ -6342,7 +6310,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
             shape.pixels = rn__divide_up(r->out.w - x, step);
             if (shape.rows <= 0 || shape.pixels <= 0) continue; /* no such phase */
             out += ((ptrdiff_t)(first * step + y) * r->out.w + x) * RN__BLOCK;
-            for (b = 0; b < blocks;
+            for (int b = 0; b < blocks;
                  b += stretch, weight += stretch * shape.tap_count * RN__BLOCK * RN__BLOCK) {
                 shape.resume = b > 0; /* the stretch before left its sums in the output */
                 shape.adds = r->addend && b + stretch >= blocks;
@@ -6381,8 +6349,7 @@ RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles
     const rn__kernels *kernels = r->engine->kernels;
     const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK, step = r->split.out_matrix;
     float edge[RN__EDGE * RN__EDGE * RN__BLOCK];
-    int t, i;
-    for (t = 0; t < tiles->count; t++, products += RN__BLOCK) {
+    for (int t = 0; t < tiles->count; t++, products += RN__BLOCK) {
         const int y = tiles->at[t].y, x = tiles->at[t].x;
         const int rows = rn__min(RN__EDGE, r->out.h - y), columns = rn__min(RN__EDGE, r->out.w - x);
         const int whole = rows == RN__EDGE && columns == RN__EDGE;
@@ -6390,7 +6357,7 @@ RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles
             rn__plane(&r->out, tiles->at[t].n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
         kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK, RN__BLOCK,
                                  products, 6 * step, step, whole && r->addend);
-        for (i = 0; i < rows && !whole; i++, out += row)
+        for (int i = 0; i < rows && !whole; i++, out += row)
             kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns, 0);
     }
 }
@@ -6402,7 +6369,6 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
     const rn__kernels *kernels = r->engine->kernels;
     const rn__tap tap = {0, 0};
     rn__conv_rows shape;
-    int m, i;
     memset(&shape, 0, sizeof shape);
     shape.taps = &tap;
     shape.tap_count = shape.rows = 1;
@@ -6420,12 +6386,12 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
     for (; k < k_end; k += 1 + shape.paired) {
         const float *weight = rn__packed(r, k, 0);
         shape.paired = kernels->pairs && k + 1 < k_end;
-        for (m = 0; m < RN__MATRICES; m += shape.matrices)
+        for (int m = 0; m < RN__MATRICES; m += shape.matrices)
             kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
                                tiles->in + m * shape.in_matrix,
                                weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
                                r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
-        for (i = 0; i <= shape.paired; i++)
+        for (int i = 0; i <= shape.paired; i++)
             rn__winograd_pixels(r, tiles, k + i, tiles->out + i * shape.pair_out);
     }
 }
@@ -6436,12 +6402,11 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
                       const float *x, const float *dy) {
     const rn__geometry *g = r->g;
     const int count = g->winograd ? RN__MATRICES : g->filter.r * g->filter.s;
-    int c, t;
     for (; k < k_end; k++)
-        for (c = 0; c < g->in_blocks; c++) {
+        for (int c = 0; c < g->in_blocks; c++) {
             const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
-            for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
+            for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
                 r->engine->kernels->conv_weight(
                     dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
                     by);
@@ -6474,13 +6439,12 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
     const int in_place = !dy->lazy && dy->h % r->g->edge == 0 && dy->w % r->g->edge == 0;
     const ptrdiff_t row = (ptrdiff_t)dy->w * RN__BLOCK, to = (ptrdiff_t)columns * RN__BLOCK;
     float *copy = rn__own(r, r->at->dy, job->thread);
-    int y, k;
     *step = in_place ? row * dy->h : to * r->split.dy_rows; /* from block to block */
     if (in_place) return rn__plane(dy, n * blocks) + first * row;
-    for (k = job->k; k < job->k_end; k++) {
+    for (int k = job->k; k < job->k_end; k++) {
         if (to > row || there < rows)
             memset(copy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
-        for (y = 0; y < there; y += lines)
+        for (int y = 0; y < there; y += lines)
             rn__read_pixels(r->engine->kernels, copy + k * *step + y * to, dy, n * blocks + k,
                             (first + y) * row, (ptrdiff_t)lines * dy->w, RN__BLOCK);
     }
@@ -6492,10 +6456,9 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
 RN__INLINE void rn__fetch_tile(const rn__conv_run *r, int n, int block, int y, int x) {
     const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK;
     const float *at;
-    int i;
     if (y + RN__EDGE > r->out.h || x + RN__EDGE > r->out.w) return; /* goes through a buffer */
     at = rn__plane(&r->out, n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
-    for (i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
+    for (int i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
 }
 
 /* Walks over the tiles of a job: to make the output, or to add to its weight gradient dw. */
@@ -6508,28 +6471,28 @@ static void rn__winograd_walk(const rn__conv_run *r, const rn__region *job, floa
     const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
     const int fetches = !dw && rn__is_far(r);
     rn__tiles tiles;
-    int n, b, y, x, k;
     tiles.in = rn__own(r, r->at->tiles, job->thread);
     tiles.out = tiles.in + RN__MATRICES * step;
     tiles.count = 0;
-    for (n = job->n; n < job->n_end; n++)
-        for (b = job->band; b < job->band_end; b++) {
+    for (int n = job->n; n < job->n_end; n++)
+        for (int b = job->band; b < job->band_end; b++) {
             const int first = rn__band_row(g, s, b), last = rn__band_row(g, s, b + 1);
             ptrdiff_t in_block, dy_block = 0;
             const float *in = rn__read_band(r, n, first, last - first, job->thread, &in_block);
             const float *dy = NULL;
-            for (y = first; y < last; y += RN__EDGE, in += RN__EDGE * g->scratch_row) {
+            for (int y = first; y < last; y += RN__EDGE, in += RN__EDGE * g->scratch_row) {
                 if (dw) dy = rn__read_dy(r, job, n, y, RN__EDGE, &dy_block);
-                for (x = 0; x < g->columns; x += RN__EDGE) {
+                for (int x = 0; x < g->columns; x += RN__EDGE) {
                     const int t = tiles.count++;
                     float *to = tiles.in + t * RN__BLOCK, *to_dy = tiles.out + t * RN__BLOCK;
                     tiles.at[t].n = n, tiles.at[t].y = y, tiles.at[t].x = x;
-                    for (k = 0; k < g->in_blocks; k++)
+                    for (int k = 0; k < g->in_blocks; k++)
                         kernels->winograd_input(to + k * block, 6 * step, step,
                                                 in + k * in_block + x * RN__BLOCK, g->scratch_row,
                                                 RN__BLOCK, 0);
-                    for (k = job->k; k < job->k_end && fetches; k++) rn__fetch_tile(r, n, k, y, x);
-                    for (k = job->k; k < job->k_end && dw; k++)
+                    for (int k = job->k; k < job->k_end && fetches; k++)
+                        rn__fetch_tile(r, n, k, y, x);
+                    for (int k = job->k; k < job->k_end && dw; k++)
                         kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
                                                    dy + k * dy_block + x * RN__BLOCK, row,
                                                    RN__BLOCK, 0);
@@ -6551,7 +6514,6 @@ static void rn__conv_job(void *context, int i, int thread) {
     const int slice = i % s->slices, band = i / s->slices % s->bands;
     const int blocks = r->last_block - r->first_block, all = r->g->out_blocks;
     rn__region job;
-    int plane;
     job.n = i / s->slices / s->bands * s->images;
     job.n_end = rn__min(job.n + s->images, r->in.n);
     job.band = band, job.band_end = band + 1;
@@ -6562,7 +6524,7 @@ static void rn__conv_job(void *context, int i, int thread) {
         rn__winograd_walk(r, &job, NULL);
     else
         rn__direct_band(r, &job);
-    for (plane = job.n * all; plane < job.n_end * all && r->after; plane++)
+    for (int plane = job.n * all; plane < job.n_end * all && r->after; plane++)
         if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
 }
 
@@ -6591,10 +6553,9 @@ static void rn__spread_bias(rn__conv_run *r) {
     const float *bias = r->weights->bias;
     const int matrices = rn__matrices(r->g), at = r->g->winograd ? 7 : 0;
     float *to = rn__shared(r->engine, r->at->bias);
-    int c;
     if (!bias) return;
     memset(to, 0, (size_t)(r->g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
-    for (c = 0; c < r->out.c; c++)
+    for (int c = 0; c < r->out.c; c++)
         to[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = bias[c];
     r->bias = to;
 }
@@ -6663,12 +6624,11 @@ RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
 /* Adds the job's images to the weight gradient dw, tap by tap. */
 static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
     rn__outer_rows shape;
-    int n, y;
     shape.pixels = r->out.w;
     shape.x_row = r->g->scratch_row * r->g->y.phases;
     shape.dy_row = (ptrdiff_t)r->out.w * RN__BLOCK;
-    for (n = job->n; n < job->n_end; n++)
-        for (y = 0; y < r->out.h; y += shape.rows) {
+    for (int n = job->n; n < job->n_end; n++)
+        for (int y = 0; y < r->out.h; y += shape.rows) {
             const float *x, *dy;
             shape.rows = rn__min(r->split.dy_rows, r->out.h - y);
             x = rn__read_band(r, n, y, shape.rows, job->thread, &shape.x_block);
@@ -6680,8 +6640,7 @@ static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float 
 /* Adds the gradient of some output blocks in Winograd's form to that by taps. */
 static void rn__transform_back(const rn__conv_run *r, float *to, const float *from, int blocks) {
     const int square = RN__BLOCK * RN__BLOCK, rows = blocks * r->g->in_blocks * RN__BLOCK;
-    int c;
-    for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
+    for (int c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
         r->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
         /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
         if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
@@ -6697,14 +6656,13 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
     float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
     rn__region job = {0, 0, 0, 0, 0, 0, 0};
-    int i;
     job.band_end = r->split.bands;
     job.k = k, job.k_end = k_end;
     job.thread = thread;
     if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
-        for (i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
+        for (int i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
         if (r->g->winograd)
             rn__winograd_walk(r, &job, dw);
         else
@@ -6729,7 +6687,6 @@ static void rn__weight_job(void *context, int i, int thread) {
     const int k_end = rn__min(k + r->plan->k_blocks, r->g->out_blocks);
     const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
     float *to = rn__shared(r->engine, r->at->weights) + (size_t)k * floats;
-    int piece;
     if (!r->plan->by_weights) {
         to = rn__shared(r->engine, r->at->partial) + (size_t)(i * k_end) * floats;
         memset(to, 0, (size_t)k_end * floats * sizeof(float));
@@ -6737,7 +6694,7 @@ static void rn__weight_job(void *context, int i, int thread) {
         return;
     }
     rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
-    for (piece = 0; piece * r->split.images < r->in.n; piece++)
+    for (int piece = 0; piece * r->split.images < r->in.n; piece++)
         rn__add_piece(r, piece, k, k_end, to, thread);
     rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
 }
@@ -6750,10 +6707,9 @@ static void rn__fold_job(void *context, int pair, int thread) {
     const size_t all = floats * (size_t)(r->g->in_blocks * r->g->out_blocks);
     float *total = rn__shared(r->engine, r->at->weights) + at;
     const float *partial = rn__shared(r->engine, r->at->partial) + at;
-    int i;
     (void)thread;
     if (!r->first) rn__move_total(r, pair, pair + 1, 0);
-    for (i = 0; i < r->count; i++, partial += all)
+    for (int i = 0; i < r->count; i++, partial += all)
         r->engine->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
     if ((r->first + r->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
 }
@@ -6776,7 +6732,6 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
     const int blocks = conv->forward.geometry.out_blocks;
     const float *sums = rn__shared(engine, plan->at.bias);
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, dy, x, NULL, NULL);
-    int i, k;
     r.plan = plan, r.at = &plan->at, r.split = plan->split;
     r.input = input;
     if (weights->dweight && plan->by_weights)
@@ -6789,8 +6744,8 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
     }
     if (!weights->dbias) return;
     rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &r);
-    for (i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
-        for (k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
+    for (int i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
+        for (int k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
 }
 
 /* The gradients that are wanted: dx.data may be NULL, too. accumulate is dx's; those of weights and
@@ -6848,8 +6803,7 @@ RN__FUNCTION rn__conv rn__plan_linear(const rn__engine *engine, rn__filter f, in
         rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, f.c, n, 1)),
                      rn__blocked_floats(1, f.k, n, 1));
     rn__conv conv = rn__plan_conv(engine, f, 1, n, 1, training, 0, arena);
-    int i;
-    for (i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++)
         conv.room[i].shared.used =
             rn__add_size(conv.room[i].shared.used, rn__multiply_size(floats, sizeof(float)));
     return conv;
@@ -6871,13 +6825,12 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
     rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
     rn__blocked to = rn__take_rows(&rest, x, 0);
     rn__weights alone = *weights;
-    int n, k;
     alone.dbias = NULL;
     if (!dx.data) to.data = NULL;
     rn__conv_backward(&rest, conv, &alone, to, g, in, 0, NULL);
     if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
-    for (n = 0; weights->dbias && n < dy.n; n++)
-        for (k = 0; k < dy.c; k++)
+    for (int n = 0; weights->dbias && n < dy.n; n++)
+        for (int k = 0; k < dy.c; k++)
             weights->dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
 
