@@ -5949,9 +5949,7 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     rn__value_plan plan;
     memset(&plan, 0, sizeof plan);
     plan.geometry = *g;
-    plan.packed_blocks = fit < 1        ? 1
-                         : fit < blocks ? (int)fit
-                                        : g->out_blocks; /* one at least, all at most */
+    plan.packed_blocks = fit < blocks ? rn__max(1, (int)fit) : g->out_blocks;
     if (!g->backward)
         plan.at.bias = rn__reserve(shared, blocks, (size_t)rn__matrices(g) * RN__BLOCK);
     plan.at.weights = rn__reserve(shared, (size_t)plan.packed_blocks, g->block_floats);
@@ -6417,9 +6415,7 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
 static void rn__multiply_tiles(const rn__conv_run *r, const rn__region *job, rn__tiles *tiles,
                                float *dw) {
     const ptrdiff_t block = (ptrdiff_t)r->split.tiles * RN__BLOCK;
-    rn__outer_rows shape = {1, 0, 0, 0, 0, 0, 0};
-    shape.pixels = tiles->count;
-    shape.x_block = shape.dy_block = block;
+    const rn__outer_rows shape = {1, tiles->count, 0, 0, 0, block, block};
     if (dw)
         rn__outer(r, shape, dw, job->k, job->k_end, tiles->in, tiles->out);
     else
@@ -6513,19 +6509,16 @@ static void rn__conv_job(void *context, int i, int thread) {
     const rn__split *s = &r->split;
     const int slice = i % s->slices, band = i / s->slices % s->bands;
     const int blocks = r->last_block - r->first_block, all = r->g->out_blocks;
-    rn__region job;
-    job.n = i / s->slices / s->bands * s->images;
-    job.n_end = rn__min(job.n + s->images, r->in.n);
-    job.band = band, job.band_end = band + 1;
-    job.k = r->first_block + slice * blocks / s->slices;
-    job.k_end = r->first_block + (slice + 1) * blocks / s->slices;
-    job.thread = thread;
+    const int n = i / s->slices / s->bands * s->images, n_end = rn__min(n + s->images, r->in.n);
+    const int k = r->first_block + slice * blocks / s->slices;
+    const int k_end = r->first_block + (slice + 1) * blocks / s->slices;
+    const rn__region job = {n, n_end, band, band + 1, k, k_end, thread};
     if (r->g->winograd)
         rn__winograd_walk(r, &job, NULL);
     else
         rn__direct_band(r, &job);
-    for (int plane = job.n * all; plane < job.n_end * all && r->after; plane++)
-        if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
+    for (int plane = n * all; plane < n_end * all && r->after; plane++)
+        if (plane % all >= k && plane % all < k_end) r->after->job(r->after, plane);
 }
 
 /* A run of forward or input gradient that is ready but for its weights and bias. after is done by the
@@ -6655,10 +6648,7 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
     float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
-    rn__region job = {0, 0, 0, 0, 0, 0, 0};
-    job.band_end = r->split.bands;
-    job.k = k, job.k_end = k_end;
-    job.thread = thread;
+    rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
     if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
