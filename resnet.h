@@ -3640,25 +3640,6 @@ RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
     return RN_OK;
 }
 
-#ifndef RESNET_NO_TRAIN
-/* All of dy goes to the pixel that was the largest. Where windows overlap (stride < kernel) a pixel
-   may win several times: dx is added to. */
-RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
-                                     int kernel, int stride, int padding, int accumulate,
-                                     rn_error *error) {
-    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    if (!dx) return RN_OK;
-    if (!accumulate) rn_tensor_fill(*dx, 0);
-    RN__EACH(dy, n, c, oh, ow) {
-        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
-        rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
-    }
-    return RN_OK;
-}
-
-#endif
-
 /* Rows (or columns) of an average pool: as many windows as cover `size` (stride - 1 more behind
    round the division up), but none that starts outside. */
 static int rn__avg_pool_output(int size, int kernel, int stride) {
@@ -3696,7 +3677,34 @@ RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
     return RN_OK;
 }
 
+/* y[n,c] = 1 / (H W) sum over h, w of x[n,c,h,w]: one window, as large as the image. */
+RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
+    const rn_tensor window = rn__pool_window(x, x->h, x->w);
+    RN__TRY(rn__check_conv2d(__func__, "output", y, x, &window, 1, 0, error));
+    RN__EACH(y, n, c, oh, ow) {
+        const rn_tensor pixels = rn_tensor_channels(rn_tensor_images(*x, n, 1), c, 1);
+        *rn__at(y, n, c, oh, ow) = (rn_real)(rn__sum(&pixels) / ((double)x->h * x->w));
+    }
+    return RN_OK;
+}
+
 #ifndef RESNET_NO_TRAIN
+/* Backward. All of dy goes to the pixel that was the largest. Where windows overlap (stride < kernel) a pixel
+   may win several times: dx is added to. */
+RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                     int kernel, int stride, int padding, int accumulate,
+                                     rn_error *error) {
+    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    if (!dx) return RN_OK;
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
+    }
+    return RN_OK;
+}
+
 /* Each pixel under a window has an equal part in its mean, and gets an equal share of dy. */
 RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
                                      int accumulate, rn_error *error) {
@@ -3713,20 +3721,6 @@ RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int ker
     return RN_OK;
 }
 
-#endif
-
-/* y[n,c] = 1 / (H W) sum over h, w of x[n,c,h,w]: one window, as large as the image. */
-RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
-    const rn_tensor window = rn__pool_window(x, x->h, x->w);
-    RN__TRY(rn__check_conv2d(__func__, "output", y, x, &window, 1, 0, error));
-    RN__EACH(y, n, c, oh, ow) {
-        const rn_tensor pixels = rn_tensor_channels(rn_tensor_images(*x, n, 1), c, 1);
-        *rn__at(y, n, c, oh, ow) = (rn_real)(rn__sum(&pixels) / ((double)x->h * x->w));
-    }
-    return RN_OK;
-}
-
-#ifndef RESNET_NO_TRAIN
 /* dx[n,c,h,w] = dy[n,c] / (H W). */
 RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
                                             rn_error *error) {
@@ -3872,9 +3866,12 @@ static double rn__target(const rn_loss *loss, int classes, int label, int k) {
     return target * rn__class_weight(loss, k);
 }
 
-/* Refuses logits that are not [N,K,1,1], and labels and a loss (NULL: plain) out of range. */
-static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
-                                const rn_loss *loss, rn_error *error) {
+/* Refuses logits that are not [N,K,1,1], and labels and a loss (NULL: plain) out of range. *sum
+   (NULL: not wanted) is what the sum of the images' losses is divided by for their mean: the sum of
+   their labels' weights. Refuses zero; without images it is 1. */
+static rn_status rn__check_loss(const char *function, double *sum, const rn_tensor *z,
+                                const int *labels, const rn_loss *loss, rn_error *error) {
+    double weights = z->n == 0;
     const double smoothing = loss ? loss->label_smoothing : 0;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
     if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
@@ -3889,25 +3886,20 @@ static rn_status rn__check_loss(const char *function, const rn_tensor *z, const 
                             "least 0",
                             function, k, weight);
     }
-    for (int n = 0; n < z->n; n++)
+    for (int n = 0; n < z->n; n++) {
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s: the label of image %d is %d and should be 0 to %d", function, n,
                             labels[n], z->c - 1);
-    return RN_OK;
-}
-
-/* What the sum of the images' losses is divided by for their mean: the sum of their labels'
-   weights. Refuses zero; without images it is 1. */
-static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
-                                 const rn_loss *loss, rn_error *error) {
-    *sum = count == 0;
-    for (int n = 0; n < count; n++) *sum += rn__class_weight(loss, labels[n]);
-    if (*sum > 0) return RN_OK;
+        weights += rn__class_weight(loss, labels[n]);
+    }
+    if (!sum) return RN_OK;
+    *sum = weights;
+    if (weights > 0) return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: the class weights of all %d labels are zero, so there is no mean; give "
                     "one of their classes a weight or leave the batch out",
-                    function, count);
+                    function, z->n);
 }
 
 /* E summed over images, of which each adds t_k w_k (L - z_k) for every class. */
@@ -3916,8 +3908,7 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
                                                  rn_error *error) {
     double sum = 0, weight;
     int n, k, correct = 0;
-    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
-    RN__TRY(rn__loss_weight(__func__, &weight, labels, z->n, loss, error));
+    RN__TRY(rn__check_loss(__func__, &weight, z, labels, loss, error));
     for (n = 0; n < z->n; n++) {
         const double log_sum = rn__log_sum_exp(z, n);
         for (k = 0; k < z->c; k++) {
@@ -3935,7 +3926,7 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
                                                   const rn_loss *loss, rn_error *error) {
-    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
+    RN__TRY(rn__check_loss(__func__, NULL, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
     for (int n = 0; dz && n < z->n; n++) {
         double log_sum = rn__log_sum_exp(z, n), targets = 0;
@@ -6673,20 +6664,20 @@ static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
 /* A part of the weights over all images, or a piece of the images. */
 static void rn__weight_job(void *context, int i, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
-    const int in_blocks = r->g->in_blocks, k = r->plan->by_weights ? i * r->plan->k_blocks : 0;
+    const int in_blocks = r->g->in_blocks, shared = r->plan->by_weights;
+    const int k = shared ? i * r->plan->k_blocks : 0;
     const int k_end = rn__min(k + r->plan->k_blocks, r->g->out_blocks);
+    const int first = shared ? 0 : r->first + i;
+    const int end = shared ? rn__divide_up(r->in.n, r->split.images) : first + 1;
     const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
-    float *to = rn__shared(r->engine, r->at->weights) + (size_t)k * floats;
-    if (!r->plan->by_weights) {
-        to = rn__shared(r->engine, r->at->partial) + (size_t)(i * k_end) * floats;
+    float *to = rn__shared(r->engine, shared ? r->at->weights : r->at->partial);
+    to += (size_t)(shared ? k : i * k_end) * floats;
+    if (shared)
+        rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
+    else
         memset(to, 0, (size_t)k_end * floats * sizeof(float));
-        rn__add_piece(r, r->first + i, 0, k_end, to, thread);
-        return;
-    }
-    rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
-    for (int piece = 0; piece * r->split.images < r->in.n; piece++)
-        rn__add_piece(r, piece, k, k_end, to, thread);
-    rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
+    for (int piece = first; piece < end; piece++) rn__add_piece(r, piece, k, k_end, to, thread);
+    if (shared) rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
 }
 
 /* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient before
@@ -8722,8 +8713,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     RN__TRY(rn__check_groups_of(net, count, error));
     loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    RN__TRY(rn__check_loss(function, &all, labels, &loss, error));
-    RN__TRY(rn__loss_weight(function, &weight, labels, count, &loss, error));
+    RN__TRY(rn__check_loss(function, &weight, &all, labels, &loss, error));
     if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->executor->activations);
