@@ -4662,9 +4662,7 @@ typedef struct rn__kernels {
 
 /* gcc converts between vectors from version 9 on. */
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)) && !defined(RESNET_NO_SIMD)
-#define RN__VECTORS 1
-#else
-#define RN__VECTORS 0
+#define RN__VECTORS
 #endif
 
 /* gcc leaves accumulators in memory unless told to unroll, and does not contract a * b + c under
@@ -4696,10 +4694,10 @@ typedef struct rn__kernels {
 #endif
 
 #define RN__ISA _portable
-#if RN__VECTORS && defined(__aarch64__)
+#if defined(RN__VECTORS) && defined(__aarch64__)
 #define RN__WIDTH 4
 #define RN__TILE 6
-#elif RN__VECTORS && defined(__SSE2__)
+#elif defined(RN__VECTORS) && defined(__SSE2__)
 #define RN__WIDTH 4
 #define RN__TILE 3
 #else
@@ -4709,8 +4707,8 @@ typedef struct rn__kernels {
 #define RN__PAIR 0
 #include RESNET_FILENAME
 
-#if RN__VECTORS && defined(__x86_64__) && defined(__SSE2__)
-#define RN__X86 1
+#if defined(RN__VECTORS) && defined(__x86_64__) && defined(__SSE2__)
+#define RN__X86
 
 #define RN__ISA _avx2
 #define RN__WIDTH 8
@@ -4746,9 +4744,6 @@ typedef struct rn__kernels {
 #else
 #pragma GCC pop_options
 #endif
-
-#else
-#define RN__X86 0
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -4757,7 +4752,7 @@ typedef struct rn__kernels {
 
 /* The set asked for, the best one for RN_ISA_AUTO; NULL if this machine or build lacks it. */
 RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
-#if RN__X86
+#ifdef RN__X86
     if (isa == RN_ISA_AVX512 || isa == RN_ISA_AUTO)
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
@@ -4823,16 +4818,6 @@ typedef int32_t RN__NAME(mask);
 #define RN__WITH(flag, kernel, ...) \
     ((flag) ? RN__NAME(kernel)(__VA_ARGS__, 1) : RN__NAME(kernel)(__VA_ARGS__, 0))
 
-/* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning of
-   what the call reads, in input block b. */
-RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
-                                     int b) {
-    for (int k = 0; k < shape->nexts; k++) {
-        const float *next = shape->next[k] + b * shape->next_block + first;
-        RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
-    }
-}
-
 /* Writes the sums of a tile, with what is added to them. */
 RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *const to[RN__TILE],
                                      RN__V sum[2][RN__TILE][RN__LANES],
@@ -4886,7 +4871,10 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         }
         for (int b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            RN__NAME(fetch_next)(tile, shape, first, b);
+            for (int k = 0; k < shape->nexts; k++) { /* fetched beside this tile */
+                const float *next = shape->next[k] + b * shape->next_block + first;
+                RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
+            }
             for (int t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
@@ -5716,6 +5704,7 @@ typedef struct rn__geometry {
     int phase_columns;     /* of a phase of the scratch image */
     ptrdiff_t scratch_row; /* floats: all phases of a row */
     size_t block_floats;   /* packed weights of an output block */
+    size_t pair_floats;    /* a weight gradient by taps of a pair of blocks */
     const rn__tap *taps;   /* [R S], ordered by phase of the output */
     const int *phase_taps; /* [phases + 1]: where the taps of each phase start */
 } rn__geometry;
@@ -5825,6 +5814,7 @@ static rn__geometry rn__find_geometry(const rn__filter *f, int backward, int win
     g.phase_columns =
         g.columns + (g.x.reach - 1) / g.x.phases; /* and what the last ones read beyond */
     g.scratch_row = (ptrdiff_t)g.x.phases * g.phase_columns * RN__BLOCK;
+    g.pair_floats = (size_t)(f->r * f->s) * RN__BLOCK * RN__BLOCK;
     g.block_floats = rn__multiply_size((size_t)g.in_blocks * RN__BLOCK * RN__BLOCK,
                                        (size_t)(winograd ? RN__MATRICES : f->r * f->s));
     return g;
@@ -5951,11 +5941,6 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     return plan;
 }
 
-/* Floats of a weight gradient by taps, of a pair of blocks. */
-static size_t rn__pair_floats(const rn__geometry *g) {
-    return (size_t)(g->filter.r * g->filter.s) * RN__BLOCK * RN__BLOCK;
-}
-
 /* The plan of the weight gradient but for its memory. g is forward's geometry, which makes oh x ow
    pixels of rows of w; image: floats of one image of x and dy. */
 static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w, int oh, int ow,
@@ -5988,7 +5973,7 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
     plan.k_blocks = !plan.by_weights ? g->out_blocks
                     : g->winograd    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
                                      : 1;
-    fit = RN__PARTIAL_FLOATS / rn__multiply_size(rn__pair_floats(g), pairs); /* buffers */
+    fit = RN__PARTIAL_FLOATS / rn__multiply_size(g->pair_floats, pairs); /* buffers */
     plan.buffers = rn__max(1, (int)fit);
     return plan;
 }
@@ -6006,13 +5991,11 @@ static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, in
     if (copies_x)
         at->scratch = rn__reserve(own, (size_t)g->in_blocks, (size_t)rn__scratch_block(g, rows));
     if (copies_dy) at->dy = rn__reserve(own, k, (size_t)(g->columns * s->dy_rows) * RN__BLOCK);
-    if (g->winograd) {
-        at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
-        at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
-    }
-    at->weights = rn__reserve(shared, pairs, rn__pair_floats(g));
+    at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+    if (g->winograd) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
+    at->weights = rn__reserve(shared, pairs, g->pair_floats);
     if (!plan->by_weights)
-        at->partial = rn__reserve(shared, (size_t)buffers * pairs, rn__pair_floats(g));
+        at->partial = rn__reserve(shared, (size_t)buffers * pairs, g->pair_floats);
     at->bias = rn__reserve(shared, (size_t)n * k, RN__BLOCK);
 }
 
@@ -6126,7 +6109,8 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
 /* A convolution at work: one way of it, with its operands. */
 typedef struct rn__conv_run {
     const rn__engine *engine;
-    const rn__geometry *g; /* of the plan, as the next */
+    const rn__kernels *kernels; /* of the engine */
+    const rn__geometry *g;      /* of the plan, as the next */
     const rn__layout *at;
     rn__split split;     /* for these images and workers; of a weight gradient the plan's */
     rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
@@ -6185,8 +6169,8 @@ static void rn__pack_job(void *context, int i, int thread) {
             }
             for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
                 if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
-                r->engine->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
-                                                    3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
+                r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
+                                            3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
             }
         }
     }
@@ -6208,7 +6192,7 @@ static void rn__read_row(const rn__conv_run *r, float *to, int plane, int row) {
         int begin = at < 0 ? rn__min(rn__divide_up(-at, step), g->phase_columns) : 0;
         int end = rn__max(begin, rn__min(rn__divide_up(w - at, step), g->phase_columns));
         memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
-        rn__read_pixels(r->engine->kernels, to + begin * RN__BLOCK, &r->in, plane,
+        rn__read_pixels(r->kernels, to + begin * RN__BLOCK, &r->in, plane,
                         ((ptrdiff_t)row * w + at + begin * step) * RN__BLOCK, end - begin,
                         (ptrdiff_t)step * RN__BLOCK);
         memset(to + end * RN__BLOCK, 0,
@@ -6229,7 +6213,7 @@ static const float *rn__read_band(const rn__conv_run *r, int n, int first, int r
     if (in_place) return rn__plane(&r->in, n * blocks) + first * g->scratch_row;
     for (int block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
         if (as_it_lies)
-            rn__read_pixels(r->engine->kernels, to, &r->in, block, first * g->scratch_row,
+            rn__read_pixels(r->kernels, to, &r->in, block, first * g->scratch_row,
                             (ptrdiff_t)count * r->in.w, RN__BLOCK);
         else
             for (int i = 0; i < count; i++) {
@@ -6267,7 +6251,6 @@ static void rn__look_ahead(const rn__conv_run *r, int n, int last, rn__conv_rows
    added at the end. */
 static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     const rn__geometry *g = r->g;
-    const rn__kernels *kernels = r->engine->kernels;
     const int blocks = g->in_blocks, step = g->out_step, in_place = r->addend == r->out.data;
     const int first = rn__band_row(g, &r->split, job->band);
     const int last = rn__band_row(g, &r->split, job->band + 1);
@@ -6292,7 +6275,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
             const int y = phase / step, x = phase % step;   /* its first pixel of the output */
             const float *weight = rn__packed(r, k, phase);
             float *out = rn__plane(&r->out, job->n * g->out_blocks + k);
-            shape.paired = kernels->pairs && k + 1 < job->k_end;
+            shape.paired = r->kernels->pairs && k + 1 < job->k_end;
             shape.taps = g->taps + g->phase_taps[phase];
             shape.tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
             shape.rows = rn__min(last, rn__divide_up(r->out.h - y, step)) - first;
@@ -6305,8 +6288,8 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
                 shape.adds = r->addend && b + stretch >= blocks;
                 shape.blocks = rn__min(stretch, blocks - b);
                 shape.last = rn__min(RN__BLOCK, r->in.c - (b + shape.blocks - 1) * RN__BLOCK);
-                kernels->conv_rows(out, &shape, in + b * shape.in_block, weight,
-                                   r->bias ? r->bias + k * RN__BLOCK : NULL);
+                r->kernels->conv_rows(out, &shape, in + b * shape.in_block, weight,
+                                      r->bias ? r->bias + k * RN__BLOCK : NULL);
             }
         }
 }
@@ -6335,7 +6318,6 @@ typedef struct rn__tiles {
    through a buffer. */
 RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles, int block,
                                    const float *products) {
-    const rn__kernels *kernels = r->engine->kernels;
     const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK, step = r->split.out_matrix;
     float edge[RN__EDGE * RN__EDGE * RN__BLOCK];
     for (int t = 0; t < tiles->count; t++, products += RN__BLOCK) {
@@ -6344,10 +6326,11 @@ RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles
         const int whole = rows == RN__EDGE && columns == RN__EDGE;
         float *out =
             rn__plane(&r->out, tiles->at[t].n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
-        kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK, RN__BLOCK,
-                                 products, 6 * step, step, whole && r->addend);
+        r->kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK,
+                                    RN__BLOCK, products, 6 * step, step, whole && r->addend);
         for (int i = 0; i < rows && !whole; i++, out += row)
-            kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns, 0);
+            r->kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns,
+                            0);
     }
 }
 
@@ -6355,7 +6338,6 @@ RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles
    at a time if the kernels take pairs, and writes the output. */
 static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles, int k, int k_end) {
     const rn__geometry *g = r->g;
-    const rn__kernels *kernels = r->engine->kernels;
     const rn__tap tap = {0, 0};
     rn__conv_rows shape;
     memset(&shape, 0, sizeof shape);
@@ -6374,12 +6356,12 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
     shape.pair_bias = RN__MATRICES * RN__BLOCK;
     for (; k < k_end; k += 1 + shape.paired) {
         const float *weight = rn__packed(r, k, 0);
-        shape.paired = kernels->pairs && k + 1 < k_end;
+        shape.paired = r->kernels->pairs && k + 1 < k_end;
         for (int m = 0; m < RN__MATRICES; m += shape.matrices)
-            kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
-                               tiles->in + m * shape.in_matrix,
-                               weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
-                               r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
+            r->kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
+                                  tiles->in + m * shape.in_matrix,
+                                  weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
+                                  r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
         for (int i = 0; i <= shape.paired; i++)
             rn__winograd_pixels(r, tiles, k + i, tiles->out + i * shape.pair_out);
     }
@@ -6396,7 +6378,7 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
             const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
             for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
-                r->engine->kernels->conv_weight(
+                r->kernels->conv_weight(
                     dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
                     by);
         }
@@ -6432,7 +6414,7 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
         if (to > row || there < rows)
             memset(copy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
         for (int y = 0; y < there; y += lines)
-            rn__read_pixels(r->engine->kernels, copy + k * *step + y * to, dy, n * blocks + k,
+            rn__read_pixels(r->kernels, copy + k * *step + y * to, dy, n * blocks + k,
                             (first + y) * row, (ptrdiff_t)lines * dy->w, RN__BLOCK);
     }
     return copy;
@@ -6452,7 +6434,6 @@ RN__INLINE void rn__fetch_tile(const rn__conv_run *r, int n, int block, int y, i
 static void rn__winograd_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
     const rn__geometry *g = r->g;
     const rn__split *s = &r->split;
-    const rn__kernels *kernels = r->engine->kernels;
     const ptrdiff_t block = (ptrdiff_t)s->tiles * RN__BLOCK,
                     row = (ptrdiff_t)g->columns * RN__BLOCK;
     const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
@@ -6474,15 +6455,15 @@ static void rn__winograd_walk(const rn__conv_run *r, const rn__region *job, floa
                     float *to = tiles.in + t * RN__BLOCK, *to_dy = tiles.out + t * RN__BLOCK;
                     tiles.at[t].n = n, tiles.at[t].y = y, tiles.at[t].x = x;
                     for (int k = 0; k < g->in_blocks; k++)
-                        kernels->winograd_input(to + k * block, 6 * step, step,
-                                                in + k * in_block + x * RN__BLOCK, g->scratch_row,
-                                                RN__BLOCK, 0);
+                        r->kernels->winograd_input(to + k * block, 6 * step, step,
+                                                   in + k * in_block + x * RN__BLOCK,
+                                                   g->scratch_row, RN__BLOCK, 0);
                     for (int k = job->k; k < job->k_end && fetches; k++)
                         rn__fetch_tile(r, n, k, y, x);
                     for (int k = job->k; k < job->k_end && dw; k++)
-                        kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
-                                                   dy + k * dy_block + x * RN__BLOCK, row,
-                                                   RN__BLOCK, 0);
+                        r->kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
+                                                      dy + k * dy_block + x * RN__BLOCK, row,
+                                                      RN__BLOCK, 0);
                     if (tiles.count == s->tiles) rn__multiply_tiles(r, job, &tiles, dw);
                 }
             }
@@ -6520,6 +6501,7 @@ static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan
     rn__conv_run r;
     memset(&r, 0, sizeof r);
     r.engine = engine;
+    r.kernels = engine->kernels;
     r.g = &plan->geometry;
     r.at = &plan->at;
     r.split = rn__find_split(r.g, out.n, out.h, engine->workers);
@@ -6607,10 +6589,8 @@ RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
 
 /* Adds the job's images to the weight gradient dw, tap by tap. */
 static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
-    rn__outer_rows shape;
-    shape.pixels = r->out.w;
-    shape.x_row = r->g->scratch_row * r->g->y.phases;
-    shape.dy_row = (ptrdiff_t)r->out.w * RN__BLOCK;
+    const ptrdiff_t x_row = r->g->scratch_row * r->g->y.phases;
+    rn__outer_rows shape = {0, r->out.w, 0, x_row, (ptrdiff_t)r->out.w * RN__BLOCK, 0, 0};
     for (int n = job->n; n < job->n_end; n++)
         for (int y = 0; y < r->out.h; y += shape.rows) {
             const float *x, *dy;
@@ -6625,7 +6605,7 @@ static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float 
 static void rn__transform_back(const rn__conv_run *r, float *to, const float *from, int blocks) {
     const int square = RN__BLOCK * RN__BLOCK, rows = blocks * r->g->in_blocks * RN__BLOCK;
     for (int c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
-        r->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
+        r->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
         /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
         if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
     }
@@ -6655,7 +6635,7 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
 /* The total of pairs [pair, end) out of the stored gradient, or back into it. */
 static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
     float *total = rn__shared(r->engine, r->at->weights), *dweight = r->weights->dweight;
-    const size_t floats = rn__pair_floats(r->g);
+    const size_t floats = r->g->pair_floats;
     for (; pair < end; pair++)
         rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, back ? NULL : dweight,
                  dweight);
@@ -6669,7 +6649,7 @@ static void rn__weight_job(void *context, int i, int thread) {
     const int k_end = rn__min(k + r->plan->k_blocks, r->g->out_blocks);
     const int first = shared ? 0 : r->first + i;
     const int end = shared ? rn__divide_up(r->in.n, r->split.images) : first + 1;
-    const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
+    const size_t floats = r->g->pair_floats * (size_t)in_blocks; /* of an output block */
     float *to = rn__shared(r->engine, shared ? r->at->weights : r->at->partial);
     to += (size_t)(shared ? k : i * k_end) * floats;
     if (shared)
@@ -6684,14 +6664,14 @@ static void rn__weight_job(void *context, int i, int thread) {
    the first round, and goes back into it after the last one. */
 static void rn__fold_job(void *context, int pair, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
-    const size_t floats = rn__pair_floats(r->g), at = (size_t)pair * floats;
+    const size_t floats = r->g->pair_floats, at = (size_t)pair * floats;
     const size_t all = floats * (size_t)(r->g->in_blocks * r->g->out_blocks);
     float *total = rn__shared(r->engine, r->at->weights) + at;
     const float *partial = rn__shared(r->engine, r->at->partial) + at;
     (void)thread;
     if (!r->first) rn__move_total(r, pair, pair + 1, 0);
     for (int i = 0; i < r->count; i++, partial += all)
-        r->engine->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
+        r->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
     if ((r->first + r->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
 }
 
@@ -6699,8 +6679,8 @@ static void rn__fold_job(void *context, int pair, int thread) {
 static void rn__bias_job(void *context, int plane, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
     (void)thread;
-    r->engine->kernels->sum(rn__shared(r->engine, r->at->bias) + (ptrdiff_t)plane * RN__BLOCK,
-                            rn__plane(&r->out, plane), rn__plane_pixels(&r->out));
+    r->kernels->sum(rn__shared(r->engine, r->at->bias) + (ptrdiff_t)plane * RN__BLOCK,
+                    rn__plane(&r->out, plane), rn__plane_pixels(&r->out));
 }
 
 /* Adds to the gradients of weights and bias, and makes `input` besides (NULL: not). */
