@@ -4717,14 +4717,11 @@ typedef struct rn__kernels {
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma") /* until the options are popped */
 #endif
 #include RESNET_FILENAME
 #ifdef __clang__
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
 
 #define RN__ISA _avx512
@@ -4735,14 +4732,11 @@ typedef struct rn__kernels {
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), \
                              apply_to = function)
 #else
-#pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
 #endif
 #include RESNET_FILENAME
 #ifdef __clang__
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
 #endif
 
@@ -6513,19 +6507,6 @@ static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan
     return r;
 }
 
-/* Lays the bias out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1) of
-   the 6 x 6 products reaches all outputs of a tile. */
-static void rn__spread_bias(rn__conv_run *r) {
-    const float *bias = r->weights->bias;
-    const int matrices = rn__matrices(r->g), at = r->g->winograd ? 7 : 0;
-    float *to = rn__shared(r->engine, r->at->bias);
-    if (!bias) return;
-    memset(to, 0, (size_t)(r->g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
-    for (int c = 0; c < r->out.c; c++)
-        to[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = bias[c];
-    r->bias = to;
-}
-
 /* Packs the weights of the next output blocks. */
 static void rn__pack_blocks(rn__conv_run *r, int most) {
     r->first_block = r->last_block;
@@ -6552,12 +6533,22 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
-   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not). */
+   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
+
+   The bias is laid out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1)
+   of the 6 x 6 products reaches all outputs of a tile. */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
-    rn__spread_bias(&r);
+    const int matrices = rn__matrices(r.g), at = r.g->winograd ? 7 : 0;
+    float *bias = rn__shared(engine, r.at->bias);
+    if (weights->bias) {
+        r.bias = bias;
+        memset(bias, 0, (size_t)(r.g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
+        for (int c = 0; c < y.c; c++)
+            bias[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = weights->bias[c];
+    }
     rn__run_conv(&r, weights->packed, conv->forward.packed_blocks);
     if (after && !r.after) rn__run_task(after);
 }
@@ -6601,16 +6592,6 @@ static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float 
         }
 }
 
-/* Adds the gradient of some output blocks in Winograd's form to that by taps. */
-static void rn__transform_back(const rn__conv_run *r, float *to, const float *from, int blocks) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * r->g->in_blocks * RN__BLOCK;
-    for (int c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
-        r->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
-        /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
-        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
-    }
-}
-
 /* Adds a piece of the images to the weight gradient `to` of output blocks [k, k_end), by taps; with
    their input gradient, image by image. */
 static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, float *to,
@@ -6618,6 +6599,7 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const rn__conv_run *input = r->input;
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
+    const int square = RN__BLOCK * RN__BLOCK, rows = (k_end - k) * r->g->in_blocks * RN__BLOCK;
     float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
     rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
     if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
@@ -6629,7 +6611,11 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
         else
             rn__direct_walk(r, &job, dw);
     }
-    if (r->g->winograd) rn__transform_back(r, to, dw, k_end - k);
+    for (int c = 0; c < rows && r->g->winograd; c++, to += RN__BLOCK, dw += RN__BLOCK) {
+        r->kernels->winograd_weight(to, 3 * square, square, dw, 6 * square, square, 1);
+        /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
+        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, dw += 35 * square;
+    }
 }
 
 /* The total of pairs [pair, end) out of the stored gradient, or back into it. */
