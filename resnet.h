@@ -5064,7 +5064,7 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
             RN__V columns[from][to], line[6];                                                     \
             RN__UNROLLED(j, from) {                                                               \
                 const float *p = in + j * in_column + l;                                          \
-                RN__UNROLLED(i, from) line[i] = RN__LOAD(p + i * in_row);                         \
+                RN__UNROLLED(i, from) line[i] = RN__LOAD(p), p += in_row;                         \
                 RN__NAME(winograd_line_##name)(columns[j], line);                                 \
             }                                                                                     \
             RN__UNROLLED(i, to) {                                                                 \
@@ -5073,8 +5073,9 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
                 RN__UNROLLED(j, from) line[j] = columns[j][i];                                    \
                 RN__NAME(winograd_line_##name)(result, line);                                     \
                 RN__UNROLLED(j, to) {                                                             \
-                    if (accumulate) result[j] += RN__LOAD(p + j * out_column);                    \
-                    RN__STORE(p + j * out_column, result[j]);                                     \
+                    if (accumulate) result[j] += RN__LOAD(p);                                     \
+                    RN__STORE(p, result[j]);                                                      \
+                    p += out_column;                                                              \
                 }                                                                                 \
             }                                                                                     \
         }                                                                                         \
