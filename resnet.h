@@ -3178,7 +3178,7 @@ static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s
     return v;
 }
 
-/* ---- convolution: LeCun et al. 1989, as cross-correlation ------------------------------------ */
+/* ---- convolution: LeCun et al. 1989, as cross-correlation; linear layers ---------------------- */
 
 /* Rows (or columns) that y should have for `size` of x: those that `padding` on both sides gives,
    or, if y has them, those that padding + 1 behind gives, which is as if x had one more. So
@@ -3222,6 +3222,16 @@ RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const 
         *rn__at(y, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
     }
     return RN_OK;
+}
+
+/* A linear layer is a 1x1 convolution of images of one pixel, with weights in the same order:
+       y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c]. */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                  const rn_real *bias, rn_error *error) {
+    const rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
+    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
+    RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
+    return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -3291,23 +3301,8 @@ RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *
     return RN_OK;
 }
 
-#endif
-
-/* ---- linear: a 1x1 convolution of images of one pixel ---------------------------------------- */
-
-/* y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c]. The weights are those of a convolution with
-   a kernel of one pixel, in the same order. */
-RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
-                                  const rn_real *bias, rn_error *error) {
-    const rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
-    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
-    RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
-    return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
-}
-
-#ifndef RESNET_NO_TRAIN
-/* dx[n,c] = sum over k of dy[n,k] weight[k,c];  dw[k,c] = sum over n of dy[n,k] x[n,c];
-   db[k] = sum over n of dy[n,k]. */
+/* Of a linear layer dx[n,c] = sum over k of dy[n,k] weight[k,c];
+   dw[k,c] = sum over n of dy[n,k] x[n,c];  db[k] = sum over n of dy[n,k]. */
 RNDEF rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
                                    const rn_tensor *x, const rn_real *weight, int accumulate,
                                    rn_error *error) {
