@@ -3178,7 +3178,7 @@ static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s
     return v;
 }
 
-/* ---- convolution: LeCun et al. 1989, as cross-correlation; linear layers ---------------------- */
+/* ---- convolution: LeCun et al. 1989, as cross-correlation; linear layers --------------------- */
 
 /* Rows (or columns) that y should have for `size` of x: those that `padding` on both sides gives,
    or, if y has them, those that padding + 1 behind gives, which is as if x had one more. So
@@ -3684,8 +3684,8 @@ RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_
 }
 
 #ifndef RESNET_NO_TRAIN
-/* Backward. All of dy goes to the pixel that was the largest. Where windows overlap (stride < kernel) a pixel
-   may win several times: dx is added to. */
+/* Backward. All of dy goes to the pixel that was the largest. Where windows overlap (stride <
+   kernel) a pixel may win several times: dx is added to. */
 RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
                                      int kernel, int stride, int padding, int accumulate,
                                      rn_error *error) {
@@ -6483,8 +6483,9 @@ static void rn__conv_job(void *context, int i, int thread) {
         if (plane % all >= k && plane % all < k_end) r->after->job(r->after, plane);
 }
 
-/* A run of forward or input gradient that is ready but for its weights and bias. after is done by the
-   jobs, if they make whole planes; else r.after is NULL, and the caller has to do it. */
+/* A run that is ready but for its packed weights and bias, and for what a weight gradient sets
+   itself. after is done by the jobs, if they make whole planes; else r.after is NULL, and the caller
+   has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
@@ -6531,8 +6532,8 @@ static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometr
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
    its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
 
-   The bias is laid out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1)
-   of the 6 x 6 products reaches all outputs of a tile. */
+   The bias is laid out as the kernels read it. Column 1 of A^T is all ones, so that a bias at
+   (1, 1) of the 6 x 6 products reaches all outputs of a tile. */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
