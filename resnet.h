@@ -1610,6 +1610,13 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose who
     return done;
 }
 
+/* Wakes who waits for this. Under the mutex, or who is about to wait might miss it. */
+static void rn__wake(rn__team *team, pthread_cond_t *condition) {
+    pthread_mutex_lock(&team->mutex);
+    pthread_cond_broadcast(condition);
+    pthread_mutex_unlock(&team->mutex);
+}
+
 /* A helper reports jobs that it has done, and wakes the leader if that sleeps. The leader first
    says that it sleeps and then reads `finished`; here it is the other way round. As all four
    accesses are sequentially consistent, one of the two sees what the other wrote: no wake-up is
@@ -1617,10 +1624,7 @@ static int rn__do_jobs(rn__team *team, uint64_t round, int thread, rn__whose who
 static void rn__hand_in(rn__team *team, int done) {
     if (!done) return;
     __atomic_fetch_add(&team->finished, (unsigned)done, __ATOMIC_SEQ_CST);
-    if (!__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) return;
-    pthread_mutex_lock(&team->mutex);
-    pthread_cond_signal(&team->done);
-    pthread_mutex_unlock(&team->mutex);
+    if (__atomic_load_n(&team->leader_sleeps, __ATOMIC_SEQ_CST)) rn__wake(team, &team->done);
 }
 
 /* One iteration of spinning. Returns which jobs to do now: RN__OWN, that is none, as those are
@@ -1696,11 +1700,7 @@ static void rn__run_round(rn__team *team, int jobs, rn__job job, void *context) 
     team->context = context;
     __atomic_store_n(&team->round, number << RN__ROUND_BITS | (uint64_t)jobs, __ATOMIC_RELEASE);
     /* A helper that falls asleep just now misses the round; others do its share. */
-    if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) {
-        pthread_mutex_lock(&team->mutex);
-        pthread_cond_broadcast(&team->begins);
-        pthread_mutex_unlock(&team->mutex);
-    }
+    if (__atomic_load_n(&team->sleepers, __ATOMIC_RELAXED)) rn__wake(team, &team->begins);
     team->expected += (unsigned)(jobs - rn__do_jobs(team, team->round, 0, RN__OWN));
     rn__await_jobs(team);
     team->pace.jobs += jobs;
@@ -1726,8 +1726,8 @@ static void rn__count_work(rn__pace *p, rn__work work, double seconds, double im
 
 /* Has the sums of one way count less against what comes next. */
 static void rn__fade(rn__pace *p, int way, double share) {
-    int k;
-    for (k = 0; k < RN__TIMED; k++) p->of[way][k].seconds *= share, p->of[way][k].images *= share;
+    for (int k = 0; k < RN__TIMED; k++)
+        p->of[way][k].seconds *= share, p->of[way][k].images *= share;
 }
 
 /* After each work: is the interval over, and how does the next one go? The cost of a way is the
@@ -1739,11 +1739,11 @@ static void rn__judge(rn__pace *p, int size) {
     const int was = p->together;
     const int fair = p->together && p->helped * size > 0.85 * p->jobs * (size - 1);
     const double least = p->settles && fair ? 0.05 : 0.01;
-    int way, k, better;
+    int better;
     if (p->works < 2 || (p->seconds < least && p->works < RN__INTERVAL_ENDS)) return;
     /* Only works that were timed both ways tell anything. */
-    for (k = 0; k < RN__TIMED; k++)
-        for (way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
+    for (int k = 0; k < RN__TIMED; k++)
+        for (int way = 0; way < 2 && p->of[0][k].images > 0 && p->of[1][k].images > 0; way++)
             cost[way] += p->of[way][k].seconds / p->of[way][k].images * p->of[was][k].images;
     better = cost[0] > 0 ? cost[1] < cost[0] : was;
     if (p->settles) /* nothing was counted */
@@ -1799,8 +1799,6 @@ static int rn__processors(void) {
 typedef struct rn__birth {
     int threads, over; /* wanted; 1 when the team is made or could not be */
     rn__team *team;    /* NULL: could not be */
-    pthread_mutex_t mutex;
-    pthread_cond_t born;
 } rn__birth;
 
 /* The team lies on the stack of the first helper, which lives until rn__end_team: so the threads do
@@ -1819,11 +1817,8 @@ static void *rn__help_first(void *user) {
     for (team.size = 2; made && team.size < i; team.size++) /* nobody reads it before a round */
         if (pthread_create(&team.helpers[team.size], NULL, rn__help, &team.queues[team.size]))
             break;
-    pthread_mutex_lock(&birth->mutex);
-    birth->team = made ? &team : NULL;
-    birth->over = 1;
-    pthread_cond_signal(&birth->born);
-    pthread_mutex_unlock(&birth->mutex);
+    if (made) birth->team = &team;
+    __atomic_store_n(&birth->over, 1, __ATOMIC_RELEASE); /* now birth may be gone */
     if (!made) return NULL;
     rn__help(&team.queues[1]);
     for (i = 2; i < team.size; i++) pthread_join(team.helpers[i], NULL);
@@ -1835,21 +1830,14 @@ static void *rn__help_first(void *user) {
 
 /* A team of up to so many threads, as many as can be had; NULL if no helper can. */
 static rn__team *rn__start_team(int threads) {
-    rn__birth birth;
+    rn__birth birth = {threads, 0, NULL};
     pthread_t first;
-    memset(&birth, 0, sizeof birth);
-    birth.threads = threads;
-    if (threads < 2 || pthread_mutex_init(&birth.mutex, NULL)) return NULL;
-    if (!pthread_cond_init(&birth.born, NULL)) {
-        pthread_mutex_lock(&birth.mutex);
-        if (!pthread_create(&first, NULL, rn__help_first, &birth)) {
-            while (!birth.over) pthread_cond_wait(&birth.born, &birth.mutex);
-            if (birth.team) birth.team->helpers[1] = first;
-        }
-        pthread_mutex_unlock(&birth.mutex);
-        pthread_cond_destroy(&birth.born);
-    }
-    pthread_mutex_destroy(&birth.mutex);
+    if (threads < 2 || pthread_create(&first, NULL, rn__help_first, &birth)) return NULL;
+    while (!__atomic_load_n(&birth.over, __ATOMIC_ACQUIRE)) sched_yield();
+    if (birth.team)
+        birth.team->helpers[1] = first;
+    else
+        pthread_join(first, NULL);
     return birth.team;
 }
 
@@ -1919,7 +1907,6 @@ RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, 
 
 /* Runs all jobs: with a team, else on `workers` threads of OpenMP's, else one after the other. */
 RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job job, void *context) {
-    int i;
 #ifdef RN__TEAMS
     if (team && jobs > 1 && jobs < 1 << RN__ROUND_BITS) {
         rn__run_round(team, jobs, job, context);
@@ -1929,12 +1916,12 @@ RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job jo
 #ifdef RN__THREADS
     if (!team && workers > 1 && jobs > 1) {
 #pragma omp parallel for schedule(static) num_threads(workers)
-        for (i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
+        for (int i = 0; i < jobs; i++) job(context, i, omp_get_thread_num());
         return;
     }
 #endif
     (void)team, (void)workers;
-    for (i = 0; i < jobs; i++) job(context, i, 0);
+    for (int i = 0; i < jobs; i++) job(context, i, 0);
 }
 
 /* >>tensors ==================================================================================
@@ -2051,10 +2038,9 @@ static int rn__is_finite(double value) {
 
 /* Are all of these? In float without a branch, so that the loop becomes vectors. */
 static int rn__all_finite(const rn_real *data, ptrdiff_t count) {
-    ptrdiff_t i;
     int bad = 0;
     RN__FORGET(data);
-    for (i = 0; i < count; i++) {
+    for (ptrdiff_t i = 0; i < count; i++) {
 #if RN__FAST
         uint32_t bits;
         memcpy(&bits, data + i, sizeof bits);
@@ -3210,7 +3196,7 @@ static rn__window rn__window_at(int oh, int ow, const rn_tensor *x, int r, int s
     return v;
 }
 
-/* ---- convolution: LeCun et al. 1989, as cross-correlation ------------------------------------ */
+/* ---- convolution: LeCun et al. 1989, as cross-correlation; linear layers --------------------- */
 
 /* Rows (or columns) that y should have for `size` of x: those that `padding` on both sides gives,
    or, if y has them, those that padding + 1 behind gives, which is as if x had one more. So
@@ -3241,20 +3227,29 @@ static rn_status rn__check_one_sided(const char *function, const char *name, con
 RNDEF rn_status rn_conv2d_naive_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                         const rn_real *bias, int stride, int padding,
                                         rn_error *error) {
-    int c, h, w;
     RN__TRY(rn__check_one_sided(__func__, "output", y, x, f, stride, padding, error));
     RN__EACH(y, n, k, oh, ow) {
         const rn__window v = rn__window_at(oh, ow, x, f->h, f->w, stride, padding);
         double sum = 0;
-        for (c = 0; c < x->c; c++)
-            for (h = v.h0; h < v.h1; h++) {
+        for (int c = 0; c < x->c; c++)
+            for (int h = v.h0; h < v.h1; h++) {
                 const rn_real *p = rn__at(x, n, c, h, 0), *q = rn__at(f, k, c, h - v.top, 0);
-                for (w = v.w0; w < v.w1; w++)
+                for (int w = v.w0; w < v.w1; w++)
                     sum += (double)p[w * x->stride_w] * (double)q[(w - v.left) * f->stride_w];
             }
         *rn__at(y, n, k, oh, ow) = (rn_real)(bias ? sum + (double)bias[k] : sum);
     }
     return RN_OK;
+}
+
+/* A linear layer is a 1x1 convolution of images of one pixel, with weights in the same order:
+       y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c]. */
+RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                  const rn_real *bias, rn_error *error) {
+    const rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
+    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
+    RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
+    return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -3273,11 +3268,10 @@ static double rn__dx_at(int n, int c, int h, int w, const rn_tensor *dy, const r
     const int oh1 = rn__min(dy->h, rn__divide_up(r0 + 1, stride));
     const int ow1 = rn__min(dy->w, rn__divide_up(s0 + 1, stride));
     double sum = 0;
-    int k, oh, ow;
-    for (k = 0; k < dy->c; k++)
-        for (oh = oh0; oh < oh1; oh++) {
+    for (int k = 0; k < dy->c; k++)
+        for (int oh = oh0; oh < oh1; oh++) {
             const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(f, k, c, r0 - oh * stride, 0);
-            for (ow = ow0; ow < ow1; ow++)
+            for (int ow = ow0; ow < ow1; ow++)
                 sum += (double)p[ow * dy->stride_w] * (double)q[(s0 - ow * stride) * f->stride_w];
         }
     return sum;
@@ -3294,11 +3288,10 @@ static double rn__dw_at(int k, int c, int r, int s, const rn_tensor *dy, const r
     const int oh1 = rn__min(dy->h, rn__divide_up(x->h - h0, stride));
     const int ow1 = rn__min(dy->w, rn__divide_up(x->w - w0, stride));
     double sum = 0;
-    int n, oh, ow;
-    for (n = 0; n < dy->n; n++)
-        for (oh = oh0; oh < oh1; oh++) {
+    for (int n = 0; n < dy->n; n++)
+        for (int oh = oh0; oh < oh1; oh++) {
             const rn_real *p = rn__at(dy, n, k, oh, 0), *q = rn__at(x, n, c, h0 + oh * stride, 0);
-            for (ow = ow0; ow < ow1; ow++)
+            for (int ow = ow0; ow < ow1; ow++)
                 sum += (double)p[ow * dy->stride_w] * (double)q[(w0 + ow * stride) * x->stride_w];
         }
     return sum;
@@ -3309,11 +3302,10 @@ RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *
                                          const rn_tensor *dy, const rn_tensor *x,
                                          const rn_tensor *f, int stride, int padding,
                                          int accumulate, rn_error *error) {
-    int i;
     RN__TRY(rn__check_one_sided(__func__, "output_gradient", dy, x, f, stride, padding, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
-    for (i = 0; db && i < dy->c; i++) {
+    for (int i = 0; db && i < dy->c; i++) {
         const rn_tensor channel = rn_tensor_channels(*dy, i, 1);
         rn__store(&db[i], rn__sum(&channel), 1);
     }
@@ -3327,23 +3319,8 @@ RNDEF rn_status rn_conv2d_naive_backward(rn_tensor *dx, rn_tensor *dw, rn_real *
     return RN_OK;
 }
 
-#endif
-
-/* ---- linear: a 1x1 convolution of images of one pixel ---------------------------------------- */
-
-/* y[n,k] = bias[k] + sum over c of weight[k,c] x[n,c]. The weights are those of a convolution with
-   a kernel of one pixel, in the same order. */
-RNDEF rn_status rn_linear_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
-                                  const rn_real *bias, rn_error *error) {
-    const rn_tensor f = rn_tensor_in((rn_real *)weight, y->c, x->c, 1, 1);
-    RN__TRY(rn__expect(__func__, "input", x, x->n, x->c, 1, 1, error));
-    RN__TRY(rn__expect(__func__, "output", y, x->n, y->c, 1, 1, error));
-    return rn_conv2d_naive_forward(y, x, &f, bias, 1, 0, error);
-}
-
-#ifndef RESNET_NO_TRAIN
-/* dx[n,c] = sum over k of dy[n,k] weight[k,c];  dw[k,c] = sum over n of dy[n,k] x[n,c];
-   db[k] = sum over n of dy[n,k]. */
+/* Of a linear layer dx[n,c] = sum over k of dy[n,k] weight[k,c];
+   dw[k,c] = sum over n of dy[n,k] x[n,c];  db[k] = sum over n of dy[n,k]. */
 RNDEF rn_status rn_linear_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
                                    const rn_tensor *x, const rn_real *weight, int accumulate,
                                    rn_error *error) {
@@ -3423,11 +3400,10 @@ RNDEF rn_status rn_batch_norm_forward(rn_tensor *y, rn_real *statistics, const r
                                       const rn_real *weight, const rn_real *bias, double eps,
                                       int group, rn_error *error) {
     const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
-    int g, k;
     RN__TRY(rn__check_groups(__func__, x, group, error));
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
+    for (int g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (int k = 0; k < x->c; k++) {
             const rn_tensor x_k = rn__group_channel(x, g, size, k);
             const rn_tensor y_k = rn__group_channel(y, g, size, k);
             double m = (double)x_k.n * x_k.h * x_k.w, mean = rn__sum(&x_k) / m, variance = 0;
@@ -3446,12 +3422,11 @@ RNDEF rn_status rn_batch_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
                                        const rn_real *weight, double eps, int group, int accumulate,
                                        rn_error *error) {
     const int size = rn__group_size(group, x->n), groups = rn__divide_up(x->n, size);
-    int g, k;
     RN__TRY(rn__check_groups(__func__, x, group, error));
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    for (g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
-        for (k = 0; k < x->c; k++) {
+    for (int g = 0; g < groups; g++, statistics += 2 * (ptrdiff_t)x->c)
+        for (int k = 0; k < x->c; k++) {
             rn_tensor x_k = rn__group_channel(x, g, size, k), dx_k;
             const rn_tensor dy_k = rn__group_channel(dy, g, size, k);
             const double m = (double)x_k.n * x_k.h * x_k.w, mean = (double)statistics[k];
@@ -3523,9 +3498,8 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
 RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error) {
-    int k;
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (k = 0; k < x->c; k++) {
+    for (int k = 0; k < x->c; k++) {
         const rn_tensor x_k = rn_tensor_channels(*x, k, 1), y_k = rn_tensor_channels(*y, k, 1);
         rn__normalise(&y_k, &x_k, (double)running_mean[k], (double)running_var[k], eps, weight[k],
                       bias[k]);
@@ -3660,9 +3634,8 @@ static rn__window rn__largest(const rn_tensor *x, int n, int c, int oh, int ow, 
     const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
     rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
     rn__window best = v;
-    int h, w;
-    for (h = v.h0; h < v.h1; h++)
-        for (w = v.w0; w < v.w1; w++)
+    for (int h = v.h0; h < v.h1; h++)
+        for (int w = v.w0; w < v.w1; w++)
             if (*rn__at(x, n, c, h, w) > largest)
                 largest = *rn__at(x, n, c, h, w), best.h0 = h, best.w0 = w;
     return best;
@@ -3679,25 +3652,6 @@ RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
     }
     return RN_OK;
 }
-
-#ifndef RESNET_NO_TRAIN
-/* All of dy goes to the pixel that was the largest. Where windows overlap (stride < kernel) a pixel
-   may win several times: dx is added to. */
-RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
-                                     int kernel, int stride, int padding, int accumulate,
-                                     rn_error *error) {
-    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
-    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    if (!dx) return RN_OK;
-    if (!accumulate) rn_tensor_fill(*dx, 0);
-    RN__EACH(dy, n, c, oh, ow) {
-        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
-        rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
-    }
-    return RN_OK;
-}
-
-#endif
 
 /* Rows (or columns) of an average pool: as many windows as cover `size` (stride - 1 more behind
    round the division up), but none that starts outside. */
@@ -3725,37 +3679,16 @@ static rn_status rn__check_avg_pool(const char *function, const char *name, cons
        g h | i                                                                                    */
 RNDEF rn_status rn_avg_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
                                     rn_error *error) {
-    int h, w;
     RN__TRY(rn__check_avg_pool(__func__, "output", y, x, kernel, stride, error));
     RN__EACH(y, n, c, oh, ow) {
         const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, 0);
         double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0), sum = 0;
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++) sum += rn__get(x, n, c, h, w);
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++) sum += rn__get(x, n, c, h, w);
         *rn__at(y, n, c, oh, ow) = (rn_real)(sum / pixels);
     }
     return RN_OK;
 }
-
-#ifndef RESNET_NO_TRAIN
-/* Each pixel under a window has an equal part in its mean, and gets an equal share of dy. */
-RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
-                                     int accumulate, rn_error *error) {
-    int h, w;
-    if (!dx) return RN_OK;
-    RN__TRY(rn__check_avg_pool(__func__, "output_gradient", dy, dx, kernel, stride, error));
-    if (!accumulate) rn_tensor_fill(*dx, 0);
-    RN__EACH(dy, n, c, oh, ow) {
-        const rn__window v = rn__window_at(oh, ow, dx, kernel, kernel, stride, 0);
-        const double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++)
-                rn__store(rn__at(dx, n, c, h, w), rn__get(dy, n, c, oh, ow) / pixels, 1);
-    }
-    return RN_OK;
-}
-
-#endif
 
 /* y[n,c] = 1 / (H W) sum over h, w of x[n,c,h,w]: one window, as large as the image. */
 RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_error *error) {
@@ -3769,6 +3702,38 @@ RNDEF rn_status rn_global_avg_pool_forward(rn_tensor *y, const rn_tensor *x, rn_
 }
 
 #ifndef RESNET_NO_TRAIN
+/* Backward. All of dy goes to the pixel that was the largest. Where windows overlap (stride <
+   kernel) a pixel may win several times: dx is added to. */
+RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                     int kernel, int stride, int padding, int accumulate,
+                                     rn_error *error) {
+    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    if (!dx) return RN_OK;
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
+    }
+    return RN_OK;
+}
+
+/* Each pixel under a window has an equal part in its mean, and gets an equal share of dy. */
+RNDEF rn_status rn_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int kernel, int stride,
+                                     int accumulate, rn_error *error) {
+    if (!dx) return RN_OK;
+    RN__TRY(rn__check_avg_pool(__func__, "output_gradient", dy, dx, kernel, stride, error));
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__window_at(oh, ow, dx, kernel, kernel, stride, 0);
+        const double pixels = (double)(v.h1 - v.h0) * (v.w1 - v.w0);
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++)
+                rn__store(rn__at(dx, n, c, h, w), rn__get(dy, n, c, oh, ow) / pixels, 1);
+    }
+    return RN_OK;
+}
+
 /* dx[n,c,h,w] = dy[n,c] / (H W). */
 RNDEF rn_status rn_global_avg_pool_backward(rn_tensor *dx, const rn_tensor *dy, int accumulate,
                                             rn_error *error) {
@@ -3914,17 +3879,19 @@ static double rn__target(const rn_loss *loss, int classes, int label, int k) {
     return target * rn__class_weight(loss, k);
 }
 
-/* Refuses logits that are not [N,K,1,1], and labels and a loss (NULL: plain) out of range. */
-static rn_status rn__check_loss(const char *function, const rn_tensor *z, const int *labels,
-                                const rn_loss *loss, rn_error *error) {
+/* Refuses logits that are not [N,K,1,1], and labels and a loss (NULL: plain) out of range. *sum
+   (NULL: not wanted) is what the sum of the images' losses is divided by for their mean: the sum of
+   their labels' weights. Refuses zero; without images it is 1. */
+static rn_status rn__check_loss(const char *function, double *sum, const rn_tensor *z,
+                                const int *labels, const rn_loss *loss, rn_error *error) {
+    double weights = z->n == 0;
     const double smoothing = loss ? loss->label_smoothing : 0;
-    int n, k;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
     if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s: label_smoothing is %f and should be at least 0 and below 1", function,
                         smoothing);
-    for (k = 0; k < z->c; k++) {
+    for (int k = 0; k < z->c; k++) {
         const double weight = rn__class_weight(loss, k);
         if (!rn__is_finite(weight) || weight < 0)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -3932,26 +3899,20 @@ static rn_status rn__check_loss(const char *function, const rn_tensor *z, const 
                             "least 0",
                             function, k, weight);
     }
-    for (n = 0; n < z->n; n++)
+    for (int n = 0; n < z->n; n++) {
         if (labels[n] < 0 || labels[n] >= z->c)
             return rn__fail(error, RN_BAD_ARGUMENT,
                             "%s: the label of image %d is %d and should be 0 to %d", function, n,
                             labels[n], z->c - 1);
-    return RN_OK;
-}
-
-/* What the sum of the images' losses is divided by for their mean: the sum of their labels'
-   weights. Refuses zero; without images it is 1. */
-static rn_status rn__loss_weight(const char *function, double *sum, const int *labels, int count,
-                                 const rn_loss *loss, rn_error *error) {
-    int n;
-    *sum = count == 0;
-    for (n = 0; n < count; n++) *sum += rn__class_weight(loss, labels[n]);
-    if (*sum > 0) return RN_OK;
+        weights += rn__class_weight(loss, labels[n]);
+    }
+    if (!sum) return RN_OK;
+    *sum = weights;
+    if (weights > 0) return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: the class weights of all %d labels are zero, so there is no mean; give "
                     "one of their classes a weight or leave the batch out",
-                    function, count);
+                    function, z->n);
 }
 
 /* E summed over images, of which each adds t_k w_k (L - z_k) for every class. */
@@ -3960,8 +3921,7 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
                                                  rn_error *error) {
     double sum = 0, weight;
     int n, k, correct = 0;
-    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
-    RN__TRY(rn__loss_weight(__func__, &weight, labels, z->n, loss, error));
+    RN__TRY(rn__check_loss(__func__, &weight, z, labels, loss, error));
     for (n = 0; n < z->n; n++) {
         const double log_sum = rn__log_sum_exp(z, n);
         for (k = 0; k < z->c; k++) {
@@ -3979,13 +3939,12 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
 RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor *z,
                                                   const int *labels, double scale,
                                                   const rn_loss *loss, rn_error *error) {
-    int n, k;
-    RN__TRY(rn__check_loss(__func__, z, labels, loss, error));
+    RN__TRY(rn__check_loss(__func__, NULL, z, labels, loss, error));
     RN__TRY(rn__expect_like(__func__, "logits_gradient", dz, z, error));
-    for (n = 0; dz && n < z->n; n++) {
+    for (int n = 0; dz && n < z->n; n++) {
         double log_sum = rn__log_sum_exp(z, n), targets = 0;
-        for (k = 0; k < z->c; k++) targets += rn__target(loss, z->c, labels[n], k);
-        for (k = 0; k < z->c; k++) {
+        for (int k = 0; k < z->c; k++) targets += rn__target(loss, z->c, labels[n], k);
+        for (int k = 0; k < z->c; k++) {
             const double target = rn__target(loss, z->c, labels[n], k);
             const double predicted = rn__softmax(z, n, k, log_sum) * targets;
             *rn__at(dz, n, k, 0, 0) = (rn_real)((predicted - target) * scale);
@@ -4721,9 +4680,7 @@ typedef struct rn__kernels {
 
 /* gcc converts between vectors from version 9 on. */
 #if (defined(__clang__) || (defined(__GNUC__) && __GNUC__ >= 9)) && !defined(RESNET_NO_SIMD)
-#define RN__VECTORS 1
-#else
-#define RN__VECTORS 0
+#define RN__VECTORS
 #endif
 
 /* gcc leaves accumulators in memory unless told to unroll, and does not contract a * b + c under
@@ -4741,6 +4698,11 @@ typedef struct rn__kernels {
 #define RN__CONTRACT
 #endif
 
+/* A loop of a constant number of steps, written out: i from 0 on. */
+#define RN__UNROLLED(i, count) \
+    RN__UNROLL                 \
+    for (int i = 0; i < (count); i++)
+
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__INLINE static inline __attribute__((always_inline))
 #define RN__PREFETCH(p) __builtin_prefetch(p)
@@ -4750,10 +4712,10 @@ typedef struct rn__kernels {
 #endif
 
 #define RN__ISA _portable
-#if RN__VECTORS && defined(__aarch64__)
+#if defined(RN__VECTORS) && defined(__aarch64__)
 #define RN__WIDTH 4
 #define RN__TILE 6
-#elif RN__VECTORS && defined(__SSE2__)
+#elif defined(RN__VECTORS) && defined(__SSE2__)
 #define RN__WIDTH 4
 #define RN__TILE 3
 #else
@@ -4763,8 +4725,8 @@ typedef struct rn__kernels {
 #define RN__PAIR 0
 #include RESNET_FILENAME
 
-#if RN__VECTORS && defined(__x86_64__) && defined(__SSE2__)
-#define RN__X86 1
+#if defined(RN__VECTORS) && defined(__x86_64__) && defined(__SSE2__)
+#define RN__X86
 
 #define RN__ISA _avx2
 #define RN__WIDTH 8
@@ -4773,14 +4735,11 @@ typedef struct rn__kernels {
 #ifdef __clang__
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+#pragma GCC target("avx2,fma") /* until the options are popped */
 #endif
 #include RESNET_FILENAME
 #ifdef __clang__
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
 
 #define RN__ISA _avx512
@@ -4791,18 +4750,12 @@ typedef struct rn__kernels {
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma"))), \
                              apply_to = function)
 #else
-#pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,fma,prefer-vector-width=512")
 #endif
 #include RESNET_FILENAME
 #ifdef __clang__
 #pragma clang attribute pop
-#else
-#pragma GCC pop_options
 #endif
-
-#else
-#define RN__X86 0
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__)
@@ -4811,7 +4764,7 @@ typedef struct rn__kernels {
 
 /* The set asked for, the best one for RN_ISA_AUTO; NULL if this machine or build lacks it. */
 RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
-#if RN__X86
+#ifdef RN__X86
     if (isa == RN_ISA_AVX512 || isa == RN_ISA_AUTO)
         if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
@@ -4840,9 +4793,7 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
 #define RN__V RN__NAME(v)
 #define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
 #define RN__CHAINS (RN__LANES < 4 ? 4 : 2) /* sums in flight, to hide the adder's latency */
-#define RN__EACH_LANE \
-    RN__UNROLL        \
-    for (l = 0; l < RN__LANES; l++)
+#define RN__EACH_LANE RN__UNROLLED(l, RN__LANES)
 
 #if RN__WIDTH > 1
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
@@ -4880,38 +4831,21 @@ typedef int32_t RN__NAME(mask);
 #define RN__WITH(flag, kernel, ...) \
     ((flag) ? RN__NAME(kernel)(__VA_ARGS__, 1) : RN__NAME(kernel)(__VA_ARGS__, 0))
 
-#define RN__EACH_OF_PAIR \
-    RN__UNROLL           \
-    for (k = 0; k <= paired; k++)
-
-/* Fetches what will be read next, beside the tile that begins `first` floats behind the beginning
-   of what the call reads, in input block b. */
-RN__INLINE void RN__NAME(fetch_next)(const int tile, const rn__conv_rows *shape, ptrdiff_t first,
-                                     int b) {
-    int k, i;
-    for (k = 0; k < shape->nexts; k++) {
-        const float *next = shape->next[k] + b * shape->next_block + first;
-        RN__UNROLL
-        for (i = 0; i < tile; i++) RN__PREFETCH(next + i * RN__BLOCK);
-    }
-}
-
 /* Writes the sums of a tile, with what is added to them. */
 RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *const to[RN__TILE],
                                      RN__V sum[2][RN__TILE][RN__LANES],
                                      const rn__conv_rows *shape) {
     const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
     const int adds = shape->adds, fetches = shape->fetches;
-    int i, k, l;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+    RN__UNROLLED(i, tile)
+        RN__UNROLLED(k, paired + 1) {
             float *p = to[i] + k * pair;
             if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
             RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
         }
     if (!fetches) return;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_OF_PAIR {
+    RN__UNROLLED(i, tile)
+        RN__UNROLLED(k, paired + 1) {
             RN__PREFETCH(to[i] + k * pair + RN__PAGE);
             RN__PREFETCH(to[i] + k * pair + fetch);
         }
@@ -4933,44 +4867,44 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                                     ptrdiff_t first, const float *weight, const float *bias) {
     RN__CONTRACT
     const int half = tile / 2;
-    int m, i, k, l, b, t, c;
-    for (m = 0; m < shape->matrices; m++) {
+    for (int m = 0; m < shape->matrices; m++) {
         const RN__V zero = {0};
         RN__V sum[2][RN__TILE][RN__LANES]; /* in registers */
         float *to[RN__TILE];
-        RN__UNROLL
-        for (i = 0; i < tile; i++) { /* begins with nothing, the bias or the sums so far */
+        RN__UNROLLED(i, tile) { /* begins with nothing, the bias or the sums so far */
             to[i] =
                 i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
             to[i] += m * shape->out_matrix;
-            RN__EACH_OF_PAIR {
+            RN__UNROLLED(k, paired + 1) {
                 const float *from = bias ? bias + m * RN__BLOCK + k * shape->pair_bias : NULL;
                 if (shape->resume) from = to[i] + k * shape->pair_out;
                 RN__EACH_LANE sum[k][i][l] = zero;
                 if (from) RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
             }
         }
-        for (b = 0; b < shape->blocks; b++) {
+        for (int b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            RN__NAME(fetch_next)(tile, shape, first, b);
-            for (t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
+            for (int k = 0; k < shape->nexts; k++) { /* fetched beside this tile */
+                const float *next = shape->next[k] + b * shape->next_block + first;
+                RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
+            }
+            for (int t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
                     m * shape->in_matrix + b * shape->in_block + shape->taps[t].offset;
                 const float *p = in[0] + at, *q = in[1] + at, *w = weight;
-                for (c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
+                for (int c = 0; c < channels; c++, p++, q++, w += RN__BLOCK) {
                     RN__V row[2][RN__LANES];
                     if (RN__PAIR) /* it computes faster than memory reads; the others lose by it */
                         RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
-                    RN__EACH_OF_PAIR {
+                    RN__UNROLLED(k, paired + 1) {
                         const float *at_k = w + k * shape->pair_weight;
                         /* with few pixels in a tile, weights stream through the first cache */
                         RN__PREFETCH(at_k + RN__WEIGHTS_AHEAD * RN__BLOCK);
                         RN__EACH_LANE row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
                     }
-                    RN__UNROLL
-                    for (i = 0; i < tile; i++) {
+                    RN__UNROLLED(i, tile) {
                         const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
-                        RN__EACH_OF_PAIR RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
+                        RN__UNROLLED(k, paired + 1) RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
                     }
                 }
             }
@@ -5037,35 +4971,32 @@ RN__INLINE void RN__NAME(outer_tile)(const int tile, float *dw, const rn__outer_
     RN__CONTRACT
     const RN__V zero = {0};
     RN__V sum[RN__OUTER][RN__LANES];
-    int i, l, y, j;
-    RN__UNROLL
-    for (i = 0; i < tile; i++) RN__EACH_LANE sum[i][l] = zero;
-    for (y = 0; y < shape->rows; y++) {
+    RN__UNROLLED(i, tile) RN__EACH_LANE sum[i][l] = zero;
+    for (int y = 0; y < shape->rows; y++) {
         const float *p = x + y * shape->x_row, *q = dy + y * shape->dy_row;
-        for (j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
+        for (int j = 0; j < shape->pixels; j++, p += RN__BLOCK, q += RN__BLOCK) {
             RN__V row[RN__LANES];
             RN__EACH_LANE row[l] = RN__LOAD(q + l * RN__WIDTH);
-            RN__UNROLL
-            for (i = 0; i < tile; i++) {
+            RN__UNROLLED(i, tile) {
                 const float value = p[i];
                 RN__EACH_LANE sum[i][l] += row[l] * value;
             }
         }
     }
-    RN__UNROLL
-    for (i = 0; i < tile; i++, dw += RN__BLOCK)
-        RN__EACH_LANE RN__STORE(dw + l * RN__WIDTH, RN__LOAD(dw + l * RN__WIDTH) + sum[i][l]);
+    RN__UNROLLED(i, tile) RN__EACH_LANE {
+            float *to = dw + i * RN__BLOCK + l * RN__WIDTH;
+            RN__STORE(to, RN__LOAD(to) + sum[i][l]);
+        }
 }
 
 /* All channels of a block, a tile at a time, each of which reads all pixels again. Channels that
    are not there are zero and do no harm. */
 static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const float *x,
                                   const float *dy) {
-    int c;
     if (shape->channels <= 4 && RN__OUTER > 4) /* an image's colours */
         RN__NAME(outer_tile)(RN__OUTER > 4 ? 4 : RN__OUTER, dw, shape, x, dy);
     else
-        for (c = 0; c < shape->channels; c += RN__OUTER)
+        for (int c = 0; c < shape->channels; c += RN__OUTER)
             RN__NAME(outer_tile)(RN__OUTER, dw + c * RN__BLOCK, shape, x + c, dy);
 }
 
@@ -5149,27 +5080,22 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
     static void RN__NAME(winograd_##name)(float *out, ptrdiff_t out_row, ptrdiff_t out_column,    \
                                           const float *in, ptrdiff_t in_row, ptrdiff_t in_column, \
                                           int accumulate) {                                       \
-        int i, j, l;                                                                              \
-        for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                              \
+        for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {                                          \
             RN__V columns[from][to], line[6];                                                     \
-            RN__UNROLL                                                                            \
-            for (j = 0; j < from; j++) {                                                          \
+            RN__UNROLLED(j, from) {                                                               \
                 const float *p = in + j * in_column + l;                                          \
-                RN__UNROLL                                                                        \
-                for (i = 0; i < from; i++, p += in_row) line[i] = RN__LOAD(p);                    \
+                RN__UNROLLED(i, from) line[i] = RN__LOAD(p), p += in_row;                         \
                 RN__NAME(winograd_line_##name)(columns[j], line);                                 \
             }                                                                                     \
-            RN__UNROLL                                                                            \
-            for (i = 0; i < to; i++) {                                                            \
+            RN__UNROLLED(i, to) {                                                                 \
                 RN__V result[6];                                                                  \
                 float *p = out + i * out_row + l;                                                 \
-                RN__UNROLL                                                                        \
-                for (j = 0; j < from; j++) line[j] = columns[j][i];                               \
+                RN__UNROLLED(j, from) line[j] = columns[j][i];                                    \
                 RN__NAME(winograd_line_##name)(result, line);                                     \
-                RN__UNROLL                                                                        \
-                for (j = 0; j < to; j++, p += out_column) {                                       \
+                RN__UNROLLED(j, to) {                                                             \
                     if (accumulate) result[j] += RN__LOAD(p);                                     \
                     RN__STORE(p, result[j]);                                                      \
+                    p += out_column;                                                              \
                 }                                                                                 \
             }                                                                                     \
         }                                                                                         \
@@ -5182,9 +5108,7 @@ RN__WINOGRAD(weight, 6, 3)
 
 /* Pixels that lie `step` floats apart, put next to each other. */
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
-    ptrdiff_t i;
-    int l;
-    for (i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
+    for (ptrdiff_t i = 0; i < pixels; i++, to += RN__BLOCK, from += step)
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
@@ -5195,22 +5119,17 @@ RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, 
                                  const int squares) {
     RN__CONTRACT
     RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
-    ptrdiff_t i;
-    int j, l;
     RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
-    RN__UNROLL
-    for (j = 0; j < RN__CHAINS; j++) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
-    for (i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
-        RN__UNROLL
-        for (j = 0; j < RN__CHAINS; j++)
+    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
+    for (ptrdiff_t i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
+        RN__UNROLLED(j, RN__CHAINS)
             if (i + j < pixels) RN__EACH_LANE {
                     RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
                     if (squares) v = v - centre[l], v = v * v;
                     sum[j][l] += v;
                 }
     }
-    RN__UNROLL
-    for (j = 1; j < RN__CHAINS; j++) RN__EACH_LANE sum[0][l] += sum[j][l];
+    RN__UNROLLED(j, RN__CHAINS - 1) RN__EACH_LANE sum[0][l] += sum[j + 1][l];
     RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
 }
 
@@ -5225,13 +5144,12 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
        mean += d count / (n + count),  m2 += m2 of these + d^2 n count / (n + count) */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     const ptrdiff_t most = RN__MOMENT_PIXELS;
-    ptrdiff_t done, count;
-    int l, c;
-    for (done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
+    ptrdiff_t count;
+    for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
         float part[RN__BLOCK], part_m2[RN__BLOCK], share;
         count = pixels - done < most ? pixels - done : most;
         RN__NAME(sum)(part, x, count);
-        for (c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
+        for (int c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
         RN__NAME(reduce)(part_m2, x, count, part, 1);
         share = (float)count / (float)(done + count);
         RN__EACH_LANE {
@@ -5256,12 +5174,10 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
                                          const int relu_after, const int relu) {
     RN__CONTRACT
     RN__V mean[RN__LANES], scale[RN__LANES], bias[RN__LANES];
-    ptrdiff_t i;
-    int l;
     RN__EACH_LANE scale[l] = RN__LOAD(by->scale + l * RN__WIDTH);
     RN__EACH_LANE bias[l] = RN__LOAD(by->bias + l * RN__WIDTH);
     RN__EACH_LANE mean[l] = RN__LOAD(by->mean + l * RN__WIDTH);
-    for (i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
         RN__PREFETCH(in + RN__PAGE);
         RN__EACH_LANE {
             RN__V y = (RN__LOAD(in + l * RN__WIDTH) - mean[l]) * scale[l] + bias[l];
@@ -5301,14 +5217,11 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
     const rn__coefficients by = *of;
     const RN__V zero = {0};
     RN__V first[2][RN__LANES], second[2][RN__LANES];
-    ptrdiff_t i;
-    int j, l;
     RN__EACH_LANE first[0][l] = first[1][l] = second[0][l] = second[1][l] = zero;
-    for (i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i += 2, x += 2 * RN__BLOCK, dy += 2 * RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(x + RN__PAGE + RN__BLOCK);
-        RN__UNROLL
-        for (j = 0; j < 2; j++)
+        RN__UNROLLED(j, 2)
             if (i + j < pixels) RN__EACH_LANE {
                     const RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH) - RN__BY(mean);
                     const RN__V d = RN__LOAD(dy + j * RN__BLOCK + l * RN__WIDTH);
@@ -5334,9 +5247,7 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
                                            const int relu, const int accumulate) {
     RN__CONTRACT
     const rn__coefficients by = *of;
-    ptrdiff_t i;
-    int l;
-    for (i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
+    for (ptrdiff_t i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK) {
         RN__PREFETCH(x + RN__PAGE);
         RN__PREFETCH(dy + RN__PAGE);
         if (accumulate) RN__PREFETCH(dx + RN__PAGE);
@@ -5360,12 +5271,11 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
 }
 
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
-#define RN__EACH_VECTOR for (i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
+#define RN__EACH_VECTOR for (ptrdiff_t i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
 
 /* out = a + b, or only a; through a ReLU. */
 RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, ptrdiff_t pixels,
                                    const int adds, const int relu) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(a + i);
         if (adds) v += RN__LOAD(b + i);
@@ -5384,7 +5294,6 @@ static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t 
 /* dy where the ReLU's output is positive. */
 static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                                     int accumulate) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         const RN__V y = RN__LOAD(out + i), d = RN__LOAD(dy + i);
         RN__V g = RN__WHERE_POSITIVE(y, d);
@@ -5396,7 +5305,6 @@ static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out
 /* out = in times a factor; a copy or an addition if that is 1. */
 static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float factor,
                             int accumulate) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(in + i) * factor;
         if (accumulate) v += RN__LOAD(out + i);
@@ -5426,7 +5334,6 @@ RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) 
 
 /* y = x g with g = sigmoid(sign z). */
 static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -5438,7 +5345,6 @@ static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t p
 static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
                                     const float *z, ptrdiff_t pixels, float sign, int accumulate,
                                     int accumulate_second) {
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest, to_x, to_z;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -5453,11 +5359,10 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
 static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
-    int y, x, l;
-    for (l = 0; l < RN__BLOCK; l += RN__WIDTH) {
+    for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
-        for (y = 0; y < rows; y++)
-            for (x = 0; x < pixels; x++) {
+        for (int y = 0; y < rows; y++)
+            for (int x = 0; x < pixels; x++) {
                 const RN__V v = RN__LOAD(in + y * step + x * RN__BLOCK + l);
                 most = RN__LARGER(v, most);
             }
@@ -5478,7 +5383,6 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
     const RN__V zero = {0}, one = zero + 1.0f;
     RN__V bad = zero;
     float counts[RN__BLOCK] = {0};
-    ptrdiff_t i;
     RN__EACH_VECTOR {
         RN__V w = RN__LOAD(weight + i), v = RN__LOAD(velocity + i);
         const RN__V g = RN__LOAD(gradient + i) + w * by.decay;
@@ -5491,7 +5395,7 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
         RN__STORE(weight + i, w);
     }
     RN__STORE(counts, bad);
-    for (i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
+    for (int i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
     return counts[0] <= 0;
 }
 
@@ -5565,7 +5469,6 @@ typedef struct rn__engine {
     } handed;
 } rn__engine;
 
-/* Blocks that hold so many channels. */
 /* An engine for planning, with one worker; who runs it adds helpers and the threads' own memory. */
 static rn__engine rn__make_engine(const rn__kernels *kernels, int threads, char *workspace) {
     rn__engine engine;
@@ -5588,8 +5491,7 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
    bytes. */
 RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
-    rn__arena arena = {NULL, 0};
-    arena.base = engine->workspace;
+    rn__arena arena = {engine->workspace, 0};
     engine->handed.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
     engine->handed.forward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
@@ -5601,10 +5503,7 @@ RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
 
 /* A plain value at `data`; NULL for one that is not there, or for its shape alone. */
 RN__FUNCTION rn__blocked rn__blocked_in(float *data, int n, int c, int h, int w) {
-    rn__blocked v;
-    memset(&v, 0, sizeof v);
-    v.data = data;
-    v.n = n, v.c = c, v.h = h, v.w = w;
+    rn__blocked v = {data, n, c, h, w, RN__PLAIN, NULL, NULL, 0, 0};
     return v;
 }
 
@@ -5674,9 +5573,9 @@ static const rn__blocked *rn__from(const rn__task *p) { return p->backward ? &p-
 
 static void rn__planes_job(void *context, int i, int thread) {
     const rn__task *task = (const rn__task *)context;
-    int plane;
     (void)thread;
-    for (plane = i * task->planes; plane < (i + 1) * task->planes; plane++) task->job(task, plane);
+    for (int plane = i * task->planes; plane < (i + 1) * task->planes; plane++)
+        task->job(task, plane);
 }
 
 /* A job of the threads is an image; with few images it is a plane. */
@@ -5692,13 +5591,12 @@ static void rn__run_task(rn__task *task) {
 static void rn__block_plane(const rn__task *task, int plane) {
     const rn__blocked *v = &task->y;
     const int blocks = rn__blocks(v->c), first = plane % blocks * RN__BLOCK;
-    int c, h, w;
     if (!task->flag) rn__clear_plane(v, plane);
-    for (c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
-        for (h = 0; h < v->h; h++) {
+    for (int c = first; c < rn__min(first + RN__BLOCK, v->c); c++)
+        for (int h = 0; h < v->h; h++) {
             float *inside = rn__plane(v, plane) + (ptrdiff_t)h * v->w * RN__BLOCK + c - first;
             float *outside = rn__at(&task->tensor, plane / blocks, c, h, 0);
-            for (w = 0; w < v->w; w++, inside += RN__BLOCK, outside += task->tensor.stride_w)
+            for (int w = 0; w < v->w; w++, inside += RN__BLOCK, outside += task->tensor.stride_w)
                 if (!task->flag)
                     *inside = *outside;
                 else
@@ -5750,7 +5648,8 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
          input             rn__value_plan: how dx is made
          weights           rn__weight_plan: how dw is made
            geometry          which pixels and weights are multiplied with each other
-           split             how the work is cut into jobs
+           split             how the work is cut into jobs (of y and dx by every run anew, for
+                             its images and workers)
            layout            where in the workspace things lie
 
    The loops of a direct convolution, tap by tap, from the net to the registers:
@@ -5821,6 +5720,7 @@ typedef struct rn__geometry {
     int phase_columns;     /* of a phase of the scratch image */
     ptrdiff_t scratch_row; /* floats: all phases of a row */
     size_t block_floats;   /* packed weights of an output block */
+    size_t pair_floats;    /* a weight gradient by taps of a pair of blocks */
     const rn__tap *taps;   /* [R S], ordered by phase of the output */
     const int *phase_taps; /* [phases + 1]: where the taps of each phase start */
 } rn__geometry;
@@ -5853,9 +5753,7 @@ typedef struct rn__layout {
 /* How a value is made: y or dx. */
 typedef struct rn__value_plan {
     rn__geometry geometry;
-    rn__split splits[2]; /* of n images of h rows, for one worker and for all threads */
     rn__layout at;
-    int n, h;
     int packed_blocks; /* output blocks whose weights are packed at a time */
 } rn__value_plan;
 
@@ -5932,6 +5830,7 @@ static rn__geometry rn__find_geometry(const rn__filter *f, int backward, int win
     g.phase_columns =
         g.columns + (g.x.reach - 1) / g.x.phases; /* and what the last ones read beyond */
     g.scratch_row = (ptrdiff_t)g.x.phases * g.phase_columns * RN__BLOCK;
+    g.pair_floats = (size_t)(f->r * f->s) * RN__BLOCK * RN__BLOCK;
     g.block_floats = rn__multiply_size((size_t)g.in_blocks * RN__BLOCK * RN__BLOCK,
                                        (size_t)(winograd ? RN__MATRICES : f->r * f->s));
     return g;
@@ -6043,29 +5942,19 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     const size_t blocks = (size_t)g->out_blocks, least = RN__PACKED_FLOATS;
     const size_t fit = (images > least ? images : least) / g->block_floats;
     rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
+    const rn__split s = rn__find_split(g, n, h, 1);
     rn__value_plan plan;
-    const rn__split *s = &plan.splits[0];
     memset(&plan, 0, sizeof plan);
     plan.geometry = *g;
-    plan.n = n, plan.h = h;
-    plan.splits[0] = rn__find_split(g, n, h, 1);
-    plan.splits[1] = rn__find_split(g, n, h, threads);
-    plan.packed_blocks = fit < 1        ? 1
-                         : fit < blocks ? (int)fit
-                                        : g->out_blocks; /* one at least, all at most */
+    plan.packed_blocks = fit < blocks ? rn__max(1, (int)fit) : g->out_blocks;
     if (!g->backward)
         plan.at.bias = rn__reserve(shared, blocks, (size_t)rn__matrices(g) * RN__BLOCK);
     plan.at.weights = rn__reserve(shared, (size_t)plan.packed_blocks, g->block_floats);
     if (copies)
         plan.at.scratch = rn__reserve(own, (size_t)g->in_blocks,
-                                      (size_t)rn__scratch_block(g, rn__band_rows(g, s)));
-    plan.at.tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+                                      (size_t)rn__scratch_block(g, rn__band_rows(g, &s)));
+    plan.at.tiles = rn__reserve(own, RN__MATRICES, (size_t)(s.in_matrix + s.out_matrix));
     return plan;
-}
-
-/* Floats of a weight gradient by taps, of a pair of blocks. */
-static size_t rn__pair_floats(const rn__geometry *g) {
-    return (size_t)(g->filter.r * g->filter.s) * RN__BLOCK * RN__BLOCK;
 }
 
 /* The plan of the weight gradient but for its memory. g is forward's geometry, which makes oh x ow
@@ -6100,7 +5989,7 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
     plan.k_blocks = !plan.by_weights ? g->out_blocks
                     : g->winograd    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
                                      : 1;
-    fit = RN__PARTIAL_FLOATS / rn__multiply_size(rn__pair_floats(g), pairs); /* buffers */
+    fit = RN__PARTIAL_FLOATS / rn__multiply_size(g->pair_floats, pairs); /* buffers */
     plan.buffers = rn__max(1, (int)fit);
     return plan;
 }
@@ -6118,13 +6007,11 @@ static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, in
     if (copies_x)
         at->scratch = rn__reserve(own, (size_t)g->in_blocks, (size_t)rn__scratch_block(g, rows));
     if (copies_dy) at->dy = rn__reserve(own, k, (size_t)(g->columns * s->dy_rows) * RN__BLOCK);
-    if (g->winograd) {
-        at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
-        at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
-    }
-    at->weights = rn__reserve(shared, pairs, rn__pair_floats(g));
+    at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
+    if (g->winograd) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
+    at->weights = rn__reserve(shared, pairs, g->pair_floats);
     if (!plan->by_weights)
-        at->partial = rn__reserve(shared, (size_t)buffers * pairs, rn__pair_floats(g));
+        at->partial = rn__reserve(shared, (size_t)buffers * pairs, g->pair_floats);
     at->bias = rn__reserve(shared, (size_t)n * k, RN__BLOCK);
 }
 
@@ -6195,21 +6082,15 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
        k 0:  c 0: r s | c 1: r s | ..           in block 0: tap 0: [16 c][16 k] | tap 1: ..
        k 1:  c 0: r s | c 1: r s | ..           in block 1: tap 0: ..
 
-   (backward, from dy to dx, k and c change places). These two functions are all that knows how a
-   weight is stored; what they read or write is always of one output channel, in the loop over k of
-   rn__pack. They take weights as they are. Weights that are standardised, folded or quantised by
-   output channel would be made here, and their gradients be given back. */
+   (backward, from dy to dx, k and c change places). rn__pack is all that knows how a weight is
+   stored; it copies those of one output channel at a time, as they are. Weights that are
+   standardised, folded or quantised by output channel would be made there, and their gradients be
+   given back. */
 
-/* Reads `count` weights of an output channel, which lie `step` apart from `stored` on. */
-static void rn__load_weights(float *to, ptrdiff_t to_step, const float *stored, ptrdiff_t step,
+/* Copies `count` weights of an output channel, or gradients of them, which lie so far apart. */
+static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
                              int count) {
-    for (; count > 0; count--, to += to_step, stored += step) *to = *stored;
-}
-
-/* Writes as many of their gradients: sums that began with what was stored there. */
-static void rn__store_gradients(float *stored, ptrdiff_t step, const float *from,
-                                ptrdiff_t from_step, int count) {
-    for (; count > 0; count--, stored += step, from += from_step) *stored = *from;
+    for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
 /* Packs rows [row, row + rows) of the taps of a phase, [tap][rows][16], of a pair of blocks (output
@@ -6226,17 +6107,16 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
     const int k_count = rn__min(k_most, f->k - k_first), c_count = rn__min(c_most, f->c - c_first);
     const int tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
     const rn__tap *taps = g->taps + g->phase_taps[phase];
-    int k, t;
     if (stored && (k_count < k_most || c_count < c_most))
         memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
-    for (k = 0; k < k_count; k++)
-        for (t = 0; t < tap_count; t++) {
+    for (int k = 0; k < k_count; k++)
+        for (int t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *column = packed + t * rows * RN__BLOCK + k * k_step;
             if (stored)
-                rn__load_weights(column, c_step, stored + at, size, c_count);
+                rn__copy_weights(column, c_step, stored + at, size, c_count);
             else
-                rn__store_gradients(to_stored + at, size, column, c_step, c_count);
+                rn__copy_weights(to_stored + at, size, column, c_step, c_count);
         }
 }
 
@@ -6245,9 +6125,10 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
 /* A convolution at work: one way of it, with its operands. */
 typedef struct rn__conv_run {
     const rn__engine *engine;
-    const rn__geometry *g; /* of the plan, as the next */
+    const rn__kernels *kernels; /* of the engine */
+    const rn__geometry *g;      /* of the plan, as the next */
     const rn__layout *at;
-    rn__split split;     /* the plan's, or for these images and workers */
+    rn__split split;     /* for these images and workers; of a weight gradient the plan's */
     rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
     const rn__weights *weights;
     const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
@@ -6255,6 +6136,11 @@ typedef struct rn__conv_run {
     const float *bias;     /* as the kernels read it; NULL: none */
     float *packed;         /* weights of output blocks [first_block, last_block) */
     int first_block, last_block;
+    /* of a weight gradient: */
+    const rn__weight_plan *plan;
+    const struct rn__conv_run
+        *input;       /* the input gradient, to make of each image first; NULL: not */
+    int first, count; /* pieces of this round */
 } rn__conv_run;
 
 /* What a job does: bands [band, band_end) of images [n, n_end), for output blocks [k, k_end). */
@@ -6289,19 +6175,18 @@ static void rn__pack_job(void *context, int i, int thread) {
     const int block = r->first_block + i, square = RN__BLOCK * RN__BLOCK;
     const int step = g->in_blocks * square, rows = RN__FILTER_ROWS;
     float taps[9 * RN__FILTER_ROWS * RN__BLOCK];
-    int phase, pair, c;
     (void)thread;
-    for (phase = 0; phase < g->out_step * g->out_step; phase++) {
+    for (int phase = 0; phase < g->out_step * g->out_step; phase++) {
         float *to = rn__packed(r, block, phase);
-        for (pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
+        for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
             if (!g->winograd) {
                 rn__pack(g, pair, 0, RN__BLOCK, phase, to, weight, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
-            for (c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
+            for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
                 if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
-                r->engine->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
-                                                    3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
+                r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
+                                            3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
             }
         }
     }
@@ -6313,18 +6198,17 @@ static void rn__pack_job(void *context, int i, int thread) {
 static void rn__read_row(const rn__conv_run *r, float *to, int plane, int row) {
     const rn__geometry *g = r->g;
     const int step = g->in_step, w = r->in.w;
-    int phase;
     if (row < 0 || row >= r->in.h) {
         memset(to, 0, (size_t)g->scratch_row * sizeof(float));
         return;
     }
-    for (phase = 0; phase < g->x.phases; phase++, to += g->phase_columns * RN__BLOCK) {
+    for (int phase = 0; phase < g->x.phases; phase++, to += g->phase_columns * RN__BLOCK) {
         int at = g->x.first + phase; /* column i of this phase is column at + i step of the input */
         /* columns [begin, end) of the phase are in the image, the others in the padding */
         int begin = at < 0 ? rn__min(rn__divide_up(-at, step), g->phase_columns) : 0;
         int end = rn__max(begin, rn__min(rn__divide_up(w - at, step), g->phase_columns));
         memset(to, 0, (size_t)begin * RN__BLOCK * sizeof(float));
-        rn__read_pixels(r->engine->kernels, to + begin * RN__BLOCK, &r->in, plane,
+        rn__read_pixels(r->kernels, to + begin * RN__BLOCK, &r->in, plane,
                         ((ptrdiff_t)row * w + at + begin * step) * RN__BLOCK, end - begin,
                         (ptrdiff_t)step * RN__BLOCK);
         memset(to + end * RN__BLOCK, 0,
@@ -6341,15 +6225,14 @@ static const float *rn__read_band(const rn__conv_run *r, int n, int first, int r
     const int blocks = g->in_blocks, count = (rows - 1) * g->y.phases + g->y.reach;
     const int as_it_lies = rn__as_it_lies(&g->filter), in_place = as_it_lies && !r->in.lazy;
     float *scratch = rn__own(r, r->at->scratch, thread), *to = scratch;
-    int block, i;
     *step = in_place ? rn__plane_pixels(&r->in) * RN__BLOCK : rn__scratch_block(g, rows);
     if (in_place) return rn__plane(&r->in, n * blocks) + first * g->scratch_row;
-    for (block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
+    for (int block = n * blocks; block < (n + 1) * blocks; block++, to += *step)
         if (as_it_lies)
-            rn__read_pixels(r->engine->kernels, to, &r->in, block, first * g->scratch_row,
+            rn__read_pixels(r->kernels, to, &r->in, block, first * g->scratch_row,
                             (ptrdiff_t)count * r->in.w, RN__BLOCK);
         else
-            for (i = 0; i < count; i++) {
+            for (int i = 0; i < count; i++) {
                 const int row = (first + i / g->y.phases) * g->in_step + i % g->y.phases;
                 rn__read_row(r, to + i * g->scratch_row, block, row + g->y.first);
             }
@@ -6384,14 +6267,12 @@ static void rn__look_ahead(const rn__conv_run *r, int n, int last, rn__conv_rows
    added at the end. */
 static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     const rn__geometry *g = r->g;
-    const rn__kernels *kernels = r->engine->kernels;
     const int blocks = g->in_blocks, step = g->out_step, in_place = r->addend == r->out.data;
     const int first = rn__band_row(g, &r->split, job->band);
     const int last = rn__band_row(g, &r->split, job->band + 1);
     const int stretches = rn__divide_up(blocks * g->filter.r * g->filter.s, RN__L1_TAPS);
     const int stretch = in_place ? blocks : rn__divide_up(blocks, stretches);
     const float *in;
-    int phase, k, b;
     rn__conv_rows shape;
     memset(&shape, 0, sizeof shape);
     shape.matrices = 1;
@@ -6405,26 +6286,26 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     in = rn__read_band(r, job->n, first, last - first, job->thread, &shape.in_block);
     rn__look_ahead(r, job->n, last, &shape);
     if (stretch < blocks) shape.nexts = 0; /* blocks would be counted anew in each */
-    for (k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
-        for (phase = 0; phase < step * step; phase++) {   /* one, unless a stride is undone */
-            const int y = phase / step, x = phase % step; /* its first pixel of the output */
+    for (int k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
+        for (int phase = 0; phase < step * step; phase++) { /* one, unless a stride is undone */
+            const int y = phase / step, x = phase % step;   /* its first pixel of the output */
             const float *weight = rn__packed(r, k, phase);
             float *out = rn__plane(&r->out, job->n * g->out_blocks + k);
-            shape.paired = kernels->pairs && k + 1 < job->k_end;
+            shape.paired = r->kernels->pairs && k + 1 < job->k_end;
             shape.taps = g->taps + g->phase_taps[phase];
             shape.tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
             shape.rows = rn__min(last, rn__divide_up(r->out.h - y, step)) - first;
             shape.pixels = rn__divide_up(r->out.w - x, step);
             if (shape.rows <= 0 || shape.pixels <= 0) continue; /* no such phase */
             out += ((ptrdiff_t)(first * step + y) * r->out.w + x) * RN__BLOCK;
-            for (b = 0; b < blocks;
+            for (int b = 0; b < blocks;
                  b += stretch, weight += stretch * shape.tap_count * RN__BLOCK * RN__BLOCK) {
                 shape.resume = b > 0; /* the stretch before left its sums in the output */
                 shape.adds = r->addend && b + stretch >= blocks;
                 shape.blocks = rn__min(stretch, blocks - b);
                 shape.last = rn__min(RN__BLOCK, r->in.c - (b + shape.blocks - 1) * RN__BLOCK);
-                kernels->conv_rows(out, &shape, in + b * shape.in_block, weight,
-                                   r->bias ? r->bias + k * RN__BLOCK : NULL);
+                r->kernels->conv_rows(out, &shape, in + b * shape.in_block, weight,
+                                      r->bias ? r->bias + k * RN__BLOCK : NULL);
             }
         }
 }
@@ -6453,20 +6334,19 @@ typedef struct rn__tiles {
    through a buffer. */
 RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles, int block,
                                    const float *products) {
-    const rn__kernels *kernels = r->engine->kernels;
     const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK, step = r->split.out_matrix;
     float edge[RN__EDGE * RN__EDGE * RN__BLOCK];
-    int t, i;
-    for (t = 0; t < tiles->count; t++, products += RN__BLOCK) {
+    for (int t = 0; t < tiles->count; t++, products += RN__BLOCK) {
         const int y = tiles->at[t].y, x = tiles->at[t].x;
         const int rows = rn__min(RN__EDGE, r->out.h - y), columns = rn__min(RN__EDGE, r->out.w - x);
         const int whole = rows == RN__EDGE && columns == RN__EDGE;
         float *out =
             rn__plane(&r->out, tiles->at[t].n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
-        kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK, RN__BLOCK,
-                                 products, 6 * step, step, whole && r->addend);
-        for (i = 0; i < rows && !whole; i++, out += row)
-            kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns, 0);
+        r->kernels->winograd_output(whole ? out : edge, whole ? row : RN__EDGE * RN__BLOCK,
+                                    RN__BLOCK, products, 6 * step, step, whole && r->addend);
+        for (int i = 0; i < rows && !whole; i++, out += row)
+            r->kernels->add(out, edge + i * RN__EDGE * RN__BLOCK, r->addend ? out : NULL, columns,
+                            0);
     }
 }
 
@@ -6474,10 +6354,8 @@ RN__APART void rn__winograd_pixels(const rn__conv_run *r, const rn__tiles *tiles
    at a time if the kernels take pairs, and writes the output. */
 static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles, int k, int k_end) {
     const rn__geometry *g = r->g;
-    const rn__kernels *kernels = r->engine->kernels;
     const rn__tap tap = {0, 0};
     rn__conv_rows shape;
-    int m, i;
     memset(&shape, 0, sizeof shape);
     shape.taps = &tap;
     shape.tap_count = shape.rows = 1;
@@ -6494,13 +6372,13 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
     shape.pair_bias = RN__MATRICES * RN__BLOCK;
     for (; k < k_end; k += 1 + shape.paired) {
         const float *weight = rn__packed(r, k, 0);
-        shape.paired = kernels->pairs && k + 1 < k_end;
-        for (m = 0; m < RN__MATRICES; m += shape.matrices)
-            kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
-                               tiles->in + m * shape.in_matrix,
-                               weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
-                               r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
-        for (i = 0; i <= shape.paired; i++)
+        shape.paired = r->kernels->pairs && k + 1 < k_end;
+        for (int m = 0; m < RN__MATRICES; m += shape.matrices)
+            r->kernels->conv_rows(tiles->out + m * shape.out_matrix, &shape,
+                                  tiles->in + m * shape.in_matrix,
+                                  weight + (ptrdiff_t)m * g->in_blocks * RN__BLOCK * RN__BLOCK,
+                                  r->bias ? r->bias + (k * RN__MATRICES + m) * RN__BLOCK : NULL);
+        for (int i = 0; i <= shape.paired; i++)
             rn__winograd_pixels(r, tiles, k + i, tiles->out + i * shape.pair_out);
     }
 }
@@ -6511,13 +6389,12 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
                       const float *x, const float *dy) {
     const rn__geometry *g = r->g;
     const int count = g->winograd ? RN__MATRICES : g->filter.r * g->filter.s;
-    int c, t;
     for (; k < k_end; k++)
-        for (c = 0; c < g->in_blocks; c++) {
+        for (int c = 0; c < g->in_blocks; c++) {
             const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
-            for (t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
-                r->engine->kernels->conv_weight(
+            for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
+                r->kernels->conv_weight(
                     dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
                     by);
         }
@@ -6527,9 +6404,7 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
 static void rn__multiply_tiles(const rn__conv_run *r, const rn__region *job, rn__tiles *tiles,
                                float *dw) {
     const ptrdiff_t block = (ptrdiff_t)r->split.tiles * RN__BLOCK;
-    rn__outer_rows shape = {1, 0, 0, 0, 0, 0, 0};
-    shape.pixels = tiles->count;
-    shape.x_block = shape.dy_block = block;
+    const rn__outer_rows shape = {1, tiles->count, 0, 0, 0, block, block};
     if (dw)
         rn__outer(r, shape, dw, job->k, job->k_end, tiles->in, tiles->out);
     else
@@ -6549,14 +6424,13 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
     const int in_place = !dy->lazy && dy->h % r->g->edge == 0 && dy->w % r->g->edge == 0;
     const ptrdiff_t row = (ptrdiff_t)dy->w * RN__BLOCK, to = (ptrdiff_t)columns * RN__BLOCK;
     float *copy = rn__own(r, r->at->dy, job->thread);
-    int y, k;
     *step = in_place ? row * dy->h : to * r->split.dy_rows; /* from block to block */
     if (in_place) return rn__plane(dy, n * blocks) + first * row;
-    for (k = job->k; k < job->k_end; k++) {
+    for (int k = job->k; k < job->k_end; k++) {
         if (to > row || there < rows)
             memset(copy + k * *step, 0, (size_t)(to * rows) * sizeof(float));
-        for (y = 0; y < there; y += lines)
-            rn__read_pixels(r->engine->kernels, copy + k * *step + y * to, dy, n * blocks + k,
+        for (int y = 0; y < there; y += lines)
+            rn__read_pixels(r->kernels, copy + k * *step + y * to, dy, n * blocks + k,
                             (first + y) * row, (ptrdiff_t)lines * dy->w, RN__BLOCK);
     }
     return copy;
@@ -6567,47 +6441,45 @@ static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, in
 RN__INLINE void rn__fetch_tile(const rn__conv_run *r, int n, int block, int y, int x) {
     const ptrdiff_t row = (ptrdiff_t)r->out.w * RN__BLOCK;
     const float *at;
-    int i;
     if (y + RN__EDGE > r->out.h || x + RN__EDGE > r->out.w) return; /* goes through a buffer */
     at = rn__plane(&r->out, n * r->g->out_blocks + block) + y * row + x * RN__BLOCK;
-    for (i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
+    for (int i = 0; i < 16; i++) RN__PREFETCH(at + i / 4 * row + i % 4 * RN__BLOCK);
 }
 
 /* Walks over the tiles of a job: to make the output, or to add to its weight gradient dw. */
 static void rn__winograd_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
     const rn__geometry *g = r->g;
     const rn__split *s = &r->split;
-    const rn__kernels *kernels = r->engine->kernels;
     const ptrdiff_t block = (ptrdiff_t)s->tiles * RN__BLOCK,
                     row = (ptrdiff_t)g->columns * RN__BLOCK;
     const ptrdiff_t step = s->in_matrix, step_dy = s->out_matrix;
     const int fetches = !dw && rn__is_far(r);
     rn__tiles tiles;
-    int n, b, y, x, k;
     tiles.in = rn__own(r, r->at->tiles, job->thread);
     tiles.out = tiles.in + RN__MATRICES * step;
     tiles.count = 0;
-    for (n = job->n; n < job->n_end; n++)
-        for (b = job->band; b < job->band_end; b++) {
+    for (int n = job->n; n < job->n_end; n++)
+        for (int b = job->band; b < job->band_end; b++) {
             const int first = rn__band_row(g, s, b), last = rn__band_row(g, s, b + 1);
             ptrdiff_t in_block, dy_block = 0;
             const float *in = rn__read_band(r, n, first, last - first, job->thread, &in_block);
             const float *dy = NULL;
-            for (y = first; y < last; y += RN__EDGE, in += RN__EDGE * g->scratch_row) {
+            for (int y = first; y < last; y += RN__EDGE, in += RN__EDGE * g->scratch_row) {
                 if (dw) dy = rn__read_dy(r, job, n, y, RN__EDGE, &dy_block);
-                for (x = 0; x < g->columns; x += RN__EDGE) {
+                for (int x = 0; x < g->columns; x += RN__EDGE) {
                     const int t = tiles.count++;
                     float *to = tiles.in + t * RN__BLOCK, *to_dy = tiles.out + t * RN__BLOCK;
                     tiles.at[t].n = n, tiles.at[t].y = y, tiles.at[t].x = x;
-                    for (k = 0; k < g->in_blocks; k++)
-                        kernels->winograd_input(to + k * block, 6 * step, step,
-                                                in + k * in_block + x * RN__BLOCK, g->scratch_row,
-                                                RN__BLOCK, 0);
-                    for (k = job->k; k < job->k_end && fetches; k++) rn__fetch_tile(r, n, k, y, x);
-                    for (k = job->k; k < job->k_end && dw; k++)
-                        kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
-                                                   dy + k * dy_block + x * RN__BLOCK, row,
-                                                   RN__BLOCK, 0);
+                    for (int k = 0; k < g->in_blocks; k++)
+                        r->kernels->winograd_input(to + k * block, 6 * step, step,
+                                                   in + k * in_block + x * RN__BLOCK,
+                                                   g->scratch_row, RN__BLOCK, 0);
+                    for (int k = job->k; k < job->k_end && fetches; k++)
+                        rn__fetch_tile(r, n, k, y, x);
+                    for (int k = job->k; k < job->k_end && dw; k++)
+                        r->kernels->winograd_gradient(to_dy + k * block, 6 * step_dy, step_dy,
+                                                      dy + k * dy_block + x * RN__BLOCK, row,
+                                                      RN__BLOCK, 0);
                     if (tiles.count == s->tiles) rn__multiply_tiles(r, job, &tiles, dw);
                 }
             }
@@ -6625,57 +6497,37 @@ static void rn__conv_job(void *context, int i, int thread) {
     const rn__split *s = &r->split;
     const int slice = i % s->slices, band = i / s->slices % s->bands;
     const int blocks = r->last_block - r->first_block, all = r->g->out_blocks;
-    rn__region job;
-    int plane;
-    job.n = i / s->slices / s->bands * s->images;
-    job.n_end = rn__min(job.n + s->images, r->in.n);
-    job.band = band, job.band_end = band + 1;
-    job.k = r->first_block + slice * blocks / s->slices;
-    job.k_end = r->first_block + (slice + 1) * blocks / s->slices;
-    job.thread = thread;
+    const int n = i / s->slices / s->bands * s->images, n_end = rn__min(n + s->images, r->in.n);
+    const int k = r->first_block + slice * blocks / s->slices;
+    const int k_end = r->first_block + (slice + 1) * blocks / s->slices;
+    const rn__region job = {n, n_end, band, band + 1, k, k_end, thread};
     if (r->g->winograd)
         rn__winograd_walk(r, &job, NULL);
     else
         rn__direct_band(r, &job);
-    for (plane = job.n * all; plane < job.n_end * all && r->after; plane++)
-        if (plane % all >= job.k && plane % all < job.k_end) r->after->job(r->after, plane);
+    for (int plane = n * all; plane < n_end * all && r->after; plane++)
+        if (plane % all >= k && plane % all < k_end) r->after->job(r->after, plane);
 }
 
-/* A run of forward or input gradient that is ready but for its weights and bias. The plan has its
-   split, unless there are fewer images or workers than that was made for. after is done by the
-   jobs, if they make whole planes; else r.after is NULL, and the caller has to do it. */
+/* A run that is ready but for its packed weights and bias, and for what a weight gradient sets
+   itself. after is done by the jobs, if they make whole planes; else r.after is NULL, and the caller
+   has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
-    const int n = out.n, h = out.h, workers = engine->workers;
     rn__conv_run r;
     memset(&r, 0, sizeof r);
     r.engine = engine;
+    r.kernels = engine->kernels;
     r.g = &plan->geometry;
     r.at = &plan->at;
-    r.split = n == plan->n && h == plan->h && (workers == 1 || workers == engine->threads)
-                  ? plan->splits[workers > 1]
-                  : rn__find_split(r.g, n, h, workers);
+    r.split = rn__find_split(r.g, out.n, out.h, engine->workers);
     r.out = out, r.in = in;
     r.weights = weights;
     r.addend = addend;
     r.after = r.split.bands * r.split.slices == 1 ? after : NULL;
     r.packed = rn__shared(engine, plan->at.weights);
     return r;
-}
-
-/* Lays the bias out as the kernels read it. Column 1 of A^T is all ones, so that a bias at (1, 1)
-   of the 6 x 6 products reaches all outputs of a tile. */
-static void rn__spread_bias(rn__conv_run *r) {
-    const float *bias = r->weights->bias;
-    const int matrices = rn__matrices(r->g), at = r->g->winograd ? 7 : 0;
-    float *to = rn__shared(r->engine, r->at->bias);
-    int c;
-    if (!bias) return;
-    memset(to, 0, (size_t)(r->g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
-    for (c = 0; c < r->out.c; c++)
-        to[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = bias[c];
-    r->bias = to;
 }
 
 /* Packs the weights of the next output blocks. */
@@ -6704,13 +6556,22 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
-   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL:
-   not). */
+   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
+
+   The bias is laid out as the kernels read it. Column 1 of A^T is all ones, so that a bias at
+   (1, 1) of the 6 x 6 products reaches all outputs of a tile. */
 RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *conv,
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
-    rn__spread_bias(&r);
+    const int matrices = rn__matrices(r.g), at = r.g->winograd ? 7 : 0;
+    float *bias = rn__shared(engine, r.at->bias);
+    if (weights->bias) {
+        r.bias = bias;
+        memset(bias, 0, (size_t)(r.g->out_blocks * matrices) * RN__BLOCK * sizeof(float));
+        for (int c = 0; c < y.c; c++)
+            bias[(c / RN__BLOCK * matrices + at) * RN__BLOCK + c % RN__BLOCK] = weights->bias[c];
+    }
     rn__run_conv(&r, weights->packed, conv->forward.packed_blocks);
     if (after && !r.after) rn__run_task(after);
 }
@@ -6739,22 +6600,13 @@ RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
        piece 2: ..                ..              /
 
    whoever makes which piece, and however many are made at once. */
-typedef struct rn__weight_run {
-    rn__conv_run run; /* over x and dy */
-    const rn__weight_plan *plan;
-    const rn__conv_run *input; /* the input gradient, to make of each image first; NULL: not */
-    int first, count;          /* pieces of this round */
-} rn__weight_run;
 
 /* Adds the job's images to the weight gradient dw, tap by tap. */
 static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float *dw) {
-    rn__outer_rows shape;
-    int n, y;
-    shape.pixels = r->out.w;
-    shape.x_row = r->g->scratch_row * r->g->y.phases;
-    shape.dy_row = (ptrdiff_t)r->out.w * RN__BLOCK;
-    for (n = job->n; n < job->n_end; n++)
-        for (y = 0; y < r->out.h; y += shape.rows) {
+    const ptrdiff_t x_row = r->g->scratch_row * r->g->y.phases;
+    rn__outer_rows shape = {0, r->out.w, 0, x_row, (ptrdiff_t)r->out.w * RN__BLOCK, 0, 0};
+    for (int n = job->n; n < job->n_end; n++)
+        for (int y = 0; y < r->out.h; y += shape.rows) {
             const float *x, *dy;
             shape.rows = rn__min(r->split.dy_rows, r->out.h - y);
             x = rn__read_band(r, n, y, shape.rows, job->thread, &shape.x_block);
@@ -6763,46 +6615,36 @@ static void rn__direct_walk(const rn__conv_run *r, const rn__region *job, float 
         }
 }
 
-/* Adds the gradient of some output blocks in Winograd's form to that by taps. */
-static void rn__transform_back(const rn__conv_run *r, float *to, const float *from, int blocks) {
-    const int square = RN__BLOCK * RN__BLOCK, rows = blocks * r->g->in_blocks * RN__BLOCK;
-    int c;
-    for (c = 0; c < rows; c++, to += RN__BLOCK, from += RN__BLOCK) {
-        r->engine->kernels->winograd_weight(to, 3 * square, square, from, 6 * square, square, 1);
-        /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
-        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, from += 35 * square;
-    }
-}
-
 /* Adds a piece of the images to the weight gradient `to` of output blocks [k, k_end), by taps; with
    their input gradient, image by image. */
-static void rn__add_piece(const rn__weight_run *w, int piece, int k, int k_end, float *to,
+static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, float *to,
                           int thread) {
-    const rn__conv_run *r = &w->run, *input = w->input;
+    const rn__conv_run *input = r->input;
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
+    const int square = RN__BLOCK * RN__BLOCK, rows = (k_end - k) * r->g->in_blocks * RN__BLOCK;
     float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
-    rn__region job = {0, 0, 0, 0, 0, 0, 0};
-    int i;
-    job.band_end = r->split.bands;
-    job.k = k, job.k_end = k_end;
-    job.thread = thread;
+    rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
     if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
-        for (i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
+        for (int i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
         if (r->g->winograd)
             rn__winograd_walk(r, &job, dw);
         else
             rn__direct_walk(r, &job, dw);
     }
-    if (r->g->winograd) rn__transform_back(r, to, dw, k_end - k);
+    for (int c = 0; c < rows && r->g->winograd; c++, to += RN__BLOCK, dw += RN__BLOCK) {
+        r->kernels->winograd_weight(to, 3 * square, square, dw, 6 * square, square, 1);
+        /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
+        if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, dw += 35 * square;
+    }
 }
 
 /* The total of pairs [pair, end) out of the stored gradient, or back into it. */
 static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
     float *total = rn__shared(r->engine, r->at->weights), *dweight = r->weights->dweight;
-    const size_t floats = rn__pair_floats(r->g);
+    const size_t floats = r->g->pair_floats;
     for (; pair < end; pair++)
         rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, back ? NULL : dweight,
                  dweight);
@@ -6810,48 +6652,44 @@ static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
 
 /* A part of the weights over all images, or a piece of the images. */
 static void rn__weight_job(void *context, int i, int thread) {
-    const rn__weight_run *w = (const rn__weight_run *)context;
-    const rn__conv_run *r = &w->run;
-    const int in_blocks = r->g->in_blocks, k = w->plan->by_weights ? i * w->plan->k_blocks : 0;
-    const int k_end = rn__min(k + w->plan->k_blocks, r->g->out_blocks);
-    const size_t floats = rn__pair_floats(r->g) * (size_t)in_blocks; /* of an output block */
-    float *to = rn__shared(r->engine, r->at->weights) + (size_t)k * floats;
-    int piece;
-    if (!w->plan->by_weights) {
-        to = rn__shared(r->engine, r->at->partial) + (size_t)(i * k_end) * floats;
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    const int in_blocks = r->g->in_blocks, shared = r->plan->by_weights;
+    const int k = shared ? i * r->plan->k_blocks : 0;
+    const int k_end = rn__min(k + r->plan->k_blocks, r->g->out_blocks);
+    const int first = shared ? 0 : r->first + i;
+    const int end = shared ? rn__divide_up(r->in.n, r->split.images) : first + 1;
+    const size_t floats = r->g->pair_floats * (size_t)in_blocks; /* of an output block */
+    float *to = rn__shared(r->engine, shared ? r->at->weights : r->at->partial);
+    to += (size_t)(shared ? k : i * k_end) * floats;
+    if (shared)
+        rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
+    else
         memset(to, 0, (size_t)k_end * floats * sizeof(float));
-        rn__add_piece(w, w->first + i, 0, k_end, to, thread);
-        return;
-    }
-    rn__move_total(r, k * in_blocks, k_end * in_blocks, 0);
-    for (piece = 0; piece * r->split.images < r->in.n; piece++)
-        rn__add_piece(w, piece, k, k_end, to, thread);
-    rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
+    for (int piece = first; piece < end; piece++) rn__add_piece(r, piece, k, k_end, to, thread);
+    if (shared) rn__move_total(r, k * in_blocks, k_end * in_blocks, 1);
 }
 
 /* Adds the pieces of a round to the total of a pair of blocks. That comes out of the gradient
    before the first round, and goes back into it after the last one. */
 static void rn__fold_job(void *context, int pair, int thread) {
-    const rn__weight_run *w = (const rn__weight_run *)context;
-    const rn__conv_run *r = &w->run;
-    const size_t floats = rn__pair_floats(r->g), at = (size_t)pair * floats;
+    const rn__conv_run *r = (const rn__conv_run *)context;
+    const size_t floats = r->g->pair_floats, at = (size_t)pair * floats;
     const size_t all = floats * (size_t)(r->g->in_blocks * r->g->out_blocks);
     float *total = rn__shared(r->engine, r->at->weights) + at;
     const float *partial = rn__shared(r->engine, r->at->partial) + at;
-    int i;
     (void)thread;
-    if (!w->first) rn__move_total(r, pair, pair + 1, 0);
-    for (i = 0; i < w->count; i++, partial += all)
-        r->engine->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
-    if ((w->first + w->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
+    if (!r->first) rn__move_total(r, pair, pair + 1, 0);
+    for (int i = 0; i < r->count; i++, partial += all)
+        r->kernels->add(total, total, partial, (ptrdiff_t)(floats / RN__BLOCK), 0);
+    if ((r->first + r->count) * r->split.images >= r->in.n) rn__move_total(r, pair, pair + 1, 1);
 }
 
 /* The sums of a plane of dy. */
 static void rn__bias_job(void *context, int plane, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
     (void)thread;
-    r->engine->kernels->sum(rn__shared(r->engine, r->at->bias) + (ptrdiff_t)plane * RN__BLOCK,
-                            rn__plane(&r->out, plane), rn__plane_pixels(&r->out));
+    r->kernels->sum(rn__shared(r->engine, r->at->bias) + (ptrdiff_t)plane * RN__BLOCK,
+                    rn__plane(&r->out, plane), rn__plane_pixels(&r->out));
 }
 
 /* Adds to the gradients of weights and bias, and makes `input` besides (NULL: not). */
@@ -6863,29 +6701,21 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
     const int round = rn__divide_up(plan->buffers, workers) * workers, n = dy.n;
     const int blocks = conv->forward.geometry.out_blocks;
     const float *sums = rn__shared(engine, plan->at.bias);
-    rn__weight_run w;
-    int i, k;
-    memset(&w, 0, sizeof w);
-    w.run.engine = engine;
-    w.run.g = &conv->forward.geometry;
-    w.run.at = &plan->at;
-    w.run.split = plan->split;
-    w.run.out = dy, w.run.in = x;
-    w.run.weights = weights;
-    w.plan = plan;
-    w.input = input;
+    rn__conv_run r = rn__start_run(engine, &conv->forward, weights, dy, x, NULL, NULL);
+    r.plan = plan, r.at = &plan->at, r.split = plan->split;
+    r.input = input;
     if (weights->dweight && plan->by_weights)
         rn__parallel(engine->team, workers, rn__divide_up(blocks, plan->k_blocks), rn__weight_job,
-                     &w);
-    for (; weights->dweight && !plan->by_weights && w.first < pieces; w.first += w.count) {
-        w.count = rn__min(round, pieces - w.first);
-        rn__parallel(engine->team, workers, w.count, rn__weight_job, &w);
-        rn__parallel(engine->team, workers, blocks * w.run.g->in_blocks, rn__fold_job, &w);
+                     &r);
+    for (; weights->dweight && !plan->by_weights && r.first < pieces; r.first += r.count) {
+        r.count = rn__min(round, pieces - r.first);
+        rn__parallel(engine->team, workers, r.count, rn__weight_job, &r);
+        rn__parallel(engine->team, workers, blocks * r.g->in_blocks, rn__fold_job, &r);
     }
     if (!weights->dbias) return;
-    rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &w.run);
-    for (i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
-        for (k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
+    rn__parallel(engine->team, workers, n * blocks, rn__bias_job, &r);
+    for (int i = 0; i < n; i++, sums += blocks * RN__BLOCK) /* image by image, in their order */
+        for (int k = 0; k < dy.c; k++) weights->dbias[k] += sums[k];
 }
 
 /* The gradients that are wanted: dx.data may be NULL, too. accumulate is dx's; those of weights and
@@ -6943,8 +6773,7 @@ RN__FUNCTION rn__conv rn__plan_linear(const rn__engine *engine, rn__filter f, in
         rn__add_size(rn__multiply_size((size_t)2, rn__blocked_floats(1, f.c, n, 1)),
                      rn__blocked_floats(1, f.k, n, 1));
     rn__conv conv = rn__plan_conv(engine, f, 1, n, 1, training, 0, arena);
-    int i;
-    for (i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++)
         conv.room[i].shared.used =
             rn__add_size(conv.room[i].shared.used, rn__multiply_size(floats, sizeof(float)));
     return conv;
@@ -6966,13 +6795,12 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
     rn__blocked in = rn__take_rows(&rest, x, 1), g = rn__take_rows(&rest, dy, 1);
     rn__blocked to = rn__take_rows(&rest, x, 0);
     rn__weights alone = *weights;
-    int n, k;
     alone.dbias = NULL;
     if (!dx.data) to.data = NULL;
     rn__conv_backward(&rest, conv, &alone, to, g, in, 0, NULL);
     if (dx.data) rn__put_rows(&rest, dx, to, accumulate);
-    for (n = 0; weights->dbias && n < dy.n; n++)
-        for (k = 0; k < dy.c; k++)
+    for (int n = 0; weights->dbias && n < dy.n; n++)
+        for (int k = 0; k < dy.c; k++)
             weights->dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
 
@@ -8930,8 +8758,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     RN__TRY(rn__check_groups_of(net, count, error));
     loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
-    RN__TRY(rn__check_loss(function, &all, labels, &loss, error));
-    RN__TRY(rn__loss_weight(function, &weight, labels, count, &loss, error));
+    RN__TRY(rn__check_loss(function, &weight, &all, labels, &loss, error));
     if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->executor->activations);
