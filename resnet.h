@@ -1156,6 +1156,11 @@ static rn__text rn__text_in(char *data, size_t capacity) {
     return text;
 }
 
+/* Declares an empty text with a buffer of its own, which is text.data. */
+#define RN__TEXT(text, capacity)    \
+    char text##_buffer[(capacity)]; \
+    rn__text text = rn__text_in(text##_buffer, (capacity))
+
 static void rn__put(rn__text *text, char c) {
     if (text->length + 1 < text->capacity) {
         text->data[text->length] = c;
@@ -1218,9 +1223,8 @@ typedef unsigned long long rn__llu;
    The compiler checks the arguments of rn__format and its kin, see RN__PRINTF. */
 static void rn__format_list(rn__text *text, const char *format, va_list arguments) {
     for (; *format; format++) {
-        char buffer[80]; /* for a number; a string is put as it is */
-        rn__text item = rn__text_in(buffer, sizeof buffer);
-        const char *string = buffer;
+        RN__TEXT(item, 80); /* for a number; a string is put as it is */
+        const char *string = item.data;
         /* left, zeros, wide, size: 1 where there is '-', '0', "ll" or 'z'. */
         int width = 0, decimals = 6, left, zeros, wide, size;
         if (*format != '%') {
@@ -1277,6 +1281,13 @@ static rn_status rn__fail(rn_error *error, rn_status status, const char *format,
     }
     return status;
 }
+
+/* Fails, unless the condition is false, as rn__fail(error, ...) with the caller's `error`:
+   RN__FAIL_IF(condition, RN_..., "what is wrong; what to do", ...). */
+#define RN__FAIL_IF(condition, ...)                         \
+    do {                                                    \
+        if (condition) return rn__fail(error, __VA_ARGS__); \
+    } while (0)
 
 /* Returns from the calling function if the call failed; its sentence is written already. */
 #define RN__TRY(call)                      \
@@ -2272,12 +2283,13 @@ static const rn__field rn__fields[] = {
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
 /* Numbers travel as doubles, which hold all of them exactly but 64-bit integers: these are told by
-   rn__is_uint64, and are copied. */
+   rn__is_uint64, and their text is made and read apart. */
 static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
 
 typedef union rn__number {
+    uint64_t whole;
     uint8_t tiny; /* with -fshort-enums an enum has one byte or two */
     uint16_t medium;
     int integer;
@@ -2291,21 +2303,17 @@ static double rn__get_number(const void *object, const rn__field *field, int k) 
     memcpy(&in, (const char *)object + field->offset + (size_t)k * field->size, field->size);
     if (field->type == RN__FLOAT) return (double)in.single;
     if (field->type == RN__DOUBLE) return in.number;
+    if (rn__is_uint64(field)) return (double)in.whole;
     return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
 }
 
 static void rn__set_number(void *object, const rn__field *field, int k, double number) {
     rn__number in = {0};
-    if (field->type == RN__FLOAT)
-        in.single = (float)number;
-    else if (field->type == RN__DOUBLE)
-        in.number = number;
-    else if (field->size == 1)
-        in.tiny = (uint8_t)number;
-    else if (field->size == 2)
-        in.medium = (uint16_t)number;
-    else
-        in.integer = (int)number;
+    if (field->type == RN__FLOAT) in.single = (float)number;
+    if (field->type == RN__DOUBLE) in.number = number;
+    if (field->size == 1) in.tiny = (uint8_t)number;
+    if (field->size == 2) in.medium = (uint16_t)number;
+    if (field->type == RN__INT && field->size == sizeof(int)) in.integer = (int)number;
     memcpy((char *)object + field->offset + (size_t)k * field->size, &in, field->size);
 }
 
@@ -2322,73 +2330,36 @@ static const char *rn__name_of(const char *const *names, double i) {
     return names[k] && k <= i && i <= k ? names[k] : "?";
 }
 
-/* The value that has a name; -1 if none has. */
-static int rn__value_of(const char *const *names, const char *name) {
-    int i = 0;
-    while (names[i] && !rn__same_name(names[i], name)) i++;
-    return names[i] ? i : -1;
-}
-
-/* "full_preact, original or relu_preact" */
-static void rn__put_names(rn__text *text, const char *const *names) {
-    int i;
-    for (i = 0; names[i]; i++)
-        rn__format(text, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
-}
-
-/* The value of a name in a list that belongs to no field; `what` names the list in the sentence:
-   "dialect", "schedule". Below 0 a status. */
-static int rn__parse_name(const char *const *names, const char *what, const char *name,
-                          rn_error *error) {
-    const int value = rn__value_of(names, name);
-    char takes[160];
-    rn__text text = rn__text_in(takes, sizeof takes);
-    if (value >= 0) return value;
-    rn__put_names(&text, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no %s \"%s\"; take %s", what, name, takes);
-}
-
-/* Number k of a field as text. Floats are written as the bits of a double, so that no reader's
-   arithmetic changes them, or for sentences with `decimals` of them. */
-static void rn__put_value(rn__text *text, const void *object, const rn__field *field, int k,
+/* A field as text: its numbers with commas. Floats are written as the bits of a double, so that no
+   reader's arithmetic changes them, or for sentences with `decimals` of them. */
+static void rn__put_field(rn__text *text, const void *object, const rn__field *field,
                           int decimals) {
-    double number = 0;
-    uint64_t whole = 0;
-    if (rn__is_uint64(field))
-        memcpy(&whole, (const char *)object + field->offset, sizeof whole);
-    else
-        number = rn__get_number(object, field, k);
-    if (field->names)
-        rn__puts(text, rn__name_of(field->names, number));
-    else if (rn__is_uint64(field))
-        rn__format(text, "%llu", (rn__llu)whole);
-    else if (field->type == RN__INT)
-        rn__format(text, "%d", (int)number);
-    else if (decimals)
-        rn__put_fixed(text, number, decimals);
-    else
-        rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
-}
-
-/* All of them, with commas. */
-static void rn__put_field(rn__text *text, const void *object, const rn__field *field) {
     int k;
     for (k = 0; k < field->count; k++) {
+        const double number = rn__get_number(object, field, k);
+        uint64_t whole;
         if (k) rn__put(text, ',');
-        rn__put_value(text, object, field, k, 0);
+        if (field->names)
+            rn__puts(text, rn__name_of(field->names, number));
+        else if (field->type == RN__INT)
+            rn__format(text, "%d", (int)number);
+        else if (rn__is_uint64(field)) {
+            memcpy(&whole, (const char *)object + field->offset, sizeof whole);
+            rn__format(text, "%llu", (rn__llu)whole);
+        } else if (decimals)
+            rn__put_fixed(text, number, decimals);
+        else
+            rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
     }
 }
 
 /* A whole number, of bytes also with K, M or G behind it. 0 if it is something else. */
 static int rn__parse_whole(void *object, const rn__field *field, const char *at) {
-    static const char suffixes[] = "KMG";
-    const char *suffix;
     uint64_t value;
     int shift = 0; /* bits: K is 2^10 */
     if (!rn__scan_unsigned(&at, &value)) return 0;
-    if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
-        shift = 10 * (int)(suffix - suffixes + 1), at++;
-    if (*at || value > UINT64_MAX >> shift) return 0;
+    if (field->type == RN__BYTES) shift = *at == 'K' ? 10 : *at == 'M' ? 20 : *at == 'G' ? 30 : 0;
+    if (at[shift > 0] || value > UINT64_MAX >> shift) return 0;
     value <<= shift;
     memcpy((char *)object + field->offset, &value, sizeof value);
     return 1;
@@ -2398,13 +2369,12 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
 static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
     int k;
     for (k = 0; k < field->count; k++) {
-        char item[48]; /* what stands between two commas */
-        rn__text text = rn__text_in(item, sizeof item);
+        RN__TEXT(item, 48); /* what stands between two commas */
         double number = 0;
         /* A list may end early, but one number is needed. */
         if (*at || k == 0) {
-            while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__scan_double(item, &number)) return 0;
+            while (*at && *at != ',') rn__put(&item, *at++);
+            if (!rn__scan_double(item.data, &number)) return 0;
             if (!rn__is_finite(number) && field->most > 0) return 0;
             /* A whole number that fits an int. */
             if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
@@ -2420,38 +2390,45 @@ static int rn__parse_numbers(void *object, const rn__field *field, const char *a
    what the field takes; a list may be half written then. */
 static rn_status rn__set_field(void *object, const rn__field *field, const char *value,
                                rn_error *error) {
-    const int name = field->names ? rn__value_of(field->names, value) : -1;
-    char takes[160]; /* for the sentence: what could have been given */
-    rn__text text = rn__text_in(takes, sizeof takes);
-    if (name >= 0) return rn__set_number(object, field, 0, name), RN_OK;
-    if (!field->names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
-                                               : rn__parse_numbers(object, field, value)))
+    const char *const *names = field->names;
+    RN__TEXT(takes, 160); /* for the sentence: what could have been given */
+    int i;
+    for (i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
+        if (rn__same_name(names[i], value)) return rn__set_number(object, field, 0, i), RN_OK;
+        rn__format(&takes, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    if (!names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
+                                        : rn__parse_numbers(object, field, value)))
         return RN_OK;
-    if (field->names)
-        rn__put_names(&text, field->names);
-    else
-        rn__puts(&text, field->count > 1 ? "1 to 4 numbers between commas"
-                        : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
-                        : field->type == RN__BYTES ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
-                        : field->most == 1         ? "0 or 1"
-                                                   : "a whole number");
+    if (!names)
+        rn__puts(&takes, field->count > 1 ? "1 to 4 numbers between commas"
+                         : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
+                         : field->type == RN__BYTES ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
+                         : field->most == 1         ? "0 or 1"
+                                                    : "a whole number");
     return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
-                    takes);
+                    takes.data);
+}
+
+/* An enum that is no member of a description, under the name `key`. What fails leaves it as it was. */
+static rn_status rn__parse_enum(void *value, size_t size, const char *key, const char *const *names,
+                                const char *name, rn_error *error) {
+    const rn__field field = {key, RN__INT, 1, size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
+    return rn__set_field(value, &field, name, error);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
 
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     rn__text out = rn__text_in(text, 96);
-    if (rn_desc_key(i)) rn__put_field(&out, desc, &rn__fields[i]);
+    if (rn_desc_key(i)) rn__put_field(&out, desc, &rn__fields[i], 0);
 }
 
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
     rn_desc set = *desc; /* so that what is refused changes nothing */
     int i = 0;
     while (i < RN__FIELDS && !rn__same_name(rn__fields[i].key, key)) i++;
-    if (i == RN__FIELDS)
-        return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    RN__FAIL_IF(i == RN__FIELDS, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
     RN__TRY(rn__set_field(&set, &rn__fields[i], value, error));
     *desc = set;
     return RN_OK;
@@ -2505,12 +2482,8 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
 }
 
-/* What fails leaves *dialect as it was. */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__parse_name(rn__dialect_names, "dialect", name, error);
-    if (i < 0) return (rn_status)i;
-    *dialect = (rn_dialect)i;
-    return RN_OK;
+    return rn__parse_enum(dialect, sizeof *dialect, "dialect", rn__dialect_names, name, error);
 }
 
 /* Convolutions of a unit between its shortcut's ends. */
@@ -9124,10 +9097,7 @@ RNDEF const char *rn_schedule_name(rn_schedule_kind kind) {
 }
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
-    int i = rn__parse_name(rn__schedule_names, "schedule", name, error);
-    if (i < 0) return (rn_status)i;
-    *kind = (rn_schedule_kind)i;
-    return RN_OK;
+    return rn__parse_enum(kind, sizeof *kind, "schedule", rn__schedule_names, name, error);
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -10835,10 +10805,9 @@ static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) 
 /* A key with its value, behind others: ,"desc.depth":"20" */
 static void rn__write_field(rn__writer *w, const char *prefix, const void *object,
                             const rn__field *field) {
-    char value[96];
-    rn__text text = rn__text_in(value, sizeof value);
-    rn__put_field(&text, object, field);
-    rn__write_format(w, ",\"%s%s\":\"%s\"", prefix, field->key, value);
+    RN__TEXT(value, 96);
+    rn__put_field(&value, object, field, 0);
+    rn__write_format(w, ",\"%s%s\":\"%s\"", prefix, field->key, value.data);
 }
 
 /* Numbers that no net can compute with are neither saved nor loaded. */
@@ -11023,24 +10992,23 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
    that sees other batches: fields of which the table says that they must match. */
 static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
                                   int training, rn_error *error) {
-    char texts[2][48]; /* the value there, and here */
     int i, k;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
+        int differs = 0;
+        RN__TEXT(there, 96);
+        RN__TEXT(here, 96);
         /* Fields that need not match. */
         if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
             continue;
-        for (k = 0; k < field->count; k++) {
-            rn__text there = rn__text_in(texts[0], sizeof texts[0]);
-            rn__text here = rn__text_in(texts[1], sizeof texts[1]);
-            if (!(fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0))
-                continue;
-            rn__put_value(&there, file, field, k, 9);
-            rn__put_value(&here, own, field, k, 9);
-            return rn__fail(error, RN_MISMATCH,
-                            "%s is of another net: %s is %s there, %s here; see rn_load_desc",
-                            a->path, field->key, texts[0], texts[1]);
-        }
+        for (k = 0; k < field->count; k++)
+            differs |= fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0;
+        if (!differs) continue;
+        rn__put_field(&there, file, field, 9);
+        rn__put_field(&here, own, field, 9);
+        return rn__fail(error, RN_MISMATCH,
+                        "%s is of another net: %s is %s there, %s here; see rn_load_desc", a->path,
+                        field->key, there.data, here.data);
     }
     return RN_OK;
 }
