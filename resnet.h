@@ -2520,12 +2520,10 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
                           ? RN_BOTTLENECK
                           : RN_BASIC;
     per_unit = rn__block_layers(desc->block);
-    if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
-        return rn__fail(
-            error, RN_BAD_DESCRIPTION,
-            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
-            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
-            rn__block_names[desc->block], depth);
+    RN__FAIL_IF(depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit), RN_BAD_DESCRIPTION,
+                "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
+                "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
+                rn__block_names[desc->block], depth);
     for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
     return RN_OK;
 }
@@ -2534,9 +2532,8 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
 static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
     int i, sum = 0;                       /* of the units */
     for (i = 0; i < RN_MAX_STAGES; i++) { /* stages without units are the last ones */
-        if (desc->units[i] && i && !desc->units[i - 1])
-            return rn__fail(error, RN_BAD_DESCRIPTION,
-                            "units of stage %d without units of stage %d", i + 1, i);
+        RN__FAIL_IF(desc->units[i] && i && !desc->units[i - 1], RN_BAD_DESCRIPTION,
+                    "units of stage %d without units of stage %d", i + 1, i);
         sum += desc->units[i];
     }
     if (!sum) {
@@ -2557,11 +2554,11 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
-            if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION,
-                                field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
-                                                       : "%s is %.6f and must lie in %.6f to %.6f",
-                                field->key, value, field->least, most);
+            RN__FAIL_IF(!rn__is_finite(value) || value < field->least || value > most,
+                        RN_BAD_DESCRIPTION,
+                        field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
+                                               : "%s is %.6f and must lie in %.6f to %.6f",
+                        field->key, value, field->least, most);
         }
     }
     return RN_OK;
@@ -2575,12 +2572,10 @@ static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn
     int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
     for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
     for (; halvings > 0 && desc->padding == RN_PADDING_SAME; halvings--) {
-        if ((h + w) % 2)
-            return rn__fail(
-                error, RN_BAD_DESCRIPTION,
-                "padding same: images of %dx%d become %dx%d, of which one is odd, before "
-                "a convolution of stride 2; take sizes that halve alike",
-                desc->height, desc->width, h, w);
+        RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
+                    "padding same: images of %dx%d become %dx%d, of which one is odd, before "
+                    "a convolution of stride 2; take sizes that halve alike",
+                    desc->height, desc->width, h, w);
         h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
     }
     return RN_OK;
@@ -2605,10 +2600,9 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     RN__TRY(rn__check_padding(&d, stem, error));
     if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
-    if (d.bn_group && d.micro_batch % d.bn_group)
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "micro_batch is %d and must be a multiple of bn_group, which is %d",
-                        d.micro_batch, d.bn_group);
+    RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
+                "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
+                d.bn_group);
     if (d.resize == RN_RESIZE_AUTO)
         d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
     *desc = d;
@@ -9238,11 +9232,10 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter blamed;
     int fails;
     memset(&blamed, 0, sizeof blamed);
-    if (net->mode != RN_TRAINING || !net->images)
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
-    if (!rn__is_finite(learning_rate))
-        return rn__fail(error, RN_NOT_FINITE, "step %llu: the learning rate is not finite",
-                        (rn__llu)net->step);
+    RN__FAIL_IF(net->mode != RN_TRAINING || !net->images, RN_BAD_ARGUMENT,
+                "rn_update needs rn_backpropagate's gradients");
+    RN__FAIL_IF(!rn__is_finite(learning_rate), RN_NOT_FINITE,
+                "step %llu: the learning rate is not finite", (rn__llu)net->step);
     fails = !rn__update_parameters(net, rate, 0, NULL);
     if (fails)
         rn__update_parameters(net, rate, 0, &blamed);
@@ -9252,11 +9245,10 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
         rn_node_name(net, blamed.node, blamed.name);
         fails = blamed.node >= 0;
     }
-    if (fails)
-        return rn__fail(error, RN_NOT_FINITE,
-                        "step %llu: the %s of %s (node %d) would not be finite; nothing was "
-                        "changed: lower the learning rate or look at the data",
-                        (rn__llu)net->step, what, blamed.name, blamed.node);
+    RN__FAIL_IF(fails, RN_NOT_FINITE,
+                "step %llu: the %s of %s (node %d) would not be finite; nothing was "
+                "changed: lower the learning rate or look at the data",
+                (rn__llu)net->step, what, blamed.name, blamed.node);
     rn__update_parameters(net, rate, 1, NULL);
     rn__update_statistics(net, net->desc.bn_momentum);
     net->step++;
@@ -9465,18 +9457,16 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
     memset(a, 0, sizeof *a);
     rn__puts(&name, path);
     /* Reading and saving need different functions; two are needed by both. */
-    if (!files || !files->open || !files->close ||
-        (write ? !files->write || !files->sync || !files->rename || !files->remove
-               : !files->size || !files->read))
-        return rn__fail(
-            error, RN_BAD_ARGUMENT,
-            "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
-            "read, close; saving open, write, sync, close, rename, remove");
+    RN__FAIL_IF(!files || !files->open || !files->close ||
+                    (write ? !files->write || !files->sync || !files->rename || !files->remove
+                           : !files->size || !files->read),
+                RN_BAD_ARGUMENT,
+                "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
+                "read, close; saving open, write, sync, close, rename, remove");
     a->files = *files;
     a->file = files->open(files->user, path, write);
-    if (!a->file)
-        return rn__fail(error, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
-                        write ? "is the directory there?" : "is it there, and may it be read?");
+    RN__FAIL_IF(!a->file, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
+                write ? "is the directory there?" : "is it there, and may it be read?");
     /* Directories open on some systems; then their size cannot be told. */
     if (write || !files->size(files->user, a->file, &a->bytes)) return RN_OK;
     rn_archive_close(a);
@@ -9486,10 +9476,9 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
 /* Reads bytes [at, at + bytes), all of them or it fails. */
 static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, rn_error *error) {
     /* Beyond the end, without overflow. */
-    if (a->bytes < bytes || a->bytes - bytes < at)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %llu bytes, but %llu should be there; is it cut?", a->path,
-                        (rn__llu)a->bytes, (rn__llu)(at + bytes));
+    RN__FAIL_IF(a->bytes < bytes || a->bytes - bytes < at, RN_BAD_FILE,
+                "%s has %llu bytes, but %llu should be there; is it cut?", a->path,
+                (rn__llu)a->bytes, (rn__llu)(at + bytes));
     if (a->files.read(a->files.user, a->file, at, data, bytes) == bytes) return RN_OK;
     return rn__fail(error, RN_IO, "%s: reading %zu bytes at %llu failed; is the disk in order?",
                     a->path, bytes, (rn__llu)at);
@@ -9569,15 +9558,14 @@ static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memo
     const uint64_t size = (uint64_t)s->channels * (uint64_t)s->height * (uint64_t)s->width;
     rn_error inner; /* is told again, with what it was for */
     /* size + 1 bytes for each image and its label, and one image more: below PTRDIFF_MAX. */
-    if (images >= PTRDIFF_MAX / (size + 1))
-        return rn__fail(error, RN_TOO_LARGE,
-                        "%llu images [%d,%d,%d] are more than memory can address", (rn__llu)images,
-                        s->channels, s->height, s->width);
+    RN__FAIL_IF(images >= PTRDIFF_MAX / (size + 1), RN_TOO_LARGE,
+                "%llu images [%d,%d,%d] are more than memory can address", (rn__llu)images,
+                s->channels, s->height, s->width);
     data->source.count = (ptrdiff_t)images;
     if (memory) data->memory = *memory;
     data->pixels =
         (uint8_t *)rn__allocate(memory, (size_t)(images * (size + 1) + size), &data->block, &inner);
-    if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
+    RN__FAIL_IF(!data->pixels, inner.status, "images: %s", inner.text);
     data->labels = data->pixels + (size_t)(images * size);
     return RN_OK;
 }
@@ -9658,11 +9646,9 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->pixels = 3 * 32 * 32;
     r->count = r->file.bytes / (r->labels + r->pixels);
     /* Whole records, and one at least. */
-    if (!status && (!r->count || r->file.bytes % (r->labels + r->pixels)))
-        return rn__fail(
-            error, RN_BAD_FILE,
-            "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew", path,
-            (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
+    RN__FAIL_IF(!status && (!r->count || r->file.bytes % (r->labels + r->pixels)), RN_BAD_FILE,
+                "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew", path,
+                (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
     rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
              path, set, directory);
@@ -9684,11 +9670,10 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
     int i;
     memset(data, 0, sizeof *data);
     memset(parts, 0, sizeof parts);
-    if (!directory || !*directory || strlen(directory) > 900 ||
-        (classes != 10 && classes != 20 && classes != 100))
-        return rn__fail(
-            error, RN_BAD_ARGUMENT,
-            "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
+    RN__FAIL_IF(!directory || !*directory || strlen(directory) > 900 ||
+                    (classes != 10 && classes != 20 && classes != 100),
+                RN_BAD_ARGUMENT,
+                "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
     /* Known before any file is read, but for the count. */
     data->source = source;
     for (i = 0; !status && i < count; i++) {
@@ -9710,9 +9695,8 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
     uint8_t b[20];  /* the header, of at most four sizes */
     int i;
     rn__format(&text, "%s.gz", path);
-    if (status == RN_NO_FILE && text.length < sizeof packed && rn__is_there(packed, files))
-        return rn__fail(error, status, "%s is not there, but compressed it is: gunzip %s", path,
-                        packed);
+    RN__FAIL_IF(status == RN_NO_FILE && text.length < sizeof packed && rn__is_there(packed, files),
+                status, "%s is not there, but compressed it is: gunzip %s", path, packed);
     RN__TRY(status);
     RN__TRY(rn__read(&r->file, 0, b, images ? 16 : 8, error));
     if (b[0] == 0x1f && b[1] == 0x8b) /* gzip's first bytes */
@@ -9720,25 +9704,23 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
                         "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
     r->label_bytes = b[2] == 8 || b[2] == 9 ? 1 : b[2] == 11 ? 2 : b[2] == 12 ? 4 : 0;
     r->is_signed = b[2] != 8; /* types 9, 11 and 12 are signed */
-    if (b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1))
-        return rn__fail(error, RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path,
-                        b[0], b[1], b[2], b[3],
-                        images ? "images, 0 0 8 3 or 0 0 8 4"
-                               : "labels, 0 0, then 8, 9, 11 or 12, then 1");
+    RN__FAIL_IF(
+        b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1),
+        RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path, b[0], b[1], b[2], b[3],
+        images ? "images, 0 0 8 3 or 0 0 8 4" : "labels, 0 0, then 8, 9, 11 or 12, then 1");
     /* There is one size more. */
     if (b[3] == 4) RN__TRY(rn__read(&r->file, 0, b, sizeof b, error));
     for (i = 0; i < 4; i++) {
         size[i] = i < b[3] ? (uint64_t)rn__big_endian(b + 4 + 4 * i, 4, 0) : 1;
-        if (!size[i] || (i && size[i] > 16384))
-            return rn__fail(error, RN_BAD_FILE, "%s: size %llu in its header should be 1 to %llu",
-                            path, (rn__llu)size[i], (rn__llu)(i ? 16384 : UINT32_MAX));
+        RN__FAIL_IF(!size[i] || (i && size[i] > 16384), RN_BAD_FILE,
+                    "%s: size %llu in its header should be 1 to %llu", path, (rn__llu)size[i],
+                    (rn__llu)(i ? 16384 : UINT32_MAX));
     }
-    if (size[1] > RN__MEANS && size[3] > RN__MEANS)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s is [%llu,%llu,%llu,%llu]; the last size or the second should be 1 to "
-                        "%d, the channels",
-                        path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2],
-                        (rn__llu)size[3], RN__MEANS);
+    RN__FAIL_IF(size[1] > RN__MEANS && size[3] > RN__MEANS, RN_BAD_FILE,
+                "%s is [%llu,%llu,%llu,%llu]; the last size or the second should be 1 to "
+                "%d, the channels",
+                path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2], (rn__llu)size[3],
+                RN__MEANS);
     r->count = size[0];
     r->labels = images ? 0 : (uint64_t)r->label_bytes;
     r->pixels = images ? size[1] * size[2] * size[3] : 0;
@@ -9761,8 +9743,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
     int last; /* is the size that counts channels; of three sizes it is 1 */
     memset(data, 0, sizeof *data);
     memset(parts, 0, sizeof parts);
-    if (!images_path || !labels_path || classes < 1 || classes > 256)
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
+    RN__FAIL_IF(!images_path || !labels_path || classes < 1 || classes > 256, RN_BAD_ARGUMENT,
+                "rn_load_idx takes two paths and 1 to 256 classes");
     status = rn__open_idx(&parts[0], images_path, 1, size, files, error);
     if (!status) status = rn__open_idx(&parts[1], labels_path, 0, count, files, error);
     /* Channels last: their number is at most 4. Else they are first. */
@@ -9782,9 +9764,9 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
 static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
                                 int *label, rn_error *error) {
     *label = -1;
-    if (source->read(source->user, index, pixels, label))
-        return rn__fail(error, RN_IO, "the source cannot read image %lld of %lld", (rn__lld)index,
-                        (rn__lld)source->count);
+    RN__FAIL_IF(source->read(source->user, index, pixels, label), RN_IO,
+                "the source cannot read image %lld of %lld", (rn__lld)index,
+                (rn__lld)source->count);
     return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
 }
 
@@ -9933,23 +9915,20 @@ static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const 
     int most = rn__min(s->height, s->width) - 1; /* so that a part of the image is always left */
     RN__TRY(rn__check_source("rn_batch", s, error));
     /* Positions [first, first + count) of the epoch are there, without overflow. */
-    if (first < 0 || count < 1 || first > s->count - count)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_batch: the source has no %d images from %lld of %lld", count,
-                        (rn__lld)first, (rn__lld)s->count);
-    if (augment && (augment->pad < 0 || augment->pad > most))
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
-                        augment->pad, most);
-    if (!rn_tensor_bytes(count, s->channels, s->height, s->width))
-        return rn__fail(error, RN_TOO_LARGE,
-                        "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
-                        s->channels, s->height, s->width);
+    RN__FAIL_IF(first < 0 || count < 1 || first > s->count - count, RN_BAD_ARGUMENT,
+                "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
+                (rn__lld)s->count);
+    RN__FAIL_IF(augment && (augment->pad < 0 || augment->pad > most), RN_BAD_ARGUMENT,
+                "rn_batch: pad is %d and should be 0 to %d", augment->pad, most);
+    RN__FAIL_IF(!rn_tensor_bytes(count, s->channels, s->height, s->width), RN_TOO_LARGE,
+                "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
+                s->channels, s->height, s->width);
     /* A zero in the description is a default, which a net has resolved. */
-    if ((desc->channels && desc->channels != s->channels) ||
-        (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
-        return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
-                        s->channels, s->height, s->width, desc->channels, desc->height,
-                        desc->width);
+    RN__FAIL_IF((desc->channels && desc->channels != s->channels) ||
+                    (desc->height && desc->height != s->height) ||
+                    (desc->width && desc->width != s->width),
+                RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]", s->channels,
+                s->height, s->width, desc->channels, desc->height, desc->width);
     return RN_OK;
 }
 
@@ -10171,26 +10150,24 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
     /* rows from `top` and columns from `left` of the picture make one pixel. */
     int c, y, x, i, k, top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
-                        "than memory can address",
-                        picture->channels, picture->height, picture->width, to->h, to->w);
+    RN__FAIL_IF(to->h < 1 || to->w < 1 || !rn__is_picture(picture), RN_BAD_ARGUMENT,
+                "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
+                "than memory can address",
+                picture->channels, picture->height, picture->width, to->h, to->w);
     /* A sum is finite only if all its parts are. */
-    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
-        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
-          window.top + window.height <= picture->height + 1e-6 &&
-          window.left + window.width <= picture->width + 1e-6))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
-                        "picture [%d,%d]",
-                        window.height, window.width, window.top, window.left, picture->height,
-                        picture->width);
-    if (window.height > 24.0 * to->h || window.width > 24.0 * to->w)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
-                        "picture in two steps",
-                        window.height, window.width, to->h, to->w);
+    RN__FAIL_IF(!rn__is_finite(window.top + window.left + window.height + window.width) ||
+                    !(window.top >= 0 && window.left >= 0 && window.height > 0 &&
+                      window.width > 0 && window.top + window.height <= picture->height + 1e-6 &&
+                      window.left + window.width <= picture->width + 1e-6),
+                RN_BAD_ARGUMENT,
+                "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
+                "picture [%d,%d]",
+                window.height, window.width, window.top, window.left, picture->height,
+                picture->width);
+    RN__FAIL_IF(window.height > 24.0 * to->h || window.width > 24.0 * to->w, RN_BAD_ARGUMENT,
+                "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
+                "picture in two steps",
+                window.height, window.width, to->h, to->w);
     for (y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
         rows =
             rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
@@ -10525,10 +10502,9 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
         return rn__damaged(
             a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
             error);
-    if (offsets[0] > offsets[1] || offsets[1] > most)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path,
-                        e->name, (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
+    RN__FAIL_IF(offsets[0] > offsets[1] || offsets[1] > most, RN_BAD_FILE,
+                "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path, e->name,
+                (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
     e->begin = a->json_end + (uint64_t)offsets[0];
     e->bytes = (uint64_t)(offsets[1] - offsets[0]);
     i = rn__dtype_bytes(e->dtype);
@@ -10640,7 +10616,7 @@ RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value,
     int found = rn__find_metadata(a, key, &text, error);
     a->at = before;
     if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
+    RN__FAIL_IF(!found, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
     if (text.length < capacity) return RN_OK;
     return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %zu bytes, there are %zu",
                     a->path, key, text.length + 1, capacity);
@@ -10796,8 +10772,8 @@ static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) 
             rn_archive_metadata(a, field->key, value, sizeof value, error); /* may be missing */
         if (status == RN_MISMATCH && field->use != RN__CHECKPOINT) continue;
         if (status) return status;
-        if (rn__set_field(net, field, value, &inner))
-            return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+        RN__FAIL_IF(rn__set_field(net, field, value, &inner), RN_BAD_FILE, "%s: %s", a->path,
+                    inner.text);
     }
     return RN_OK;
 }
@@ -10877,16 +10853,15 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     uint64_t json;             /* bytes of the header */
     uint32_t crc;
     /* An inference net has nothing to go on with. */
-    if (checkpoint && !net->velocity)
-        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
+    RN__FAIL_IF(checkpoint && !net->velocity, RN_BAD_ARGUMENT,
+                "no checkpoint of an inference net; use rn_save");
     /* Behind the path there is room for ".tmp". */
-    if (strlen(path) > sizeof target - 5)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "a path of %zu characters is too long; %zu are allowed", strlen(path),
-                        sizeof target - 5);
+    RN__FAIL_IF(strlen(path) > sizeof target - 5, RN_BAD_ARGUMENT,
+                "a path of %zu characters is too long; %zu are allowed", strlen(path),
+                sizeof target - 5);
     memcpy(target, path, strlen(path) + 1); /* the file that is to be replaced */
     if (!files) failed = rn__find_target(target, sizeof target - 4);
-    if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
+    RN__FAIL_IF(failed, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
     rn__format(&text, "%s.tmp", target);
     memset(&w, 0, sizeof w);
     rn__write_all(&w, net, checkpoint, 0, 0, NULL);
@@ -10956,7 +10931,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (found == 1) found = !strcmp(value, "resnet.h");
     if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
     if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
+    RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
     /* Older files, which hold this key, have other names for four fields. */
@@ -10973,7 +10948,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
         if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
     }
     if (!status) status = rn_resolve(&stored, &inner);
-    if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    RN__FAIL_IF(status, RN_BAD_FILE, "%s: %s", a->path, inner.text);
     *desc = stored;
     return RN_OK;
 }
@@ -11021,13 +10996,12 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     ptrdiff_t i, j, count;
     const int *shape = p->shape; /* the net's */
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
-    if (e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
-        e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"))
-        return rn__fail(error, RN_MISMATCH,
-                        "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]",
-                        a->path, e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1],
-                        (rn__lld)e->shape[2], (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "",
-                        shape[0], shape[1], shape[2], shape[3]);
+    RN__FAIL_IF(e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
+                    e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"),
+                RN_MISMATCH, "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]",
+                a->path, e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1],
+                (rn__lld)e->shape[2], (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0],
+                shape[1], shape[2], shape[3]);
     for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
         count = p->count - i < 256 ? p->count - i : 256;
         RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
@@ -11094,16 +11068,15 @@ RN__APART rn_status rn__check_each_once(rn_archive *a, const rn_net *net, int tr
              (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
             i = rn__tensor_number(net, &p) - from; /* its mark, or that of another walk */
             if (i >= AT_A_TIME) continue;
-            if (marks[i / 8] >> i % 8 & 1)
-                return rn__fail(error, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
-                                p.name);
+            RN__FAIL_IF(marks[i / 8] >> i % 8 & 1, RN_BAD_FILE, "%s holds the tensor %s twice",
+                        a->path, p.name);
             marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
         }
         if (found) return (rn_status)found;
         for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
             i = rn__tensor_number(net, &p) - from;
-            if (i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1))
-                return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, p.name);
+            RN__FAIL_IF(i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1), RN_MISMATCH,
+                        "%s holds no tensor \"%s\"", a->path, p.name);
         }
     }
     return RN_OK;
@@ -11139,7 +11112,7 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
         if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
     }
     /* Others' files have no description; then names and shapes alone have to match. */
-    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
+    RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
     RN__TRY(rn__load_tensors(a, net, training, 0, error));
     RN__TRY(rn__check_each_once(a, net, training, error));
@@ -11147,9 +11120,7 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
         0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
     status = rn__load_tensors(a, net, training, 1, error);
-    if (status)
-        return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
-                        a->path);
+    RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
     if (training) *net = loaded;
     return RN_OK;
