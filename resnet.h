@@ -9829,14 +9829,18 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     return RN_OK;
 }
 
+/* A whole number of at most eight bytes, the lowest first. */
+static uint64_t rn__little_endian(const uint8_t *b, size_t bytes) {
+    uint64_t value = 0;
+    while (bytes-- > 0) value = value << 8 | b[bytes];
+    return value;
+}
+
 /* A hash that goes on from `sum`, eight bytes at a time, the same on every machine. */
 static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
-    size_t i, k;
-    for (i = 0; i < bytes; i += 8) {
-        uint64_t part = 0; /* eight bytes, the first lowest */
-        for (k = 0; k < 8 && i + k < bytes; k++) part |= (uint64_t)data[i + k] << 8 * k;
-        sum = rn__mix(sum ^ part) + 1;
-    }
+    size_t i;
+    for (i = 0; i < bytes; i += 8)
+        sum = rn__mix(sum ^ rn__little_endian(data + i, bytes - i < 8 ? bytes - i : 8)) + 1;
     return sum;
 }
 
@@ -10546,12 +10550,11 @@ RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
    order are compared without memory by the sums of their numbers' hashes. */
 static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     uint8_t b[RN__JSON_BEGIN] = {0};
-    uint64_t length = 0, begins, ends; /* sums of hashes, see above */
+    uint64_t length, begins, ends; /* sums of hashes, see above */
     rn_entry e;
-    int i, found;
+    int found;
     if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
-    /* Little-endian: the last byte is the highest. */
-    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
+    length = rn__little_endian(b, sizeof b);
     if (length < 2 || length > a->bytes - RN__JSON_BEGIN) /* "{}" is the shortest header */
         return rn__fail(error, RN_BAD_FILE,
                         "%s has %llu bytes, its header %llu; is it safetensors, and whole?",
@@ -10594,14 +10597,14 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
 /* Finds a key of __metadata__ whose value is a string: 1 with the value, behind which the archive
    then stands; 0 if there is none, below 0 on failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
-    char there[64]; /* the key that stands there */
-    rn__text text = {there, sizeof there, 0};
+    RN__TEXT(there, 64); /* the key that stands there */
     int first, found = 0;
     if (!a->metadata) return 0;
     a->at = a->metadata;
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+    for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
         /* A key that is cut is not the one that is wanted. */
-        int wanted = text.length < sizeof there && !strcmp(there, key) && rn__json_sees(a, '"');
+        int wanted =
+            there.length < there.capacity && !strcmp(there.data, key) && rn__json_sees(a, '"');
         if (!(wanted ? rn__json_string(a, value) : rn__json_skip(a, RN__JSON_DEPTH))) break;
         if (wanted) return 1;
     }
@@ -10721,15 +10724,14 @@ static void rn__write_bytes(rn__writer *w, uint64_t value, int count) {
 
 /* A piece of the header, as by printf; no piece is longer than a line. */
 RN__PRINTF(2, 3) static void rn__write_format(rn__writer *w, const char *format, ...) {
-    char line[320]; /* longer than any name or value with what is around it */
-    rn__text text = rn__text_in(line, sizeof line);
+    RN__TEXT(line, 320); /* longer than any name or value with what is around it */
     const char *c;
     va_list arguments;
     va_start(arguments, format);
-    rn__format_list(&text, format, arguments);
+    rn__format_list(&line, format, arguments);
     va_end(arguments);
-    RESNET_ASSERT(text.length < sizeof line);
-    for (c = line; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
+    RESNET_ASSERT(line.length < line.capacity);
+    for (c = line.data; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
 }
 
 /* What files of ours hold beside tensors and description: members of rn_net, in the order of the
@@ -10758,25 +10760,6 @@ static const rn__field rn__progress[] = {
     {"schedule.kind", RN__INT, 1, sizeof(rn_schedule_kind), offsetof(rn_net, schedule.kind),
      rn__schedule_names, RN__CHECKPOINT, 0, 0, 0, NULL}};
 enum { RN__PROGRESS_FIELDS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
-
-/* Reads them from a checkpoint into a net. RN_MISMATCH if the file is none, for then it has no step;
-   what the trainer did not know, and the file does not hold, becomes zero. */
-static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
-    char value[64];
-    rn_error inner; /* without the path */
-    int i;
-    memset(&net->trainer, 0, sizeof net->trainer);
-    for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
-        const rn__field *field = &rn__progress[i];
-        rn_status status =
-            rn_archive_metadata(a, field->key, value, sizeof value, error); /* may be missing */
-        if (status == RN_MISMATCH && field->use != RN__CHECKPOINT) continue;
-        if (status) return status;
-        RN__FAIL_IF(rn__set_field(net, field, value, &inner), RN_BAD_FILE, "%s: %s", a->path,
-                    inner.text);
-    }
-    return RN_OK;
-}
 
 /* A key with its value, behind others: ,"desc.depth":"20" */
 static void rn__write_field(rn__writer *w, const char *prefix, const void *object,
@@ -10896,12 +10879,12 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
 /* Compares the CRC in the metadata with that of the file, in which its own digits count as zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[1024];
-    char stored[9], found[9]; /* eight digits each */
-    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
+    RN__TEXT(stored, 9); /* eight digits each */
+    RN__TEXT(found, 9);
     uint64_t at, begin; /* begin: of the digits in the file */
     uint32_t crc = 0;
     size_t bytes, i;
-    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
+    if (rn__find_metadata(a, "crc", &stored, NULL) != 1) *stored.data = 0;
     begin = a->at - 9; /* the archive stands behind eight digits and a quotation mark */
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
@@ -10911,10 +10894,35 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
             if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
         crc = rn__crc32(crc, buffer, bytes);
     }
-    rn__format(&text, "%08x", (unsigned)crc);
-    if (!strcmp(found, stored)) return RN_OK;
+    rn__format(&found, "%08x", (unsigned)crc);
+    if (!strcmp(found.data, stored.data)) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s, not the \"%s\" that it says",
-                    a->path, found, stored);
+                    a->path, found.data, stored.data);
+}
+
+/* Reads fields from the metadata into the object that they belong to, but those of the machine. What
+   the file lacks stays as it is. RN_MISMATCH if it lacks one that every checkpoint has. */
+static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object,
+                                 const rn__field *fields, int count, rn_error *error) {
+    RN__TEXT(value, 96);
+    rn_error inner; /* without the path */
+    /* Older files, which hold this key, have other names for four fields. */
+    const int former = rn__find_metadata(a, "desc.image_height", &value, error);
+    int i;
+    if (former < 0) return (rn_status)former;
+    for (i = 0; i < count; i++) {
+        const rn__field *field = &fields[i];
+        rn_status status;
+        RN__TEXT(key, 64);
+        if (field->use == RN__OF_MACHINE) continue;
+        rn__format(&key, "%s%s", prefix, former && field->former ? field->former : field->key);
+        status = rn_archive_metadata(a, key.data, value.data, value.capacity, &inner);
+        if (status == RN_MISMATCH && field->use == RN__CHECKPOINT) return status;
+        if (status == RN_MISMATCH) continue;
+        if (!status) status = rn__set_field(object, field, value.data, &inner);
+        RN__FAIL_IF(status, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    }
+    return RN_OK;
 }
 
 /* The description in the metadata, resolved; fields that are the machine's matter get their
@@ -10922,33 +10930,18 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the file. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored; /* the description of the file */
-    char key[64], value[96];
     rn_error inner; /* its sentence goes behind the path */
-    rn__text text = rn__text_in(value, sizeof value);
-    int i, former, found = rn__find_metadata(a, "format", &text, error);
-    rn_status status = RN_OK;
+    RN__TEXT(mark, 16);
+    int found = rn__find_metadata(a, "format", &mark, error);
     /* The first mark or, where it is damaged or missing, the second. */
-    if (found == 1) found = !strcmp(value, "resnet.h");
-    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
+    if (found == 1) found = !strcmp(mark.data, "resnet.h");
+    if (!found) found = rn__find_metadata(a, "desc.depth", &mark, error);
     if (found < 0) return (rn_status)found;
     RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
-    /* Older files, which hold this key, have other names for four fields. */
-    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
-    former = !status;
-    if (status == RN_MISMATCH) status = RN_OK;
-    for (i = 0; !status && rn_desc_key(i); i++) {
-        const char *name = former ? rn__fields[i].former : NULL;
-        if (rn__fields[i].use == RN__OF_MACHINE) continue;
-        text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
-        status = rn_archive_metadata(a, key, value, sizeof value, &inner);
-        if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
-        if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
-    }
-    if (!status) status = rn_resolve(&stored, &inner);
-    RN__FAIL_IF(status, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    RN__TRY(rn__read_fields(a, "desc.", &stored, rn__fields, RN__FIELDS, error));
+    RN__FAIL_IF(rn_resolve(&stored, &inner), RN_BAD_FILE, "%s: %s", a->path, inner.text);
     *desc = stored;
     return RN_OK;
 }
@@ -10995,21 +10988,19 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     uint8_t buffer[1024];
     ptrdiff_t i, j, count;
     const int *shape = p->shape; /* the net's */
+    int other = e->dims > 4 || strcmp(e->dtype, "F32");
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
-    RN__FAIL_IF(e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
-                    e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"),
-                RN_MISMATCH, "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]",
-                a->path, e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1],
-                (rn__lld)e->shape[2], (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0],
-                shape[1], shape[2], shape[3]);
+    for (i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
+    RN__FAIL_IF(other, RN_MISMATCH,
+                "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]", a->path,
+                e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
+                (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
+                shape[3]);
     for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
         count = p->count - i < 256 ? p->count - i : 256;
         RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
         for (j = 0; j < count; j++) {
-            const uint8_t *b = buffer + 4 * j; /* four bytes of a number */
-            /* Little-endian on every machine. */
-            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
-            float value = rn__float_of_bits((int32_t)(low | high << 16));
+            float value = rn__float_of_bits((int32_t)rn__little_endian(buffer + 4 * j, 4));
             RN__TRY(rn__check_number(p, i + j, value, a->path, error));
             if (store) p->data[i + j] = (rn_real)value;
         }
@@ -11046,51 +11037,26 @@ static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_en
     return found;
 }
 
-/* Each of the net's tensors must be in the file once. A mark for each says that it has been seen:
-
-       number of a tensor (rn__tensor_number)   1 2 3 4 | 5 6 7 8 | 9 ...     4 for each node
-       seen, a bit of `marks`                   1 0 0 0 | 1 1 1 1 | 0
-
-   Marks have room for some thousands of tensors; a larger net takes several walks through the header
-   of the file, each of which looks at as many tensors as have a mark. */
-RN__APART rn_status rn__check_each_once(rn_archive *a, const rn_net *net, int training,
-                                        rn_error *error) {
-    enum { AT_A_TIME = 16384 };
-    /* Above every number: only a checkpoint has those of the velocity. */
-    const uint64_t end = (training ? 8 : 4) * (uint64_t)net->node_count + 1;
-    uint64_t from, i;
-    for (from = 0; from < end; from += AT_A_TIME) {
-        uint8_t marks[AT_A_TIME / 8] = {0};
-        rn_parameter p;
-        rn_entry e;
-        int found;
-        for (a->at = RN__JSON_BEGIN;
-             (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
-            i = rn__tensor_number(net, &p) - from; /* its mark, or that of another walk */
-            if (i >= AT_A_TIME) continue;
-            RN__FAIL_IF(marks[i / 8] >> i % 8 & 1, RN_BAD_FILE, "%s holds the tensor %s twice",
-                        a->path, p.name);
-            marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
-        }
-        if (found) return (rn_status)found;
-        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
-            i = rn__tensor_number(net, &p) - from;
-            RN__FAIL_IF(i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1), RN_MISMATCH,
-                        "%s holds no tensor \"%s\"", a->path, p.name);
-        }
-    }
-    return RN_OK;
-}
-
-/* Checks all tensors of the file, or stores them, in its order. */
+/* Checks all tensors of the file, or stores them, in its order. Each of the net's must be there once:
+   then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
+    uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
     rn_entry e;
     int found;
-    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;)
+    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
         RN__TRY(rn__load_tensor(a, &e, &p, store, error));
-    return (rn_status)found;
+        sum += rn__mix(rn__tensor_number(net, &p));
+    }
+    RN__TRY((rn_status)found);
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+        sum -= rn__mix(rn__tensor_number(net, &p));
+    if (!sum) return RN_OK;
+    /* The first that is missing, if one is. */
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+        RN__TRY(rn_archive_find(a, p.name, &e, error));
+    return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
 /* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
@@ -11107,7 +11073,8 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
                    field->size);
     }
     if (!found && net->velocity) {
-        found = rn__read_progress(a, &loaded, &inner);
+        memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
+        found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
         training = !found;
         if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
     }
@@ -11115,9 +11082,7 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
     RN__TRY(rn__load_tensors(a, net, training, 0, error));
-    RN__TRY(rn__check_each_once(a, net, training, error));
-    net->executor->frozen = loaded.executor->frozen =
-        0; /* packed weights of rn_freeze would be the old ones */
+    net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
     status = rn__load_tensors(a, net, training, 1, error);
     RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
