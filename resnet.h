@@ -9507,12 +9507,15 @@ static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, 
 /* Channels that a description can normalise. */
 enum { RN__MEANS = (int)(sizeof((rn_desc *)0)->mean / sizeof(float)) };
 
+static size_t rn__image_bytes(const rn_source *s) {
+    return (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+}
+
 /* The read of a source in memory. It also tells that a source is an rn_data. */
 static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
     const rn_data *data = (const rn_data *)user;
-    const rn_source *s = &data->source;
-    size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width; /* of an image */
-    if (index < 0 || index >= s->count) return 1;
+    const size_t size = rn__image_bytes(&data->source);
+    if (index < 0 || index >= data->source.count) return 1;
     memcpy(pixels, data->pixels + (size_t)index * size, size);
     *label = data->labels[index];
     return 0;
@@ -9631,15 +9634,15 @@ static int rn__is_there(const char *path, const rn_files *files) {
 static rn_status rn__open_cifar(rn__records *r, const char *directory, int classes, int train,
                                 int part, const rn_files *files, rn_error *error) {
     const int set = classes == 10 ? 10 : 100; /* the number in its name */
-    char path[1024];
-    rn__text text = rn__text_in(path, sizeof path);
+    RN__TEXT(path, 1024);
+    RN__TEXT(packed, 1024);
     rn_status status;
-    rn__format(&text, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
+    rn__format(&path, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
     if (set == 10 && train)
-        rn__format(&text, "data_batch_%d.bin", part + 1);
+        rn__format(&path, "data_batch_%d.bin", part + 1);
     else
-        rn__puts(&text, set == 10 ? "test_batch.bin" : train ? "train.bin" : "test.bin");
-    status = rn__open(&r->file, path, 0, files, error);
+        rn__puts(&path, set == 10 ? "test_batch.bin" : train ? "train.bin" : "test.bin");
+    status = rn__open(&r->file, path.data, 0, files, error);
     r->labels = set == 100 ? 2 : 1; /* coarse and fine, of which the second has 100 classes */
     r->label_at = classes == 100;
     r->label_bytes = 1;
@@ -9647,16 +9650,15 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->count = r->file.bytes / (r->labels + r->pixels);
     /* Whole records, and one at least. */
     RN__FAIL_IF(!status && (!r->count || r->file.bytes % (r->labels + r->pixels)), RN_BAD_FILE,
-                "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew", path,
-                (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
+                "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew",
+                path.data, (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
-    rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
-             path, set, directory);
-    text = rn__text_in(path, sizeof path);
-    rn__format(&text, "%s/cifar-%d-binary.tar.gz", directory, set);
-    if (!rn__is_there(path, files)) return status;
-    return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path, path,
-                    directory);
+    rn__format(&packed, "%s/cifar-%d-binary.tar.gz", directory, set);
+    RN__FAIL_IF(rn__is_there(packed.data, files), status,
+                "%s is not unpacked; run: tar xzf %s -C %s", packed.data, packed.data, directory);
+    return rn__fail(error, status,
+                    "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path.data,
+                    set, directory);
 }
 
 /* All files are opened first: then the number of images is known, and the memory that they take. */
@@ -9688,15 +9690,14 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
    bytes [count,h,w], [count,h,w,c] or [count,c,h,w], labels are numbers [count]. */
 static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint64_t size[4],
                               const rn_files *files, rn_error *error) {
-    char packed[512]; /* the name of a file that gunzip has not seen */
-    rn__text text = rn__text_in(packed, sizeof packed);
+    RN__TEXT(packed, 512); /* the name of a file that gunzip has not seen */
     rn_status status = rn__open(&r->file, path, 0, files, error);
     uint64_t bytes; /* that the file should have */
     uint8_t b[20];  /* the header, of at most four sizes */
     int i;
-    rn__format(&text, "%s.gz", path);
-    RN__FAIL_IF(status == RN_NO_FILE && text.length < sizeof packed && rn__is_there(packed, files),
-                status, "%s is not there, but compressed it is: gunzip %s", path, packed);
+    rn__format(&packed, "%s.gz", path);
+    RN__FAIL_IF(status == RN_NO_FILE && rn__is_there(packed.data, files), status,
+                "%s is not there, but compressed it is: gunzip %s", path, packed.data);
     RN__TRY(status);
     RN__TRY(rn__read(&r->file, 0, b, images ? 16 : 8, error));
     if (b[0] == 0x1f && b[1] == 0x8b) /* gzip's first bytes */
@@ -9789,46 +9790,6 @@ static rn_status rn__check_source(const char *function, const rn_source *s, rn_e
                     (rn__lld)s->count, s->channels, s->height, s->width);
 }
 
-/* Mean m and deviation sqrt(E[x^2] - m^2) of each channel, from sums of whole numbers, which are
-   exact. An image in memory is looked at where it lies; only other sources need room for one. */
-RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
-    const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    uint64_t sum[RN__MEANS] = {0}, squares[RN__MEANS] = {0}; /* of each channel */
-    uint8_t *room = NULL;                                    /* for one image, if it must be read */
-    void *block = NULL;
-    ptrdiff_t image, size, plane, i; /* size: bytes of an image; plane: of a channel */
-    int label, c;
-    rn_status status = RN_OK;
-    RN__TRY(rn__check_source(__func__, source, error));
-    plane = (ptrdiff_t)source->height * source->width;
-    size = plane * source->channels;
-    /* Memory only where an image must be read to be seen. */
-    if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
-    if (!data && !room) return RN_NO_MEMORY;
-    for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels = data ? data->pixels + image * size : room; /* channel by channel */
-        if (!data) status = rn__read_image(source, image, room, &label, error);
-        for (c = 0; !status && c < source->channels; c++)
-            for (i = 0; i < plane; i++, pixels++) {
-                sum[c] += *pixels; /* 2^48 pixels are needed for squares to overflow */
-                squares[c] += (unsigned)*pixels * *pixels;
-            }
-    }
-    rn__release(NULL, block);
-    if (status) return status;
-    for (c = 0; c < source->channels; c++) {
-        /* Over all pixels of the channel, as bytes; then 0 to 1. */
-        double values = (double)plane * (double)source->count, mean = (double)sum[c] / values;
-        double variance = (double)squares[c] / values - mean * mean;
-        desc->mean[c] = (float)(mean / 255);
-        desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
-        if ((double)desc->deviation[c] < RN__LEAST_DEVIATION) desc->deviation[c] = 1;
-    }
-    desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
-    desc->classes = source->classes;
-    return RN_OK;
-}
-
 /* A whole number of at most eight bytes, the lowest first. */
 static uint64_t rn__little_endian(const uint8_t *b, size_t bytes) {
     uint64_t value = 0;
@@ -9844,31 +9805,67 @@ static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
     return sum;
 }
 
-/* Over the sizes and, image by image, the label and the pixels. */
-RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
+/* Looks at all images of a source. `sums` (or NULL) are, of each channel, the sum of all pixels and
+   that of their squares; *checksum (or NULL) goes on over the label and the pixels of each image. An
+   image in memory is looked at where it lies; only other sources need room for one. */
+static rn_status rn__look_at_all(const char *function, const rn_source *source, uint64_t (*sums)[2],
+                                 uint64_t *checksum, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    /* The same bytes in another shape are other data. */
-    const int sizes[] = {source->channels, source->height, source->width, source->classes};
-    uint64_t sum = *checksum;
-    uint8_t *room = NULL;
+    const size_t size = rn__image_bytes(source);
+    uint8_t *room = NULL; /* for one image, if it must be read */
     void *block = NULL;
-    size_t size;
-    ptrdiff_t i;
     rn_status status = RN_OK;
-    RN__TRY(rn__check_source(__func__, source, error));
-    size = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
+    ptrdiff_t image;
+    size_t i;
+    int c;
+    RN__TRY(rn__check_source(function, source, error));
     if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;
-    for (i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
-    for (i = 0; !status && i < source->count; i++) {
-        int label = data ? data->labels[i] : 0;
-        if (!data) status = rn__read_image(source, i, room, &label, error);
-        sum = rn__mix(sum ^ (uint64_t)label) + 1;
-        sum = rn__hash(sum, data ? data->pixels + (size_t)i * size : room, size);
+    for (image = 0; image < source->count; image++) {
+        const uint8_t *pixels = data ? data->pixels + (size_t)image * size : room;
+        int label = data && checksum ? data->labels[image] : 0;
+        if (!data) status = rn__read_image(source, image, room, &label, error);
+        if (status) break;
+        if (checksum) *checksum = rn__hash(rn__mix(*checksum ^ (uint64_t)label) + 1, pixels, size);
+        for (c = 0; sums && c < source->channels; c++)
+            for (i = size / (size_t)source->channels; i > 0; i--, pixels++) {
+                sums[c][0] += *pixels; /* 2^48 pixels are needed for squares to overflow */
+                sums[c][1] += (unsigned)*pixels * *pixels;
+            }
     }
     rn__release(NULL, block);
-    if (!status) *checksum = sum;
     return status;
+}
+
+/* Mean m and deviation sqrt(E[x^2] - m^2) of each channel, from sums of whole numbers, which are
+   exact. */
+RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+    uint64_t sums[RN__MEANS][2] = {{0}};
+    int c;
+    RN__TRY(rn__look_at_all(__func__, source, sums, NULL, error));
+    for (c = 0; c < source->channels; c++) {
+        /* Over all pixels of the channel, as bytes; then 0 to 1. */
+        const double values = (double)source->height * source->width * (double)source->count;
+        const double mean = (double)sums[c][0] / values;
+        const double variance = (double)sums[c][1] / values - mean * mean;
+        desc->mean[c] = (float)(mean / 255);
+        desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
+        if ((double)desc->deviation[c] < RN__LEAST_DEVIATION) desc->deviation[c] = 1;
+    }
+    desc->channels = source->channels, desc->height = source->height, desc->width = source->width;
+    desc->classes = source->classes;
+    return RN_OK;
+}
+
+/* Over the sizes, for the same bytes in another shape are other data, and all images. */
+RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
+    const int sizes[] = {source->channels, source->height, source->width, source->classes};
+    uint64_t sum = *checksum;
+    int i;
+    for (i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
+    RN__TRY(rn__look_at_all(__func__, source, NULL, &sum, error));
+    *checksum = sum;
+    return RN_OK;
 }
 
 /* What the net sees of a pixel, which is 0 to 1: (pixel - mean) / deviation. A deviation of zero
@@ -10828,8 +10825,8 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
    CRC (and whether all numbers are finite), both without a file; then in truth. */
 static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
                           const rn_files *files, rn_error *error) {
-    char temporary[1024], target[1024]; /* target: path without symbolic links */
-    rn__text text = rn__text_in(temporary, sizeof temporary);
+    char target[1024]; /* path without symbolic links */
+    RN__TEXT(temporary, 1024);
     rn__writer w;
     rn_archive *out = &w.out;
     const char *failed = NULL; /* what failed */
@@ -10845,25 +10842,25 @@ static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
     memcpy(target, path, strlen(path) + 1); /* the file that is to be replaced */
     if (!files) failed = rn__find_target(target, sizeof target - 4);
     RN__FAIL_IF(failed, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
-    rn__format(&text, "%s.tmp", target);
+    rn__format(&temporary, "%s.tmp", target);
     memset(&w, 0, sizeof w);
     rn__write_all(&w, net, checkpoint, 0, 0, NULL);
     json = out->json_end - RN__JSON_BEGIN; /* now the header's length is known, next the CRC */
     RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
     crc = w.crc;
-    RN__TRY(rn__open(out, temporary, 1, files, error));
-    if (!files) rn__keep_mode(target, temporary);
+    RN__TRY(rn__open(out, temporary.data, 1, files, error));
+    if (!files) rn__keep_mode(target, temporary.data);
     rn__write_all(&w, net, checkpoint, json, crc, NULL);
     /* The old file is replaced only by one that is whole and on the disk. */
     if (w.failed) failed = "writing";
     if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
     if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
-    if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
+    if (!failed && out->files.rename(out->files.user, temporary.data, target)) failed = "renaming";
     if (!failed) return RN_OK;
     /* The sentence counts more than whether this succeeds. */
-    out->files.remove(out->files.user, temporary);
+    out->files.remove(out->files.user, temporary.data);
     return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
-                    failed, temporary, path);
+                    failed, temporary.data, path);
 }
 
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
