@@ -9096,20 +9096,6 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 
 #ifndef RESNET_NO_TRAIN
 
-/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
-   what the weight takes of gradient and velocity, see rn_sgd. */
-static rn__sgd_step rn__make_sgd_step(const rn_desc *desc, rn_real rate, int decays) {
-    /* torch is what is neither of these */
-    const int caffe = desc->sgd == RN_SGD_CAFFE, nesterov = desc->sgd == RN_SGD_NESTEROV;
-    rn__sgd_step step;
-    step.decay = (rn_real)(decays ? desc->weight_decay : 0);
-    step.momentum = (rn_real)desc->momentum;
-    step.into_velocity = caffe ? rate : 1;
-    step.of_gradient = nesterov ? rate : 0;
-    step.of_velocity = caffe ? 1 : nesterov ? rate * step.momentum : rate;
-    return step;
-}
-
 /* g = dE/dw + decay w;  v = momentum v + into_velocity g;  w -= of_gradient g + of_velocity v.
    Returns whether all v and w are finite. */
 static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *gradient,
@@ -9175,23 +9161,32 @@ static int rn__do_sgd(rn__sgd_run *run) {
     return finite;
 }
 
-/* Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
+/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
+   what the weight takes of gradient and velocity, see rn_sgd.
+
+   Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
    parameter is a run of its own, and it gets the first of those. */
 static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_parameter *blame) {
+    /* torch is what is neither of these */
+    const int caffe = net->desc.sgd == RN_SGD_CAFFE, nesterov = net->desc.sgd == RN_SGD_NESTEROV;
     rn__sgd_run run;
     rn_parameter p;
     int decayed = 0; /* of the run as it is */
     memset(&p, 0, sizeof p);
+    memset(&run, 0, sizeof run);
     run.net = net;
     run.write = write;
-    run.first = run.count = 0;
+    run.step.momentum = (rn_real)net->desc.momentum;
+    run.step.into_velocity = caffe ? rate : 1;
+    run.step.of_gradient = nesterov ? rate : 0;
+    run.step.of_velocity = caffe ? 1 : nesterov ? rate * run.step.momentum : rate;
     while (rn_next_parameter(net, &p)) {
         const int decays =
             net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
         if (!p.gradient) continue; /* running statistics */
         /* A tensor that does not decay as the run does ends it and begins another. */
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
-        run.step = rn__make_sgd_step(&net->desc, rate, decays);
+        run.step.decay = (rn_real)(decays ? net->desc.weight_decay : 0);
         run.count += p.count;
         decayed = decays;
         if (blame && !rn__do_sgd(&run)) {
@@ -9913,14 +9908,14 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
 /* What rn_batch is asked for is there, and fits the net. */
 static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
                                  ptrdiff_t first, int count, rn_error *error) {
-    int most = rn__min(s->height, s->width) - 1; /* so that a part of the image is always left */
     RN__TRY(rn__check_source("rn_batch", s, error));
     /* Positions [first, first + count) of the epoch are there, without overflow. */
     RN__FAIL_IF(first < 0 || count < 1 || first > s->count - count, RN_BAD_ARGUMENT,
                 "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
                 (rn__lld)s->count);
-    RN__FAIL_IF(augment && (augment->pad < 0 || augment->pad > most), RN_BAD_ARGUMENT,
-                "rn_batch: pad is %d and should be 0 to %d", augment->pad, most);
+    if (augment) /* a part of the image is always left */
+        RN__TRY(rn__expect_within("rn_batch", "pad", augment->pad, 0,
+                                  rn__min(s->height, s->width) - 1, error));
     RN__FAIL_IF(!rn_tensor_bytes(count, s->channels, s->height, s->width), RN_TOO_LARGE,
                 "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
                 s->channels, s->height, s->width);
@@ -10482,20 +10477,21 @@ static int rn__dtype_bytes(const char *dtype) {
    say. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
-    char key[16];
-    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
+    RN__TEXT(key, 16);
+    rn__text dtype = {e->dtype, sizeof e->dtype, 0};
     int first, seen = 0, found, i; /* first: no key yet */
     for (i = 0; i < 4; i++) e->shape[i] = 1;
     /* Three keys, a bit of `seen` for each; values of other keys are gone past. */
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
-        int part = !strcmp(key, "dtype")          ? 1
-                   : !strcmp(key, "shape")        ? 2
-                   : !strcmp(key, "data_offsets") ? 4
-                                                  : 0;
-        int good = part == 1   ? rn__json_string(a, &dtype)
-                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
-                   : part == 4 ? rn__json_array(a, offsets, 2, &bytes) == 2
-                               : rn__json_skip(a, RN__JSON_DEPTH);
+    for (first = 1; (found = rn__json_key(a, first, &key)) > 0; first = 0) {
+        int good, part = 0;
+        if (!strcmp(key.data, "dtype"))
+            part = 1, good = rn__json_string(a, &dtype);
+        else if (!strcmp(key.data, "shape"))
+            part = 2, good = (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0;
+        else if (!strcmp(key.data, "data_offsets"))
+            part = 4, good = rn__json_array(a, offsets, 2, &bytes) == 2;
+        else
+            good = rn__json_skip(a, RN__JSON_DEPTH);
         if (!good || seen & part) break;
         seen |= part;
     }
@@ -11118,42 +11114,37 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
               0     211             0         65536  value of input
               1     211         65536         65536  value of conv1         */
 
-/* What a node does: "conv2d 3x3 stride 2", "relu (fused)" where it is done in one step with the node
-   before it. */
-static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
-    const rn_node *node = &net->nodes[i];
-    const rn__kind *kind = rn__kind_of(node->kind);
-    rn__puts(text, kind->name);
-    if (kind->describe) kind->describe(node, text);
-    if (node->stride > 1) rn__format(text, " stride %d", node->stride);
-    if (node->bias) rn__puts(text, " with bias");
-    if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
-}
-
-/* Its row. The walk over the parameters starts at this node and ends at the next one that has any. */
+/* The row of a node. The walk over the parameters starts at this node and ends at the next one that
+   has any. The operation is "conv2d 3x3 stride 2", or "relu (fused)" where it is done in one step with
+   the node before it. */
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
-    char cell[96], inputs[32], shape[48]; /* columns of the row */
-    rn__text out = rn__text_in(inputs, sizeof inputs);
+    const rn__kind *kind = rn__kind_of(node->kind);
+    const double macs = rn_node_macs(net, i);
     ptrdiff_t parameters = 0; /* learned numbers of this node */
     rn_parameter p;
     int k;
+    char name[64];
+    RN__TEXT(inputs, 32);
+    RN__TEXT(operation, 96);
+    RN__TEXT(shape, 48);
     memset(&p, 0, sizeof p);
     for (p.node = i; rn_next_parameter(net, &p) && p.node == i;)
         if (rn__slot_behind(net, &p)->learned) parameters += p.count;
+    rn_node_name(net, i, name);
     for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
-        rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
-    out = rn__text_in(shape, sizeof shape);
-    rn__format(&out, "%d x %d x %d", node->c, node->h, node->w);
-    rn_node_name(net, i, cell);
-    /* Columns: number, name, inputs; operation, shape; then what is not zero. */
-    rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
-    out = rn__text_in(cell, sizeof cell);
-    rn__describe_operation(net, i, &out);
-    rn__format(text, "%-38s %-18s", cell, shape);
+        rn__format(&inputs, "%s%d", k ? "," : "", node->inputs[k]);
+    rn__puts(&operation, kind->name);
+    if (kind->describe) kind->describe(node, &operation);
+    if (node->stride > 1) rn__format(&operation, " stride %d", node->stride);
+    if (node->bias) rn__puts(&operation, " with bias");
+    if (rn__operation_of(net, i)->node != i) rn__puts(&operation, " (fused)");
+    rn__format(&shape, "%d x %d x %d", node->c, node->h, node->w);
+    rn__format(text, "%5d  %-26s %-10s %-38s %-18s", i, name, inputs.data, operation.data,
+               shape.data);
+    /* What is not zero. */
     if (parameters) rn__format(text, "%10lld", (rn__lld)parameters);
-    if (rn_node_macs(net, i) > 0)
-        rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
+    if (macs > 0) rn__format(text, "%s%14.0f", parameters ? "" : "          ", macs);
     rn__put(text, '\n');
 }
 
@@ -11252,29 +11243,12 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
 static double rn__plan_x(double time, double times) { return 80 + 1000 * time / times; }
 static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
 
-/* Lines for every fourth of the memory, and one where the loss is. */
-static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__text *out) {
-    /* Between forward, of node_count times, and backward. */
-    const double loss = rn__plan_x(net->executor->count + 0.5, times);
-    int i;
-    for (i = 0; i <= 4; i++)
-        rn__format(out,
-                   "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
-                   "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
-                   rn__plan_y(i, 4), rn__plan_y(i, 4) + 4, bytes * i / 4e6);
-    rn__puts(out, "<text x=\"80\" y=\"560\">forward</text>\n");
-    if (net->mode == RN_TRAINING)
-        rn__format(out,
-                   "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
-                   "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
-                   loss, loss);
-}
-
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     /* Value, gradient, value again. */
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
     const double bytes = (double)net->executor->activation_bytes[net->mode];
-    const int n = net->executor->count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
+    const int trains = net->mode == RN_TRAINING;
+    const int n = net->executor->count, times = trains ? 3 * n + 1 : n;
     int i;
     rn__format(out,
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
@@ -11284,13 +11258,23 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
                "over time, %.1f of %.1f MB</text>\n<text x=\"80\" y=\"40\">",
                net->desc.depth, rn__mode_names[net->mode], net->batch, bytes / 1e6,
                (double)net->bytes / 1e6);
-    for (i = 0; i < (net->mode == RN_TRAINING ? 3 : 1); i++)
+    for (i = 0; i < (trains ? 3 : 1); i++)
         rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i],
                    rn__span_kinds[i]);
     rn__puts(out, "<tspan dx=\"12\">");
     rn__describe_repetition(net, out);
     rn__puts(out, "</tspan></text>\n");
-    rn__draw_scales(net, times, bytes, out);
+    for (i = 0; i <= 4; i++) /* lines for every fourth of the memory, and one where the loss is */
+        rn__format(out,
+                   "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
+                   "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
+                   rn__plan_y(i, 4), rn__plan_y(i, 4) + 4, bytes * i / 4e6);
+    rn__puts(out, "<text x=\"80\" y=\"560\">forward</text>\n");
+    if (trains) /* between forward, of n times, and backward */
+        rn__format(out,
+                   "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
+                   "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
+                   rn__plan_x(n + 0.5, times), rn__plan_x(n + 0.5, times));
     for (i = 0; i < 3 * n; i++) {
         const rn__span *span = &spans[i];
         const double x = rn__plan_x(span->start, times);
