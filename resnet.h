@@ -2572,10 +2572,10 @@ static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn
     int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
     for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
     for (; halvings > 0 && desc->padding == RN_PADDING_SAME; halvings--) {
-        RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
-                    "padding same: images of %dx%d become %dx%d, of which one is odd, before "
-                    "a convolution of stride 2; take sizes that halve alike",
-                    desc->height, desc->width, h, w);
+        RN__FAIL_IF(
+            (h + w) % 2, RN_BAD_DESCRIPTION,
+            "padding same: images of %dx%d become %dx%d, one side odd, before a stride of 2",
+            desc->height, desc->width, h, w);
         h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
     }
     return RN_OK;
@@ -9689,7 +9689,7 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
     rn_status status = rn__open(&r->file, path, 0, files, error);
     uint64_t bytes; /* that the file should have */
     uint8_t b[20];  /* the header, of at most four sizes */
-    int i;
+    int i, bad = 0; /* a size that is out of range */
     rn__format(&packed, "%s.gz", path);
     RN__FAIL_IF(status == RN_NO_FILE && rn__is_there(packed.data, files), status,
                 "%s is not there, but compressed it is: gunzip %s", path, packed.data);
@@ -9708,13 +9708,11 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
     if (b[3] == 4) RN__TRY(rn__read(&r->file, 0, b, sizeof b, error));
     for (i = 0; i < 4; i++) {
         size[i] = i < b[3] ? (uint64_t)rn__big_endian(b + 4 + 4 * i, 4, 0) : 1;
-        RN__FAIL_IF(!size[i] || (i && size[i] > 16384), RN_BAD_FILE,
-                    "%s: size %llu in its header should be 1 to %llu", path, (rn__llu)size[i],
-                    (rn__llu)(i ? 16384 : UINT32_MAX));
+        bad |= !size[i] || (i && size[i] > 16384);
     }
-    RN__FAIL_IF(size[1] > RN__MEANS && size[3] > RN__MEANS, RN_BAD_FILE,
-                "%s is [%llu,%llu,%llu,%llu]; the last size or the second should be 1 to "
-                "%d, the channels",
+    RN__FAIL_IF(bad || (size[1] > RN__MEANS && size[3] > RN__MEANS), RN_BAD_FILE,
+                "%s is [%llu,%llu,%llu,%llu] by its header; sizes should be 1 to 16384, and the "
+                "last or the second 1 to %d, the channels",
                 path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2], (rn__llu)size[3],
                 RN__MEANS);
     r->count = size[0];
@@ -10142,28 +10140,22 @@ static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count,
 /* The bicubic weight of a pixel is the product of its weights down and across. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error) {
+    const double bottom = window.top + window.height, right = window.left + window.width;
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     /* rows from `top` and columns from `left` of the picture make one pixel. */
     int c, y, x, i, k, top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    RN__FAIL_IF(to->h < 1 || to->w < 1 || !rn__is_picture(picture), RN_BAD_ARGUMENT,
-                "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
-                "than memory can address",
-                picture->channels, picture->height, picture->width, to->h, to->w);
     /* A sum is finite only if all its parts are. */
-    RN__FAIL_IF(!rn__is_finite(window.top + window.left + window.height + window.width) ||
-                    !(window.top >= 0 && window.left >= 0 && window.height > 0 &&
-                      window.width > 0 && window.top + window.height <= picture->height + 1e-6 &&
-                      window.left + window.width <= picture->width + 1e-6),
-                RN_BAD_ARGUMENT,
-                "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
-                "picture [%d,%d]",
-                window.height, window.width, window.top, window.left, picture->height,
-                picture->width);
-    RN__FAIL_IF(window.height > 24.0 * to->h || window.width > 24.0 * to->w, RN_BAD_ARGUMENT,
-                "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
-                "picture in two steps",
-                window.height, window.width, to->h, to->w);
+    RN__FAIL_IF(
+        !rn__is_picture(picture) || to->h < 1 || to->w < 1 || !rn__is_finite(bottom + right) ||
+            !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+              bottom <= picture->height + 1e-6 && right <= picture->width + 1e-6 &&
+              window.height <= 24.0 * to->h && window.width <= 24.0 * to->w),
+        RN_BAD_ARGUMENT,
+        "rn_resample: from [%.1f,%.1f] at [%.1f,%.1f] to [%d,%d]; the window should lie "
+        "within the picture [%d,%d,%d] and be at most 24 times as large; or take two steps",
+        window.height, window.width, window.top, window.left, to->h, to->w, picture->channels,
+        picture->height, picture->width);
     for (y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
         rows =
             rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
@@ -10476,29 +10468,26 @@ static int rn__dtype_bytes(const char *dtype) {
    order, each once, and maybe more. Its data lies within the file and is as large as type and shape
    say. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
+    static const char *const keys[] = {"dtype", "shape", "data_offsets"};
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
     RN__TEXT(key, 16);
     rn__text dtype = {e->dtype, sizeof e->dtype, 0};
     int first, seen = 0, found, i; /* first: no key yet */
     for (i = 0; i < 4; i++) e->shape[i] = 1;
-    /* Three keys, a bit of `seen` for each; values of other keys are gone past. */
+    /* Three keys, a bit of `seen` for each, and one for all others, whose values are gone past. */
     for (first = 1; (found = rn__json_key(a, first, &key)) > 0; first = 0) {
-        int good, part = 0;
-        if (!strcmp(key.data, "dtype"))
-            part = 1, good = rn__json_string(a, &dtype);
-        else if (!strcmp(key.data, "shape"))
-            part = 2, good = (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0;
-        else if (!strcmp(key.data, "data_offsets"))
-            part = 4, good = rn__json_array(a, offsets, 2, &bytes) == 2;
-        else
-            good = rn__json_skip(a, RN__JSON_DEPTH);
-        if (!good || seen & part) break;
-        seen |= part;
+        int good, k = 0;
+        while (k < 3 && strcmp(key.data, keys[k])) k++;
+        good = k == 0   ? rn__json_string(a, &dtype)
+               : k == 1 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
+               : k == 2 ? rn__json_array(a, offsets, 2, &bytes) == 2
+                        : rn__json_skip(a, RN__JSON_DEPTH);
+        if (!good || (k < 3 && seen >> k & 1)) break;
+        seen |= 1 << k;
     }
-    if (found || seen != 7)
-        return rn__damaged(
-            a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
-            error);
+    if (found || (seen & 7) != 7)
+        return rn__damaged(a, "the { of a tensor, or the rest of dtype, shape and data_offsets,",
+                           error);
     RN__FAIL_IF(offsets[0] > offsets[1] || offsets[1] > most, RN_BAD_FILE,
                 "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path, e->name,
                 (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
