@@ -9630,7 +9630,6 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
                                 int part, const rn_files *files, rn_error *error) {
     const int set = classes == 10 ? 10 : 100; /* the number in its name */
     RN__TEXT(path, 1024);
-    RN__TEXT(packed, 1024);
     rn_status status;
     rn__format(&path, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
     if (set == 10 && train)
@@ -9648,12 +9647,13 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
                 "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew",
                 path.data, (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
-    rn__format(&packed, "%s/cifar-%d-binary.tar.gz", directory, set);
-    RN__FAIL_IF(rn__is_there(packed.data, files), status,
-                "%s is not unpacked; run: tar xzf %s -C %s", packed.data, packed.data, directory);
-    return rn__fail(error, status,
-                    "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"", path.data,
-                    set, directory);
+    rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
+             path.data, set, directory);
+    path = rn__text_in(path.data, path.capacity);
+    rn__format(&path, "%s/cifar-%d-binary.tar.gz", directory, set);
+    if (!rn__is_there(path.data, files)) return status;
+    return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path.data,
+                    path.data, directory);
 }
 
 /* All files are opened first: then the number of images is known, and the memory that they take. */
@@ -10486,8 +10486,8 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
         seen |= 1 << k;
     }
     if (found || (seen & 7) != 7)
-        return rn__damaged(a, "the { of a tensor, or the rest of dtype, shape and data_offsets,",
-                           error);
+        return rn__damaged(
+            a, "the { of a tensor, or the rest of dtype, shape and data_offsets once,", error);
     RN__FAIL_IF(offsets[0] > offsets[1] || offsets[1] > most, RN_BAD_FILE,
                 "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path, e->name,
                 (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
