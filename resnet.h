@@ -2289,7 +2289,6 @@ static int rn__is_uint64(const rn__field *field) {
 }
 
 typedef union rn__number {
-    uint64_t whole;
     uint8_t tiny; /* with -fshort-enums an enum has one byte or two */
     uint16_t medium;
     int integer;
@@ -2303,7 +2302,6 @@ static double rn__get_number(const void *object, const rn__field *field, int k) 
     memcpy(&in, (const char *)object + field->offset + (size_t)k * field->size, field->size);
     if (field->type == RN__FLOAT) return (double)in.single;
     if (field->type == RN__DOUBLE) return in.number;
-    if (rn__is_uint64(field)) return (double)in.whole;
     return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
 }
 
@@ -9903,29 +9901,6 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
     }
 }
 
-/* What rn_batch is asked for is there, and fits the net. */
-static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
-                                 ptrdiff_t first, int count, rn_error *error) {
-    RN__TRY(rn__check_source("rn_batch", s, error));
-    /* Positions [first, first + count) of the epoch are there, without overflow. */
-    RN__FAIL_IF(first < 0 || count < 1 || first > s->count - count, RN_BAD_ARGUMENT,
-                "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
-                (rn__lld)s->count);
-    if (augment) /* a part of the image is always left */
-        RN__TRY(rn__expect_within("rn_batch", "pad", augment->pad, 0,
-                                  rn__min(s->height, s->width) - 1, error));
-    RN__FAIL_IF(!rn_tensor_bytes(count, s->channels, s->height, s->width), RN_TOO_LARGE,
-                "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
-                s->channels, s->height, s->width);
-    /* A zero in the description is a default, which a net has resolved. */
-    RN__FAIL_IF((desc->channels && desc->channels != s->channels) ||
-                    (desc->height && desc->height != s->height) ||
-                    (desc->width && desc->width != s->width),
-                RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]", s->channels,
-                s->height, s->width, desc->channels, desc->height, desc->width);
-    return RN_OK;
-}
-
 /* Where an image's bytes lie before they become numbers: at the end of the image's own memory, which
    is 4 or 8 times as large. Turned into numbers from the first on, no byte is overwritten before it
    is read, for number j ends before byte j + 1:
@@ -9945,7 +9920,23 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     rn_real table[256];       /* what a byte becomes */
     ptrdiff_t plane, size, j; /* bytes of a channel, of an image */
     int i, c, v;
-    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
+    RN__TRY(rn__check_source("rn_batch", source, error));
+    /* Positions [first, first + count) of the epoch are there, without overflow. */
+    RN__FAIL_IF(first < 0 || count < 1 || first > source->count - count, RN_BAD_ARGUMENT,
+                "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
+                (rn__lld)source->count);
+    if (augment) /* a part of the image is always left */
+        RN__TRY(rn__expect_within("rn_batch", "pad", augment->pad, 0,
+                                  rn__min(source->height, source->width) - 1, error));
+    RN__FAIL_IF(!rn_tensor_bytes(count, source->channels, source->height, source->width),
+                RN_TOO_LARGE, "rn_batch: %d images [%d,%d,%d] are more than memory can address",
+                count, source->channels, source->height, source->width);
+    /* A zero in the description is a default, which a net has resolved. */
+    RN__FAIL_IF((desc->channels && desc->channels != source->channels) ||
+                    (desc->height && desc->height != source->height) ||
+                    (desc->width && desc->width != source->width),
+                RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]", source->channels,
+                source->height, source->width, desc->channels, desc->height, desc->width);
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     for (i = 0; i < count; i++) { /* all images as bytes */
@@ -10453,22 +10444,14 @@ static int rn__json_skip(rn_archive *a, int depth) {
 }
 enum { RN__JSON_DEPTH = 16 }; /* the stack ends somewhere */
 
-/* Bytes of a number of a type; 0 for types that are not known. */
-static int rn__dtype_bytes(const char *dtype) {
-    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
-                                        "I16",  "U16", "F16", "BF16",    "I32",
-                                        "U32",  "F32", "I64", "U64",     "F64"};
-    int i;
-    for (i = 0; i < 15; i++)
-        if (!strcmp(types[i], dtype)) return i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : 8;
-    return 0;
-}
-
 /* The object that describes tensor e->name: {"dtype":..., "shape":[...], "data_offsets":[...]} in any
    order, each once, and maybe more. Its data lies within the file and is as large as type and shape
    say. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
     static const char *const keys[] = {"dtype", "shape", "data_offsets"};
+    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
+                                        "I16",  "U16", "F16", "BF16",    "I32",
+                                        "U32",  "F32", "I64", "U64",     "F64"};
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
     RN__TEXT(key, 16);
     rn__text dtype = {e->dtype, sizeof e->dtype, 0};
@@ -10493,7 +10476,8 @@ static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
                 (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
     e->begin = a->json_end + (uint64_t)offsets[0];
     e->bytes = (uint64_t)(offsets[1] - offsets[0]);
-    i = rn__dtype_bytes(e->dtype);
+    for (i = 0; i < 15 && strcmp(types[i], e->dtype);) i++;
+    i = i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : i < 15 ? 8 : 0; /* bytes of a number, if it is known */
     bytes = i && numbers > INT64_MAX / i ? INT64_MAX : i * numbers;
     if (!i || e->bytes == (uint64_t)bytes) return RN_OK;
     return rn__fail(error, RN_BAD_FILE,
@@ -10939,15 +10923,18 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 }
 
 /* Refuses the weights of a net that computes something else and, if training is to go on, of one
-   that sees other batches: fields of which the table says that they must match. */
-static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
-                                  int training, rn_error *error) {
+   that sees other batches: fields of which the table says that they must match. Those of the machine,
+   none of which is a list, become the net's own. */
+static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
+                                int training, rn_error *error) {
     int i, k;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
         int differs = 0;
         RN__TEXT(there, 96);
         RN__TEXT(here, 96);
+        if (field->use == RN__OF_MACHINE)
+            memcpy((char *)file + field->offset, (const char *)own + field->offset, field->size);
         /* Fields that need not match. */
         if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
             continue;
@@ -10998,36 +10985,25 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* The next tensor of the file, e, and the net's own of that name, p: 1; 0 at the end. Passed over are
-   the velocity where training does not go on, and PyTorch's counts of batches. */
-static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
-                           rn_parameter *p, rn_error *error) {
-    int found;
-    while ((found = rn_archive_next(a, e, error)) == 1) {
-        const int velocity = !strncmp(e->name, "velocity/", 9);
-        /* A name too long for an entry is none of ours. */
-        const int cut = e->name_length >= sizeof e->name;
-        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
-            strstr(e->name, ".num_batches_tracked"))
-            continue;
-        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
-            (!velocity || (p->velocity && rn__name_velocity(p))))
-            return 1;
-        return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
-                        a->path, e->name, cut ? "..." : "");
-    }
-    return found;
-}
-
-/* Checks all tensors of the file, or stores them, in its order. Each of the net's must be there once:
-   then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
+/* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
+   training does not go on, and PyTorch's counts of batches. Each of the net's must be there once: then
+   the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
     rn_entry e;
     int found;
-    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
+    for (a->at = RN__JSON_BEGIN; (found = rn_archive_next(a, &e, error)) == 1;) {
+        const int velocity = !strncmp(e.name, "velocity/", 9);
+        const int cut = e.name_length >= sizeof e.name; /* such a name is none of ours */
+        if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
+            strstr(e.name, ".num_batches_tracked"))
+            continue;
+        RN__FAIL_IF(cut || !rn_find_parameter(net, e.name + 9 * velocity, &p) ||
+                        (velocity && (!p.velocity || !rn__name_velocity(&p))),
+                    RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
+                    cut ? "..." : "");
         RN__TRY(rn__load_tensor(a, &e, &p, store, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
@@ -11045,15 +11021,9 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
    the like. A training net takes a file without checkpoint, too: weights alone. */
 static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     rn_net loaded = *net;
-    int i, training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
+    int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
     rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
-    for (i = 0; i < RN__FIELDS; i++) {
-        const rn__field *field = &rn__fields[i]; /* those of the machine stay; none is a list */
-        if (field->use == RN__OF_MACHINE)
-            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
-                   field->size);
-    }
     if (!found && net->velocity) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
@@ -11062,7 +11032,7 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     }
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
-    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
+    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
     RN__TRY(rn__load_tensors(a, net, training, 0, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
