@@ -2367,18 +2367,16 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
 static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
     int k;
     for (k = 0; k < field->count; k++) {
-        RN__TEXT(item, 48); /* what stands between two commas */
+        RN__TEXT(item, 48);              /* what stands between two commas */
+        const int given = *at || k == 0; /* a list may end early, but one number is needed */
         double number = 0;
-        /* A list may end early, but one number is needed. */
-        if (*at || k == 0) {
-            while (*at && *at != ',') rn__put(&item, *at++);
-            if (!rn__scan_double(item.data, &number)) return 0;
-            if (!rn__is_finite(number) && field->most > 0) return 0;
-            /* A whole number that fits an int. */
-            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
-                return 0;
-            if (*at == ',') at++;
-        }
+        while (*at && *at != ',') rn__put(&item, *at++);
+        if (*at == ',') at++;
+        if (given && !rn__scan_double(item.data, &number)) return 0;
+        if (!rn__is_finite(number) && field->most > 0) return 0;
+        /* A whole number that fits an int. */
+        if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
+            return 0;
         rn__set_number(object, field, k, number);
     }
     return !*at;
@@ -2564,26 +2562,11 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
 
 /* Defaults that the table knows; those that depend on the stem; units; fields that depend on others.
    All on a copy, so that a failure changes nothing. */
-/* Padding in front is one number for rows and columns, so that with padding "same" both must be even,
-   or both odd, wherever a convolution has stride 2. */
-static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn_error *error) {
-    int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
-    for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
-    for (; halvings > 0 && desc->padding == RN_PADDING_SAME; halvings--) {
-        RN__FAIL_IF(
-            (h + w) % 2, RN_BAD_DESCRIPTION,
-            "padding same: images of %dx%d become %dx%d, one side odd, before a stride of 2",
-            desc->height, desc->width, h, w);
-        h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
-    }
-    return RN_OK;
-}
-
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc; /* written to *desc when all is well */
     const int imagenet = d.stem == RN_STEM_IMAGENET;
     const rn__stem *stem = &rn__stems[imagenet];
-    int i, k;
+    int i, k, h, w, halvings = stem->stride / 2 + stem->pools;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
@@ -2596,7 +2579,16 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, imagenet, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
-    RN__TRY(rn__check_padding(&d, stem, error));
+    /* Padding in front is one number for rows and columns, so that with padding "same" both must be
+       even, or both odd, wherever a convolution has stride 2. */
+    for (i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
+    for (h = d.height, w = d.width; d.padding == RN_PADDING_SAME && halvings > 0; halvings--) {
+        RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
+                    "padding same: images of %dx%d become %dx%d, of which one is odd, before a "
+                    "stride of 2; take sizes that halve alike",
+                    d.height, d.width, h, w);
+        h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
+    }
     if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
     RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
                 "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
@@ -9421,9 +9413,7 @@ static int rn__stdio_rename(void *user, const char *from, const char *to) {
     return (void)user, rn__rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) {
-    return (void)user, rn__remove_file(path);
-}
+static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__remove_file(path); }
 #endif
 #ifndef RN__HAS_LINKS /* nothing to follow, nothing to keep */
 #define rn__find_target(path, capacity) NULL
