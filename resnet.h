@@ -9048,14 +9048,8 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
                          -         ---           `--       /           `.
        0        1        0  1/2  3/4  1      0        1    0   0.3       1     done          */
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps) {
-    rn_schedule schedule;
-    memset(&schedule, 0, sizeof schedule);
-    schedule.kind = kind;
-    schedule.learning_rate = learning_rate;
-    schedule.steps = steps;
     /* What another kind does not use is there all the same. */
-    schedule.drops[0] = steps / 2;
-    schedule.drops[1] = steps / 4 * 3;
+    rn_schedule schedule = {kind, learning_rate, steps, {steps / 2, steps / 4 * 3}, 0, 0};
     if (kind == RN_STEPS) {
         schedule.warmup_steps = steps / 160;
         schedule.warmup_rate = learning_rate / 10;
@@ -9683,9 +9677,9 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
                 "%s is not there, but compressed it is: gunzip %s", path, packed.data);
     RN__TRY(status);
     RN__TRY(rn__read(&r->file, 0, b, images ? 16 : 8, error));
-    if (b[0] == 0x1f && b[1] == 0x8b) /* gzip's first bytes */
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
+    /* gzip's first bytes: */
+    RN__FAIL_IF(b[0] == 0x1f && b[1] == 0x8b, RN_BAD_FILE,
+                "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
     r->label_bytes = b[2] == 8 || b[2] == 9 ? 1 : b[2] == 11 ? 2 : b[2] == 12 ? 4 : 0;
     r->is_signed = b[2] != 8; /* types 9, 11 and 12 are signed */
     RN__FAIL_IF(
@@ -9698,11 +9692,11 @@ static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint
         size[i] = i < b[3] ? (uint64_t)rn__big_endian(b + 4 + 4 * i, 4, 0) : 1;
         bad |= !size[i] || (i && size[i] > 16384);
     }
-    RN__FAIL_IF(bad || (size[1] > RN__MEANS && size[3] > RN__MEANS), RN_BAD_FILE,
-                "%s is [%llu,%llu,%llu,%llu] by its header; sizes should be 1 to 16384, and the "
-                "last or the second 1 to %d, the channels",
-                path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2], (rn__llu)size[3],
-                RN__MEANS);
+    RN__FAIL_IF(
+        bad || (size[1] > RN__MEANS && size[3] > RN__MEANS), RN_BAD_FILE,
+        "%s is [%llu,%llu,%llu,%llu] by its header; behind a count above 0, sizes should be "
+        "1 to 16384, and the last or the second 1 to %d, the channels",
+        path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2], (rn__llu)size[3], RN__MEANS);
     r->count = size[0];
     r->labels = images ? 0 : (uint64_t)r->label_bytes;
     r->pixels = images ? size[1] * size[2] * size[3] : 0;
@@ -10028,11 +10022,8 @@ RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int 
 static rn_window rn__square(int height, int width, int size, double scale, double down,
                             double right, int flip) {
     const double shorter = rn__min(height, width); /* below 1: no picture, an empty window */
-    rn_window w;
-    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
-    w.top = down * (height - w.height);
-    w.left = right * (width - w.width);
-    w.flip = flip;
+    const double side = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
+    const rn_window w = {down * (height - side), right * (width - side), side, side, flip};
     return w;
 }
 
@@ -10511,10 +10502,10 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     int found;
     if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
     length = rn__little_endian(b, sizeof b);
-    if (length < 2 || length > a->bytes - RN__JSON_BEGIN) /* "{}" is the shortest header */
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %llu bytes, its header %llu; is it safetensors, and whole?",
-                        a->path, (rn__llu)a->bytes, (rn__llu)length);
+    /* "{}" is the shortest header. */
+    RN__FAIL_IF(length < 2 || length > a->bytes - RN__JSON_BEGIN, RN_BAD_FILE,
+                "%s has %llu bytes, its header %llu; is it safetensors, and whole?", a->path,
+                (rn__llu)a->bytes, (rn__llu)length);
     a->json_end = length + RN__JSON_BEGIN;
     a->at = RN__JSON_BEGIN;
     begins = rn__mix(a->bytes);

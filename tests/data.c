@@ -262,7 +262,7 @@ static void test_idx(void) {
         head[i + 3] = 0;
         write_file("images", head, 16, 0);
         FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE,
-              "by its header; sizes should be 1 to 16384");
+              "behind a count above 0, sizes should be 1 to 16384");
     }
     memcpy(head, images, 16);
     head[7] = 4;
