@@ -2430,7 +2430,6 @@ RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, r
     return RN_OK;
 }
 
-/* What the papers' trainings have in common; all else are defaults. */
 /* What the stems differ in. */
 typedef struct rn__stem {
     int width, classes, size; /* defaults of the net */
@@ -2441,6 +2440,7 @@ typedef struct rn__stem {
 static const rn__stem rn__stems[] = {{16, 10, 32, 3, 1, 0, 0},     /* CIFAR */
                                      {64, 1000, 224, 7, 2, 1, 1}}; /* ImageNet */
 
+/* What the papers' trainings have in common; all else are defaults. */
 static rn_desc rn__recipe(int depth, rn_stem stem) {
     rn_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -10208,17 +10208,15 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     static const double values[3] = {0.2175, 0.0188, 0.0045};
     static const double vectors[3][3] = {
         {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
-    int c, i, y, x;
+    double shift[3] = {0, 0, 0}; /* of each channel, by all three components */
+    int i, k;
     RN__TRY(rn__check_change(__func__, image, deviation, error));
-    key.purpose |= 2u << 8;   /* a third stream */
-    for (c = 0; c < 3; c++) { /* all pixels of a channel are shifted alike */
-        double shift = 0;     /* of a colour by all three components */
+    key.purpose |= 2u << 8; /* a third stream */
+    for (k = 0; k < 3; k++)
         for (i = 0; i < 3; i++)
-            shift +=
-                vectors[c][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
-        for (y = 0; y < image->h; y++)
-            for (x = 0; x < image->w; x++) *rn__at(image, 0, c, y, x) += (rn_real)shift;
-    }
+            shift[k] +=
+                vectors[k][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
+    RN__EACH(image, n, c, y, x) *rn__at(image, n, c, y, x) += (rn_real)shift[c];
     return RN_OK;
 }
 
