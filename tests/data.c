@@ -248,8 +248,7 @@ static void test_idx(void) {
     write_file("images", images, 15, 0);
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "cut");
     write_file("images", huge, 16, 30);
-    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE,
-          "4294967295,");
+    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "4294967295,");
     write_file("images", "\x1f\x8b\x08\x00------------", 16, 30);
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "gunzip < ");
     strcpy(packed, path_of("images.gz")); /* the plain file is missing */
