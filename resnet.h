@@ -1164,6 +1164,11 @@ static rn__text rn__text_in(char *data, size_t capacity) {
     return text;
 }
 
+/* Declares an empty text with a buffer of its own, which is text.data. */
+#define RN__TEXT(text, capacity)    \
+    char text##_buffer[(capacity)]; \
+    rn__text text = rn__text_in(text##_buffer, (capacity))
+
 static void rn__put(rn__text *text, char c) {
     if (text->length + 1 < text->capacity) {
         text->data[text->length] = c;
@@ -1226,9 +1231,8 @@ typedef unsigned long long rn__llu;
    The compiler checks the arguments of rn__format and its kin, see RN__PRINTF. */
 static void rn__format_list(rn__text *text, const char *format, va_list arguments) {
     for (; *format; format++) {
-        char buffer[80]; /* for a number; a string is put as it is */
-        rn__text item = rn__text_in(buffer, sizeof buffer);
-        const char *string = buffer;
+        RN__TEXT(item, 80); /* for a number; a string is put as it is */
+        const char *string = item.data;
         /* left, zeros, wide, size: 1 where there is '-', '0', "ll" or 'z'. */
         int width = 0, decimals = 6, left, zeros, wide, size;
         if (*format != '%') {
@@ -1285,6 +1289,13 @@ static rn_status rn__fail(rn_error *error, rn_status status, const char *format,
     }
     return status;
 }
+
+/* Fails, unless the condition is false, as rn__fail(error, ...) with the caller's `error`:
+   RN__FAIL_IF(condition, RN_..., "what is wrong; what to do", ...). */
+#define RN__FAIL_IF(condition, ...)                         \
+    do {                                                    \
+        if (condition) return rn__fail(error, __VA_ARGS__); \
+    } while (0)
 
 /* Returns from the calling function if the call failed; its sentence is written already. */
 #define RN__TRY(call)                      \
@@ -2266,7 +2277,7 @@ static const rn__field rn__fields[] = {
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
 /* Numbers travel as doubles, which hold all of them exactly but 64-bit integers: these are told by
-   rn__is_uint64, and are copied. */
+   rn__is_uint64, and their text is made and read apart. */
 static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
@@ -2290,16 +2301,11 @@ static double rn__get_number(const void *object, const rn__field *field, int k) 
 
 static void rn__set_number(void *object, const rn__field *field, int k, double number) {
     rn__number in = {0};
-    if (field->type == RN__FLOAT)
-        in.single = (float)number;
-    else if (field->type == RN__DOUBLE)
-        in.number = number;
-    else if (field->size == 1)
-        in.tiny = (uint8_t)number;
-    else if (field->size == 2)
-        in.medium = (uint16_t)number;
-    else
-        in.integer = (int)number;
+    if (field->type == RN__FLOAT) in.single = (float)number;
+    if (field->type == RN__DOUBLE) in.number = number;
+    if (field->size == 1) in.tiny = (uint8_t)number;
+    if (field->size == 2) in.medium = (uint16_t)number;
+    if (field->type == RN__INT && field->size == sizeof(int)) in.integer = (int)number;
     memcpy((char *)object + field->offset + (size_t)k * field->size, &in, field->size);
 }
 
@@ -2316,73 +2322,36 @@ static const char *rn__name_of(const char *const *names, double i) {
     return names[k] && k <= i && i <= k ? names[k] : "?";
 }
 
-/* The value that has a name; -1 if none has. */
-static int rn__value_of(const char *const *names, const char *name) {
-    int i = 0;
-    while (names[i] && !rn__same_name(names[i], name)) i++;
-    return names[i] ? i : -1;
-}
-
-/* "full_preact, original or relu_preact" */
-static void rn__put_names(rn__text *text, const char *const *names) {
-    int i;
-    for (i = 0; names[i]; i++)
-        rn__format(text, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
-}
-
-/* The value of a name in a list that belongs to no field; `what` names the list in the sentence:
-   "dialect", "schedule". Below 0 a status. */
-static int rn__parse_name(const char *const *names, const char *what, const char *name,
-                          rn_error *error) {
-    const int value = rn__value_of(names, name);
-    char takes[160];
-    rn__text text = rn__text_in(takes, sizeof takes);
-    if (value >= 0) return value;
-    rn__put_names(&text, names);
-    return rn__fail(error, RN_BAD_ARGUMENT, "there is no %s \"%s\"; take %s", what, name, takes);
-}
-
-/* Number k of a field as text. Floats are written as the bits of a double, so that no reader's
-   arithmetic changes them, or for sentences with `decimals` of them. */
-static void rn__put_value(rn__text *text, const void *object, const rn__field *field, int k,
+/* A field as text: its numbers with commas. Floats are written as the bits of a double, so that no
+   reader's arithmetic changes them, or for sentences with `decimals` of them. */
+static void rn__put_field(rn__text *text, const void *object, const rn__field *field,
                           int decimals) {
-    double number = 0;
-    uint64_t whole = 0;
-    if (rn__is_uint64(field))
-        memcpy(&whole, (const char *)object + field->offset, sizeof whole);
-    else
-        number = rn__get_number(object, field, k);
-    if (field->names)
-        rn__puts(text, rn__name_of(field->names, number));
-    else if (rn__is_uint64(field))
-        rn__format(text, "%llu", (rn__llu)whole);
-    else if (field->type == RN__INT)
-        rn__format(text, "%d", (int)number);
-    else if (decimals)
-        rn__put_fixed(text, number, decimals);
-    else
-        rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
-}
-
-/* All of them, with commas. */
-static void rn__put_field(rn__text *text, const void *object, const rn__field *field) {
     int k;
     for (k = 0; k < field->count; k++) {
+        const double number = rn__get_number(object, field, k);
+        uint64_t whole;
         if (k) rn__put(text, ',');
-        rn__put_value(text, object, field, k, 0);
+        if (field->names)
+            rn__puts(text, rn__name_of(field->names, number));
+        else if (field->type == RN__INT)
+            rn__format(text, "%d", (int)number);
+        else if (rn__is_uint64(field)) {
+            memcpy(&whole, (const char *)object + field->offset, sizeof whole);
+            rn__format(text, "%llu", (rn__llu)whole);
+        } else if (decimals)
+            rn__put_fixed(text, number, decimals);
+        else
+            rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
     }
 }
 
 /* A whole number, of bytes also with K, M or G behind it. 0 if it is something else. */
 static int rn__parse_whole(void *object, const rn__field *field, const char *at) {
-    static const char suffixes[] = "KMG";
-    const char *suffix;
     uint64_t value;
     int shift = 0; /* bits: K is 2^10 */
     if (!rn__scan_unsigned(&at, &value)) return 0;
-    if (field->type == RN__BYTES && *at && (suffix = strchr(suffixes, *at)) != NULL)
-        shift = 10 * (int)(suffix - suffixes + 1), at++;
-    if (*at || value > UINT64_MAX >> shift) return 0;
+    if (field->type == RN__BYTES) shift = *at == 'K' ? 10 : *at == 'M' ? 20 : *at == 'G' ? 30 : 0;
+    if (at[shift > 0] || value > UINT64_MAX >> shift) return 0;
     value <<= shift;
     memcpy((char *)object + field->offset, &value, sizeof value);
     return 1;
@@ -2392,19 +2361,16 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
 static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
     int k;
     for (k = 0; k < field->count; k++) {
-        char item[48]; /* what stands between two commas */
-        rn__text text = rn__text_in(item, sizeof item);
+        RN__TEXT(item, 48);              /* what stands between two commas */
+        const int given = *at || k == 0; /* a list may end early, but one number is needed */
         double number = 0;
-        /* A list may end early, but one number is needed. */
-        if (*at || k == 0) {
-            while (*at && *at != ',') rn__put(&text, *at++);
-            if (!rn__scan_double(item, &number)) return 0;
-            if (!rn__is_finite(number) && field->most > 0) return 0;
-            /* A whole number that fits an int. */
-            if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
-                return 0;
-            if (*at == ',') at++;
-        }
+        while (*at && *at != ',') rn__put(&item, *at++);
+        if (*at == ',') at++;
+        if (given && !rn__scan_double(item.data, &number)) return 0;
+        if (!rn__is_finite(number) && field->most > 0) return 0;
+        /* A whole number that fits an int. */
+        if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
+            return 0;
         rn__set_number(object, field, k, number);
     }
     return !*at;
@@ -2414,44 +2380,51 @@ static int rn__parse_numbers(void *object, const rn__field *field, const char *a
    what the field takes; a list may be half written then. */
 static rn_status rn__set_field(void *object, const rn__field *field, const char *value,
                                rn_error *error) {
-    const int name = field->names ? rn__value_of(field->names, value) : -1;
-    char takes[160]; /* for the sentence: what could have been given */
-    rn__text text = rn__text_in(takes, sizeof takes);
-    if (name >= 0) return rn__set_number(object, field, 0, name), RN_OK;
-    if (!field->names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
-                                               : rn__parse_numbers(object, field, value)))
+    const char *const *names = field->names;
+    RN__TEXT(takes, 160); /* for the sentence: what could have been given */
+    int i;
+    for (i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
+        if (rn__same_name(names[i], value)) return rn__set_number(object, field, 0, i), RN_OK;
+        rn__format(&takes, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
+    }
+    if (!names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
+                                        : rn__parse_numbers(object, field, value)))
         return RN_OK;
-    if (field->names)
-        rn__put_names(&text, field->names);
-    else
-        rn__puts(&text, field->count > 1 ? "1 to 4 numbers between commas"
-                        : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
-                        : field->type == RN__BYTES ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
-                        : field->most == 1         ? "0 or 1"
-                                                   : "a whole number");
+    if (!names)
+        rn__puts(&takes, field->count > 1 ? "1 to 4 numbers between commas"
+                         : field->type == RN__FLOAT || field->type == RN__DOUBLE ? "a number"
+                         : field->type == RN__BYTES ? "bytes, with K, M or G for 2^10, 2^20, 2^30"
+                         : field->most == 1         ? "0 or 1"
+                                                    : "a whole number");
     return rn__fail(error, RN_BAD_ARGUMENT, "%s cannot be \"%s\"; it takes %s", field->key, value,
-                    takes);
+                    takes.data);
+}
+
+/* An enum that is no member of a description, under the name `key`. What fails leaves it as it
+   was. */
+static rn_status rn__parse_enum(void *value, size_t size, const char *key, const char *const *names,
+                                const char *name, rn_error *error) {
+    const rn__field field = {key, RN__INT, 1, size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
+    return rn__set_field(value, &field, name, error);
 }
 
 RNDEF const char *rn_desc_key(int i) { return i >= 0 && i < RN__FIELDS ? rn__fields[i].key : NULL; }
 
 RNDEF void rn_desc_get(const rn_desc *desc, int i, char text[96]) {
     rn__text out = rn__text_in(text, 96);
-    if (rn_desc_key(i)) rn__put_field(&out, desc, &rn__fields[i]);
+    if (rn_desc_key(i)) rn__put_field(&out, desc, &rn__fields[i], 0);
 }
 
 RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, rn_error *error) {
     rn_desc set = *desc; /* so that what is refused changes nothing */
     int i = 0;
     while (i < RN__FIELDS && !rn__same_name(rn__fields[i].key, key)) i++;
-    if (i == RN__FIELDS)
-        return rn__fail(error, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
+    RN__FAIL_IF(i == RN__FIELDS, RN_BAD_ARGUMENT, "the description has no \"%s\"", key);
     RN__TRY(rn__set_field(&set, &rn__fields[i], value, error));
     *desc = set;
     return RN_OK;
 }
 
-/* What the papers' trainings have in common; all else are defaults. */
 /* What the stems differ in. */
 typedef struct rn__stem {
     int width, classes, size; /* defaults of the net */
@@ -2462,6 +2435,7 @@ typedef struct rn__stem {
 static const rn__stem rn__stems[] = {{16, 10, 32, 3, 1, 0, 0},     /* CIFAR */
                                      {64, 1000, 224, 7, 2, 1, 1}}; /* ImageNet */
 
+/* What the papers' trainings have in common; all else are defaults. */
 static rn_desc rn__recipe(int depth, rn_stem stem) {
     rn_desc desc;
     memset(&desc, 0, sizeof desc);
@@ -2499,12 +2473,8 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
 }
 
-/* What fails leaves *dialect as it was. */
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
-    int i = rn__parse_name(rn__dialect_names, "dialect", name, error);
-    if (i < 0) return (rn_status)i;
-    *dialect = (rn_dialect)i;
-    return RN_OK;
+    return rn__parse_enum(dialect, sizeof *dialect, "dialect", rn__dialect_names, name, error);
 }
 
 /* Convolutions of a unit between its shortcut's ends. */
@@ -2541,12 +2511,10 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
                           ? RN_BOTTLENECK
                           : RN_BASIC;
     per_unit = rn__block_layers(desc->block);
-    if (depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit))
-        return rn__fail(
-            error, RN_BAD_DESCRIPTION,
-            "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
-            "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
-            rn__block_names[desc->block], depth);
+    RN__FAIL_IF(depth < 2 + 3 * per_unit || (depth - 2) % (3 * per_unit), RN_BAD_DESCRIPTION,
+                "no %s CIFAR net has depth %d: it must be 6n+2 (basic: 20, 32, 44, 56, 110), "
+                "9n+2 (bottleneck: 164, 1001) or 3n+2 (single); or give each stage's units",
+                rn__block_names[desc->block], depth);
     for (i = 0; i < 3; i++) desc->units[i] = (depth - 2) / (3 * per_unit);
     return RN_OK;
 }
@@ -2555,9 +2523,8 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
 static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
     int i, sum = 0;                       /* of the units */
     for (i = 0; i < RN_MAX_STAGES; i++) { /* stages without units are the last ones */
-        if (desc->units[i] && i && !desc->units[i - 1])
-            return rn__fail(error, RN_BAD_DESCRIPTION,
-                            "units of stage %d without units of stage %d", i + 1, i);
+        RN__FAIL_IF(desc->units[i] && i && !desc->units[i - 1], RN_BAD_DESCRIPTION,
+                    "units of stage %d without units of stage %d", i + 1, i);
         sum += desc->units[i];
     }
     if (!sum) {
@@ -2578,11 +2545,11 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
-            if (!rn__is_finite(value) || value < field->least || value > most)
-                return rn__fail(error, RN_BAD_DESCRIPTION,
-                                field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
-                                                       : "%s is %.6f and must lie in %.6f to %.6f",
-                                field->key, value, field->least, most);
+            RN__FAIL_IF(!rn__is_finite(value) || value < field->least || value > most,
+                        RN_BAD_DESCRIPTION,
+                        field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
+                                               : "%s is %.6f and must lie in %.6f to %.6f",
+                        field->key, value, field->least, most);
         }
     }
     return RN_OK;
@@ -2590,28 +2557,11 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
 
 /* Defaults that the table knows; those that depend on the stem; units; fields that depend on
    others. All on a copy, so that a failure changes nothing. */
-/* Padding in front is one number for rows and columns, so that with padding "same" both must be
-   even, or both odd, wherever a convolution has stride 2. */
-static rn_status rn__check_padding(const rn_desc *desc, const rn__stem *stem, rn_error *error) {
-    int halvings = stem->stride / 2 + stem->pools, h = desc->height, w = desc->width, i;
-    for (i = 1; i < RN_MAX_STAGES && desc->units[i]; i++) halvings++;
-    for (; halvings > 0 && desc->padding == RN_PADDING_SAME; halvings--) {
-        if ((h + w) % 2)
-            return rn__fail(
-                error, RN_BAD_DESCRIPTION,
-                "padding same: images of %dx%d become %dx%d, of which one is odd, before "
-                "a convolution of stride 2; take sizes that halve alike",
-                desc->height, desc->width, h, w);
-        h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
-    }
-    return RN_OK;
-}
-
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc; /* written to *desc when all is well */
     const int imagenet = d.stem == RN_STEM_IMAGENET;
     const rn__stem *stem = &rn__stems[imagenet];
-    int i, k;
+    int i, k, h, w, halvings = stem->stride / 2 + stem->pools;
     for (i = 0; i < RN__FIELDS; i++)
         for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
@@ -2624,12 +2574,20 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, imagenet, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
-    RN__TRY(rn__check_padding(&d, stem, error));
+    /* Padding in front is one number for rows and columns, so that with padding "same" both must be
+       even, or both odd, wherever a convolution has stride 2. */
+    for (i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
+    for (h = d.height, w = d.width; d.padding == RN_PADDING_SAME && halvings > 0; halvings--) {
+        RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
+                    "padding same: images of %dx%d become %dx%d, of which one is odd, before a "
+                    "stride of 2; take sizes that halve alike",
+                    d.height, d.width, h, w);
+        h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
+    }
     if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
-    if (d.bn_group && d.micro_batch % d.bn_group)
-        return rn__fail(error, RN_BAD_DESCRIPTION,
-                        "micro_batch is %d and must be a multiple of bn_group, which is %d",
-                        d.micro_batch, d.bn_group);
+    RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
+                "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
+                d.bn_group);
     if (d.resize == RN_RESIZE_AUTO)
         d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
     *desc = d;
@@ -6510,8 +6468,8 @@ static void rn__conv_job(void *context, int i, int thread) {
 }
 
 /* A run that is ready but for its packed weights and bias, and for what a weight gradient sets
-   itself. after is done by the jobs, if they make whole planes; else r.after is NULL, and the caller
-   has to do it. */
+   itself. after is done by the jobs, if they make whole planes; else r.after is NULL, and the
+   caller has to do it. */
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
@@ -9001,14 +8959,8 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
                          -         ---           `--       /           `.
        0        1        0  1/2  3/4  1      0        1    0   0.3       1     done          */
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps) {
-    rn_schedule schedule;
-    memset(&schedule, 0, sizeof schedule);
-    schedule.kind = kind;
-    schedule.learning_rate = learning_rate;
-    schedule.steps = steps;
     /* What another kind does not use is there all the same. */
-    schedule.drops[0] = steps / 2;
-    schedule.drops[1] = steps / 4 * 3;
+    rn_schedule schedule = {kind, learning_rate, steps, {steps / 2, steps / 4 * 3}, 0, 0};
     if (kind == RN_STEPS) {
         schedule.warmup_steps = steps / 160;
         schedule.warmup_rate = learning_rate / 10;
@@ -9034,27 +8986,10 @@ RNDEF const char *rn_schedule_name(rn_schedule_kind kind) {
 }
 
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error) {
-    int i = rn__parse_name(rn__schedule_names, "schedule", name, error);
-    if (i < 0) return (rn_status)i;
-    *kind = (rn_schedule_kind)i;
-    return RN_OK;
+    return rn__parse_enum(kind, sizeof *kind, "schedule", rn__schedule_names, name, error);
 }
 
 #ifndef RESNET_NO_TRAIN
-
-/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
-   what the weight takes of gradient and velocity, see rn_sgd. */
-static rn__sgd_step rn__make_sgd_step(const rn_desc *desc, rn_real rate, int decays) {
-    /* torch is what is neither of these */
-    const int caffe = desc->sgd == RN_SGD_CAFFE, nesterov = desc->sgd == RN_SGD_NESTEROV;
-    rn__sgd_step step;
-    step.decay = (rn_real)(decays ? desc->weight_decay : 0);
-    step.momentum = (rn_real)desc->momentum;
-    step.into_velocity = caffe ? rate : 1;
-    step.of_gradient = nesterov ? rate : 0;
-    step.of_velocity = caffe ? 1 : nesterov ? rate * step.momentum : rate;
-    return step;
-}
 
 /* g = dE/dw + decay w;  v = momentum v + into_velocity g;  w -= of_gradient g + of_velocity v.
    Returns whether all v and w are finite. */
@@ -9121,23 +9056,32 @@ static int rn__do_sgd(rn__sgd_run *run) {
     return finite;
 }
 
-/* Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
+/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
+   what the weight takes of gradient and velocity, see rn_sgd.
+
+   Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
    parameter is a run of its own, and it gets the first of those. */
 static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_parameter *blame) {
+    /* torch is what is neither of these */
+    const int caffe = net->desc.sgd == RN_SGD_CAFFE, nesterov = net->desc.sgd == RN_SGD_NESTEROV;
     rn__sgd_run run;
     rn_parameter p;
     int decayed = 0; /* of the run as it is */
     memset(&p, 0, sizeof p);
+    memset(&run, 0, sizeof run);
     run.net = net;
     run.write = write;
-    run.first = run.count = 0;
+    run.step.momentum = (rn_real)net->desc.momentum;
+    run.step.into_velocity = caffe ? rate : 1;
+    run.step.of_gradient = nesterov ? rate : 0;
+    run.step.of_velocity = caffe ? 1 : nesterov ? rate * run.step.momentum : rate;
     while (rn_next_parameter(net, &p)) {
         const int decays =
             net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
         if (!p.gradient) continue; /* running statistics */
         /* A tensor that does not decay as the run does ends it and begins another. */
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
-        run.step = rn__make_sgd_step(&net->desc, rate, decays);
+        run.step.decay = (rn_real)(decays ? net->desc.weight_decay : 0);
         run.count += p.count;
         decayed = decays;
         if (blame && !rn__do_sgd(&run)) {
@@ -9178,11 +9122,10 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     rn_parameter blamed;
     int fails;
     memset(&blamed, 0, sizeof blamed);
-    if (net->mode != RN_TRAINING || !net->images)
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_update needs rn_backpropagate's gradients");
-    if (!rn__is_finite(learning_rate))
-        return rn__fail(error, RN_NOT_FINITE, "step %llu: the learning rate is not finite",
-                        (rn__llu)net->step);
+    RN__FAIL_IF(net->mode != RN_TRAINING || !net->images, RN_BAD_ARGUMENT,
+                "rn_update needs rn_backpropagate's gradients");
+    RN__FAIL_IF(!rn__is_finite(learning_rate), RN_NOT_FINITE,
+                "step %llu: the learning rate is not finite", (rn__llu)net->step);
     fails = !rn__update_parameters(net, rate, 0, NULL);
     if (fails)
         rn__update_parameters(net, rate, 0, &blamed);
@@ -9192,11 +9135,10 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
         rn_node_name(net, blamed.node, blamed.name);
         fails = blamed.node >= 0;
     }
-    if (fails)
-        return rn__fail(error, RN_NOT_FINITE,
-                        "step %llu: the %s of %s (node %d) would not be finite; nothing was "
-                        "changed: lower the learning rate or look at the data",
-                        (rn__llu)net->step, what, blamed.name, blamed.node);
+    RN__FAIL_IF(fails, RN_NOT_FINITE,
+                "step %llu: the %s of %s (node %d) would not be finite; nothing was "
+                "changed: lower the learning rate or look at the data",
+                (rn__llu)net->step, what, blamed.name, blamed.node);
     rn__update_parameters(net, rate, 1, NULL);
     rn__update_statistics(net, net->desc.bn_momentum);
     net->step++;
@@ -9376,9 +9318,7 @@ static int rn__stdio_rename(void *user, const char *from, const char *to) {
     return (void)user, rn__rename(from, to);
 }
 
-static int rn__stdio_remove(void *user, const char *path) {
-    return (void)user, rn__remove_file(path);
-}
+static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__remove_file(path); }
 #endif
 #ifndef RN__HAS_LINKS /* nothing to follow, nothing to keep */
 #define rn__find_target(path, capacity) NULL
@@ -9405,18 +9345,16 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
     memset(a, 0, sizeof *a);
     rn__puts(&name, path);
     /* Reading and saving need different functions; two are needed by both. */
-    if (!files || !files->open || !files->close ||
-        (write ? !files->write || !files->sync || !files->rename || !files->remove
-               : !files->size || !files->read))
-        return rn__fail(
-            error, RN_BAD_ARGUMENT,
-            "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
-            "read, close; saving open, write, sync, close, rename, remove");
+    RN__FAIL_IF(!files || !files->open || !files->close ||
+                    (write ? !files->write || !files->sync || !files->rename || !files->remove
+                           : !files->size || !files->read),
+                RN_BAD_ARGUMENT,
+                "rn_files lacks a function, or (without stdio) is NULL: reading takes open, size, "
+                "read, close; saving open, write, sync, close, rename, remove");
     a->files = *files;
     a->file = files->open(files->user, path, write);
-    if (!a->file)
-        return rn__fail(error, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
-                        write ? "is the directory there?" : "is it there, and may it be read?");
+    RN__FAIL_IF(!a->file, write ? RN_IO : RN_NO_FILE, "cannot open %s; %s", path,
+                write ? "is the directory there?" : "is it there, and may it be read?");
     /* Directories open on some systems; then their size cannot be told. */
     if (write || !files->size(files->user, a->file, &a->bytes)) return RN_OK;
     rn_archive_close(a);
@@ -9426,10 +9364,9 @@ static rn_status rn__open(rn_archive *a, const char *path, int write, const rn_f
 /* Reads bytes [at, at + bytes), all of them or it fails. */
 static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, rn_error *error) {
     /* Beyond the end, without overflow. */
-    if (a->bytes < bytes || a->bytes - bytes < at)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %llu bytes, but %llu should be there; is it cut?", a->path,
-                        (rn__llu)a->bytes, (rn__llu)(at + bytes));
+    RN__FAIL_IF(a->bytes < bytes || a->bytes - bytes < at, RN_BAD_FILE,
+                "%s has %llu bytes, but %llu should be there; is it cut?", a->path,
+                (rn__llu)a->bytes, (rn__llu)(at + bytes));
     if (a->files.read(a->files.user, a->file, at, data, bytes) == bytes) return RN_OK;
     return rn__fail(error, RN_IO, "%s: reading %zu bytes at %llu failed; is the disk in order?",
                     a->path, bytes, (rn__llu)at);
@@ -9458,12 +9395,15 @@ static rn_status rn__read(rn_archive *a, uint64_t at, void *data, size_t bytes, 
 /* Channels that a description can normalise. */
 enum { RN__MEANS = (int)(sizeof((rn_desc *)0)->mean / sizeof(float)) };
 
+static size_t rn__image_bytes(const rn_source *s) {
+    return (size_t)s->channels * (size_t)s->height * (size_t)s->width;
+}
+
 /* The read of a source in memory. It also tells that a source is an rn_data. */
 static int rn__data_read(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
     const rn_data *data = (const rn_data *)user;
-    const rn_source *s = &data->source;
-    size_t size = (size_t)s->channels * (size_t)s->height * (size_t)s->width; /* of an image */
-    if (index < 0 || index >= s->count) return 1;
+    const size_t size = rn__image_bytes(&data->source);
+    if (index < 0 || index >= data->source.count) return 1;
     memcpy(pixels, data->pixels + (size_t)index * size, size);
     *label = data->labels[index];
     return 0;
@@ -9509,15 +9449,14 @@ static rn_status rn__allocate_data(rn_data *data, uint64_t images, const rn_memo
     const uint64_t size = (uint64_t)s->channels * (uint64_t)s->height * (uint64_t)s->width;
     rn_error inner; /* is told again, with what it was for */
     /* size + 1 bytes for each image and its label, and one image more: below PTRDIFF_MAX. */
-    if (images >= PTRDIFF_MAX / (size + 1))
-        return rn__fail(error, RN_TOO_LARGE,
-                        "%llu images [%d,%d,%d] are more than memory can address", (rn__llu)images,
-                        s->channels, s->height, s->width);
+    RN__FAIL_IF(images >= PTRDIFF_MAX / (size + 1), RN_TOO_LARGE,
+                "%llu images [%d,%d,%d] are more than memory can address", (rn__llu)images,
+                s->channels, s->height, s->width);
     data->source.count = (ptrdiff_t)images;
     if (memory) data->memory = *memory;
     data->pixels =
         (uint8_t *)rn__allocate(memory, (size_t)(images * (size + 1) + size), &data->block, &inner);
-    if (!data->pixels) return rn__fail(error, inner.status, "images: %s", inner.text);
+    RN__FAIL_IF(!data->pixels, inner.status, "images: %s", inner.text);
     data->labels = data->pixels + (size_t)(images * size);
     return RN_OK;
 }
@@ -9583,34 +9522,31 @@ static int rn__is_there(const char *path, const rn_files *files) {
 static rn_status rn__open_cifar(rn__records *r, const char *directory, int classes, int train,
                                 int part, const rn_files *files, rn_error *error) {
     const int set = classes == 10 ? 10 : 100; /* the number in its name */
-    char path[1024];
-    rn__text text = rn__text_in(path, sizeof path);
+    RN__TEXT(path, 1024);
     rn_status status;
-    rn__format(&text, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
+    rn__format(&path, "%s/cifar-%s/", directory, set == 10 ? "10-batches-bin" : "100-binary");
     if (set == 10 && train)
-        rn__format(&text, "data_batch_%d.bin", part + 1);
+        rn__format(&path, "data_batch_%d.bin", part + 1);
     else
-        rn__puts(&text, set == 10 ? "test_batch.bin" : train ? "train.bin" : "test.bin");
-    status = rn__open(&r->file, path, 0, files, error);
+        rn__puts(&path, set == 10 ? "test_batch.bin" : train ? "train.bin" : "test.bin");
+    status = rn__open(&r->file, path.data, 0, files, error);
     r->labels = set == 100 ? 2 : 1; /* coarse and fine, of which the second has 100 classes */
     r->label_at = classes == 100;
     r->label_bytes = 1;
     r->pixels = 3 * 32 * 32;
     r->count = r->file.bytes / (r->labels + r->pixels);
     /* Whole records, and one at least. */
-    if (!status && (!r->count || r->file.bytes % (r->labels + r->pixels)))
-        return rn__fail(
-            error, RN_BAD_FILE,
-            "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew", path,
-            (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
+    RN__FAIL_IF(!status && (!r->count || r->file.bytes % (r->labels + r->pixels)), RN_BAD_FILE,
+                "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew",
+                path.data, (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
     rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
-             path, set, directory);
-    text = rn__text_in(path, sizeof path);
-    rn__format(&text, "%s/cifar-%d-binary.tar.gz", directory, set);
-    if (!rn__is_there(path, files)) return status;
-    return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path, path,
-                    directory);
+             path.data, set, directory);
+    path = rn__text_in(path.data, path.capacity);
+    rn__format(&path, "%s/cifar-%d-binary.tar.gz", directory, set);
+    if (!rn__is_there(path.data, files)) return status;
+    return rn__fail(error, status, "%s is not unpacked; run: tar xzf %s -C %s", path.data,
+                    path.data, directory);
 }
 
 /* All files are opened first: then the number of images is known, and the memory that they take. */
@@ -9624,11 +9560,10 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
     int i;
     memset(data, 0, sizeof *data);
     memset(parts, 0, sizeof parts);
-    if (!directory || !*directory || strlen(directory) > 900 ||
-        (classes != 10 && classes != 20 && classes != 100))
-        return rn__fail(
-            error, RN_BAD_ARGUMENT,
-            "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
+    RN__FAIL_IF(!directory || !*directory || strlen(directory) > 900 ||
+                    (classes != 10 && classes != 20 && classes != 100),
+                RN_BAD_ARGUMENT,
+                "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
     /* Known before any file is read, but for the count. */
     data->source = source;
     for (i = 0; !status && i < count; i++) {
@@ -9643,42 +9578,36 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
    bytes [count,h,w], [count,h,w,c] or [count,c,h,w], labels are numbers [count]. */
 static rn_status rn__open_idx(rn__records *r, const char *path, int images, uint64_t size[4],
                               const rn_files *files, rn_error *error) {
-    char packed[512]; /* the name of a file that gunzip has not seen */
-    rn__text text = rn__text_in(packed, sizeof packed);
+    RN__TEXT(packed, 512); /* the name of a file that gunzip has not seen */
     rn_status status = rn__open(&r->file, path, 0, files, error);
     uint64_t bytes; /* that the file should have */
     uint8_t b[20];  /* the header, of at most four sizes */
-    int i;
-    rn__format(&text, "%s.gz", path);
-    if (status == RN_NO_FILE && text.length < sizeof packed && rn__is_there(packed, files))
-        return rn__fail(error, status, "%s is not there, but compressed it is: gunzip %s", path,
-                        packed);
+    int i, bad = 0; /* a size that is out of range */
+    rn__format(&packed, "%s.gz", path);
+    RN__FAIL_IF(status == RN_NO_FILE && rn__is_there(packed.data, files), status,
+                "%s is not there, but compressed it is: gunzip %s", path, packed.data);
     RN__TRY(status);
     RN__TRY(rn__read(&r->file, 0, b, images ? 16 : 8, error));
-    if (b[0] == 0x1f && b[1] == 0x8b) /* gzip's first bytes */
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
+    /* gzip's first bytes: */
+    RN__FAIL_IF(b[0] == 0x1f && b[1] == 0x8b, RN_BAD_FILE,
+                "%s is compressed; take what this writes: gunzip < %s > NAME", path, path);
     r->label_bytes = b[2] == 8 || b[2] == 9 ? 1 : b[2] == 11 ? 2 : b[2] == 12 ? 4 : 0;
     r->is_signed = b[2] != 8; /* types 9, 11 and 12 are signed */
-    if (b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1))
-        return rn__fail(error, RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path,
-                        b[0], b[1], b[2], b[3],
-                        images ? "images, 0 0 8 3 or 0 0 8 4"
-                               : "labels, 0 0, then 8, 9, 11 or 12, then 1");
+    RN__FAIL_IF(
+        b[0] || b[1] || (images ? b[2] != 8 || b[3] < 3 || b[3] > 4 : !r->label_bytes || b[3] != 1),
+        RN_BAD_FILE, "%s starts with %d %d %d %d and not as IDX %s", path, b[0], b[1], b[2], b[3],
+        images ? "images, 0 0 8 3 or 0 0 8 4" : "labels, 0 0, then 8, 9, 11 or 12, then 1");
     /* There is one size more. */
     if (b[3] == 4) RN__TRY(rn__read(&r->file, 0, b, sizeof b, error));
     for (i = 0; i < 4; i++) {
         size[i] = i < b[3] ? (uint64_t)rn__big_endian(b + 4 + 4 * i, 4, 0) : 1;
-        if (!size[i] || (i && size[i] > 16384))
-            return rn__fail(error, RN_BAD_FILE, "%s: size %llu in its header should be 1 to %llu",
-                            path, (rn__llu)size[i], (rn__llu)(i ? 16384 : UINT32_MAX));
+        bad |= !size[i] || (i && size[i] > 16384);
     }
-    if (size[1] > RN__MEANS && size[3] > RN__MEANS)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s is [%llu,%llu,%llu,%llu]; the last size or the second should be 1 to "
-                        "%d, the channels",
-                        path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2],
-                        (rn__llu)size[3], RN__MEANS);
+    RN__FAIL_IF(
+        bad || (size[1] > RN__MEANS && size[3] > RN__MEANS), RN_BAD_FILE,
+        "%s is [%llu,%llu,%llu,%llu] by its header; behind a count above 0, sizes should be "
+        "1 to 16384, and the last or the second 1 to %d, the channels",
+        path, (rn__llu)size[0], (rn__llu)size[1], (rn__llu)size[2], (rn__llu)size[3], RN__MEANS);
     r->count = size[0];
     r->labels = images ? 0 : (uint64_t)r->label_bytes;
     r->pixels = images ? size[1] * size[2] * size[3] : 0;
@@ -9701,8 +9630,8 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
     int last; /* is the size that counts channels; of three sizes it is 1 */
     memset(data, 0, sizeof *data);
     memset(parts, 0, sizeof parts);
-    if (!images_path || !labels_path || classes < 1 || classes > 256)
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_load_idx takes two paths and 1 to 256 classes");
+    RN__FAIL_IF(!images_path || !labels_path || classes < 1 || classes > 256, RN_BAD_ARGUMENT,
+                "rn_load_idx takes two paths and 1 to 256 classes");
     status = rn__open_idx(&parts[0], images_path, 1, size, files, error);
     if (!status) status = rn__open_idx(&parts[1], labels_path, 0, count, files, error);
     /* Channels last: their number is at most 4. Else they are first. */
@@ -9722,9 +9651,9 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
 static rn_status rn__read_image(const rn_source *source, ptrdiff_t index, uint8_t *pixels,
                                 int *label, rn_error *error) {
     *label = -1;
-    if (source->read(source->user, index, pixels, label))
-        return rn__fail(error, RN_IO, "the source cannot read image %lld of %lld", (rn__lld)index,
-                        (rn__lld)source->count);
+    RN__FAIL_IF(source->read(source->user, index, pixels, label), RN_IO,
+                "the source cannot read image %lld of %lld", (rn__lld)index,
+                (rn__lld)source->count);
     return rn__check_label("the source", (uint64_t)index, *label, source->classes, error);
 }
 
@@ -9747,37 +9676,64 @@ static rn_status rn__check_source(const char *function, const rn_source *s, rn_e
                     (rn__lld)s->count, s->channels, s->height, s->width);
 }
 
-/* Mean m and deviation sqrt(E[x^2] - m^2) of each channel, from sums of whole numbers, which are
-   exact. An image in memory is looked at where it lies; only other sources need room for one. */
-RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+/* A whole number of at most eight bytes, the lowest first. */
+static uint64_t rn__little_endian(const uint8_t *b, size_t bytes) {
+    uint64_t value = 0;
+    while (bytes-- > 0) value = value << 8 | b[bytes];
+    return value;
+}
+
+/* A hash that goes on from `sum`, eight bytes at a time, the same on every machine. */
+static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
+    size_t i;
+    for (i = 0; i < bytes; i += 8)
+        sum = rn__mix(sum ^ rn__little_endian(data + i, bytes - i < 8 ? bytes - i : 8)) + 1;
+    return sum;
+}
+
+/* Looks at all images of a source. `sums` (or NULL) are, of each channel, the sum of all pixels and
+   that of their squares; *checksum (or NULL) goes on over the label and the pixels of each image.
+   An image in memory is looked at where it lies; only other sources need room for one. */
+static rn_status rn__look_at_all(const char *function, const rn_source *source, uint64_t (*sums)[2],
+                                 uint64_t *checksum, rn_error *error) {
     const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    uint64_t sum[RN__MEANS] = {0}, squares[RN__MEANS] = {0}; /* of each channel */
-    uint8_t *room = NULL;                                    /* for one image, if it must be read */
+    const size_t size = rn__image_bytes(source);
+    uint8_t *room = NULL; /* for one image, if it must be read */
     void *block = NULL;
-    ptrdiff_t image, size, plane, i; /* size: bytes of an image; plane: of a channel */
-    int label, c;
     rn_status status = RN_OK;
-    RN__TRY(rn__check_source(__func__, source, error));
-    plane = (ptrdiff_t)source->height * source->width;
-    size = plane * source->channels;
-    /* Memory only where an image must be read to be seen. */
-    if (!data) room = (uint8_t *)rn__allocate(NULL, (size_t)size, &block, error);
+    ptrdiff_t image;
+    size_t i;
+    int c;
+    RN__TRY(rn__check_source(function, source, error));
+    if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;
-    for (image = 0; !status && image < source->count; image++) {
-        const uint8_t *pixels = data ? data->pixels + image * size : room; /* channel by channel */
+    for (image = 0; image < source->count; image++) {
+        const uint8_t *pixels = data ? data->pixels + (size_t)image * size : room;
+        int label = data && checksum ? data->labels[image] : 0;
         if (!data) status = rn__read_image(source, image, room, &label, error);
-        for (c = 0; !status && c < source->channels; c++)
-            for (i = 0; i < plane; i++, pixels++) {
-                sum[c] += *pixels; /* 2^48 pixels are needed for squares to overflow */
-                squares[c] += (unsigned)*pixels * *pixels;
+        if (status) break;
+        if (checksum) *checksum = rn__hash(rn__mix(*checksum ^ (uint64_t)label) + 1, pixels, size);
+        for (c = 0; sums && c < source->channels; c++)
+            for (i = size / (size_t)source->channels; i > 0; i--, pixels++) {
+                sums[c][0] += *pixels; /* 2^48 pixels are needed for squares to overflow */
+                sums[c][1] += (unsigned)*pixels * *pixels;
             }
     }
     rn__release(NULL, block);
-    if (status) return status;
+    return status;
+}
+
+/* Mean m and deviation sqrt(E[x^2] - m^2) of each channel, from sums of whole numbers, which are
+   exact. */
+RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
+    uint64_t sums[RN__MEANS][2] = {{0}};
+    int c;
+    RN__TRY(rn__look_at_all(__func__, source, sums, NULL, error));
     for (c = 0; c < source->channels; c++) {
         /* Over all pixels of the channel, as bytes; then 0 to 1. */
-        double values = (double)plane * (double)source->count, mean = (double)sum[c] / values;
-        double variance = (double)squares[c] / values - mean * mean;
+        const double values = (double)source->height * source->width * (double)source->count;
+        const double mean = (double)sums[c][0] / values;
+        const double variance = (double)sums[c][1] / values - mean * mean;
         desc->mean[c] = (float)(mean / 255);
         desc->deviation[c] = (float)(sqrt(fmax(variance, 0)) / 255);
         if ((double)desc->deviation[c] < RN__LEAST_DEVIATION) desc->deviation[c] = 1;
@@ -9787,42 +9743,15 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
     return RN_OK;
 }
 
-/* A hash that goes on from `sum`, eight bytes at a time, the same on every machine. */
-static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
-    size_t i, k;
-    for (i = 0; i < bytes; i += 8) {
-        uint64_t part = 0; /* eight bytes, the first lowest */
-        for (k = 0; k < 8 && i + k < bytes; k++) part |= (uint64_t)data[i + k] << 8 * k;
-        sum = rn__mix(sum ^ part) + 1;
-    }
-    return sum;
-}
-
-/* Over the sizes and, image by image, the label and the pixels. */
+/* Over the sizes, for the same bytes in another shape are other data, and all images. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
-    const rn_data *data = source->read == rn__data_read ? (const rn_data *)source->user : NULL;
-    /* The same bytes in another shape are other data. */
     const int sizes[] = {source->channels, source->height, source->width, source->classes};
     uint64_t sum = *checksum;
-    uint8_t *room = NULL;
-    void *block = NULL;
-    size_t size;
-    ptrdiff_t i;
-    rn_status status = RN_OK;
-    RN__TRY(rn__check_source(__func__, source, error));
-    size = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
-    if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
-    if (!data && !room) return RN_NO_MEMORY;
+    int i;
     for (i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
-    for (i = 0; !status && i < source->count; i++) {
-        int label = data ? data->labels[i] : 0;
-        if (!data) status = rn__read_image(source, i, room, &label, error);
-        sum = rn__mix(sum ^ (uint64_t)label) + 1;
-        sum = rn__hash(sum, data ? data->pixels + (size_t)i * size : room, size);
-    }
-    rn__release(NULL, block);
-    if (!status) *checksum = sum;
-    return status;
+    RN__TRY(rn__look_at_all(__func__, source, NULL, &sum, error));
+    *checksum = sum;
+    return RN_OK;
 }
 
 /* What the net sees of a pixel, which is 0 to 1: (pixel - mean) / deviation. A deviation of zero
@@ -9867,32 +9796,6 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
     }
 }
 
-/* What rn_batch is asked for is there, and fits the net. */
-static rn_status rn__check_batch(const rn_source *s, const rn_desc *desc, const rn_augment *augment,
-                                 ptrdiff_t first, int count, rn_error *error) {
-    int most = rn__min(s->height, s->width) - 1; /* so that a part of the image is always left */
-    RN__TRY(rn__check_source("rn_batch", s, error));
-    /* Positions [first, first + count) of the epoch are there, without overflow. */
-    if (first < 0 || count < 1 || first > s->count - count)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_batch: the source has no %d images from %lld of %lld", count,
-                        (rn__lld)first, (rn__lld)s->count);
-    if (augment && (augment->pad < 0 || augment->pad > most))
-        return rn__fail(error, RN_BAD_ARGUMENT, "rn_batch: pad is %d and should be 0 to %d",
-                        augment->pad, most);
-    if (!rn_tensor_bytes(count, s->channels, s->height, s->width))
-        return rn__fail(error, RN_TOO_LARGE,
-                        "rn_batch: %d images [%d,%d,%d] are more than memory can address", count,
-                        s->channels, s->height, s->width);
-    /* A zero in the description is a default, which a net has resolved. */
-    if ((desc->channels && desc->channels != s->channels) ||
-        (desc->height && desc->height != s->height) || (desc->width && desc->width != s->width))
-        return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
-                        s->channels, s->height, s->width, desc->channels, desc->height,
-                        desc->width);
-    return RN_OK;
-}
-
 /* Where an image's bytes lie before they become numbers: at the end of the image's own memory,
    which is 4 or 8 times as large. Turned into numbers from the first on, no byte is overwritten
    before it is read, for number j ends before byte j + 1:
@@ -9912,7 +9815,23 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     rn_real table[256];       /* what a byte becomes */
     ptrdiff_t plane, size, j; /* bytes of a channel, of an image */
     int i, c, v;
-    RN__TRY(rn__check_batch(source, desc, augment, first, count, error));
+    RN__TRY(rn__check_source("rn_batch", source, error));
+    /* Positions [first, first + count) of the epoch are there, without overflow. */
+    RN__FAIL_IF(first < 0 || count < 1 || first > source->count - count, RN_BAD_ARGUMENT,
+                "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
+                (rn__lld)source->count);
+    if (augment) /* a part of the image is always left */
+        RN__TRY(rn__expect_within("rn_batch", "pad", augment->pad, 0,
+                                  rn__min(source->height, source->width) - 1, error));
+    RN__FAIL_IF(!rn_tensor_bytes(count, source->channels, source->height, source->width),
+                RN_TOO_LARGE, "rn_batch: %d images [%d,%d,%d] are more than memory can address",
+                count, source->channels, source->height, source->width);
+    /* A zero in the description is a default, which a net has resolved. */
+    RN__FAIL_IF((desc->channels && desc->channels != source->channels) ||
+                    (desc->height && desc->height != source->height) ||
+                    (desc->width && desc->width != source->width),
+                RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]", source->channels,
+                source->height, source->width, desc->channels, desc->height, desc->width);
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
     for (i = 0; i < count; i++) { /* all images as bytes */
@@ -10015,11 +9934,8 @@ RNDEF rn_picture rn_planar(const uint8_t *pixels, int channels, int height, int 
 static rn_window rn__square(int height, int width, int size, double scale, double down,
                             double right, int flip) {
     const double shorter = rn__min(height, width); /* below 1: no picture, an empty window */
-    rn_window w;
-    w.height = w.width = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
-    w.top = down * (height - w.height);
-    w.left = right * (width - w.width);
-    w.flip = flip;
+    const double side = shorter < 1 || size < 1 ? 0 : shorter * size / fmax(scale, size);
+    const rn_window w = {down * (height - side), right * (width - side), side, side, flip};
     return w;
 }
 
@@ -10108,30 +10024,22 @@ static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count,
 /* The bicubic weight of a pixel is the product of its weights down and across. */
 RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
                             int antialias, rn_error *error) {
+    const double bottom = window.top + window.height, right = window.left + window.width;
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     /* rows from `top` and columns from `left` of the picture make one pixel. */
     int c, y, x, i, k, top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
-    if (to->h < 1 || to->w < 1 || !rn__is_picture(picture))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from a picture [%d,%d,%d] to [%d,%d], which is empty or more "
-                        "than memory can address",
-                        picture->channels, picture->height, picture->width, to->h, to->w);
     /* A sum is finite only if all its parts are. */
-    if (!rn__is_finite(window.top + window.left + window.height + window.width) ||
-        !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
-          window.top + window.height <= picture->height + 1e-6 &&
-          window.left + window.width <= picture->width + 1e-6))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: the window [%.1f,%.1f] at [%.1f,%.1f] is not within the "
-                        "picture [%d,%d]",
-                        window.height, window.width, window.top, window.left, picture->height,
-                        picture->width);
-    if (window.height > 24.0 * to->h || window.width > 24.0 * to->w)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_resample: from [%.0f,%.0f] to [%d,%d] is less than a 24th; reduce the "
-                        "picture in two steps",
-                        window.height, window.width, to->h, to->w);
+    RN__FAIL_IF(
+        !rn__is_picture(picture) || to->h < 1 || to->w < 1 || !rn__is_finite(bottom + right) ||
+            !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+              bottom <= picture->height + 1e-6 && right <= picture->width + 1e-6 &&
+              window.height <= 24.0 * to->h && window.width <= 24.0 * to->w),
+        RN_BAD_ARGUMENT,
+        "rn_resample: from [%.1f,%.1f] at [%.1f,%.1f] to [%d,%d]; the window should lie "
+        "within the picture [%d,%d,%d] and be at most 24 times as large; or take two steps",
+        window.height, window.width, window.top, window.left, to->h, to->w, picture->channels,
+        picture->height, picture->width);
     for (y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
         rows =
             rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
@@ -10212,17 +10120,15 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     static const double values[3] = {0.2175, 0.0188, 0.0045};
     static const double vectors[3][3] = {
         {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
-    int c, i, y, x;
+    double shift[3] = {0, 0, 0}; /* of each channel, by all three components */
+    int i, k;
     RN__TRY(rn__check_change(__func__, image, deviation, error));
-    key.purpose |= 2u << 8;   /* a third stream */
-    for (c = 0; c < 3; c++) { /* all pixels of a channel are shifted alike */
-        double shift = 0;     /* of a colour by all three components */
+    key.purpose |= 2u << 8; /* a third stream */
+    for (k = 0; k < 3; k++)
         for (i = 0; i < 3; i++)
-            shift +=
-                vectors[c][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
-        for (y = 0; y < image->h; y++)
-            for (x = 0; x < image->w; x++) *rn__at(image, 0, c, y, x) += (rn_real)shift;
-    }
+            shift[k] +=
+                vectors[k][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
+    RN__EACH(image, n, c, y, x) *rn__at(image, n, c, y, x) += (rn_real)shift[c];
     return RN_OK;
 }
 
@@ -10429,50 +10335,40 @@ static int rn__json_skip(rn_archive *a, int depth) {
 }
 enum { RN__JSON_DEPTH = 16 }; /* the stack ends somewhere */
 
-/* Bytes of a number of a type; 0 for types that are not known. */
-static int rn__dtype_bytes(const char *dtype) {
-    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
-                                        "I16",  "U16", "F16", "BF16",    "I32",
-                                        "U32",  "F32", "I64", "U64",     "F64"};
-    int i;
-    for (i = 0; i < 15; i++)
-        if (!strcmp(types[i], dtype)) return i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : 8;
-    return 0;
-}
-
 /* The object that describes tensor e->name: {"dtype":..., "shape":[...], "data_offsets":[...]} in
    any order, each once, and maybe more. Its data lies within the file and is as large as type and
    shape say. */
 static rn_status rn__json_entry(rn_archive *a, rn_entry *e, rn_error *error) {
+    static const char *const keys[] = {"dtype", "shape", "data_offsets"};
+    static const char *const types[] = {"BOOL", "I8",  "U8",  "F8_E4M3", "F8_E5M2",
+                                        "I16",  "U16", "F16", "BF16",    "I32",
+                                        "U32",  "F32", "I64", "U64",     "F64"};
     int64_t offsets[2] = {0, 0}, most = (int64_t)(a->bytes - a->json_end), numbers = 1, bytes;
-    char key[16];
-    rn__text text = {key, sizeof key, 0}, dtype = {e->dtype, sizeof e->dtype, 0};
+    RN__TEXT(key, 16);
+    rn__text dtype = {e->dtype, sizeof e->dtype, 0};
     int first, seen = 0, found, i; /* first: no key yet */
     for (i = 0; i < 4; i++) e->shape[i] = 1;
-    /* Three keys, a bit of `seen` for each; values of other keys are gone past. */
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
-        int part = !strcmp(key, "dtype")          ? 1
-                   : !strcmp(key, "shape")        ? 2
-                   : !strcmp(key, "data_offsets") ? 4
-                                                  : 0;
-        int good = part == 1   ? rn__json_string(a, &dtype)
-                   : part == 2 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
-                   : part == 4 ? rn__json_array(a, offsets, 2, &bytes) == 2
-                               : rn__json_skip(a, RN__JSON_DEPTH);
-        if (!good || seen & part) break;
-        seen |= part;
+    /* Three keys, a bit of `seen` for each, and one for all others, whose values are gone past. */
+    for (first = 1; (found = rn__json_key(a, first, &key)) > 0; first = 0) {
+        int good, k = 0;
+        while (k < 3 && strcmp(key.data, keys[k])) k++;
+        good = k == 0   ? rn__json_string(a, &dtype)
+               : k == 1 ? (e->dims = rn__json_array(a, e->shape, 4, &numbers)) >= 0
+               : k == 2 ? rn__json_array(a, offsets, 2, &bytes) == 2
+                        : rn__json_skip(a, RN__JSON_DEPTH);
+        if (!good || (k < 3 && seen >> k & 1)) break;
+        seen |= 1 << k;
     }
-    if (found || seen != 7)
+    if (found || (seen & 7) != 7)
         return rn__damaged(
-            a, "the { of a tensor, or the rest of dtype, shape and data_offsets, each once,",
-            error);
-    if (offsets[0] > offsets[1] || offsets[1] > most)
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path,
-                        e->name, (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
+            a, "the { of a tensor, or the rest of dtype, shape and data_offsets once,", error);
+    RN__FAIL_IF(offsets[0] > offsets[1] || offsets[1] > most, RN_BAD_FILE,
+                "%s: %s lies at %lld to %lld of %lld bytes; is the file cut?", a->path, e->name,
+                (rn__lld)offsets[0], (rn__lld)offsets[1], (rn__lld)most);
     e->begin = a->json_end + (uint64_t)offsets[0];
     e->bytes = (uint64_t)(offsets[1] - offsets[0]);
-    i = rn__dtype_bytes(e->dtype);
+    for (i = 0; i < 15 && strcmp(types[i], e->dtype);) i++;
+    i = i < 5 ? 1 : i < 9 ? 2 : i < 12 ? 4 : i < 15 ? 8 : 0; /* bytes of a number, if it is known */
     bytes = i && numbers > INT64_MAX / i ? INT64_MAX : i * numbers;
     if (!i || e->bytes == (uint64_t)bytes) return RN_OK;
     return rn__fail(error, RN_BAD_FILE,
@@ -10511,16 +10407,15 @@ RNDEF int rn_archive_next(rn_archive *a, rn_entry *e, rn_error *error) {
    order are compared without memory by the sums of their numbers' hashes. */
 static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     uint8_t b[RN__JSON_BEGIN] = {0};
-    uint64_t length = 0, begins, ends; /* sums of hashes, see above */
+    uint64_t length, begins, ends; /* sums of hashes, see above */
     rn_entry e;
-    int i, found;
+    int found;
     if (a->bytes >= sizeof b) RN__TRY(rn__read(a, 0, b, sizeof b, error));
-    /* Little-endian: the last byte is the highest. */
-    for (i = 7; i >= 0; i--) length = length << 8 | b[i];
-    if (length < 2 || length > a->bytes - RN__JSON_BEGIN) /* "{}" is the shortest header */
-        return rn__fail(error, RN_BAD_FILE,
-                        "%s has %llu bytes, its header %llu; is it safetensors, and whole?",
-                        a->path, (rn__llu)a->bytes, (rn__llu)length);
+    length = rn__little_endian(b, sizeof b);
+    /* "{}" is the shortest header. */
+    RN__FAIL_IF(length < 2 || length > a->bytes - RN__JSON_BEGIN, RN_BAD_FILE,
+                "%s has %llu bytes, its header %llu; is it safetensors, and whole?", a->path,
+                (rn__llu)a->bytes, (rn__llu)length);
     a->json_end = length + RN__JSON_BEGIN;
     a->at = RN__JSON_BEGIN;
     begins = rn__mix(a->bytes);
@@ -10559,14 +10454,14 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
 /* Finds a key of __metadata__ whose value is a string: 1 with the value, behind which the archive
    then stands; 0 if there is none, below 0 on failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
-    char there[64]; /* the key that stands there */
-    rn__text text = {there, sizeof there, 0};
+    RN__TEXT(there, 64); /* the key that stands there */
     int first, found = 0;
     if (!a->metadata) return 0;
     a->at = a->metadata;
-    for (first = 1; (found = rn__json_key(a, first, &text)) > 0; first = 0) {
+    for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
         /* A key that is cut is not the one that is wanted. */
-        int wanted = text.length < sizeof there && !strcmp(there, key) && rn__json_sees(a, '"');
+        int wanted =
+            there.length < there.capacity && !strcmp(there.data, key) && rn__json_sees(a, '"');
         if (!(wanted ? rn__json_string(a, value) : rn__json_skip(a, RN__JSON_DEPTH))) break;
         if (wanted) return 1;
     }
@@ -10581,7 +10476,7 @@ RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value,
     int found = rn__find_metadata(a, key, &text, error);
     a->at = before;
     if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
+    RN__FAIL_IF(!found, RN_MISMATCH, "%s has no metadata \"%s\"", a->path, key);
     if (text.length < capacity) return RN_OK;
     return rn__fail(error, RN_TOO_SMALL, "%s: metadata \"%s\" takes %zu bytes, there are %zu",
                     a->path, key, text.length + 1, capacity);
@@ -10686,15 +10581,14 @@ static void rn__write_bytes(rn__writer *w, uint64_t value, int count) {
 
 /* A piece of the header, as by printf; no piece is longer than a line. */
 RN__PRINTF(2, 3) static void rn__write_format(rn__writer *w, const char *format, ...) {
-    char line[320]; /* longer than any name or value with what is around it */
-    rn__text text = rn__text_in(line, sizeof line);
+    RN__TEXT(line, 320); /* longer than any name or value with what is around it */
     const char *c;
     va_list arguments;
     va_start(arguments, format);
-    rn__format_list(&text, format, arguments);
+    rn__format_list(&line, format, arguments);
     va_end(arguments);
-    RESNET_ASSERT(text.length < sizeof line);
-    for (c = line; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
+    RESNET_ASSERT(line.length < line.capacity);
+    for (c = line.data; *c; c++) rn__write_bytes(w, (unsigned char)*c, 1);
 }
 
 /* What files of ours hold beside tensors and description: members of rn_net, in the order of the
@@ -10724,32 +10618,12 @@ static const rn__field rn__progress[] = {
      rn__schedule_names, RN__CHECKPOINT, 0, 0, 0, NULL}};
 enum { RN__PROGRESS_FIELDS = (int)(sizeof rn__progress / sizeof rn__progress[0]) };
 
-/* Reads them from a checkpoint into a net. RN_MISMATCH if the file is none, for then it has no
-   step; what the trainer did not know, and the file does not hold, becomes zero. */
-static rn_status rn__read_progress(rn_archive *a, rn_net *net, rn_error *error) {
-    char value[64];
-    rn_error inner; /* without the path */
-    int i;
-    memset(&net->trainer, 0, sizeof net->trainer);
-    for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
-        const rn__field *field = &rn__progress[i];
-        rn_status status =
-            rn_archive_metadata(a, field->key, value, sizeof value, error); /* may be missing */
-        if (status == RN_MISMATCH && field->use != RN__CHECKPOINT) continue;
-        if (status) return status;
-        if (rn__set_field(net, field, value, &inner))
-            return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
-    }
-    return RN_OK;
-}
-
 /* A key with its value, behind others: ,"desc.depth":"20" */
 static void rn__write_field(rn__writer *w, const char *prefix, const void *object,
                             const rn__field *field) {
-    char value[96];
-    rn__text text = rn__text_in(value, sizeof value);
-    rn__put_field(&text, object, field);
-    rn__write_format(w, ",\"%s%s\":\"%s\"", prefix, field->key, value);
+    RN__TEXT(value, 96);
+    rn__put_field(&value, object, field, 0);
+    rn__write_format(w, ",\"%s%s\":\"%s\"", prefix, field->key, value.data);
 }
 
 /* Numbers that no net can compute with are neither saved nor loaded. */
@@ -10814,43 +10688,42 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
    CRC (and whether all numbers are finite), both without a file; then in truth. */
 static rn_status rn__save(const rn_net *net, const char *path, int checkpoint,
                           const rn_files *files, rn_error *error) {
-    char temporary[1024], target[1024]; /* target: path without symbolic links */
-    rn__text text = rn__text_in(temporary, sizeof temporary);
+    char target[1024]; /* path without symbolic links */
+    RN__TEXT(temporary, 1024);
     rn__writer w;
     rn_archive *out = &w.out;
     const char *failed = NULL; /* what failed */
     uint64_t json;             /* bytes of the header */
     uint32_t crc;
     /* An inference net has nothing to go on with. */
-    if (checkpoint && !net->velocity)
-        return rn__fail(error, RN_BAD_ARGUMENT, "no checkpoint of an inference net; use rn_save");
+    RN__FAIL_IF(checkpoint && !net->velocity, RN_BAD_ARGUMENT,
+                "no checkpoint of an inference net; use rn_save");
     /* Behind the path there is room for ".tmp". */
-    if (strlen(path) > sizeof target - 5)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "a path of %zu characters is too long; %zu are allowed", strlen(path),
-                        sizeof target - 5);
+    RN__FAIL_IF(strlen(path) > sizeof target - 5, RN_BAD_ARGUMENT,
+                "a path of %zu characters is too long; %zu are allowed", strlen(path),
+                sizeof target - 5);
     memcpy(target, path, strlen(path) + 1); /* the file that is to be replaced */
     if (!files) failed = rn__find_target(target, sizeof target - 4);
-    if (failed) return rn__fail(error, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
-    rn__format(&text, "%s.tmp", target);
+    RN__FAIL_IF(failed, RN_BAD_ARGUMENT, "%s %s; save elsewhere", path, failed);
+    rn__format(&temporary, "%s.tmp", target);
     memset(&w, 0, sizeof w);
     rn__write_all(&w, net, checkpoint, 0, 0, NULL);
     json = out->json_end - RN__JSON_BEGIN; /* now the header's length is known, next the CRC */
     RN__TRY(rn__write_all(&w, net, checkpoint, json, 0, error));
     crc = w.crc;
-    RN__TRY(rn__open(out, temporary, 1, files, error));
-    if (!files) rn__keep_mode(target, temporary);
+    RN__TRY(rn__open(out, temporary.data, 1, files, error));
+    if (!files) rn__keep_mode(target, temporary.data);
     rn__write_all(&w, net, checkpoint, json, crc, NULL);
     /* The old file is replaced only by one that is whole and on the disk. */
     if (w.failed) failed = "writing";
     if (!failed && out->files.sync(out->files.user, out->file)) failed = "synchronising";
     if (out->files.close(out->files.user, out->file) && !failed) failed = "closing";
-    if (!failed && out->files.rename(out->files.user, temporary, target)) failed = "renaming";
+    if (!failed && out->files.rename(out->files.user, temporary.data, target)) failed = "renaming";
     if (!failed) return RN_OK;
     /* The sentence counts more than whether this succeeds. */
-    out->files.remove(out->files.user, temporary);
+    out->files.remove(out->files.user, temporary.data);
     return rn__fail(error, RN_IO, "%s %s failed; is the disk full, or in use? %s is as it was",
-                    failed, temporary, path);
+                    failed, temporary.data, path);
 }
 
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
@@ -10867,12 +10740,12 @@ RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn
    zeros. */
 static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     uint8_t buffer[1024];
-    char stored[9], found[9]; /* eight digits each */
-    rn__text digits = rn__text_in(stored, sizeof stored), text = rn__text_in(found, sizeof found);
+    RN__TEXT(stored, 9); /* eight digits each */
+    RN__TEXT(found, 9);
     uint64_t at, begin; /* begin: of the digits in the file */
     uint32_t crc = 0;
     size_t bytes, i;
-    if (rn__find_metadata(a, "crc", &digits, NULL) != 1) stored[0] = 0;
+    if (rn__find_metadata(a, "crc", &stored, NULL) != 1) *stored.data = 0;
     begin = a->at - 9; /* the archive stands behind eight digits and a quotation mark */
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
@@ -10882,10 +10755,35 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
             if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
         crc = rn__crc32(crc, buffer, bytes);
     }
-    rn__format(&text, "%08x", (unsigned)crc);
-    if (!strcmp(found, stored)) return RN_OK;
+    rn__format(&found, "%08x", (unsigned)crc);
+    if (!strcmp(found.data, stored.data)) return RN_OK;
     return rn__fail(error, RN_BAD_FILE, "%s is damaged: its CRC is %s, not the \"%s\" that it says",
-                    a->path, found, stored);
+                    a->path, found.data, stored.data);
+}
+
+/* Reads fields from the metadata into the object that they belong to, but those of the machine.
+   What the file lacks stays as it is. RN_MISMATCH if it lacks one that every checkpoint has. */
+static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object,
+                                 const rn__field *fields, int count, rn_error *error) {
+    RN__TEXT(value, 96);
+    rn_error inner; /* without the path */
+    /* Older files, which hold this key, have other names for four fields. */
+    const int former = rn__find_metadata(a, "desc.image_height", &value, error);
+    int i;
+    if (former < 0) return (rn_status)former;
+    for (i = 0; i < count; i++) {
+        const rn__field *field = &fields[i];
+        rn_status status;
+        RN__TEXT(key, 64);
+        if (field->use == RN__OF_MACHINE) continue;
+        rn__format(&key, "%s%s", prefix, former && field->former ? field->former : field->key);
+        status = rn_archive_metadata(a, key.data, value.data, value.capacity, &inner);
+        if (status == RN_MISMATCH && field->use == RN__CHECKPOINT) return status;
+        if (status == RN_MISMATCH) continue;
+        if (!status) status = rn__set_field(object, field, value.data, &inner);
+        RN__FAIL_IF(status, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    }
+    return RN_OK;
 }
 
 /* The description in the metadata, resolved; fields that are the machine's matter get their
@@ -10894,33 +10792,18 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
    file. */
 static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     rn_desc stored; /* the description of the file */
-    char key[64], value[96];
     rn_error inner; /* its sentence goes behind the path */
-    rn__text text = rn__text_in(value, sizeof value);
-    int i, former, found = rn__find_metadata(a, "format", &text, error);
-    rn_status status = RN_OK;
+    RN__TEXT(mark, 16);
+    int found = rn__find_metadata(a, "format", &mark, error);
     /* The first mark or, where it is damaged or missing, the second. */
-    if (found == 1) found = !strcmp(value, "resnet.h");
-    if (!found) found = rn__find_metadata(a, "desc.depth", &text, error);
+    if (found == 1) found = !strcmp(mark.data, "resnet.h");
+    if (!found) found = rn__find_metadata(a, "desc.depth", &mark, error);
     if (found < 0) return (rn_status)found;
-    if (!found) return rn__fail(error, RN_MISMATCH, "%s has no description; give one", a->path);
+    RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
     RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
-    /* Older files, which hold this key, have other names for four fields. */
-    status = rn_archive_metadata(a, "desc.image_height", value, sizeof value, &inner);
-    former = !status;
-    if (status == RN_MISMATCH) status = RN_OK;
-    for (i = 0; !status && rn_desc_key(i); i++) {
-        const char *name = former ? rn__fields[i].former : NULL;
-        if (rn__fields[i].use == RN__OF_MACHINE) continue;
-        text = rn__text_in(key, sizeof key);
-        rn__format(&text, "desc.%s", name ? name : rn_desc_key(i));
-        status = rn_archive_metadata(a, key, value, sizeof value, &inner);
-        if (!status) status = rn_desc_set(&stored, rn_desc_key(i), value, &inner);
-        if (status == RN_MISMATCH) status = RN_OK; /* what an older file lacks takes its default */
-    }
-    if (!status) status = rn_resolve(&stored, &inner);
-    if (status) return rn__fail(error, RN_BAD_FILE, "%s: %s", a->path, inner.text);
+    RN__TRY(rn__read_fields(a, "desc.", &stored, rn__fields, RN__FIELDS, error));
+    RN__FAIL_IF(rn_resolve(&stored, &inner), RN_BAD_FILE, "%s: %s", a->path, inner.text);
     *desc = stored;
     return RN_OK;
 }
@@ -10936,27 +10819,29 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 }
 
 /* Refuses the weights of a net that computes something else and, if training is to go on, of one
-   that sees other batches: fields of which the table says that they must match. */
-static rn_status rn__compare_desc(const rn_archive *a, const rn_desc *file, const rn_desc *own,
-                                  int training, rn_error *error) {
-    char texts[2][48]; /* the value there, and here */
+   that sees other batches: fields of which the table says that they must match. Those of the
+   machine, none of which is a list, become the net's own. */
+static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
+                                int training, rn_error *error) {
     int i, k;
     for (i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
+        int differs = 0;
+        RN__TEXT(there, 96);
+        RN__TEXT(here, 96);
+        if (field->use == RN__OF_MACHINE)
+            memcpy((char *)file + field->offset, (const char *)own + field->offset, field->size);
         /* Fields that need not match. */
         if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
             continue;
-        for (k = 0; k < field->count; k++) {
-            rn__text there = rn__text_in(texts[0], sizeof texts[0]);
-            rn__text here = rn__text_in(texts[1], sizeof texts[1]);
-            if (!(fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0))
-                continue;
-            rn__put_value(&there, file, field, k, 9);
-            rn__put_value(&here, own, field, k, 9);
-            return rn__fail(error, RN_MISMATCH,
-                            "%s is of another net: %s is %s there, %s here; see rn_load_desc",
-                            a->path, field->key, texts[0], texts[1]);
-        }
+        for (k = 0; k < field->count; k++)
+            differs |= fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0;
+        if (!differs) continue;
+        rn__put_field(&there, file, field, 9);
+        rn__put_field(&here, own, field, 9);
+        return rn__fail(error, RN_MISMATCH,
+                        "%s is of another net: %s is %s there, %s here; see rn_load_desc", a->path,
+                        field->key, there.data, here.data);
     }
     return RN_OK;
 }
@@ -10968,22 +10853,19 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     uint8_t buffer[1024];
     ptrdiff_t i, j, count;
     const int *shape = p->shape; /* the net's */
+    int other = e->dims > 4 || strcmp(e->dtype, "F32");
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
-    if (e->shape[0] != shape[0] || e->shape[1] != shape[1] || e->shape[2] != shape[2] ||
-        e->shape[3] != shape[3] || e->dims > 4 || strcmp(e->dtype, "F32"))
-        return rn__fail(error, RN_MISMATCH,
-                        "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]",
-                        a->path, e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1],
-                        (rn__lld)e->shape[2], (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "",
-                        shape[0], shape[1], shape[2], shape[3]);
+    for (i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
+    RN__FAIL_IF(other, RN_MISMATCH,
+                "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]", a->path,
+                e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
+                (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
+                shape[3]);
     for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
         count = p->count - i < 256 ? p->count - i : 256;
         RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
         for (j = 0; j < count; j++) {
-            const uint8_t *b = buffer + 4 * j; /* four bytes of a number */
-            /* Little-endian on every machine. */
-            uint32_t low = b[0] | (uint32_t)b[1] << 8, high = b[2] | (uint32_t)b[3] << 8;
-            float value = rn__float_of_bits((int32_t)(low | high << 16));
+            float value = rn__float_of_bits((int32_t)rn__little_endian(buffer + 4 * j, 4));
             RN__TRY(rn__check_number(p, i + j, value, a->path, error));
             if (store) p->data[i + j] = (rn_real)value;
         }
@@ -10999,105 +10881,59 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* The next tensor of the file, e, and the net's own of that name, p: 1; 0 at the end. Passed over
-   are the velocity where training does not go on, and PyTorch's counts of batches. */
-static int rn__next_loaded(rn_archive *a, const rn_net *net, int training, rn_entry *e,
-                           rn_parameter *p, rn_error *error) {
-    int found;
-    while ((found = rn_archive_next(a, e, error)) == 1) {
-        const int velocity = !strncmp(e->name, "velocity/", 9);
-        /* A name too long for an entry is none of ours. */
-        const int cut = e->name_length >= sizeof e->name;
-        if ((velocity && !training) || (!e->dims && !strcmp(e->dtype, "I64")) ||
-            strstr(e->name, ".num_batches_tracked"))
-            continue;
-        if (!cut && rn_find_parameter(net, e->name + 9 * velocity, p) &&
-            (!velocity || (p->velocity && rn__name_velocity(p))))
-            return 1;
-        return rn__fail(error, RN_MISMATCH, "%s holds a tensor %s%s, which this net has not",
-                        a->path, e->name, cut ? "..." : "");
-    }
-    return found;
-}
-
-/* Each of the net's tensors must be in the file once. A mark for each says that it has been seen:
-
-       number of a tensor (rn__tensor_number)   1 2 3 4 | 5 6 7 8 | 9 ...     4 for each node
-       seen, a bit of `marks`                   1 0 0 0 | 1 1 1 1 | 0
-
-   Marks have room for some thousands of tensors; a larger net takes several walks through the
-   header of the file, each of which looks at as many tensors as have a mark. */
-RN__APART rn_status rn__check_each_once(rn_archive *a, const rn_net *net, int training,
-                                        rn_error *error) {
-    enum { AT_A_TIME = 16384 };
-    /* Above every number: only a checkpoint has those of the velocity. */
-    const uint64_t end = (training ? 8 : 4) * (uint64_t)net->node_count + 1;
-    uint64_t from, i;
-    for (from = 0; from < end; from += AT_A_TIME) {
-        uint8_t marks[AT_A_TIME / 8] = {0};
-        rn_parameter p;
-        rn_entry e;
-        int found;
-        for (a->at = RN__JSON_BEGIN;
-             (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;) {
-            i = rn__tensor_number(net, &p) - from; /* its mark, or that of another walk */
-            if (i >= AT_A_TIME) continue;
-            if (marks[i / 8] >> i % 8 & 1)
-                return rn__fail(error, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
-                                p.name);
-            marks[i / 8] = (uint8_t)(marks[i / 8] | 1 << i % 8);
-        }
-        if (found) return (rn_status)found;
-        for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
-            i = rn__tensor_number(net, &p) - from;
-            if (i < AT_A_TIME && !(marks[i / 8] >> i % 8 & 1))
-                return rn__fail(error, RN_MISMATCH, "%s holds no tensor \"%s\"", a->path, p.name);
-        }
-    }
-    return RN_OK;
-}
-
-/* Checks all tensors of the file, or stores them, in its order. */
+/* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
+   training does not go on, and PyTorch's counts of batches. Each of the net's must be there once:
+   then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
                                   rn_error *error) {
+    uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
     rn_entry e;
     int found;
-    for (a->at = RN__JSON_BEGIN; (found = rn__next_loaded(a, net, training, &e, &p, error)) == 1;)
+    for (a->at = RN__JSON_BEGIN; (found = rn_archive_next(a, &e, error)) == 1;) {
+        const int velocity = !strncmp(e.name, "velocity/", 9);
+        const int cut = e.name_length >= sizeof e.name; /* such a name is none of ours */
+        if ((velocity && !training) || (!e.dims && !strcmp(e.dtype, "I64")) ||
+            strstr(e.name, ".num_batches_tracked"))
+            continue;
+        RN__FAIL_IF(cut || !rn_find_parameter(net, e.name + 9 * velocity, &p) ||
+                        (velocity && (!p.velocity || !rn__name_velocity(&p))),
+                    RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
+                    cut ? "..." : "");
         RN__TRY(rn__load_tensor(a, &e, &p, store, error));
-    return (rn_status)found;
+        sum += rn__mix(rn__tensor_number(net, &p));
+    }
+    RN__TRY((rn_status)found);
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+        sum -= rn__mix(rn__tensor_number(net, &p));
+    if (!sum) return RN_OK;
+    /* The first that is missing, if one is. */
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+        RN__TRY(rn_archive_find(a, p.name, &e, error));
+    return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
 /* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
    the like. A training net takes a file without checkpoint, too: weights alone. */
 static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     rn_net loaded = *net;
-    int i, training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
+    int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
     rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
-    for (i = 0; i < RN__FIELDS; i++) {
-        const rn__field *field = &rn__fields[i]; /* those of the machine stay; none is a list */
-        if (field->use == RN__OF_MACHINE)
-            memcpy((char *)&loaded.desc + field->offset, (const char *)&net->desc + field->offset,
-                   field->size);
-    }
     if (!found && net->velocity) {
-        found = rn__read_progress(a, &loaded, &inner);
+        memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
+        found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
         training = !found;
         if (found == RN_MISMATCH) found = RN_OK; /* no checkpoint, weights alone */
     }
     /* Others' files have no description; then names and shapes alone have to match. */
-    if (found && found != RN_MISMATCH) return rn__fail(error, found, "%s", inner.text);
-    if (!found) RN__TRY(rn__compare_desc(a, &loaded.desc, &net->desc, training, error));
+    RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
+    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
     RN__TRY(rn__load_tensors(a, net, training, 0, error));
-    RN__TRY(rn__check_each_once(a, net, training, error));
-    net->executor->frozen = loaded.executor->frozen =
-        0; /* packed weights of rn_freeze would be the old ones */
+    net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
     status = rn__load_tensors(a, net, training, 1, error);
-    if (status)
-        return rn__fail(error, status, "%s failed midway: the net holds a part, load again",
-                        a->path);
+    RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
     if (training) *net = loaded;
     return RN_OK;
@@ -11133,43 +10969,37 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
               0     211             0         65536  value of input
               1     211         65536         65536  value of conv1         */
 
-/* What a node does: "conv2d 3x3 stride 2", "relu (fused)" where it is done in one step with the
-   node before it. */
-static void rn__describe_operation(const rn_net *net, int i, rn__text *text) {
-    const rn_node *node = &net->nodes[i];
-    const rn__kind *kind = rn__kind_of(node->kind);
-    rn__puts(text, kind->name);
-    if (kind->describe) kind->describe(node, text);
-    if (node->stride > 1) rn__format(text, " stride %d", node->stride);
-    if (node->bias) rn__puts(text, " with bias");
-    if (rn__operation_of(net, i)->node != i) rn__puts(text, " (fused)");
-}
-
-/* Its row. The walk over the parameters starts at this node and ends at the next one that has
-   any. */
+/* The row of a node. The walk over the parameters starts at this node and ends at the next one that
+   has any. The operation is "conv2d 3x3 stride 2", or "relu (fused)" where it is done in one step
+   with the node before it. */
 static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const rn_node *node = &net->nodes[i];
-    char cell[96], inputs[32], shape[48]; /* columns of the row */
-    rn__text out = rn__text_in(inputs, sizeof inputs);
+    const rn__kind *kind = rn__kind_of(node->kind);
+    const double macs = rn_node_macs(net, i);
     ptrdiff_t parameters = 0; /* learned numbers of this node */
     rn_parameter p;
     int k;
+    char name[64];
+    RN__TEXT(inputs, 32);
+    RN__TEXT(operation, 96);
+    RN__TEXT(shape, 48);
     memset(&p, 0, sizeof p);
     for (p.node = i; rn_next_parameter(net, &p) && p.node == i;)
         if (rn__slot_behind(net, &p)->learned) parameters += p.count;
+    rn_node_name(net, i, name);
     for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
-        rn__format(&out, "%s%d", k ? "," : "", node->inputs[k]);
-    out = rn__text_in(shape, sizeof shape);
-    rn__format(&out, "%d x %d x %d", node->c, node->h, node->w);
-    rn_node_name(net, i, cell);
-    /* Columns: number, name, inputs; operation, shape; then what is not zero. */
-    rn__format(text, "%5d  %-26s %-10s ", i, cell, inputs);
-    out = rn__text_in(cell, sizeof cell);
-    rn__describe_operation(net, i, &out);
-    rn__format(text, "%-38s %-18s", cell, shape);
+        rn__format(&inputs, "%s%d", k ? "," : "", node->inputs[k]);
+    rn__puts(&operation, kind->name);
+    if (kind->describe) kind->describe(node, &operation);
+    if (node->stride > 1) rn__format(&operation, " stride %d", node->stride);
+    if (node->bias) rn__puts(&operation, " with bias");
+    if (rn__operation_of(net, i)->node != i) rn__puts(&operation, " (fused)");
+    rn__format(&shape, "%d x %d x %d", node->c, node->h, node->w);
+    rn__format(text, "%5d  %-26s %-10s %-38s %-18s", i, name, inputs.data, operation.data,
+               shape.data);
+    /* What is not zero. */
     if (parameters) rn__format(text, "%10lld", (rn__lld)parameters);
-    if (rn_node_macs(net, i) > 0)
-        rn__format(text, "%s%14.0f", parameters ? "" : "          ", rn_node_macs(net, i));
+    if (macs > 0) rn__format(text, "%s%14.0f", parameters ? "" : "          ", macs);
     rn__put(text, '\n');
 }
 
@@ -11270,29 +11100,12 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
 static double rn__plan_x(double time, double times) { return 80 + 1000 * time / times; }
 static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
 
-/* Lines for every fourth of the memory, and one where the loss is. */
-static void rn__draw_scales(const rn_net *net, double times, double bytes, rn__text *out) {
-    /* Between forward, of node_count times, and backward. */
-    const double loss = rn__plan_x(net->executor->count + 0.5, times);
-    int i;
-    for (i = 0; i <= 4; i++)
-        rn__format(out,
-                   "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
-                   "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
-                   rn__plan_y(i, 4), rn__plan_y(i, 4) + 4, bytes * i / 4e6);
-    rn__puts(out, "<text x=\"80\" y=\"560\">forward</text>\n");
-    if (net->mode == RN_TRAINING)
-        rn__format(out,
-                   "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
-                   "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
-                   loss, loss);
-}
-
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     /* Value, gradient, value again. */
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
     const double bytes = (double)net->executor->activation_bytes[net->mode];
-    const int n = net->executor->count, times = net->mode == RN_TRAINING ? 3 * n + 1 : n;
+    const int trains = net->mode == RN_TRAINING;
+    const int n = net->executor->count, times = trains ? 3 * n + 1 : n;
     int i;
     rn__format(out,
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
@@ -11302,13 +11115,23 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
                "over time, %.1f of %.1f MB</text>\n<text x=\"80\" y=\"40\">",
                net->desc.depth, rn__mode_names[net->mode], net->batch, bytes / 1e6,
                (double)net->bytes / 1e6);
-    for (i = 0; i < (net->mode == RN_TRAINING ? 3 : 1); i++)
+    for (i = 0; i < (trains ? 3 : 1); i++)
         rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i],
                    rn__span_kinds[i]);
     rn__puts(out, "<tspan dx=\"12\">");
     rn__describe_repetition(net, out);
     rn__puts(out, "</tspan></text>\n");
-    rn__draw_scales(net, times, bytes, out);
+    for (i = 0; i <= 4; i++) /* lines for every fourth of the memory, and one where the loss is */
+        rn__format(out,
+                   "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
+                   "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
+                   rn__plan_y(i, 4), rn__plan_y(i, 4) + 4, bytes * i / 4e6);
+    rn__puts(out, "<text x=\"80\" y=\"560\">forward</text>\n");
+    if (trains) /* between forward, of n times, and backward */
+        rn__format(out,
+                   "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
+                   "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
+                   rn__plan_x(n + 0.5, times), rn__plan_x(n + 0.5, times));
     for (i = 0; i < 3 * n; i++) {
         const rn__span *span = &spans[i];
         const double x = rn__plan_x(span->start, times);

@@ -248,8 +248,7 @@ static void test_idx(void) {
     write_file("images", images, 15, 0);
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "cut");
     write_file("images", huge, 16, 30);
-    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE,
-          "size 4294967295 in its header");
+    FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "4294967295,");
     write_file("images", "\x1f\x8b\x08\x00------------", 16, 30);
     FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "gunzip < ");
     strcpy(packed, path_of("images.gz")); /* the plain file is missing */
@@ -261,7 +260,8 @@ static void test_idx(void) {
         memcpy(head, images, 16);
         head[i + 3] = 0;
         write_file("images", head, 16, 0);
-        FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE, "size 0 in its header");
+        FAILS(rn_load_idx(&data, a, b, 7, NULL, NULL, &error), RN_BAD_FILE,
+              "behind a count above 0, sizes should be 1 to 16384");
     }
     memcpy(head, images, 16);
     head[7] = 4;
@@ -301,7 +301,7 @@ static void test_idx_channels(void) {
             if (channels == 5) {
                 put_idx(&d, "i", 8, 4, order ? last : first, planes, 0);
                 FAILS(rn_load_idx(&data, "i", "l", 3, NULL, files, &error), RN_BAD_FILE,
-                      "should be 1 to 4, the channels");
+                      "the second 1 to 4, the channels");
                 continue;
             }
             for (i = 0; i < 3 * size; i++) {

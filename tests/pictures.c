@@ -93,7 +93,7 @@ static void check_refusals(void) {
     int i;
     for (i = 0; i < 5; i++) {
         CHECK_INT(rn_resample(&to, &picture, outside[i], 1, &error), RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "not within the picture [13,11]");
+        CHECK_TEXT(error.text, "should lie within the picture [1,13,11]");
     }
     large.height = large.width = 100;
     to = rn_tensor_in(numbers, 1, 1, 4, 4);
@@ -262,7 +262,7 @@ static void check_sizes(void) {
         rn_picture interleaved = rn_interleaved(NULL, size[0], size[1], size[2]);
         to.c = size[0];
         CHECK_INT(rn_resample(&to, &planar, window, 1, &error), RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "empty or more than memory can address");
+        CHECK_TEXT(error.text, "should lie within the picture");
         CHECK_INT(rn_resample(&to, &interleaved, window, 1, &error), RN_BAD_ARGUMENT);
     }
     for (i = 0; i < 4; i++) { /* from a good picture to none */
@@ -271,7 +271,7 @@ static void check_sizes(void) {
         if (i == 1) to.h = -1;
         if (i == 3) to.w = INT_MIN;
         CHECK_INT(rn_resample(&to, &picture, window, 1, &error), RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "from a picture [1,13,11] to [");
+        CHECK_TEXT(error.text, "the picture [1,13,11]");
     }
     for (i = 1; i <= 5; i++) { /* channels that a description can normalise */
         rn_tensor t = rn_tensor_in(number, 1, i, 1, 1);

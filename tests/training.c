@@ -301,7 +301,7 @@ static void check_schedules(void) {
     CHECK_INT(kind, RN_ONE_CYCLE);
     CHECK_INT(rn_schedule_parse(&kind, "cycle", &error), RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text,
-               "there is no schedule \"cycle\"; take constant, steps, cosine or one_cycle");
+               "schedule cannot be \"cycle\"; it takes constant, steps, cosine or one_cycle");
 }
 
 /* ---- running statistics ---------------------------------------------------------------------- */
@@ -975,7 +975,8 @@ static void check_words(void) {
     CHECK_INT(rn_dialect_parse(&dialect, "msra-1k", NULL), RN_OK);
     CHECK_INT(dialect, RN_MSRA_1K);
     CHECK_INT(rn_dialect_parse(&dialect, "keras", &error), RN_BAD_ARGUMENT);
-    CHECK_TEXT(error.text, "there is no dialect \"keras\"; take paper, msra_1k, fb or torchvision");
+    CHECK_TEXT(error.text,
+               "dialect cannot be \"keras\"; it takes paper, msra_1k, fb or torchvision");
 }
 
 /* The table beside rn_set_dialect. */
