@@ -5986,7 +5986,7 @@ static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
     double most = row * (20.0 + f->r + 4.0 * f->stride);
     most = fmax(most, block * block * in_blocks * out_blocks * packed);
     most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
-    most = fmax(most, (double)RN__MATRICES * (double)RN__MOST_TILES * block * both);
+    most = fmax(most, (double)(RN__MATRICES * RN__MOST_TILES) * block * both);
     return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
            (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
