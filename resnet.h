@@ -10504,7 +10504,8 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
                                 in checkpoints: where training stands (rn__progress)
 
    Tensors are those of rn_next_parameter, under its names, as F32. A checkpoint has the velocity of
-   each learned one besides, as "velocity/NAME".
+   each learned one besides, as "velocity/NAME", and all as F64 where rn_real is double, so that no
+   bit is lost. Either type is read.
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Loading goes through the file three times (header, CRC, numbers)
@@ -10627,9 +10628,9 @@ static void rn__write_field(rn__writer *w, const char *prefix, const void *objec
 }
 
 /* Numbers that no net can compute with are neither saved nor loaded. */
-static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float value,
+static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, double value,
                                   const char *where, rn_error *error) {
-    const char *fault = !rn__is_finite((double)value) ? "infinite or not a number"
+    const char *fault = !rn__is_finite(value) ? "infinite or not a number"
                         : p->role == RN_RUNNING_VAR && value < 0
                             ? "below zero, which no variance can be"
                             : NULL;
@@ -10642,6 +10643,7 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, float valu
    numbers. */
 static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint, uint64_t json,
                                uint32_t crc, rn_error *error) {
+    const int width = checkpoint ? (int)sizeof(rn_real) : 4; /* bytes of a number */
     rn_parameter p;
     uint64_t offset = 0, end; /* of a tensor's data, behind the header */
     ptrdiff_t k;
@@ -10664,8 +10666,8 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     rn__write_format(w, "}");
     /* The tensors: name, type, shape and place, one behind the other. */
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, checkpoint, &p); offset = end) {
-        end = offset + 4 * (uint64_t)p.count;
-        rn__write_format(w, ",\"%s\":{\"dtype\":\"F32\",\"shape\":[", p.name);
+        end = offset + (uint64_t)width * (uint64_t)p.count;
+        rn__write_format(w, ",\"%s\":{\"dtype\":\"F%d\",\"shape\":[", p.name, 8 * width);
         for (i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
         rn__write_format(w, "],\"data_offsets\":[%llu,%llu]}", (rn__llu)offset, (rn__llu)end);
     }
@@ -10673,12 +10675,14 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     /* Who maps the file into memory finds numbers aligned. */
     while (w->out.bytes % 64) rn__write_bytes(w, ' ', 1);
     w->out.json_end = w->out.bytes;
-    /* Their numbers, as F32 whatever rn_real is. */
+    /* Their numbers. */
     for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
         for (k = 0; k < p.count; k++) {
-            const float number = (float)p.data[k];
+            const double number = width == 4 ? (double)(float)p.data[k] : (double)p.data[k];
             RN__TRY(rn__check_number(&p, k, number, "the net", error));
-            rn__write_bytes(w, (uint32_t)rn__float_bits(number), sizeof number);
+            rn__write_bytes(
+                w, width == 4 ? (uint32_t)rn__float_bits((float)number) : rn__double_bits(number),
+                width);
         }
     rn__flush(w);
     return RN_OK;
@@ -10850,10 +10854,11 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
    net's. */
 static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
                                  rn_error *error) {
-    uint8_t buffer[1024];
+    uint8_t buffer[2048];
     ptrdiff_t i, j, count;
     const int *shape = p->shape; /* the net's */
-    int other = e->dims > 4 || strcmp(e->dtype, "F32");
+    const int width = !strcmp(e->dtype, "F64") ? 8 : 4;
+    int other = e->dims > 4 || (width == 4 && strcmp(e->dtype, "F32"));
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
     for (i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
     RN__FAIL_IF(other, RN_MISMATCH,
@@ -10863,9 +10868,12 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
                 shape[3]);
     for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
         count = p->count - i < 256 ? p->count - i : 256;
-        RN__TRY(rn_archive_read(a, e, 4 * (uint64_t)i, buffer, 4 * (size_t)count, error));
+        RN__TRY(
+            rn_archive_read(a, e, (uint64_t)(i * width), buffer, (size_t)(count * width), error));
         for (j = 0; j < count; j++) {
-            float value = rn__float_of_bits((int32_t)rn__little_endian(buffer + 4 * j, 4));
+            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
+            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
+            if (width == 8) memcpy(&value, &bits, sizeof value);
             RN__TRY(rn__check_number(p, i + j, value, a->path, error));
             if (store) p->data[i + j] = (rn_real)value;
         }
@@ -10907,9 +10915,14 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
         sum -= rn__mix(rn__tensor_number(net, &p));
     if (!sum) return RN_OK;
-    /* The first that is missing, if one is. */
-    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
+    /* The first that is missing, or that is found at another place when it is looked for again. */
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
+        rn_entry again;
         RN__TRY(rn_archive_find(a, p.name, &e, error));
+        RN__TRY(rn_archive_find(a, p.name, &again, error));
+        RN__FAIL_IF(e.begin != again.begin, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
+                    p.name);
+    }
     return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 

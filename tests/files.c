@@ -904,7 +904,7 @@ static void test_foreign(void) {
     put_foreign("f", net, MISSING);
     REFUSES(other, "f", RN_MISMATCH, "no tensor \"fc.bias\"");
     put_foreign("f", net, TWICE);
-    REFUSES(other, "f", RN_BAD_FILE, "holds a tensor twice");
+    REFUSES(other, "f", RN_BAD_FILE, "the tensor conv1.weight twice");
     put_foreign("f", net, UNKNOWN);
     REFUSES(other, "f", RN_MISMATCH, "fc.scale, which this net has not");
     put_foreign("f", net, INTEGERS);
