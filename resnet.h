@@ -1197,14 +1197,13 @@ static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int 
    to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite. */
 static void rn__put_fixed(rn__text *text, double value, int decimals) {
     double scale = 1, whole; /* 10 to the number of decimals */
-    int i;
     /* NaN fails both comparisons, too. */
     if (!(value >= -1e15 && value <= 1e15)) {
         rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
         return;
     }
     if (value < 0) rn__put(text, '-');
-    for (i = 0; i < decimals; i++) scale *= 10;
+    for (int i = 0; i < decimals; i++) scale *= 10;
     value = floor(fabs(value) * scale + 0.5);
     whole = floor(value / scale);
     rn__put_unsigned(text, (uint64_t)whole, 10, 1);
@@ -2326,8 +2325,7 @@ static const char *rn__name_of(const char *const *names, double i) {
    reader's arithmetic changes them, or for sentences with `decimals` of them. */
 static void rn__put_field(rn__text *text, const void *object, const rn__field *field,
                           int decimals) {
-    int k;
-    for (k = 0; k < field->count; k++) {
+    for (int k = 0; k < field->count; k++) {
         const double number = rn__get_number(object, field, k);
         uint64_t whole;
         if (k) rn__put(text, ',');
@@ -2359,8 +2357,7 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
 
 /* One number, or several between commas; those left out at the end are zero. */
 static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
-    int k;
-    for (k = 0; k < field->count; k++) {
+    for (int k = 0; k < field->count; k++) {
         RN__TEXT(item, 48);              /* what stands between two commas */
         const int given = *at || k == 0; /* a list may end early, but one number is needed */
         double number = 0;
@@ -2381,9 +2378,8 @@ static int rn__parse_numbers(void *object, const rn__field *field, const char *a
 static rn_status rn__set_field(void *object, const rn__field *field, const char *value,
                                rn_error *error) {
     const char *const *names = field->names;
-    RN__TEXT(takes, 160); /* for the sentence: what could have been given */
-    int i;
-    for (i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
+    RN__TEXT(takes, 160);                     /* for the sentence: what could have been given */
+    for (int i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
         if (rn__same_name(names[i], value)) return rn__set_number(object, field, 0, i), RN_OK;
         rn__format(&takes, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
     }
@@ -2561,9 +2557,9 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc; /* written to *desc when all is well */
     const int imagenet = d.stem == RN_STEM_IMAGENET;
     const rn__stem *stem = &rn__stems[imagenet];
-    int i, k, h, w, halvings = stem->stride / 2 + stem->pools;
-    for (i = 0; i < RN__FIELDS; i++)
-        for (k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
+    int h, w, halvings = stem->stride / 2 + stem->pools;
+    for (int i = 0; i < RN__FIELDS; i++)
+        for (int k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
                 rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = stem->width;
@@ -2576,7 +2572,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     /* Padding in front is one number for rows and columns, so that with padding "same" both must be
        even, or both odd, wherever a convolution has stride 2. */
-    for (i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
+    for (int i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
     for (h = d.height, w = d.width; d.padding == RN_PADDING_SAME && halvings > 0; halvings--) {
         RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
                     "padding same: images of %dx%d become %dx%d, of which one is odd, before a "
@@ -2690,14 +2686,13 @@ static int rn__describe_slot(const rn_node *nodes, int i, int index, rn_paramete
     const rn_node *node = &nodes[i];
     const rn__slot *slot = rn__slot_of(node, index);
     size_t numbers = 1;
-    int k;
     if (!slot) return 0;
     p->role = slot->role;
     p->dims = slot->dims;
     p->shape[0] = node->c;
     p->shape[1] = slot->dims > 1 ? rn__input_channels(nodes, i) : 1;
     p->shape[2] = p->shape[3] = slot->dims > 2 ? node->kernel : 1;
-    for (k = 0; k < 4; k++) numbers = rn__multiply_size(numbers, (size_t)p->shape[k]);
+    for (int k = 0; k < 4; k++) numbers = rn__multiply_size(numbers, (size_t)p->shape[k]);
     p->count = rn__count(numbers);
     return 1;
 }
@@ -2708,8 +2703,7 @@ static ptrdiff_t rn__slot_offset(const rn_node *nodes, int i, int index) {
     const rn_node *node = &nodes[i];
     const int learned = rn__slot_of(node, index)->learned;
     ptrdiff_t at = learned ? node->parameters : node->statistics;
-    int k;
-    for (k = 0; k < index; k++) {
+    for (int k = 0; k < index; k++) {
         const rn__slot *slot = rn__slot_of(node, k);
         ptrdiff_t numbers = node->c;
         if (!slot || slot->learned != learned) continue;
@@ -2745,7 +2739,6 @@ static rn_node rn__node(rn_kind kind, const char *role, int input) {
    value. */
 static int rn__emit(rn__builder *b, rn_node node) {
     rn_parameter p;
-    int i;
     if (!b->nodes) return b->count++;
     node.stage = (signed char)b->stage;
     node.unit = (short)b->unit;
@@ -2757,7 +2750,7 @@ static int rn__emit(rn__builder *b, rn_node node) {
     node.parameters = b->parameters;
     node.statistics = b->statistics;
     b->nodes[b->count] = node;
-    for (i = 0; i < RN__SLOTS; i++)
+    for (int i = 0; i < RN__SLOTS; i++)
         if (rn__describe_slot(b->nodes, b->count, i, &p)) {
             ptrdiff_t *sum = rn__slot_of(&node, i)->learned ? &b->parameters : &b->statistics;
             *sum = rn__count(rn__add_size((size_t)*sum, (size_t)p.count));
@@ -2953,14 +2946,14 @@ static int rn__emit_stem(rn__builder *b) {
 /* Runs the builder over the whole net. */
 static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
     rn_node linear = rn__node(RN_LINEAR, "fc", -1);
-    int x, unit, stage, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
+    int x, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
     memset(b, 0, sizeof *b);
     b->desc = desc;
     b->nodes = nodes;
     x = rn__emit_stem(b);
-    for (stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
+    for (int stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
         int filters = desc->base_width << (stage - 1), out = filters * expansion;
-        for (unit = 0; unit < desc->units[stage - 1]; unit++) {
+        for (int unit = 0; unit < desc->units[stage - 1]; unit++) {
             b->stage = stage;
             b->unit = unit;
             x = rn__emit_unit(b, x, c, filters, out, unit == 0 && stage > 1 ? 2 : 1);
@@ -3420,12 +3413,12 @@ static int rn__update_running(rn_real *const running[2], const rn_real *statisti
                               int group, int channels, double pixels, double momentum, int write) {
     const int size = rn__group_size(group, images), rest = images % size;
     const double groups = (double)images / size; /* the last one counts by its part */
-    int g, k, finite = 1;
-    for (k = 0; k < channels; k++) {
+    int finite = 1;
+    for (int k = 0; k < channels; k++) {
         double mean = 0, variance = 0;
         const rn_real *s = statistics + k;
         /* the groups that have all their images, then what is left in the last */
-        for (g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
+        for (int g = 0; g < images / size; g++, s += 2 * (ptrdiff_t)channels) {
             mean += (double)s[0] / groups;
             variance += (double)s[channels] / groups;
         }
@@ -3802,8 +3795,8 @@ RNDEF rn_status rn_pad_subsample_backward(rn_tensor *dx, const rn_tensor *dy, in
 
 /* Index of the largest number; of several equal ones, the first. */
 static int rn__argmax(const rn_real *values, int count, ptrdiff_t stride) {
-    int i, best = 0;
-    for (i = 1; i < count; i++)
+    int best = 0;
+    for (int i = 1; i < count; i++)
         if (values[i * stride] > values[best * stride]) best = i;
     return best;
 }
@@ -3878,11 +3871,11 @@ RNDEF rn_status rn_softmax_cross_entropy_forward(rn_result *result, const rn_ten
                                                  const int *labels, const rn_loss *loss,
                                                  rn_error *error) {
     double sum = 0, weight;
-    int n, k, correct = 0;
+    int correct = 0;
     RN__TRY(rn__check_loss(__func__, &weight, z, labels, loss, error));
-    for (n = 0; n < z->n; n++) {
+    for (int n = 0; n < z->n; n++) {
         const double log_sum = rn__log_sum_exp(z, n);
-        for (k = 0; k < z->c; k++) {
+        for (int k = 0; k < z->c; k++) {
             const double target = rn__target(loss, z->c, labels[n], k);
             if (target > 0) sum += target * (log_sum - rn__get(z, n, k, 0, 0));
         }
@@ -4031,10 +4024,10 @@ static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *
 /* The normalisation that makes value v, alone or with the activation behind it, if only
    convolutions read v, as what they convolve; else -1. Then v is lazy. */
 static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, int v) {
-    int k, norm = v;
+    int norm = v;
     if (v > 0 && rn__continues(net, last_readers, v, RN__ACTIVATES)) norm = v - 1;
     if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES)) return -1;
-    for (k = v + 1; k <= last_readers[v]; k++)
+    for (int k = v + 1; k <= last_readers[v]; k++)
         if ((net->nodes[k].inputs[0] == v && !rn__has(&net->nodes[k], RN__CONVOLVES)) ||
             net->nodes[k].inputs[1] == v)
             return -1;
@@ -4069,8 +4062,9 @@ static int rn__read_of(const rn_net *net, const rn__operation *op) {
 static void rn__connect(const rn_net *net, int k, int norm) {
     rn__operation *operations = net->executor->operations, *op = &operations[k];
     const rn_node *node = rn__first_node(net, op);
-    int i, second = node->inputs[1];
-    for (i = op->node; i <= op->last; i++) /* an addition that is fused has its other term there */
+    int second = node->inputs[1];
+    for (int i = op->node; i <= op->last;
+         i++) /* an addition that is fused has its other term there */
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
     if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
@@ -4078,7 +4072,7 @@ static void rn__connect(const rn_net *net, int k, int norm) {
         net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
     op->last_reader = -1;
-    for (i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++)
         if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
     op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
     op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
@@ -4107,13 +4101,13 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
    [nodes]. A net that never trains needs none that only finds statistics. */
 static void rn__compile(rn_net *net, int fuses, int *last_readers) {
     rn__executor *x = net->executor;
-    int i, k, next;
-    for (i = 0; i < net->node_count; i++) {
+    int next;
+    for (int i = 0; i < net->node_count; i++) {
         last_readers[i] = -1;
-        for (k = 0; k < 2; k++)
+        for (int k = 0; k < 2; k++)
             if (net->nodes[i].inputs[k] >= 0) last_readers[net->nodes[i].inputs[k]] = i;
     }
-    for (i = 0; i < net->node_count; i = next) {
+    for (int i = 0; i < net->node_count; i = next) {
         rn__operation *op = &x->operations[x->count];
         const int convolves = rn__has(&net->nodes[i], RN__CONVOLVES);
         memset(op, 0, sizeof *op);
@@ -4129,10 +4123,10 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
                         ? rn__lazy_normalisation(net, last_readers, net->nodes[i].inputs[0])
                         : -1);
     }
-    for (k = 0; k < x->count; k++) {
+    for (int k = 0; k < x->count; k++) {
         rn__operation *op = &x->operations[k];
         if (fuses) rn__hand_on(net, last_readers, k);
-        for (i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++)
             op->accumulates[i] =
                 op->inputs[i] >= 0 && (x->operations[op->inputs[i]].last_reader != k ||
                                        (i == 0 && op->inputs[0] == op->inputs[1]));
@@ -4246,9 +4240,8 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     const rn_node *node = &net->nodes[i];
     const int training = run->mode == RN_TRAINING;
     rn__bound of;
-    int k;
     memset(&of, 0, sizeof of);
-    for (k = 0; k < RN__SLOTS; k++) {
+    for (int k = 0; k < RN__SLOTS; k++) {
         const rn__slot *slot = rn__slot_of(node, k);
         ptrdiff_t at;
         if (!slot || !slot->learned) continue;
@@ -4429,9 +4422,8 @@ static int rn__operation_finite(const rn__run *run, int k) {
 }
 
 static void rn__forward(rn__run *run) {
-    int k;
     run->broken = -1;
-    for (k = 0; k < run->net->executor->count && run->broken < 0; k++) {
+    for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
         if (run->net->executor->operations[k].lazy && run->mode == RN_INFERENCE) continue;
         rn__run_operation(run, k, 0);
         if (run->probed && k) rn__report(run->probed, k, k, 0);
@@ -4445,12 +4437,11 @@ static void rn__forward(rn__run *run) {
 static void rn__backward(rn__run *forward) {
     rn__run run = *forward;
     const rn__executor *x = run.net->executor;
-    int i, k;
     run.place = RN__AT_BACKWARD;
     run.again = 1;
-    for (k = x->count - 1; k > 0; k--) {
+    for (int k = x->count - 1; k > 0; k--) {
         const int *segment = x->operations[k].segment;
-        for (i = segment[0]; i <= k && k == segment[1] - 1; i++)
+        for (int i = segment[0]; i <= k && k == segment[1] - 1; i++)
             if (x->operations[i].again) rn__run_operation(&run, i, 0);
         rn__run_operation(&run, k, 1);
         rn__report(run.probed, rn__backward_time(x, k), k, 1);
@@ -5801,11 +5792,11 @@ static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
     const int step = g->out_step, phases = step * step, last = f->r * f->s - 1;
     rn__tap *taps = (rn__tap *)rn__carve(arena, (size_t)last + 1, sizeof(rn__tap));
     int *phase_taps = (int *)rn__carve(arena, (size_t)phases + 1, sizeof(int));
-    int phase, i, count = 0;
+    int count = 0;
     if (!taps) return;
-    for (phase = 0; phase < phases; phase++) {
+    for (int phase = 0; phase < phases; phase++) {
         phase_taps[phase] = count;
-        for (i = 0; i <= last; i++) {
+        for (int i = 0; i <= last; i++) {
             const int index = g->backward ? last - i : i, r = index / f->s, c = index % f->s;
             int y = g->backward ? phase / step + f->padding - r : r - f->padding;
             int x = g->backward ? phase % step + f->padding - c : c - f->padding;
@@ -6806,9 +6797,8 @@ typedef struct rn__norm {
 /* [blocks] coefficients of c channels by one group's statistics. */
 RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const float *statistics,
                                         const rn__norm *norm) {
-    int i;
     memset(made, 0, (size_t)rn__blocks(c) * sizeof *made);
-    for (i = 0; i < c; i++) {
+    for (int i = 0; i < c; i++) {
         rn__coefficients *to = &made[i / RN__BLOCK];
         const double root = sqrt((double)statistics[c + i] + norm->eps);
         to->scale[i % RN__BLOCK] = (float)((double)norm->weight[i] / root);
@@ -6833,8 +6823,7 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, const rn__n
                                            rn__blocked in, int activation) {
     rn__coefficients *to = engine->handed.forward;
     const int size = rn__group_size(norm->group, in.n);
-    int g;
-    for (g = 0; g * size < in.n; g++)
+    for (int g = 0; g * size < in.n; g++)
         rn__make_coefficients(to + (ptrdiff_t)g * rn__blocks(in.c), in.c,
                               norm->statistics + (ptrdiff_t)g * 2 * in.c, norm);
     return rn__through(in, to, size, activation);
@@ -6895,22 +6884,21 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
     rn__task task =
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), engine->handed.partial);
     float *statistics = norm->statistics;
-    int first, block, n, c;
     if (!measured) rn__run_task(&task);
-    for (first = 0; first < in.n; first += size, statistics += 2 * in.c)
-        for (block = 0; block < blocks; block++) {
+    for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
+        for (int block = 0; block < blocks; block++) {
             double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
-            for (n = first; n < rn__min(first + size, in.n); n++) {
+            for (int n = first; n < rn__min(first + size, in.n); n++) {
                 const float *p = rn__partial_of(&task, n * blocks + block);
                 const double share = values / (count + values), both = count * share;
                 count += values;
-                for (c = 0; c < RN__BLOCK; c++) {
+                for (int c = 0; c < RN__BLOCK; c++) {
                     const double delta = (double)p[c] - mean[c];
                     mean[c] += delta * share;
                     m2[c] += (double)p[RN__BLOCK + c] + delta * delta * both;
                 }
             }
-            for (c = 0; c < RN__BLOCK && block * RN__BLOCK + c < in.c; c++) {
+            for (int c = 0; c < RN__BLOCK && block * RN__BLOCK + c < in.c; c++) {
                 statistics[block * RN__BLOCK + c] = (float)mean[c];
                 statistics[in.c + block * RN__BLOCK + c] = (float)(m2[c] / count);
             }
@@ -6959,24 +6947,23 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     const float *statistics = norm->statistics;
     rn__task task = rn__bn_sums(engine, dy, x);
     rn__coefficients *made = engine->handed.backward;
-    int first, block, n, c;
     if (!measured) rn__run_task(&task);
     /* mean, scale and bias too, for the mask */
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
-    for (first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
-        for (block = 0; block < blocks; block++, made++) {
+    for (int first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
+        for (int block = 0; block < blocks; block++, made++) {
             const int end = rn__min(first + x.group, x.n), at = block * RN__BLOCK;
             const double values = (double)rn__plane_pixels(&x) * (end - first);
             double sum_g[RN__BLOCK] = {0}, sum_gx[RN__BLOCK] = {0};
-            for (n = first; n < end; n++) {
+            for (int n = first; n < end; n++) {
                 const float *partial = rn__partial_of(&task, n * blocks + block);
-                for (c = 0; c < RN__BLOCK; c++) {
+                for (int c = 0; c < RN__BLOCK; c++) {
                     sum_g[c] += (double)partial[c];
                     sum_gx[c] += (double)partial[RN__BLOCK + c];
                 }
             }
-            for (c = 0; c < RN__BLOCK && at + c < x.c; c++) {
+            for (int c = 0; c < RN__BLOCK && at + c < x.c; c++) {
                 const double inverse = 1 / sqrt((double)statistics[x.c + at + c] + norm->eps);
                 const double scale = (double)norm->weight[at + c] * inverse;
                 norm->dbias[at + c] += (float)sum_g[c];
@@ -7021,10 +7008,9 @@ static void rn__dropout_plane(const rn__task *task, int plane) {
     float *out = rn__plane(to, plane);
     const float *in = rn__plane(rn__from(task), plane);
     uint64_t i, draws[RN__BLOCK];
-    int lane;
     for (i = 0; i < pixels; i++, out += RN__BLOCK, in += RN__BLOCK) {
         float kept[RN__BLOCK] = {0};
-        for (lane = 0; lane < lanes; lane++) {
+        for (int lane = 0; lane < lanes; lane++) {
             const uint64_t at = (channel + (uint64_t)lane) * pixels + i;
             if (at % 4 == 0 || i == 0) draws[lane] = rn__draw(stream, at / 4);
             /* no branch: it would be mispredicted half the time */
@@ -7058,9 +7044,8 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
     const float *x = rn__plane(&task->x, plane);
     float *p = rn__plane(pooled, plane), *dx = rn__plane(&task->dx, plane);
     ptrdiff_t best[RN__BLOCK], at;
-    int i, h, w, lane;
     if (task->backward && !task->accumulate) rn__clear_plane(&task->dx, plane);
-    for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
+    for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
@@ -7069,14 +7054,14 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
                                    (ptrdiff_t)width * RN__BLOCK);
             continue;
         }
-        for (lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
-        for (h = v.h0; h < v.h1; h++) {
+        for (int lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
+        for (int h = v.h0; h < v.h1; h++) {
             at = ((ptrdiff_t)h * width + v.w0) * RN__BLOCK;
-            for (w = v.w0; w < v.w1; w++, at += RN__BLOCK)
-                for (lane = 0; lane < RN__BLOCK; lane++)
+            for (int w = v.w0; w < v.w1; w++, at += RN__BLOCK)
+                for (int lane = 0; lane < RN__BLOCK; lane++)
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
-        for (lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += p[lane];
+        for (int lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += p[lane];
     }
 }
 
@@ -7087,14 +7072,13 @@ static void rn__avg_pool_plane(const rn__task *task, int plane) {
     const rn__blocked *image = task->backward ? &task->dx : &task->x;
     const rn_tensor size = rn_tensor_in(NULL, 1, 1, image->h, image->w);
     float *p = rn__plane(pooled, plane), *pixels = rn__plane(image, plane);
-    int i, h, w;
     if (task->backward && !task->accumulate) rn__clear_plane(image, plane);
-    for (i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
+    for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &size, node->kernel,
                                            node->kernel, node->stride, 0);
         const float share = 1 / (float)((v.h1 - v.h0) * (v.w1 - v.w0));
-        for (h = v.h0; h < v.h1; h++)
-            for (w = v.w0; w < v.w1; w++) {
+        for (int h = v.h0; h < v.h1; h++)
+            for (int w = v.w0; w < v.w1; w++) {
                 float *at = pixels + ((ptrdiff_t)h * image->w + w) * RN__BLOCK;
                 if (task->backward)
                     task->kernels->scale(at, p, 1, share, 1);
@@ -7123,16 +7107,15 @@ static void rn__pad_subsample_plane(const rn__task *task, int plane) {
     const int front = task->backward ? task->node->front : -task->node->front;
     const int a_step = task->backward ? task->node->stride : 1;
     const int b_step = task->backward ? 1 : task->node->stride;
-    int lane, h, w;
     if (!task->accumulate) rn__clear_plane(a, plane);
-    for (lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
+    for (int lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
         const int c = first + lane + front;
         float *to = rn__plane(a, plane) + lane;
         const float *from;
         if (c < 0 || c >= b->c) continue;
         from = rn__plane(b, plane / blocks * rn__blocks(b->c) + c / RN__BLOCK) + c % RN__BLOCK;
-        for (h = 0; h < smaller->h; h++)
-            for (w = 0; w < smaller->w; w++)
+        for (int h = 0; h < smaller->h; h++)
+            for (int w = 0; w < smaller->w; w++)
                 to[(h * a->w + w) * (ptrdiff_t)a_step * RN__BLOCK] +=
                     from[(h * b->w + w) * (ptrdiff_t)b_step * RN__BLOCK];
     }
@@ -7756,8 +7739,8 @@ static void rn__plan_value(rn__plan *plan, int k) {
 /* From the last operation to the first, so that all readers of a value come before its maker. */
 static void rn__plan_values(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
-    int i, k, n = plan->n;
-    for (i = 0; i < 3 * n; i++) {
+    int n = plan->n;
+    for (int i = 0; i < 3 * n; i++) {
         memset(&plan->values[i], 0, sizeof plan->values[i]);
         plan->values[i].start = -1;
         plan->values[i].root = i;
@@ -7765,7 +7748,7 @@ static void rn__plan_values(rn__plan *plan) {
         plan->values[i].ended = -1;
     }
     plan->values[n - 1].end = n; /* the loss reads it */
-    for (k = n - 1; k >= 0; k--) {
+    for (int k = n - 1; k >= 0; k--) {
         const rn__operation *op = &x->operations[k];
         if (!op->lazy && (k > 0 || !plan->net->desc.naive)) /* naive reads the caller's images */
             rn__plan_value(plan, k);
@@ -7784,8 +7767,8 @@ static int rn__gradient_end(const rn__executor *x, int k) {
 /* A gradient lives from the backward of its value's last reader to that of its maker. */
 static void rn__plan_gradients(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
-    int k, n = plan->n;
-    for (k = 1; k < n; k++) {
+    int n = plan->n;
+    for (int k = 1; k < n; k++) {
         const rn__operation *op = &x->operations[k];
         rn__span *span = &plan->gradients[k];
         if (op->lazy_gradient) continue;
@@ -7809,8 +7792,7 @@ static int rn__root_ends(const rn__plan *plan, const rn__span *span) {
 
 /* The last operation besides k that takes the value of operation v; -1 if there is none. */
 static int rn__other_reader(const rn__executor *x, int v, int k) {
-    int i;
-    for (i = x->operations[v].last_reader; i > v; i--)
+    for (int i = x->operations[v].last_reader; i > v; i--)
         if (i != k && (x->operations[i].inputs[0] == v || x->operations[i].inputs[1] == v))
             return i;
     return -1;
@@ -7845,19 +7827,19 @@ static int rn__may_share_gradient(const rn_net *net, int k, int i) {
    and one backward: the "1" of equation (5) costs nothing. */
 static void rn__plan_sharing(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
-    int i, k, n = plan->n;
-    for (k = 1; k < n; k++) {
+    int n = plan->n;
+    for (int k = 1; k < n; k++) {
         rn__span *output = &plan->values[k];
         const int place = x->operations[k].in_place - 1;
         const int v = place < 0 ? -1 : x->operations[k].inputs[place];
         if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
         if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
-    for (k = n - 1; k > 0 && plan->training; k--) {
+    for (int k = n - 1; k > 0 && plan->training; k--) {
         const rn__operation *op = &x->operations[k];
         rn__span *output = &plan->gradients[k];
         if (rn__root_ends(plan, output) != rn__gradient_end(x, k)) continue;
-        for (i = 0; i < 2; i++) {
+        for (int i = 0; i < 2; i++) {
             rn__span *input = op->inputs[i] < 0 ? NULL : &plan->gradients[op->inputs[i]];
             if (rn__may_share_gradient(plan->net, k, i) && input->start == rn__backward_time(x, k))
                 rn__share(plan, input, output);
@@ -7975,13 +7957,12 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
    and with each operation the gradients that it makes. */
 static void rn__place_backward(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
-    int i, k;
     rn__place(plan, &plan->gradients[plan->n - 1], plan->n);
-    for (k = plan->n - 1; k > 0; k--) {
+    for (int k = plan->n - 1; k > 0; k--) {
         const rn__operation *op = &x->operations[k];
-        for (i = op->segment[0]; i <= k && k == op->segment[1] - 1; i++)
+        for (int i = op->segment[0]; i <= k && k == op->segment[1] - 1; i++)
             if (x->operations[i].again) rn__place(plan, &plan->again[i], rn__again_time(x, i));
-        for (i = 0; i < 2; i++)
+        for (int i = 0; i < 2; i++)
             if (op->inputs[i] >= 0)
                 rn__place(plan, &plan->gradients[op->inputs[i]], rn__backward_time(x, k));
     }
@@ -7997,7 +7978,7 @@ static ptrdiff_t rn__offset(const rn__plan *plan, const rn__span *span) {
 static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn__span *spans) {
     rn__executor *x = net->executor;
     rn__plan plan;
-    int k, n = x->count;
+    int n = x->count;
     memset(&plan, 0, sizeof plan);
     plan.net = net;
     plan.n = n;
@@ -8010,9 +7991,9 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     rn__plan_values(&plan);
     if (plan.training) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
-    for (k = 0; k < n; k++) rn__place(&plan, &plan.values[k], k);
+    for (int k = 0; k < n; k++) rn__place(&plan, &plan.values[k], k);
     if (plan.training) rn__place_backward(&plan);
-    for (k = 0; k < n; k++) {
+    for (int k = 0; k < n; k++) {
         rn__operation *op = &x->operations[k];
         op->offset[mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE] =
             rn__offset(&plan, &plan.values[k]);
@@ -8044,8 +8025,7 @@ static int rn__unit_end(const rn_net *net, int k) {
 
 /* Operations [begin, end) are computed again together. */
 static void rn__make_segment(rn__executor *x, int begin, int end) {
-    int k;
-    for (k = begin; k < end; k++)
+    for (int k = begin; k < end; k++)
         x->operations[k].segment[0] = begin, x->operations[k].segment[1] = end;
 }
 
@@ -8059,9 +8039,9 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     const size_t most = repetition->segment_bytes;
     rn__executor *x = net->executor;
-    int k, first = 1, begin = 1, end, units = repetition->units;
+    int first = 1, begin = 1, end, units = repetition->units;
     size_t outputs = 0, output = 0, inner = 0;
-    for (k = 0; k < x->count; k++) {
+    for (int k = 0; k < x->count; k++) {
         rn__make_segment(x, k, k + 1);
         x->operations[k].again = 0;
     }
@@ -8069,7 +8049,7 @@ static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
         const size_t before = output;
         size_t bytes = 0;
         end = rn__unit_end(net, begin);
-        for (k = begin; k < end; k++) {
+        for (int k = begin; k < end; k++) {
             const rn__operation *op = &x->operations[k];
             if (op->lazy) continue;
             output = rn__multiply_size(rn__value_count(net, op->last, net->part), sizeof(rn_real));
@@ -8113,8 +8093,8 @@ static void rn__fewest_units(rn_net *net, rn__repetition *repetition, size_t roo
 static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
     size_t all = rn__plan_repetition(net, &none, spans), least_bytes = all, bytes;
-    int k, found = all <= room, units = 0;
-    for (k = 1; rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
+    int found = all <= room, units = 0;
+    for (int k = 1; rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
         k = rn__unit_end(net, k);
     for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
         for (it.segment_bytes = all; it.segment_bytes > all / 256 + 3;
@@ -8226,7 +8206,7 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     rn__executor *x = net->executor;
     size_t parameters = (size_t)built->parameters, bytes = 0;
-    int mode, training = net->mode == RN_TRAINING;
+    int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
     net->statistic_count = built->statistics;
     net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
@@ -8244,7 +8224,7 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 #if RN__FAST
     if (!net->desc.naive) rn__plan_convs(arena, net);
 #endif
-    for (mode = 0; mode <= training; mode++) {
+    for (int mode = 0; mode <= training; mode++) {
         size_t room = rn__add_size(x->activation_bytes[mode], x->workspace_bytes[mode]);
         if (room > bytes) bytes = room;
     }
@@ -8425,13 +8405,12 @@ RNDEF void rn_initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
     uint64_t index = 0; /* of a number among all */
-    ptrdiff_t i;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
         const rn__initial initial = rn__slot_behind(net, &p)->initial;
         const int fan = p.shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p.shape[2] * p.shape[3];
         const double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p.shape[1]);
-        for (i = 0; i < p.count; i++, index++) {
+        for (ptrdiff_t i = 0; i < p.count; i++, index++) {
             double value = initial == RN__ONE;
             if (initial == RN__HE) value = deviation * rn_normal(key, index);
             if (initial == RN__UNIFORM) value = limit * (2 * rn_uniform(key, index) - 1);
@@ -8541,8 +8520,7 @@ static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
     const rn__run run = rn__run_of(net, RN_INFERENCE, net->executor->activations);
     const rn__engine engine = rn__engine_at_work(&run);
     float **packed = (float **)rn__carve(arena, (size_t)net->node_count, sizeof *packed);
-    int i;
-    for (i = 0; i < net->node_count; i++) {
+    for (int i = 0; i < net->node_count; i++) {
         size_t floats = rn__pack_node(&engine, &run, i, NULL);
         float *to = rn__carve_floats(arena, floats, 1);
         if (packed) packed[i] = floats ? to : NULL;
@@ -8588,7 +8566,6 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                            rn_real *logits, rn_error *error) {
     rn_tensor part;
     rn__run run;
-    int i;
     RN__TRY(rn__check_step(net, images, count, error));
     if (!workspace || (uintptr_t)workspace % RN__ALIGN)
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -8601,7 +8578,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         rn__go(&run, RN__PREDICTS, rn__forward);
         rn__copy_logits(&run, &part);
     }
-    for (i = 0; i < count; i++)
+    for (int i = 0; i < count; i++)
         if (!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes))
             return rn__fail(error, RN_NOT_FINITE,
                             "the logits of image %d are infinite or not numbers; look at its "
@@ -8629,8 +8606,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
     const int size = rn__group_size(net->desc.bn_group, count);
     const int least = count % size ? count % size : size;
-    int i;
-    for (i = 0; i < net->node_count; i++) {
+    for (int i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
         if (!rn__has(node, RN__NORMALISES) || (double)least * node->h * node->w > 1) continue;
@@ -8675,14 +8651,14 @@ static rn_loss rn__loss_of(const rn_net *net) {
 
 /* Forward of the images in memory. */
 static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
-    int k, finite;
+    int finite;
     net->held = run->count;
     net->executor->time = net->executor->rewritten = 0;
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn__copy_logits(run, &logits);
     finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
-    for (k = 0; k < net->executor->count; k++) finite = finite && rn__statistics_finite(run, k);
+    for (int k = 0; k < net->executor->count; k++) finite = finite && rn__statistics_finite(run, k);
     if (finite) return RN_OK;
     net->images = net->held = 0; /* no gradients to update with */
     return rn__explain_not_finite(run, error);
@@ -8749,14 +8725,14 @@ enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
     const rn__executor *x = net->executor;
     const rn__operation *op = &x->operations[k];
-    int i, time = x->count;
+    int time = x->count;
     *offset = what == RN__VALUE         ? op->offset[RN__AT_TRAINING]
               : what == RN__VALUE_AGAIN ? op->offset[RN__AT_BACKWARD]
                                         : op->gradient_offset;
     if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
     if (what == RN__VALUE) return k;
     if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
-    for (i = op->last_reader; i > k; i--) { /* the loss reads the last value */
+    for (int i = op->last_reader; i > k; i--) { /* the loss reads the last value */
         const int *inputs = x->operations[i].inputs, begun = rn__backward_time(x, i);
         if ((inputs[0] == k || inputs[1] == k) && (i == op->last_reader || begun <= x->time))
             time = begun;
@@ -8773,9 +8749,8 @@ static ptrdiff_t rn__held_bytes(const rn_net *net, int k) {
 static int rn__overwriter(const rn_net *net, int k, ptrdiff_t offset, int since) {
     const ptrdiff_t end = offset + rn__held_bytes(net, k);
     ptrdiff_t at;
-    int i, what;
-    for (i = 0; i < net->executor->count; i++)
-        for (what = RN__VALUE; what <= RN__GRADIENT; what++) {
+    for (int i = 0; i < net->executor->count; i++)
+        for (int what = RN__VALUE; what <= RN__GRADIENT; what++) {
             const int time = rn__time_of(net, i, what, &at);
             if (time > since && time <= net->executor->time && at < end &&
                 offset < at + rn__held_bytes(net, i))
@@ -8852,12 +8827,11 @@ static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const
     const rn__executor *x = net->executor;
     const int own_k = rn__index_of(net, v);
     ptrdiff_t own, other;
-    int k;
     if (gradient && !rn__gradient_lives(net, own_k, 0, &own))
         return rn__fail(error, RN_BAD_ARGUMENT,
                         "%s cannot be written: its step has read it; write it in an earlier probe",
                         subject);
-    for (k = 0; k < x->count; k++) {
+    for (int k = 0; k < x->count; k++) {
         const rn__operation *op = &x->operations[k];
         if (gradient && k != own_k && rn__gradient_lives(net, k, 1, &other) && other == own)
             return rn__fail(error, RN_BAD_ARGUMENT,
@@ -8996,8 +8970,7 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *gradient,
                          ptrdiff_t count, const rn__sgd_step *step, int write) {
     int bad = 0; /* gathered without a branch */
-    ptrdiff_t i;
-    for (i = 0; i < count; i++) {
+    for (ptrdiff_t i = 0; i < count; i++) {
         rn_real g = gradient[i] + step->decay * weight[i];
         rn_real v = step->momentum * velocity[i] + step->into_velocity * g;
         rn_real w = weight[i] - (step->of_gradient * g + step->of_velocity * v);
@@ -9046,11 +9019,11 @@ static int rn__do_sgd(rn__sgd_run *run) {
     rn__team *team = rn__team_of(run->net);
     const rn__meeting with =
         rn__meet(team, run->net->executor->kernels ? run->net->desc.threads : 1);
-    int i, finite = 1;
+    int finite = 1;
     run->jobs = run->count < 1 << 14 ? 1 : RN__SGD_JOBS; /* few are not worth a call to others */
     rn__parallel(with.team, with.workers, run->jobs, rn__sgd_job, run);
     rn__part(team, &with, RN__UPDATES, 0);
-    for (i = 0; i < run->jobs; i++) finite &= run->finite[i];
+    for (int i = 0; i < run->jobs; i++) finite &= run->finite[i];
     run->first += run->count;
     run->count = 0;
     return finite;
@@ -9095,8 +9068,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
 /* Moves running statistics towards the batch statistics (write 1), or tries to: the node of the
    first whose numbers would not be finite, -1 if there is none. */
 static int rn__move_statistics(rn_net *net, double momentum, int write) {
-    int i;
-    for (i = 0; i < net->node_count; i++) {
+    for (int i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *const mean = net->statistics + node->statistics;
         rn_real *const running[2] = {mean, mean + node->c};
@@ -9468,7 +9440,6 @@ static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error
     uint64_t at = r->file.bytes - r->count * (r->labels + r->pixels), i;
     /* b: the labels of a record; room: for interleaved pixels, behind all labels. */
     uint8_t b[4], *room = data->labels + data->source.count;
-    size_t k;
     int label;
     if (!r->labels && !channels) /* the whole file as we store it */
         return rn__read(&r->file, at, data->pixels, (size_t)r->count * pixels, error);
@@ -9484,7 +9455,8 @@ static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error
         if (!pixels) continue;
         RN__TRY(rn__read(&r->file, at, channels ? room : to, pixels, error));
         /* Number k of RGBRGB... is of channel k mod 3 and pixel k / 3. */
-        for (k = 0; k < plane * channels; k++) to[k % channels * plane + k / channels] = room[k];
+        for (size_t k = 0; k < plane * channels; k++)
+            to[k % channels * plane + k / channels] = room[k];
         at += r->pixels;
     }
     return RN_OK;
@@ -9494,9 +9466,8 @@ static rn_status rn__load_records(rn_data *data, rn__records *r, rn_error *error
    whether `status` says that they could be opened or not. */
 static rn_status rn__load_parts(rn_data *data, rn__records *parts, int count, uint64_t images,
                                 const rn_memory *memory, rn_status status, rn_error *error) {
-    int i;
     if (!status) status = rn__allocate_data(data, images, memory, error);
-    for (i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         if (!status) status = rn__load_records(data, &parts[i], error);
         rn_archive_close(&parts[i].file);
     }
@@ -9557,7 +9528,6 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
     rn__records parts[5];
     uint64_t images = 0;
     rn_status status = RN_OK;
-    int i;
     memset(data, 0, sizeof *data);
     memset(parts, 0, sizeof parts);
     RN__FAIL_IF(!directory || !*directory || strlen(directory) > 900 ||
@@ -9566,7 +9536,7 @@ RNDEF rn_status rn_load_cifar(rn_data *data, const char *directory, int classes,
                 "rn_load_cifar: a directory of at most 900 bytes, and 10, 20 or 100 classes");
     /* Known before any file is read, but for the count. */
     data->source = source;
-    for (i = 0; !status && i < count; i++) {
+    for (int i = 0; !status && i < count; i++) {
         status = rn__open_cifar(&parts[i], directory, classes, train, i, files, error);
         parts[i].first = images;
         images += parts[i].count;
@@ -9685,8 +9655,7 @@ static uint64_t rn__little_endian(const uint8_t *b, size_t bytes) {
 
 /* A hash that goes on from `sum`, eight bytes at a time, the same on every machine. */
 static uint64_t rn__hash(uint64_t sum, const uint8_t *data, size_t bytes) {
-    size_t i;
-    for (i = 0; i < bytes; i += 8)
+    for (size_t i = 0; i < bytes; i += 8)
         sum = rn__mix(sum ^ rn__little_endian(data + i, bytes - i < 8 ? bytes - i : 8)) + 1;
     return sum;
 }
@@ -9701,20 +9670,17 @@ static rn_status rn__look_at_all(const char *function, const rn_source *source, 
     uint8_t *room = NULL; /* for one image, if it must be read */
     void *block = NULL;
     rn_status status = RN_OK;
-    ptrdiff_t image;
-    size_t i;
-    int c;
     RN__TRY(rn__check_source(function, source, error));
     if (!data) room = (uint8_t *)rn__allocate(NULL, size, &block, error);
     if (!data && !room) return RN_NO_MEMORY;
-    for (image = 0; image < source->count; image++) {
+    for (ptrdiff_t image = 0; image < source->count; image++) {
         const uint8_t *pixels = data ? data->pixels + (size_t)image * size : room;
         int label = data && checksum ? data->labels[image] : 0;
         if (!data) status = rn__read_image(source, image, room, &label, error);
         if (status) break;
         if (checksum) *checksum = rn__hash(rn__mix(*checksum ^ (uint64_t)label) + 1, pixels, size);
-        for (c = 0; sums && c < source->channels; c++)
-            for (i = size / (size_t)source->channels; i > 0; i--, pixels++) {
+        for (int c = 0; sums && c < source->channels; c++)
+            for (size_t i = size / (size_t)source->channels; i > 0; i--, pixels++) {
                 sums[c][0] += *pixels; /* 2^48 pixels are needed for squares to overflow */
                 sums[c][1] += (unsigned)*pixels * *pixels;
             }
@@ -9727,9 +9693,8 @@ static rn_status rn__look_at_all(const char *function, const rn_source *source, 
    exact. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error) {
     uint64_t sums[RN__MEANS][2] = {{0}};
-    int c;
     RN__TRY(rn__look_at_all(__func__, source, sums, NULL, error));
-    for (c = 0; c < source->channels; c++) {
+    for (int c = 0; c < source->channels; c++) {
         /* Over all pixels of the channel, as bytes; then 0 to 1. */
         const double values = (double)source->height * source->width * (double)source->count;
         const double mean = (double)sums[c][0] / values;
@@ -9747,8 +9712,7 @@ RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *err
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error) {
     const int sizes[] = {source->channels, source->height, source->width, source->classes};
     uint64_t sum = *checksum;
-    int i;
-    for (i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
+    for (int i = 0; i < 4; i++) sum = rn__mix(sum ^ (uint64_t)sizes[i]) + 1;
     RN__TRY(rn__look_at_all(__func__, source, NULL, &sum, error));
     *checksum = sum;
     return RN_OK;
@@ -9773,7 +9737,7 @@ static double rn__normalised(const rn_desc *desc, int channel, double pixel) {
 static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
                         rn_key key, uint64_t position) {
     /* Where a crop can begin, in either direction. */
-    int places = 2 * augment->pad + 1, width = source->width, w;
+    int places = 2 * augment->pad + 1, width = source->width;
     int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
     int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
     int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
@@ -9786,9 +9750,9 @@ static void rn__augment(rn_real *image, const rn_source *source, const rn_augmen
         rn_real *row = image + at * width;
         if (count)
             memmove(row + to, row + (ptrdiff_t)dy * width + from, (size_t)count * sizeof *row);
-        for (w = 0; w < to; w++) row[w] = 0;
-        for (w = to + count; w < width; w++) row[w] = 0;
-        for (w = 0; flip && w < width / 2; w++) { /* mirrors the row */
+        for (int w = 0; w < to; w++) row[w] = 0;
+        for (int w = to + count; w < width; w++) row[w] = 0;
+        for (int w = 0; flip && w < width / 2; w++) { /* mirrors the row */
             rn_real swapped = row[w];
             row[w] = row[width - 1 - w];
             row[width - 1 - w] = swapped;
@@ -9814,7 +9778,6 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
     rn_real table[256];       /* what a byte becomes */
     ptrdiff_t plane, size, j; /* bytes of a channel, of an image */
-    int i, c, v;
     RN__TRY(rn__check_source("rn_batch", source, error));
     /* Positions [first, first + count) of the epoch are there, without overflow. */
     RN__FAIL_IF(first < 0 || count < 1 || first > source->count - count, RN_BAD_ARGUMENT,
@@ -9834,22 +9797,22 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
                 source->height, source->width, desc->channels, desc->height, desc->width);
     plane = (ptrdiff_t)source->height * source->width;
     size = plane * source->channels;
-    for (i = 0; i < count; i++) { /* all images as bytes */
+    for (int i = 0; i < count; i++) { /* all images as bytes */
         uint64_t index = (uint64_t)(first + i);
         /* Training takes another order in each epoch, tests the order of the source. */
         if (augment) index = rn_shuffle(order, index, (uint64_t)source->count);
         RN__TRY(rn__read_image(source, (ptrdiff_t)index, rn__bytes_of(images + i * size, size),
                                &labels[i], error));
     }
-    for (c = 0; c < source->channels; c++) { /* bytes into numbers */
-        for (v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
-        for (i = 0; i < count; i++) {
+    for (int c = 0; c < source->channels; c++) { /* bytes into numbers */
+        for (int v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
+        for (int i = 0; i < count; i++) {
             rn_real *image = images + i * size;
             const uint8_t *pixels = rn__bytes_of(image, size);
             for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
         }
     }
-    for (i = 0; augment && i < count; i++)
+    for (int i = 0; augment && i < count; i++)
         rn__augment(images + i * size, source, augment, changes, (uint64_t)(first + i));
     return RN_OK;
 }
@@ -9949,11 +9912,10 @@ RNDEF rn_window rn_centre_window(int height, int width, int size, int scale) {
        |  4  |
        2 --- 3                                                */
 RNDEF void rn_ten_windows(int height, int width, int size, int scale, rn_window windows[10]) {
-    int i;
-    for (i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++)
         windows[i] = i % 5 == 4 ? rn_centre_window(height, width, size, scale)
                                 : rn__square(height, width, size, scale, i % 5 / 2, i % 5 % 2, 0);
-    for (i = 5; i < 10; i++) windows[i].flip = 1;
+    for (int i = 5; i < 10; i++) windows[i].flip = 1;
 }
 
 /* Random numbers 64i to 64i + 63 of the stream belong to position i, the last one to the mirror. */
@@ -9972,8 +9934,7 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
     const int flip = rn_uniform(key, 64 * position + 63) < 0.5;
     uint64_t at = 64 * position; /* of the random numbers */
     rn_window w;
-    int i;
-    for (i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
+    for (int i = 0; i < 10 && height > 0 && width > 0; i++, at += 5) {
         /* w h = area and w / h = aspect, or turned h / w = aspect: sides are roots. */
         const double area = (0.08 + 0.92 * rn_uniform(key, at)) * height * width;
         const double aspect = 3.0 / 4 + (4.0 / 3 - 3.0 / 4) * rn_uniform(key, at + 1);
@@ -10013,11 +9974,11 @@ static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count,
     const double centre = begin + (i + 0.5) * scale - 0.5;
     const int last = rn__min(size - 1, (int)floor(centre + 2 * wide));
     double sum = 0; /* of the weights before they are scaled */
-    int k, taps;
+    int taps;
     *first = rn__max(0, (int)ceil(centre - 2 * wide));
     taps = last - *first + 1;
-    for (k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
-    for (k = 0; k < taps; k++) weights[k] /= sum * 255;
+    for (int k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
+    for (int k = 0; k < taps; k++) weights[k] /= sum * 255;
     return taps;
 }
 
@@ -10027,7 +9988,7 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
     const double bottom = window.top + window.height, right = window.left + window.width;
     double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
     /* rows from `top` and columns from `left` of the picture make one pixel. */
-    int c, y, x, i, k, top, left, rows, columns;
+    int top, left, rows, columns;
     RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
     /* A sum is finite only if all its parts are. */
     RN__FAIL_IF(
@@ -10040,20 +10001,21 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
         "within the picture [%d,%d,%d] and be at most 24 times as large; or take two steps",
         window.height, window.width, window.top, window.left, to->h, to->w, picture->channels,
         picture->height, picture->width);
-    for (y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
+    for (int y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
         rows =
             rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
-        for (i = 0; i < rows; i++) down[i] *= 255; /* only `across` takes 0..255 to 0..1 */
-        for (x = 0; x < to->w; x++) {
+        for (int i = 0; i < rows; i++) down[i] *= 255; /* only `across` takes 0..255 to 0..1 */
+        for (int x = 0; x < to->w; x++) {
             columns = rn__taps(across, &left, x, to->w, window.left, window.width, picture->width,
                                antialias);
-            for (c = 0; c < to->c; c++) {
+            for (int c = 0; c < to->c; c++) {
                 const uint8_t *from = picture->pixels + c * picture->stride_c +
                                       top * picture->stride_h + left * picture->stride_w;
                 double sum = 0;
-                for (i = 0; i < rows; i++, from += picture->stride_h) {
+                for (int i = 0; i < rows; i++, from += picture->stride_h) {
                     double row = 0; /* across first, then down */
-                    for (k = 0; k < columns; k++) row += across[k] * from[k * picture->stride_w];
+                    for (int k = 0; k < columns; k++)
+                        row += across[k] * from[k * picture->stride_w];
                     sum += down[i] * row;
                 }
                 *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)sum;
@@ -10073,15 +10035,14 @@ static double rn__grey(const rn_tensor *t, int y, int x) {
    mean of the image (with 1: the contrast) or that of each pixel (with 2: the saturation). */
 static void rn__blend(rn_tensor *image, int with, double factor) {
     double grey = 0; /* unless it is each pixel's own */
-    int y, x, c;
     /* The mean over the image, where it is asked for. */
-    for (y = 0; y < image->h && with == 1; y++)
-        for (x = 0; x < image->w; x++)
+    for (int y = 0; y < image->h && with == 1; y++)
+        for (int x = 0; x < image->w; x++)
             grey += rn__grey(image, y, x) / ((double)image->h * image->w);
-    for (y = 0; y < image->h; y++)
-        for (x = 0; x < image->w; x++) {
+    for (int y = 0; y < image->h; y++)
+        for (int x = 0; x < image->w; x++) {
             if (with == 2) grey = rn__grey(image, y, x);
-            for (c = 0; c < 3; c++) {
+            for (int c = 0; c < 3; c++) {
                 rn_real *p = rn__at(image, 0, c, y, x);
                 *p = (rn_real)(factor * (double)*p + (1 - factor) * grey);
             }
@@ -10121,11 +10082,10 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     static const double vectors[3][3] = {
         {-0.5675, 0.7192, 0.4009}, {-0.5808, -0.0045, -0.8140}, {-0.5836, -0.6948, 0.4203}};
     double shift[3] = {0, 0, 0}; /* of each channel, by all three components */
-    int i, k;
     RN__TRY(rn__check_change(__func__, image, deviation, error));
     key.purpose |= 2u << 8; /* a third stream */
-    for (k = 0; k < 3; k++)
-        for (i = 0; i < 3; i++)
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < 3; i++)
             shift[k] +=
                 vectors[k][i] * values[i] * deviation * rn_normal(key, 4 * position + (uint64_t)i);
     RN__EACH(image, n, c, y, x) *rn__at(image, n, c, y, x) += (rn_real)shift[c];
@@ -10150,16 +10110,15 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
     const rn_desc *desc = &net->desc;
     rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
     const rn_tensor logits = rn_tensor_in(room + image.stride_n, 1, desc->classes, 1, 1);
-    int i, k;
     RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
     memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
-    for (i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         double log_sum;
         RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
         RN__TRY(rn_normalise(&image, desc, error));
         RN__TRY(rn_predict(net, workspace, room, 1, logits.data, error));
         log_sum = rn__log_sum_exp(&logits, 0);
-        for (k = 0; k < desc->classes; k++)
+        for (int k = 0; k < desc->classes; k++)
             probabilities[k] += (rn_real)(rn__softmax(&logits, 0, k, log_sum) / count);
     }
     return RN_OK;
@@ -10219,8 +10178,8 @@ static int rn__json_takes(rn_archive *a, int c) {
 /* The number of four hexadecimal digits, those behind \u; -1 if they are none. */
 static int rn__json_hex(rn_archive *a) {
     static const char digits[] = "00112233445566778899aAbBcCdDeEfF"; /* each twice */
-    int i, value = 0;
-    for (i = 0; i < 4; i++) {
+    int value = 0;
+    for (int i = 0; i < 4; i++) {
         int c = rn__json_next(a);
         const char *digit = c > 0 ? strchr(digits, c) : NULL;
         if (!digit) return -1;
@@ -10455,10 +10414,10 @@ RNDEF rn_status rn_archive_find(rn_archive *a, const char *name, rn_entry *e, rn
    then stands; 0 if there is none, below 0 on failure. */
 static int rn__find_metadata(rn_archive *a, const char *key, rn__text *value, rn_error *error) {
     RN__TEXT(there, 64); /* the key that stands there */
-    int first, found = 0;
+    int found = 0;
     if (!a->metadata) return 0;
     a->at = a->metadata;
-    for (first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
+    for (int first = 1; (found = rn__json_key(a, first, &there)) > 0; first = 0) {
         /* A key that is cut is not the one that is wanted. */
         int wanted =
             there.length < there.capacity && !strcmp(there.data, key) && rn__json_sees(a, '"');
@@ -10518,9 +10477,8 @@ static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
                                        0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
                                        0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-    size_t i;
     crc = ~crc;
-    for (i = 0; i < bytes; i++) {
+    for (size_t i = 0; i < bytes; i++) {
         /* Of each byte the lower four bits, then the upper. */
         crc ^= data[i];
         crc = crc >> 4 ^ table[crc & 15];
@@ -10646,15 +10604,13 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     const int width = checkpoint ? (int)sizeof(rn_real) : 4; /* bytes of a number */
     rn_parameter p;
     uint64_t offset = 0, end; /* of a tensor's data, behind the header */
-    ptrdiff_t k;
-    int i;
     w->out.bytes = w->out.filled = w->crc = 0;
     /* The length, and the metadata. */
     rn__write_bytes(w, json, RN__JSON_BEGIN);
     rn__write_format(w, "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"%08x\"",
                      (unsigned)crc);
-    for (i = 0; i < RN__FIELDS; i++) rn__write_field(w, "desc.", &net->desc, &rn__fields[i]);
-    for (i = 0; i < RN__PROGRESS_FIELDS; i++) {
+    for (int i = 0; i < RN__FIELDS; i++) rn__write_field(w, "desc.", &net->desc, &rn__fields[i]);
+    for (int i = 0; i < RN__PROGRESS_FIELDS; i++) {
         const rn__field *field = &rn__progress[i];
         uint64_t bytes = 0; /* all zero: not known */
         int set;
@@ -10668,7 +10624,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, checkpoint, &p); offset = end) {
         end = offset + (uint64_t)width * (uint64_t)p.count;
         rn__write_format(w, ",\"%s\":{\"dtype\":\"F%d\",\"shape\":[", p.name, 8 * width);
-        for (i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
+        for (int i = 0; i < p.dims; i++) rn__write_format(w, i ? ",%d" : "%d", p.shape[i]);
         rn__write_format(w, "],\"data_offsets\":[%llu,%llu]}", (rn__llu)offset, (rn__llu)end);
     }
     rn__write_format(w, "}");
@@ -10677,7 +10633,7 @@ static rn_status rn__write_all(rn__writer *w, const rn_net *net, int checkpoint,
     w->out.json_end = w->out.bytes;
     /* Their numbers. */
     for (memset(&p, 0, sizeof p); json && rn__next_tensor(net, checkpoint, &p);)
-        for (k = 0; k < p.count; k++) {
+        for (ptrdiff_t k = 0; k < p.count; k++) {
             const double number = width == 4 ? (double)(float)p.data[k] : (double)p.data[k];
             RN__TRY(rn__check_number(&p, k, number, "the net", error));
             rn__write_bytes(
@@ -10748,14 +10704,14 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     RN__TEXT(found, 9);
     uint64_t at, begin; /* begin: of the digits in the file */
     uint32_t crc = 0;
-    size_t bytes, i;
+    size_t bytes;
     if (rn__find_metadata(a, "crc", &stored, NULL) != 1) *stored.data = 0;
     begin = a->at - 9; /* the archive stands behind eight digits and a quotation mark */
     a->at = RN__JSON_BEGIN;
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
         RN__TRY(rn__read(a, at, buffer, bytes, error));
-        for (i = 0; i < bytes; i++)
+        for (size_t i = 0; i < bytes; i++)
             if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
         crc = rn__crc32(crc, buffer, bytes);
     }
@@ -10773,9 +10729,8 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
     rn_error inner; /* without the path */
     /* Older files, which hold this key, have other names for four fields. */
     const int former = rn__find_metadata(a, "desc.image_height", &value, error);
-    int i;
     if (former < 0) return (rn_status)former;
-    for (i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++) {
         const rn__field *field = &fields[i];
         rn_status status;
         RN__TEXT(key, 64);
@@ -10827,8 +10782,7 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
    machine, none of which is a list, become the net's own. */
 static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
                                 int training, rn_error *error) {
-    int i, k;
-    for (i = 0; i < RN__FIELDS; i++) {
+    for (int i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
         int differs = 0;
         RN__TEXT(there, 96);
@@ -10838,7 +10792,7 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
         /* Fields that need not match. */
         if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
             continue;
-        for (k = 0; k < field->count; k++)
+        for (int k = 0; k < field->count; k++)
             differs |= fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0;
         if (!differs) continue;
         rn__put_field(&there, file, field, 9);
@@ -10855,22 +10809,22 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
 static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
                                  rn_error *error) {
     uint8_t buffer[2048];
-    ptrdiff_t i, j, count;
+    ptrdiff_t count;
     const int *shape = p->shape; /* the net's */
     const int width = !strcmp(e->dtype, "F64") ? 8 : 4;
     int other = e->dims > 4 || (width == 4 && strcmp(e->dtype, "F32"));
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
-    for (i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
+    for (ptrdiff_t i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
     RN__FAIL_IF(other, RN_MISMATCH,
                 "%s: %s is %s [%lld,%lld,%lld,%lld%s] and should be F32 [%d,%d,%d,%d]", a->path,
                 e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
                 (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
                 shape[3]);
-    for (i = 0; i < p->count; i += count) { /* 256 numbers at a time */
+    for (ptrdiff_t i = 0; i < p->count; i += count) { /* 256 numbers at a time */
         count = p->count - i < 256 ? p->count - i : 256;
         RN__TRY(
             rn_archive_read(a, e, (uint64_t)(i * width), buffer, (size_t)(count * width), error));
-        for (j = 0; j < count; j++) {
+        for (ptrdiff_t j = 0; j < count; j++) {
             const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
             double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
             if (width == 8) memcpy(&value, &bits, sizeof value);
@@ -10991,7 +10945,6 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     const double macs = rn_node_macs(net, i);
     ptrdiff_t parameters = 0; /* learned numbers of this node */
     rn_parameter p;
-    int k;
     char name[64];
     RN__TEXT(inputs, 32);
     RN__TEXT(operation, 96);
@@ -11000,7 +10953,7 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     for (p.node = i; rn_next_parameter(net, &p) && p.node == i;)
         if (rn__slot_behind(net, &p)->learned) parameters += p.count;
     rn_node_name(net, i, name);
-    for (k = 0; k < 2 && node->inputs[k] >= 0; k++)
+    for (int k = 0; k < 2 && node->inputs[k] >= 0; k++)
         rn__format(&inputs, "%s%d", k ? "," : "", node->inputs[k]);
     rn__puts(&operation, kind->name);
     if (kind->describe) kind->describe(node, &operation);
@@ -11021,11 +10974,11 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
    times. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
-    int i, k, steps = 0, segments = 0, convolutions = 0;
+    int steps = 0, segments = 0, convolutions = 0;
     double all = 0, again = 0;
-    for (k = 0; k < x->count; k++) {
+    for (int k = 0; k < x->count; k++) {
         const rn__operation *op = &x->operations[k];
-        for (i = op->node; i <= op->last; i++) {
+        for (int i = op->node; i <= op->last; i++) {
             all += rn_node_macs(net, i);
             again += op->again ? rn_node_macs(net, i) : 0;
         }
@@ -11045,7 +10998,6 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     const rn_desc *desc = &net->desc;
     const char *engine = "naive"; /* the instruction set, or this */
     double macs = 0;              /* multiply-adds of an image */
-    int i;
 #if RN__FAST
     if (net->executor->kernels) engine = net->executor->kernels->name;
 #endif
@@ -11054,7 +11006,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
                rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize]);
     rn__format(&out, "%5s  %-26s %-10s %-38s %-18s%10s%14s\n", "node", "name", "reads", "operation",
                "value C x H x W", "parameters", "multiply-adds");
-    for (i = 0; i < net->node_count; i++) {
+    for (int i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         if (i && (node->stage != node[-1].stage || node->unit != node[-1].unit))
             rn__put(&out, '\n');
@@ -11079,7 +11031,7 @@ static const char *const rn__span_kinds[] = {"value", "gradient", "value again"}
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     const size_t activations = net->executor->activation_bytes[net->mode]; /* bytes */
     const size_t workspace = net->executor->workspace_bytes[net->mode];
-    int i, n = net->executor->count;
+    int n = net->executor->count;
     rn__format(out, "ResNet-%d, %s at batch %d: %zu bytes\n", net->desc.depth,
                rn__mode_names[net->mode], net->batch, net->bytes);
     rn__format(out, "  %zu values and gradients, %zu workspace, %zu parameters and the like\n",
@@ -11089,7 +11041,7 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
                n);
     /* A row for each buffer, in the order of forward. */
     rn__format(out, "%8s%8s%14s%14s  what\n", "from", "to", "offset", "bytes");
-    for (i = 0; i < 3 * n; i++) {
+    for (int i = 0; i < 3 * n; i++) {
         const rn__span *span = &spans[i];
         char name[64];
         if (span->start < 0) continue;
@@ -11119,7 +11071,6 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
     const double bytes = (double)net->executor->activation_bytes[net->mode];
     const int trains = net->mode == RN_TRAINING;
     const int n = net->executor->count, times = trains ? 3 * n + 1 : n;
-    int i;
     rn__format(out,
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
                "font-family=\"sans-serif\" font-size=\"13\">\n"
@@ -11128,13 +11079,14 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
                "over time, %.1f of %.1f MB</text>\n<text x=\"80\" y=\"40\">",
                net->desc.depth, rn__mode_names[net->mode], net->batch, bytes / 1e6,
                (double)net->bytes / 1e6);
-    for (i = 0; i < (trains ? 3 : 1); i++)
+    for (int i = 0; i < (trains ? 3 : 1); i++)
         rn__format(out, "<tspan fill=\"%s\" dx=\"12\">&#9632; %s</tspan>", colours[i],
                    rn__span_kinds[i]);
     rn__puts(out, "<tspan dx=\"12\">");
     rn__describe_repetition(net, out);
     rn__puts(out, "</tspan></text>\n");
-    for (i = 0; i <= 4; i++) /* lines for every fourth of the memory, and one where the loss is */
+    for (int i = 0; i <= 4;
+         i++) /* lines for every fourth of the memory, and one where the loss is */
         rn__format(out,
                    "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
                    "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
@@ -11145,7 +11097,7 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
                    "<path d=\"M%.1f 60V540\" stroke=\"#000\"/>"
                    "<text x=\"%.1f\" y=\"560\">loss, backward</text>\n",
                    rn__plan_x(n + 0.5, times), rn__plan_x(n + 0.5, times));
-    for (i = 0; i < 3 * n; i++) {
+    for (int i = 0; i < 3 * n; i++) {
         const rn__span *span = &spans[i];
         const double x = rn__plan_x(span->start, times);
         const double y = rn__plan_y((double)(span->offset + span->bytes), bytes);
