@@ -5677,11 +5677,11 @@ typedef struct rn__geometry {
 /* How images are cut into jobs for the workers: a job has `images` of them, a band and a slice. An
    output's sum is the same in any job, so that this may depend on the workers. */
 typedef struct rn__split {
-    int rows;                        /* of a phase of the output at most, in whole tiles */
-    int bands, slices, images;       /* a weight gradient has pieces of so many images */
-    int tiles;                       /* Winograd's at a time */
-    int dy_rows;                     /* of a weight gradient: rows of dy that are read at a time */
-    ptrdiff_t in_matrix, out_matrix; /* floats between the 36 matrices of such tiles: of what they
+    int rows;                  /* of a phase of the output at most, in whole tiles */
+    int bands, slices, images; /* a weight gradient has pieces of so many images */
+    int tiles;                 /* Winograd's at a time */
+    int dy_rows;               /* of a weight gradient: rows of dy that are read at a time */
+    int in_matrix, out_matrix; /* floats between the 36 matrices of such tiles: of what they
                                         read; of their products, or of dy */
 } rn__split;
 
@@ -5703,6 +5703,8 @@ typedef struct rn__layout {
 typedef struct rn__value_plan {
     rn__geometry geometry;
     rn__layout at;
+    rn__split splits[2]; /* of n images of h rows, for one worker and for all threads */
+    int n, h;
     int packed_blocks; /* output blocks whose weights are packed at a time */
 } rn__value_plan;
 
@@ -5825,9 +5827,7 @@ static ptrdiff_t rn__scratch_block(const rn__geometry *g, int rows) {
 /* Tiles in Winograd's form are [36][block][tile][16]: floats between two of the 36. They lie a
    cache line farther apart than they must, or all would fall into the same few sets of the first
    cache. */
-static ptrdiff_t rn__matrix_step(int blocks, int tiles) {
-    return ((ptrdiff_t)blocks * tiles + 1) * RN__BLOCK;
-}
+static int rn__matrix_step(int blocks, int tiles) { return (blocks * tiles + 1) * RN__BLOCK; }
 
 /* The rows are cut into bands whose input stays in the second cache; into more of them, and then
    into slices, if there are fewer images than workers. But each job reads its input anew, so that
@@ -5895,6 +5895,8 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     rn__value_plan plan;
     memset(&plan, 0, sizeof plan);
     plan.geometry = *g;
+    plan.splits[0] = s, plan.splits[1] = rn__find_split(g, n, h, threads);
+    plan.n = n, plan.h = h;
     plan.packed_blocks = fit < blocks ? rn__max(1, (int)fit) : g->out_blocks;
     if (!g->backward)
         plan.at.bias = rn__reserve(shared, blocks, (size_t)rn__matrices(g) * RN__BLOCK);
@@ -6464,13 +6466,15 @@ static void rn__conv_job(void *context, int i, int thread) {
 static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan *plan,
                                   const rn__weights *weights, rn__blocked out, rn__blocked in,
                                   const float *addend, const rn__task *after) {
+    const int workers = engine->workers, all = workers == engine->threads;
+    const int planned = out.n == plan->n && out.h == plan->h && (all || workers == 1);
     rn__conv_run r;
     memset(&r, 0, sizeof r);
     r.engine = engine;
     r.kernels = engine->kernels;
     r.g = &plan->geometry;
     r.at = &plan->at;
-    r.split = rn__find_split(r.g, out.n, out.h, engine->workers);
+    r.split = planned ? plan->splits[workers > 1] : rn__find_split(r.g, out.n, out.h, workers);
     r.out = out, r.in = in;
     r.weights = weights;
     r.addend = addend;
