@@ -1123,12 +1123,12 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 
 #define RN__ALIGN 64 /* bytes: a cache line, a 512-bit vector, a block of 16 channels */
 
-/* The smaller, the larger, and a / b rounded up, for b above 0 and an a of either sign. */
-/* Checked by the compiler. */
-#define RN__REQUIRE(name, condition) typedef char rn__require_##name[(condition) ? 1 : -1]
-
 #define RN__BLOCK 16 /* channels that the fast layers keep together */
 
+/* Checked by the compiler: else the array has a negative size. */
+#define RN__REQUIRE(name, condition) typedef char rn__require_##name[(condition) ? 1 : -1]
+
+/* The smaller, the larger, and a / b rounded up, for b above 0 and an a of either sign. */
 static int rn__min(int a, int b) { return a < b ? a : b; }
 static int rn__max(int a, int b) { return a > b ? a : b; }
 static int rn__divide_up(int a, int b) { return a / b + (a % b > 0); }
@@ -1470,14 +1470,16 @@ static void rn__release(const rn_memory *memory, void *block) {
 }
 
 /* >>threads ==================================================================================
-   A layer is computed in rounds, one after the other; a training step has some hundred of them. A
-   round is a number of jobs, such as one plane of one image each, which may run at the same time.
+   A layer is computed in rounds, one after the other; a training step has hundreds to thousands of
+   them. A round is a number of jobs, such as one plane of one image each, which may run at the same
+   time.
 
    The thread that called (rn_train_step, rn_predict) is the leader. It begins a round, does jobs
    itself, and goes on when all are done. Helpers are threads of the net, which sleep until there
    are rounds; leader and helpers are a team. Each thread has a share of the jobs, the same in every
-   layer, so that it finds in its cache what it made in the layer before. When its share is done it
-   takes jobs from the others'. Twelve jobs and three threads, the third of which comes late:
+   layer, so that with few images it finds in its cache what it made in the layer before. When its
+   share is done it takes jobs from the others'. Twelve jobs and three threads, the third of which
+   comes late:
 
        time ------------------------------------------------->
        leader,   share 0 to 3    | 0 | 1 | 2 | 3 | 7 | 8 | 11 | waits | next round ...
@@ -1946,6 +1948,7 @@ RN__FUNCTION void rn__parallel(rn__team *team, int workers, int jobs, rn__job jo
 
    Channel 1 of both images has the same strides, and begins at number 6. */
 
+/* Sizes of 0 give 0 bytes, which is also the sign of an overflow: there is nothing to allocate. */
 RNDEF size_t rn_tensor_bytes(int n, int c, int h, int w) {
     size_t bytes = sizeof(rn_real);
     if (n < 0 || c < 0 || h < 0 || w < 0) return 0;
@@ -1970,6 +1973,7 @@ static int rn__is_part(int first, int count, int all) {
     return first >= 0 && count >= 0 && count <= all && first <= all - count;
 }
 
+/* A view has the strides of the whole, and its data begins at the first image. */
 RNDEF rn_tensor rn_tensor_images(rn_tensor t, int first, int count) {
     t.n = rn__is_part(first, count, t.n) ? count : 0;
     if (t.n) t.data += first * t.stride_n;
@@ -2014,6 +2018,7 @@ RNDEF void rn_tensor_fill(rn_tensor t, rn_real value) {
     RN__EACH(&t, n, c, h, w) *rn__at(&t, n, c, h, w) = value;
 }
 
+/* Element by element, so that strides may differ. */
 RNDEF rn_status rn_tensor_copy(rn_tensor to, rn_tensor from, rn_error *error) {
     RN__TRY(rn__expect(__func__, "to", &to, from.n, from.c, from.h, from.w, error));
     RN__EACH(&to, n, c, h, w) *rn__at(&to, n, c, h, w) = *rn__at(&from, n, c, h, w);
@@ -2716,6 +2721,7 @@ static ptrdiff_t rn__slot_offset(const rn_node *nodes, int i, int index) {
 
 /* ---- from the description to the list ------------------------------------------------------- */
 
+/* Walks once through the net to count its nodes, and once more to write them. */
 typedef struct rn__builder {
     const rn_desc *desc;
     rn_node *nodes; /* NULL: only count */
@@ -2723,6 +2729,7 @@ typedef struct rn__builder {
     ptrdiff_t parameters, statistics; /* numbers so far */
 } rn__builder;
 
+/* A node with everything at its default; role is its name in its unit. */
 static rn_node rn__node(rn_kind kind, const char *role, int input) {
     rn_node node;
     memset(&node, 0, sizeof node);
@@ -2764,6 +2771,7 @@ static int rn__same_padding(int size, int kernel, int stride) {
     return rn__max((rn__divide_up(size, stride) - 1) * stride + kernel - size, 0);
 }
 
+/* A convolution without bias, padded so that at stride 1 the size stays. */
 static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
                          int stride) {
     rn_node node = rn__node(RN_CONV2D, role, x);
@@ -2782,6 +2790,7 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
 /* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. */
 enum { RN__BN = 1, RN__RELU = 2 };
 
+/* Emits what `what` says, under these names; returns the value behind it. */
 static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
     if (what & RN__BN) x = rn__emit(b, rn__node(RN_BATCH_NORM, bn, x));
     if (what & RN__RELU) x = rn__emit(b, rn__node(RN_RELU, relu, x));
@@ -2817,6 +2826,7 @@ static int rn__emit_gate_logits(rn__builder *b, int x, const char *role, int cha
     return rn__emit(b, node);
 }
 
+/* x times the sigmoid of the logits or, as complement, times one minus that. */
 static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, int complement) {
     rn_node node = rn__node(RN_GATE, role, x);
     node.inputs[1] = logits;
@@ -2824,6 +2834,7 @@ static int rn__emit_gate(rn__builder *b, int x, int logits, const char *role, in
     return rn__emit(b, node);
 }
 
+/* x times a constant. */
 static int rn__emit_scale(rn__builder *b, int x, const char *role, float scale) {
     rn_node node = rn__node(RN_SCALE, role, x);
     node.scale = scale;
@@ -2971,6 +2982,7 @@ static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
 
 /* ---- walking the list ------------------------------------------------------------------------ */
 
+/* Stage and unit, where it is in one, then its role: layer1.0.conv1, or conv1 in the stem. */
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     const rn_node *of = node < 0 || node >= net->node_count ? NULL : &net->nodes[node];
     rn__text text = rn__text_in(name, 64);
@@ -2978,6 +2990,7 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     rn__puts(&text, of ? of->role : "?");
 }
 
+/* The slots of a node, then those of the next one. p->index is where the walk goes on. */
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
     for (; p->node < net->node_count; p->node++, p->index = 0)
         while (p->index < RN__SLOTS) {
@@ -3036,6 +3049,7 @@ RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *p
     }
 }
 
+/* A product for each number of the output, input channel and place in the kernel. */
 RNDEF double rn_node_macs(const rn_net *net, int i) {
     const rn_node *node = net->nodes + (i < 0 || i >= net->node_count ? 0 : i);
     double products = (double)node->kernel * node->kernel;
@@ -4172,7 +4186,14 @@ static int rn__backward_time(const rn__executor *x, int k) {
    first that backward meets writes, the others accumulate.
 
    This section has the loops, and what an operation does in naive execution, kind by kind: a
-   straight call of the layers above. What it does in fast execution is in >>fast layers. */
+   straight call of the layers above. What it does in fast execution is in >>fast layers. For a net
+   of an image x, one convolution, a ReLU and a linear layer:
+
+       forward     value 1 = conv(x)    value 2 = relu(value 1)    value 3 = linear(value 2), logits
+       loss        gradient 3
+       backward    gradient 2, dw and db of linear, from gradient 3 and value 2
+                   gradient 1 from gradient 2 and value 2
+                   dw of conv from gradient 1 and x; the image needs no gradient */
 
 /* What a pass works on. */
 typedef struct rn__run {
@@ -4181,7 +4202,7 @@ typedef struct rn__run {
     int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
     int place;        /* of the values, RN__AT_INFERENCE and so on */
-    int again;        /* backward, or forward once more: statistics and moments are there */
+    int again;        /* backward, or forward once more: statistics are there, moments not wanted */
     rn__meeting with; /* whom it works with */
     rn_net *probed;   /* whose probe looks on; NULL: none does */
     int find_broken;  /* forward stops behind the first operation whose value is not finite, */
@@ -4209,6 +4230,7 @@ struct rn__step {
     rn_key key; /* of dropout's mask */
 };
 
+/* Offsets are told by the planner, in bytes; -1 for what is never in memory. */
 static rn_real *rn__memory_at(const rn__run *run, ptrdiff_t offset) {
     return offset < 0 ? NULL : (rn_real *)(void *)(run->activations + offset);
 }
@@ -4222,6 +4244,7 @@ static rn_real *rn__gradient_at(const rn__run *run, int k) {
     return k < 0 ? NULL : rn__memory_at(run, run->net->executor->operations[k].gradient_offset);
 }
 
+/* Of so many images; the last group may have fewer than the others. */
 static int rn__group_count(const rn_desc *desc, int images) {
     return desc->bn_group ? rn__divide_up(images, desc->bn_group) : 1;
 }
@@ -4235,6 +4258,7 @@ static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
            group * 2 * node->c;
 }
 
+/* Where the parameters of node i are in this pass. */
 RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
@@ -4279,6 +4303,8 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
     static rn_status rn__naive_##name(rn__step *s) {                 \
         return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
     }
+/* Short words for arguments: what is wanted of the gradients, stride and padding, window, weight
+   and bias with their gradients. */
 #define RN__IN_TRAINING(forward, inference) (s->training ? RN__TRAINING(forward) : (inference))
 #define RN__DX rn__wanted(&s->dx)
 #define RN__GRID s->node->stride, s->node->padding
@@ -4337,6 +4363,8 @@ RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
           rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__W, RN__B, NULL),
           rn_linear_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, s->accumulate, NULL))
+/* A node that is left out does nothing, but a sum is its second term, and that gets all the
+   gradient. */
 static rn_status rn__naive_left_out(rn__step *s) {
     if (!rn__has(s->node, RN__ADDS)) return RN_OK;
     s->dx.data = NULL;
@@ -4359,6 +4387,7 @@ static rn_tensor rn__operand(const rn__run *run, int k, rn_real *data) {
     return rn_tensor_in(data, run->count, node->c, node->h, node->w);
 }
 
+/* Operation k with its operands. The images are read where the caller has them. */
 RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
@@ -4392,6 +4421,7 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
 
 /* ---- the loops ------------------------------------------------------------------------------- */
 
+/* Does operation k, naive or fast: see >>kinds, whose table says how. */
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward);
 
 /* Notes the time in a training pass, and tells the probe that an operation is done. */
@@ -4421,6 +4451,8 @@ static int rn__operation_finite(const rn__run *run, int k) {
            rn__statistics_finite(run, k);
 }
 
+/* All operations in their order. In inference a lazy one has nothing to do. With find_broken it
+   stops at the first that made what is not finite. */
 static void rn__forward(rn__run *run) {
     run->broken = -1;
     for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
@@ -4433,7 +4465,8 @@ static void rn__forward(rn__run *run) {
 }
 
 #ifndef RESNET_NO_TRAIN
-/* Before each segment of operations, its forward again where that is planned. */
+/* All operations against their order, but the images. When it comes to the last operation of a
+   segment that is computed again, that is done first, into the places that backward reads. */
 static void rn__backward(rn__run *forward) {
     rn__run run = *forward;
     const rn__executor *x = run.net->executor;
@@ -4451,7 +4484,8 @@ static void rn__backward(rn__run *forward) {
 
 /* >>simd =====================================================================================
    The inner loops of the fast layers, called kernels: what they compute, and how they are compiled.
-   They are written once, in the closed section >>kernels below, and compiled for each instruction
+   They are written once, in the section >>kernels below, which knows nothing of nets and
+   threads, and compiled for each instruction
    set by including this file into itself with
        RN__ISA    suffix of the set's names
        RN__WIDTH  floats in a vector
@@ -4499,8 +4533,10 @@ enum {
     /* The second cache */
     RN__BAND_FLOATS = 1 << 15,     /* input of a band of rows: 128 KB */
     RN__LEAST_ROWS = 4,            /* but a band has so many rows */
-    RN__NEAR_PIXELS = 1 << 13,     /* blocks' pixels of an output that stays there: 512 KB */
-    RN__TOGETHER_FLOATS = 1 << 15, /* weights that leave room: both gradients are made together */
+    RN__NEAR_PIXELS = 1 << 13,     /* blocks' pixels of an output that stays there, 512 KB: larger
+                                      ones are fetched before they are written */
+    RN__TOGETHER_FLOATS = 1 << 15, /* 1x1 weights that leave room: up to so many, both gradients are
+                                      made image by image */
     /* Memory */
     RN__PACKED_FLOATS = 1 << 15,  /* weights that are packed at once, whatever the images take */
     RN__PARTIAL_FLOATS = 1 << 17, /* weight gradients of pieces: buffers are 512 KB or one */
@@ -4584,7 +4620,8 @@ typedef struct rn__coefficients {
     /* output = (input - mean) scale + bias: input scale + (bias - mean scale) would lose the digits
        of a mean that is large beside the deviation */
     float mean[RN__BLOCK], scale[RN__BLOCK], bias[RN__BLOCK];
-    float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK]; /* dx = a dy + b (x - mean) + c */
+    float a[RN__BLOCK], b[RN__BLOCK],
+        c[RN__BLOCK]; /* dx = a g + b (x - mean) + c, with g as in bn_sums */
 } rn__coefficients;
 
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
@@ -4773,10 +4810,10 @@ typedef int32_t RN__NAME(mask);
    compare like integers, whatever -ffast-math makes of NaN: a NaN above those of minus infinity
    goes through and is found. */
 #define RN__WHERE_POSITIVE(x, v) RN__WHERE_ABOVE(x, 0, v)
-#define RN__RELU(x) RN__WHERE_ABOVE(x, -0x800000, x)
+#define RN__RECTIFY(x) RN__WHERE_ABOVE(x, -0x800000, x)
 
-/* Calls a kernel with a flag as its last argument, which is a constant once it is inlined: else gcc
-   would test it for every vector. */
+/* Calls a kernel with a flag as its last argument, 1 for any but 0, which is a constant once it is
+   inlined: else gcc would test it for every vector. */
 #define RN__WITH(flag, kernel, ...) \
     ((flag) ? RN__NAME(kernel)(__VA_ARGS__, 1) : RN__NAME(kernel)(__VA_ARGS__, 0))
 
@@ -5130,14 +5167,15 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
         RN__PREFETCH(in + RN__PAGE);
         RN__EACH_LANE {
             RN__V y = (RN__LOAD(in + l * RN__WIDTH) - mean[l]) * scale[l] + bias[l];
-            if (relu) y = RN__RELU(y);
+            if (relu) y = RN__RECTIFY(y);
             if (adds) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
-            if (relu_after) y = RN__RELU(y);
+            if (relu_after) y = RN__RECTIFY(y);
             RN__STORE(out + l * RN__WIDTH, y);
         }
     }
 }
 
+/* Of the eight combinations of flags those that nets use are compiled apart. */
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                                 ptrdiff_t pixels, const rn__coefficients *by, int relu,
                                 int relu_after) {
@@ -5211,6 +5249,7 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
     }
 }
 
+/* A gradient is accumulated where a pre-activated unit's first BN adds to that of the shortcut. */
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
                                   const rn__coefficients *by, int relu, int accumulate) {
     if (relu)
@@ -5228,11 +5267,12 @@ RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, p
     RN__EACH_VECTOR {
         RN__V v = RN__LOAD(a + i);
         if (adds) v += RN__LOAD(b + i);
-        if (relu) v = RN__RELU(v);
+        if (relu) v = RN__RECTIFY(v);
         RN__STORE(out + i, v);
     }
 }
 
+/* Without b only the ReLU is left to do. */
 static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
     if (b)
         RN__WITH(relu, add_with, out, a, b, pixels, 1);
@@ -5403,7 +5443,7 @@ typedef struct rn__blocked {
 /* What the fast layers run on. Each layer takes its temporary memory from the start of the
    workspace, and for each thread from the start of the thread's own. The threads' own memory lies
    in one place for all layers: if it moved, its cache lines would wander between the cores.
-   rn__conv_room and its kin say how much a layer takes. */
+   the plans' rooms say how much a layer takes. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;           /* at most, each with memory of its own */
@@ -5412,8 +5452,12 @@ typedef struct rn__engine {
     int direct;            /* no Winograd */
     char *workspace, *own; /* own: of thread 0; each other thread's lies own_bytes behind */
     size_t own_bytes;
-    struct {                                  /* what neighbouring steps hand on about a BN */
-        float *partial;                       /* [images][blocks][2][16] sums over planes */
+    /* What neighbouring operations hand on about a BN. Every operation has an engine of its own,
+       but this lies at the same place of the workspace for all. `forward` each reader makes for
+       itself, `backward` the BN makes for the convolution before it. */
+    struct {
+        /* [images][blocks][2][16], of each plane: mean and squares or, backward, two sums */
+        float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
     } handed;
 } rn__engine;
@@ -5499,7 +5543,7 @@ struct rn__task {
     int k, training, backward;
     rn__blocked y, x, z, dy, dx, dz;
     int accumulate, accumulate_second; /* on top of what is in dx, in dz */
-    int flag;                          /* fuse a ReLU; out of the blocks */
+    int flag;                          /* a ReLU behind the addition; copying: out of the blocks */
     double factor;                     /* scale's factor, dropout's ratio */
     rn_key key;                        /* of dropout */
     rn_tensor tensor;                  /* outside of the net */
@@ -5507,6 +5551,7 @@ struct rn__task {
     int planes;                        /* of one call of rn__planes_job */
 };
 
+/* A task of which as yet only engine and job are known. */
 static rn__task rn__make_task(const rn__engine *engine, void (*job)(const rn__task *, int)) {
     rn__task task;
     memset(&task, 0, sizeof task);
@@ -5520,6 +5565,7 @@ static rn__task rn__make_task(const rn__engine *engine, void (*job)(const rn__ta
 static const rn__blocked *rn__to(const rn__task *p) { return p->backward ? &p->dx : &p->y; }
 static const rn__blocked *rn__from(const rn__task *p) { return p->backward ? &p->dy : &p->x; }
 
+/* The planes of an image, or a plane. */
 static void rn__planes_job(void *context, int i, int thread) {
     const rn__task *task = (const rn__task *)context;
     (void)thread;
@@ -5560,6 +5606,7 @@ RN__FUNCTION void rn__block(const rn__engine *engine, rn__blocked to, rn_tensor 
     rn__run_task(&task);
 }
 
+/* Out of blocks into any strides, or (accumulate) added to what is there. */
 RN__FUNCTION void rn__unblock(const rn__engine *engine, rn_tensor to, rn__blocked from,
                               int accumulate) {
     rn__task task = rn__make_task(engine, rn__block_plane);
@@ -5597,8 +5644,8 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
          input             rn__value_plan: how dx is made
          weights           rn__weight_plan: how dw is made
            geometry          which pixels and weights are multiplied with each other
-           split             how the work is cut into jobs (of y and dx by every run anew, for
-                             its images and workers)
+           split             how the work is cut into jobs: made once for the images and workers of
+                             the plan, and by runs that have fewer
            layout            where in the workspace things lie
 
    The loops of a direct convolution, tap by tap, from the net to the registers:
@@ -5608,10 +5655,21 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
        +- for each output block, or pair of them                                   rn__direct_band
           +- for each stretch of input blocks
              |   its weights are in the first cache
-             +- for each tile of 6 to 16 pixels of a row                           conv_rows
+             +- for each tile of up to 16 pixels of a row                            conv_rows
                 |   its sums are in registers: pixels x 16 (or 32) channels
                 +- for each input block, tap and input channel                     conv_tile
                       sums += input (one number a pixel) x 16 weights
+
+   And those of Winograd's, where 4 x 4 pixels of the output are 36 products, see >>kernels:
+
+       for each job: images, a band, a slice                                       rn__conv_job
+       |   the band is in the second cache, as above
+       +- until 16 (or 64) tiles are together: 6 x 6 pixels around each tile,
+       |  transformed to 36 numbers a channel                                      winograd_input
+       +- for each output block, or pair of them                                   rn__winograd_products
+          +- for each of the 36 matrices: [tiles x in channels] by
+          |  [in channels x 16], packed and transformed weights                    conv_rows
+          +- for each tile: 36 numbers a channel back to 4 x 4 pixels              winograd_output
 
    Words: a band is some consecutive rows of an image; a slice some consecutive output blocks; a
    tile what a kernel has in registers or, with Winograd, 4 x 4 pixels; a piece a number of images
@@ -5832,7 +5890,13 @@ static int rn__matrix_step(int blocks, int tiles) { return (blocks * tiles + 1) 
 /* The rows are cut into bands whose input stays in the second cache; into more of them, and then
    into slices, if there are fewer images than workers. But each job reads its input anew, so that
    there are no more than it takes; and Winograd's bands must have the tiles that a kernel takes at
-   a time, or a job gets several images for them. */
+   a time, or a job gets several images for them.
+
+   So a 1x1 convolution that reads 64 channels of 32 x 32 pixels, 8 KB a row, has bands of 16 rows,
+   2 an image; one of 16 channels has a band an image, and so have all with fewer pixels. Winograd's
+   at 8 x 8 pixels take 4 images a job, for 16 tiles. For one image and 2 workers, those at 32 x 32
+   pixels have 2 bands, and those at 16 x 16 or 8 x 8, which have too few tiles for that, 2
+   slices. */
 static rn__split rn__find_split(const rn__geometry *g, int n, int h, int workers) {
     const int most = g->in_c > RN__WIDE_CHANNELS ? RN__MOST_TILES : RN__KERNEL_TILES;
     const int wanted = rn__divide_up(workers, rn__max(n, 1));
@@ -6083,7 +6147,7 @@ typedef struct rn__conv_run {
     rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
     const rn__weights *weights;
     const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
-    const rn__task *after; /* to do to every plane of the output while it is in cache; NULL */
+    const rn__task *after; /* to do to every plane when a job has made its planes; NULL */
     const float *bias;     /* as the kernels read it; NULL: none */
     float *packed;         /* weights of output blocks [first_block, last_block) */
     int first_block, last_block;
@@ -6104,6 +6168,7 @@ static float *rn__shared(const rn__engine *engine, size_t at) {
     return (float *)(void *)(engine->workspace + at);
 }
 
+/* An array of a thread's own, at `at` bytes from where that begins. */
 static float *rn__own(const rn__conv_run *r, size_t at, int thread) {
     const rn__engine *engine = r->engine;
     char *own =
@@ -6196,8 +6261,8 @@ static int rn__is_far(const rn__conv_run *r) {
 }
 
 /* Reading is all memory, and computing none, so some of what will be read is fetched meanwhile: of
-   a lazy value the band behind row `last` of image n; and with the output its addend, or what the
-   task behind reads with it. */
+   a lazy value the band behind row `last` of image n; and with the output its addend, a page ahead,
+   for it is needed now, or what the task behind reads with it, which is needed when that runs. */
 static void rn__look_ahead(const rn__conv_run *r, int n, int last, rn__conv_rows *shape) {
     const rn__blocked *in = &r->in;
     const int here = last < r->split.rows; /* the next band is in this image, or in the next */
@@ -6363,8 +6428,9 @@ static void rn__multiply_tiles(const rn__conv_run *r, const rn__region *job, rn_
     tiles->count = 0;
 }
 
-/* Rows [first, first + rows) of image n of dy, the job's blocks, likewise: in their place or, if
-   they are lazy or do not fill up tiles, copied, with zeros beyond the edge. */
+/* Rows [first, first + rows) of image n of dy, the job's blocks, as rn__read_band gives those of x:
+   in their place or, if they are lazy or do not fill up tiles, copied, with zeros beyond the
+   edge. */
 static const float *rn__read_dy(const rn__conv_run *r, const rn__region *job, int n, int first,
                                 int rows, ptrdiff_t *step) {
     const rn__blocked *dy = &r->out;
@@ -6509,7 +6575,8 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
-   its shape; or NULL. after->job is called for every plane of y while it is in cache (NULL: not).
+   its shape; or NULL. after->job is called for every plane of y, while that is in cache if the jobs
+   make whole planes (NULL: not).
 
    The bias is laid out as the kernels read it. Column 1 of A^T is all ones, so that a bias at
    (1, 1) of the 6 x 6 products reaches all outputs of a tile. */
@@ -6672,7 +6739,13 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
 }
 
 /* The gradients that are wanted: dx.data may be NULL, too. accumulate is dx's; those of weights and
-   bias are always added to. after->job is called for every plane of dx while it is in cache. */
+   bias are always added to. after->job is called for every plane of dx. Who makes what:
+
+       together  a job makes whole planes  dx                     dw                 after
+       yes       yes                       jobs of dw, each image jobs of dw         in these jobs
+       yes       no (several bands)        the same               the same           a run at the end
+       no        yes                       a run                  a second run       in dx's jobs
+       no        no                        a run                  a third run        the second run */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *conv,
                                     const rn__weights *weights, rn__blocked dx, rn__blocked dy,
                                     rn__blocked x, int accumulate, rn__task *after) {
@@ -6714,12 +6787,14 @@ static rn__blocked rn__take_rows(rn__engine *engine, rn__blocked v, int copy) {
     return rows;
 }
 
+/* And back: what fills up the last block comes along. */
 static void rn__put_rows(const rn__engine *engine, rn__blocked v, rn__blocked rows,
                          int accumulate) {
     rows.c = rn__blocks(v.c) * RN__BLOCK;
     rn__unblock(engine, rn__as_rows(v), rows, accumulate);
 }
 
+/* Its plan is that of the convolution, and room for the rows of x, y and their gradients. */
 RN__FUNCTION rn__conv rn__plan_linear(const rn__engine *engine, rn__filter f, int n, int training,
                                       rn__arena *arena) {
     const size_t floats =
@@ -6732,6 +6807,7 @@ RN__FUNCTION rn__conv rn__plan_linear(const rn__engine *engine, rn__filter f, in
     return conv;
 }
 
+/* y = W x + b for every row. */
 RN__FUNCTION void rn__linear_forward(const rn__engine *engine, const rn__conv *conv,
                                      const rn__weights *weights, rn__blocked out, rn__blocked in) {
     rn__engine rest = *engine;
@@ -6909,6 +6985,7 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         }
 }
 
+/* The two sums of a plane, for the gradient of the BN that x went through. */
 static void rn__bn_sums_plane(const rn__task *task, int plane) {
     const rn__blocked *x = &task->x;
     float *partial = rn__partial_of(task, plane);
@@ -6993,6 +7070,7 @@ static void rn__relu_plane(const rn__task *task, int plane) {
         task->kernels->add(y, rn__plane(&task->x, plane), NULL, pixels, 1);
 }
 
+/* The input, or backward the gradient, times task->factor. */
 static void rn__scale_plane(const rn__task *task, int plane) {
     const rn__blocked *to = rn__to(task);
     task->kernels->scale(rn__plane(to, plane), rn__plane(rn__from(task), plane),
@@ -7092,6 +7170,7 @@ static void rn__avg_pool_plane(const rn__task *task, int plane) {
     }
 }
 
+/* The mean of a plane; backward each pixel gets an equal share. */
 static void rn__global_avg_pool_plane(const rn__task *task, int plane) {
     ptrdiff_t i, pixels = rn__plane_pixels(&task->x);
     float *to = rn__plane(rn__to(task), plane), *from = rn__plane(rn__from(task), plane);
@@ -7174,6 +7253,7 @@ static rn__blocked rn__normalised_value(const rn__engine *engine, const rn__run 
     return rn__normalised_by(engine, &norm, in, activation);
 }
 
+/* The value or gradient of operation k, at `data`. */
 static rn__blocked rn__blocked_operand(const rn__run *run, int k, float *data) {
     const rn_node *node;
     if (k < 0) return rn__blocked_in(NULL, 0, 0, 0, 0);
@@ -7207,7 +7287,8 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     return p;
 }
 
-/* The images come from NCHW into blocks. */
+/* The images come from NCHW into blocks: the only place where a net's input changes its layout, as
+   rn__copy_logits is for its output. */
 static void rn__fast_input(rn__task *p) {
     rn_tensor images = rn_tensor_in(NULL, p->y.n, p->y.c, p->y.h, p->y.w);
     memcpy(&images.data, &p->run->images, sizeof images.data); /* only read */
@@ -7227,12 +7308,14 @@ RN__PLANE_BY_PLANE(avg_pool)
 RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(pad_subsample)
 
+/* The same forward and backward. */
 static void rn__fast_scale(rn__task *p) {
     p->job = rn__scale_plane;
     p->factor = (double)p->node->scale;
     rn__run_task(p);
 }
 
+/* In inference every element is multiplied by the probability to be kept. */
 static void rn__fast_dropout(rn__task *p) {
     p->job = p->training ? rn__dropout_plane : rn__scale_plane;
     p->factor = p->training ? (double)p->node->dropout : 1 - (double)p->node->dropout;
@@ -7253,10 +7336,12 @@ RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
                : rn__plan_linear(&engine, filter, net->part, training, arena);
 }
 
+/* The plan of an operation that has a filter. */
 static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
     return &net->executor->convs[op->conv];
 }
 
+/* The weights of node i: as they are stored, and packed if the net is frozen. */
 static rn__weights rn__weights_of(const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
     rn__weights weights;
@@ -7266,6 +7351,7 @@ static rn__weights rn__weights_of(const rn__run *run, int i) {
     return weights;
 }
 
+/* In fast execution, too, a linear layer is an operation of its own, see >>fast convolution. */
 static void rn__fast_linear(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
     if (RN__BACKWARD(p))
@@ -7300,6 +7386,7 @@ static float *rn__moments_to(const rn__task *p) {
     return p->op->leaves_moments && p->training && !p->run->again ? p->engine.handed.partial : NULL;
 }
 
+/* Additions that no convolution or BN does: those of gated and scaled branches. */
 static void rn__fast_add(rn__task *p) {
     if (RN__BACKWARD(p)) {
         rn__mask_gradient(p);
@@ -7368,6 +7455,7 @@ RN__APART void rn__conv2d_backward(rn__task *p) {
     }
 }
 
+/* Apart, so that neither takes the other's stack. */
 static void rn__fast_conv2d(rn__task *p) {
     if (RN__BACKWARD(p))
         rn__conv2d_backward(p);
@@ -7472,6 +7560,7 @@ static rn__blocked rn__take_tensor(rn__engine *engine, const rn_tensor *t, int c
 
 #endif /* RN__FAST */
 
+/* Blocked copies of x, y and a gradient, then what the plan takes. */
 RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                              int threads) {
     size_t bytes = 0;
@@ -7494,6 +7583,7 @@ RNDEF size_t rn_conv2d_bytes(const rn_tensor *x, const rn_tensor *f, int stride,
     return bytes > PTRDIFF_MAX ? 0 : bytes;
 }
 
+/* Into blocks, convolved there, and back. */
 RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *f,
                                   const rn_real *bias, int stride, int padding, rn_isa isa,
                                   int threads, void *workspace, size_t workspace_bytes,
@@ -7522,6 +7612,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
 }
 
 #ifndef RESNET_NO_TRAIN
+/* Likewise; x is needed for the gradient of the weights alone. */
 RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, const rn_tensor *dy,
                                    const rn_tensor *x, const rn_tensor *f, int stride, int padding,
                                    int accumulate, rn_isa isa, int threads, void *workspace,
@@ -7556,7 +7647,13 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 
 /* >>kinds ====================================================================================
    Every kind of node, one row each: its name, its properties, its parameters and statistics, its
-   shape, its words for the printer, and what it does, naive and fast, forward and backward. */
+   shape, its words for the printer, and what it does, naive and fast, forward and backward. The
+   types are with >>nodes. Another way to run a net would be one more column.
+
+   How the rest of the file uses a row: rn__emit asks for shape and slots, rn__compile for what can
+   be fused, the planner for what backward keeps and what may lie in place, rn__run_operation for
+   the function to call, rn_next_parameter and by it files, optimiser and initialisation for the
+   slots. */
 
 /* Windows of the node's kernel, stride and padding; all of these 1, 1, 0: as the input. */
 static void rn__shape_windows(rn_node *node, const rn_node *input) {
@@ -7565,16 +7662,19 @@ static void rn__shape_windows(rn_node *node, const rn_node *input) {
     node->w = (short)rn__window_output(input->w + more, node->kernel, node->stride, node->padding);
 }
 
+/* Windows that are cut at the bottom and right edge. */
 static void rn__shape_cut_windows(rn_node *node, const rn_node *input) {
     node->h = (short)rn__avg_pool_output(input->h, node->kernel, node->stride);
     node->w = (short)rn__avg_pool_output(input->w, node->kernel, node->stride);
 }
 
+/* Whatever the input's size, a number a channel. */
 static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
     (void)input;
     node->h = node->w = 1;
 }
 
+/* What the printer writes behind the name. */
 static void rn__describe_window(const rn_node *node, rn__text *out) {
     rn__format(out, " %dx%d", node->kernel, node->kernel);
     if (node->padding_behind) rn__format(out, " padded %d+%d", node->padding, node->padding + 1);
@@ -7609,6 +7709,7 @@ static const rn__slot rn__norm_slots[RN__SLOTS] = {
     {"running_mean", RN_RUNNING_MEAN, 1, RN__ZERO, 0, 0, 0},
     {"running_var", RN_RUNNING_VAR, 1, RN__ONE, 0, 0, 0}};
 
+/* Each number of the value depends on the number at its place alone. */
 enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
 
 /* Rows in the order of rn_kind: name, properties, slots, shape, description, functions. */
@@ -7637,6 +7738,7 @@ RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KI
 
 static const rn__kind *rn__kind_of(rn_kind kind) { return &rn__kinds[kind]; }
 
+/* Naive and fast are two ways to do an operation; its row of the table has a function for each. */
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
@@ -8128,7 +8230,7 @@ static size_t rn__scratch_bytes(int nodes) {
 
    The same code first measures the block and then carves it. */
 
-/* Kernels for the machine. */
+/* Kernels for the machine, of the instruction set that the description asks for. */
 static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
 #if RN__FAST
     net->executor->kernels = rn__choose_kernels(net->desc.isa);
@@ -8340,6 +8442,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     return result;
 }
 
+/* The size is found by laying the net out, as rn_create does. */
 RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                          rn_error *error) {
     return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
@@ -8534,6 +8637,7 @@ static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
 }
 #endif
 
+/* The same walk as for packing, without memory. */
 RNDEF size_t rn_freeze_bytes(const rn_net *net) {
     rn__arena arena = {NULL, 0};
 #if RN__FAST
@@ -8718,7 +8822,14 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 #endif /* RESNET_NO_TRAIN */
 
 /* >>probes ===================================================================================
-   What probes read and write, and whether it is in memory at that time. */
+   In: a node, and the time in a training pass. Out: its value or gradient, copied out of the net or
+   into it, or a sentence that says why that cannot be. The planner lets buffers share memory, so
+   that a thing is there only from the time when it is written until another takes its place:
+
+       time of writing  <=  now  <  time when another thing is written over it
+
+   Both are worked out from the program's times when somebody asks, and nothing is noted in a pass
+   but the time. What is fused or lazy is never there, and refused with the name of what is. */
 
 /* The three things of a node that a training pass stores. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
@@ -8744,6 +8855,7 @@ static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
     return time;
 }
 
+/* Of the value of operation k for the images in memory; its gradient has as many. */
 static ptrdiff_t rn__held_bytes(const rn_net *net, int k) {
     const int v = net->executor->operations[k].last;
     return (ptrdiff_t)(rn__value_count(net, v, net->held) * sizeof(rn_real));
@@ -8889,6 +9001,8 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
                     : rn_tensor_copy(outside, inside, error);
 }
 
+/* The four of them: value or gradient, out or in. Writing marks the net, so that what had been
+   summed up of a value is measured again. */
 RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_error *error) {
     return rn__exchange(__func__, net, node, 0, 0, to, error);
 }
@@ -8946,6 +9060,7 @@ RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, 
     return schedule;
 }
 
+/* Of step 0, 1, ...: what is left of the largest rate then. */
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step) {
     double rate = schedule->learning_rate, steps = (double)(schedule->steps ? schedule->steps : 1);
     double done = (double)step / steps; /* the part of the training behind us */
@@ -9121,6 +9236,7 @@ RNDEF rn_status rn_update(rn_net *net, double learning_rate, rn_error *error) {
     return RN_OK;
 }
 
+/* Gradients, then the update: nothing is changed before all gradients are there. */
 RNDEF rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                               double learning_rate, rn_result *result, rn_error *error) {
     RN__TRY(rn_backpropagate(net, images, labels, count, result, error));
@@ -9263,6 +9379,7 @@ static void *rn__stdio_open(void *user, const char *path, int write) {
     return (void)user, rn__fopen(path, write ? "wb" : "rb");
 }
 
+/* By going to the end of the file. */
 static int rn__stdio_size(void *user, void *file, uint64_t *bytes) {
     FILE *f = (FILE *)file;
     int reads = fgetc(f) != EOF || !ferror(f); /* fopen opens directories, too; they do not read */
@@ -10062,6 +10179,8 @@ static rn_status rn__check_change(const char *function, const rn_tensor *image, 
                     function, amount);
 }
 
+/* Brightness, contrast and saturation, each blended with its opposite, in an order that is
+   drawn. */
 RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
                                  rn_error *error) {
     int done[3] = {0, 0, 0}, i, which; /* brightness, contrast, saturation */
@@ -10078,6 +10197,7 @@ RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, 
     return RN_OK;
 }
 
+/* Along the principal components of ImageNet's colours, each by a normal number of its own. */
 RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
                             rn_error *error) {
     /* Principal components of the colours of ImageNet's pixels, as fb.resnet.torch has them:
@@ -10394,6 +10514,7 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     return rn__fail(error, RN_BAD_FILE, "%s: its tensors overlap, or leave data unused", a->path);
 }
 
+/* The file's length and that of its header are checked; the entries are when they are reached. */
 RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
                                 rn_error *error) {
     rn_status status = rn__open(archive, path, 0, files, error);
@@ -10445,6 +10566,7 @@ RNDEF rn_status rn_archive_metadata(rn_archive *a, const char *key, char *value,
                     a->path, key, text.length + 1, capacity);
 }
 
+/* Raw bytes, as they are in the file: little-endian numbers of the entry's type. */
 RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offset, void *data,
                                 size_t bytes, rn_error *error) {
     if (offset <= e->bytes && bytes <= e->bytes - offset)
@@ -10997,6 +11119,7 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
                steps, convolutions, segments, 100 * again / (3 * all));
 }
 
+/* Title, a row for each node with an empty line between units, then the sums. */
 RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     rn__text out = rn__text_in(text, capacity);
     const rn_desc *desc = &net->desc;
@@ -11032,6 +11155,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
    offset. */
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
+/* The plan as text: the sums, then a row for each span, in the order of the operations. */
 static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     const size_t activations = net->executor->activation_bytes[net->mode]; /* bytes */
     const size_t workspace = net->executor->workspace_bytes[net->mode];
@@ -11069,6 +11193,7 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
 static double rn__plan_x(double time, double times) { return 80 + 1000 * time / times; }
 static double rn__plan_y(double byte, double bytes) { return 540 - 480 * byte / bytes; }
 
+/* The plan as SVG: what shares memory is one rectangle, of the span that is the root. */
 static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *out) {
     /* Value, gradient, value again. */
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
