@@ -3074,7 +3074,8 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
    so every backward answers two questions: which outputs read this number, and with what factor?
 
    Every function checks its arguments before it writes anything. What only training needs is left
-   out with RESNET_NO_TRAIN. */
+   out with RESNET_NO_TRAIN. A number that is not finite must come out as such, so that it is found:
+   no layer may turn a NaN into a zero. */
 
 /* ---- what the layers share: how a result is stored, and checks ------------------------------ */
 
@@ -3942,6 +3943,19 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
    leaves the sums that the gradient of the lazy BN before it needs, and reads the gradient of its
    own output from that of the BN behind it, where that BN alone reads it (a lazy gradient).
 
+   The operations of that unit, where x is made by operation k:
+
+       operation        inputs   reads in memory    says of itself
+       k+1  bn1 relu1   k                           lazy; finds moments that k has left
+       k+2  conv1       k+1      x, by way of bn1   leaves moments, backward sums; lazy gradient
+       k+3  bn2 relu2   k+2                         lazy
+       k+4  conv2       k+3      a, by way of bn2   like conv1
+       k+5  bn3 relu3   k+4                         lazy
+       k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
+                                 x                  backward sums for bn3; its gradient is x's own
+
+   A net that only predicts has none of the lazy ones, for they have nothing to do in inference.
+
    Whatever is decided about operations, is decided here, once. */
 
 /* What is done with a normalisation or addition. Kernels take it as a flag: a ReLU or not. */
@@ -4018,16 +4032,19 @@ static int rn__continues(const rn_net *net, const int *last_readers, int i, int 
 /* Takes the nodes behind op->node that are done with it. */
 static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
     const rn_node *node = rn__first_node(net, op);
+    /* BN and ReLU */
     if (rn__has(node, RN__NORMALISES) &&
         rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
         op->activation = RN__RECTIFIED;
         op->last++;
     }
+    /* and the addition of a shortcut; a convolution adds as it writes */
     if (rn__has(node, RN__NORMALISES | RN__CONVOLVES) &&
         rn__continues(net, last_readers, op->last + 1, RN__ADDS)) {
         op->adds = 1;
         op->last++;
     }
+    /* and the ReLU behind that, as the original order has it */
     if (op->adds && !rn__has(node, RN__CONVOLVES) &&
         rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
         op->after_add = RN__RECTIFIED;
@@ -4088,6 +4105,7 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     op->last_reader = -1;
     for (int i = 0; i < 2; i++)
         if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
+    /* What backward reads: the mask of a ReLU behind an addition is found by the value. */
     op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
     op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
     if (rn__has(node, RN__IN_PLACE)) op->in_place = 1;
@@ -4105,6 +4123,8 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
     op->leaves_moments = 1;
+    /* A BN that alone reads a convolution: its gradient is lazy, and in inference it is done with
+       it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
     op->lazy_gradient = op->keeps_output = 1;
@@ -4787,8 +4807,10 @@ typedef float RN__NAME(memory) __attribute__((vector_size(4 * RN__WIDTH), aligne
 typedef int RN__NAME(mask) __attribute__((vector_size(4 * RN__WIDTH)));
 #define RN__LOAD(p) (*(const RN__NAME(memory) *)(p))
 #define RN__STORE(p, v) (*(RN__NAME(memory) *)(p) = (v))
+/* v where the bits of x, as a signed integer, are above limit, else zero. */
 #define RN__WHERE_ABOVE(x, limit, v) \
     ((RN__V)((RN__NAME(mask))(v) & ((RN__NAME(mask))(x) > (limit))))
+/* a where a > b, else b: of a NaN the second */
 #define RN__LARGER(a, b) \
     ((RN__V)(((RN__NAME(mask))(a) & ((a) > (b))) | ((RN__NAME(mask))(b) & ~((a) > (b)))))
 #define RN__TO_WHOLE(v) __builtin_convertvector(v, RN__NAME(mask)) /* towards zero */
@@ -5188,9 +5210,11 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
         RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, by, 0, 0);
 }
 
-/* Backward through BN and ReLU. RN__MASKED is g: the gradient dy of vector l, or zero where the ReLU
-   behind the normalisation stopped x, from which the mean is already taken:
+/* Backward through BN and ReLU. RN__MASKED is g: the gradient dy of vector l, or zero where the
+   ReLU behind the normalisation stopped x, from which the mean is already taken:
+
        g = x scale + bias > 0 ? dy : 0
+
    The coefficients are copied, so that no output can be among them, and they can stay in
    registers. */
 #define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
@@ -5666,7 +5690,7 @@ static void rn__read_pixels(const rn__kernels *kernels, float *to, const rn__blo
        |   the band is in the second cache, as above
        +- until 16 (or 64) tiles are together: 6 x 6 pixels around each tile,
        |  transformed to 36 numbers a channel                                      winograd_input
-       +- for each output block, or pair of them                                   rn__winograd_products
+       +- for each output block, or pair of them                              winograd_products
           +- for each of the 36 matrices: [tiles x in channels] by
           |  [in channels x 16], packed and transformed weights                    conv_rows
           +- for each tile: 36 numbers a channel back to 4 x 4 pixels              winograd_output
@@ -6743,9 +6767,9 @@ RN__APART void rn__weight_gradient(const rn__engine *engine, const rn__conv *con
 
        together  a job makes whole planes  dx                     dw                 after
        yes       yes                       jobs of dw, each image jobs of dw         in these jobs
-       yes       no (several bands)        the same               the same           a run at the end
+       yes       no (several bands)        the same               the same           at the end
        no        yes                       a run                  a second run       in dx's jobs
-       no        no                        a run                  a third run        the second run */
+       no        no                        a run                  a third run        a second run */
 RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *conv,
                                     const rn__weights *weights, rn__blocked dx, rn__blocked dy,
                                     rn__blocked x, int accumulate, rn__task *after) {
@@ -8261,6 +8285,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     rn__room most[2];
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
+    /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
         if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
@@ -8472,6 +8497,7 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     char *base;
     size_t room = 0;
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
+    /* A buffer is as large as it is; else the size must be known first. */
     if (!memory || !memory->buffer) {
         room = rn__sketch(&resolved, batch, mode, memory, NULL, NULL, error);
         if (!room) return NULL;
@@ -8514,6 +8540,7 @@ RNDEF void rn_initialise(rn_net *net) {
     uint64_t index = 0; /* of a number among all */
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
+        /* fan-out: K R S, fan-in: C R S */
         const rn__initial initial = rn__slot_behind(net, &p)->initial;
         const int fan = p.shape[net->desc.init == RN_FAN_OUT ? 0 : 1] * p.shape[2] * p.shape[3];
         const double deviation = sqrt(2.0 / fan), limit = 1 / sqrt((double)p.shape[1]);
@@ -8686,6 +8713,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         rn__go(&run, RN__PREDICTS, rn__forward);
         rn__copy_logits(&run, &part);
     }
+    /* What is not finite anywhere in a net shows in the logits. */
     for (int i = 0; i < count; i++)
         if (!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes))
             return rn__fail(error, RN_NOT_FINITE,
@@ -8765,6 +8793,7 @@ static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, r
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn__copy_logits(run, &logits);
+    /* A ReLU hides minus infinity, statistics do not. */
     finite = rn__all_finite(logits.data, (ptrdiff_t)logits.n * logits.c);
     for (int k = 0; k < net->executor->count; k++) finite = finite && rn__statistics_finite(run, k);
     if (finite) return RN_OK;
@@ -8909,6 +8938,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     if (since > x->time)
         return rn__fail(error, RN_BAD_ARGUMENT,
@@ -8917,6 +8947,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
                         : op->last_reader < 0 ? op->node
                                               : x->operations[op->last_reader].node,
                         gradient ? " in backward" : "");
+    /* Or has been, and is no longer. */
     other = rn__overwriter(net, k, *offset, since);
     if (other >= 0) other = x->operations[other].last;
     if (gradient && op->after_add && x->time >= rn__backward_time(x, k))
