@@ -4353,9 +4353,11 @@ static rn_status rn__naive_input(rn__step *s) {
     (void)s;
     return RN_OK;
 }
+/* Weight and bias are there or, as a bias may be, NULL. */
 RN__NAIVE(conv2d, rn_conv2d_naive_forward(&s->y, &s->x, &s->weight, RN__B, RN__GRID, NULL),
           rn_conv2d_naive_backward(RN__DX, &s->dweight, RN__DB, &s->dy, &s->x, &s->weight, RN__GRID,
                                    s->accumulate, NULL))
+/* In training by the statistics of the batch, which forward makes; else by running ones. */
 RN__NAIVE(batch_norm,
           RN__IN_TRAINING(rn_batch_norm_forward(&s->y, s->of.statistics, &s->x, RN__W, RN__B,
                                                 RN__EPS_GROUP, NULL),
@@ -4364,8 +4366,10 @@ RN__NAIVE(batch_norm,
                                                   NULL)),
           rn_batch_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, s->of.statistics, RN__W,
                                  RN__EPS_GROUP, s->accumulate, NULL))
+/* Backward by the value, for the input may have given its memory to it. */
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
           rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
+/* z: the logits. */
 RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
           rn_gate_backward(RN__DX, rn__wanted(&s->dz), &s->dy, &s->x, &s->z, s->node->complement,
                            s->accumulate, s->accumulate_second, NULL))
@@ -4374,13 +4378,16 @@ RN__NAIVE(dropout,
           RN__IN_TRAINING(rn_dropout(&s->y, &s->x, (double)s->node->dropout, s->key, 0, NULL),
                           rn_scale(&s->y, &s->x, 1 - (double)s->node->dropout, 0, NULL)),
           rn_dropout(RN__DX, &s->dy, (double)s->node->dropout, s->key, s->accumulate, NULL))
+/* Backward looks for the largest number of each window again. */
 RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
           rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
+/* Nothing of forward is needed for backward by means. */
 RN__NAIVE(avg_pool, rn_avg_pool_forward(&s->y, &s->x, s->node->kernel, s->node->stride, NULL),
           rn_avg_pool_backward(RN__DX, &s->dy, s->node->kernel, s->node->stride, s->accumulate,
                                NULL))
 RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
           rn_global_avg_pool_backward(RN__DX, &s->dy, s->accumulate, NULL))
+/* The weight is a matrix, the bias is always there. */
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__W, RN__B, NULL),
           rn_linear_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, s->accumulate, NULL))
 /* A node that is left out does nothing, but a sum is its second term, and that gets all the
@@ -4391,9 +4398,12 @@ static rn_status rn__naive_left_out(rn__step *s) {
     return RN__BACKWARD(s) ? RN__TRAINING(rn__naive_add_backward(s))
                            : rn_scale(&s->y, &s->z, 1, 0, NULL);
 }
+/* x and z are the terms. */
 RN__NAIVE(add, rn_add(&s->y, &s->x, &s->z, NULL), rn__naive_add_backward(s))
+/* The same forward and backward. */
 RN__NAIVE(scale, rn_scale(&s->y, &s->x, (double)s->node->scale, 0, NULL),
           rn_scale(RN__DX, &s->dy, (double)s->node->scale, s->accumulate, NULL))
+/* Backward gives each pixel that was taken its gradient, and the others none. */
 RN__NAIVE(pad_subsample,
           rn_pad_subsample_forward(&s->y, &s->x, s->node->stride, s->node->front, NULL),
           rn_pad_subsample_backward(RN__DX, &s->dy, s->node->stride, s->node->front, s->accumulate,
