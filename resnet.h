@@ -4239,7 +4239,6 @@ typedef struct rn__bound {
 /* An operation at work, forward or backward, with its operands in NCHW. Gradients that nobody wants
    have data NULL. */
 struct rn__step {
-    const rn__run *run;
     const rn_desc *desc;
     const rn_node *node;
     int backward, training;
@@ -4424,7 +4423,6 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     const rn_node *node = rn__first_node(net, op);
     rn__step s;
     memset(&s, 0, sizeof s);
-    s.run = run;
     s.desc = &net->desc;
     s.node = node;
     s.backward = backward;
