@@ -5,10 +5,10 @@
    and on the same machine.
 
    cc -std=c99 -O2 -fopenmp -o same_bits tests/same_bits.c -lm -lpthread
-   ./same_bits > table          before the change
+   ./same_bits --print > table  before the change
    ./same_bits table            after it: names the nets that differ
 
-   In both uses it checks what the header promises of bits without knowing them: they are the same
+   In any case it checks what the header promises of bits without knowing them: they are the same
    for one and two threads, in parts of the batch and under a budget, for frozen weights, for
    images that come one by one, and when all is done again. */
 
@@ -441,20 +441,22 @@ static int compare_tables(const table *made, table *earlier) {
 
 int main(int argc, char **argv) {
     static table made, earlier;
+    const int prints = argc == 2 && !strcmp(argv[1], "--print"), compares = argc == 2 && !prints;
     int i, before;
-    if (argc > 2 || (argc == 2 && argv[1][0] == '-')) {
-        printf("usage: %s [TABLE]\nPrints a table of checksums, or compares with an earlier one.\n",
+    if (argc > 2 || (compares && argv[1][0] == '-')) {
+        printf("usage: %s [--print | TABLE]\n"
+               "Prints a table of checksums, or compares with an earlier one.\n",
                argv[0]);
         return 2;
     }
-    if (argc == 2) read_table(argv[1], &earlier);
+    if (compares) read_table(argv[1], &earlier);
     check_coverage();
     for (i = 0; i < CASES; i += EVERY) {
         before = made.count;
         make_lines(&cases[i], &made);
-        for (; argc == 1 && before < made.count; before++) write_line(&made.lines[before]);
+        for (; prints && before < made.count; before++) write_line(&made.lines[before]);
     }
     CHECK(same_checksums(run(&cases[0], RN_ISA_AUTO, 1), made.lines[0].sums)); /* once more */
-    if (argc == 2) CHECK_INT(compare_tables(&made, &earlier), 0);
+    if (compares) CHECK_INT(compare_tables(&made, &earlier), 0);
     return test_end("same_bits");
 }
