@@ -3351,12 +3351,11 @@ static rn_status rn__check_groups(const char *function, const rn_tensor *x, int 
                                   rn_error *error) {
     const int size = rn__group_size(group, x->n), last = x->n % size ? x->n % size : size;
     RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
-    if ((double)last * x->h * x->w < 2)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
-                        "of %d image, and so no variance; take more images, a larger group, or "
-                        "rn_batch_norm_inference",
-                        function, x->n, x->c, x->h, x->w, last);
+    RN__FAIL_IF((double)last * x->h * x->w < 2, RN_BAD_ARGUMENT,
+                "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
+                "of %d image, and so no variance; take more images, a larger group, or "
+                "rn_batch_norm_inference",
+                function, x->n, x->c, x->h, x->w, last);
     return RN_OK;
 }
 
@@ -3558,9 +3557,8 @@ RNDEF rn_status rn_dropout(rn_tensor *y, const rn_tensor *x, double ratio, rn_ke
     uint64_t index = 0;
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
     if (!y) return RN_OK;
-    if (!rn__is_finite(ratio) || ratio < 0 || ratio >= 1)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
+    RN__FAIL_IF(!rn__is_finite(ratio) || ratio < 0 || ratio >= 1, RN_BAD_ARGUMENT,
+                "rn_dropout: ratio is %f and should be at least 0 and below 1", ratio);
     RN__EACH(x, n, c, h, w) {
         const int keep = rn__keeps(rn__draw(stream, index / 4), index, rn__least_kept(ratio));
         rn__store(rn__at(y, n, c, h, w), keep ? rn__get(x, n, c, h, w) : 0, accumulate);
@@ -3755,11 +3753,10 @@ static rn_status rn__check_pad_subsample(const char *function, const char *name,
                                          const rn_tensor *x, int stride, int front,
                                          rn_error *error) {
     RN__TRY(rn__expect_within(function, "stride", stride, 1, SHRT_MAX, error));
-    if (front < 0 || front > y->c - x->c)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: front is %d; 0 or more zero channels and then the input's %d should "
-                        "fit into the %d of %s",
-                        function, front, x->c, y->c, name);
+    RN__FAIL_IF(front < 0 || front > y->c - x->c, RN_BAD_ARGUMENT,
+                "%s: front is %d; 0 or more zero channels and then the input's %d should "
+                "fit into the %d of %s",
+                function, front, x->c, y->c, name);
     return rn__expect(function, name, y, x->n, y->c, rn__divide_up(x->h, stride),
                       rn__divide_up(x->w, stride), error);
 }
@@ -3853,23 +3850,20 @@ static rn_status rn__check_loss(const char *function, double *sum, const rn_tens
     double weights = z->n == 0;
     const double smoothing = loss ? loss->label_smoothing : 0;
     RN__TRY(rn__expect(function, "logits", z, z->n, z->c, 1, 1, error));
-    if (!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: label_smoothing is %f and should be at least 0 and below 1", function,
-                        smoothing);
+    RN__FAIL_IF(!rn__is_finite(smoothing) || smoothing < 0 || smoothing >= 1, RN_BAD_ARGUMENT,
+                "%s: label_smoothing is %f and should be at least 0 and below 1", function,
+                smoothing);
     for (int k = 0; k < z->c; k++) {
         const double weight = rn__class_weight(loss, k);
-        if (!rn__is_finite(weight) || weight < 0)
-            return rn__fail(error, RN_BAD_ARGUMENT,
-                            "%s: the class weight of class %d is %f and should be finite and at "
-                            "least 0",
-                            function, k, weight);
+        RN__FAIL_IF(!rn__is_finite(weight) || weight < 0, RN_BAD_ARGUMENT,
+                    "%s: the class weight of class %d is %f and should be finite and at "
+                    "least 0",
+                    function, k, weight);
     }
     for (int n = 0; n < z->n; n++) {
-        if (labels[n] < 0 || labels[n] >= z->c)
-            return rn__fail(error, RN_BAD_ARGUMENT,
-                            "%s: the label of image %d is %d and should be 0 to %d", function, n,
-                            labels[n], z->c - 1);
+        RN__FAIL_IF(labels[n] < 0 || labels[n] >= z->c, RN_BAD_ARGUMENT,
+                    "%s: the label of image %d is %d and should be 0 to %d", function, n, labels[n],
+                    z->c - 1);
         weights += rn__class_weight(loss, labels[n]);
     }
     if (!sum) return RN_OK;
@@ -7548,26 +7542,21 @@ static rn_status rn__open_engine(rn__engine *engine, const rn__call *call, rn_er
     *engine =
         rn__make_engine(rn__choose_kernels(call->isa), call->threads, (char *)call->workspace);
     engine->workers = rn__workers(call->threads);
-    if (rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)))
-        return rn__fail(error, RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first",
-                        function, rn__has_gaps(weight) ? "weight" : "weight_gradient");
-    if (!engine->kernels)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: this machine or build lacks the instruction set asked for; take "
-                        "RN_ISA_AUTO",
-                        function);
+    RN__FAIL_IF(rn__has_gaps(weight) || (weight_gradient && rn__has_gaps(weight_gradient)),
+                RN_BAD_ARGUMENT, "%s: %s is a view with gaps; copy it first", function,
+                rn__has_gaps(weight) ? "weight" : "weight_gradient");
+    RN__FAIL_IF(!engine->kernels, RN_BAD_ARGUMENT,
+                "%s: this machine or build lacks the instruction set asked for; take "
+                "RN_ISA_AUTO",
+                function);
     RN__TRY(rn__expect_within(function, "threads", call->threads, 1, SHRT_MAX, error));
-    if (!needs)
-        return rn__fail(error, RN_TOO_LARGE,
-                        "%s: a size overflows; take fewer images at a time, or smaller ones",
-                        function);
-    if (!call->workspace || (uintptr_t)call->workspace % RN__ALIGN)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%s: workspace must be %zu bytes aligned to %d",
-                        function, needs, RN__ALIGN);
-    if (call->workspace_bytes < needs)
-        return rn__fail(error, RN_TOO_SMALL,
-                        "%s: the workspace has %zu bytes and needs %zu, see rn_conv2d_bytes",
-                        function, call->workspace_bytes, needs);
+    RN__FAIL_IF(!needs, RN_TOO_LARGE,
+                "%s: a size overflows; take fewer images at a time, or smaller ones", function);
+    RN__FAIL_IF(!call->workspace || (uintptr_t)call->workspace % RN__ALIGN, RN_BAD_ARGUMENT,
+                "%s: workspace must be %zu bytes aligned to %d", function, needs, RN__ALIGN);
+    RN__FAIL_IF(call->workspace_bytes < needs, RN_TOO_SMALL,
+                "%s: the workspace has %zu bytes and needs %zu, see rn_conv2d_bytes", function,
+                call->workspace_bytes, needs);
     return RN_OK;
 }
 
@@ -8385,10 +8374,9 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     size_t most = (size_t)-1;      /* that activations may take */
     rn__build(&built, desc, NULL); /* counts the nodes */
     rn__carve_head(&arena, built.count);
-    if (room < rn__add_size(arena.used, rn__scratch_bytes(built.count)))
-        return rn__fail(error, RN_TOO_SMALL,
-                        "the buffer has %zu bytes; the list of %d nodes alone takes %zu", room,
-                        built.count, rn__add_size(arena.used, rn__scratch_bytes(built.count)));
+    RN__FAIL_IF(room < rn__add_size(arena.used, rn__scratch_bytes(built.count)), RN_TOO_SMALL,
+                "the buffer has %zu bytes; the list of %d nodes alone takes %zu", room, built.count,
+                rn__add_size(arena.used, rn__scratch_bytes(built.count)));
     arena.base = base;
     arena.used = 0;
     net = *made = rn__carve_head(&arena, built.count);
@@ -8411,34 +8399,31 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     if (measured.used > net->bytes) net->bytes = measured.used;
-    if (net->bytes > PTRDIFF_MAX)
-        return rn__fail(error, RN_TOO_LARGE,
-                        "the net needs more bytes than this machine can address; use "
-                        "a smaller batch, width or image");
+    RN__FAIL_IF(net->bytes > PTRDIFF_MAX, RN_TOO_LARGE,
+                "the net needs more bytes than this machine can address; use "
+                "a smaller batch, width or image");
     if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget)
         return rn__fail(
             error, RN_TOO_SMALL,
             "the budget is %llu bytes and this net takes at least %zu for training at "
             "batch %d, however much is computed again; a smaller micro_batch takes less",
             (rn__llu)desc->budget, net->bytes, batch);
-    if (!measure && room < net->bytes)
-        return rn__fail(error, RN_TOO_SMALL,
-                        "the buffer has %zu bytes (aligned to %d) and the net needs %zu", room,
-                        RN__ALIGN, net->bytes);
+    RN__FAIL_IF(!measure && room < net->bytes, RN_TOO_SMALL,
+                "the buffer has %zu bytes (aligned to %d) and the net needs %zu", room, RN__ALIGN,
+                net->bytes);
     if (!measure) rn__carve_body(&arena, net, &built);
     return RN_OK;
 }
 
 /* Checks what a net is to be made of, and resolves the description. */
 static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
-    if (batch < 1)
-        return rn__fail(error, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
+    RN__FAIL_IF(batch < 1, RN_BAD_ARGUMENT, "batch is %d and must be at least 1", batch);
 #ifdef RESNET_NO_TRAIN
-    if (mode != RN_INFERENCE)
-        return rn__fail(error, RN_BAD_ARGUMENT, "compiled with RESNET_NO_TRAIN: only RN_INFERENCE");
+    RN__FAIL_IF(mode != RN_INFERENCE, RN_BAD_ARGUMENT,
+                "compiled with RESNET_NO_TRAIN: only RN_INFERENCE");
 #endif
-    if (mode != RN_INFERENCE && mode != RN_TRAINING)
-        return rn__fail(error, RN_BAD_ARGUMENT, "mode must be RN_INFERENCE or RN_TRAINING");
+    RN__FAIL_IF(mode != RN_INFERENCE && mode != RN_TRAINING, RN_BAD_ARGUMENT,
+                "mode must be RN_INFERENCE or RN_TRAINING");
     return rn_resolve(desc, error);
 }
 
@@ -8620,9 +8605,8 @@ static int rn__next_part(rn__run *run, const rn_real *images, int count) {
 static rn_status rn__check_step(const rn_net *net, const rn_real *images, int count,
                                 rn_error *error) {
     if (!net || !images) return rn__fail(error, RN_BAD_ARGUMENT, "net and images must not be NULL");
-    if (count < 1 || count > net->batch)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%d images; this net takes 1 to %d at a time",
-                        count, net->batch);
+    RN__FAIL_IF(count < 1 || count > net->batch, RN_BAD_ARGUMENT,
+                "%d images; this net takes 1 to %d at a time", count, net->batch);
     return RN_OK;
 }
 
@@ -8710,10 +8694,9 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     rn_tensor part;
     rn__run run;
     RN__TRY(rn__check_step(net, images, count, error));
-    if (!workspace || (uintptr_t)workspace % RN__ALIGN)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
-                        rn_predict_bytes(net), RN__ALIGN);
+    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
+                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
+                rn_predict_bytes(net), RN__ALIGN);
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
@@ -8723,11 +8706,11 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     }
     /* What is not finite anywhere in a net shows in the logits. */
     for (int i = 0; i < count; i++)
-        if (!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes))
-            return rn__fail(error, RN_NOT_FINITE,
-                            "the logits of image %d are infinite or not numbers; look at its "
-                            "pixels, then at the net's weights",
-                            i);
+        RN__FAIL_IF(!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes),
+                    RN_NOT_FINITE,
+                    "the logits of image %d are infinite or not numbers; look at its "
+                    "pixels, then at the net's weights",
+                    i);
     return RN_OK;
 }
 
@@ -8768,10 +8751,10 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     const rn_net *net = run->net;
     const rn_node *image = &net->nodes[0];
     char name[64] = "the loss";
-    if (!rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w))
-        return rn__fail(error, RN_NOT_FINITE,
-                        "step %llu: the images hold infinite numbers or NaN; nothing was changed",
-                        (rn__llu)net->step);
+    RN__FAIL_IF(
+        !rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w),
+        RN_NOT_FINITE, "step %llu: the images hold infinite numbers or NaN; nothing was changed",
+        (rn__llu)net->step);
     run->find_broken = 1;
     run->probed = NULL;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
@@ -8832,8 +8815,8 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     rn_loss loss;
     double weight;
     RN__TRY(rn__check_step(net, images, count, error));
-    if (net->mode != RN_TRAINING || !labels)
-        return rn__fail(error, RN_BAD_ARGUMENT, "training needs labels and a net of RN_TRAINING");
+    RN__FAIL_IF(net->mode != RN_TRAINING || !labels, RN_BAD_ARGUMENT,
+                "training needs labels and a net of RN_TRAINING");
     RN__TRY(rn__check_groups_of(net, count, error));
     loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
@@ -8919,9 +8902,7 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     const char *reason = "it is one step with";
     int other = op->last;
     char name[64];
-    if (v == 0)
-        return rn__fail(error, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's",
-                        subject);
+    RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
     if (!gradient && op->lazy) {
         reason = "its readers compute it from";
         other = rn__first_node(net, op)->inputs[0];
@@ -8948,13 +8929,12 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
-    if (since > x->time)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s does not exist yet: take it when the probe reports node %d%s", subject,
-                        !gradient             ? v
-                        : op->last_reader < 0 ? op->node
-                                              : x->operations[op->last_reader].node,
-                        gradient ? " in backward" : "");
+    RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
+                "%s does not exist yet: take it when the probe reports node %d%s", subject,
+                !gradient             ? v
+                : op->last_reader < 0 ? op->node
+                                      : x->operations[op->last_reader].node,
+                gradient ? " in backward" : "");
     /* Or has been, and is no longer. */
     other = rn__overwriter(net, k, *offset, since);
     if (other >= 0) other = x->operations[other].last;
@@ -8982,23 +8962,22 @@ static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const
     const rn__executor *x = net->executor;
     const int own_k = rn__index_of(net, v);
     ptrdiff_t own, other;
-    if (gradient && !rn__gradient_lives(net, own_k, 0, &own))
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s cannot be written: its step has read it; write it in an earlier probe",
-                        subject);
+    RN__FAIL_IF(gradient && !rn__gradient_lives(net, own_k, 0, &own), RN_BAD_ARGUMENT,
+                "%s cannot be written: its step has read it; write it in an earlier probe",
+                subject);
     for (int k = 0; k < x->count; k++) {
         const rn__operation *op = &x->operations[k];
-        if (gradient && k != own_k && rn__gradient_lives(net, k, 1, &other) && other == own)
-            return rn__fail(error, RN_BAD_ARGUMENT,
-                            "%s cannot be written: it is one with that of node %d, which is yet to "
-                            "be read; write it in a later probe, or that of their addition",
-                            subject, op->last);
-        if (!gradient && !net->desc.naive && op->inputs[0] == own_k && k <= x->time &&
-            rn__has(rn__first_node(net, op), RN__NORMALISES))
-            return rn__fail(error, RN_BAD_ARGUMENT,
-                            "%s cannot be written: the batch norm at node %d has read it; write it "
-                            "when the probe reports node %d, or take desc.naive = 1",
-                            subject, op->node, v);
+        RN__FAIL_IF(gradient && k != own_k && rn__gradient_lives(net, k, 1, &other) && other == own,
+                    RN_BAD_ARGUMENT,
+                    "%s cannot be written: it is one with that of node %d, which is yet to "
+                    "be read; write it in a later probe, or that of their addition",
+                    subject, op->last);
+        RN__FAIL_IF(!gradient && !net->desc.naive && op->inputs[0] == own_k && k <= x->time &&
+                        rn__has(rn__first_node(net, op), RN__NORMALISES),
+                    RN_BAD_ARGUMENT,
+                    "%s cannot be written: the batch norm at node %d has read it; write it "
+                    "when the probe reports node %d, or take desc.naive = 1",
+                    subject, op->node, v);
     }
     return RN_OK;
 }
@@ -9010,11 +8989,10 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
     rn__text text = rn__text_in(subject, sizeof subject);
     rn_tensor inside;
     ptrdiff_t offset;
-    if (net->mode != RN_TRAINING || !net->held)
-        return rn__fail(error, RN_BAD_ARGUMENT,
-                        "%s: values and gradients are there in the probes of a training step and "
-                        "behind it, up to rn_workspace",
-                        function);
+    RN__FAIL_IF(net->mode != RN_TRAINING || !net->held, RN_BAD_ARGUMENT,
+                "%s: values and gradients are there in the probes of a training step and "
+                "behind it, up to rn_workspace",
+                function);
     RN__TRY(rn__expect_within(function, "node", v, 0, net->node_count - 1, error));
     rn_node_name(net, v, name);
     rn__format(&text, "%s: the %s of %s (node %d)", function, gradient ? "gradient" : "value", name,
