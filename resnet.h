@@ -3346,12 +3346,20 @@ static rn_tensor rn__group_channel(const rn_tensor *t, int g, int size, int c) {
     return rn_tensor_channels(images, c, 1);
 }
 
+/* Images of the last group, which may have fewer than the others; and do so many have a variance?
+   One value a channel has none. */
+static int rn__last_group(int group, int n) {
+    const int size = rn__group_size(group, n);
+    return n % size ? n % size : size;
+}
+RN__FUNCTION int rn__has_variance(int n, int h, int w) { return (double)n * h * w >= 2; }
+
 /* Refuses m = 1, where the variance is 0 and y does not depend on x. */
 static rn_status rn__check_groups(const char *function, const rn_tensor *x, int group,
                                   rn_error *error) {
-    const int size = rn__group_size(group, x->n), last = x->n % size ? x->n % size : size;
+    const int last = rn__last_group(group, x->n);
     RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
-    RN__FAIL_IF((double)last * x->h * x->w < 2, RN_BAD_ARGUMENT,
+    RN__FAIL_IF(!rn__has_variance(last, x->h, x->w), RN_BAD_ARGUMENT,
                 "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
                 "of %d image, and so no variance; take more images, a larger group, or "
                 "rn_batch_norm_inference",
@@ -8731,12 +8739,11 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 
 /* Every BN needs two values a channel in the smallest of its groups. */
 static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
-    const int size = rn__group_size(net->desc.bn_group, count);
-    const int least = count % size ? count % size : size;
+    const int least = rn__last_group(net->desc.bn_group, count);
     for (int i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (!rn__has(node, RN__NORMALISES) || (double)least * node->h * node->w > 1) continue;
+        if (!rn__has(node, RN__NORMALISES) || rn__has_variance(least, node->h, node->w)) continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
