@@ -5826,7 +5826,7 @@ typedef struct rn__conv {
 
 /* Does the convolution read the rows of an image as they lie, without padding or stride? */
 static int rn__as_it_lies(const rn__filter *f) {
-    return f->r * f->s == 1 && f->stride == 1 && !f->padding;
+    return f->r * f->s == 1 && f->stride == 1 && !f->padding && !f->behind;
 }
 
 /* Is it a 3x3 convolution of stride 1 for Winograd? Its images must fill tiles well, and there must
