@@ -2634,17 +2634,18 @@ enum { RN__WEIGHT, RN__BIAS, RN__MEAN, RN__VARIANCE, RN__SLOTS };
 
 /* What program, planner and optimiser need to know about a kind. */
 enum {
-    RN__KEEPS_INPUT = 1,       /* backward reads its inputs, */
-    RN__KEEPS_OUTPUT = 2,      /* its own value */
-    RN__IN_PLACE = 4,          /* its value may lie where its first input is, */
-    RN__GRADIENT_IN_PLACE = 8, /* the first input's gradient where its own is (of additions, see
-                                  rn__may_share_gradient) */
-    RN__HAS_FILTER = 16,       /* multiplies pixels by weights, which can be packed */
+    RN__KEEPS_INPUT = 1,  /* backward reads its inputs, */
+    RN__KEEPS_OUTPUT = 2, /* its own value */
+    RN__IN_PLACE = 4,     /* its value may lie where its first input is, */
+    /* the first input's gradient where its own is (of additions, see rn__may_share_gradient) */
+    RN__GRADIENT_IN_PLACE = 8,
+    RN__HAS_FILTER = 16, /* multiplies pixels by weights, which can be packed */
     RN__CONVOLVES = 32,  /* can read through scale, shift and activation; add; leave moments */
     RN__NORMALISES = 64, /* by scale and shift of each channel, and can add and activate */
-    RN__ACTIVATES = 128, /* is a ReLU: done as RN__RECTIFIED with a normalisation or addition
-                                  before it. (Another activation lacks this, and stands alone.) */
-    RN__ADDS = 256       /* done with what makes its first term, if that can add */
+    /* is a ReLU: done as RN__RECTIFIED with a normalisation or addition before it. (Another
+       activation lacks this, and stands alone.) */
+    RN__ACTIVATES = 128,
+    RN__ADDS = 256 /* done with what makes its first term, if that can add */
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
@@ -4096,8 +4097,8 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     rn__operation *operations = net->executor->operations, *op = &operations[k];
     const rn_node *node = rn__first_node(net, op);
     int second = node->inputs[1];
-    for (int i = op->node; i <= op->last;
-         i++) /* an addition that is fused has its other term there */
+    /* An addition that is fused has its other term there. */
+    for (int i = op->node; i <= op->last; i++)
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
     if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
@@ -11238,8 +11239,8 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
     rn__puts(out, "<tspan dx=\"12\">");
     rn__describe_repetition(net, out);
     rn__puts(out, "</tspan></text>\n");
-    for (int i = 0; i <= 4;
-         i++) /* lines for every fourth of the memory, and one where the loss is */
+    /* Lines for every fourth of the memory, and one where the loss is. */
+    for (int i = 0; i <= 4; i++)
         rn__format(out,
                    "<path d=\"M80 %.0fH1080\" stroke=\"#ccc\"/>"
                    "<text x=\"74\" y=\"%.0f\" text-anchor=\"end\">%.1f MB</text>\n",
