@@ -85,7 +85,7 @@
 
        RESNET_IMPLEMENTATION   one   compile the implementation here
        RESNET_STATIC           all   everything static: several private copies in one program
-       RESNET_REAL             all   scalar type, default float; double has the naive executor only
+       RESNET_REAL             all   scalar type, default float; double has the naive execution only
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
@@ -2653,9 +2653,9 @@ typedef struct rn__task rn__task; /* an operation on blocked values, see >>fast 
 typedef struct rn__kind {
     const char *name;
     int properties;
-    const rn__slot *slots;                                       /* [RN__SLOTS]; NULL: none */
-    void (*shape)(rn_node *node, const rn_node *input);          /* sets h and w; or NULL */
-    void (*describe)(const rn_node *node, struct rn__text *out); /* behind the name; or NULL */
+    const rn__slot *slots;                                /* [RN__SLOTS]; NULL: none */
+    void (*shape)(rn_node *node, const rn_node *input);   /* sets h and w; or NULL */
+    void (*describe)(const rn_node *node, rn__text *out); /* behind the name; or NULL */
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__task *task);
 } rn__kind;
@@ -2687,35 +2687,38 @@ static ptrdiff_t rn__count(size_t count) {
     return count > PTRDIFF_MAX ? PTRDIFF_MAX : (ptrdiff_t)count;
 }
 
+/* The shape of what a slot of node i holds. */
+static void rn__slot_shape(const rn_node *nodes, int i, const rn__slot *slot, int shape[4]) {
+    shape[0] = nodes[i].c;
+    shape[1] = slot->dims > 1 ? rn__input_channels(nodes, i) : 1;
+    shape[2] = shape[3] = slot->dims > 2 ? nodes[i].kernel : 1;
+}
+
 /* Role and shape of what slot `index` of node i holds; 0 where it has none. */
 static int rn__describe_slot(const rn_node *nodes, int i, int index, rn_parameter *p) {
-    const rn_node *node = &nodes[i];
-    const rn__slot *slot = rn__slot_of(node, index);
+    const rn__slot *slot = rn__slot_of(&nodes[i], index);
     size_t numbers = 1;
     if (!slot) return 0;
     p->role = slot->role;
     p->dims = slot->dims;
-    p->shape[0] = node->c;
-    p->shape[1] = slot->dims > 1 ? rn__input_channels(nodes, i) : 1;
-    p->shape[2] = p->shape[3] = slot->dims > 2 ? node->kernel : 1;
+    rn__slot_shape(nodes, i, slot, p->shape);
     for (int k = 0; k < 4; k++) numbers = rn__multiply_size(numbers, (size_t)p->shape[k]);
     p->count = rn__count(numbers);
     return 1;
 }
 
 /* Where slot `index` of node i lies: behind those before it, parameters in net->parameters, the
-   others in net->statistics. */
+   others in net->statistics. rn__emit has checked the sums. */
 static ptrdiff_t rn__slot_offset(const rn_node *nodes, int i, int index) {
     const rn_node *node = &nodes[i];
     const int learned = rn__slot_of(node, index)->learned;
     ptrdiff_t at = learned ? node->parameters : node->statistics;
     for (int k = 0; k < index; k++) {
         const rn__slot *slot = rn__slot_of(node, k);
-        ptrdiff_t numbers = node->c;
+        int shape[4];
         if (!slot || slot->learned != learned) continue;
-        if (slot->dims > 1) numbers *= rn__input_channels(nodes, i);
-        if (slot->dims > 2) numbers *= node->kernel * node->kernel;
-        at += numbers;
+        rn__slot_shape(nodes, i, slot, shape);
+        at += (ptrdiff_t)shape[0] * shape[1] * shape[2] * shape[3];
     }
     return at;
 }
