@@ -203,9 +203,13 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
 typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
 
 /* What stands in front of the units, and how many stages of them there are. */
-#define RN_STEM_LIST(X)                                                                   \
-    X(RN_STEM_CIFAR, "cifar")       /* 3x3 convolution; three stages of stride 1, 2, 2 */ \
-    X(RN_STEM_IMAGENET, "imagenet") /* 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool; four stages */
+#define RN_STEM_LIST(X)                                                                            \
+    X(RN_STEM_CIFAR, "cifar")       /* 3x3 convolution; three stages of stride 1, 2, 2 */          \
+    X(RN_STEM_IMAGENET, "imagenet") /* 7x7/2 convolution, BN, ReLU, 3x3/2 max-pool; four stages */ \
+    X(RN_STEM_DEEP, "deep") /* the same with three 3x3 convolutions, of stride 2, 1, 1 and half, \
+                               half and all of the filters (He et al. 2018, ResNet-C) */ \
+    X(RN_STEM_BIT, "bit")   /* 7x7/2 convolution, 3x3/2 max-pool that counts zeros around the \
+                               image (Kolesnikov et al. 2019, BiT) */
 typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is
@@ -217,6 +221,14 @@ typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
     X(RN_RELU_BEFORE_ADD, "relu_before_add") /* F = ReLU BN conv ReLU BN conv */                  \
     X(RN_RELU_PREACT, "relu_preact")         /* F = BN conv ReLU BN conv ReLU */
 typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
+
+/* What normalises, wherever the paper has BN. EvoNorm-S0 (Liu et al. 2020) also activates: no ReLU
+   stands behind it, so that orders with a BN or a ReLU alone cannot have it. */
+#define RN_NORM_LIST(X)                                                           \
+    X(RN_NORM_BATCH, "batch_norm")                                                \
+    X(RN_NORM_GROUP, "group_norm")      /* of an image and a group of channels */ \
+    X(RN_NORM_EVONORM_S0, "evonorm_s0") /* likewise; x sigmoid(v x) / deviation */
+typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) } rn_norm;
 
 /* The shortcut h(x) of equation (1): Fig. 2, Table 1. */
 #define RN_SHORTCUT_LIST(X)                                                                    \
@@ -284,6 +296,15 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_TORCHVISION, "torchvision")
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
+/* How pictures are scaled, see rn_resample. */
+#define RN_INTERPOLATION_LIST(X) X(RN_BICUBIC, "bicubic") X(RN_BILINEAR, "bilinear")
+typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolation;
+
+/* The order of an image's colours as the net gets them. Pictures in files, rn_picture and mean and
+   deviation of the description are RGB in any case... */
+#define RN_CHANNEL_ORDER_LIST(X) X(RN_RGB, "rgb") X(RN_BGR, "bgr")
+typedef enum rn_channel_order { RN_CHANNEL_ORDER_LIST(RN_ENUM) } rn_channel_order;
+
 #define RN_MODE_LIST(X) X(RN_INFERENCE, "inference") X(RN_TRAINING, "training")
 typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) } rn_mode;
 
@@ -292,42 +313,61 @@ typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) } rn_mode;
 /* The description of a net. All zero is a full pre-activation ResNet-20 for CIFAR-10 trained by
    plain SGD. Every field that is zero takes the default named beside it (rn_resolve does it). */
 typedef struct rn_desc {
-    int depth;                /* 20; gives `units` where these are zero */
-    rn_block block;           /* auto */
-    int units[RN_MAX_STAGES]; /* units of each stage; from depth */
-    int base_width;           /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
-    rn_stem stem;             /* cifar */
-    int classes;              /* 10 (ImageNet 1000) */
-    int channels;             /* of the images; 3 */
-    int height, width;        /* of the images; 32 (ImageNet 224) */
-    rn_order order;           /* full_preact */
-    rn_shortcut shortcut;     /* identity */
-    float shortcut_scale;     /* for scale: 0, the plain net of Table 1's first rows */
-    float residual_scale;     /* for scale: 1 */
-    float gate_bias;          /* b_g at the start, of T in highway; 0 */
-    float carry_bias;         /* of C in highway; 0 */
-    float dropout;            /* ratio of shortcuts' elements set to zero; 0.5 */
-    rn_resize resize;         /* auto */
-    rn_stride_on stride_on;   /* of a bottleneck that shrinks: its first 1x1 */
-    rn_padding padding;       /* symmetric */
-    rn_init init;             /* He's normal(0, sqrt(2 / n)), n the fan-out */
-    double bn_eps;            /* 1e-5, inside the root */
-    double bn_momentum;       /* 0.1, the weight of the new value */
-    int bn_group;             /* images that share statistics; 0: the whole batch */
-    rn_sgd sgd;               /* torch */
-    double momentum;          /* 0; rn_cifar and rn_imagenet write 0.9 */
-    double weight_decay;      /* 0; rn_cifar and rn_imagenet write 1e-4 */
-    rn_decay decay_scope;     /* every parameter */
-    double label_smoothing;   /* 0; the share of the target that all classes divide, see rn_loss */
-    float mean[4];            /* of the image's channels, pixels in 0..1; 0 */
-    float deviation[4];       /* 1 */
-    uint64_t seed;            /* of initialisation, dropout and rn_batch */
-    int threads;              /* at most, each with a workspace, see rn_create; 1 */
-    int naive;                /* 1: run the naive layers, in NCHW */
-    int direct;               /* 1: no Winograd, every convolution product by product */
-    int micro_batch;          /* images in memory at a time, see rn_backpropagate; 0: the batch */
-    uint64_t budget;          /* bytes that a training net may take, see rn_bytes; 0: no limit */
-    rn_isa isa;               /* auto */
+    int depth;                  /* 20; gives `units` where these are zero */
+    rn_block block;             /* auto */
+    int units[RN_MAX_STAGES];   /* units of each stage; from depth */
+    int base_width;             /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
+    int stem_width;             /* filters of the stem; base_width */
+    int widths[RN_MAX_STAGES];  /* filters of a unit's convolutions, by stage; by base_width */
+    int outputs[RN_MAX_STAGES]; /* channels between units; widths, 4 times it for bottlenecks */
+    rn_stem stem;               /* cifar */
+    int bare_stem;              /* 1: no norm and ReLU between the stem's last convolution and what
+                                 follows (timm's pre-activation nets; the BiT stem has none) */
+    int bare_tail;        /* 1: nor between the last unit and the pool (kuangliu's PreActResNet) */
+    int classes;          /* 10 (ImageNet 1000) */
+    int channels;         /* of the images; 3 */
+    int height, width;    /* of the images; 32 (ImageNet 224) */
+    rn_order order;       /* full_preact */
+    rn_shortcut shortcut; /* identity */
+    float shortcut_scale; /* for scale: 0, the plain net of Table 1's first rows */
+    float residual_scale; /* for scale: 1 */
+    float gate_bias;      /* b_g at the start, of T in highway; 0 */
+    float carry_bias;     /* of C in highway; 0 */
+    float dropout;        /* ratio of shortcuts' elements set to zero; 0.5 */
+    rn_resize resize;     /* auto */
+    int always_project;   /* 1: a stage's first unit has that shortcut whatever its shape */
+    int raw_identity;     /* 1: where it does not, that unit's shortcut is the value before its
+                                 activation (timm, kuangliu); 0: the one behind it, as [IM] */
+    rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
+    rn_padding padding;         /* symmetric */
+    rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
+    int conv_bias;              /* 1: all convolutions have a bias; 0: those of gates */
+    int weight_standardisation; /* 1: convolutions take (w - mean) / deviation of each filter */
+    double standardisation_eps; /* 1e-8, inside that root (BiT; timm's nets else 1e-6) */
+    rn_norm norm;               /* batch_norm */
+    int norm_groups;        /* of channels, for the two others; 32, or what divides all widths */
+    double bn_eps;          /* 1e-5, inside the root, of any norm */
+    double bn_momentum;     /* 0.1, the weight of the new value */
+    int bn_group;           /* images that share statistics; 0: the whole batch */
+    rn_sgd sgd;             /* torch */
+    double momentum;        /* 0; rn_cifar and rn_imagenet write 0.9 */
+    double weight_decay;    /* 0; rn_cifar and rn_imagenet write 1e-4 */
+    rn_decay decay_scope;   /* every parameter */
+    int frozen_below;       /* k from 1: stem and stages below k are not trained (4 and the last
+                                 stage: only from there on; 5: the classifier alone); 0: all is */
+    double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
+    float mean[4];          /* of the image's channels, pixels in 0..1; 0 */
+    float deviation[4];     /* 1 */
+    rn_channel_order channel_order; /* rgb */
+    float crop_fraction; /* side of the centre crop, of the shorter side; 1 (ImageNet 0.875) */
+    rn_interpolation interpolation; /* bicubic */
+    uint64_t seed;                  /* of initialisation, dropout and rn_batch */
+    int threads;                    /* at most, each with a workspace, see rn_create; 1 */
+    int naive;                      /* 1: run the naive layers, in NCHW */
+    int direct;                     /* 1: no Winograd, every convolution product by product */
+    int micro_batch; /* images in memory at a time, see rn_backpropagate; 0: the batch */
+    uint64_t budget; /* bytes that a training net may take, see rn_bytes; 0: no limit */
+    rn_isa isa;      /* auto */
 } rn_desc;
 
 /* The descriptions of the papers' nets: CIFAR-10 (depth 20, 32, 44, 56, 110, 164, 1001, or any
@@ -373,6 +413,8 @@ typedef enum rn_kind {
     RN_SCALE,
     RN_PAD_SUBSAMPLE,
     RN_AVG_POOL,
+    RN_GROUP_NORM,
+    RN_EVONORM_S0,
     RN_KINDS
 } rn_kind;
 
@@ -387,10 +429,12 @@ typedef struct rn_node {
     int inputs[2];              /* values it reads; -1 where there is none */
     int c;                      /* shape of its value */
     short h, w;                 /* likewise */
-    short kernel, stride;       /* 1 and 1 but for convolutions, pools, pad-subsample */
-    short padding;              /* pixels of zeros around the image */
+    signed char kernel, stride; /* 1 and 1 but for convolutions, pools, pad-subsample */
+    signed char padding;        /* pixels of zeros around the image */
     signed char padding_behind; /* 1: one more at the bottom and right */
     signed char complement;     /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
+    signed char standardised;   /* convolution: 1 if it standardises its weight */
+    signed char zeros;          /* max-pool: 1 if the padding's zeros count */
     int front;                  /* pad-subsample: zero channels before the input's */
     float scale, dropout;       /* scale: the factor; dropout: the ratio */
     float initial_bias;         /* of a convolution with bias, in a new net */
@@ -587,7 +631,12 @@ typedef enum rn_role {
     RN_LINEAR_WEIGHT,
     RN_LINEAR_BIAS,
     RN_RUNNING_MEAN,
-    RN_RUNNING_VAR
+    RN_RUNNING_VAR,
+    RN_GN_WEIGHT,
+    RN_GN_BIAS,
+    RN_EVONORM_WEIGHT,
+    RN_EVONORM_BIAS,
+    RN_EVONORM_V
 } rn_role;
 
 typedef struct rn_parameter {
@@ -693,6 +742,39 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const 
                                         const rn_real *bias, const rn_real *running_mean,
                                         const rn_real *running_var, double eps, rn_error *error);
 
+/* Group normalisation (Wu and He 2018): as the formula of batch normalisation, with mean and biased
+   variance of the values of one image in each of `groups` groups of C / groups channels, which
+   follow each other; weight and bias [C]. The same in training and inference. Groups must divide
+   the channels, and a group must have two values. */
+RNDEF rn_status rn_group_norm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                      const rn_real *bias, double eps, int groups, rn_error *error);
+RNTRAIN rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
+                                         const rn_tensor *dy, const rn_tensor *x,
+                                         const rn_real *weight, double eps, int groups,
+                                         int accumulate, rn_error *error);
+
+/* EvoNorm-S0 (Liu et al. 2020, Table 2): norm and activation in one, with the variances of group
+   normalisation,
+
+       y = x sigmoid(v x) / sqrt(variance + eps) * weight + bias
+
+   weight, bias, v [C], and dv, which is added to. Checks as in rn_group_norm_forward. */
+RNDEF rn_status rn_evonorm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                   const rn_real *bias, const rn_real *v, double eps, int groups,
+                                   rn_error *error);
+RNTRAIN rn_status rn_evonorm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, rn_real *dv,
+                                      const rn_tensor *dy, const rn_tensor *x,
+                                      const rn_real *weight, const rn_real *v, double eps,
+                                      int groups, int accumulate, rn_error *error);
+
+/* Weight standardisation (Qiao et al. 2019): each filter of f [K,C,R,S], less its mean, divided by
+   sqrt(variance + eps), its biased variance. y may be f. Backward makes of dy, the gradient by the
+   standardised weight, that by f itself: dw is overwritten and may be dy. */
+RNDEF rn_status rn_standardise_forward(rn_tensor *y, const rn_tensor *f, double eps,
+                                       rn_error *error);
+RNTRAIN rn_status rn_standardise_backward(rn_tensor *dw, const rn_tensor *dy, const rn_tensor *f,
+                                          double eps, rn_error *error);
+
 /* ReLU: y = max(x, 0). Backward reads y; the gradient at 0 is 0. */
 RNDEF rn_status rn_relu_forward(rn_tensor *y, const rn_tensor *x, rn_error *error);
 RNTRAIN rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *y,
@@ -723,6 +805,13 @@ RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
 RNTRAIN rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
                                        int kernel, int stride, int padding, int accumulate,
                                        rn_error *error);
+/* The same with zeros around the image that count: a window that reaches over the edge has 0 at
+   least, and where 0 is the largest, no pixel gets the gradient (the stem of BiT). */
+RNDEF rn_status rn_zero_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                         int padding, rn_error *error);
+RNTRAIN rn_status rn_zero_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                            int kernel, int stride, int padding, int accumulate,
+                                            rn_error *error);
 /* Average pool: the mean of each kernel x kernel window. There is no padding; windows at the bottom
    and at the right are cut, and the mean is that of the pixels that are there:
 
@@ -2207,6 +2296,9 @@ typedef struct rn__field {
 static const char *const rn__block_names[] = {RN_BLOCK_LIST(RN__NAME_OF) NULL};
 static const char *const rn__stem_names[] = {RN_STEM_LIST(RN__NAME_OF) NULL};
 static const char *const rn__order_names[] = {RN_ORDER_LIST(RN__NAME_OF) NULL};
+static const char *const rn__norm_names[] = {RN_NORM_LIST(RN__NAME_OF) NULL};
+static const char *const rn__interpolation_names[] = {RN_INTERPOLATION_LIST(RN__NAME_OF) NULL};
+static const char *const rn__channel_order_names[] = {RN_CHANNEL_ORDER_LIST(RN__NAME_OF) NULL};
 static const char *const rn__shortcut_names[] = {RN_SHORTCUT_LIST(RN__NAME_OF) NULL};
 static const char *const rn__resize_names[] = {RN_RESIZE_LIST(RN__NAME_OF) NULL};
 static const char *const rn__stride_on_names[] = {RN_STRIDE_ON_LIST(RN__NAME_OF) NULL};
@@ -2239,7 +2331,12 @@ static const rn__field rn__fields[] = {
     RN__OPTION(block, RN__FOR_WEIGHTS),
     {RN__FIELD(units, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, RN__MOST_UNITS, 0, NULL},
     {RN__FIELD(base_width, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 0, "width"},
+    {RN__FIELD(stem_width, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1 << 14, 0, NULL},
+    {RN__FIELD(widths, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1 << 17, 0, NULL},
+    {RN__FIELD(outputs, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1 << 19, 0, NULL},
     RN__OPTION(stem, RN__FOR_WEIGHTS),
+    {RN__FIELD(bare_stem, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
+    {RN__FIELD(bare_tail, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_WEIGHTS, 2, 1 << 20, 0, NULL},
     {RN__FIELD(channels, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 3, NULL},
     {RN__FIELD(height, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_height"},
@@ -2253,8 +2350,16 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
     {RN__FIELD(dropout, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, 0.999, 0.5, NULL},
     RN__OPTION(resize, RN__FOR_WEIGHTS),
+    {RN__FIELD(always_project, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
+    {RN__FIELD(raw_identity, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     RN__OPTION(stride_on, RN__FOR_WEIGHTS),
     RN__OPTION(padding, RN__FOR_WEIGHTS),
+    {RN__FIELD(conv_bias, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
+    {RN__FIELD(weight_standardisation, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
+    {RN__FIELD(standardisation_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, 1e-12, 1, 1e-8,
+     NULL},
+    RN__OPTION(norm, RN__FOR_WEIGHTS),
+    {RN__FIELD(norm_groups, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1 << 19, 0, NULL},
     /* The training: */
     RN__OPTION(init, RN__MAY_DIFFER),
     {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, 1e-12, 1, 1e-5, NULL},
@@ -2264,11 +2369,15 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
     {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 1e6, 0, NULL},
     {RN__FIELD(decay_scope, RN__INT, rn_decay), rn__decay_names, RN__MAY_DIFFER, 0, 0, 0, NULL},
+    {RN__FIELD(frozen_below, RN__INT, int), NULL, RN__FOR_RESUMING, 0, RN_MAX_STAGES + 1, 0, NULL},
     {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
     /* The images: */
     {RN__FIELD(mean, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 0, NULL},
     {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__LEAST_DEVIATION, 1e6, 1,
      "std"},
+    RN__OPTION(channel_order, RN__FOR_WEIGHTS),
+    {RN__FIELD(crop_fraction, RN__FLOAT, float), NULL, RN__MAY_DIFFER, 0.01, 1, 0, NULL},
+    RN__OPTION(interpolation, RN__MAY_DIFFER),
     {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, RN__MAY_DIFFER, 0, 0, 0, NULL},
     /* The machine: */
     {RN__FIELD(threads, RN__INT, int), NULL, RN__OF_MACHINE, 1, 1024, 1, NULL},
@@ -2428,13 +2537,17 @@ RNDEF rn_status rn_desc_set(rn_desc *desc, const char *key, const char *value, r
 
 /* What the stems differ in. */
 typedef struct rn__stem {
-    int width, classes, size; /* defaults of the net */
-    int kernel, stride;       /* of its convolution */
-    int activates;            /* with BN and ReLU, whatever the order: the first unit's, too */
-    int pools;                /* 3x3/2 maximum behind that */
+    int width, classes, size;  /* defaults of the net */
+    float crop_fraction;       /* likewise */
+    int convs, kernel, stride; /* convolutions; those of the first */
+    int activates;             /* with BN and ReLU, whatever the order: the first unit's, too */
+    int pools;                 /* 3x3/2 maximum behind that, */
+    int zeros;                 /* which counts the padding's zeros */
 } rn__stem;
-static const rn__stem rn__stems[] = {{16, 10, 32, 3, 1, 0, 0},     /* CIFAR */
-                                     {64, 1000, 224, 7, 2, 1, 1}}; /* ImageNet */
+static const rn__stem rn__stems[] = {{16, 10, 32, 1, 1, 3, 1, 0, 0, 0},          /* CIFAR */
+                                     {64, 1000, 224, 0.875f, 1, 7, 2, 1, 1, 0},  /* ImageNet */
+                                     {64, 1000, 224, 0.875f, 3, 3, 2, 1, 1, 0},  /* deep */
+                                     {64, 1000, 224, 0.875f, 1, 7, 2, 0, 1, 1}}; /* BiT */
 
 /* What the papers' trainings have in common; all else are defaults. */
 static rn_desc rn__recipe(int depth, rn_stem stem) {
@@ -2450,10 +2563,21 @@ static rn_desc rn__recipe(int depth, rn_stem stem) {
 RNDEF rn_desc rn_cifar(int depth) { return rn__recipe(depth, RN_STEM_CIFAR); }
 RNDEF rn_desc rn_imagenet(int depth) { return rn__recipe(depth, RN_STEM_IMAGENET); }
 
+/* The greatest number that divides both; b may be 0. */
+static int rn__common_divisor(int a, int b) {
+    while (b) {
+        const int rest = a % b;
+        a = b, b = rest;
+    }
+    return a;
+}
+
 /* Shortcut B*: the 1x1 convolution has a BN behind it, unless the unit has one in front of it. */
 static rn_resize rn__resize_b(const rn_desc *desc) {
-    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ? RN_RESIZE_B
-                                                                          : RN_RESIZE_B_BN;
+    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ||
+                   desc->norm == RN_NORM_EVONORM_S0
+               ? RN_RESIZE_B
+               : RN_RESIZE_B_BN;
 }
 
 /* The table beside its declaration, column by column. */
@@ -2497,7 +2621,7 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
     static const int imagenet[][5] = {{18, 2, 2, 2, 2},   {34, 3, 4, 6, 3},   {50, 3, 4, 6, 3},
                                       {101, 3, 4, 23, 3}, {152, 3, 8, 36, 3}, {200, 3, 24, 36, 3}};
     int i, depth = desc->depth, per_unit; /* per_unit: layers of a unit */
-    if (desc->stem == RN_STEM_IMAGENET) { /* depth, units of the four stages */
+    if (desc->stem != RN_STEM_CIFAR) {    /* depth, units of the four stages */
         if (desc->block == RN_BLOCK_AUTO) desc->block = depth < 50 ? RN_BASIC : RN_BOTTLENECK;
         for (i = 0; i < 6; i++)
             if (imagenet[i][0] == depth) memcpy(desc->units, imagenet[i] + 1, sizeof desc->units);
@@ -2521,7 +2645,7 @@ static rn_status rn__units_of_depth(rn_desc *desc, rn_error *error) {
 }
 
 /* Units from the depth or, where units are given, the depth from the units. */
-static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error) {
+static rn_status rn__resolve_units(rn_desc *desc, rn_error *error) {
     int i, sum = 0;                       /* of the units */
     for (i = 0; i < RN_MAX_STAGES; i++) { /* stages without units are the last ones */
         RN__FAIL_IF(desc->units[i] && i && !desc->units[i - 1], RN_BAD_DESCRIPTION,
@@ -2529,7 +2653,7 @@ static rn_status rn__resolve_units(rn_desc *desc, int imagenet, rn_error *error)
         sum += desc->units[i];
     }
     if (!sum) {
-        if (!desc->depth) desc->depth = imagenet ? 50 : 20;
+        if (!desc->depth) desc->depth = desc->stem == RN_STEM_CIFAR ? 20 : 50;
         return rn__units_of_depth(desc, error);
     }
     if (desc->block == RN_BLOCK_AUTO) desc->block = RN_BASIC; /* no depth asks for another */
@@ -2556,13 +2680,78 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
+/* Channels by stage, where they are not given, and what shortcuts have to change. */
+static rn_status rn__resolve_widths(rn_desc *desc, rn_error *error) {
+    const int expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
+    int from, a; /* channels in front of a stage; whether shortcut A can be */
+    if (!desc->stem_width) desc->stem_width = desc->base_width;
+    from = desc->stem_width, a = !desc->always_project;
+    for (int i = 0; i < RN_MAX_STAGES; i++) {
+        if (!desc->units[i]) desc->widths[i] = desc->outputs[i] = 0;
+        if (!desc->units[i]) continue;
+        if (!desc->widths[i]) desc->widths[i] = desc->base_width << i;
+        if (!desc->outputs[i]) desc->outputs[i] = desc->widths[i] * expansion;
+        RN__FAIL_IF(desc->block != RN_BOTTLENECK && desc->outputs[i] < 1, RN_BAD_DESCRIPTION,
+                    "outputs of stage %d overflow", i + 1);
+        a &= desc->outputs[i] >= from;
+        from = desc->outputs[i];
+    }
+    if (desc->resize == RN_RESIZE_AUTO)
+        desc->resize = a && desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK
+                           ? RN_RESIZE_A
+                           : rn__resize_b(desc);
+    RN__FAIL_IF(!a && (desc->resize == RN_RESIZE_A || desc->resize == RN_RESIZE_A_CENTRED),
+                RN_BAD_DESCRIPTION, "resize %s appends channels, and cannot %s; take resize B",
+                rn__resize_names[desc->resize],
+                desc->always_project ? "project always" : "be where a stage has fewer channels");
+    return RN_OK;
+}
+
+/* Groups of channels divide the channels of every norm. */
+static rn_status rn__resolve_norm(rn_desc *desc, rn_error *error) {
+    const int half = desc->stem == RN_STEM_DEEP ? 2 : 1, given = desc->norm_groups;
+    const int a = desc->order == RN_ORIGINAL || desc->order == RN_RELU_PREACT;
+    int widths[2 * RN_MAX_STAGES + 1], count = 0, groups = given ? given : 32;
+    if (half > 1)
+        RN__FAIL_IF(desc->stem_width % 2, RN_BAD_DESCRIPTION,
+                    "stem_width is %d and must be even: a deep stem begins with half of it",
+                    desc->stem_width);
+    if (desc->norm == RN_NORM_BATCH) return RN_OK;
+    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 && a, RN_BAD_DESCRIPTION,
+                "norm evonorm_s0 activates, and order %s has norms without a ReLU; take order "
+                "full_preact, bn_after_add or relu_before_add",
+                rn__order_names[desc->order]);
+    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 &&
+                    (desc->resize == RN_RESIZE_B_BN || desc->resize == RN_RESIZE_D_BN),
+                RN_BAD_DESCRIPTION,
+                "norm evonorm_s0 activates, and resize %s has a norm without a ReLU; take %s",
+                rn__resize_names[desc->resize], desc->resize == RN_RESIZE_B_BN ? "B" : "D");
+    widths[count++] = desc->stem_width / half;
+    for (int i = 0; i < RN_MAX_STAGES && desc->units[i]; i++) {
+        widths[count++] = desc->widths[i];
+        widths[count++] = desc->outputs[i];
+    }
+    for (int i = 0; i < count; i++) {
+        const int divisor = rn__common_divisor(groups, widths[i]);
+        RN__FAIL_IF(given && divisor != groups, RN_BAD_DESCRIPTION,
+                    "norm_groups is %d and must divide all widths, of which one is %d; take %d",
+                    groups, widths[i], divisor);
+        groups = divisor;
+    }
+    desc->norm_groups = groups;
+    return RN_OK;
+}
+
 /* Defaults that the table knows; those that depend on the stem; units; fields that depend on
    others. All on a copy, so that a failure changes nothing. */
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc; /* written to *desc when all is well */
-    const int imagenet = d.stem == RN_STEM_IMAGENET;
-    const rn__stem *stem = &rn__stems[imagenet];
-    int h, w, halvings = stem->stride / 2 + stem->pools;
+    const rn__stem *stem;
+    int h, w, halvings;
+    RN__FAIL_IF((unsigned)d.stem >= sizeof rn__stems / sizeof rn__stems[0], RN_BAD_DESCRIPTION,
+                "stem is %d, which has no name", (int)d.stem);
+    stem = &rn__stems[d.stem];
+    halvings = stem->stride / 2 + stem->pools;
     for (int i = 0; i < RN__FIELDS; i++)
         for (int k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
             if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
@@ -2571,9 +2760,11 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.classes) d.classes = stem->classes;
     if (!d.height) d.height = stem->size;
     if (!d.width) d.width = stem->size;
-    if (!RN__FAST) d.naive = 1; /* no other execution is there */
+    if (!(d.crop_fraction > 0 || d.crop_fraction < 0)) d.crop_fraction = stem->crop_fraction;
+    if (!RN__FAST) d.naive = 1;                          /* no other execution is there */
+    if (d.norm || d.weight_standardisation) d.naive = 1; /* as yet */
     RN__TRY(rn__check_fields(&d, error));
-    RN__TRY(rn__resolve_units(&d, imagenet, error));
+    RN__TRY(rn__resolve_units(&d, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     /* Padding in front is one number for rows and columns, so that with padding "same" both must be
        even, or both odd, wherever a convolution has stride 2. */
@@ -2589,8 +2780,8 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
                 "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
                 d.bn_group);
-    if (d.resize == RN_RESIZE_AUTO)
-        d.resize = !imagenet && d.block != RN_BOTTLENECK ? RN_RESIZE_A : rn__resize_b(&d);
+    RN__TRY(rn__resolve_widths(&d, error));
+    RN__TRY(rn__resolve_norm(&d, error));
     *desc = d;
     return RN_OK;
 }
@@ -2630,7 +2821,7 @@ typedef struct rn__slot {
 } rn__slot;
 
 /* Where a kind's functions find them. */
-enum { RN__WEIGHT, RN__BIAS, RN__MEAN, RN__VARIANCE, RN__SLOTS };
+enum { RN__WEIGHT, RN__BIAS, RN__MEAN, RN__VARIANCE, RN__GATE, RN__SLOTS };
 
 /* What program, planner and optimiser need to know about a kind. */
 enum {
@@ -2775,29 +2966,50 @@ static int rn__same_padding(int size, int kernel, int stride) {
     return rn__max((rn__divide_up(size, stride) - 1) * stride + kernel - size, 0);
 }
 
-/* A convolution without bias, padded so that at stride 1 the size stays. */
+/* A convolution of a stem, unit or shortcut, padded so that at stride 1 the size stays. */
 static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, int kernel,
                          int stride) {
     rn_node node = rn__node(RN_CONV2D, role, x);
     node.c = filters;
-    node.kernel = (short)kernel;
-    node.stride = (short)stride;
-    node.padding = (short)(kernel / 2);
+    node.kernel = (signed char)kernel;
+    node.stride = (signed char)stride;
+    node.padding = (signed char)(kernel / 2);
+    node.bias = (signed char)b->desc->conv_bias;
+    node.standardised = (signed char)b->desc->weight_standardisation;
     if (b->nodes && b->desc->padding == RN_PADDING_SAME) {
         const int same = rn__same_padding(b->nodes[x].h, kernel, stride);
-        node.padding = (short)(same / 2);
+        node.padding = (signed char)(same / 2);
         node.padding_behind = (signed char)(same % 2);
     }
     return rn__emit(b, node);
 }
 
-/* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. */
+/* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. BN
+   stands for whatever normalises. */
 enum { RN__BN = 1, RN__RELU = 2 };
 
-/* Emits what `what` says, under these names; returns the value behind it. */
-static int rn__emit_activation(rn__builder *b, int x, int what, const char *bn, const char *relu) {
-    if (what & RN__BN) x = rn__emit(b, rn__node(RN_BATCH_NORM, bn, x));
-    if (what & RN__RELU) x = rn__emit(b, rn__node(RN_RELU, relu, x));
+/* Places of norms: beside one of three convolutions, in a shortcut, at the end. */
+enum { RN__FIRST, RN__SHORTCUT = 3, RN__END, RN__PLACES_OF_NORMS };
+
+/* What normalises, in the order of rn_norm: its kind, whether it is a ReLU's substitute, too, and
+   its names. */
+static const struct {
+    rn_kind kind;
+    int activates;
+    const char *roles[RN__PLACES_OF_NORMS];
+} rn__norms[] = {
+    {RN_BATCH_NORM, 0, {"bn1", "bn2", "bn3", "shortcut_bn", "bn"}},
+    {RN_GROUP_NORM, 0, {"gn1", "gn2", "gn3", "shortcut_gn", "gn"}},
+    {RN_EVONORM_S0, 1, {"evonorm1", "evonorm2", "evonorm3", NULL, "evonorm"}},
+};
+
+/* Emits what `what` says, the norm by the name of its place; returns the value behind it. */
+static int rn__emit_activation(rn__builder *b, int x, int what, int place, const char *relu) {
+    const rn_norm norm = b->desc->norm;
+    if (what & RN__BN)
+        x = rn__emit(b, rn__node(rn__norms[norm].kind, rn__norms[norm].roles[place], x));
+    if (what & RN__RELU && !(what & RN__BN && rn__norms[norm].activates))
+        x = rn__emit(b, rn__node(RN_RELU, relu, x));
     return x;
 }
 
@@ -2818,7 +3030,6 @@ static const struct {
 };
 
 static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
-static const char *const rn__bn_roles[] = {"bn1", "bn2", "bn3"};
 static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
 
 /* W x + b of a gate, whose b begins with `bias`. */
@@ -2854,18 +3065,18 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
-        node.stride = (short)stride;
+        node.stride = (signed char)stride;
         node.front = resize == RN_RESIZE_A ? 0 : (filters - c) / 2;
         return rn__emit(b, node);
     }
     if (stride > 1 && (resize == RN_RESIZE_D || resize == RN_RESIZE_D_BN)) {
         rn_node pool = rn__node(RN_AVG_POOL, "shortcut_pool", x);
-        pool.kernel = pool.stride = (short)stride;
+        pool.kernel = pool.stride = (signed char)stride;
         x = rn__emit(b, pool);
         stride = 1;
     }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
-    return rn__emit_activation(b, x, normalises && !same ? RN__BN : 0, "shortcut_bn", NULL);
+    return rn__emit_activation(b, x, normalises && !same ? RN__BN : 0, RN__SHORTCUT, NULL);
 }
 
 /* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
@@ -2879,11 +3090,10 @@ static int rn__emit_branch(rn__builder *b, int x, int filters, int out, int stri
             desc->block == RN_BOTTLENECK ? i == (desc->stride_on == RN_STRIDE_3X3) : i == 0;
         int what = i < layers - 1 ? rn__orders[desc->order].between : rn__orders[desc->order].last;
         if (i || !activated)
-            x = rn__emit_activation(b, x, rn__orders[desc->order].before, rn__bn_roles[i],
-                                    rn__relu_roles[i]);
+            x = rn__emit_activation(b, x, rn__orders[desc->order].before, i, rn__relu_roles[i]);
         x = rn__emit_conv(b, x, rn__conv_roles[i], i == layers - 1 ? out : filters, is_3x3 ? 3 : 1,
                           strides ? stride : 1);
-        x = rn__emit_activation(b, x, what, rn__bn_roles[i], rn__relu_roles[i]);
+        x = rn__emit_activation(b, x, what, i, rn__relu_roles[i]);
     }
     return x;
 }
@@ -2905,20 +3115,26 @@ static int rn__emit_shortcut(rn__builder *b, int x, int out, int *gate) {
     return x;
 }
 
+/* With BN and ReLU, whatever the order? */
+static int rn__stem_activates(const rn_desc *desc) {
+    return rn__stems[desc->stem].activates && !desc->bare_stem;
+}
+
 /* One residual unit, equations (1) and (2): y = h(x) + F(x), x' = f(y). */
 static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int stride) {
     const rn_desc *desc = b->desc;
     const rn_shortcut kind = desc->shortcut;
     const int first = b->unit == 0, layers = rn__block_layers(desc->block);
-    const int done_by_stem = b->stage == 1 && rn__stems[desc->stem].activates;
+    const int done_by_stem = b->stage == 1 && rn__stem_activates(desc);
+    const int raw = x; /* before the activation */
     int gate = -1, shortcut, residual;
     rn_node add = rn__node(RN_ADD, "add", -1);
     if (first && !done_by_stem) /* before the split, so that the shortcut sees it too */
-        x = rn__emit_activation(b, x, rn__orders[desc->order].before, "bn1", "relu1");
-    if (kind == RN_SHORTCUT_CONV1X1 || stride != 1 || c != out)
+        x = rn__emit_activation(b, x, rn__orders[desc->order].before, RN__FIRST, "relu1");
+    if (kind == RN_SHORTCUT_CONV1X1 || stride != 1 || c != out || (first && desc->always_project))
         shortcut = rn__emit_resize(b, x, c, out, stride);
     else
-        shortcut = rn__emit_shortcut(b, x, out, &gate);
+        shortcut = rn__emit_shortcut(b, desc->raw_identity ? raw : x, out, &gate);
     if (kind == RN_SHORTCUT_SCALE)
         shortcut = rn__emit_scale(b, shortcut, "scaled_shortcut", desc->shortcut_scale);
     if (kind == RN_SHORTCUT_DROPOUT) {
@@ -2933,11 +3149,11 @@ static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int
     add.inputs[0] = residual;
     add.inputs[1] = shortcut;
     x = rn__emit(b, add);
-    return rn__emit_activation(b, x, rn__orders[desc->order].after_add, rn__bn_roles[layers - 1],
-                               "relu");
+    return rn__emit_activation(b, x, rn__orders[desc->order].after_add, layers - 1, "relu");
 }
 
-/* Image, first convolution and what follows it before the first unit. */
+/* Image, convolutions and what follows them before the first unit: a deep stem has three, of half,
+   half and all of the filters, with BN and ReLU between. */
 static int rn__emit_stem(rn__builder *b) {
     const rn_desc *desc = b->desc;
     const rn__stem *stem = &rn__stems[desc->stem];
@@ -2947,27 +3163,34 @@ static int rn__emit_stem(rn__builder *b) {
     input.h = (short)desc->height;
     input.w = (short)desc->width;
     x = rn__emit(b, input);
-    x = rn__emit_conv(b, x, "conv1", desc->base_width, stem->kernel, stem->stride);
-    x = rn__emit_activation(
-        b, x, stem->activates ? RN__BN | RN__RELU : rn__orders[desc->order].stem, "bn1", "relu1");
+    for (int i = 0; i < stem->convs; i++) {
+        const int last = i == stem->convs - 1;
+        const int what = !last || rn__stem_activates(desc)    ? RN__BN | RN__RELU
+                         : stem->activates || desc->bare_stem ? 0
+                                                              : rn__orders[desc->order].stem;
+        x = rn__emit_conv(b, x, rn__conv_roles[i], last ? desc->stem_width : desc->stem_width / 2,
+                          stem->kernel, i == 0 ? stem->stride : 1);
+        x = rn__emit_activation(b, x, what, i, rn__relu_roles[i]);
+    }
     if (!stem->pools) return x;
     pool.inputs[0] = x;
     pool.kernel = 3;
     pool.stride = 2;
     pool.padding = 1;
+    pool.zeros = (signed char)stem->zeros;
     return rn__emit(b, pool);
 }
 
 /* Runs the builder over the whole net. */
 static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
     rn_node linear = rn__node(RN_LINEAR, "fc", -1);
-    int x, c = desc->base_width, expansion = desc->block == RN_BOTTLENECK ? 4 : 1;
+    int x, c = desc->stem_width;
     memset(b, 0, sizeof *b);
     b->desc = desc;
     b->nodes = nodes;
     x = rn__emit_stem(b);
     for (int stage = 1; stage <= RN_MAX_STAGES && desc->units[stage - 1]; stage++) {
-        int filters = desc->base_width << (stage - 1), out = filters * expansion;
+        const int filters = desc->widths[stage - 1], out = desc->outputs[stage - 1];
         for (int unit = 0; unit < desc->units[stage - 1]; unit++) {
             b->stage = stage;
             b->unit = unit;
@@ -2977,7 +3200,8 @@ static void rn__build(rn__builder *b, const rn_desc *desc, rn_node *nodes) {
     }
     b->stage = -1;
     b->unit = 0;
-    x = rn__emit_activation(b, x, rn__orders[desc->order].tail, "bn", "relu");
+    x = rn__emit_activation(b, x, desc->bare_tail ? 0 : rn__orders[desc->order].tail, RN__END,
+                            "relu");
     x = rn__emit(b, rn__node(RN_GLOBAL_AVG_POOL, "pool", x));
     linear.inputs[0] = x;
     linear.c = desc->classes;
@@ -3484,6 +3708,218 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const 
     return RN_OK;
 }
 
+/* ---- group normalisation: Wu and He 2018; EvoNorm-S0: Liu et al. 2020 ------------------------
+
+   The formulas of batch normalisation with other m values: those of one image in a group of
+   channels that follow each other. So nothing depends on the other images, and inference is as
+   training. The m values of 8 channels in 2 groups:
+
+       channels   [ 0 1 2 3 ][ 4 5 6 7 ]      m = 4 H W,  weight and bias still by channel
+
+   As weights differ within a group, they stay in backward's sums. With g_j = weight dy_j
+
+       dx_i = 1 / sigma (g_i - (sum of g_j)/m - x^_i (sum of g_j x^_j)/m)
+
+   EvoNorm-S0, found by a search, does without the mean and has a gate in place of the ReLU:
+
+       y = x s / sigma * weight + bias,      s = sigmoid(v x)
+
+   Only the variance ties the values of a group together: d variance / d x_i = 2/m (x_i - mean), so
+
+       dx_i = weight / sigma dy_i (s + v x_i s (1 - s)) - (x_i - mean) / (m sigma^3) T
+       T    = sum over the group of weight dy_j x_j s_j
+       dw   = sum of dy x s / sigma,    dv = sum of dy weight / sigma x^2 s (1 - s),    db = sum of dy */
+
+/* 1 - sigmoid(z) is sigmoid(-z), which loses no digits. */
+static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
+
+/* One group of one image: values x [1,C/groups,H,W], their mean and 1 / sigma. */
+typedef struct rn__group {
+    int first; /* channel */
+    rn_tensor x;
+    double m, mean, inverse;
+} rn__group;
+
+static rn__group rn__group_at(const rn_tensor *x, int image, int g, int groups, double eps) {
+    rn__group v;
+    double variance = 0;
+    v.first = g * (x->c / groups);
+    v.x = rn_tensor_channels(rn_tensor_images(*x, image, 1), v.first, x->c / groups);
+    v.m = (double)v.x.c * v.x.h * v.x.w;
+    v.mean = rn__sum(&v.x) / v.m;
+    RN__EACH(&v.x, n, c, h, w) variance += pow(rn__get(&v.x, n, c, h, w) - v.mean, 2);
+    v.inverse = 1 / sqrt(variance / v.m + eps);
+    return v;
+}
+
+/* Of another tensor. */
+static rn_tensor rn__same_group(const rn_tensor *t, int image, const rn__group *v) {
+    return rn_tensor_channels(rn_tensor_images(*t, image, 1), v->first, v->x.c);
+}
+
+static rn_status rn__check_channel_groups(const char *function, const rn_tensor *x, int groups,
+                                          rn_error *error) {
+    RN__TRY(rn__expect_within(function, "groups", groups, 1, rn__max(x->c, 1), error));
+    RN__FAIL_IF(x->c % groups, RN_BAD_ARGUMENT,
+                "%s: groups is %d and must divide the %d channels of input", function, groups,
+                x->c);
+    RN__FAIL_IF((double)(x->c / groups) * x->h * x->w < 2, RN_BAD_ARGUMENT,
+                "%s: input is [%d,%d,%d,%d], which leaves one value in each of %d groups, and so "
+                "no variance; take fewer groups",
+                function, x->n, x->c, x->h, x->w, groups);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_group_norm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                      const rn_real *bias, double eps, int groups,
+                                      rn_error *error) {
+    RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    for (int i = 0; i < x->n * groups; i++) {
+        const rn__group v = rn__group_at(x, i / groups, i % groups, groups, eps);
+        const rn_tensor y_g = rn__same_group(y, i / groups, &v);
+        RN__EACH(&v.x, n, c, h, w) {
+            const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
+            *rn__at(&y_g, n, c, h, w) =
+                (rn_real)((double)weight[v.first + c] * normal + (double)bias[v.first + c]);
+        }
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_evonorm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
+                                   const rn_real *bias, const rn_real *v, double eps, int groups,
+                                   rn_error *error) {
+    RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
+    RN__TRY(rn__expect_like(__func__, "output", y, x, error));
+    for (int i = 0; i < x->n * groups; i++) {
+        const rn__group at = rn__group_at(x, i / groups, i % groups, groups, eps);
+        const rn_tensor y_g = rn__same_group(y, i / groups, &at);
+        RN__EACH(&at.x, n, c, h, w) {
+            const int k = at.first + c;
+            const double value = rn__get(&at.x, n, c, h, w);
+            const double gated = value * rn__sigmoid((double)v[k] * value);
+            *rn__at(&y_g, n, c, h, w) =
+                (rn_real)(gated * at.inverse * (double)weight[k] + (double)bias[k]);
+        }
+    }
+    return RN_OK;
+}
+
+#ifndef RESNET_NO_TRAIN
+/* First the two sums over the group, then dx. */
+RNDEF rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, const rn_tensor *dy,
+                                       const rn_tensor *x, const rn_real *weight, double eps,
+                                       int groups, int accumulate, rn_error *error) {
+    RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    for (int i = 0; i < x->n * groups; i++) {
+        const rn__group v = rn__group_at(x, i / groups, i % groups, groups, eps);
+        const rn_tensor dy_g = rn__same_group(dy, i / groups, &v);
+        double sum = 0, sum_normal = 0; /* of g, and of g x^ */
+        RN__EACH(&v.x, n, c, h, w) {
+            const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
+            const double gradient = rn__get(&dy_g, n, c, h, w);
+            sum += (double)weight[v.first + c] * gradient;
+            sum_normal += (double)weight[v.first + c] * gradient * normal;
+            if (db) rn__store(&db[v.first + c], gradient, 1);
+            if (dw) rn__store(&dw[v.first + c], gradient * normal, 1);
+        }
+        if (!dx) continue;
+        RN__EACH(&v.x, n, c, h, w) {
+            const rn_tensor dx_g = rn__same_group(dx, i / groups, &v);
+            const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
+            const double g = (double)weight[v.first + c] * rn__get(&dy_g, n, c, h, w);
+            rn__store(rn__at(&dx_g, n, c, h, w),
+                      v.inverse * (g - (sum + normal * sum_normal) / v.m), accumulate);
+        }
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_evonorm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, rn_real *dv,
+                                    const rn_tensor *dy, const rn_tensor *x, const rn_real *weight,
+                                    const rn_real *v, double eps, int groups, int accumulate,
+                                    rn_error *error) {
+    RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    for (int i = 0; i < x->n * groups; i++) {
+        const rn__group at = rn__group_at(x, i / groups, i % groups, groups, eps);
+        const rn_tensor dy_g = rn__same_group(dy, i / groups, &at);
+        double t = 0; /* T */
+        RN__EACH(&at.x, n, c, h, w) {
+            const int k = at.first + c;
+            const double value = rn__get(&at.x, n, c, h, w), g = rn__get(&dy_g, n, c, h, w);
+            const double s = rn__sigmoid((double)v[k] * value), scale = (double)weight[k];
+            t += scale * g * value * s;
+            if (db) rn__store(&db[k], g, 1);
+            if (dw) rn__store(&dw[k], g * value * s * at.inverse, 1);
+            if (dv) rn__store(&dv[k], g * scale * at.inverse * value * value * s * (1 - s), 1);
+        }
+        if (!dx) continue;
+        RN__EACH(&at.x, n, c, h, w) {
+            const int k = at.first + c;
+            const rn_tensor dx_g = rn__same_group(dx, i / groups, &at);
+            const double value = rn__get(&at.x, n, c, h, w), g = rn__get(&dy_g, n, c, h, w);
+            const double s = rn__sigmoid((double)v[k] * value), slope = s * (1 - s);
+            const double own =
+                (double)weight[k] * at.inverse * g * (s + (double)v[k] * value * slope);
+            rn__store(rn__at(&dx_g, n, c, h, w),
+                      own - (value - at.mean) * pow(at.inverse, 3) * t / at.m, accumulate);
+        }
+    }
+    return RN_OK;
+}
+#endif
+
+/* ---- weight standardisation: Qiao et al. 2019 ------------------------------------------------
+
+   The formula of batch normalisation once more, for the m = C R S numbers of a filter, without
+   weight and bias. What is stored and learned is f; the convolution takes y. */
+
+/* A filter as m numbers of one channel, its mean and 1 / sigma. */
+static rn__group rn__filter_moments(const rn_tensor *f, int k, double eps) {
+    return rn__group_at(f, k, 0, 1, eps);
+}
+
+RNDEF rn_status rn_standardise_forward(rn_tensor *y, const rn_tensor *f, double eps,
+                                       rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output", y, f, error));
+    for (int k = 0; k < f->n; k++) {
+        const rn__group v = rn__filter_moments(f, k, eps);
+        const rn_tensor y_k = rn_tensor_images(*y, k, 1);
+        RN__EACH(&v.x, n, c, r, s)
+            *rn__at(&y_k, n, c, r, s) = (rn_real)((rn__get(&v.x, n, c, r, s) - v.mean) * v.inverse);
+    }
+    return RN_OK;
+}
+
+#ifndef RESNET_NO_TRAIN
+/* dx of batch normalisation, with weight 1. */
+RNDEF rn_status rn_standardise_backward(rn_tensor *dw, const rn_tensor *dy, const rn_tensor *f,
+                                        double eps, rn_error *error) {
+    RN__TRY(rn__expect_like(__func__, "output_gradient", dy, f, error));
+    RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
+    for (int k = 0; k < f->n; k++) {
+        const rn__group v = rn__filter_moments(f, k, eps);
+        const rn_tensor dy_k = rn_tensor_images(*dy, k, 1), dw_k = rn_tensor_images(*dw, k, 1);
+        const double sum = rn__sum(&dy_k);
+        double sum_normal = 0;
+        RN__EACH(&v.x, n, c, r, s)
+            sum_normal +=
+                rn__get(&dy_k, n, c, r, s) * (rn__get(&v.x, n, c, r, s) - v.mean) * v.inverse;
+        RN__EACH(&v.x, n, c, r, s) {
+            const double normal = (rn__get(&v.x, n, c, r, s) - v.mean) * v.inverse;
+            const double part = rn__get(&dy_k, n, c, r, s) - (sum + normal * sum_normal) / v.m;
+            *rn__at(&dw_k, n, c, r, s) = (rn_real)(v.inverse * part);
+        }
+    }
+    return RN_OK;
+}
+#endif
+
 /* ---- ReLU: Nair and Hinton 2010 --------------------------------------------------------------
 
    Passes what is positive and blocks the rest, forward and backward alike. At 0, where it has no
@@ -3518,9 +3954,6 @@ RNDEF rn_status rn_relu_backward(rn_tensor *dx, const rn_tensor *dy, const rn_te
    one g = sigmoid(z), g F(x) + (1 - g) x: one call with complement 0, and one with 1. On its way
    through such a shortcut the gradient is multiplied by a gate, which is below 1, in every unit:
    the trouble of equation (8). */
-
-/* 1 - sigmoid(z) is sigmoid(-z), which loses no digits. */
-static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
 
 /* y = x g(z), with g = sigmoid or (complement) 1 - sigmoid: the two sides of an exclusive gate. */
 RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tensor *z,
@@ -3629,6 +4062,26 @@ RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
     return RN_OK;
 }
 
+/* Does zero padding count in this window, and win? */
+static int rn__zero_wins(const rn_tensor *x, int n, int c, const rn__window *best, int oh, int ow,
+                         int kernel, int stride, int padding) {
+    const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
+    const int reaches_over = v.h1 - v.h0 < kernel || v.w1 - v.w0 < kernel;
+    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) < 0;
+}
+
+/* y[n,c,oh,ow] as above, but not less than 0 where the window reaches over the edge. */
+RNDEF rn_status rn_zero_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel, int stride,
+                                         int padding, rn_error *error) {
+    RN__TRY(rn__check_max_pool(__func__, "output", y, x, kernel, stride, padding, error));
+    RN__EACH(y, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        const int zero = rn__zero_wins(x, n, c, &v, oh, ow, kernel, stride, padding);
+        *rn__at(y, n, c, oh, ow) = zero ? 0 : *rn__at(x, n, c, v.h0, v.w0);
+    }
+    return RN_OK;
+}
+
 /* Rows (or columns) of an average pool: as many windows as cover `size` (stride - 1 more behind
    round the division up), but none that starts outside. */
 static int rn__avg_pool_output(int size, int kernel, int stride) {
@@ -3690,6 +4143,21 @@ RNDEF rn_status rn_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const r
     RN__EACH(dy, n, c, oh, ow) {
         const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
         rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
+    }
+    return RN_OK;
+}
+
+RNDEF rn_status rn_zero_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, const rn_tensor *x,
+                                          int kernel, int stride, int padding, int accumulate,
+                                          rn_error *error) {
+    RN__TRY(rn__check_max_pool(__func__, "output_gradient", dy, x, kernel, stride, padding, error));
+    RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
+    if (!dx) return RN_OK;
+    if (!accumulate) rn_tensor_fill(*dx, 0);
+    RN__EACH(dy, n, c, oh, ow) {
+        const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
+        if (!rn__zero_wins(x, n, c, &v, oh, ow, kernel, stride, padding))
+            rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
     }
     return RN_OK;
 }
@@ -4335,10 +4803,13 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 #define RN__GRID s->node->stride, s->node->padding
 #define RN__WINDOW s->node->kernel, RN__GRID
 #define RN__EPS_GROUP s->desc->bn_eps, s->desc->bn_group
+#define RN__EPS_GROUPS s->desc->bn_eps, s->desc->norm_groups
 #define RN__W s->of.parameters[RN__WEIGHT]
 #define RN__B s->of.parameters[RN__BIAS]
 #define RN__DW s->of.gradients[RN__WEIGHT]
 #define RN__DB s->of.gradients[RN__BIAS]
+#define RN__GATES s->of.parameters[RN__GATE]
+#define RN__DGATES s->of.gradients[RN__GATE]
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
 
@@ -4371,6 +4842,14 @@ RN__NAIVE(batch_norm,
                                                   NULL)),
           rn_batch_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, s->of.statistics, RN__W,
                                  RN__EPS_GROUP, s->accumulate, NULL))
+/* In inference as in training. */
+RN__NAIVE(group_norm, rn_group_norm_forward(&s->y, &s->x, RN__W, RN__B, RN__EPS_GROUPS, NULL),
+          rn_group_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, RN__EPS_GROUPS,
+                                 s->accumulate, NULL))
+RN__NAIVE(evonorm_s0,
+          rn_evonorm_forward(&s->y, &s->x, RN__W, RN__B, RN__GATES, RN__EPS_GROUPS, NULL),
+          rn_evonorm_backward(RN__DX, RN__DW, RN__DB, RN__DGATES, &s->dy, &s->x, RN__W, RN__GATES,
+                              RN__EPS_GROUPS, s->accumulate, NULL))
 /* Backward by the value, for the input may have given its memory to it. */
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
           rn_relu_backward(RN__DX, &s->dy, &s->y, s->accumulate, NULL))
@@ -4384,8 +4863,12 @@ RN__NAIVE(dropout,
                           rn_scale(&s->y, &s->x, 1 - (double)s->node->dropout, 0, NULL)),
           rn_dropout(RN__DX, &s->dy, (double)s->node->dropout, s->key, s->accumulate, NULL))
 /* Backward looks for the largest number of each window again. */
-RN__NAIVE(max_pool, rn_max_pool_forward(&s->y, &s->x, RN__WINDOW, NULL),
-          rn_max_pool_backward(RN__DX, &s->dy, &s->x, RN__WINDOW, s->accumulate, NULL))
+RN__NAIVE(max_pool,
+          (s->node->zeros ? rn_zero_max_pool_forward : rn_max_pool_forward)(&s->y, &s->x,
+                                                                            RN__WINDOW, NULL),
+          (s->node->zeros ? rn_zero_max_pool_backward : rn_max_pool_backward)(RN__DX, &s->dy, &s->x,
+                                                                              RN__WINDOW,
+                                                                              s->accumulate, NULL))
 /* Nothing of forward is needed for backward by means. */
 RN__NAIVE(avg_pool, rn_avg_pool_forward(&s->y, &s->x, s->node->kernel, s->node->stride, NULL),
           rn_avg_pool_backward(RN__DX, &s->dy, s->node->kernel, s->node->stride, s->accumulate,
@@ -4428,6 +4911,7 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     const rn__operation *op = &net->executor->operations[k];
     const rn_node *node = rn__first_node(net, op);
     rn__step s;
+    rn_tensor raw; /* the weight as it is stored */
     memset(&s, 0, sizeof s);
     s.desc = &net->desc;
     s.node = node;
@@ -4445,10 +4929,13 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     s.accumulate = op->accumulates[0];
     s.accumulate_second = op->accumulates[1];
     s.of = rn__bind(run, op->node);
-    s.weight =
-        rn_tensor_in(s.of.parameters[RN__WEIGHT], node->c, s.x.c, node->kernel, node->kernel);
-    s.dweight = s.weight;
+    raw = rn_tensor_in(s.of.parameters[RN__WEIGHT], node->c, s.x.c, node->kernel, node->kernel);
+    s.weight = s.dweight = raw;
     s.dweight.data = s.of.gradients[RN__WEIGHT];
+    if (node->standardised) {
+        s.weight.data = (rn_real *)(void *)run->workspace;
+        rn_standardise_forward(&s.weight, &raw, net->desc.standardisation_eps, NULL);
+    }
     s.key = rn__dropout_key(run, op->node);
     return s;
 }
@@ -7742,6 +8229,15 @@ static const rn__slot rn__norm_slots[RN__SLOTS] = {
     {"running_mean", RN_RUNNING_MEAN, 1, RN__ZERO, 0, 0, 0},
     {"running_var", RN_RUNNING_VAR, 1, RN__ONE, 0, 0, 0}};
 
+static const rn__slot rn__group_norm_slots[RN__SLOTS] = {
+    {"weight", RN_GN_WEIGHT, 1, RN__ONE, 1, 0, 0}, {"bias", RN_GN_BIAS, 1, RN__ZERO, 1, 0, 0}};
+static const rn__slot rn__evonorm_slots[RN__SLOTS] = {
+    {"weight", RN_EVONORM_WEIGHT, 1, RN__ONE, 1, 0, 0},
+    {"bias", RN_EVONORM_BIAS, 1, RN__ZERO, 1, 0, 0},
+    {NULL, RN_RUNNING_MEAN, 0, RN__ZERO, 0, 0, 0},
+    {NULL, RN_RUNNING_VAR, 0, RN__ZERO, 0, 0, 0},
+    {"v", RN_EVONORM_V, 1, RN__ONE, 1, 0, 0}};
+
 /* Each number of the value depends on the number at its place alone. */
 enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
 
@@ -7766,6 +8262,10 @@ static const rn__kind rn__kinds[] = {
     {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
     {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
     {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
+    {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE, rn__group_norm_slots, rn__shape_windows, NULL,
+     rn__naive_group_norm, NULL},
+    {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE, rn__evonorm_slots, rn__shape_windows, NULL,
+     rn__naive_evonorm_s0, NULL},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -8319,6 +8819,19 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
 }
 #endif
 
+/* Naive execution works in memory for the largest weight that is standardised. */
+static void rn__plan_naive(rn_net *net) {
+    size_t most = 0;
+    for (int i = 0; i < net->node_count; i++) {
+        rn_parameter p;
+        if (!net->nodes[i].standardised || !rn__describe_slot(net->nodes, i, RN__WEIGHT, &p))
+            continue;
+        if ((size_t)p.count > most) most = (size_t)p.count;
+    }
+    net->executor->workspace_bytes[RN_INFERENCE] = net->executor->workspace_bytes[RN_TRAINING] =
+        rn__align_size(rn__multiply_size(most, sizeof(rn_real)));
+}
+
 /* Of so many operations in the block. */
 static size_t rn__operation_bytes(int count) {
     return rn__align_size(rn__multiply_size((size_t)count, sizeof(rn__operation)));
@@ -8364,6 +8877,7 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 #if RN__FAST
     if (!net->desc.naive) rn__plan_convs(arena, net);
 #endif
+    if (net->desc.naive) rn__plan_naive(net);
     for (int mode = 0; mode <= training; mode++) {
         size_t room = rn__add_size(x->activation_bytes[mode], x->workspace_bytes[mode]);
         if (room > bytes) bytes = room;
@@ -8815,6 +9329,20 @@ RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, c
     rn_softmax_cross_entropy_backward(&gradient, logits, labels, scale, &loss, NULL);
 }
 
+/* Where convolutions standardise their weights, the gradients so far are those by what they make of
+   them: now those by the weights themselves. At the end, once, so that the parts of a batch add up
+   to the same bits. */
+static void rn__standardise_gradients(rn_net *net) {
+    rn_parameter p;
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p))
+        if (p.role == RN_CONV_WEIGHT && net->nodes[p.node].standardised) {
+            rn_tensor dw = rn_tensor_in(p.gradient, p.shape[0], p.shape[1], p.shape[2], p.shape[3]);
+            const rn_tensor f = rn_tensor_in(p.data, dw.n, dw.c, dw.h, dw.w);
+            rn_standardise_backward(&dw, &dw, &f, net->desc.standardisation_eps, NULL);
+        }
+}
+
 /* A batch in training mode: logits, statistics and loss, and gradients if `backward`. The loss is
    the mean over the batch, so that each image's gradient is divided by the weight of all: 1 each,
    or that of its class. */
@@ -8842,6 +9370,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
         rn__begin_backward(&run, &logits, labels + run.first, 1 / weight);
         rn__go(&run, RN__GOES_BACKWARD, rn__backward);
     }
+    if (backward) rn__standardise_gradients(net);
     return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
 }
 
