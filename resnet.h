@@ -486,8 +486,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe
-   and probe_user, nothing else. */
+   write the contents of the arrays (but not parameters and statistics of a read-only net), schedule,
+   step, epoch, cursor, trainer, class_weights, probe and probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -513,9 +513,10 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images; /* count of the last training forward */
-    int part;   /* the most images in memory at a time, see desc.micro_batch */
-    int held;   /* images whose values and gradients are in memory now */
+    int images;    /* count of the last training forward */
+    int part;      /* the most images in memory at a time, see desc.micro_batch */
+    int held;      /* images whose values and gradients are in memory now */
+    int read_only; /* 1: parameters and statistics are the caller's, see rn_create_over */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -557,9 +558,22 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
 
+/* A net of RN_INFERENCE over weights of the caller, which are only read: in flash, in constant
+   arrays of the program, or in a file that is mapped into memory, so that many nets and processes
+   share one copy. parameters [parameter_count] and statistics [statistic_count] as in rn_net, each
+   aligned as rn_real is; statistics may be NULL where the net has none. They stay the caller's, who
+   keeps them, unchanged, until rn_destroy. Nothing of them is copied or looked at here. The block
+   is smaller by their size: rn_bytes_over, of which all else is as of rn_bytes_in. What would write
+   weights (rn_initialise, rn_load, training) refuses such a net; rn_freeze packs into memory of its
+   own. For a file in memory see rn_create_mapped. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error);
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error);
+
 /* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
-   clears velocity, step, epoch, cursor and trainer. */
-RNDEF void rn_initialise(rn_net *net);
+   clears velocity, step, epoch, cursor and trainer. RN_BAD_ARGUMENT for a read-only net. */
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error);
 
 typedef struct rn_result {
     double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
@@ -620,7 +634,7 @@ RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *te
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error);
 
-/* The parameters and running statistics one by one, in the order of nodes and files:
+/* The parameters and running statistics one by one, in the order of the nodes:
        rn_parameter p = {0};
        while (rn_next_parameter(net, &p)) use(p.name, p.data, p.count);                          */
 typedef enum rn_role {
@@ -931,8 +945,18 @@ typedef struct rn_files {
     int (*remove)(void *user, const char *path);
 } rn_files;
 
+/* A file that lies in memory: in flash, or mapped there by the system. For all functions that read
+   files, with any path, which only their sentences use. It is never written, and stays the caller's;
+   `file` must live as long as the rn_files are used. */
+typedef struct rn_mapping {
+    const void *data;
+    size_t bytes;
+} rn_mapping;
+RNDEF rn_files rn_files_in_memory(rn_mapping *file);
+
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
+   what inference needs and a CRC, parameters first and then running statistics, each in the order of
+   net->parameters and net->statistics, from a multiple of 64 bytes on; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
    step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
    older file survives whatever fails; a net with numbers that are not finite, or a running variance
    below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
@@ -940,7 +964,8 @@ typedef struct rn_files {
    training net: everything, so that training goes on with the same bits. Tensors may stand in any
    order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
    checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
-   reads it again to store it: if that fails the net holds a part, and the error says so. */
+   reads it again to store it: if that fails the net holds a part, and the error says so. It takes no
+   memory but some KB of stack. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -950,6 +975,22 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
    naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error);
+
+/* rn_create and rn_load in one, much quicker: no weights are drawn that the file's replace, and the
+   file is read twice, once for its CRC. desc NULL: the file's description, as of rn_load_desc; else
+   a description that agrees with it as rn_load asks, with threads and the like as you want them. */
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error);
+
+/* rn_create_over the weights in a file of rn_save that lies in memory, which is only read, and stays
+   the caller's until rn_destroy: nothing is copied, and nets and processes may share it. desc as in
+   rn_create_from. Bounds, names, types and shapes are checked in any case, by its header alone; CRC
+   and numbers, for which the whole file is read, unless `trusted`: then a page of it is first read
+   when a prediction needs it. Refused with a sentence: a file whose data is not aligned as rn_real
+   is, or not of its type (F32), whose tensors lie in another order than rn_save's (of older files,
+   or of other programs: load and save them once), and machines that are not little-endian. */
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error);
 
 /* Any safetensors file, entry by entry, without allocation:
        rn_archive a;  rn_entry e = {0};
@@ -8761,7 +8802,11 @@ static size_t rn__scratch_bytes(int nodes) {
        | rn_net executor nodes operations | parameters gradients ... | activations workspace |
          what the number of nodes tells            what the list tells        what the plan tells
 
-   The same code first measures the block and then carves it. */
+   The same code first measures the block and then carves it. A net over weights of the caller has
+   parameters and statistics elsewhere, and the rest as any. */
+
+/* How a net is laid out, as a set of these: only measured; over weights of the caller. */
+enum { RN__MEASURED = 1, RN__OVER = 2 };
 
 /* Kernels for the machine, of the instruction set that the description asks for. */
 static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
@@ -8862,8 +8907,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
     net->statistic_count = built->statistics;
-    net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
-    net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    if (!net->read_only) {
+        net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+        net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    }
     if (training) {
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
@@ -8886,13 +8933,14 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
-   block. With `measure`, head and scratch must fit, the rest is only counted. While it plans, the
+   block. RN__MEASURED, head and scratch must fit, and the rest is only counted. While it plans, the
    spans lie where the body will be:
 
        base | head | spans, for a moment                  |
             | head, with as many operations as there are | body ...                              */
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
-                             char *base, size_t room, int measure, rn_error *error) {
+                             char *base, size_t room, int how, rn_error *error) {
+    const int measure = how & RN__MEASURED;
     rn__builder built;
     rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
@@ -8911,6 +8959,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
+    net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !desc->naive, (int *)(void *)spans);
@@ -8958,8 +9007,8 @@ typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, rn__text *o
 
 /* Lays a net out in memory that is given back at once, only to look at it: returns its bytes or,
    with `look`, what that makes of it; 0 with an error. */
-static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn_memory *memory,
-                         rn__look look, rn__text *out, rn_error *error) {
+static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, int how,
+                         const rn_memory *memory, rn__look look, rn__text *out, rn_error *error) {
     rn_desc desc = *asked;
     rn__builder built;
     rn__arena arena = {NULL, 0};
@@ -8980,7 +9029,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return 0;
-    if (!rn__lay_out(&net, &desc, batch, mode, base, room, 1, error))
+    if (!rn__lay_out(&net, &desc, batch, mode, base, room, how | RN__MEASURED, error))
         result = look ? look(net, (const rn__span *)(void *)(base + arena.used), out) : net->bytes;
     rn__release(memory, block);
     return result;
@@ -8989,11 +9038,16 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
 /* The size is found by laying the net out, as rn_create does. */
 RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                          rn_error *error) {
-    return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
+    return rn__sketch(desc, batch, mode, 0, memory, NULL, NULL, error);
 }
 
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
     return rn_bytes_in(desc, batch, mode, NULL, error);
+}
+
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error) {
+    return rn__sketch(desc, batch, RN_INFERENCE, RN__OVER, memory, NULL, NULL, error);
 }
 
 /* The threads that help in this process. A child that was forked must not even look at the team of
@@ -9007,9 +9061,10 @@ static rn__team *rn__team_of(const rn_net *net) {
 #endif
 }
 
-/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. */
-RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
-                        rn_error *error) {
+/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. The
+   contents of parameters and the like are for the caller to write. */
+static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
+                          const rn_memory *memory, rn_error *error) {
     rn_desc resolved = *desc;
     rn_net *net = NULL;
     void *block;
@@ -9018,13 +9073,13 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
     /* A buffer is as large as it is; else the size must be known first. */
     if (!memory || !memory->buffer) {
-        room = rn__sketch(&resolved, batch, mode, memory, NULL, NULL, error);
+        room = rn__sketch(&resolved, batch, mode, how, memory, NULL, NULL, error);
         if (!room) return NULL;
     }
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return NULL;
     if (memory && memory->buffer) room = memory->bytes - (size_t)(base - (char *)block);
-    if (rn__lay_out(&net, &resolved, batch, mode, base, room, 0, error)) {
+    if (rn__lay_out(&net, &resolved, batch, mode, base, room, how, error)) {
         rn__release(memory, block);
         return NULL;
     }
@@ -9035,25 +9090,20 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (net->executor->kernels && net->desc.threads > 1)
         net->executor->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
-    rn_initialise(net);
     return net;
 }
 
-/* The helpers first, who may still look at the net. */
-RNDEF void rn_destroy(rn_net *net) {
-    if (net) {
-        rn_memory memory = net->memory;
-#ifdef RN__TEAMS
-        rn__end_team(rn__team_of(net));
-#endif
-        rn__release(&net->executor->packed_memory, net->executor->packed_block);
-        rn__release(&memory, net->block);
-    }
+/* What training adds up. */
+static void rn__clear_progress(rn_net *net) {
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    net->step = net->epoch = net->cursor = 0;
+    memset(&net->trainer, 0, sizeof net->trainer);
+    net->executor->frozen = 0;
 }
 
 /* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
    that they depend on the seed and on the shapes before them alone. */
-RNDEF void rn_initialise(rn_net *net) {
+static void rn__initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
     uint64_t index = 0; /* of a number among all */
@@ -9071,10 +9121,65 @@ RNDEF void rn_initialise(rn_net *net) {
             p.data[i] = (rn_real)value;
         }
     }
-    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
-    net->step = net->epoch = net->cursor = 0;
-    memset(&net->trainer, 0, sizeof net->trainer);
-    net->executor->frozen = 0;
+    rn__clear_progress(net);
+}
+
+RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                        rn_error *error) {
+    rn_net *net = rn__create(desc, batch, mode, 0, memory, error);
+    if (net) rn__initialise(net);
+    return net;
+}
+
+/* The net over these arrays. The pointers of a net are such that others are written by; these never
+   are. */
+static rn_net *rn__lay_over(rn_net *net, const void *parameters, const void *statistics) {
+    memcpy(&net->parameters, &parameters, sizeof parameters);
+    memcpy(&net->statistics, &statistics, sizeof statistics);
+    return net;
+}
+
+/* The arrays are needed for nothing but to be pointed to. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error) {
+    rn_net *net = rn__create(desc, batch, RN_INFERENCE, RN__OVER, memory, error);
+    const uintptr_t off = ((uintptr_t)parameters | (uintptr_t)statistics) % sizeof(rn_real);
+    if (!net) return NULL;
+    if (parameters && !off && (statistics || !net->statistic_count))
+        return rn__lay_over(net, parameters, statistics);
+    rn__fail(error, RN_BAD_ARGUMENT, "%s",
+             off ? "parameters and statistics must be aligned to the "
+                   "size of a number; copy them to where they are"
+                 : "parameters and statistics must not be NULL");
+    rn_destroy(net);
+    return NULL;
+}
+
+/* The helpers first, who may still look at the net. */
+RNDEF void rn_destroy(rn_net *net) {
+    if (net) {
+        rn_memory memory = net->memory;
+#ifdef RN__TEAMS
+        rn__end_team(rn__team_of(net));
+#endif
+        rn__release(&net->executor->packed_memory, net->executor->packed_block);
+        rn__release(&memory, net->block);
+    }
+}
+
+/* Refuses to write weights that are not the net's own. */
+static rn_status rn__check_writable(const char *function, const rn_net *net, rn_error *error) {
+    RN__FAIL_IF(net->read_only, RN_BAD_ARGUMENT,
+                "%s: the net's weights are the caller's and only read, see rn_create_over; "
+                "write into a net of rn_create",
+                function);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error) {
+    RN__TRY(rn__check_writable(__func__, net, error));
+    rn__initialise(net);
+    return RN_OK;
 }
 
 /* >>prediction ===============================================================================
@@ -9974,6 +10079,38 @@ static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__rem
 #define rn__find_target(path, capacity) NULL
 #define rn__keep_mode(older, newer) ((void)0)
 #endif
+
+/* rn_files of a file in memory, which `user` is, too: opening it finds it, closing does nothing. */
+static void *rn__memory_open(void *user, const char *path, int write) {
+    return (void)path, write ? NULL : user;
+}
+
+static int rn__memory_size(void *user, void *file, uint64_t *bytes) {
+    *bytes = ((const rn_mapping *)file)->bytes;
+    return (void)user, 0;
+}
+
+static size_t rn__memory_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
+    const rn_mapping *m = (const rn_mapping *)file;
+    (void)user;
+    if (offset > m->bytes) return 0;
+    if (bytes > m->bytes - (size_t)offset) bytes = m->bytes - (size_t)offset;
+    memcpy(data, (const char *)m->data + (size_t)offset, bytes);
+    return bytes;
+}
+
+static int rn__memory_close(void *user, void *file) { return (void)user, (void)file, 0; }
+
+RNDEF rn_files rn_files_in_memory(rn_mapping *file) {
+    rn_files files;
+    memset(&files, 0, sizeof files);
+    files.user = file;
+    files.open = rn__memory_open;
+    files.size = rn__memory_size;
+    files.read = rn__memory_read;
+    files.close = rn__memory_close;
+    return files;
+}
 
 /* Closes what is open; an archive that never was must be all zero, or come from rn__open. */
 RNDEF void rn_archive_close(rn_archive *archive) {
@@ -11145,9 +11282,13 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
        "step", "epoch", "cursor", "schedule.KEY", "trainer.KEY"
                                 in checkpoints: where training stands (rn__progress)
 
-   Tensors are those of rn_next_parameter, under its names, as F32. A checkpoint has the velocity of
-   each learned one besides, as "velocity/NAME", and all as F64 where rn_real is double, so that no
-   bit is lost. Either type is read.
+   Tensors are those of rn_next_parameter, under its names, as F32: all parameters, then all running
+   statistics, so that either lie as in a net, and a net can be made over a file that is mapped. A
+   checkpoint has the velocity of each parameter besides, as "velocity/NAME", and all as F64 where
+   rn_real is double, so that no bit is lost. Either type is read, in any order.
+
+       | header, spaces | conv1.weight bn1.weight ... fc.bias | bn1.running_mean bn1.running_var .. |
+                        ^ at a multiple of 64                 ^ where the parameters end
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Loading goes through the file three times (header, CRC, numbers)
@@ -11179,18 +11320,25 @@ static int rn__name_velocity(rn_parameter *p) {
     return 1;
 }
 
-/* A walk as by rn_next_parameter over the tensors of a file, in its order: parameters and running
-   statistics, then, for a checkpoint, the velocity of each parameter. */
+/* The tensors of a file: all parameters, then all running statistics, so that either lie as in the
+   net; then, in a checkpoint, the velocity of each parameter. */
+enum { RN__PARAMETERS, RN__STATISTICS, RN__VELOCITIES };
+
+/* Where the walk over them stands is told by the last one. */
+static int rn__part_of_file(const rn_net *net, const rn_parameter *p) {
+    if (!strncmp(p->name, "velocity/", 9)) return RN__VELOCITIES;
+    return p->index && !rn__slot_behind(net, p)->learned ? RN__STATISTICS : RN__PARAMETERS;
+}
+
+/* A walk as by rn_next_parameter over the tensors of a file, in its order. */
 static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
-    int velocity = !strncmp(p->name, "velocity/", 9); /* the name tells where the walk stands */
-    do {
-        if (!rn_next_parameter(net, p)) {
-            if (velocity || !checkpoint) return 0;
-            memset(p, 0, sizeof *p); /* the same walk again, now for the velocity */
-            velocity = 1;
-        }
-    } while (velocity && !p->velocity); /* statistics have none */
-    return !velocity || rn__name_velocity(p);
+    for (int part = rn__part_of_file(net, p);; part++) {
+        while (rn_next_parameter(net, p))
+            if (rn__slot_behind(net, p)->learned == (part != RN__STATISTICS))
+                return part != RN__VELOCITIES || rn__name_velocity(p);
+        if (part == (checkpoint ? RN__VELOCITIES : RN__STATISTICS)) return 0;
+        memset(p, 0, sizeof *p); /* the same walk again */
+    }
 }
 
 /* Writes through the buffer of an archive, and counts bytes and CRC. Without a file it only counts:
@@ -11277,6 +11425,23 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, double val
                             : NULL;
     if (!fault) return RN_OK;
     return rn__fail(error, RN_NOT_FINITE, "%s: %s[%lld] is %s", where, p->name, (rn__lld)i, fault);
+}
+
+/* Do numbers of so many bytes lie in the net as in files? */
+static int rn__lies_as_in_files(int width) {
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first && width == (int)sizeof(rn_real);
+}
+
+/* Numbers [i, i + count) of a tensor, one by one only where that can say something. */
+static rn_status rn__check_numbers(const rn_parameter *p, ptrdiff_t i, const rn_real *data,
+                                   ptrdiff_t count, const char *where, rn_error *error) {
+    if (p->role != RN_RUNNING_VAR && rn__all_finite(data, count)) return RN_OK;
+    for (ptrdiff_t k = 0; k < count; k++)
+        RN__TRY(rn__check_number(p, i + k, (double)data[k], where, error));
+    return RN_OK;
 }
 
 /* The whole file: `json`, the length of the header; the header, with this CRC, filled up with
@@ -11431,8 +11596,8 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
 /* The description in the metadata, resolved; fields that are the machine's matter get their
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
-   file. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+   file, which is not asked for if the file is trusted. */
+static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
     rn_desc stored; /* the description of the file */
     rn_error inner; /* its sentence goes behind the path */
     RN__TEXT(mark, 16);
@@ -11442,7 +11607,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) found = rn__find_metadata(a, "desc.depth", &mark, error);
     if (found < 0) return (rn_status)found;
     RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
-    RN__TRY(rn__check_crc(a, error));
+    if (!trusted) RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
     RN__TRY(rn__read_fields(a, "desc.", &stored, rn__fields, RN__FIELDS, error));
     RN__FAIL_IF(rn_resolve(&stored, &inner), RN_BAD_FILE, "%s: %s", a->path, inner.text);
@@ -11455,7 +11620,7 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
                              rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__read_desc(&a, desc, error);
+    if (!status) status = rn__read_desc(&a, desc, 0, error);
     rn_archive_close(&a);
     return status;
 }
@@ -11487,15 +11652,48 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
     return RN_OK;
 }
 
-/* Checks type, shape and numbers of one tensor of the file and, with `store`, writes them into the
-   net's. */
-static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
+/* What is done with the tensors of a file; each beside what stands before it. */
+enum { RN__CHECK_SHAPES, RN__CHECK_NUMBERS, RN__STORE };
+
+/* Bytes of a number of the entry, as far as the type can be read; 0: it cannot. */
+static int rn__width_of(const rn_entry *e) {
+    return !strcmp(e->dtype, "F32") ? 4 : !strcmp(e->dtype, "F64") ? 8 : 0;
+}
+
+/* Reads numbers [i, i + count) of a tensor of the file to `to`: as they are if they lie alike, else
+   one by one. */
+static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
+                                  rn_real *to, rn_error *error) {
+    const int width = rn__width_of(e);
+    uint8_t buffer[512];
+    ptrdiff_t most = (ptrdiff_t)sizeof buffer / width, some; /* in the buffer */
+    if (rn__lies_as_in_files(width))
+        return rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, to, (size_t)(count * width),
+                               error);
+    for (const ptrdiff_t end = i + count; i < end; i += some) {
+        some = end - i < most ? end - i : most;
+        RN__TRY(rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, buffer, (size_t)(some * width),
+                                error));
+        for (ptrdiff_t j = 0; j < some; j++) {
+            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
+            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
+            if (width == 8) memcpy(&value, &bits, sizeof value);
+            *to++ = (rn_real)value;
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks type and shape of one tensor of the file and, as `work` says, its numbers, and stores them
+   in the net: in pieces that are still in the cache when they are looked at. */
+static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int work,
                                  rn_error *error) {
-    uint8_t buffer[2048];
+    enum { ROOM = 4096 / sizeof(rn_real), PIECE = 1 << 14 };
+    rn_real room[ROOM];
+    const ptrdiff_t most = work == RN__STORE ? PIECE : ROOM;
     ptrdiff_t count;
     const int *shape = p->shape; /* the net's */
-    const int width = !strcmp(e->dtype, "F64") ? 8 : 4;
-    int other = e->dims > 4 || (width == 4 && strcmp(e->dtype, "F32"));
+    int other = e->dims > 4 || !rn__width_of(e);
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
     for (ptrdiff_t i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
     RN__FAIL_IF(other, RN_MISMATCH,
@@ -11503,17 +11701,11 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
                 e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
                 (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
                 shape[3]);
-    for (ptrdiff_t i = 0; i < p->count; i += count) { /* 256 numbers at a time */
-        count = p->count - i < 256 ? p->count - i : 256;
-        RN__TRY(
-            rn_archive_read(a, e, (uint64_t)(i * width), buffer, (size_t)(count * width), error));
-        for (ptrdiff_t j = 0; j < count; j++) {
-            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
-            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
-            if (width == 8) memcpy(&value, &bits, sizeof value);
-            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
-            if (store) p->data[i + j] = (rn_real)value;
-        }
+    for (ptrdiff_t i = 0; i < p->count && work != RN__CHECK_SHAPES; i += count) {
+        rn_real *to = work == RN__STORE ? p->data + i : room;
+        count = p->count - i < most ? p->count - i : most;
+        RN__TRY(rn__read_numbers(a, e, i, count, to, error));
+        RN__TRY(rn__check_numbers(p, i, to, count, a->path, error));
     }
     return RN_OK;
 }
@@ -11526,10 +11718,10 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
+/* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the velocity where
    training does not go on, and PyTorch's counts of batches. Each of the net's must be there once:
    then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
@@ -11545,7 +11737,7 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
                         (velocity && (!p.velocity || !rn__name_velocity(&p))),
                     RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
                     cut ? "..." : "");
-        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
+        RN__TRY(rn__load_tensor(a, &e, &p, work, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
     RN__TRY((rn_status)found);
@@ -11563,13 +11755,16 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
     return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
-/* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
-   the like. A training net takes a file without checkpoint, too: weights alone. */
-static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
+/* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
+   CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
+   like. A training net takes a file without checkpoint, too: weights alone. */
+static rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
-    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    rn_status status, found;
+    RN__TRY(rn__check_writable("rn_load", net, error));
+    found = rn__read_desc(a, &loaded.desc, is_new, &inner);
     if (!found && net->velocity) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
@@ -11579,22 +11774,126 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
-    RN__TRY(rn__load_tensors(a, net, training, 0, error));
+    if (!is_new) RN__TRY(rn__load_tensors(a, net, training, RN__CHECK_NUMBERS, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
-    status = rn__load_tensors(a, net, training, 1, error);
-    RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
+    status = rn__load_tensors(a, net, training, RN__STORE, is_new ? error : NULL);
+    RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",
+                a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
-    if (training) *net = loaded;
-    return RN_OK;
+    if (training && !status) *net = loaded;
+    return status;
 }
 
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, error);
+    if (!status) status = rn__load(&a, net, 0, error);
     rn_archive_close(&a);
     return status;
+}
+
+/* ---- nets made of files ---------------------------------------------------------------------- */
+
+/* A net for a file, as yet without weights, or NULL: as `asked` says or, if that is NULL, the file.
+   Of a file without description names and shapes alone have to match. */
+static rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode, int how,
+                              int trusted, const rn_memory *memory, rn_error *error) {
+    rn_desc desc;
+    rn_error inner;
+    const rn_status found = rn__read_desc(a, &desc, trusted, &inner);
+    if (found && (!asked || found != RN_MISMATCH)) {
+        rn__fail(error, found, "%s", inner.text);
+        return NULL;
+    }
+    return rn__create(asked ? asked : &desc, batch, mode, how, memory, error);
+}
+
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error) {
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, path, files, error))
+        net = rn__create_for(&a, desc, batch, mode, 0, 0, memory, error);
+    if (net) {
+        rn__clear_progress(net);
+        if (rn__load(&a, net, 1, error)) {
+            rn_destroy(net);
+            net = NULL;
+        }
+    }
+    rn_archive_close(&a);
+    return net;
+}
+
+/* Finds the arrays of the net in the file, whose tensors are checked: each of the two begins with
+   its first tensor, from where on all must lie as in the net. */
+static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begins[2],
+                                 rn_error *error) {
+    const int width = (int)sizeof(rn_real);
+    int known[2] = {0, 0}; /* 1: where that array begins */
+    rn_parameter p;
+    rn_entry e;
+    begins[0] = begins[1] = 0;
+    a->at = RN__JSON_BEGIN;
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, 0, &p);) {
+        const int part = rn__part_of_file(net, &p);
+        const rn_real *array = part == RN__STATISTICS ? net->statistics : net->parameters;
+        RN__TRY(rn_archive_find(a, p.name, &e, error));
+        RN__FAIL_IF(rn__width_of(&e) != width, RN_MISMATCH,
+                    "%s: %s is %s and this program computes with F%d, so that it must convert; see "
+                    "rn_create_from",
+                    a->path, p.name, e.dtype, 8 * width);
+        if (!known[part]) begins[part] = e.begin;
+        known[part] = 1;
+        RN__FAIL_IF(e.begin != begins[part] + (uint64_t)(p.data - array) * (uint64_t)width,
+                    RN_MISMATCH,
+                    "%s: %s lies elsewhere than in the net; load the file by rn_create_from and "
+                    "save it, for rn_save writes parameters, then statistics, in their order",
+                    a->path, p.name);
+    }
+    return RN_OK;
+}
+
+/* The weights of a new net are those in the file. */
+static rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
+                         rn_error *error) {
+    const char *data = (const char *)file->data;
+    rn_desc desc;
+    rn_error inner;
+    uint64_t begins[2]; /* of parameters and statistics in the file */
+    RN__FAIL_IF(!rn__lies_as_in_files((int)sizeof(rn_real)), RN_BAD_ARGUMENT,
+                "%s is little-endian and this machine is not, so that it must convert; see "
+                "rn_create_from",
+                a->path);
+    /* What is in it was refused already, if it is to be. */
+    if (!rn__read_desc(a, &desc, 1, &inner))
+        RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, error));
+    rn__lay_over(net, data, data); /* places to count from, until they are known */
+    RN__TRY(rn__load_tensors(a, net, 0, trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
+    RN__TRY(rn__find_arrays(a, net, begins, error));
+    RN__FAIL_IF((uintptr_t)(data + begins[0]) % sizeof(rn_real), RN_BAD_ARGUMENT,
+                "%s: its numbers lie at %llu, which is not aligned in memory; map the file at a "
+                "multiple of 64, and save it by rn_save",
+                a->path, (rn__llu)begins[0]);
+    rn__lay_over(net, data + begins[0], data + begins[1]);
+    return RN_OK;
+}
+
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error) {
+    rn_mapping mapping = *file;
+    const rn_files files = rn_files_in_memory(&mapping);
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, "the file in memory", &files, error))
+        net = rn__create_for(&a, desc, batch, RN_INFERENCE, RN__OVER, trusted, memory, error);
+    if (net && rn__map(&a, net, file, trusted, error)) {
+        rn_destroy(net);
+        net = NULL;
+    }
+    rn_archive_close(&a);
+    return net;
 }
 
 /* >>printer ==================================================================================
@@ -11805,13 +12104,13 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
 RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                           rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__put_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__put_plan, &out, error);
 }
 
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__draw_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__draw_plan, &out, error);
 }
 
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
