@@ -609,6 +609,15 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
+/* The value of any node, features [count, c, h, w] with the node's c, h and w, of count images in
+   inference mode, for retrieval, pictures, or other classifiers: behind rn_find_node(net, "pool") of
+   a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit. All
+   else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of the
+   features. The pass ends with the node, so an early one takes less time. A value that the fast
+   execution does not store, as it is fused with others, is computed for the caller, too. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error);
+
 /* Prepares for rn_predict once what otherwise every call does: packs the weights, transforms
    Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The results stay
    the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for
@@ -665,6 +674,7 @@ typedef struct rn_parameter {
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *parameter);
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
+RNDEF int rn_find_node(const rn_net *net, const char *name);         /* its index; -1: none */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 /* These three say "?" and 0 of a node or kind that does not exist. */
@@ -1629,9 +1639,15 @@ static void rn__release(const rn_memory *memory, void *block) {
 typedef void (*rn__job)(void *context, int i, int thread);
 
 /* A work is what a team is called for: one pass over a batch, or the update of the weights. The
-   first three are timed. */
-typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
-enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
+   first four are timed. */
+typedef enum rn__work {
+    RN__PREDICTS,
+    RN__TAKES_FEATURES,
+    RN__GOES_FORWARD,
+    RN__GOES_BACKWARD,
+    RN__UPDATES
+} rn__work;
+enum { RN__TIMED = RN__UPDATES, RN__MOST_THREADS = 64 };
 
 typedef struct rn__team rn__team;
 
@@ -3259,6 +3275,16 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     rn__puts(&text, of ? of->role : "?");
 }
 
+/* Nodes are hundreds, thousands at most. */
+RNDEF int rn_find_node(const rn_net *net, const char *name) {
+    char own[64];
+    for (int i = 0; i < net->node_count; i++) {
+        rn_node_name(net, i, own);
+        if (!strcmp(own, name)) return i;
+    }
+    return -1;
+}
+
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
     for (; p->node < net->node_count; p->node++, p->index = 0)
@@ -4736,6 +4762,7 @@ typedef struct rn__run {
     rn_mode mode;
     int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
+    int end;          /* forward does the operations before it */
     int place;        /* of the values, RN__AT_INFERENCE and so on */
     int again;        /* backward, or forward once more: statistics are there, moments not wanted */
     rn__meeting with; /* whom it works with */
@@ -5013,11 +5040,11 @@ static int rn__operation_finite(const rn__run *run, int k) {
            rn__statistics_finite(run, k);
 }
 
-/* All operations in their order. In inference a lazy one has nothing to do. With find_broken it
-   stops at the first that made what is not finite. */
+/* All operations up to the end of the run, in their order. In inference a lazy one has nothing to
+   do. With find_broken it stops at the first that made what is not finite. */
 static void rn__forward(rn__run *run) {
     run->broken = -1;
-    for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
+    for (int k = 0; k < run->end && run->broken < 0; k++) {
         if (run->net->executor->operations[k].lazy && run->mode == RN_INFERENCE) continue;
         rn__run_operation(run, k, 0);
         if (run->probed && k) rn__report(run->probed, k, k, 0);
@@ -9216,6 +9243,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     memset(&run, 0, sizeof run);
     run.net = net;
     run.mode = mode;
+    run.end = net->executor->count;
     run.place = mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE;
     run.activations = memory;
     run.workspace = memory + net->executor->activation_bytes[mode];
@@ -9318,6 +9346,13 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     return RN_OK;
 }
 
+static rn_status rn__check_workspace(const rn_net *net, const void *workspace, rn_error *error) {
+    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
+                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
+                rn_predict_bytes(net), RN__ALIGN);
+    return RN_OK;
+}
+
 /* Part by part of the images, as many as memory is planned for; the bits of each do not depend on
    which others come along. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
@@ -9325,9 +9360,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     rn_tensor part;
     rn__run run;
     RN__TRY(rn__check_step(net, images, count, error));
-    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
-                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
-                rn_predict_bytes(net), RN__ALIGN);
+    RN__TRY(rn__check_workspace(net, workspace, error));
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
@@ -9340,6 +9373,164 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         RN__FAIL_IF(!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes),
                     RN_NOT_FINITE,
                     "the logits of image %d are infinite or not numbers; look at its "
+                    "pixels, then at the net's weights",
+                    i);
+    return RN_OK;
+}
+
+/* ---- features: the value of any node --------------------------------------------------------
+
+   What operations store is read from memory behind the last of them that is needed. What is fused
+   they do not store: a convolution with what follows it, a normalisation on the way into one. Then
+   the pass ends before the operation that would take the value further, while all that this reads
+   is there, and the value is made of that:
+
+       wanted          operation that would do it     instead, into the caller's features
+       conv            conv with add or BN            that convolution alone, in the place of both
+       BN or ReLU      conv that reads through them   copy of what they read; BN [ReLU] in place
+       BN, ReLU, add   BN [ReLU] add [ReLU]           copy of what it reads; these nodes in place
+       the same        conv with these                that convolution alone, copy, these in place
+
+   Those in place are done by their naive layers, and each makes a value of the same shape. */
+
+/* Where a value begins that is not stored as it is wanted. */
+typedef struct rn__source_value {
+    int end;    /* operations that run before */
+    int alone;  /* then this convolution alone; -1: none */
+    int stored; /* the node whose value is in memory then, and is where it begins; 0: the images */
+} rn__source_value;
+
+/* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
+   with the normalisation behind it. */
+static int rn__stores(const rn__operation *op) { return !op->lazy && !op->does_next; }
+
+/* The operation that stores the value of node i; -1: none does. */
+static int rn__stored_by(const rn_net *net, int i) {
+    const int k = rn__index_of(net, i);
+    const rn__operation *op = &net->executor->operations[k];
+    return op->last == i && rn__stores(op) ? k : -1;
+}
+
+static rn__source_value rn__source_of(const rn_net *net, int node) {
+    rn__source_value from;
+    int k = rn__stored_by(net, node);
+    from.stored = node;
+    from.alone = -1;
+    from.end = k + 1;
+    if (node == 0) from.end = 0; /* the caller has it */
+    if (k >= 0) return from;
+    from.end = rn__index_of(net, node);
+    /* Backwards to what is in memory before operation `end`, or to a convolution. */
+    for (;; from.stored = net->nodes[from.stored].inputs[0]) {
+        k = rn__stored_by(net, from.stored);
+        if (from.stored == 0 || (k >= 0 && k < from.end)) return from;
+        if (!rn__has(&net->nodes[from.stored], RN__CONVOLVES)) continue;
+        from.alone = from.end = rn__index_of(net, from.stored);
+        return from;
+    }
+}
+
+/* A run with what is wanted of it: rn__go hands on the run, which is its first member. */
+typedef struct rn__excerpt {
+    rn__run run;
+    int node;
+    rn__source_value from;
+    rn_tensor to; /* features of the images in memory */
+} rn__excerpt;
+
+/* A value in memory to the caller's tensor, or (accumulate) added to what is there. */
+RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumulate) {
+    const int k = rn__index_of(run->net, i);
+    rn_tensor from = rn__operand(run, k, rn__value_at(run, k));
+    if (i == 0) memcpy(&from.data, &run->images, sizeof from.data); /* only read */
+#if RN__FAST
+    if (i && !run->net->desc.naive) {
+        const rn__engine engine = rn__engine_at_work(run);
+        rn__unblock(&engine, to, rn__blocked_operand(run, k, from.data), accumulate);
+        return;
+    }
+#endif
+    RESNET_ASSERT(!accumulate);
+    (void)accumulate;
+    rn_tensor_copy(to, from, NULL);
+}
+
+#if RN__FAST
+/* Operation k, a convolution, without what is done with it. */
+RN__APART void rn__convolve_alone(const rn__run *run, int k) {
+    const rn__task p = rn__task_of(run, k, 0);
+    const rn__weights weights = rn__weights_of(run, p.op->node);
+    rn__conv_forward(&p.engine, rn__conv_of(run->net, p.op), &weights, p.y, p.x, NULL, NULL);
+}
+
+/* Node i, whose first input `value` is and then its value. */
+RN__APART void rn__do_in_place(const rn__run *run, int i, rn_tensor value) {
+    const rn_node *node = &run->net->nodes[i];
+    rn_status status;
+    rn__step s;
+    RESNET_ASSERT(rn__has(node, RN__IN_PLACE));
+    memset(&s, 0, sizeof s);
+    s.desc = &run->net->desc;
+    s.node = node;
+    s.y = s.x = value;
+    s.of = rn__bind(run, i);
+    status = rn__kind_of(node->kind)->naive(&s);
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
+}
+
+/* Nodes from that which is in memory up to node i. */
+static void rn__do_up_to(const rn__excerpt *want, int i) {
+    const rn_node *node = &want->run.net->nodes[i];
+    if (i == want->from.stored) {
+        rn__extract(&want->run, i, want->to, 0);
+        return;
+    }
+    rn__do_up_to(want, node->inputs[0]);
+    if (rn__has(node, RN__ADDS)) /* the other term is in memory */
+        rn__extract(&want->run, node->inputs[1], want->to, 1);
+    else
+        rn__do_in_place(&want->run, i, want->to);
+}
+#endif
+
+static void rn__take_features(rn__run *run) {
+    const rn__excerpt *want = (const rn__excerpt *)(const void *)run;
+    rn__forward(run);
+#if RN__FAST
+    if (want->from.alone >= 0) rn__convolve_alone(run, want->from.alone);
+    rn__do_up_to(want, want->node);
+#else
+    rn__extract(run, want->node, want->to, 0);
+#endif
+}
+
+/* Part by part, as rn_predict. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error) {
+    rn__excerpt want;
+    const rn_node *of;
+    ptrdiff_t size; /* numbers of an image's features */
+    RN__TRY(rn__check_step(net, images, count, error));
+    RN__TRY(rn__check_workspace(net, workspace, error));
+    RN__FAIL_IF(!features, RN_BAD_ARGUMENT, "features must not be NULL");
+    RN__FAIL_IF(node < 0 || node >= net->node_count, RN_BAD_ARGUMENT,
+                "node %d; this net has nodes 0 to %d, see rn_find_node and rn_describe", node,
+                net->node_count - 1);
+    of = &net->nodes[node];
+    size = (ptrdiff_t)of->c * of->h * of->w;
+    want.run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
+    want.node = node;
+    want.from = rn__source_of(net, node);
+    want.run.end = want.from.end;
+    while (rn__next_part(&want.run, images, count)) {
+        want.to =
+            rn_tensor_in(features + want.run.first * size, want.run.count, of->c, of->h, of->w);
+        rn__go(&want.run, RN__TAKES_FEATURES, rn__take_features);
+    }
+    for (int i = 0; i < count; i++)
+        RN__FAIL_IF(!rn__all_finite(features + i * size, size), RN_NOT_FINITE,
+                    "the features of image %d are infinite or not numbers; look at its "
                     "pixels, then at the net's weights",
                     i);
     return RN_OK;
