@@ -7520,17 +7520,18 @@ typedef struct rn__norm {
 RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const float *statistics,
                                         const rn__norm *norm) {
     memset(made, 0, (size_t)rn__blocks(c) * sizeof *made);
-    for (int i = 0; i < c; i++) {
-        rn__coefficients *to = &made[i / RN__BLOCK];
-        const int lane = i % RN__BLOCK;
-        if (norm->channels)
-            to->scale[lane] = norm->weight[i] * statistics[c + i];
-        else
-            to->scale[lane] =
-                (float)((double)norm->weight[i] / sqrt((double)statistics[c + i] + norm->eps));
-        to->bias[lane] = norm->bias[i];
-        to->mean[lane] = statistics[i];
-        if (norm->gate) to->a[lane] = norm->gate[i];
+    for (int first = 0; first < c; first += RN__BLOCK, made++) {
+        const int count = rn__min(RN__BLOCK, c - first);
+        const float *mean = statistics + first, *spread = mean + c;
+        const float *weight = norm->weight + first, *bias = norm->bias + first;
+        for (int i = 0; i < count; i++) {
+            made->mean[i] = mean[i];
+            made->bias[i] = bias[i];
+        }
+        for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
+        for (int i = 0; i < count && !norm->channels; i++)
+            made->scale[i] = (float)((double)weight[i] / sqrt((double)spread[i] + norm->eps));
+        for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
 
@@ -7599,24 +7600,27 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
                                  pixels, rn__coefficients_of(x, plane), x->activation, task->flag);
 }
 
+/* Where the first moment, or sum, of channel i of an image is; the others lie 16 apart. */
+static const float *rn__moment_of(const float *of_image, int i) {
+    const unsigned channel = (unsigned)i;
+    return of_image + channel / RN__BLOCK * (RN__SUMS * RN__BLOCK) + channel % RN__BLOCK;
+}
+
 /* Means and 1 / sigma of each image and group of channels, of the moments of planes, of which each
    has `values` values a channel. Those of a group's channels are merged: its mean is that of their
    means, and to their squares come those of their means' distances. */
-static void rn__image_statistics(const rn__norm *norm, const rn__task *moments, int n, int c,
+static void rn__image_statistics(const rn__norm *norm, const float *moments, int n, int c,
                                  double values) {
-    const int blocks = rn__blocks(c), size = norm->channels;
+    const int size = norm->channels;
     float *statistics = norm->statistics;
-    for (int image = 0; image < n; image++, statistics += 2 * c)
+    for (; n > 0; n--, statistics += 2 * c, moments += rn__blocks(c) * RN__SUMS * RN__BLOCK)
         for (int first = 0; first < c; first += size) {
             double mean = 0, squares = 0;
             float inverse;
-            for (int i = first; i < first + size; i++)
-                mean +=
-                    (double)rn__partial_of(moments, image * blocks + i / RN__BLOCK)[i % RN__BLOCK];
+            for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
             mean /= size;
             for (int i = first; i < first + size; i++) {
-                const float *p =
-                    rn__partial_of(moments, image * blocks + i / RN__BLOCK) + i % RN__BLOCK;
+                const float *p = rn__moment_of(moments, i);
                 const double distance = (double)p[0] - mean;
                 squares += (double)p[RN__BLOCK] + values * distance * distance;
             }
@@ -7642,7 +7646,7 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
     float *statistics = norm->statistics;
     if (!measured) rn__run_task(&task);
     if (norm->channels) {
-        rn__image_statistics(norm, &task, in.n, in.c, values);
+        rn__image_statistics(norm, task.partial, in.n, in.c, values);
         return;
     }
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
@@ -7703,33 +7707,32 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
    where the sums go over the m values of an image's group of channels. For EvoNorm the sums are of
    dy, dy x s and dy x^2 s (1 - s), the last for its v. Gradients are summed over images in pieces,
    so that parts of a batch, which are whole pieces, give the bits of the batch. */
-static void rn__image_norm_backward(const rn__norm *norm, const rn__task *sums,
-                                    rn__coefficients *made, const rn__blocked *x) {
+static void rn__image_norm_backward(const rn__norm *norm, const float *sums, rn__coefficients *made,
+                                    const rn__blocked *x) {
     const int c = x->c, blocks = rn__blocks(c), size = norm->channels;
     const double m = (double)rn__plane_pixels(x) * size;
-    for (int first = 0; first < c; first += size)
-        for (int i = first; i < first + size; i++) {
-            double total[RN__SUMS] = {0, 0, 0};
-            for (int n = 0; n < x->n; n++) {
-                const float *p = rn__partial_of(sums, n * blocks + i / RN__BLOCK) + i % RN__BLOCK;
-                const double inverse = (double)norm->statistics[(2 * n + 1) * (ptrdiff_t)c + i];
-                total[0] += (double)p[0];
-                total[1] += (double)p[RN__BLOCK] * inverse;
-                if (norm->gate)
-                    total[2] += (double)p[2 * RN__BLOCK] * inverse * (double)norm->weight[i];
-                if ((n + 1) % RN__PIECE_IMAGES && n + 1 < x->n) continue;
-                norm->dbias[i] += (float)total[0];
-                norm->dweight[i] += (float)total[1];
-                if (norm->gate) norm->dgate[i] += (float)total[2];
-                memset(total, 0, sizeof total);
-            }
+    const ptrdiff_t step = (ptrdiff_t)blocks * RN__SUMS * RN__BLOCK; /* to the next image */
+    for (int i = 0; i < c; i++) {
+        const float *inverse = norm->statistics + c + i, *p = rn__moment_of(sums, i);
+        double total[RN__SUMS] = {0, 0, 0};
+        for (int n = 0; n < x->n; n++, p += step, inverse += 2 * c) {
+            total[0] += (double)p[0];
+            total[1] += (double)p[RN__BLOCK] * (double)*inverse;
+            if (norm->gate)
+                total[2] += (double)p[2 * RN__BLOCK] * (double)*inverse * (double)norm->weight[i];
+            if ((n + 1) % RN__PIECE_IMAGES && n + 1 < x->n) continue;
+            norm->dbias[i] += (float)total[0];
+            norm->dweight[i] += (float)total[1];
+            if (norm->gate) norm->dgate[i] += (float)total[2];
+            memset(total, 0, sizeof total);
         }
-    for (int n = 0; n < x->n; n++, made += blocks)
+    }
+    for (int n = 0; n < x->n; n++, made += blocks, sums += step)
         for (int first = 0; first < c; first += size) {
             const double inverse = (double)norm->statistics[(2 * n + 1) * (ptrdiff_t)c + first];
             double sum_g = 0, sum_gx = 0;
             for (int i = first; i < first + size; i++) {
-                const float *p = rn__partial_of(sums, n * blocks + i / RN__BLOCK) + i % RN__BLOCK;
+                const float *p = rn__moment_of(sums, i);
                 sum_g += (double)norm->weight[i] * (double)p[0];
                 sum_gx += (double)norm->weight[i] * (double)p[RN__BLOCK];
             }
@@ -7763,7 +7766,7 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
     if (norm->channels) {
-        rn__image_norm_backward(norm, &task, made, &x);
+        rn__image_norm_backward(norm, task.partial, made, &x);
         return rn__lazy_gradient(engine, dy.data, x);
     }
     for (int first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
