@@ -196,7 +196,7 @@ static void check_all(void) {
         static const int units[] = {1, 2, 1};
         rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(1 + i / 5 % (BLOCKS - 1)),
                                 (rn_shortcut)(i / 15 % SHORTCUTS), (rn_resize)(i / 105 % RESIZES),
-                                (rn_stem)(i / 630 % 3));
+                                (rn_stem)(i / 630 % 4));
         rn_desc refused;
         desc.norm = (rn_norm)(i / EVERY % 4 % 3);
         desc.weight_standardisation = i / EVERY % 7 == 0;
