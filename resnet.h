@@ -12366,7 +12366,6 @@ static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begi
     int known[2] = {0, 0}; /* 1: where that array begins */
     rn_parameter p;
     rn_entry e;
-    begins[0] = begins[1] = 0;
     a->at = RN__JSON_BEGIN;
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, 0, &p);) {
         const int part = rn__part_of_file(net, &p);
@@ -12377,6 +12376,7 @@ static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begi
                     "rn_create_from",
                     a->path, p.name, e.dtype, 8 * width);
         if (!known[part]) begins[part] = e.begin;
+        if (part == RN__PARAMETERS) begins[RN__STATISTICS] = begins[part]; /* if it has none */
         known[part] = 1;
         RN__FAIL_IF(e.begin != begins[part] + (uint64_t)(p.data - array) * (uint64_t)width,
                     RN_MISMATCH,
@@ -12404,10 +12404,11 @@ static rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int
     rn__lay_over(net, data, data); /* places to count from, until they are known */
     RN__TRY(rn__load_tensors(a, net, 0, trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
     RN__TRY(rn__find_arrays(a, net, begins, error));
-    RN__FAIL_IF((uintptr_t)(data + begins[0]) % sizeof(rn_real), RN_BAD_ARGUMENT,
-                "%s: its numbers lie at %llu, which is not aligned in memory; map the file at a "
-                "multiple of 64, and save it by rn_save",
-                a->path, (rn__llu)begins[0]);
+    for (int i = 0; i < 2; i++)
+        RN__FAIL_IF((uintptr_t)(data + begins[i]) % sizeof(rn_real), RN_BAD_ARGUMENT,
+                    "%s: its numbers from byte %llu on are not aligned in memory; have the file "
+                    "begin at a multiple of 64, and saved by rn_save",
+                    a->path, (rn__llu)begins[i]);
     rn__lay_over(net, data + begins[0], data + begins[1]);
     return RN_OK;
 }
