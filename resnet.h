@@ -439,7 +439,8 @@ typedef struct rn_node {
     float scale, dropout;       /* scale: the factor; dropout: the ratio */
     float initial_bias;         /* of a convolution with bias, in a new net */
     ptrdiff_t parameters;       /* where the first of its parameters lies in net->parameters, */
-    ptrdiff_t statistics;       /* and of its running statistics in net->statistics */
+    ptrdiff_t statistics;       /* and of its running statistics in net->statistics, or of the
+                                   two a channel that group norm and EvoNorm make of an image */
 } rn_node;
 
 /* The learning rate as a function of the step. */
@@ -486,8 +487,9 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights,
-   class_names, probe and probe_user, nothing else. */
+   write the contents of the arrays (but not parameters and statistics of a read-only net),
+   schedule, step, epoch, cursor, trainer, class_weights, class_names, probe and probe_user, nothing
+   else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -513,9 +515,10 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images; /* count of the last training forward */
-    int part;   /* the most images in memory at a time, see desc.micro_batch */
-    int held;   /* images whose values and gradients are in memory now */
+    int images;    /* count of the last training forward */
+    int part;      /* the most images in memory at a time, see desc.micro_batch */
+    int held;      /* images whose values and gradients are in memory now */
+    int read_only; /* 1: parameters and statistics are the caller's, see rn_create_over */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -561,9 +564,22 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
 
+/* A net of RN_INFERENCE over weights of the caller, which are only read: in flash, in constant
+   arrays of the program, or in a file that is mapped into memory, so that many nets and processes
+   share one copy. parameters [parameter_count] and statistics [statistic_count] as in rn_net, each
+   aligned as rn_real is; statistics may be NULL where the net has none. They stay the caller's, who
+   keeps them, unchanged, until rn_destroy. Nothing of them is copied or looked at here. The block
+   is smaller by their size: rn_bytes_over, of which all else is as of rn_bytes_in. What would write
+   weights (rn_initialise, rn_load, training) refuses such a net; rn_freeze packs into memory of its
+   own. For a file in memory see rn_create_mapped. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error);
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error);
+
 /* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
-   clears velocity, step, epoch, cursor and trainer. */
-RNDEF void rn_initialise(rn_net *net);
+   clears velocity, step, epoch, cursor and trainer. RN_BAD_ARGUMENT for a read-only net. */
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error);
 
 typedef struct rn_result {
     double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
@@ -599,6 +615,15 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
+/* The value of any node, features [count, c, h, w] with the node's c, h and w, of count images in
+   inference mode, for retrieval, pictures, or other classifiers: behind rn_find_node(net, "pool") of
+   a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit. All
+   else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of the
+   features. The pass ends with the node, so an early one takes less time. A value that the fast
+   execution does not store, as it is fused with others, is computed for the caller, too. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error);
+
 /* Prepares for rn_predict once what otherwise every call does: packs the weights, transforms
    Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The results stay
    the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for
@@ -624,7 +649,7 @@ RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *te
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error);
 
-/* The parameters and running statistics one by one, in the order of nodes and files:
+/* The parameters and running statistics one by one, in the order of the nodes:
        rn_parameter p = {0};
        while (rn_next_parameter(net, &p)) use(p.name, p.data, p.count);                          */
 typedef enum rn_role {
@@ -655,6 +680,7 @@ typedef struct rn_parameter {
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *parameter);
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
+RNDEF int rn_find_node(const rn_net *net, const char *name);         /* its index; -1: none */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 /* These three say "?" and 0 of a node or kind that does not exist. */
@@ -935,8 +961,18 @@ typedef struct rn_files {
     int (*remove)(void *user, const char *path);
 } rn_files;
 
+/* A file that lies in memory: in flash, or mapped there by the system. For all functions that read
+   files, with any path, which only their sentences use. It is never written, and stays the caller's;
+   `file` must live as long as the rn_files are used. */
+typedef struct rn_mapping {
+    const void *data;
+    size_t bytes;
+} rn_mapping;
+RNDEF rn_files rn_files_in_memory(rn_mapping *file);
+
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
+   what inference needs and a CRC, parameters first and then running statistics, each in the order of
+   net->parameters and net->statistics, from a multiple of 64 bytes on; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
    step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
    older file survives whatever fails; a net with numbers that are not finite, or a running variance
    below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
@@ -944,7 +980,8 @@ typedef struct rn_files {
    training net: everything, so that training goes on with the same bits. Tensors may stand in any
    order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
    checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
-   reads it again to store it: if that fails the net holds a part, and the error says so. */
+   reads it again to store it: if that fails the net holds a part, and the error says so. It takes no
+   memory but some KB of stack. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -954,6 +991,22 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
    naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error);
+
+/* rn_create and rn_load in one, much quicker: no weights are drawn that the file's replace, and the
+   file is read twice, once for its CRC. desc NULL: the file's description, as of rn_load_desc; else
+   a description that agrees with it as rn_load asks, with threads and the like as you want them. */
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error);
+
+/* rn_create_over the weights in a file of rn_save that lies in memory, which is only read, and stays
+   the caller's until rn_destroy: nothing is copied, and nets and processes may share it. desc as in
+   rn_create_from. Bounds, names, types and shapes are checked in any case, by its header alone; CRC
+   and numbers, for which the whole file is read, unless `trusted`: then a page of it is first read
+   when a prediction needs it. Refused with a sentence: a file whose data is not aligned as rn_real
+   is, or not of its type (F32), whose tensors lie in another order than rn_save's (of older files,
+   or of other programs: load and save them once), and machines that are not little-endian. */
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error);
 
 /* Any safetensors file, entry by entry, without allocation:
        rn_archive a;  rn_entry e = {0};
@@ -1592,9 +1645,15 @@ static void rn__release(const rn_memory *memory, void *block) {
 typedef void (*rn__job)(void *context, int i, int thread);
 
 /* A work is what a team is called for: one pass over a batch, or the update of the weights. The
-   first three are timed. */
-typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
-enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
+   first four are timed. */
+typedef enum rn__work {
+    RN__PREDICTS,
+    RN__TAKES_FEATURES,
+    RN__GOES_FORWARD,
+    RN__GOES_BACKWARD,
+    RN__UPDATES
+} rn__work;
+enum { RN__TIMED = RN__UPDATES, RN__MOST_THREADS = 64 };
 
 typedef struct rn__team rn__team;
 
@@ -2765,8 +2824,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.height) d.height = stem->size;
     if (!d.width) d.width = stem->size;
     if (!(d.crop_fraction > 0 || d.crop_fraction < 0)) d.crop_fraction = stem->crop_fraction;
-    if (!RN__FAST) d.naive = 1;                          /* no other execution is there */
-    if (d.norm || d.weight_standardisation) d.naive = 1; /* as yet */
+    if (!RN__FAST) d.naive = 1; /* no other execution is there */
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
@@ -2840,7 +2898,9 @@ enum {
     /* is a ReLU: done as RN__RECTIFIED with a normalisation or addition before it. (Another
        activation lacks this, and stands alone.) */
     RN__ACTIVATES = 128,
-    RN__ADDS = 256 /* done with what makes its first term, if that can add */
+    RN__ADDS = 256,      /* done with what makes its first term, if that can add */
+    RN__PER_IMAGE = 512, /* normalises by statistics of each image, in inference, too */
+    RN__GATES = 1024     /* normalises and activates in one, as RN__GATED */
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
@@ -2926,6 +2986,7 @@ typedef struct rn__builder {
     rn_node *nodes; /* NULL: only count */
     int count, stage, unit;
     ptrdiff_t parameters, statistics; /* numbers so far */
+    ptrdiff_t image_statistics;       /* likewise, of norms of each image: two a channel */
 } rn__builder;
 
 /* A node with everything at its default; role is its name in its unit. */
@@ -2954,7 +3015,8 @@ static int rn__emit(rn__builder *b, rn_node node) {
         rn__kind_of(node.kind)->shape(&node, input);
     }
     node.parameters = b->parameters;
-    node.statistics = b->statistics;
+    node.statistics = rn__has(&node, RN__PER_IMAGE) ? b->image_statistics : b->statistics;
+    if (rn__has(&node, RN__PER_IMAGE)) b->image_statistics += 2 * (ptrdiff_t)node.c;
     b->nodes[b->count] = node;
     for (int i = 0; i < RN__SLOTS; i++)
         if (rn__describe_slot(b->nodes, b->count, i, &p)) {
@@ -3220,6 +3282,16 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     rn__text text = rn__text_in(name, 64);
     if (of && of->stage > 0) rn__format(&text, "layer%d.%d.", of->stage, of->unit);
     rn__puts(&text, of ? of->role : "?");
+}
+
+/* Nodes are hundreds, thousands at most. */
+RNDEF int rn_find_node(const rn_net *net, const char *name) {
+    char own[64];
+    for (int i = 0; i < net->node_count; i++) {
+        rn_node_name(net, i, own);
+        if (!strcmp(own, name)) return i;
+    }
+    return -1;
 }
 
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
@@ -4436,8 +4508,12 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
    Whatever is decided about operations, is decided here, once. */
 
-/* What is done with a normalisation or addition. Kernels take it as a flag: a ReLU or not. */
-typedef enum rn__activation { RN__NO_ACTIVATION, RN__RECTIFIED } rn__activation;
+/* What is done with a normalisation or addition. */
+typedef enum rn__activation {
+    RN__NO_ACTIVATION,
+    RN__RECTIFIED,
+    RN__GATED /* EvoNorm-S0: x sigmoid(v x), in place of x - mean, is what is scaled */
+} rn__activation;
 
 /* Where an operation's value lies, in bytes into the activations; -1: nowhere. Training's values in
    backward may have been computed again. */
@@ -4484,14 +4560,16 @@ typedef struct rn__executor {
     int count;                  /* of operations */
     size_t activation_bytes[2]; /* by mode */
     size_t workspace_bytes[2];
-    size_t own_bytes[2];    /* of each thread, in the workspace */
-    int most_channels;      /* of a normalisation */
-    char *activations;      /* activations, then workspace */
-    int time;               /* of the last operation of a training pass, in the planner's count */
-    int rewritten;          /* 1: since then a value or gradient was written from outside */
-    struct rn__conv *convs; /* plans of the convolutions and linear layers, one a shape */
-    int frozen;             /* `packed` belongs to the parameters as they are */
-    float **packed;         /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
+    size_t own_bytes[2];     /* of each thread, in the workspace */
+    int most_channels;       /* of a normalisation */
+    int most_filters;        /* of a convolution that standardises its weight */
+    size_t statistics_bytes; /* of norms of each image, where the workspace begins; 0: none */
+    char *activations;       /* activations, then workspace */
+    int time;                /* of the last operation of a training pass, in the planner's count */
+    int rewritten;           /* 1: since then a value or gradient was written from outside */
+    struct rn__conv *convs;  /* plans of the convolutions and linear layers, one a shape */
+    int frozen;              /* `packed` belongs to the parameters as they are */
+    float **packed;          /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
 } rn__executor;
@@ -4507,14 +4585,21 @@ static int rn__continues(const rn_net *net, const int *last_readers, int i, int 
            last_readers[i - 1] == i;
 }
 
+/* The activation of a normalisation at node `norm` whose value, that of a ReLU behind it if there is
+   one, is that of node `last`. */
+static signed char rn__activation_of(const rn_net *net, int norm, int last) {
+    return rn__has(&net->nodes[norm], RN__GATES) ? RN__GATED
+           : last > norm                         ? RN__RECTIFIED
+                                                 : RN__NO_ACTIVATION;
+}
+
 /* Takes the nodes behind op->node that are done with it. */
 static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
     const rn_node *node = rn__first_node(net, op);
     /* BN and ReLU */
-    if (rn__has(node, RN__NORMALISES) &&
-        rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
-        op->activation = RN__RECTIFIED;
-        op->last++;
+    if (rn__has(node, RN__NORMALISES)) {
+        op->last += rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES);
+        op->activation = rn__activation_of(net, op->node, op->last);
     }
     /* and the addition of a shortcut; a convolution adds as it writes */
     if (rn__has(node, RN__NORMALISES | RN__CONVOLVES) &&
@@ -4541,6 +4626,12 @@ static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, in
             net->nodes[k].inputs[1] == v)
             return -1;
     return norm;
+}
+
+/* Does the lazy normalisation at node i have nothing to do but statistics for training, in a net
+   that never trains? Then it is no operation. */
+static int rn__only_statistics(const rn_net *net, int i) {
+    return net->mode == RN_INFERENCE && !rn__has(&net->nodes[i], RN__PER_IMAGE);
 }
 
 /* The index of the operation that makes value v, or does its node on the way. */
@@ -4576,9 +4667,10 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     for (int i = op->node; i <= op->last; i++)
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
-    if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
-    op->inputs[0] = rn__index_of(
-        net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
+    if (norm >= 0) op->activation = rn__activation_of(net, norm, node->inputs[0]);
+    op->inputs[0] =
+        rn__index_of(net, norm >= 0 && rn__only_statistics(net, norm) ? net->nodes[norm].inputs[0]
+                                                                      : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
     op->last_reader = -1;
     for (int i = 0; i < 2; i++)
@@ -4605,12 +4697,12 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
        it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
-    op->lazy_gradient = op->keeps_output = 1;
-    op->does_next = !next->lazy;
+    op->lazy_gradient = op->keeps_output = !node->bias; /* a bias sums what stands in memory */
+    op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
 }
 
 /* Compiles the list into operations, with `fuses` for the fast execution; last_readers: room for
-   [nodes]. A net that never trains needs none that only finds statistics. */
+   [nodes]. */
 static void rn__compile(rn_net *net, int fuses, int *last_readers) {
     rn__executor *x = net->executor;
     int next;
@@ -4628,7 +4720,7 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
         if (fuses) rn__fuse(net, last_readers, op);
         next = op->last + 1;
         op->lazy = fuses && rn__lazy_normalisation(net, last_readers, op->last) == i;
-        if (op->lazy && net->mode == RN_INFERENCE) continue;
+        if (op->lazy && rn__only_statistics(net, i)) continue;
         x->count++;
         rn__connect(net, x->count - 1,
                     fuses && convolves
@@ -4699,6 +4791,7 @@ typedef struct rn__run {
     rn_mode mode;
     int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
+    int end;          /* forward does the operations before it */
     int place;        /* of the values, RN__AT_INFERENCE and so on */
     int again;        /* backward, or forward once more: statistics are there, moments not wanted */
     rn__meeting with; /* whom it works with */
@@ -4709,7 +4802,8 @@ typedef struct rn__run {
 } rn__run;
 
 /* Parameters of a node, their gradients (NULL in inference), and its statistics: running ones in
-   inference, in training those of the batch, [groups][mean, variance][C]. */
+   inference, in training those of the batch, [groups][mean, variance][C]. Norms of each image have
+   [images][mean, 1 / sigma][C] in fast execution; the naive ones make them as they go. */
 typedef struct rn__bound {
     rn_real *parameters[RN__SLOTS], *gradients[RN__SLOTS], *statistics;
 } rn__bound;
@@ -4773,6 +4867,8 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
                                  : net->statistics + node->statistics;
+    if (rn__has(node, RN__PER_IMAGE) && !net->desc.naive)
+        of.statistics = (rn_real *)(void *)run->workspace + net->part * node->statistics;
     return of;
 }
 
@@ -4812,8 +4908,8 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 #define RN__B s->of.parameters[RN__BIAS]
 #define RN__DW s->of.gradients[RN__WEIGHT]
 #define RN__DB s->of.gradients[RN__BIAS]
-#define RN__GATES s->of.parameters[RN__GATE]
-#define RN__DGATES s->of.gradients[RN__GATE]
+#define RN__GW s->of.parameters[RN__GATE]
+#define RN__DGW s->of.gradients[RN__GATE]
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
 
@@ -4850,9 +4946,8 @@ RN__NAIVE(batch_norm,
 RN__NAIVE(group_norm, rn_group_norm_forward(&s->y, &s->x, RN__W, RN__B, RN__EPS_GROUPS, NULL),
           rn_group_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, RN__EPS_GROUPS,
                                  s->accumulate, NULL))
-RN__NAIVE(evonorm_s0,
-          rn_evonorm_forward(&s->y, &s->x, RN__W, RN__B, RN__GATES, RN__EPS_GROUPS, NULL),
-          rn_evonorm_backward(RN__DX, RN__DW, RN__DB, RN__DGATES, &s->dy, &s->x, RN__W, RN__GATES,
+RN__NAIVE(evonorm_s0, rn_evonorm_forward(&s->y, &s->x, RN__W, RN__B, RN__GW, RN__EPS_GROUPS, NULL),
+          rn_evonorm_backward(RN__DX, RN__DW, RN__DB, RN__DGW, &s->dy, &s->x, RN__W, RN__GW,
                               RN__EPS_GROUPS, s->accumulate, NULL))
 /* Backward by the value, for the input may have given its memory to it. */
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
@@ -4976,12 +5071,11 @@ static int rn__operation_finite(const rn__run *run, int k) {
            rn__statistics_finite(run, k);
 }
 
-/* All operations in their order. In inference a lazy one has nothing to do. With find_broken it
-   stops at the first that made what is not finite. */
+/* All operations up to the end of the run, in their order. With find_broken it stops at the first
+   that made what is not finite. */
 static void rn__forward(rn__run *run) {
     run->broken = -1;
-    for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
-        if (run->net->executor->operations[k].lazy && run->mode == RN_INFERENCE) continue;
+    for (int k = 0; k < run->end && run->broken < 0; k++) {
         rn__run_operation(run, k, 0);
         if (run->probed && k) rn__report(run->probed, k, k, 0);
         if (run->find_broken && k && !rn__operation_finite(run, k))
@@ -5145,8 +5239,10 @@ typedef struct rn__coefficients {
     /* output = (input - mean) scale + bias: input scale + (bias - mean scale) would lose the digits
        of a mean that is large beside the deviation */
     float mean[RN__BLOCK], scale[RN__BLOCK], bias[RN__BLOCK];
-    float a[RN__BLOCK], b[RN__BLOCK],
-        c[RN__BLOCK]; /* dx = a g + b (x - mean) + c, with g as in bn_sums */
+    /* dx = a g + b (x - mean) + c, with g as in bn_sums */
+    float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK];
+    /* EvoNorm-S0: output = x s scale + bias with s = sigmoid(a x), so that a is what its formula
+       calls v; dx = scale dy (s + a x s (1 - s)) + b (x - mean) */
 } rn__coefficients;
 
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
@@ -5163,15 +5259,16 @@ typedef struct rn__kernels {
     void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
     void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
     void (*moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels);
-    /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), a ReLU
-       with `relu_after`; pixels of in lie `step` floats apart */
+    /* out = (in - mean) scale + bias, or EvoNorm's, through its rn__activation, plus addend (NULL:
+       none), a ReLU with `relu_after`; pixels of in lie `step` floats apart */
     void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                      ptrdiff_t pixels, const rn__coefficients *by, int relu, int relu_after);
-    /* sums of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass */
-    void (*bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x, ptrdiff_t pixels,
-                    const rn__coefficients *by, int relu);
+                      ptrdiff_t pixels, const rn__coefficients *by, int activation, int relu_after);
+    /* sums [3][16] of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass; of
+       EvoNorm those of dy, dy x s and dy x^2 s (1 - s) */
+    void (*bn_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                    const rn__coefficients *by, int activation);
     void (*bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                        const rn__coefficients *by, int relu, int accumulate);
+                        const rn__coefficients *by, int activation, int accumulate);
     /* b may be NULL */
     void (*add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu);
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
@@ -5679,6 +5776,29 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     }
 }
 
+/* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
+   Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
+   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
+RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
+    RN__CONTRACT
+    const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
+    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
+    const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
+    const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
+    const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
+    RN__V e = f * 1.9875691500e-4f + 1.3981999507e-3f;
+    e = e * f + 8.3334519073e-3f;
+    e = e * f + 4.1665795894e-2f;
+    e = e * f + 1.6666665459e-1f;
+    e = e * f + 5.0000001201e-1f;
+    e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
+    *gate = 1.0f / (e + 1.0f) + nan;
+    *rest = e * *gate;
+}
+
+/* Vector l of a field of the coefficients `by`. */
+#define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
+
 /* (in - mean) scale + bias; then what is fused with it: a ReLU, an addition, the ReLU behind that.
    What is read is fetched a page ahead, where the processor's own fetching ends. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
@@ -5702,12 +5822,33 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
     }
 }
 
-/* Of the eight combinations of flags those that nets use are compiled apart. */
+/* EvoNorm-S0: x s scale + bias with s = sigmoid(a x), and what is fused with it. */
+static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                              ptrdiff_t pixels, const rn__coefficients *of, int relu_after) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    for (ptrdiff_t i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
+        RN__PREFETCH(in + RN__PAGE);
+        RN__EACH_LANE {
+            const RN__V x = RN__LOAD(in + l * RN__WIDTH), logit = x * RN__BY(a);
+            RN__V gate, rest, y;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            y = x * gate * RN__BY(scale) + RN__BY(bias);
+            if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+            if (relu_after) y = RN__RECTIFY(y);
+            RN__STORE(out + l * RN__WIDTH, y);
+        }
+    }
+}
+
+/* Of the combinations of flags those that nets use are compiled apart. */
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                                ptrdiff_t pixels, const rn__coefficients *by, int relu,
+                                ptrdiff_t pixels, const rn__coefficients *by, int activation,
                                 int relu_after) {
-    const int adds = addend != NULL;
-    if (adds && relu_after && !relu)
+    const int adds = addend != NULL, relu = activation == RN__RECTIFIED;
+    if (activation == RN__GATED)
+        RN__NAME(evonorm)(out, in, step, addend, pixels, by, relu_after);
+    else if (adds && relu_after && !relu)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, 1, 1, 0);
     else if (adds || relu_after)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, adds, relu_after, relu);
@@ -5722,11 +5863,10 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
 
    The coefficients are copied, so that no output can be among them, and they can stay in
    registers. */
-#define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
 #define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__BY(scale) + RN__BY(bias), g) : g)
 
 /* The sums of g and of g (x - mean), of even and odd pixels beside each other. */
-RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
+RN__INLINE void RN__NAME(bn_sums_with)(float *sums, const float *dy, const float *x,
                                        ptrdiff_t pixels, const rn__coefficients *of,
                                        const int relu) {
     RN__CONTRACT
@@ -5747,14 +5887,37 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
                 }
     }
     RN__EACH_LANE {
-        RN__STORE(sum_g + l * RN__WIDTH, first[0][l] + first[1][l]);
-        RN__STORE(sum_gx + l * RN__WIDTH, second[0][l] + second[1][l]);
+        RN__STORE(sums + l * RN__WIDTH, first[0][l] + first[1][l]);
+        RN__STORE(sums + RN__BLOCK + l * RN__WIDTH, second[0][l] + second[1][l]);
     }
 }
 
-static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                              ptrdiff_t pixels, const rn__coefficients *by, int relu) {
-    RN__WITH(relu, bn_sums_with, sum_g, sum_gx, dy, x, pixels, by);
+/* EvoNorm-S0: the sums of dy, of dy x s, and of dy x^2 s (1 - s). */
+static void RN__NAME(evonorm_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                                   const rn__coefficients *of) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    const RN__V zero = {0};
+    RN__V sum[3][RN__LANES];
+    RN__UNROLLED(k, 3) RN__EACH_LANE sum[k][l] = zero;
+    for (ptrdiff_t i = 0; i < pixels; i++, x += RN__BLOCK, dy += RN__BLOCK) RN__EACH_LANE {
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
+            RN__V g = RN__LOAD(dy + l * RN__WIDTH), gate, rest;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            sum[0][l] += g;
+            g = g * v * gate;
+            sum[1][l] += g;
+            sum[2][l] += g * v * rest;
+        }
+    RN__UNROLLED(k, 3) RN__EACH_LANE RN__STORE(sums + k * RN__BLOCK + l * RN__WIDTH, sum[k][l]);
+}
+
+static void RN__NAME(bn_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                              const rn__coefficients *by, int activation) {
+    if (activation == RN__GATED)
+        RN__NAME(evonorm_sums)(sums, dy, x, pixels, by);
+    else
+        RN__WITH(activation, bn_sums_with, sums, dy, x, pixels, by);
 }
 
 /* dx = a g + b (x - mean) + c, with the coefficients that these sums gave. */
@@ -5778,10 +5941,29 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
     }
 }
 
+/* EvoNorm-S0: dx = scale dy (s + a x s (1 - s)) + b (x - mean). */
+static void RN__NAME(evonorm_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
+                                       const rn__coefficients *of, int accumulate) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    for (ptrdiff_t i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK)
+        RN__EACH_LANE {
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
+            RN__V gate, rest, to;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            to = RN__LOAD(dy + l * RN__WIDTH) * RN__BY(scale) * (gate + logit * gate * rest) +
+                 (v - RN__BY(mean)) * RN__BY(b);
+            if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
+            RN__STORE(dx + l * RN__WIDTH, to);
+        }
+}
+
 /* A gradient is accumulated where a pre-activated unit's first BN adds to that of the shortcut. */
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                                  const rn__coefficients *by, int relu, int accumulate) {
-    if (relu)
+                                  const rn__coefficients *by, int activation, int accumulate) {
+    if (activation == RN__GATED)
+        RN__NAME(evonorm_gradient)(dx, dy, x, pixels, by, accumulate);
+    else if (activation)
         RN__WITH(accumulate, bn_gradient_with, dx, dy, x, pixels, by, 1);
     else
         RN__NAME(bn_gradient_with)(dx, dy, x, pixels, by, 0, accumulate);
@@ -5828,26 +6010,6 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
         if (accumulate) v += RN__LOAD(out + i);
         RN__STORE(out + i, v);
     }
-}
-
-/* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
-   Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
-   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
-RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
-    RN__CONTRACT
-    const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
-    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
-    const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
-    const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
-    const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
-    RN__V e = f * 1.9875691500e-4f + 1.3981999507e-3f;
-    e = e * f + 8.3334519073e-3f;
-    e = e * f + 4.1665795894e-2f;
-    e = e * f + 1.6666665459e-1f;
-    e = e * f + 5.0000001201e-1f;
-    e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
-    *gate = 1.0f / (e + 1.0f) + nan;
-    *rest = e * *gate;
 }
 
 /* y = x g with g = sigmoid(sign z). */
@@ -5958,6 +6120,7 @@ static const rn__kernels RN__NAME(kernels) = {
    RN__BN_GRADIENT is the gradient of a BN's input, computed from the gradient of the output (behind
    the ReLU) `data` and from the BN's input `partner`. The BN's coefficients are
    [groups][blocks], for groups of `group` images. */
+enum { RN__SUMS = 3 }; /* of a plane: most that a normalisation's backward takes */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
     float *data; /* NULL: there is no such value, or nobody wants it */
@@ -5985,9 +6148,11 @@ typedef struct rn__engine {
        but this lies at the same place of the workspace for all. `forward` each reader makes for
        itself, `backward` the BN makes for the convolution before it. */
     struct {
-        /* [images][blocks][2][16], of each plane: mean and squares or, backward, two sums */
+        /* [images][blocks][RN__SUMS][16], of each plane: mean and squares or, backward, two or three
+           sums; NULL where nothing is measured */
         float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
+        float *filters; /* [K][2] of weights that are standardised: mean, 1 / sigma */
     } handed;
 } rn__engine;
 
@@ -6009,16 +6174,21 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
     engine->workspace += bytes * (size_t)engine->threads;
 }
 
-/* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its
-   bytes. */
-RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
-    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
+/* Takes memory for what operations of this mode hand on, n images at a time, from the workspace;
+   returns its bytes. Running statistics need no moments. */
+RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, const rn__executor *x, int n,
+                                     rn_mode mode) {
+    const int measures = mode == RN_TRAINING || x->statistics_bytes > 0;
+    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(x->most_channels));
     rn__arena arena = {engine->workspace, 0};
-    engine->handed.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
+    if (measures)
+        engine->handed.partial =
+            (float *)rn__carve(&arena, planes, RN__SUMS * RN__BLOCK * sizeof(float));
     engine->handed.forward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
     engine->handed.backward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
+    engine->handed.filters = (float *)rn__carve(&arena, (size_t)x->most_filters, 2 * sizeof(float));
     if (engine->workspace) engine->workspace += arena.used;
     return arena.used;
 }
@@ -6076,7 +6246,7 @@ struct rn__task {
     double factor;                     /* scale's factor, dropout's ratio */
     rn_key key;                        /* of dropout */
     rn_tensor tensor;                  /* outside of the net */
-    float *partial;                    /* [images][blocks][2][16] */
+    float *partial;                    /* [images][blocks][RN__SUMS][16] */
     int planes;                        /* of one call of rn__planes_job */
 };
 
@@ -6221,6 +6391,8 @@ typedef struct rn__weights {
     const float *bias;      /* [K]; NULL: none */
     const float *packed;    /* weights packed beforehand for forward, see rn__prepack; NULL: not */
     float *dweight, *dbias; /* NULL: not wanted */
+    const float *filters;   /* [K][2]: mean and 1 / sigma of each filter, by which weights are
+                               standardised when they are packed; NULL: they are not */
 } rn__weights;
 
 /* What an output pixel reads along one axis of the input. */
@@ -6627,9 +6799,9 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
        k 1:  c 0: r s | c 1: r s | ..           in block 1: tap 0: ..
 
    (backward, from dy to dx, k and c change places). rn__pack is all that knows how a weight is
-   stored; it copies those of one output channel at a time, as they are. Weights that are
-   standardised, folded or quantised by output channel would be made there, and their gradients be
-   given back. */
+   stored; it copies those of one output channel at a time, as they are or standardised. Gradients
+   go back as they are, so that those of standardised weights are gradients by what was packed: see
+   rn__standardise_gradients. */
 
 /* Copies `count` weights of an output channel, or gradients of them, which lie so far apart. */
 static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
@@ -6637,11 +6809,19 @@ static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, pt
     for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
+/* The same, (w - mean) / sigma. */
+static void rn__copy_standardised(float *to, ptrdiff_t to_step, const float *from,
+                                  ptrdiff_t from_step, int count, const float filter[2]) {
+    const float mean = filter[0], inverse = filter[1];
+    for (; count > 0; count--, to += to_step, from += from_step) *to = (*from - mean) * inverse;
+}
+
 /* Packs rows [row, row + rows) of the taps of a phase, [tap][rows][16], of a pair of blocks (output
-   block x in_blocks + input block) from weights stored at `stored`; or (NULL) puts gradients back
-   from there to to_stored. Channels that only fill up a block are zero. */
+   block x in_blocks + input block) from the stored weights. Channels that only fill up a block are
+   zero. Or (back_to not NULL) puts gradients back from there to where those are stored. */
 static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int phase, float *packed,
-                     const float *stored, float *to_stored) {
+                     const rn__weights *weights, float *back_to) {
+    const float *stored = weights->weight, *filters = weights->filters;
     const rn__filter *f = &g->filter;
     const int out = pair / g->in_blocks * RN__BLOCK, in = pair % g->in_blocks * RN__BLOCK + row;
     const int back = g->backward, size = f->r * f->s;
@@ -6651,16 +6831,19 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
     const int k_count = rn__min(k_most, f->k - k_first), c_count = rn__min(c_most, f->c - c_first);
     const int tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
     const rn__tap *taps = g->taps + g->phase_taps[phase];
-    if (stored && (k_count < k_most || c_count < c_most))
+    if (!back_to && (k_count < k_most || c_count < c_most))
         memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
     for (int k = 0; k < k_count; k++)
         for (int t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *column = packed + t * rows * RN__BLOCK + k * k_step;
-            if (stored)
-                rn__copy_weights(column, c_step, stored + at, size, c_count);
+            if (back_to)
+                rn__copy_weights(back_to + at, size, column, c_step, c_count);
+            else if (filters)
+                rn__copy_standardised(column, c_step, stored + at, size, c_count,
+                                      filters + 2 * (k_first + k));
             else
-                rn__copy_weights(to_stored + at, size, column, c_step, c_count);
+                rn__copy_weights(column, c_step, stored + at, size, c_count);
         }
 }
 
@@ -6716,7 +6899,6 @@ static float *rn__packed(const rn__conv_run *r, int block, int phase) {
 static void rn__pack_job(void *context, int i, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
     const rn__geometry *g = r->g;
-    const float *weight = r->weights->weight;
     const int block = r->first_block + i, square = RN__BLOCK * RN__BLOCK;
     const int step = g->in_blocks * square, rows = RN__FILTER_ROWS;
     float taps[9 * RN__FILTER_ROWS * RN__BLOCK];
@@ -6725,11 +6907,11 @@ static void rn__pack_job(void *context, int i, int thread) {
         float *to = rn__packed(r, block, phase);
         for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
             if (!g->winograd) {
-                rn__pack(g, pair, 0, RN__BLOCK, phase, to, weight, NULL);
+                rn__pack(g, pair, 0, RN__BLOCK, phase, to, r->weights, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
             for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
-                if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
+                if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, r->weights, NULL);
                 r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
                                             3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
             }
@@ -7194,9 +7376,11 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
 static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
     float *total = rn__shared(r->engine, r->at->weights), *dweight = r->weights->dweight;
     const size_t floats = r->g->pair_floats;
+    rn__weights stored = *r->weights;
+    stored.weight = dweight, stored.filters = NULL;
     for (; pair < end; pair++)
-        rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, back ? NULL : dweight,
-                 dweight);
+        rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, &stored,
+                 back ? dweight : NULL);
 }
 
 /* A part of the weights over all images, or a piece of the images. */
@@ -7394,25 +7578,33 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
    images: these functions make them, of statistics, and the statistics of moments. */
 
-/* What there is to know of a batch norm. */
+/* What there is to know of a normalisation. */
 typedef struct rn__norm {
-    float *statistics;          /* [groups][2][C]: means and biased variances */
-    const float *weight, *bias; /* [C] */
-    float *dweight, *dbias;     /* [C], added to */
+    /* [groups][2][C]: means and biased variances; of norms of each image means and 1 / sigma */
+    float *statistics;
+    const float *weight, *bias, *gate; /* [C]; gate: EvoNorm's v, else NULL */
+    float *dweight, *dbias, *dgate;    /* [C], added to */
     double eps;
-    int group; /* images that share statistics; 0: all */
+    int group;    /* images that share statistics; 0: all */
+    int channels; /* that share them, too; 0: a batch norm, whose channels stand alone */
 } rn__norm;
 
 /* [blocks] coefficients of c channels by one group's statistics. */
 RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const float *statistics,
                                         const rn__norm *norm) {
     memset(made, 0, (size_t)rn__blocks(c) * sizeof *made);
-    for (int i = 0; i < c; i++) {
-        rn__coefficients *to = &made[i / RN__BLOCK];
-        const double root = sqrt((double)statistics[c + i] + norm->eps);
-        to->scale[i % RN__BLOCK] = (float)((double)norm->weight[i] / root);
-        to->bias[i % RN__BLOCK] = norm->bias[i];
-        to->mean[i % RN__BLOCK] = statistics[i];
+    for (int first = 0; first < c; first += RN__BLOCK, made++) {
+        const int count = rn__min(RN__BLOCK, c - first);
+        const float *mean = statistics + first, *spread = mean + c;
+        const float *weight = norm->weight + first, *bias = norm->bias + first;
+        for (int i = 0; i < count; i++) {
+            made->mean[i] = mean[i];
+            made->bias[i] = bias[i];
+        }
+        for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
+        for (int i = 0; i < count && !norm->channels; i++)
+            made->scale[i] = (float)((double)weight[i] / sqrt((double)spread[i] + norm->eps));
+        for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
 
@@ -7438,9 +7630,9 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, const rn__n
     return rn__through(in, to, size, activation);
 }
 
-/* Where a plane's moments, or backward its sums, are: twice [16]. */
+/* Where a plane's moments, or backward its sums, are: [RN__SUMS][16]. */
 static float *rn__partial_of(const rn__task *task, int plane) {
-    return task->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
+    return task->partial + (ptrdiff_t)plane * RN__SUMS * RN__BLOCK;
 }
 
 /* y = x + z, through a ReLU with `flag`; then its moments, while it is in cache. */
@@ -7481,7 +7673,39 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
                                  pixels, rn__coefficients_of(x, plane), x->activation, task->flag);
 }
 
-/* Means and biased variances of the groups of `in`. The moments of planes, which what made `in` has
+/* Where the first moment, or sum, of channel i of an image is; the others lie 16 apart. */
+static const float *rn__moment_of(const float *of_image, int i) {
+    const unsigned channel = (unsigned)i;
+    return of_image + channel / RN__BLOCK * (RN__SUMS * RN__BLOCK) + channel % RN__BLOCK;
+}
+
+/* Means and 1 / sigma of each image and group of channels, of the moments of planes, of which each
+   has `values` values a channel. Those of a group's channels are merged: its mean is that of their
+   means, and to their squares come those of their means' distances. */
+static void rn__image_statistics(const rn__norm *norm, const float *moments, int n, int c,
+                                 double values) {
+    const int size = norm->channels;
+    float *statistics = norm->statistics;
+    for (; n > 0; n--, statistics += 2 * c, moments += rn__blocks(c) * RN__SUMS * RN__BLOCK)
+        for (int first = 0; first < c; first += size) {
+            double mean = 0, squares = 0;
+            float inverse;
+            for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
+            mean /= size;
+            for (int i = first; i < first + size; i++) {
+                const float *p = rn__moment_of(moments, i);
+                const double distance = (double)p[0] - mean;
+                squares += (double)p[RN__BLOCK] + values * distance * distance;
+            }
+            inverse = (float)(1 / sqrt(squares / (values * size) + norm->eps));
+            for (int i = first; i < first + size; i++) {
+                statistics[i] = (float)mean;
+                statistics[c + i] = inverse;
+            }
+        }
+}
+
+/* The statistics of a normalisation of `in`; of a batch norm as follows. The moments of planes, which what made `in` has
    handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of p
    values with mean u and squares U about it, and q values with v and V,
 
@@ -7494,6 +7718,10 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), engine->handed.partial);
     float *statistics = norm->statistics;
     if (!measured) rn__run_task(&task);
+    if (norm->channels) {
+        rn__image_statistics(norm, task.partial, in.n, in.c, values);
+        return;
+    }
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
         for (int block = 0; block < blocks; block++) {
             double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
@@ -7518,9 +7746,8 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
 static void rn__bn_sums_plane(const rn__task *task, int plane) {
     const rn__blocked *x = &task->x;
     float *partial = rn__partial_of(task, plane);
-    task->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&task->dy, plane),
-                           rn__plane(x, plane), rn__plane_pixels(x), rn__coefficients_of(x, plane),
-                           x->activation);
+    task->kernels->bn_sums(partial, rn__plane(&task->dy, plane), rn__plane(x, plane),
+                           rn__plane_pixels(x), rn__coefficients_of(x, plane), x->activation);
 }
 
 /* The task that sums g and g (x - mean) of every plane: g is dy where the ReLU behind the BN let
@@ -7543,6 +7770,56 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
     return x;
 }
 
+/* Backward of a norm of each image, of the sums of its planes: adds to the gradients of its
+   parameters and makes the coefficients of dx. For group norm, with G and X of a channel as in
+   rn__bn_backward and r = 1 / sigma (see the formulas of rn_group_norm_backward),
+
+       dbias += G,    dweight += r X,
+       dx = weight r g - r^3 (sum of weight X)/m (x - mean) - r (sum of weight G)/m
+
+   where the sums go over the m values of an image's group of channels. For EvoNorm the sums are of
+   dy, dy x s and dy x^2 s (1 - s), the last for its v. Gradients are summed over images in pieces,
+   so that parts of a batch, which are whole pieces, give the bits of the batch. */
+static void rn__image_norm_backward(const rn__norm *norm, const float *sums, rn__coefficients *made,
+                                    const rn__blocked *x) {
+    const int c = x->c, blocks = rn__blocks(c), size = norm->channels;
+    const double m = (double)rn__plane_pixels(x) * size;
+    const ptrdiff_t step = (ptrdiff_t)blocks * RN__SUMS * RN__BLOCK; /* to the next image */
+    for (int i = 0; i < c; i++) {
+        const float *inverse = norm->statistics + c + i, *p = rn__moment_of(sums, i);
+        double total[RN__SUMS] = {0, 0, 0};
+        for (int n = 0; n < x->n; n++, p += step, inverse += 2 * c) {
+            total[0] += (double)p[0];
+            total[1] += (double)p[RN__BLOCK] * (double)*inverse;
+            if (norm->gate)
+                total[2] += (double)p[2 * RN__BLOCK] * (double)*inverse * (double)norm->weight[i];
+            if ((n + 1) % RN__PIECE_IMAGES && n + 1 < x->n) continue;
+            norm->dbias[i] += (float)total[0];
+            norm->dweight[i] += (float)total[1];
+            if (norm->gate) norm->dgate[i] += (float)total[2];
+            memset(total, 0, sizeof total);
+        }
+    }
+    for (int n = 0; n < x->n; n++, made += blocks, sums += step)
+        for (int first = 0; first < c; first += size) {
+            const double inverse = (double)norm->statistics[(2 * n + 1) * (ptrdiff_t)c + first];
+            double sum_g = 0, sum_gx = 0;
+            for (int i = first; i < first + size; i++) {
+                const float *p = rn__moment_of(sums, i);
+                sum_g += (double)norm->weight[i] * (double)p[0];
+                sum_gx += (double)norm->weight[i] * (double)p[RN__BLOCK];
+            }
+            for (int i = first; i < first + size; i++) {
+                rn__coefficients *to = &made[i / RN__BLOCK];
+                const int lane = i % RN__BLOCK;
+                to->b[lane] = (float)(-inverse * inverse * inverse * sum_gx / m);
+                if (norm->gate) continue;
+                to->a[lane] = to->scale[lane];
+                to->c[lane] = (float)(-inverse * sum_g / m);
+            }
+        }
+}
+
 /* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
    normalised; dweight and dbias are added to. measured: what made dy has handed on the sums. With
    G and X the sums of g and g (x - mean) over a channel of m values (see rn_batch_norm_backward),
@@ -7561,6 +7838,10 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     /* mean, scale and bias too, for the mask */
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
+    if (norm->channels) {
+        rn__image_norm_backward(norm, task.partial, made, &x);
+        return rn__lazy_gradient(engine, dy.data, x);
+    }
     for (int first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
         for (int block = 0; block < blocks; block++, made++) {
             const int end = rn__min(first + x.group, x.n), at = block * RN__BLOCK;
@@ -7646,7 +7927,8 @@ static void rn__gate_plane(const rn__task *task, int plane) {
 }
 
 /* Backward the window's largest value, the first of them, gets the gradient: of each of the 16
-   channels another. */
+   channels another. Where the padding's zeros count, a window that reaches over the edge has 0 at
+   least, and where that is its value no pixel gets anything. */
 static void rn__max_pool_plane(const rn__task *task, int plane) {
     const rn_node *node = task->node;
     const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
@@ -7659,10 +7941,12 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
     for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
+        const int zero = node->zeros && (v.h1 - v.h0 < node->kernel || v.w1 - v.w0 < node->kernel);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
         if (!task->backward) {
             task->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
                                    (ptrdiff_t)width * RN__BLOCK);
+            if (zero) task->kernels->add(p, p, NULL, 1, 1);
             continue;
         }
         for (int lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
@@ -7672,7 +7956,8 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
                 for (int lane = 0; lane < RN__BLOCK; lane++)
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
-        for (int lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += p[lane];
+        for (int lane = 0; lane < RN__BLOCK; lane++)
+            if (!zero || !(x[best[lane]] < 0)) dx[best[lane]] += p[lane];
     }
 }
 
@@ -7745,11 +8030,11 @@ static rn__engine rn__engine_of(const rn_net *net) {
 static rn__engine rn__engine_at_work(const rn__run *run) {
     const rn__executor *x = run->net->executor;
     rn__engine engine = rn__engine_of(run->net);
-    engine.workspace = run->workspace;
+    engine.workspace = run->workspace + x->statistics_bytes;
     engine.team = run->with.team;
     engine.workers = run->with.workers;
     rn__take_own(&engine, x->own_bytes[run->mode]);
-    rn__carve_handed(&engine, run->net->part, x->most_channels);
+    rn__carve_handed(&engine, x, run->net->part, run->mode);
     return engine;
 }
 
@@ -7759,15 +8044,26 @@ static float *rn__packed_of(const rn__run *run, int i) {
     return run->mode == RN_INFERENCE && x->frozen ? x->packed[i] : NULL;
 }
 
-/* The normalisation at node i: by the statistics of the batch's groups or by running ones. */
+/* Images that share statistics of the normalisation at node i; 0: all. */
+static int rn__norm_group(const rn__run *run, int i) {
+    if (rn__has(&run->net->nodes[i], RN__PER_IMAGE)) return 1;
+    return run->mode == RN_TRAINING ? run->net->desc.bn_group : 0;
+}
+
+/* The normalisation at node i: by the statistics of each image, of the batch's groups or by running
+   ones. */
 static rn__norm rn__norm_of(const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
+    const rn_node *node = &run->net->nodes[i];
     rn__norm norm;
     norm.statistics = of.statistics;
     norm.weight = of.parameters[RN__WEIGHT], norm.bias = of.parameters[RN__BIAS];
+    norm.gate = of.parameters[RN__GATE];
     norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
+    norm.dgate = of.gradients[RN__GATE];
     norm.eps = run->net->desc.bn_eps;
-    norm.group = run->mode == RN_TRAINING ? run->net->desc.bn_group : 0;
+    norm.group = rn__norm_group(run, i);
+    norm.channels = rn__has(node, RN__PER_IMAGE) ? node->c / run->net->desc.norm_groups : 0;
     return norm;
 }
 
@@ -7870,19 +8166,107 @@ static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
     return &net->executor->convs[op->conv];
 }
 
-/* The weights of node i: as they are stored, and packed if the net is frozen. */
-static rn__weights rn__weights_of(const rn__run *run, int i) {
+/* A filter of a weight that is standardised, and its gradient, at work. Its numbers, in the order in
+   which they are stored, are taken for pixels of 16 channels, and what is left over goes alone. */
+typedef struct rn__filters {
+    const rn__kernels *kernels;
+    const float *weight; /* [K][count] */
+    ptrdiff_t count;
+    double eps;
+    float *moments;  /* [K][2]: mean and 1 / sigma */
+    float *gradient; /* [K][count], by the standardised weight; becomes that by the weight itself */
+} rn__filters;
+
+static rn__filters rn__filters_of(const rn__engine *engine, const rn__run *run, int i) {
+    const rn_node *node = &run->net->nodes[i];
+    rn__filters f;
+    memset(&f, 0, sizeof f);
+    f.kernels = engine->kernels;
+    f.weight = rn__bind(run, i).parameters[RN__WEIGHT];
+    f.count = (ptrdiff_t)rn__input_channels(run->net->nodes, i) * node->kernel * node->kernel;
+    f.eps = run->net->desc.standardisation_eps;
+    f.moments = engine->handed.filters;
+    return f;
+}
+
+static void rn__filter_moments_job(void *context, int k, int thread) {
+    const rn__filters *f = (const rn__filters *)context;
+    const float *w = f->weight + k * f->count;
+    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    float mean[RN__BLOCK], squares[RN__BLOCK];
+    double sum = 0, total = 0;
+    (void)thread;
+    if (pixels) f->kernels->moments(mean, squares, w, pixels);
+    for (int c = 0; c < RN__BLOCK && pixels; c++) sum += (double)mean[c] * (double)pixels;
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) sum += (double)w[i];
+    sum /= (double)f->count;
+    for (int c = 0; c < RN__BLOCK && pixels; c++)
+        total += (double)squares[c] + (double)pixels * pow((double)mean[c] - sum, 2);
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) total += pow((double)w[i] - sum, 2);
+    f->moments[2 * k] = (float)sum;
+    f->moments[2 * k + 1] = (float)(1 / sqrt(total / (double)f->count + f->eps));
+}
+
+#ifndef RESNET_NO_TRAIN
+/* As the gradient of a batch norm of weight 1, of `count` values. */
+static void rn__filter_gradient_job(void *context, int k, int thread) {
+    const rn__filters *f = (const rn__filters *)context;
+    const float *w = f->weight + k * f->count;
+    float *g = f->gradient + k * f->count, sums[RN__SUMS * RN__BLOCK];
+    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    double sum_g = 0, sum_gx = 0, inverse, mean;
+    rn__coefficients by;
+    memset(&by, 0, sizeof by);
+    rn__filter_moments_job(context, k, thread);
+    mean = (double)f->moments[2 * k], inverse = (double)f->moments[2 * k + 1];
+    for (int c = 0; c < RN__BLOCK; c++) by.mean[c] = f->moments[2 * k];
+    f->kernels->bn_sums(sums, g, w, pixels, &by, RN__NO_ACTIVATION);
+    for (int c = 0; c < RN__BLOCK; c++)
+        sum_g += (double)sums[c], sum_gx += (double)sums[RN__BLOCK + c];
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++)
+        sum_g += (double)g[i], sum_gx += (double)g[i] * ((double)w[i] - mean);
+    for (int c = 0; c < RN__BLOCK; c++) {
+        by.a[c] = (float)inverse;
+        by.b[c] = (float)(-inverse * inverse * inverse * sum_gx / (double)f->count);
+        by.c[c] = (float)(-inverse * sum_g / (double)f->count);
+    }
+    f->kernels->bn_gradient(g, g, w, pixels, &by, RN__NO_ACTIVATION, 0);
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++)
+        g[i] = by.a[0] * g[i] + by.b[0] * (w[i] - by.mean[0]) + by.c[0];
+}
+
+/* See rn__standardise_gradients: that of node i. */
+static void rn__standardise_gradient(const rn__run *run, int i) {
+    const rn__engine engine = rn__engine_at_work(run);
+    const rn__bound of = rn__bind(run, i);
+    rn__filters filters = rn__filters_of(&engine, run, i);
+    filters.gradient = of.gradients[RN__WEIGHT];
+    rn__parallel(engine.team, engine.workers, run->net->nodes[i].c, rn__filter_gradient_job,
+                 &filters);
+}
+#endif
+
+/* The weights of node i: as they are stored, and packed if the net is frozen. Those to standardise
+   come with the moments of their filters, made here. */
+static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
     rn__weights weights;
     weights.weight = of.parameters[RN__WEIGHT], weights.bias = of.parameters[RN__BIAS];
     weights.dweight = of.gradients[RN__WEIGHT], weights.dbias = of.gradients[RN__BIAS];
     weights.packed = rn__packed_of(run, i);
+    weights.filters = NULL;
+    if (run->net->nodes[i].standardised && !weights.packed) {
+        rn__filters filters = rn__filters_of(engine, run, i);
+        weights.filters = filters.moments;
+        rn__parallel(engine->team, engine->workers, run->net->nodes[i].c, rn__filter_moments_job,
+                     &filters);
+    }
     return weights;
 }
 
 /* In fast execution, too, a linear layer is an operation of its own, see >>fast convolution. */
 static void rn__fast_linear(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     if (RN__BACKWARD(p))
         rn__linear_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy,
                             p->x, p->accumulate);
@@ -7910,9 +8294,15 @@ RN__APART void rn__hand_gradient(const rn__task *p, rn__blocked to, int accumula
     if (to.data && to.data != p->dy.data) rn__run_task(&hand);
 }
 
+/* Does this pass make the statistics of the normalisation at node i? */
+static int rn__measures(const rn__run *run, int i) {
+    return (run->mode == RN_TRAINING || rn__has(&run->net->nodes[i], RN__PER_IMAGE)) && !run->again;
+}
+
 /* Where the moments of the value go, if a normalisation behind wants them. */
 static float *rn__moments_to(const rn__task *p) {
-    return p->op->leaves_moments && p->training && !p->run->again ? p->engine.handed.partial : NULL;
+    return p->op->leaves_moments && rn__measures(p->run, p->op[1].node) ? p->engine.handed.partial
+                                                                        : NULL;
 }
 
 /* Additions that no convolution or BN does: those of gated and scaled branches. */
@@ -7949,7 +8339,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
 /* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     const int next = p->op->does_next && !p->training;
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
@@ -7970,11 +8360,11 @@ RN__APART void rn__conv2d_forward(rn__task *p) {
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
 RN__APART void rn__conv2d_backward(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     rn__hand_gradient(p, p->dz, p->accumulate_second);
     if (p->op->lazy_gradient) {
         p->dy = rn__lazy_gradient(&p->engine, rn__gradient_at(p->run, p->k + 1), p->y);
-        p->dy.group = rn__group_size(p->run->net->desc.bn_group, p->y.n);
+        p->dy.group = rn__group_size(rn__norm_group(p->run, p->op[1].node), p->y.n);
         p->dy.activation = p->op[1].activation;
     }
     {
@@ -7997,7 +8387,7 @@ static void rn__fast_conv2d(rn__task *p) {
    inference, the convolution before it did. Backward it makes the coefficients of its gradient, of
    the sums that the convolution behind left if it is lazy; then it writes the gradient, unless the
    convolution before it reads it by these coefficients. */
-static void rn__fast_batch_norm(rn__task *p) {
+static void rn__fast_normalisation(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
     const rn__norm norm = rn__norm_of(p->run, op->node);
@@ -8011,7 +8401,7 @@ static void rn__fast_batch_norm(rn__task *p) {
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
-    if (p->training && !p->run->again)
+    if (rn__measures(p->run, op->node))
         rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
@@ -8115,7 +8505,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
 #if RN__FAST
     const rn__call call = {__func__, x,   f,       NULL,      stride,
                            padding,  isa, threads, workspace, workspace_bytes};
-    const rn__weights weights = {f->data, bias, NULL, NULL, NULL};
+    const rn__weights weights = {f->data, bias, NULL, NULL, NULL, NULL};
     rn__engine engine;
     rn__conv conv;
     rn__blocked in, out;
@@ -8144,7 +8534,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 #if RN__FAST
     const rn__call call = {__func__, x,   f,       dw,        stride,
                            padding,  isa, threads, workspace, workspace_bytes};
-    const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db};
+    const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db, NULL};
     rn__engine engine;
     rn__conv conv;
     rn__blocked in, din, dout;
@@ -8217,10 +8607,11 @@ static void rn__describe_gate(const rn_node *node, rn__text *out) {
 }
 
 #if RN__FAST
-#define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name
+#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, rn__fast_##fast
 #else
-#define RN__FUNCTIONS(name) rn__naive_##name, NULL
+#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, NULL
 #endif
+#define RN__FUNCTIONS(name) RN__TWO_FUNCTIONS(name, name)
 /* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
 static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
                                                      {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1}};
@@ -8251,7 +8642,7 @@ static const rn__kind rn__kinds[] = {
     {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
      rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
     {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
-     rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
+     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(batch_norm, normalisation)},
     {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
      RN__FUNCTIONS(relu)},
     {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
@@ -8266,10 +8657,10 @@ static const rn__kind rn__kinds[] = {
     {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
     {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
     {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
-    {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE, rn__group_norm_slots, rn__shape_windows, NULL,
-     rn__naive_group_norm, NULL},
-    {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE, rn__evonorm_slots, rn__shape_windows, NULL,
-     rn__naive_evonorm_s0, NULL},
+    {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
+     rn__group_norm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(group_norm, normalisation)},
+    {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE | RN__GATES,
+     rn__evonorm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -8765,7 +9156,11 @@ static size_t rn__scratch_bytes(int nodes) {
        | rn_net executor nodes operations | parameters gradients ... | activations workspace |
          what the number of nodes tells            what the list tells        what the plan tells
 
-   The same code first measures the block and then carves it. */
+   The same code first measures the block and then carves it. A net over weights of the caller has
+   parameters and statistics elsewhere, and the rest as any. */
+
+/* How a net is laid out, as a set of these: only measured; over weights of the caller. */
+enum { RN__MEASURED = 1, RN__OVER = 2 };
 
 /* Kernels for the machine, of the instruction set that the description asks for. */
 static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
@@ -8794,7 +9189,7 @@ static int rn__same_plan(const rn_net *net, int i, int k) {
 static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     enum { MOST = 16 * (RN_MAX_STAGES + 1) };
     rn__executor *x = net->executor;
-    rn__engine engine = rn__make_engine(NULL, 0, NULL);
+    rn__engine none;
     rn__room most[2];
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
@@ -8802,6 +9197,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
         if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
+        if (node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
         RESNET_ASSERT(i < MOST);
@@ -8814,11 +9210,14 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
         for (mode = 0; mode < 2; mode++) most[mode] = rn__larger_room(most[mode], conv.room[mode]);
         if (x->convs) x->convs[i] = conv;
     }
-    for (mode = 0; mode < 2; mode++) { /* each thread's own, what BNs hand on, the hungriest plan */
+    /* The statistics of images, each thread's own, what BNs hand on, the hungriest plan. */
+    for (mode = 0; mode < 2; mode++) {
+        size_t bytes =
+            rn__add_size(x->statistics_bytes, rn__room_bytes(most[mode], net->desc.threads));
+        none = rn__make_engine(NULL, 0, NULL);
         x->own_bytes[mode] = most[mode].own.used;
         x->workspace_bytes[mode] =
-            rn__add_size(rn__room_bytes(most[mode], net->desc.threads),
-                         rn__carve_handed(&engine, net->part, x->most_channels));
+            rn__add_size(bytes, rn__carve_handed(&none, x, net->part, (rn_mode)mode));
     }
 }
 #endif
@@ -8866,8 +9265,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
     net->statistic_count = built->statistics;
-    net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
-    net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    if (!net->read_only) {
+        net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+        net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    }
     if (training) {
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
@@ -8879,6 +9280,8 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
             sizeof(rn_real));
     }
 #if RN__FAST
+    x->statistics_bytes = rn__align_size(rn__multiply_size(
+        rn__multiply_size((size_t)built->image_statistics, (size_t)net->part), sizeof(float)));
     if (!net->desc.naive) rn__plan_convs(arena, net);
 #endif
     if (net->desc.naive) rn__plan_naive(net);
@@ -8890,13 +9293,14 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
-   block. With `measure`, head and scratch must fit, the rest is only counted. While it plans, the
+   block. RN__MEASURED, head and scratch must fit, and the rest is only counted. While it plans, the
    spans lie where the body will be:
 
        base | head | spans, for a moment                  |
             | head, with as many operations as there are | body ...                              */
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
-                             char *base, size_t room, int measure, rn_error *error) {
+                             char *base, size_t room, int how, rn_error *error) {
+    const int measure = how & RN__MEASURED;
     rn__builder built;
     rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
@@ -8915,6 +9319,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
+    net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !desc->naive, (int *)(void *)spans);
@@ -8962,8 +9367,8 @@ typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, rn__text *o
 
 /* Lays a net out in memory that is given back at once, only to look at it: returns its bytes or,
    with `look`, what that makes of it; 0 with an error. */
-static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn_memory *memory,
-                         rn__look look, rn__text *out, rn_error *error) {
+static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, int how,
+                         const rn_memory *memory, rn__look look, rn__text *out, rn_error *error) {
     rn_desc desc = *asked;
     rn__builder built;
     rn__arena arena = {NULL, 0};
@@ -8984,7 +9389,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return 0;
-    if (!rn__lay_out(&net, &desc, batch, mode, base, room, 1, error))
+    if (!rn__lay_out(&net, &desc, batch, mode, base, room, how | RN__MEASURED, error))
         result = look ? look(net, (const rn__span *)(void *)(base + arena.used), out) : net->bytes;
     rn__release(memory, block);
     return result;
@@ -8993,11 +9398,16 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
 /* The size is found by laying the net out, as rn_create does. */
 RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                          rn_error *error) {
-    return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
+    return rn__sketch(desc, batch, mode, 0, memory, NULL, NULL, error);
 }
 
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
     return rn_bytes_in(desc, batch, mode, NULL, error);
+}
+
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error) {
+    return rn__sketch(desc, batch, RN_INFERENCE, RN__OVER, memory, NULL, NULL, error);
 }
 
 /* The threads that help in this process. A child that was forked must not even look at the team of
@@ -9011,9 +9421,10 @@ static rn__team *rn__team_of(const rn_net *net) {
 #endif
 }
 
-/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. */
-RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
-                        rn_error *error) {
+/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. The
+   contents of parameters and the like are for the caller to write. */
+static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
+                          const rn_memory *memory, rn_error *error) {
     rn_desc resolved = *desc;
     rn_net *net = NULL;
     void *block;
@@ -9022,13 +9433,13 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
     /* A buffer is as large as it is; else the size must be known first. */
     if (!memory || !memory->buffer) {
-        room = rn__sketch(&resolved, batch, mode, memory, NULL, NULL, error);
+        room = rn__sketch(&resolved, batch, mode, how, memory, NULL, NULL, error);
         if (!room) return NULL;
     }
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return NULL;
     if (memory && memory->buffer) room = memory->bytes - (size_t)(base - (char *)block);
-    if (rn__lay_out(&net, &resolved, batch, mode, base, room, 0, error)) {
+    if (rn__lay_out(&net, &resolved, batch, mode, base, room, how, error)) {
         rn__release(memory, block);
         return NULL;
     }
@@ -9039,25 +9450,20 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (net->executor->kernels && net->desc.threads > 1)
         net->executor->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
-    rn_initialise(net);
     return net;
 }
 
-/* The helpers first, who may still look at the net. */
-RNDEF void rn_destroy(rn_net *net) {
-    if (net) {
-        rn_memory memory = net->memory;
-#ifdef RN__TEAMS
-        rn__end_team(rn__team_of(net));
-#endif
-        rn__release(&net->executor->packed_memory, net->executor->packed_block);
-        rn__release(&memory, net->block);
-    }
+/* What training adds up. */
+static void rn__clear_progress(rn_net *net) {
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    net->step = net->epoch = net->cursor = 0;
+    memset(&net->trainer, 0, sizeof net->trainer);
+    net->executor->frozen = 0;
 }
 
 /* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
    that they depend on the seed and on the shapes before them alone. */
-RNDEF void rn_initialise(rn_net *net) {
+static void rn__initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
     uint64_t index = 0; /* of a number among all */
@@ -9075,10 +9481,65 @@ RNDEF void rn_initialise(rn_net *net) {
             p.data[i] = (rn_real)value;
         }
     }
-    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
-    net->step = net->epoch = net->cursor = 0;
-    memset(&net->trainer, 0, sizeof net->trainer);
-    net->executor->frozen = 0;
+    rn__clear_progress(net);
+}
+
+RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                        rn_error *error) {
+    rn_net *net = rn__create(desc, batch, mode, 0, memory, error);
+    if (net) rn__initialise(net);
+    return net;
+}
+
+/* The net over these arrays. The pointers of a net are such that others are written by; these never
+   are. */
+static rn_net *rn__lay_over(rn_net *net, const void *parameters, const void *statistics) {
+    memcpy(&net->parameters, &parameters, sizeof parameters);
+    memcpy(&net->statistics, &statistics, sizeof statistics);
+    return net;
+}
+
+/* The arrays are needed for nothing but to be pointed to. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error) {
+    rn_net *net = rn__create(desc, batch, RN_INFERENCE, RN__OVER, memory, error);
+    const uintptr_t off = ((uintptr_t)parameters | (uintptr_t)statistics) % sizeof(rn_real);
+    if (!net) return NULL;
+    if (parameters && !off && (statistics || !net->statistic_count))
+        return rn__lay_over(net, parameters, statistics);
+    rn__fail(error, RN_BAD_ARGUMENT, "%s",
+             off ? "parameters and statistics must be aligned to the "
+                   "size of a number; copy them to where they are"
+                 : "parameters and statistics must not be NULL");
+    rn_destroy(net);
+    return NULL;
+}
+
+/* The helpers first, who may still look at the net. */
+RNDEF void rn_destroy(rn_net *net) {
+    if (net) {
+        rn_memory memory = net->memory;
+#ifdef RN__TEAMS
+        rn__end_team(rn__team_of(net));
+#endif
+        rn__release(&net->executor->packed_memory, net->executor->packed_block);
+        rn__release(&memory, net->block);
+    }
+}
+
+/* Refuses to write weights that are not the net's own. */
+static rn_status rn__check_writable(const char *function, const rn_net *net, rn_error *error) {
+    RN__FAIL_IF(net->read_only, RN_BAD_ARGUMENT,
+                "%s: the net's weights are the caller's and only read, see rn_create_over; "
+                "write into a net of rn_create",
+                function);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error) {
+    RN__TRY(rn__check_writable(__func__, net, error));
+    rn__initialise(net);
+    return RN_OK;
 }
 
 /* >>prediction ===============================================================================
@@ -9115,6 +9576,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     memset(&run, 0, sizeof run);
     run.net = net;
     run.mode = mode;
+    run.end = net->executor->count;
     run.place = mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE;
     run.activations = memory;
     run.workspace = memory + net->executor->activation_bytes[mode];
@@ -9157,6 +9619,7 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
+    if (rn__has(node, RN__PER_IMAGE)) return 0;
     if (rn__has(node, RN__NORMALISES)) {
         const rn__norm norm = rn__norm_of(run, i);
         if (to)
@@ -9165,7 +9628,7 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     }
     if (!rn__has(node, RN__HAS_FILTER)) return 0;
     if (to) {
-        const rn__weights weights = rn__weights_of(run, i);
+        const rn__weights weights = rn__weights_of(engine, run, i);
         rn__prepack(engine, conv, &weights, to);
     }
     return rn__packed_floats(conv);
@@ -9217,6 +9680,13 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     return RN_OK;
 }
 
+static rn_status rn__check_workspace(const rn_net *net, const void *workspace, rn_error *error) {
+    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
+                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
+                rn_predict_bytes(net), RN__ALIGN);
+    return RN_OK;
+}
+
 /* Part by part of the images, as many as memory is planned for; the bits of each do not depend on
    which others come along. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
@@ -9224,9 +9694,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     rn_tensor part;
     rn__run run;
     RN__TRY(rn__check_step(net, images, count, error));
-    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
-                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
-                rn_predict_bytes(net), RN__ALIGN);
+    RN__TRY(rn__check_workspace(net, workspace, error));
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
@@ -9239,6 +9707,164 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         RN__FAIL_IF(!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes),
                     RN_NOT_FINITE,
                     "the logits of image %d are infinite or not numbers; look at its "
+                    "pixels, then at the net's weights",
+                    i);
+    return RN_OK;
+}
+
+/* ---- features: the value of any node --------------------------------------------------------
+
+   What operations store is read from memory behind the last of them that is needed. What is fused
+   they do not store: a convolution with what follows it, a normalisation on the way into one. Then
+   the pass ends before the operation that would take the value further, while all that this reads
+   is there, and the value is made of that:
+
+       wanted          operation that would do it     instead, into the caller's features
+       conv            conv with add or BN            that convolution alone, in the place of both
+       BN or ReLU      conv that reads through them   copy of what they read; BN [ReLU] in place
+       BN, ReLU, add   BN [ReLU] add [ReLU]           copy of what it reads; these nodes in place
+       the same        conv with these                that convolution alone, copy, these in place
+
+   Those in place are done by their naive layers, and each makes a value of the same shape. */
+
+/* Where a value begins that is not stored as it is wanted. */
+typedef struct rn__source_value {
+    int end;    /* operations that run before */
+    int alone;  /* then this convolution alone; -1: none */
+    int stored; /* the node whose value is in memory then, and is where it begins; 0: the images */
+} rn__source_value;
+
+/* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
+   with the normalisation behind it. */
+static int rn__stores(const rn__operation *op) { return !op->lazy && !op->does_next; }
+
+/* The operation that stores the value of node i; -1: none does. */
+static int rn__stored_by(const rn_net *net, int i) {
+    const int k = rn__index_of(net, i);
+    const rn__operation *op = &net->executor->operations[k];
+    return op->last == i && rn__stores(op) ? k : -1;
+}
+
+static rn__source_value rn__source_of(const rn_net *net, int node) {
+    rn__source_value from;
+    int k = rn__stored_by(net, node);
+    from.stored = node;
+    from.alone = -1;
+    from.end = k + 1;
+    if (node == 0) from.end = 0; /* the caller has it */
+    if (k >= 0) return from;
+    from.end = rn__index_of(net, node);
+    /* Backwards to what is in memory before operation `end`, or to a convolution. */
+    for (;; from.stored = net->nodes[from.stored].inputs[0]) {
+        k = rn__stored_by(net, from.stored);
+        if (from.stored == 0 || (k >= 0 && k < from.end)) return from;
+        if (!rn__has(&net->nodes[from.stored], RN__CONVOLVES)) continue;
+        from.alone = from.end = rn__index_of(net, from.stored);
+        return from;
+    }
+}
+
+/* A run with what is wanted of it: rn__go hands on the run, which is its first member. */
+typedef struct rn__excerpt {
+    rn__run run;
+    int node;
+    rn__source_value from;
+    rn_tensor to; /* features of the images in memory */
+} rn__excerpt;
+
+/* A value in memory to the caller's tensor, or (accumulate) added to what is there. */
+RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumulate) {
+    const int k = rn__index_of(run->net, i);
+    rn_tensor from = rn__operand(run, k, rn__value_at(run, k));
+    if (i == 0) memcpy(&from.data, &run->images, sizeof from.data); /* only read */
+#if RN__FAST
+    if (i && !run->net->desc.naive) {
+        const rn__engine engine = rn__engine_at_work(run);
+        rn__unblock(&engine, to, rn__blocked_operand(run, k, from.data), accumulate);
+        return;
+    }
+#endif
+    RESNET_ASSERT(!accumulate);
+    (void)accumulate;
+    rn_tensor_copy(to, from, NULL);
+}
+
+#if RN__FAST
+/* Operation k, a convolution, without what is done with it. */
+RN__APART void rn__convolve_alone(const rn__run *run, int k) {
+    const rn__task p = rn__task_of(run, k, 0);
+    const rn__weights weights = rn__weights_of(&p.engine, run, p.op->node);
+    rn__conv_forward(&p.engine, rn__conv_of(run->net, p.op), &weights, p.y, p.x, NULL, NULL);
+}
+
+/* Node i, whose first input `value` is and then its value. */
+RN__APART void rn__do_in_place(const rn__run *run, int i, rn_tensor value) {
+    const rn_node *node = &run->net->nodes[i];
+    rn_status status;
+    rn__step s;
+    RESNET_ASSERT(rn__has(node, RN__IN_PLACE));
+    memset(&s, 0, sizeof s);
+    s.desc = &run->net->desc;
+    s.node = node;
+    s.y = s.x = value;
+    s.of = rn__bind(run, i);
+    status = rn__kind_of(node->kind)->naive(&s);
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
+}
+
+/* Nodes from that which is in memory up to node i. */
+static void rn__do_up_to(const rn__excerpt *want, int i) {
+    const rn_node *node = &want->run.net->nodes[i];
+    if (i == want->from.stored) {
+        rn__extract(&want->run, i, want->to, 0);
+        return;
+    }
+    rn__do_up_to(want, node->inputs[0]);
+    if (rn__has(node, RN__ADDS)) /* the other term is in memory */
+        rn__extract(&want->run, node->inputs[1], want->to, 1);
+    else
+        rn__do_in_place(&want->run, i, want->to);
+}
+#endif
+
+static void rn__take_features(rn__run *run) {
+    const rn__excerpt *want = (const rn__excerpt *)(const void *)run;
+    rn__forward(run);
+#if RN__FAST
+    if (want->from.alone >= 0) rn__convolve_alone(run, want->from.alone);
+    rn__do_up_to(want, want->node);
+#else
+    rn__extract(run, want->node, want->to, 0);
+#endif
+}
+
+/* Part by part, as rn_predict. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error) {
+    rn__excerpt want;
+    const rn_node *of;
+    ptrdiff_t size; /* numbers of an image's features */
+    RN__TRY(rn__check_step(net, images, count, error));
+    RN__TRY(rn__check_workspace(net, workspace, error));
+    RN__FAIL_IF(!features, RN_BAD_ARGUMENT, "features must not be NULL");
+    RN__FAIL_IF(node < 0 || node >= net->node_count, RN_BAD_ARGUMENT,
+                "node %d; this net has nodes 0 to %d, see rn_find_node and rn_describe", node,
+                net->node_count - 1);
+    of = &net->nodes[node];
+    size = (ptrdiff_t)of->c * of->h * of->w;
+    want.run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
+    want.node = node;
+    want.from = rn__source_of(net, node);
+    want.run.end = want.from.end;
+    while (rn__next_part(&want.run, images, count)) {
+        want.to =
+            rn_tensor_in(features + want.run.first * size, want.run.count, of->c, of->h, of->w);
+        rn__go(&want.run, RN__TAKES_FEATURES, rn__take_features);
+    }
+    for (int i = 0; i < count; i++)
+        RN__FAIL_IF(!rn__all_finite(features + i * size, size), RN_NOT_FINITE,
+                    "the features of image %d are infinite or not numbers; look at its "
                     "pixels, then at the net's weights",
                     i);
     return RN_OK;
@@ -9265,7 +9891,9 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
     for (int i = 0; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (!rn__has(node, RN__NORMALISES) || rn__has_variance(least, node->h, node->w)) continue;
+        if (!rn__has(node, RN__NORMALISES) || rn__has(node, RN__PER_IMAGE) ||
+            rn__has_variance(least, node->h, node->w))
+            continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
@@ -9336,15 +9964,24 @@ RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, c
 /* Where convolutions standardise their weights, the gradients so far are those by what they make of
    them: now those by the weights themselves. At the end, once, so that the parts of a batch add up
    to the same bits. */
-static void rn__standardise_gradients(rn_net *net) {
-    rn_parameter p;
-    memset(&p, 0, sizeof p);
-    while (rn_next_parameter(net, &p))
-        if (p.role == RN_CONV_WEIGHT && net->nodes[p.node].standardised) {
-            rn_tensor dw = rn_tensor_in(p.gradient, p.shape[0], p.shape[1], p.shape[2], p.shape[3]);
-            const rn_tensor f = rn_tensor_in(p.data, dw.n, dw.c, dw.h, dw.w);
+static void rn__standardise_gradients(rn__run *run) {
+    for (int i = 0; i < run->net->node_count; i++) {
+        const rn_net *net = run->net;
+        const rn__bound of = rn__bind(run, i);
+        rn_tensor f, dw;
+        if (!net->nodes[i].standardised) continue;
+        f = rn_tensor_in(of.parameters[RN__WEIGHT], net->nodes[i].c,
+                         rn__input_channels(net->nodes, i), net->nodes[i].kernel,
+                         net->nodes[i].kernel);
+        dw = f;
+        dw.data = of.gradients[RN__WEIGHT];
+        if (net->desc.naive)
             rn_standardise_backward(&dw, &dw, &f, net->desc.standardisation_eps, NULL);
-        }
+#if RN__FAST
+        else
+            rn__standardise_gradient(run, i);
+#endif
+    }
 }
 
 /* A batch in training mode: logits, statistics and loss, and gradients if `backward`. The loss is
@@ -9374,7 +10011,8 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
         rn__begin_backward(&run, &logits, labels + run.first, 1 / weight);
         rn__go(&run, RN__GOES_BACKWARD, rn__backward);
     }
-    if (backward) rn__standardise_gradients(net);
+    if (backward && net->desc.weight_standardisation)
+        rn__go(&run, RN__GOES_BACKWARD, rn__standardise_gradients);
     return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
 }
 
@@ -9978,6 +10616,38 @@ static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__rem
 #define rn__find_target(path, capacity) NULL
 #define rn__keep_mode(older, newer) ((void)0)
 #endif
+
+/* rn_files of a file in memory, which `user` is, too: opening it finds it, closing does nothing. */
+static void *rn__memory_open(void *user, const char *path, int write) {
+    return (void)path, write ? NULL : user;
+}
+
+static int rn__memory_size(void *user, void *file, uint64_t *bytes) {
+    *bytes = ((const rn_mapping *)file)->bytes;
+    return (void)user, 0;
+}
+
+static size_t rn__memory_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
+    const rn_mapping *m = (const rn_mapping *)file;
+    (void)user;
+    if (offset > m->bytes) return 0;
+    if (bytes > m->bytes - (size_t)offset) bytes = m->bytes - (size_t)offset;
+    memcpy(data, (const char *)m->data + (size_t)offset, bytes);
+    return bytes;
+}
+
+static int rn__memory_close(void *user, void *file) { return (void)user, (void)file, 0; }
+
+RNDEF rn_files rn_files_in_memory(rn_mapping *file) {
+    rn_files files;
+    memset(&files, 0, sizeof files);
+    files.user = file;
+    files.open = rn__memory_open;
+    files.size = rn__memory_size;
+    files.read = rn__memory_read;
+    files.close = rn__memory_close;
+    return files;
+}
 
 /* Closes what is open; an archive that never was must be all zero, or come from rn__open. */
 RNDEF void rn_archive_close(rn_archive *archive) {
@@ -11150,9 +11820,13 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
        "step", "epoch", "cursor", "schedule.KEY", "trainer.KEY"
                                 in checkpoints: where training stands (rn__progress)
 
-   Tensors are those of rn_next_parameter, under its names, as F32. A checkpoint has the velocity of
-   each learned one besides, as "velocity/NAME", and all as F64 where rn_real is double, so that no
-   bit is lost. Either type is read.
+   Tensors are those of rn_next_parameter, under its names, as F32: all parameters, then all running
+   statistics, so that either lie as in a net, and a net can be made over a file that is mapped. A
+   checkpoint has the velocity of each parameter besides, as "velocity/NAME", and all as F64 where
+   rn_real is double, so that no bit is lost. Either type is read, in any order.
+
+       | header, spaces | conv1.weight bn1.weight ... fc.bias | bn1.running_mean bn1.running_var .. |
+                        ^ at a multiple of 64                 ^ where the parameters end
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Where a net's numbers lie in memory as they lie in files, that is
@@ -11172,61 +11846,60 @@ static uint32_t rn__crc_of_byte(uint32_t crc, uint8_t byte) {
     return crc >> 4 ^ table[crc & 15];
 }
 
-/* a b modulo P, term by term of a. */
-static uint32_t rn__crc_multiply(uint32_t a, uint32_t b) {
-    uint32_t product = 0;
-    for (; a; a <<= 1) {
-        if (a >> 31) product ^= b;
-        b = b >> 1 ^ (b & 1 ? 0xedb88320 : 0); /* times x */
-    }
-    return product;
+#ifdef RN__X86
+/* By products of 64 bits without carry, 64 bytes at a time (Gopal et al. 2009, "Fast CRC
+   Computation for Generic Polynomials Using PCLMULQDQ Instruction"): four rests of 16 bytes, each
+   multiplied by what x^(its distance to the next) leaves modulo P, and added to what stands there.
+   The rest of all has 16 bytes, whose CRC is that of the whole. */
+typedef long long rn__crc_rest __attribute__((vector_size(16)));
+#define RN__CRC_TARGET __attribute__((target("pclmul")))
+
+RN__CRC_TARGET static rn__crc_rest rn__crc_fold(rn__crc_rest x, rn__crc_rest by,
+                                                const uint8_t *next) {
+    rn__crc_rest there;
+    memcpy(&there, next, sizeof there);
+    return there ^ __builtin_ia32_pclmulqdq128(x, by, 0x00) ^
+           __builtin_ia32_pclmulqdq128(x, by, 0x11);
 }
 
-/* What the CRC of something is multiplied by when so many bytes follow: x^(8 bytes), by squares. */
-static uint32_t rn__crc_shift(size_t bytes) {
-    uint32_t power = 0x80000000, square = 0x00800000; /* x^0, x^8 */
-    for (; bytes; bytes >>= 1) {
-        if (bytes & 1) power = rn__crc_multiply(power, square);
-        square = rn__crc_multiply(square, square);
-    }
-    return power;
-}
-
-/* Four bytes, little-endian, to a crc, by table k for a byte that k bytes follow. */
-static uint32_t rn__crc_of_word(uint32_t crc, const uint8_t *b, uint32_t tables[4][256]) {
-    crc ^= b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    return tables[3][crc & 255] ^ tables[2][crc >> 8 & 255] ^ tables[1][crc >> 16 & 255] ^
-           tables[0][crc >> 24];
-}
-
-/* Goes on from an earlier crc, 0 at first. Each step waits for the one before it, so long data goes
-   in four parts side by side, whose CRCs are put together at the end; short data is not worth the
-   making of tables. */
-static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
-    uint32_t tables[4][256], a, b, c, d;
-    const size_t part = bytes / 16 * 4; /* bytes of one, whole words */
+/* Of 64 bytes or more, a multiple of 64. */
+RN__CRC_TARGET static uint32_t rn__crc_of_blocks(uint32_t crc, const uint8_t *data, size_t bytes) {
+    const rn__crc_rest far = {0x154442bd4, 0x1c6e41596}, near = {0x1751997d0, 0x0ccaa009e};
     const uint8_t *end = data + bytes;
-    a = ~crc;
-    if (bytes >= 8192) {
-        const uint32_t shift = rn__crc_shift(part);
-        for (int k = 0; k < 4; k++)
-            for (uint32_t i = 0; i < 256; i++)
-                tables[k][i] = rn__crc_of_byte(k ? tables[k - 1][i] : i, 0);
-        b = c = d = 0xffffffff;
-        for (const uint8_t *stop = data + part; data < stop; data += 4) {
-            a = rn__crc_of_word(a, data, tables);
-            b = rn__crc_of_word(b, data + part, tables);
-            c = rn__crc_of_word(c, data + 2 * part, tables);
-            d = rn__crc_of_word(d, data + 3 * part, tables);
-        }
-        a = rn__crc_multiply(shift, ~a) ^ ~b;
-        a = rn__crc_multiply(shift, a) ^ ~c;
-        a = rn__crc_multiply(shift, a) ^ ~d;
-        a = ~a;
-        data += 3 * part;
+    rn__crc_rest a = {(long long)crc, 0}, b = {0, 0}, c = b, d = b;
+    uint8_t rest[sizeof a];
+    const uint8_t *r = rest;
+    a = rn__crc_fold(b, far, data) ^ a;
+    b = rn__crc_fold(b, far, data + 16);
+    c = rn__crc_fold(c, far, data + 32);
+    d = rn__crc_fold(d, far, data + 48);
+    for (data += 64; data < end; data += 64) {
+        a = rn__crc_fold(a, far, data);
+        b = rn__crc_fold(b, far, data + 16);
+        c = rn__crc_fold(c, far, data + 32);
+        d = rn__crc_fold(d, far, data + 48);
     }
-    while (data < end) a = rn__crc_of_byte(a, *data++);
-    return ~a;
+    b = rn__crc_fold(a, near, (const uint8_t *)&b);
+    c = rn__crc_fold(b, near, (const uint8_t *)&c);
+    d = rn__crc_fold(c, near, (const uint8_t *)&d);
+    memcpy(rest, &d, sizeof rest);
+    for (crc = 0; r < rest + sizeof rest; r++) crc = rn__crc_of_byte(crc, *r);
+    return crc;
+}
+#endif
+
+/* Goes on from an earlier crc, 0 at first. */
+static uint32_t rn__crc32(uint32_t crc, const uint8_t *data, size_t bytes) {
+    const uint8_t *end = data + bytes;
+    crc = ~crc;
+#ifdef RN__X86
+    if (bytes >= 64 && __builtin_cpu_supports("pclmul")) {
+        crc = rn__crc_of_blocks(crc, data, bytes / 64 * 64);
+        data += bytes / 64 * 64;
+    }
+#endif
+    while (data < end) crc = rn__crc_of_byte(crc, *data++);
+    return ~crc;
 }
 
 /* Turns a parameter into its velocity, which has the same shape and another name; 1. */
@@ -11238,18 +11911,25 @@ static int rn__name_velocity(rn_parameter *p) {
     return 1;
 }
 
-/* A walk as by rn_next_parameter over the tensors of a file, in its order: parameters and running
-   statistics, then, for a checkpoint, the velocity of each parameter. */
+/* The tensors of a file: all parameters, then all running statistics, so that either lie as in the
+   net; then, in a checkpoint, the velocity of each parameter. */
+enum { RN__PARAMETERS, RN__STATISTICS, RN__VELOCITIES };
+
+/* Where the walk over them stands is told by the last one. */
+static int rn__part_of_file(const rn_net *net, const rn_parameter *p) {
+    if (!strncmp(p->name, "velocity/", 9)) return RN__VELOCITIES;
+    return p->index && !rn__slot_behind(net, p)->learned ? RN__STATISTICS : RN__PARAMETERS;
+}
+
+/* A walk as by rn_next_parameter over the tensors of a file, in its order. */
 static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
-    int velocity = !strncmp(p->name, "velocity/", 9); /* the name tells where the walk stands */
-    do {
-        if (!rn_next_parameter(net, p)) {
-            if (velocity || !checkpoint) return 0;
-            memset(p, 0, sizeof *p); /* the same walk again, now for the velocity */
-            velocity = 1;
-        }
-    } while (velocity && !p->velocity); /* statistics have none */
-    return !velocity || rn__name_velocity(p);
+    for (int part = rn__part_of_file(net, p);; part++) {
+        while (rn_next_parameter(net, p))
+            if (rn__slot_behind(net, p)->learned == (part != RN__STATISTICS))
+                return part != RN__VELOCITIES || rn__name_velocity(p);
+        if (part == (checkpoint ? RN__VELOCITIES : RN__STATISTICS)) return 0;
+        memset(p, 0, sizeof *p); /* the same walk again */
+    }
 }
 
 /* Writes through the buffer of an archive. Without a file it only counts bytes and CRC: the header
@@ -11363,6 +12043,15 @@ static int rn__lies_as_in_files(int width) {
     return first && width == (int)sizeof(rn_real);
 }
 
+/* Numbers [i, i + count) of a tensor, one by one only where that can say something. */
+static rn_status rn__check_numbers(const rn_parameter *p, ptrdiff_t i, const rn_real *data,
+                                   ptrdiff_t count, const char *where, rn_error *error) {
+    if (p->role != RN_RUNNING_VAR && rn__all_finite(data, count)) return RN_OK;
+    for (ptrdiff_t k = 0; k < count; k++)
+        RN__TRY(rn__check_number(p, i + k, (double)data[k], where, error));
+    return RN_OK;
+}
+
 /* The numbers of a tensor, checked in pieces that stay in the cache until they are written. */
 static rn_status rn__write_numbers(rn__writer *w, const rn_parameter *p, int width,
                                    rn_error *error) {
@@ -11373,19 +12062,16 @@ static rn_status rn__write_numbers(rn__writer *w, const rn_parameter *p, int wid
         const rn_real *data = p->data + i;
         const double number = width == 4 ? (double)(float)*data : (double)*data;
         count = p->count - i < most ? p->count - i : most;
-        if (most == 1) {
-            RN__TRY(rn__check_number(p, i, number, "the net", error));
-            rn__write_bytes(
-                w, width == 4 ? (uint32_t)rn__float_bits((float)number) : rn__double_bits(number),
-                width);
+        if (most > 1) {
+            RN__TRY(rn__check_numbers(p, i, data, count, "the net", error));
+            rn__write_out(w, data, (size_t)count * sizeof(rn_real));
+            w->out.bytes += (uint64_t)count * sizeof(rn_real);
             continue;
         }
-        /* One by one only where that can say something. */
-        if (p->role == RN_RUNNING_VAR || !rn__all_finite(data, count))
-            for (ptrdiff_t k = i; k < i + count; k++)
-                RN__TRY(rn__check_number(p, k, (double)p->data[k], "the net", error));
-        rn__write_out(w, data, (size_t)count * sizeof(rn_real));
-        w->out.bytes += (uint64_t)count * sizeof(rn_real);
+        RN__TRY(rn__check_number(p, i, number, "the net", error));
+        rn__write_bytes(
+            w, width == 4 ? (uint32_t)rn__float_bits((float)number) : rn__double_bits(number),
+            width);
     }
     return RN_OK;
 }
@@ -11576,8 +12262,8 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
 /* The description in the metadata, resolved; fields that are the machine's matter get their
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
-   file. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+   file, which is not asked for if the file is trusted. */
+static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
     rn_desc stored; /* the description of the file */
     rn_error inner; /* its sentence goes behind the path */
     RN__TEXT(mark, 16);
@@ -11587,7 +12273,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) found = rn__find_metadata(a, "desc.depth", &mark, error);
     if (found < 0) return (rn_status)found;
     RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
-    RN__TRY(rn__check_crc(a, error));
+    if (!trusted) RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
     RN__TRY(rn__read_fields(a, "desc.", &stored, rn__fields, RN__FIELDS, error));
     RN__FAIL_IF(rn_resolve(&stored, &inner), RN_BAD_FILE, "%s: %s", a->path, inner.text);
@@ -11600,7 +12286,7 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
                              rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__read_desc(&a, desc, error);
+    if (!status) status = rn__read_desc(&a, desc, 0, error);
     rn_archive_close(&a);
     return status;
 }
@@ -11632,15 +12318,48 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
     return RN_OK;
 }
 
-/* Checks type, shape and numbers of one tensor of the file and, with `store`, writes them into the
-   net's. */
-static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
+/* What is done with the tensors of a file; each beside what stands before it. */
+enum { RN__CHECK_SHAPES, RN__CHECK_NUMBERS, RN__STORE };
+
+/* Bytes of a number of the entry, as far as the type can be read; 0: it cannot. */
+static int rn__width_of(const rn_entry *e) {
+    return !strcmp(e->dtype, "F32") ? 4 : !strcmp(e->dtype, "F64") ? 8 : 0;
+}
+
+/* Reads numbers [i, i + count) of a tensor of the file to `to`: as they are if they lie alike, else
+   one by one. */
+static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
+                                  rn_real *to, rn_error *error) {
+    const int width = rn__width_of(e);
+    uint8_t buffer[512];
+    ptrdiff_t most = (ptrdiff_t)sizeof buffer / width, some; /* in the buffer */
+    if (rn__lies_as_in_files(width))
+        return rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, to, (size_t)(count * width),
+                               error);
+    for (const ptrdiff_t end = i + count; i < end; i += some) {
+        some = end - i < most ? end - i : most;
+        RN__TRY(rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, buffer, (size_t)(some * width),
+                                error));
+        for (ptrdiff_t j = 0; j < some; j++) {
+            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
+            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
+            if (width == 8) memcpy(&value, &bits, sizeof value);
+            *to++ = (rn_real)value;
+        }
+    }
+    return RN_OK;
+}
+
+/* Checks type and shape of one tensor of the file and, as `work` says, its numbers, and stores them
+   in the net: in pieces that are still in the cache when they are looked at. */
+static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int work,
                                  rn_error *error) {
-    uint8_t buffer[2048];
+    enum { ROOM = 4096 / sizeof(rn_real), PIECE = 1 << 14 };
+    rn_real room[ROOM];
+    const ptrdiff_t most = work == RN__STORE ? PIECE : ROOM;
     ptrdiff_t count;
     const int *shape = p->shape; /* the net's */
-    const int width = !strcmp(e->dtype, "F64") ? 8 : 4;
-    int other = e->dims > 4 || (width == 4 && strcmp(e->dtype, "F32"));
+    int other = e->dims > 4 || !rn__width_of(e);
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
     for (ptrdiff_t i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
     RN__FAIL_IF(other, RN_MISMATCH,
@@ -11648,17 +12367,11 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
                 e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
                 (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
                 shape[3]);
-    for (ptrdiff_t i = 0; i < p->count; i += count) { /* 256 numbers at a time */
-        count = p->count - i < 256 ? p->count - i : 256;
-        RN__TRY(
-            rn_archive_read(a, e, (uint64_t)(i * width), buffer, (size_t)(count * width), error));
-        for (ptrdiff_t j = 0; j < count; j++) {
-            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
-            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
-            if (width == 8) memcpy(&value, &bits, sizeof value);
-            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
-            if (store) p->data[i + j] = (rn_real)value;
-        }
+    for (ptrdiff_t i = 0; i < p->count && work != RN__CHECK_SHAPES; i += count) {
+        rn_real *to = work == RN__STORE ? p->data + i : room;
+        count = p->count - i < most ? p->count - i : most;
+        RN__TRY(rn__read_numbers(a, e, i, count, to, error));
+        RN__TRY(rn__check_numbers(p, i, to, count, a->path, error));
     }
     return RN_OK;
 }
@@ -11671,10 +12384,10 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
+/* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the velocity where
    training does not go on, and PyTorch's counts of batches. Each of the net's must be there once:
    then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
@@ -11690,7 +12403,7 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
                         (velocity && (!p.velocity || !rn__name_velocity(&p))),
                     RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
                     cut ? "..." : "");
-        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
+        RN__TRY(rn__load_tensor(a, &e, &p, work, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
     RN__TRY((rn_status)found);
@@ -11708,13 +12421,16 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
     return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
-/* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
-   the like. A training net takes a file without checkpoint, too: weights alone. */
-static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
+/* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
+   CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
+   like. A training net takes a file without checkpoint, too: weights alone. */
+static rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
-    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    rn_status status, found;
+    RN__TRY(rn__check_writable("rn_load", net, error));
+    found = rn__read_desc(a, &loaded.desc, is_new, &inner);
     if (!found && net->velocity) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
@@ -11724,22 +12440,127 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
-    RN__TRY(rn__load_tensors(a, net, training, 0, error));
+    if (!is_new) RN__TRY(rn__load_tensors(a, net, training, RN__CHECK_NUMBERS, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
-    status = rn__load_tensors(a, net, training, 1, error);
-    RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
+    status = rn__load_tensors(a, net, training, RN__STORE, is_new ? error : NULL);
+    RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",
+                a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
-    if (training) *net = loaded;
-    return RN_OK;
+    if (training && !status) *net = loaded;
+    return status;
 }
 
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, error);
+    if (!status) status = rn__load(&a, net, 0, error);
     rn_archive_close(&a);
     return status;
+}
+
+/* ---- nets made of files ---------------------------------------------------------------------- */
+
+/* A net for a file, as yet without weights, or NULL: as `asked` says or, if that is NULL, the file.
+   Of a file without description names and shapes alone have to match. */
+static rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode, int how,
+                              int trusted, const rn_memory *memory, rn_error *error) {
+    rn_desc desc;
+    rn_error inner;
+    const rn_status found = rn__read_desc(a, &desc, trusted, &inner);
+    if (found && (!asked || found != RN_MISMATCH)) {
+        rn__fail(error, found, "%s", inner.text);
+        return NULL;
+    }
+    return rn__create(asked ? asked : &desc, batch, mode, how, memory, error);
+}
+
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error) {
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, path, files, error))
+        net = rn__create_for(&a, desc, batch, mode, 0, 0, memory, error);
+    if (net) {
+        rn__clear_progress(net);
+        if (rn__load(&a, net, 1, error)) {
+            rn_destroy(net);
+            net = NULL;
+        }
+    }
+    rn_archive_close(&a);
+    return net;
+}
+
+/* Finds the arrays of the net in the file, whose tensors are checked: each of the two begins with
+   its first tensor, from where on all must lie as in the net. */
+static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begins[2],
+                                 rn_error *error) {
+    const int width = (int)sizeof(rn_real);
+    int known[2] = {0, 0}; /* 1: where that array begins */
+    rn_parameter p;
+    rn_entry e;
+    a->at = RN__JSON_BEGIN;
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, 0, &p);) {
+        const int part = rn__part_of_file(net, &p);
+        const rn_real *array = part == RN__STATISTICS ? net->statistics : net->parameters;
+        RN__TRY(rn_archive_find(a, p.name, &e, error));
+        RN__FAIL_IF(rn__width_of(&e) != width, RN_MISMATCH,
+                    "%s: %s is %s and this program computes with F%d, so that it must convert; see "
+                    "rn_create_from",
+                    a->path, p.name, e.dtype, 8 * width);
+        if (!known[part]) begins[part] = e.begin;
+        if (part == RN__PARAMETERS) begins[RN__STATISTICS] = begins[part]; /* if it has none */
+        known[part] = 1;
+        RN__FAIL_IF(e.begin != begins[part] + (uint64_t)(p.data - array) * (uint64_t)width,
+                    RN_MISMATCH,
+                    "%s: %s lies elsewhere than in the net; load the file by rn_create_from and "
+                    "save it, for rn_save writes parameters, then statistics, in their order",
+                    a->path, p.name);
+    }
+    return RN_OK;
+}
+
+/* The weights of a new net are those in the file. */
+static rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
+                         rn_error *error) {
+    const char *data = (const char *)file->data;
+    rn_desc desc;
+    rn_error inner;
+    uint64_t begins[2]; /* of parameters and statistics in the file */
+    RN__FAIL_IF(!rn__lies_as_in_files((int)sizeof(rn_real)), RN_BAD_ARGUMENT,
+                "%s is little-endian and this machine is not, so that it must convert; see "
+                "rn_create_from",
+                a->path);
+    /* What is in it was refused already, if it is to be. */
+    if (!rn__read_desc(a, &desc, 1, &inner))
+        RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, error));
+    rn__lay_over(net, data, data); /* places to count from, until they are known */
+    RN__TRY(rn__load_tensors(a, net, 0, trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
+    RN__TRY(rn__find_arrays(a, net, begins, error));
+    for (int i = 0; i < 2; i++)
+        RN__FAIL_IF((uintptr_t)(data + begins[i]) % sizeof(rn_real), RN_BAD_ARGUMENT,
+                    "%s: its numbers from byte %llu on are not aligned in memory; have the file "
+                    "begin at a multiple of 64, and saved by rn_save",
+                    a->path, (rn__llu)begins[i]);
+    rn__lay_over(net, data + begins[0], data + begins[1]);
+    return RN_OK;
+}
+
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error) {
+    rn_mapping mapping = *file;
+    const rn_files files = rn_files_in_memory(&mapping);
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, "the file in memory", &files, error))
+        net = rn__create_for(&a, desc, batch, RN_INFERENCE, RN__OVER, trusted, memory, error);
+    if (net && rn__map(&a, net, file, trusted, error)) {
+        rn_destroy(net);
+        net = NULL;
+    }
+    rn_archive_close(&a);
+    return net;
 }
 
 /* >>printer ==================================================================================
@@ -11950,13 +12771,13 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
 RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                           rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__put_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__put_plan, &out, error);
 }
 
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__draw_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__draw_plan, &out, error);
 }
 
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))
