@@ -1925,7 +1925,7 @@ static void rn__judge(rn__pace *p, int size) {
 /* How many processors control groups (Linux, version 2) let this process use, rounded up, and at
    most `most`. `list` is /proc/self/cgroup, which names the process's group; the quota of that
    group and of each above it stands below `root` in cpu.max, as microseconds of every period. */
-static int rn__quota(const char *list, const char *root, int most) {
+RN__APART int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
     double quota, period;
@@ -12129,7 +12129,7 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
    file, which is not asked for if the file is trusted. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
+RN__APART rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
     rn_desc stored; /* the description of the file */
     rn_error inner; /* its sentence goes behind the path */
     RN__TEXT(mark, 16);
@@ -12192,17 +12192,14 @@ static int rn__width_of(const rn_entry *e) {
     return !strcmp(e->dtype, "F32") ? 4 : !strcmp(e->dtype, "F64") ? 8 : 0;
 }
 
-/* Reads numbers [i, i + count) of a tensor of the file to `to`: as they are if they lie alike, else
-   one by one. */
-static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
-                                  rn_real *to, rn_error *error) {
+/* Reads numbers [i, i + count) of a tensor of the file to `to`, one by one from another type or
+   order of bytes. */
+RN__APART rn_status rn__convert_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i,
+                                        ptrdiff_t count, rn_real *to, rn_error *error) {
     const int width = rn__width_of(e);
     uint8_t buffer[512];
-    ptrdiff_t most = (ptrdiff_t)sizeof buffer / width, some; /* in the buffer */
-    if (rn__lies_as_in_files(width))
-        return rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, to, (size_t)(count * width),
-                               error);
-    for (const ptrdiff_t end = i + count; i < end; i += some) {
+    const ptrdiff_t end = i + count, most = (ptrdiff_t)sizeof buffer / width;
+    for (ptrdiff_t some; i < end; i += some) {
         some = end - i < most ? end - i : most;
         RN__TRY(rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, buffer, (size_t)(some * width),
                                 error));
@@ -12216,11 +12213,20 @@ static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i,
     return RN_OK;
 }
 
+/* The same, as they are where they lie alike. */
+static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
+                                  rn_real *to, rn_error *error) {
+    const uint64_t width = (uint64_t)rn__width_of(e);
+    return rn__lies_as_in_files((int)width) ? rn_archive_read(a, e, (uint64_t)i * width, to,
+                                                              (size_t)count * (size_t)width, error)
+                                            : rn__convert_numbers(a, e, i, count, to, error);
+}
+
 /* Checks type and shape of one tensor of the file and, as `work` says, its numbers, and stores them
    in the net: in pieces that are still in the cache when they are looked at. */
 static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int work,
                                  rn_error *error) {
-    enum { ROOM = 4096 / sizeof(rn_real), PIECE = 1 << 14 };
+    enum { ROOM = 2048 / sizeof(rn_real), PIECE = 1 << 14 };
     rn_real room[ROOM];
     const ptrdiff_t most = work == RN__STORE ? PIECE : ROOM;
     ptrdiff_t count;
@@ -12290,7 +12296,7 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
 /* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
    CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
    like. A training net takes a file without checkpoint, too: weights alone. */
-static rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
+RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
@@ -12327,18 +12333,26 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
 
 /* ---- nets made of files ---------------------------------------------------------------------- */
 
-/* A net for a file, as yet without weights, or NULL: as `asked` says or, if that is NULL, the file.
-   Of a file without description names and shapes alone have to match. */
-static rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode, int how,
-                              int trusted, const rn_memory *memory, rn_error *error) {
-    rn_desc desc;
+/* Functions of this part are apart, so that their rooms do not add up to more stack than a call may
+   take. */
+
+/* The description of a net for a file: as `asked` says or, if that is NULL, the file. Of a file
+   without description names and shapes alone have to match. */
+RN__APART rn_status rn__choose_desc(rn_archive *a, const rn_desc *asked, int trusted, rn_desc *desc,
+                                    rn_error *error) {
     rn_error inner;
-    const rn_status found = rn__read_desc(a, &desc, trusted, &inner);
-    if (found && (!asked || found != RN_MISMATCH)) {
-        rn__fail(error, found, "%s", inner.text);
-        return NULL;
-    }
-    return rn__create(asked ? asked : &desc, batch, mode, how, memory, error);
+    const rn_status found = rn__read_desc(a, desc, trusted, &inner);
+    RN__FAIL_IF(found && (!asked || found != RN_MISMATCH), found, "%s", inner.text);
+    if (asked) *desc = *asked;
+    return RN_OK;
+}
+
+/* That net, as yet without weights, or NULL. */
+RN__APART rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode,
+                                 int how, int trusted, const rn_memory *memory, rn_error *error) {
+    rn_desc desc;
+    if (rn__choose_desc(a, asked, trusted, &desc, error)) return NULL;
+    return rn__create(&desc, batch, mode, how, memory, error);
 }
 
 RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
@@ -12388,8 +12402,8 @@ static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begi
 }
 
 /* The weights of a new net are those in the file. */
-static rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
-                         rn_error *error) {
+RN__APART rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
+                            rn_error *error) {
     const char *data = (const char *)file->data;
     rn_desc desc;
     rn_error inner;
