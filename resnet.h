@@ -966,17 +966,17 @@ typedef struct rn_mapping {
 RNDEF rn_files rn_files_in_memory(rn_mapping *file);
 
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs and a CRC, parameters first and then running statistics, each in the order of
-   net->parameters and net->statistics, from a multiple of 64 bytes on; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
-   step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
-   older file survives whatever fails; a net with numbers that are not finite, or a running variance
-   below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
-   description, but for the size of images (nets are fully convolutional); for a checkpoint into a
-   training net: everything, so that training goes on with the same bits. Tensors may stand in any
-   order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
-   checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
-   reads it again to store it: if that fails the net holds a part, and the error says so. It takes no
-   memory but some KB of stack. */
+   what inference needs and a CRC: from a multiple of 64 bytes on all parameters, then all running
+   statistics, either in the order of the net's array. rn_save_checkpoint adds velocity
+   ("velocity/NAME"), schedule, step, epoch, cursor and trainer. Both write path + ".tmp",
+   synchronise and rename, so that an older file survives whatever fails; a net with numbers that are
+   not finite, or a running variance below zero, is RN_NOT_FINITE and not saved. rn_load takes either
+   into a net of the same description, but for the size of images (nets are fully convolutional); for
+   a checkpoint into a training net: everything, so that training goes on with the same bits. Tensors
+   may stand in any order, but those that the net has not are refused (only PyTorch's counts of
+   batches are not). It checks the whole file (bounds, names, shapes, CRC, numbers) before it changes
+   anything, then reads it again to store it: if that fails the net holds a part, and the error says
+   so. It takes no memory but some KB of stack. A read-only net it refuses. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -11824,7 +11824,8 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Loading goes through the file three times (header, CRC, numbers)
-   before it writes a number into the net, so that a damaged file changes nothing. */
+   before it writes a number into the net, so that a damaged file changes nothing; but a net that is
+   made for a file has nothing to lose, and its numbers are checked as they are stored. */
 
 /* The CRC-32 of zip and PNG, with the polynomial edb88320, four bits at a time: the table holds the
    remainder of each. Goes on from an earlier crc, 0 at first. */
