@@ -4435,7 +4435,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
                                  x                  backward sums for bn3; its gradient is x's own
 
-   A net that only predicts has none of the lazy ones, for they have nothing to do in inference.
+   A net that only predicts has none of the lazy ones, for running statistics leave nothing to do
+   in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
+   own; they make their statistics in inference, too, and so are operations there as in training.
 
    Whatever is decided about operations, is decided here, once. */
 
@@ -7509,7 +7511,8 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
 
 /* ---- scale and shift --------------------------------------------------------------------------
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
-   images: these functions make them, of statistics, and the statistics of moments. */
+   images: these functions make them, of statistics, and the statistics of moments. (EvoNorm-S0
+   scales x sigmoid(v x), by kernels of its own; all else is as in group norm.) */
 
 /* What there is to know of a normalisation. */
 typedef struct rn__norm {
