@@ -293,7 +293,8 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_PAPER, "paper")                                                    \
     X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
     X(RN_FB, "fb")           /* fb.resnet.torch */                          \
-    X(RN_TORCHVISION, "torchvision")
+    X(RN_TORCHVISION, "torchvision")                                        \
+    X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
 /* How pictures are scaled, see rn_resample. */
@@ -382,6 +383,8 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
+   timm          3x3        B, D deep stem    fan_out  nesterov  all
+   and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
    Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
@@ -775,7 +778,7 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const 
 /* Group normalisation (Wu and He 2018): as the formula of batch normalisation, with mean and biased
    variance of the values of one image in each of `groups` groups of C / groups channels, which
    follow each other; weight and bias [C]. The same in training and inference. Groups must divide
-   the channels, and a group must have two values. */
+   the channels. (A group of one value has variance 0, and gives its bias.) */
 RNDEF rn_status rn_group_norm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                       const rn_real *bias, double eps, int groups, rn_error *error);
 RNTRAIN rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
@@ -971,17 +974,17 @@ typedef struct rn_mapping {
 RNDEF rn_files rn_files_in_memory(rn_mapping *file);
 
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs and a CRC, parameters first and then running statistics, each in the order of
-   net->parameters and net->statistics, from a multiple of 64 bytes on; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
-   step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
-   older file survives whatever fails; a net with numbers that are not finite, or a running variance
-   below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
-   description, but for the size of images (nets are fully convolutional); for a checkpoint into a
-   training net: everything, so that training goes on with the same bits. Tensors may stand in any
-   order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
-   checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
-   reads it again to store it: if that fails the net holds a part, and the error says so. It takes no
-   memory but some KB of stack. */
+   what inference needs and a CRC: from a multiple of 64 bytes on all parameters, then all running
+   statistics, either in the order of the net's array. rn_save_checkpoint adds velocity
+   ("velocity/NAME"), schedule, step, epoch, cursor and trainer. Both write path + ".tmp",
+   synchronise and rename, so that an older file survives whatever fails; a net with numbers that are
+   not finite, or a running variance below zero, is RN_NOT_FINITE and not saved. rn_load takes either
+   into a net of the same description, but for the size of images (nets are fully convolutional); for
+   a checkpoint into a training net: everything, so that training goes on with the same bits. Tensors
+   may stand in any order, but those that the net has not are refused (only PyTorch's counts of
+   batches are not). It checks the whole file (bounds, names, shapes, CRC, numbers) before it changes
+   anything, then reads it again to store it: if that fails the net holds a part, and the error says
+   so. It takes no memory but some KB of stack. A read-only net it refuses. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -1930,7 +1933,7 @@ static void rn__judge(rn__pace *p, int size) {
 /* How many processors control groups (Linux, version 2) let this process use, rounded up, and at
    most `most`. `list` is /proc/self/cgroup, which names the process's group; the quota of that
    group and of each above it stands below `root` in cpu.max, as microseconds of every period. */
-static int rn__quota(const char *list, const char *root, int most) {
+RN__APART int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
     double quota, period;
@@ -2646,10 +2649,11 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 /* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     /* By dialect, in the order of the enum. */
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH,
+                                 RN_SGD_NESTEROV};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
+    if ((unsigned)dialect > (unsigned)RN_TIMM) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -2659,6 +2663,9 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
     if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
+    if (dialect == RN_TIMM) desc->resize = desc->stem == RN_STEM_DEEP ? RN_RESIZE_D : RN_RESIZE_B;
+    desc->bare_stem = desc->raw_identity = dialect == RN_TIMM;
+    desc->always_project = dialect == RN_TIMM && desc->block == RN_BOTTLENECK;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
@@ -3839,10 +3846,6 @@ static rn_status rn__check_channel_groups(const char *function, const rn_tensor 
     RN__FAIL_IF(x->c % groups, RN_BAD_ARGUMENT,
                 "%s: groups is %d and must divide the %d channels of input", function, groups,
                 x->c);
-    RN__FAIL_IF((double)(x->c / groups) * x->h * x->w < 2, RN_BAD_ARGUMENT,
-                "%s: input is [%d,%d,%d,%d], which leaves one value in each of %d groups, and so "
-                "no variance; take fewer groups",
-                function, x->n, x->c, x->h, x->w, groups);
     return RN_OK;
 }
 
@@ -4504,7 +4507,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
                                  x                  backward sums for bn3; its gradient is x's own
 
-   A net that only predicts has none of the lazy ones, for they have nothing to do in inference.
+   A net that only predicts has none of the lazy ones, for running statistics leave nothing to do
+   in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
+   own; they make their statistics in inference, too, and so are operations there as in training.
 
    Whatever is decided about operations, is decided here, once. */
 
@@ -5133,7 +5138,7 @@ enum {
     /* Registers and the first cache */
     RN__WEIGHTS_AHEAD = 32, /* rows of 16 weights: these are fetched 2 KB before their use */
     RN__PAGE = 1024, /* floats of a page of memory, where the processor's own fetching ends */
-    RN__MOMENT_PIXELS = 128, /* * 8 KB, read twice: for their mean, then for squares about it */
+    RN__MOMENT_PIXELS = 128, /* * that are summed about one number */
     RN__L1_TAPS = 20,      /* squares of 16 x 16 weights, 1 KB each, of a stretch of input blocks */
     RN__DY_PIXELS = 256,   /* * of rows of dy, 16 KB a block, for sums of a weight gradient; */
     RN__LEAST_PIXELS = 16, /* * a row counts as so many at least */
@@ -5722,56 +5727,59 @@ static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, p
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
-/* Sums over pixels of x, or of (x - mean)^2 if `squares` (a constant once inlined). Some sums run
-   beside each other, each over every so manyth pixel, for an addition takes some cycles; at the end
-   they are added in their order. */
-RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, const float *mean,
-                                 const int squares) {
-    RN__CONTRACT
-    RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
-    RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
-    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
+/* Sums over pixels, channel by channel. Some run beside each other, each over every so manyth pixel,
+   for an addition takes some cycles; at the end they are added in their order. */
+static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
+    const RN__V zero = {0};
+    RN__V sum[RN__CHAINS][RN__LANES];
+    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = zero;
     for (ptrdiff_t i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
         RN__UNROLLED(j, RN__CHAINS)
-            if (i + j < pixels) RN__EACH_LANE {
-                    RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
-                    if (squares) v = v - centre[l], v = v * v;
-                    sum[j][l] += v;
-                }
+            if (i + j < pixels)
+                RN__EACH_LANE sum[j][l] += RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
     }
     RN__UNROLLED(j, RN__CHAINS - 1) RN__EACH_LANE sum[0][l] += sum[j + 1][l];
     RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
 }
 
-/* Sums over pixels, channel by channel. */
-static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
-    RN__NAME(reduce)(sums, x, pixels, x, 0);
-}
-
-/* Mean and sum of squares about it, m2. Some pixels at a time, which stay in the first cache, are
-   read twice: for their mean, then for the squares about it. With those before (n values, mean and
-   m2) they are merged (Chan et al. 1979), d being the difference of the means:
-       mean += d count / (n + count),  m2 += m2 of these + d^2 n count / (n + count) */
+/* Mean and sum of squares about it, m2. Squares about 0 would lose the digits of a mean that is
+   large beside the deviation; so of some pixels at a time x - K is taken, with K the mean of those
+   before, or at first one of these pixels. With s the sum of x - K over n pixels, and t that of its
+   squares,
+       mean = K + s / n,    m2 = t - s^2 / n
+   and with those before (`done` values of mean K, and m2) they are merged (Chan et al. 1979):
+       mean = K + (s / n) n / (done + n),    m2 += t - s^2 / n + (s / n)^2 done n / (done + n) */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
-    const ptrdiff_t most = RN__MOMENT_PIXELS;
+    RN__CONTRACT
+    enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
-        float part[RN__BLOCK], part_m2[RN__BLOCK], share;
-        count = pixels - done < most ? pixels - done : most;
-        RN__NAME(sum)(part, x, count);
-        for (int c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
-        RN__NAME(reduce)(part_m2, x, count, part, 1);
-        share = (float)count / (float)(done + count);
-        RN__EACH_LANE {
-            const ptrdiff_t at = l * RN__WIDTH;
-            RN__V to = RN__LOAD(part + at), squares = RN__LOAD(part_m2 + at);
-            if (done) {
-                const RN__V before = RN__LOAD(mean + at), delta = to - before;
-                to = before + delta * share;
-                squares += RN__LOAD(m2 + at) + delta * delta * ((float)done * share);
+        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], near[RN__LANES];
+        const float *from;
+        count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
+        from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
+        RN__EACH_LANE near[l] = RN__LOAD(from + l * RN__WIDTH);
+        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = near[l] - near[l];
+        from = x;
+        for (ptrdiff_t i = 0; i < count; i += CHAINS, from += CHAINS * RN__BLOCK)
+            RN__UNROLLED(j, CHAINS)
+                if (i + j < count) RN__EACH_LANE {
+                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - near[l];
+                        sum[j][l] += v;
+                        squares[j][l] += v * v;
+                    }
+        RN__UNROLLED(j, CHAINS - 1) RN__EACH_LANE {
+                sum[0][l] += sum[j + 1][l];
+                squares[0][l] += squares[j + 1][l];
             }
-            RN__STORE(mean + at, to);
-            RN__STORE(m2 + at, squares);
+        RN__EACH_LANE {
+            const float share = (float)count / (float)(done + count);
+            const RN__V delta = sum[0][l] * (1 / (float)count);
+            RN__V here = squares[0][l] - sum[0][l] * delta;
+            here = RN__RECTIFY(here); /* of equal numbers rounding may leave less than 0 */
+            if (done) here += RN__LOAD(m2 + l * RN__WIDTH) + delta * delta * ((float)done * share);
+            RN__STORE(mean + l * RN__WIDTH, near[l] + delta * share);
+            RN__STORE(m2 + l * RN__WIDTH, here);
         }
     }
 }
@@ -7576,7 +7584,8 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
 
 /* ---- scale and shift --------------------------------------------------------------------------
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
-   images: these functions make them, of statistics, and the statistics of moments. */
+   images: these functions make them, of statistics, and the statistics of moments. (EvoNorm-S0
+   scales x sigmoid(v x), by kernels of its own; all else is as in group norm.) */
 
 /* What there is to know of a normalisation. */
 typedef struct rn__norm {
@@ -11830,8 +11839,10 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Where a net's numbers lie in memory as they lie in files, that is
-   little-endian and of the same type, they are written from there. Loading goes through the file three times (header, CRC, numbers)
-   before it writes a number into the net, so that a damaged file changes nothing. */
+   little-endian and of the same type, they are written from there. Loading goes through the file
+   three times (header, CRC, numbers) before it writes a number into the net, so that a damaged file
+   changes nothing; but a net that is made for a file has nothing to lose, and its numbers are
+   checked as they are stored. */
 
 /* The CRC-32 of zip and PNG: the rest of a polynomial's division by P = edb88320, bit 31 standing
    for x^0. Here of one more byte, four bits at a time: the table holds the remainder of each. */
@@ -12263,7 +12274,7 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
    file, which is not asked for if the file is trusted. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
+RN__APART rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
     rn_desc stored; /* the description of the file */
     rn_error inner; /* its sentence goes behind the path */
     RN__TEXT(mark, 16);
@@ -12326,17 +12337,14 @@ static int rn__width_of(const rn_entry *e) {
     return !strcmp(e->dtype, "F32") ? 4 : !strcmp(e->dtype, "F64") ? 8 : 0;
 }
 
-/* Reads numbers [i, i + count) of a tensor of the file to `to`: as they are if they lie alike, else
-   one by one. */
-static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
-                                  rn_real *to, rn_error *error) {
+/* Reads numbers [i, i + count) of a tensor of the file to `to`, one by one from another type or
+   order of bytes. */
+RN__APART rn_status rn__convert_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i,
+                                        ptrdiff_t count, rn_real *to, rn_error *error) {
     const int width = rn__width_of(e);
     uint8_t buffer[512];
-    ptrdiff_t most = (ptrdiff_t)sizeof buffer / width, some; /* in the buffer */
-    if (rn__lies_as_in_files(width))
-        return rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, to, (size_t)(count * width),
-                               error);
-    for (const ptrdiff_t end = i + count; i < end; i += some) {
+    const ptrdiff_t end = i + count, most = (ptrdiff_t)sizeof buffer / width;
+    for (ptrdiff_t some; i < end; i += some) {
         some = end - i < most ? end - i : most;
         RN__TRY(rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, buffer, (size_t)(some * width),
                                 error));
@@ -12350,11 +12358,20 @@ static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i,
     return RN_OK;
 }
 
+/* The same, as they are where they lie alike. */
+static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
+                                  rn_real *to, rn_error *error) {
+    const uint64_t width = (uint64_t)rn__width_of(e);
+    return rn__lies_as_in_files((int)width) ? rn_archive_read(a, e, (uint64_t)i * width, to,
+                                                              (size_t)count * (size_t)width, error)
+                                            : rn__convert_numbers(a, e, i, count, to, error);
+}
+
 /* Checks type and shape of one tensor of the file and, as `work` says, its numbers, and stores them
    in the net: in pieces that are still in the cache when they are looked at. */
 static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int work,
                                  rn_error *error) {
-    enum { ROOM = 4096 / sizeof(rn_real), PIECE = 1 << 14 };
+    enum { ROOM = 2048 / sizeof(rn_real), PIECE = 1 << 14 };
     rn_real room[ROOM];
     const ptrdiff_t most = work == RN__STORE ? PIECE : ROOM;
     ptrdiff_t count;
@@ -12424,7 +12441,7 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
 /* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
    CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
    like. A training net takes a file without checkpoint, too: weights alone. */
-static rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
+RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
@@ -12461,18 +12478,26 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
 
 /* ---- nets made of files ---------------------------------------------------------------------- */
 
-/* A net for a file, as yet without weights, or NULL: as `asked` says or, if that is NULL, the file.
-   Of a file without description names and shapes alone have to match. */
-static rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode, int how,
-                              int trusted, const rn_memory *memory, rn_error *error) {
-    rn_desc desc;
+/* Functions of this part are apart, so that their rooms do not add up to more stack than a call may
+   take. */
+
+/* The description of a net for a file: as `asked` says or, if that is NULL, the file. Of a file
+   without description names and shapes alone have to match. */
+RN__APART rn_status rn__choose_desc(rn_archive *a, const rn_desc *asked, int trusted, rn_desc *desc,
+                                    rn_error *error) {
     rn_error inner;
-    const rn_status found = rn__read_desc(a, &desc, trusted, &inner);
-    if (found && (!asked || found != RN_MISMATCH)) {
-        rn__fail(error, found, "%s", inner.text);
-        return NULL;
-    }
-    return rn__create(asked ? asked : &desc, batch, mode, how, memory, error);
+    const rn_status found = rn__read_desc(a, desc, trusted, &inner);
+    RN__FAIL_IF(found && (!asked || found != RN_MISMATCH), found, "%s", inner.text);
+    if (asked) *desc = *asked;
+    return RN_OK;
+}
+
+/* That net, as yet without weights, or NULL. */
+RN__APART rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode,
+                                 int how, int trusted, const rn_memory *memory, rn_error *error) {
+    rn_desc desc;
+    if (rn__choose_desc(a, asked, trusted, &desc, error)) return NULL;
+    return rn__create(&desc, batch, mode, how, memory, error);
 }
 
 RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
@@ -12522,8 +12547,8 @@ static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begi
 }
 
 /* The weights of a new net are those in the file. */
-static rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
-                         rn_error *error) {
+RN__APART rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
+                            rn_error *error) {
     const char *data = (const char *)file->data;
     rn_desc desc;
     rn_error inner;
