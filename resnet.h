@@ -11953,6 +11953,7 @@ typedef struct rn__writer {
 
 static void rn__write_out(rn__writer *w, const void *data, size_t bytes) {
     rn_archive *out = &w->out;
+    if (!bytes) return;
     if (!out->file)
         w->crc = rn__crc32(w->crc, (const uint8_t *)data, bytes);
     else if (!w->failed)

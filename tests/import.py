@@ -46,8 +46,8 @@ int main(int count, char **words) {
     if (count != 5 || !in || !out || rn_load_desc(&desc, words[1], NULL, &error)) return 1;
     desc.height = desc.width = atoi(words[4]);
     desc.naive = getenv("NAIVE") != NULL;
-    net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
-    if (!net || rn_load(net, words[1], NULL, &error)) return printf("%s\n", error.text), 1;
+    net = rn_create_from(&desc, 1, RN_INFERENCE, words[1], NULL, NULL, &error);
+    if (!net) return printf("%s\n", error.text), 1;
     pixels = (size_t)(desc.channels * desc.height * desc.width);
     images = (float *)malloc(pixels * 4);
     logits = (float *)malloc((size_t)net->desc.classes * 4);

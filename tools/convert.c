@@ -657,6 +657,24 @@ static void copy_tensor(rn_archive *archive, const rn_entry *e, const rn_paramet
     }
 }
 
+/* A net over weights that are to be written yet: nothing draws random ones that the file's would
+   replace. Without a net of this form
+   before, to know their number from, it is only to be looked at. */
+static rn_net *make_net(const rn_desc *desc, const rn_net *like, rn_real **parameters) {
+    static const rn_real nothing[1] = {0};
+    rn_error error;
+    rn_net *net;
+    if (like) {
+        const size_t count = (size_t)(like->parameter_count + like->statistic_count);
+        *parameters = (rn_real *)take_pages(count * sizeof(rn_real), NULL);
+        if (!*parameters) quit(1, "no memory for %zu parameters", count);
+    }
+    net = rn_create_over(desc, 1, like ? *parameters : nothing,
+                         like ? *parameters + like->parameter_count : nothing, NULL, &error);
+    if (!net) check(error.status, &error);
+    return net;
+}
+
 /* In the order of the file; `compare` has seen that each has its place. */
 static void copy_tensors(rn_net *net, const char *path) {
     rn_archive archive;
@@ -753,7 +771,8 @@ int main(int count, char **words) {
     char *names = NULL;
     rn_error error;
     facts found;
-    rn_net *net;
+    rn_net *form, *net; /* without weights, and with them */
+    rn_real *parameters;
     int biases;
     program = "convert";
     asked = read_words(count, words, &desc);
@@ -762,18 +781,20 @@ int main(int count, char **words) {
     refuse_others(&found, asked.paths[0]);
     desc = make_description(&found, count, words, &asked.tag);
     if (asked.classes) names = read_names(asked.classes, desc.classes, asked.paths[1]);
-    net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
-    if (!net) check(error.status, &error);
-    print_found(&found, &net->desc, asked.paths[0]);
-    biases = compare(net, &found, asked.paths[0]);
-    print_assumed(&found, &net->desc, asked.tag);
+    form = make_net(&desc, NULL, NULL);
+    print_found(&found, &form->desc, asked.paths[0]);
+    biases = compare(form, &found, asked.paths[0]);
+    print_assumed(&found, &form->desc, asked.tag);
     if (biases) printf("  %d convolutions without a bias have one of 0\n", biases);
+    net = make_net(&desc, form, &parameters);
     copy_tensors(net, asked.paths[0]);
     net->class_names = names;
     check(rn_save(net, asked.paths[1], NULL, &error), &error);
     printf("%s: %td parameters%s%s\n", asked.paths[1], net->parameter_count,
            names ? ", classes named as in " : "", names ? asked.classes : "");
     rn_destroy(net);
+    rn_destroy(form);
+    give_pages(parameters, NULL);
     free(names);
     return finish();
 }
