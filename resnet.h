@@ -12394,11 +12394,11 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
     return RN_OK;
 }
 
-/* A number of its own for each tensor of a net: four for the tensors of each node, counted from 1
-   as the walk leaves p->index, and behind all nodes four for the velocity of each. */
+/* A number of its own for each tensor of a net: RN__SLOTS for each node, counted from 1 as the walk
+   leaves p->index, and behind all nodes as many for the velocity of each. */
 static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
     const int velocity = p->velocity && p->data == p->velocity;
-    return 4 * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
+    return RN__SLOTS * ((uint64_t)p->node + (velocity ? (uint64_t)net->node_count : 0)) +
            (uint64_t)p->index;
 }
 

@@ -681,6 +681,53 @@ static void test_crc(void) {
               0xcbf43926);
 }
 
+/* The same for data of any length and place at once and byte by byte, which is another way. */
+static void test_long_crc(void) {
+    static uint8_t data[1024 + 2];
+    size_t bytes, at, i;
+    for (i = 0; i < sizeof data; i++) data[i] = (uint8_t)(i * i / 3 ^ i >> 2);
+    for (bytes = 0; bytes <= 1024; bytes += bytes < 200 ? 1 : 103)
+        for (at = 0; at < 3; at++) {
+            uint32_t crc = 77;
+            for (i = 0; i < bytes; i++) crc = rn__crc32(crc, data + at + i, 1);
+            CHECK_INT(rn__crc32(77, data + at, bytes), crc);
+        }
+}
+
+/* Names of classes come back as they are, whatever is in them, and are refused where they are not
+   one a class, or no UTF-8; then the older file stays. */
+static void test_class_names(void) {
+    static const char names[] = "a \"b\" \\n\ntab\there, bell\a\n"
+                                "\xc3\xa9t\xc3\xa9 \xe2\x82\xac \xf0\x9f\x90\xbb\x7f";
+    static const char *const damaged[] = {
+        "a\nb\n\xff",   "a\nb\n\xc3",       "a\nb\n\xc0\xaf", "\xed\xa0\x80\n\n",
+        "\xe2\x82\n\n", "\xe0\x82\xac\n\n", "\n\x80\n",       "\xf4\x90\x80\x80\n\n"};
+    rn_net *net = trained_net();
+    rn_archive a;
+    char read[100];
+    size_t i;
+    int checkpoint;
+    net->class_names = names;
+    for (checkpoint = 0; checkpoint < 2; checkpoint++) {
+        OK(checkpoint ? rn_save_checkpoint(net, "n", files, &error)
+                      : rn_save(net, "n", files, &error));
+        OK(rn_archive_open(&a, "n", files, &error));
+        OK(rn_archive_metadata(&a, "class_names", read, sizeof read, &error));
+        CHECK(!strcmp(read, names));
+        rn_archive_close(&a);
+        OK(rn_load(net, "n", files, &error));
+        CHECK(net->class_names == names);
+    }
+    for (i = 0; i < sizeof damaged / sizeof damaged[0]; i++) {
+        net->class_names = damaged[i];
+        FAILS(rn_save(net, "n", files, &error), RN_BAD_ARGUMENT, "is not UTF-8");
+    }
+    net->class_names = "a\nb";
+    FAILS(rn_save(net, "n", files, &error), RN_BAD_ARGUMENT, "has 2 lines and the net 3 classes");
+    OK(rn_load(net, "n", files, &error));
+    rn_destroy(net);
+}
+
 /* Every byte with one of its bits flipped, and every length. */
 static void test_flips_and_cuts(void) {
     rn_net *net = trained_net();
@@ -1215,6 +1262,8 @@ int main(void) {
     test_others_archives();
     test_damaged_headers();
     test_crc();
+    test_long_crc();
+    test_class_names();
     test_round_trip();
     test_flips_and_cuts();
     test_forged();

@@ -390,7 +390,8 @@ def load_converter():
 
 
 def import_net(name, called, make, size, work, converter):
-    """The largest difference of the logits, of the largest logit."""
+    """The largest difference of the logits from those of double precision, of the largest logit:
+    ours, and PyTorch's in float."""
     torch.manual_seed(sum(map(ord, name)))
     weights, safe, ours = (os.path.join(work, f) for f in ("net.pth", "net.safetensors", "net.rn"))
     pixels, logits = os.path.join(work, "pixels"), os.path.join(work, "logits")
@@ -398,8 +399,8 @@ def import_net(name, called, make, size, work, converter):
         net = make()
         randomise(net, torch.randn(4, 3, size, size))
         image = torch.rand(1, 3, size, size) * 2 - 1
-        expected = net(image)[0]
-    state = net.state_dict()
+        single, state = net(image)[0], {k: v.clone() for k, v in net.state_dict().items()}
+        expected = net.double()(image.double())[0]
     zipped = sum(map(ord, name)) % 2 == 0  # both forms of files, both ways to hold a state
     torch.save(state if zipped else {"net": state, "epoch": 3}, weights,
                _use_new_zipfile_serialization=zipped)
@@ -416,7 +417,8 @@ def import_net(name, called, make, size, work, converter):
     run(os.path.join(work, "predict"), ours, pixels, logits, str(size))
     os.remove(ours)
     found = torch.frombuffer(bytearray(open(logits, "rb").read()), dtype=torch.float32)
-    return float((found - expected).abs().max() / expected.abs().max())
+    return [float((logits - expected).abs().max() / expected.abs().max())
+            for logits in (found, single)]
 
 
 def main():
@@ -441,14 +443,13 @@ def main():
                 skipped += 1
                 continue
             try:
-                error = import_net(name, called, make, words.size, work, converter)
-                good = error <= BOUND
+                ours, torchs = import_net(name, called, make, words.size, work, converter)
+                good, text = ours <= BOUND, f"{ours:.1e} (PyTorch's float: {torchs:.1e})"
             except RuntimeError as trouble:
-                error, good = str(trouble), False
+                good, text = False, str(trouble)
             failed += not good
             if words.nets or not good:
-                print(f"import: {name}: {error if isinstance(error, str) else f'{error:.1e}'}",
-                      flush=True)
+                print(f"import: {name}: {text}", flush=True)
     if skipped:
         print(f"import: skipped {skipped} nets, for there is no torchvision "
               "(Debian: python3-torchvision)")

@@ -279,7 +279,7 @@ static void describe(const facts *f, rn_desc *d) {
     d->order = preact ? RN_FULL_PREACT : RN_ORIGINAL;
     d->norm = f->evonorm ? RN_NORM_EVONORM_S0 : f->running ? RN_NORM_BATCH : RN_NORM_GROUP;
     d->conv_bias = f->biased;
-    d->always_project = f->stages[0].projects;
+    d->always_project = f->stages[0].projects && d->outputs[0] == d->stem_width;
     d->raw_identity = preact;
     d->bare_tail = preact && !f->tail_norm;
     d->stem = deep ? RN_STEM_DEEP : f->kernel == 7 ? RN_STEM_IMAGENET : RN_STEM_CIFAR;

@@ -40,6 +40,37 @@ for name, dtype in (("float8_e4m3fn", "F8_E4M3"), ("float8_e5m2", "F8_E5M2")):  
         DTYPES[getattr(torch, name)] = dtype
 
 
+class WeightsUnpickler(pickle.Unpickler):
+    """Builds nothing but dictionaries and tensors."""
+
+    def find_class(self, module, name):
+        plain = {"collections": ("OrderedDict",), "torch": ("Size", "device"),
+                 "torch._utils": ("_rebuild_tensor_v2", "_rebuild_parameter")}
+        if name in plain.get(module, ()) or module == "torch" and name.endswith("Storage"):
+            return super().find_class(module, name)
+        raise pickle.UnpicklingError(f"Unsupported class {module}.{name}")
+
+
+class WeightsPickle:
+    """What torch.load wants of a module of pickles."""
+    Unpickler = WeightsUnpickler
+
+    @staticmethod
+    def load(file, **options):
+        return WeightsUnpickler(file, **options).load()
+
+
+def load_weights(path):
+    """PyTorch's own reader of weights; that of 1.13 refuses any number with a point, as a
+    checkpoint's accuracy is (pickle's operand 71): such files go through one as strict as it."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if not str(error).rstrip().endswith("operand 71"):
+            raise
+    return torch.load(path, map_location="cpu", pickle_module=WeightsPickle)
+
+
 def load(path):
     """What the file holds, if that is weights alone."""
     with open(path, "rb") as file:
@@ -47,7 +78,7 @@ def load(path):
     if begin[8:9] == b"{":
         stop(f"{path} is safetensors already: give it to tools/convert")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_weights(path)
     except pickle.UnpicklingError as error:
         reason = str(error).split("WeightsUnpickler error: ")[-1].split("\n")[0].rstrip(". ")
         stop(f"{path} holds more than weights, and is not loaded, for it could run any program "
