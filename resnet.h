@@ -9202,10 +9202,13 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     rn__room most[2];
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
+    /* Of all norms: in inference those that convolutions read by are no operations. */
+    for (i = 0; i < net->node_count; i++)
+        if (rn__has(&net->nodes[i], RN__NORMALISES))
+            x->most_channels = rn__max(x->most_channels, net->nodes[i].c);
     /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
-        if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
         if (node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
