@@ -338,6 +338,61 @@ printf 'a\nb\nc\nd\ne\nf\n\351\n' >latin
 check "in Latin-1" says 1 "class_names is not UTF-8" theirs out --classes latin
 check "not there" says 1 "cannot open nowhere" theirs out --classes nowhere
 
+# ---- golden files of timm's nets, of which init/ taken off leaves a checkpoint
+
+cat >checkpoint.py <<END
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+length, = struct.unpack("<Q", data[:8])
+header, body, at, out = json.loads(data[8:8 + length]), data[8 + length:], 0, b""
+meta, kept = header.pop("__metadata__"), {}
+for name, entry in header.items():
+    if name.startswith("init/"):
+        begin, end = entry["data_offsets"]
+        out += body[begin:end]
+        kept[name[5:]] = dict(entry, data_offsets=[at, at + end - begin])
+        at += end - begin
+text = json.dumps(kept).encode()
+open("theirs", "wb").write(struct.pack("<Q", len(text)) + text + out)
+height, width = meta["size"].split("x")
+print("--height", height, "--width", width, *(["--norm_groups", meta["groups"]] if meta["groups"] != "0" else []))
+END
+cat >golden.c <<END
+#define RESNET_IMPLEMENTATION
+#include "$root/resnet.h"
+#include <stdio.h>
+/* The logits of \`out\` for the images of a golden file against those in it. */
+int main(int count, char **words) {
+    static float images[1 << 20], expected[1 << 16], logits[1 << 16];
+    rn_net *net = rn_create_from(NULL, 16, RN_INFERENCE, "out", NULL, NULL, NULL);
+    rn_archive a;
+    rn_entry x, e;
+    double difference;
+    if (count != 2 || !net || rn_archive_open(&a, words[1], NULL, NULL) ||
+        rn_archive_find(&a, "x", &x, NULL) || rn_archive_read(&a, &x, 0, images, x.bytes, NULL) ||
+        rn_archive_find(&a, "eval_logits0", &e, NULL) ||
+        rn_archive_read(&a, &e, 0, expected, e.bytes, NULL) ||
+        rn_predict(net, rn_workspace(net), images, (int)x.shape[0], logits, NULL))
+        return 1;
+    count = (int)(e.bytes / 4);
+    difference = rn_tensor_difference(rn_tensor_in(logits, 1, 1, 1, count), rn_tensor_in(expected, 1, 1, 1, count));
+    printf("%g\n", difference);
+    return difference > 1e-4;
+}
+END
+golden() {
+    flags=$(python3 checkpoint.py "$1") || return 1
+    # shellcheck disable=SC2086
+    ./convert theirs out $flags && ./golden "$1"
+}
+shared=$root/../shared/golden_timm
+if ls "$shared"/*.safetensors >/dev/null 2>&1 && command -v python3 >/dev/null; then
+    ${CC:-cc} -O2 -o golden golden.c -lm || exit 1
+    for file in "$shared"/*.safetensors; do check "$(basename "$file")" golden "$file"; done
+else
+    echo "convert: skipped ../shared/golden_timm, which is not there, or needs python3"
+fi
+
 # ---- tools/convert.py
 
 python=/usr/bin/python3

@@ -517,6 +517,7 @@ typedef struct faults {
 
 static void add_fault(faults *list, const char *format, ...) {
     va_list values;
+    fflush(stdout);
     if (!list->count++) fprintf(stderr, "%s: what does not fit in %s:\n", program, list->path);
     if (list->count > MOST_LINES) return;
     fprintf(stderr, "  ");
