@@ -490,8 +490,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays (but not parameters and statistics of a read-only net), schedule,
-   step, epoch, cursor, trainer, class_weights, probe and probe_user, nothing else. */
+   write the contents of the arrays (but not parameters and statistics of a read-only net),
+   schedule, step, epoch, cursor, trainer, class_weights, probe and probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -614,10 +614,10 @@ RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
 /* The value of any node, features [count, c, h, w] with the node's c, h and w, of count images in
-   inference mode, for retrieval, pictures, or other classifiers: behind rn_find_node(net, "pool") of
-   a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit. All
-   else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of the
-   features. The pass ends with the node, so an early one takes less time. A value that the fast
+   inference mode, for retrieval, pictures, or other classifiers: behind rn_find_node(net, "pool")
+   of a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit.
+   All else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of
+   the features. The pass ends with the node, so an early one takes less time. A value that the fast
    execution does not store, as it is fused with others, is computed for the caller, too. */
 RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
                             int node, rn_real *features, rn_error *error);
@@ -960,8 +960,8 @@ typedef struct rn_files {
 } rn_files;
 
 /* A file that lies in memory: in flash, or mapped there by the system. For all functions that read
-   files, with any path, which only their sentences use. It is never written, and stays the caller's;
-   `file` must live as long as the rn_files are used. */
+   files, with any path, which only their sentences use. It is never written, and stays the
+   caller's; `file` must live as long as the rn_files are used. */
 typedef struct rn_mapping {
     const void *data;
     size_t bytes;
@@ -972,14 +972,15 @@ RNDEF rn_files rn_files_in_memory(rn_mapping *file);
    what inference needs and a CRC: from a multiple of 64 bytes on all parameters, then all running
    statistics, either in the order of the net's array. rn_save_checkpoint adds velocity
    ("velocity/NAME"), schedule, step, epoch, cursor and trainer. Both write path + ".tmp",
-   synchronise and rename, so that an older file survives whatever fails; a net with numbers that are
-   not finite, or a running variance below zero, is RN_NOT_FINITE and not saved. rn_load takes either
-   into a net of the same description, but for the size of images (nets are fully convolutional); for
-   a checkpoint into a training net: everything, so that training goes on with the same bits. Tensors
-   may stand in any order, but those that the net has not are refused (only PyTorch's counts of
-   batches are not). It checks the whole file (bounds, names, shapes, CRC, numbers) before it changes
-   anything, then reads it again to store it: if that fails the net holds a part, and the error says
-   so. It takes no memory but some KB of stack. A read-only net it refuses. */
+   synchronise and rename, so that an older file survives whatever fails; a net with numbers that
+   are not finite, or a running variance below zero, is RN_NOT_FINITE and not saved. rn_load takes
+   either into a net of the same description, but for the size of images (nets are fully
+   convolutional); for a checkpoint into a training net: everything, so that training goes on with
+   the same bits. Tensors may stand in any order, but those that the net has not are refused (only
+   PyTorch's counts of batches are not). It checks the whole file (bounds, names, shapes, CRC,
+   numbers) before it changes anything, then reads it again to store it: if that fails the net holds
+   a part, and the error says so. It takes no memory but some KB of stack. A read-only net it
+   refuses. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -996,13 +997,14 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
                              const rn_files *files, const rn_memory *memory, rn_error *error);
 
-/* rn_create_over the weights in a file of rn_save that lies in memory, which is only read, and stays
-   the caller's until rn_destroy: nothing is copied, and nets and processes may share it. desc as in
-   rn_create_from. Bounds, names, types and shapes are checked in any case, by its header alone; CRC
-   and numbers, for which the whole file is read, unless `trusted`: then a page of it is first read
-   when a prediction needs it. Refused with a sentence: a file whose data is not aligned as rn_real
-   is, or not of its type (F32), whose tensors lie in another order than rn_save's (of older files,
-   or of other programs: load and save them once), and machines that are not little-endian. */
+/* rn_create_over the weights in a file of rn_save that lies in memory, which is only read, and
+   stays the caller's until rn_destroy: nothing is copied, and nets and processes may share it. desc
+   as in rn_create_from. Bounds, names, types and shapes are checked in any case, by its header
+   alone; CRC and numbers, for which the whole file is read, unless `trusted`: then a page of it is
+   first read when a prediction needs it. Refused with a sentence: a file whose data is not aligned
+   as rn_real is, or not of its type (F32), whose tensors lie in another order than rn_save's (of
+   older files, or of other programs: load and save them once), and machines that are not
+   little-endian. */
 RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
                                const rn_memory *memory, rn_error *error);
 
@@ -11828,7 +11830,7 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
    checkpoint has the velocity of each parameter besides, as "velocity/NAME", and all as F64 where
    rn_real is double, so that no bit is lost. Either type is read, in any order.
 
-       | header, spaces | conv1.weight bn1.weight ... fc.bias | bn1.running_mean bn1.running_var .. |
+       | header, spaces | conv1.weight bn1.weight ... fc.bias | bn1.running_mean ... |
                         ^ at a multiple of 64                 ^ where the parameters end
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
@@ -12266,9 +12268,10 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the velocity where
-   training does not go on, and PyTorch's counts of batches. Each of the net's must be there once:
-   then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
+/* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the
+   velocity where training does not go on, and PyTorch's counts of batches. Each of the net's must
+   be there once: then the file's and the net's numbers (rn__tensor_number) have the same sum of
+   hashes. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
