@@ -432,17 +432,34 @@ static void form_add(exporter *x, int i) {
     put_operator(x, "Add", value_of(x, i), value_of(x, inputs[0]), value_of(x, inputs[1]));
 }
 
-/* Padding counts nothing in MaxPool; zeros that count are an operator of their own. */
+/* Does this window, of a row or column of so many pixels, reach over an edge? */
+static int over_edge(const rn_node *node, int window, int pixels) {
+    const int first = window * node->stride - node->padding;
+    return first < 0 || first + node->kernel > pixels;
+}
+
+/* Padding counts nothing in MaxPool. Where its zeros count, windows over the edge get the larger of
+   their maximum and zero, the others of theirs and the least number. (An operator Pad would say it
+   plainly, but runtimes take it together with the pool as if its zeros counted nothing.) */
 static void form_max_pool(exporter *x, int i) {
-    const rn_node *node = &x->net->nodes[i];
-    const int p = node->padding, pads[8] = {0, 0, p, p, 0, 0, p, p}, rest = node->zeros ? 0 : p;
-    const char *input = value_of(x, node->inputs[0]);
-    if (node->zeros)
-        input = put_operator(x, "Pad", name_of(x, i, "/padded"), input,
-                             put_list(x, name_of(x, i, "/pads"), 8, pads));
-    begin_operator(x, "MaxPool", value_of(x, i), input, NULL);
-    put_window(x, node, rest, rest, rest);
+    const rn_node *node = &x->net->nodes[i], *input = &x->net->nodes[node->inputs[0]];
+    const char *least = name_of(x, i, "/least"), *inner = name_of(x, i, "/inner");
+    const int p = node->padding, shape[2] = {node->h, node->w};
+    begin_operator(x, "MaxPool", node->zeros ? inner : value_of(x, i), value_of(x, node->inputs[0]),
+                   NULL);
+    put_window(x, node, p, p, p);
     end(&x->out);
+    if (node->zeros) {
+        float *numbers = (float *)allocate((size_t)node->h * (size_t)node->w * sizeof(float));
+        int h, w;
+        for (h = 0; h < node->h; h++)
+            for (w = 0; w < node->w; w++)
+                numbers[h * node->w + w] =
+                    over_edge(node, h, input->h) || over_edge(node, w, input->w) ? 0 : -FLT_MAX;
+        put_tensor(x, least, 2, shape, numbers);
+        put_operator(x, "Max", value_of(x, i), inner, least);
+        free(numbers);
+    }
 }
 
 /* The windows that are cut reach into padding that does not count: as with ceil_mode, of which
