@@ -19,7 +19,7 @@ are from those of resnet.h, relative to the largest, for one image and for three
   --quiet     only a line for all, and those that are wrong`;
 
 function quit(status, sentence) {
-    console.error(`check_onnx.js: ${sentence}`);
+    console.error(`${require('path').basename(process.argv[1])}: ${sentence}`);
     process.exit(status);
 }
 
@@ -143,4 +143,5 @@ async function main(words) {
     if (wrong) process.exitCode = 1;
 }
 
-main(process.argv.slice(2));
+module.exports = {runtime, check, metadata};
+if (require.main === module) main(process.argv.slice(2));
