@@ -1,8 +1,10 @@
 #!/usr/bin/python3
-"""Make files of pictures scaled by Pillow, and prepared for a net by torchvision, for tests/pictures.
+"""Make files of pictures scaled by Pillow, and prepared for a net by torchvision, for tests/pictures;
+and the pictures that tests/images.sh reads.
 
-    tools/pillow.py tests/pillow.safetensors    make those of the tests again
+    tools/pillow.py tests/pillow.safetensors                 make those of the tests again
     tools/pillow.py --seed 7 --count 60 out.safetensors      others: then tests/pictures out.safetensors
+    tools/pillow.py --pictures tests/picture_files           one picture in many forms
 
 It needs Debian's python3-pil and python3-numpy; with python3-torchvision, what a square net sees is
 made by torchvision's own transforms, else by the same steps here.
@@ -16,10 +18,12 @@ N.expected; and in __metadata__ under N a line:
     net INTERPOLATION FRACTION ORDER M M M D D D       resized, cropped, normalised: F32 [c,h,w]
 """
 import argparse
+import io
 import json
 import math
 import struct
 import sys
+import zlib
 
 try:
     import numpy as np
@@ -149,15 +153,73 @@ def write(path, cases):
         file.write(struct.pack("<Q", len(text)) + text + data)
 
 
+def deepen(picture):
+    """16 bits of which 8 rounded are the picture, but the upper 8 are not."""
+    return picture.astype(np.uint16) * 257 - 100
+
+
+def write_deep_png(path, picture):
+    """A PNG of 16 bits a colour, which Pillow does not write."""
+    height, width = picture.shape[:2]
+    rows = deepen(picture).astype(">u2").reshape(height, -1)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, body in (b"IHDR", header), (b"IDAT", zlib.compress(data, 9)), (b"IEND", b""):
+            file.write(struct.pack(">I", len(body)) + kind + body)
+            file.write(struct.pack(">I", zlib.crc32(kind + body)))
+
+
+def without_adobe(jpeg):
+    """The same JPEG without the marker that says what its four colours are."""
+    at = jpeg.index(b"\xff\xee")
+    return jpeg[:at] + jpeg[at + 2 + int.from_bytes(jpeg[at + 2:at + 4], "big"):]
+
+
+def write_pictures(directory):
+    """One smooth picture, so that a JPEG differs little from it, and its grey."""
+    y, x = np.mgrid[0:20, 0:24]
+    planes = [128 + 100 * np.sin(0.11 * x * (c + 1) - 0.07 * y + c) for c in range(3)]
+    colours = np.stack(planes, -1).astype(np.uint8)
+    image = Image.fromarray(colours)
+    grey, alpha = image.convert("L"), Image.fromarray((x * 10).astype(np.uint8))
+    image.save(f"{directory}/colour.ppm")
+    grey.save(f"{directory}/grey.pgm")
+    for name in "colour.png", "colour.bmp":
+        image.save(f"{directory}/{name}")
+    grey.save(f"{directory}/grey.png")
+    Image.merge("RGBA", (*image.split(), alpha)).save(f"{directory}/alpha.png")
+    Image.merge("LA", (grey, alpha)).save(f"{directory}/grey_alpha.png")
+    Image.fromarray(deepen(np.asarray(grey))).save(f"{directory}/deep_grey.png")
+    write_deep_png(f"{directory}/deep.png", colours)
+    palette = image.quantize(16)
+    palette.save(f"{directory}/palette.png")
+    palette.convert("RGB").save(f"{directory}/palette.ppm")
+    image.save(f"{directory}/colour.jpg", quality=95, subsampling=0)
+    image.save(f"{directory}/progressive.jpg", quality=95, subsampling=0, progressive=True)
+    grey.save(f"{directory}/grey.jpg", quality=95)
+    jpeg = io.BytesIO()
+    image.convert("CMYK").save(jpeg, "JPEG", quality=95)
+    with open(f"{directory}/cmyk.jpg", "wb") as file:
+        file.write(jpeg.getvalue())
+    with open(f"{directory}/cmyk_untold.jpg", "wb") as file:
+        file.write(without_adobe(jpeg.getvalue()))
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", metavar="FILE")
+    parser.add_argument("path", metavar="FILE", help="or a directory, with --pictures")
+    parser.add_argument("--pictures", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=24, help="number of cases (24)")
     arguments = parser.parse_args()
     if MISSING:
         sys.exit(f"pillow.py: {MISSING}; it needs Debian's python3-pil and python3-numpy")
+    if arguments.pictures:
+        write_pictures(arguments.path)
+        return
     rng = np.random.default_rng(arguments.seed)
     write(arguments.path, [make_case(rng, number) for number in range(arguments.count)])
 
