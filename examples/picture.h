@@ -190,24 +190,44 @@ static inline uint8_t *read_whole(FILE *file, const char *path, int *bytes) {
     return data;
 }
 
-/* Refuses JPEGs of which stb_image would make a picture of its own: one that is cut, and one of four
-   colours without Adobe's marker, which says what they are. */
+/* Where the next marker of a JPEG is: 255 and its kind, but no 0 or restart, as in the picture. */
+static inline int next_marker(const uint8_t *b, int at, int bytes) {
+    for (; at + 1 < bytes; at++)
+        if (b[at] == 0xff && b[at + 1] && b[at + 1] != 0xff &&
+            (b[at + 1] < 0xd0 || b[at + 1] > 0xd7))
+            return at;
+    return bytes;
+}
+
+/* A segment of Huffman tables: each is its number, how many codes there are of each of 16 lengths,
+   at most 256 in all, which not every stb_image checks, and their values. */
+static inline int has_good_tables(const uint8_t *b, int at, int end, int bytes) {
+    while (at < end) {
+        int codes = 0;
+        if (at + 17 > bytes) return 0;
+        for (int i = 1; i <= 16; i++) codes += b[at + i];
+        if (codes > 256) return 0;
+        at += 17 + codes;
+    }
+    return 1;
+}
+
+/* Refuses JPEGs of which stb_image would make a picture of its own, or worse: one that is cut, one
+   whose tables are too large, and one of four colours without Adobe's marker, which says what they
+   are. A segment is marker, length with itself in two bytes, and content. */
 static inline void check_jpeg(const char *path, const uint8_t *b, int bytes) {
-    int at = 2, colours = 0, adobe = 0, ended = 0;
-    while (at + 10 <= bytes && b[at] == 0xff) { /* segments: 255, kind, length with itself */
+    int at = next_marker(b, 2, bytes), colours = 0, adobe = 0;
+    while (at + 10 <= bytes && b[at + 1] != 0xd9) {
         const int kind = b[at + 1], length = b[at + 2] << 8 | b[at + 3];
-        if (kind == 0xff) { /* one before a segment more than needed */
-            at++;
-            continue;
-        }
         if (kind >= 0xc0 && kind <= 0xcf && kind != 0xc4 && kind != 0xc8 && kind != 0xcc)
             colours = b[at + 9];
         if (kind == 0xee && !memcmp(b + at + 4, "Adobe", 5)) adobe = 1;
-        at += 2 + length;
-        if (kind == 0xda) break; /* the picture follows */
+        if (kind == 0xc4 && !has_good_tables(b, at + 4, at + 2 + length, bytes))
+            quit(1, "%s is a JPEG that is damaged: its tables are too large", path);
+        at = next_marker(b, at + 2 + length, bytes);
     }
-    for (; at + 1 < bytes && !ended; at++) ended = b[at] == 0xff && b[at + 1] == 0xd9;
-    if (!ended) quit(1, "%s is a JPEG that is cut: its end is missing", path);
+    if (at + 1 >= bytes || b[at + 1] != 0xd9)
+        quit(1, "%s is a JPEG that is cut: its end is missing", path);
     if (colours == 4 && !adobe)
         quit(1,
              "%s is a JPEG of four colours (CMYK) that does not say how they are meant; take what "

@@ -186,6 +186,7 @@ def write_pictures(directory):
     grey, alpha = image.convert("L"), Image.fromarray((x * 10).astype(np.uint8))
     image.save(f"{directory}/colour.ppm")
     grey.save(f"{directory}/grey.pgm")
+    resize_and_crop(image, (12, 12), 0.8, "bilinear").save(f"{directory}/centre_12.ppm")
     for name in "colour.png", "colour.bmp":
         image.save(f"{directory}/{name}")
     grey.save(f"{directory}/grey.png")
