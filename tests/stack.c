@@ -120,9 +120,9 @@ static void pictures(void) {
     const rn_key key = {1, 2, 3};
     const rn_crop crop = {24, 30, 4, 7, 16, 16, RN_BICUBIC};
     static char room[20000];
-    rn_desc small = desc;
-    small.channels = 3, small.height = small.width = 16;
-    CHECK_INT(rn_preprocess(logits, &small, &picture, &crop, room, sizeof room, &error), RN_OK);
+    rn_desc fitted = desc;
+    fitted.channels = 3, fitted.height = fitted.width = 16;
+    CHECK_INT(rn_preprocess(logits, &fitted, &picture, &crop, room, sizeof room, &error), RN_OK);
     CHECK_INT(rn_resample(&to, &picture, rn_aspect_window(64, 80, key, 0), 1, &error), RN_OK);
     CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_OK);
     CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_OK);
