@@ -146,6 +146,11 @@ static void pictures(void) {
     rn_picture picture = rn_planar((const unsigned char *)text, 3, 64, 80);
     rn_tensor to = rn_tensor_in(logits, 1, 3, 16, 16);
     const rn_key key = {1, 2, 3};
+    const rn_crop crop = {24, 30, 4, 7, 16, 16, RN_BICUBIC};
+    static char room[20000];
+    rn_desc fitted = desc;
+    fitted.channels = 3, fitted.height = fitted.width = 16;
+    CHECK_INT(rn_preprocess(logits, &fitted, &picture, &crop, room, sizeof room, &error), RN_OK);
     CHECK_INT(rn_resample(&to, &picture, rn_aspect_window(64, 80, key, 0), 1, &error), RN_OK);
     CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_OK);
     CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_OK);
