@@ -135,23 +135,13 @@ static const net_case cases[] = {
 };
 enum { CASES = (int)(sizeof cases / sizeof cases[0]) };
 
-static void set_options(rn_desc *desc, const char *options) {
-    char key[32], value[32];
-    int length;
-    for (; sscanf(options, "%31s %31s%n", key, value, &length) == 2; options += length) {
-        rn_error error = {RN_OK, ""};
-        if (test_failed(!rn_desc_set(desc, key, value, &error), __FILE__, __LINE__))
-            fprintf(stderr, "%s %s: %s\n", key, value, error.text);
-    }
-}
-
 static rn_desc desc_of(const net_case *c) {
     rn_desc desc =
         net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
     desc.base_width = 12;
     desc.height = desc.width = 16;
     if (strstr(c->options, "units")) memset(desc.units, 0, sizeof desc.units);
-    set_options(&desc, c->options);
+    net_options(&desc, c->options);
     return desc;
 }
 
