@@ -293,7 +293,8 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_PAPER, "paper")                                                    \
     X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
     X(RN_FB, "fb")           /* fb.resnet.torch */                          \
-    X(RN_TORCHVISION, "torchvision")
+    X(RN_TORCHVISION, "torchvision")                                        \
+    X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
 /* How pictures are scaled, see rn_resample. */
@@ -382,6 +383,8 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
+   timm          3x3        B, D deep stem    fan_out  nesterov  all
+   and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
    Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
@@ -2584,10 +2587,11 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 /* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     /* By dialect, in the order of the enum. */
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH,
+                                 RN_SGD_NESTEROV};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
+    if ((unsigned)dialect > (unsigned)RN_TIMM) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -2597,6 +2601,9 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
     if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
+    if (dialect == RN_TIMM) desc->resize = desc->stem == RN_STEM_DEEP ? RN_RESIZE_D : RN_RESIZE_B;
+    desc->bare_stem = desc->raw_identity = dialect == RN_TIMM;
+    desc->always_project = dialect == RN_TIMM && desc->block == RN_BOTTLENECK;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
@@ -4428,7 +4435,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
                                  x                  backward sums for bn3; its gradient is x's own
 
-   A net that only predicts has none of the lazy ones, for they have nothing to do in inference.
+   A net that only predicts has none of the lazy ones, for running statistics leave nothing to do
+   in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
+   own; they make their statistics in inference, too, and so are operations there as in training.
 
    Whatever is decided about operations, is decided here, once. */
 
@@ -7502,7 +7511,8 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
 
 /* ---- scale and shift --------------------------------------------------------------------------
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
-   images: these functions make them, of statistics, and the statistics of moments. */
+   images: these functions make them, of statistics, and the statistics of moments. (EvoNorm-S0
+   scales x sigmoid(v x), by kernels of its own; all else is as in group norm.) */
 
 /* What there is to know of a normalisation. */
 typedef struct rn__norm {
