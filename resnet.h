@@ -4189,7 +4189,7 @@ static int rn__zero_wins(const rn_tensor *x, int n, int c, const rn__window *bes
                          int kernel, int stride, int padding) {
     const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
     const int reaches_over = v.h1 - v.h0 < kernel || v.w1 - v.w0 < kernel;
-    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) < 0;
+    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) <= 0;
 }
 
 /* y[n,c,oh,ow] as above, but not less than 0 where the window reaches over the edge. */
@@ -8009,7 +8009,7 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
         for (int lane = 0; lane < RN__BLOCK; lane++)
-            if (!zero || !(x[best[lane]] < 0)) dx[best[lane]] += p[lane];
+            if (!zero || !(x[best[lane]] <= 0)) dx[best[lane]] += p[lane];
     }
 }
 
