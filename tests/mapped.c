@@ -55,7 +55,7 @@ static int little_endian(void) {
     return *(const unsigned char *)&one;
 }
 
-/* ---- memory that can only be read, and what is in it ------------------------------------------ */
+/* ---- memory that can only be read, and what is in it ----------------------------------------- */
 
 /* Pages between two that cannot be touched. */
 typedef struct region {
@@ -121,7 +121,7 @@ static int agree(const rn_net *a, const rn_net *b, const rn_real *images) {
     return same;
 }
 
-/* ---- prediction ------------------------------------------------------------------------------ */
+/* ---- prediction ----------------------------------------------------------------------------- */
 
 /* Arrays that begin or end at a page that cannot be touched, as they are and frozen. */
 static void check_arrays(rn_net *own, const rn_real *images, int at_end) {
@@ -270,7 +270,7 @@ static void test_bytes(void) {
     rn_destroy(own);
 }
 
-/* ---- what is refused ------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------ */
 
 static void test_writers(void) {
     const rn_desc desc = small_desc();
@@ -489,7 +489,7 @@ static void test_damaged_headers(void) {
     rn_destroy(own);
 }
 
-/* ---- files in memory, nets made of files ------------------------------------------------------ */
+/* ---- files in memory, nets made of files ----------------------------------------------------- */
 
 static long blocks, taken; /* not given back; in all */
 static void *take(size_t bytes, void *user) {
@@ -602,7 +602,7 @@ static void test_create_from(void) {
 }
 #endif
 
-/* ---- the memory that loading takes ------------------------------------------------------------ */
+/* ---- the memory that loading takes ----------------------------------------------------------- */
 
 #if defined(__SANITIZE_ADDRESS__) || !defined(__linux__) || defined(__s390x__)
 #define UNTOLD
