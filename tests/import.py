@@ -6,7 +6,7 @@ tools/convert, and the logits of a picture are compared with PyTorch's.
 
 The nets are torchvision's own, and those of timm's resnetv2, the CIFAR nets and kuangliu's as far as
 they are written down here, with their names. Without NET small ones of every form; "all" stands for
-all full-size ones, which takes minutes. Skips, in words, what is not installed.
+all full-size ones, which takes minutes. Skips torchvision's, in words, if it is not installed.
 """
 
 import argparse
@@ -16,12 +16,9 @@ import subprocess
 import sys
 import tempfile
 
-try:
-    import torch
-    from torch import nn
-except ImportError:
-    print("import: skipped, for there is no PyTorch (Debian: python3-torch)")
-    sys.exit(0)
+import torch
+from torch import nn
+
 try:
     import torchvision
 except ImportError:
@@ -45,7 +42,7 @@ int main(int count, char **words) {
     float *images, *logits;
     if (count != 5 || !in || !out || rn_load_desc(&desc, words[1], NULL, &error)) return 1;
     desc.height = desc.width = atoi(words[4]);
-    desc.naive = getenv("NAIVE") != NULL;
+    desc.naive = getenv("NAIVE") != NULL; /* to tell a fault of the fast execution */
     net = rn_create_from(&desc, 1, RN_INFERENCE, words[1], NULL, NULL, &error);
     if (!net) return printf("%s\n", error.text), 1;
     pixels = (size_t)(desc.channels * desc.height * desc.width);
@@ -306,7 +303,7 @@ def cifar(units, width, **more):
 
 
 U18, U50, U101, U152 = [2, 2, 2, 2], [3, 4, 6, 3], [3, 4, 23, 3], [3, 8, 36, 3]
-# What tools/convert should call it; the picture's side; how it is made.
+# What tools/convert should call it; how it is made.
 FULL = {
     "resnet18": ("torchvision's resnet18", of_torchvision("resnet18")),
     "resnet34": ("torchvision's resnet34", of_torchvision("resnet34")),
