@@ -292,7 +292,7 @@ check "all at once" refuses $akamaster msx8 "missing: linear.bias" "missing: lay
 check "very many" refuses $kuangliu n "and 52 more" "100 of the tensors" "unknown: layer1.0.adapter47"
 check "no classifier" refuses $torchvision h "no classifier (fc.weight or linear.weight)"
 check "timm's without one" refuses $timm h "no classifier (head.fc.weight)"
-check "groups" refuses $torchvision g "a convolution of 2 groups, as ResNeXt has"
+check "groups" refuses $torchvision g "conv2 of the units of layer1 reads 4 channels of 8: a convolution of 2 groups, as ResNeXt has"
 check "cut" refuses $torchvision c "is the file cut?"
 
 check "a net" converts $torchvision "" F32

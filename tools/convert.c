@@ -216,36 +216,37 @@ static void study(facts *f, const char *path) {
     rn_archive_close(&archive);
 }
 
+/* The tensor without which a file is none of these nets; NULL if it has all of them. */
+static const char *missing_part(const facts *f) {
+    if (!f->kernel) return f->names.timm ? "stem.conv.weight or stem.conv1.weight" : "conv1.weight";
+    if (f->stages[0].conv1) return NULL;
+    return f->names.timm ? "stages.0.blocks.0.conv1.weight" : "layer1.0.conv1.weight";
+}
+
 /* Refuses what is no ResNet, or one of a kind that no description holds. */
 static void refuse_others(const facts *f, const char *path) {
     const stage_facts *s = f->stages;
     const int timm = f->names.timm;
-    const char *lacks = !f->kernel ? timm ? "stem.conv.weight or stem.conv1.weight" : "conv1.weight"
-                        : !s[0].conv1
-                            ? timm ? "stages.0.blocks.0.conv1.weight" : "layer1.0.conv1.weight"
-                        : !f->classes ? NULL
-                                      : "";
     int i;
-    if (!lacks)
+    if (missing_part(f))
+        quit(1,
+             "%s is no ResNet with names that are known here: it has no %s, and begins with "
+             "\"%s\"; known are those of torchvision's resnet18 to 152, of kuangliu's and other "
+             "CIFAR nets, and of timm's resnetv2",
+             path, missing_part(f), f->first);
+    if (!f->classes)
         quit(1,
              "%s has no classifier (%s): it gives features, and not classes; take the file of the "
              "whole net",
              path, timm ? "head.fc.weight" : "fc.weight or linear.weight");
-    if (*lacks)
-        quit(
-            1,
-            "%s is no ResNet with names that are known here: it has no %s, and begins with \"%s\"; "
-            "known are those of torchvision's resnet18 to 152, of kuangliu's and other CIFAR "
-            "nets, and of timm's resnetv2",
-            path, lacks, f->first);
     for (i = 0; i < RN_MAX_STAGES; i++)
         if (s[i].conv2_in && s[i].conv2_in < s[i].conv1 && s[i].conv1 % s[i].conv2_in == 0)
             quit(1,
-                 "%s: conv2 of the units of stage %d reads %d channels of %d: a convolution of %d "
+                 "%s: conv2 of the units of %s%d reads %d channels of %d: a convolution of %d "
                  "groups, as ResNeXt has, which resnet.h has not; take a plain or wide ResNet",
-                 path, i + timm ? i + !timm : 0, s[i].conv2_in, s[i].conv1,
+                 path, timm ? "stages." : "layer", i + !timm, s[i].conv2_in, s[i].conv1,
                  s[i].conv1 / s[i].conv2_in);
-    if (!timm && !(f->kernel == 3 || f->kernel == 7))
+    if (!timm && f->kernel != 3 && f->kernel != 7)
         quit(1, "%s: conv1.weight is %dx%d; the stems that are known here begin with 3x3 or 7x7",
              path, f->kernel, f->kernel);
 }
