@@ -4,8 +4,8 @@ tools/convert, and the logits of a picture are compared with PyTorch's.
 
     tests/import.py [NET...] [--size N]
 
-The nets are torchvision's own, and those of timm's resnetv2, the CIFAR nets and kuangliu's as far as
-they are written down here, with their names. Without NET small ones of every form; "all" stands for
+The nets are torchvision's own, and those of timm's resnetv2, the CIFAR nets and kuangliu's as far
+as they are written down here, with their names. Without NET small ones of every form; "all" stands for
 all full-size ones, which takes minutes. Skips torchvision's, in words, if it is not installed.
 """
 
@@ -57,7 +57,7 @@ int main(int count, char **words) {
 """
 
 
-# ---- timm's resnetv2 ------------------------------------------------------------------------------
+# ---- timm's resnetv2 ---------------------------------------------------------------------------
 
 class BatchNormAct(nn.BatchNorm2d):
     def forward(self, x):
@@ -206,7 +206,7 @@ class ResNetV2(nn.Module):
         return self.head(self.norm(self.stages(self.stem(x))))
 
 
-# ---- CIFAR nets ------------------------------------------------------------------------------------
+# ---- CIFAR nets --------------------------------------------------------------------------------
 
 class CifarUnit(nn.Module):
     """Basic or bottleneck, original or, `pre`, as kuangliu's pre-activation; shortcut A where no
@@ -279,7 +279,7 @@ class CifarNet(nn.Module):
         return getattr(self, self.head)(x.mean((2, 3)))
 
 
-# ---- the nets --------------------------------------------------------------------------------------
+# ---- the nets ----------------------------------------------------------------------------------
 
 def of_torchvision(name):
     def make():
@@ -358,9 +358,9 @@ SMALL = {
 
 
 def randomise(net, x):
-    """Weights and biases of norms other than 1 and 0, running statistics those of a batch. Units add
-    less than they get, as those of trained nets do: where they add as much, rounding grows from
-    unit to unit until PyTorch's own float misses the bound in deep nets."""
+    """Weights and biases of norms other than 1 and 0, running statistics those of a batch. Units
+    add less than they get, as those of trained nets do: where they add as much, rounding grows
+    from unit to unit until PyTorch's own float misses the bound in deep nets."""
     for module in net.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.GroupNorm, EvoNormS0)):
             for p in module.parameters():

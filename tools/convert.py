@@ -3,8 +3,8 @@
 
     tools/convert.py IN OUT [--key NAME]
 
-IN is what torch.save(model.state_dict(), IN) writes, in the zip form or the old one, or a dictionary
-that holds such a state under "state_dict", "model_state_dict", "model" or "net", or under --key.
+IN is what torch.save(model.state_dict(), IN) writes, in the zip form or the old one, or a
+dictionary that holds such a state under "state_dict", "model_state_dict", "model" or "net", or under --key.
 Only weights are loaded: a pickle may run any program, so whatever else it asks for is refused.
 Tensors come out in the order of IN, contiguous, with names, shapes and numbers as they are.
 Needs PyTorch 1.13 or later (Debian: python3-torch), nothing else.
