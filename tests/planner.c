@@ -804,6 +804,7 @@ static void check_describe_member(const char *options, const char *row) {
     if (!net) return;
     rn_describe(net, whole, sizeof whole);
     CHECK_TEXT(whole, row);
+    CHECK_INT(strstr(whole, "  bn   ") != NULL, !desc.bare_tail && !desc.norm);
     rn_destroy(net);
 }
 
@@ -817,6 +818,8 @@ static void check_describe_members(void) {
     check_describe_member("stem bit", " max_pool 3x3 with zeros stride 2");
     check_describe_member("stem imagenet", " max_pool 3x3 stride 2");
     check_describe_member("stem deep stem_width 4", " conv3  ");
+    check_describe_member("bare_tail 1", " pool  ");
+    check_describe_member("always_project 1", " layer1.0.shortcut  ");
 }
 
 int main(int argc, char **argv) {
