@@ -660,8 +660,8 @@ static void copy_tensor(rn_archive *archive, const rn_entry *e, const rn_paramet
 }
 
 /* A net over weights that are to be written yet: nothing draws random ones that the file's would
-   replace. Without a net of this form
-   before, to know their number from, it is only to be looked at. */
+   replace. Without a net of this form before, to know their number from, it is only to be looked
+   at. */
 static rn_net *make_net(const rn_desc *desc, const rn_net *like, rn_real **parameters) {
     static const rn_real nothing[1] = {0};
     rn_error error;
