@@ -51,13 +51,13 @@ system() {
 
 {
     if system '32 bits' - gcc -m32 >&2; then
-        for test in layers files data pictures planner executors; do
+        for test in layers files mapped data pictures planner executors features; do
             echo "$test-32 - 'gcc -m32' $test.c"
         done
         echo "golden-32 - 'gcc -m32' golden.c golden_files/*.safetensors"
     fi
     if system s390x qemu-s390x s390x-linux-gnu-gcc -static >&2; then
-        for test in layers files data pictures; do
+        for test in layers files mapped data pictures; do
             echo "$test-s390x qemu-s390x 's390x-linux-gnu-gcc -static' $test.c"
         done
         echo "golden-s390x qemu-s390x 's390x-linux-gnu-gcc -static' golden.c golden_files/single*"
