@@ -51,15 +51,17 @@ system() {
 
 {
     if system '32 bits' - gcc -m32 >&2; then
-        for test in layers files mapped data pictures planner executors features; do
+        for test in layers files mapped data planner executors features; do
             echo "$test-32 - 'gcc -m32' $test.c"
         done
+        echo "pictures-32 - 'gcc -m32' pictures.c pillow.safetensors"
         echo "golden-32 - 'gcc -m32' golden.c golden_files/*.safetensors"
     fi
     if system s390x qemu-s390x s390x-linux-gnu-gcc -static >&2; then
-        for test in layers files mapped data pictures; do
+        for test in layers files mapped data; do
             echo "$test-s390x qemu-s390x 's390x-linux-gnu-gcc -static' $test.c"
         done
+        echo "pictures-s390x qemu-s390x 's390x-linux-gnu-gcc -static' pictures.c pillow.safetensors"
         echo "golden-s390x qemu-s390x 's390x-linux-gnu-gcc -static' golden.c golden_files/single*"
     fi
     if system Windows wine x86_64-w64-mingw32-gcc -static >&2; then
@@ -76,6 +78,7 @@ system() {
         echo "cifar-windows $windows ../examples/cifar.c --dataset idx --data $data --depth 8" \
             "--iterations 45 --out $work/out"
         echo "convert-windows $windows ../tools/convert.c --help"
+        echo "export_onnx-windows $windows ../tools/export_onnx.c --help"
         echo "bench-windows $windows ../tools/bench.c --help"
     fi
     [ $machines -gt 0 ] || echo "elsewhere: no other system's compiler is installed" >&2
