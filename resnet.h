@@ -12366,8 +12366,8 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
         RN__TRY(rn__read(a, at, buffer, bytes, error));
-        for (size_t i = 0; i < bytes; i++)
-            if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
+        for (uint64_t digit = begin; digit < begin + 8; digit++)
+            if (digit >= at && digit - at < bytes) buffer[digit - at] = '0';
         crc = rn__crc32(crc, buffer, bytes);
     }
     rn__format(&found, "%08x", (unsigned)crc);
