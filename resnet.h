@@ -5797,17 +5797,17 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
-        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], near[RN__LANES];
+        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], about[RN__LANES];
         const float *from;
         count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
         from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
-        RN__EACH_LANE near[l] = RN__LOAD(from + l * RN__WIDTH);
-        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = near[l] - near[l];
+        RN__EACH_LANE about[l] = RN__LOAD(from + l * RN__WIDTH);
+        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = about[l] - about[l];
         from = x;
         for (ptrdiff_t i = 0; i < count; i += CHAINS, from += CHAINS * RN__BLOCK)
             RN__UNROLLED(j, CHAINS)
                 if (i + j < count) RN__EACH_LANE {
-                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - near[l];
+                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - about[l];
                         sum[j][l] += v;
                         squares[j][l] += v * v;
                     }
@@ -5821,7 +5821,7 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
             RN__V here = squares[0][l] - sum[0][l] * delta;
             here = RN__RECTIFY(here); /* of equal numbers rounding may leave less than 0 */
             if (done) here += RN__LOAD(m2 + l * RN__WIDTH) + delta * delta * ((float)done * share);
-            RN__STORE(mean + l * RN__WIDTH, near[l] + delta * share);
+            RN__STORE(mean + l * RN__WIDTH, about[l] + delta * share);
             RN__STORE(m2 + l * RN__WIDTH, here);
         }
     }
