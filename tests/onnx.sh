@@ -50,7 +50,11 @@ static void draw(rn_desc desc, const char *more) {
 /* Every field that takes 0 or 1, alone and all together, in every norm. */
 static void draw_switches(void) {
     int i, norm;
-    for (norm = 0; norm <= RN_NORM_EVONORM_S0; norm++)
+    for (norm = 0; norm <= RN_NORM_EVONORM_S0; norm++) {
+        rn_desc raw = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO,
+                               RN_STEM_CIFAR);
+        raw.raw_identity = 1, raw.norm = (rn_norm)norm; /* a norm shares what it reads */
+        draw(raw, " raw");
         for (i = 0; i <= 6; i++) {
             rn_desc desc = net_desc(RN_FULL_PREACT, RN_BOTTLENECK, RN_SHORTCUT_IDENTITY, RN_RESIZE_D,
                                     i % 2 ? RN_STEM_DEEP : RN_STEM_BIT);
@@ -61,6 +65,7 @@ static void draw_switches(void) {
             desc.always_project = i == 4 || i == 6, desc.raw_identity = i == 5 || i == 6;
             draw(desc, " switches");
         }
+    }
 }
 
 int main(void) {
