@@ -225,9 +225,9 @@ cp weights.onnx model.onnx
 cp weights.onnx kept.onnx
 touch out.txt after.txt
 ln -s weights link
-head -c 5000 weights >cut
+head -c 5000 weights >short
 check "no file" says 1 "cannot open nowhere" nowhere model.onnx
-check "a cut file" says 1 "cut" cut model.onnx
+check "a cut file" says 1 "short" short model.onnx
 check "a file of another kind" says 1 "model.onnx" model.onnx model.onnx2
 check "the output is the input" says 2 "same file" weights weights
 check "by a link" says 2 "same file" weights link

@@ -827,7 +827,7 @@ static void help(void) {
         "  mean, deviation   of each channel, pixels from 0 to 1: input = (pixel - mean) / "
         "deviation\n"
         "  channel_order     rgb or bgr\n"
-        "  crop_fraction, interpolation, class_names (if the weights file has them)\n"
+        "  crop_fraction, interpolation, class_names (one a line, if the weights file has them)\n"
         "  selftest_input, selftest_shape, selftest_logits   an input and its logits: 32-bit\n"
         "                    floats, little-endian, in base64; tools/check_onnx.js compares them\n",
         OPSET);
