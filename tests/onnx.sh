@@ -235,6 +235,9 @@ check "a cut file" says 1 "short" short model.onnx
 check "a file of another kind" says 1 "model.onnx" model.onnx model.onnx2
 check "the output is the input" says 2 "same file" weights weights
 check "by a link" says 2 "same file" weights link
+cp weights model.onnx.data
+check "the output beside is the input" says 2 "large tensors would lie in model.onnx.data" \
+    --external model.onnx.data model.onnx
 check "no directory" says 1 "cannot open nowhere/model.onnx.tmp" weights nowhere/model.onnx
 check "the output is a directory" says 1 "out is no plain file" weights out
 check "a net whose logits are not finite" says 1 "huge: " huge model.onnx

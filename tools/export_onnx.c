@@ -785,15 +785,28 @@ static void load(exporter *x, const char *path) {
     x->biases = (float *)allocate((size_t)channels * sizeof(float));
 }
 
+/* The name of a file without those of its directories. */
+static const char *name_alone(const char *path) {
+#ifdef _WIN32
+    const char *const separators = "/\\:";
+#else
+    const char *const separators = "/";
+#endif
+    const char *at = path + strlen(path);
+    while (at > path && !strchr(separators, at[-1])) at--;
+    return at;
+}
+
 /* Twice through the net: now the lengths are known, now it is written. */
-static void save(exporter *x, const char *path, int external) {
+static void save(exporter *x, const char *weights, const char *path, int external) {
     static const char suffix[] = ".data";
     output outs[2]; /* the numbers, if they lie outside, and the model */
     writer *w = &x->out;
     char *beside = (char *)allocate(strlen(path) + sizeof suffix);
-    const char *slash = strrchr(path, '/');
     sprintf(beside, "%s%s", path, suffix);
-    x->beside = slash ? beside + (slash + 1 - path) : beside;
+    if (external && same_file(weights, beside))
+        quit(2, "large tensors would lie in %s, which would be lost", weights);
+    x->beside = name_alone(beside);
     w->numbers = external ? &outs[0] : NULL;
     w->model = &outs[external];
     put_model(x);
@@ -854,7 +867,7 @@ int main(int count, char **words) {
     load(&x, paths[0]);
     if (fold) fold_norms(&x);
     make_selftest(&x, paths[0]);
-    save(&x, paths[1], external);
+    save(&x, paths[0], paths[1], external);
     rn_destroy(x.net);
     free(x.carrier), free(x.folded), free(x.filters), free(x.biases), free(x.image), free(x.logits);
     free(x.class_names), free(x.out.lengths);
