@@ -5796,11 +5796,12 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     RN__CONTRACT
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
+    const ptrdiff_t most = RN__MOMENT_PIXELS;
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
         RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], about[RN__LANES];
         const float *from;
-        count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
+        count = pixels - done < most ? pixels - done : most;
         from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
         RN__EACH_LANE about[l] = RN__LOAD(from + l * RN__WIDTH);
         RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = about[l] - about[l];
