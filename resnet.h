@@ -576,7 +576,7 @@ RNDEF void rn_destroy(rn_net *net);
    aligned as rn_real is; statistics may be NULL where the net has none. They stay the caller's, who
    keeps them, unchanged, until rn_destroy. Nothing of them is copied or looked at here. The block
    is smaller by their size: rn_bytes_over, of which all else is as of rn_bytes_in. What would write
-   weights (rn_initialise, rn_load, training) refuses such a net; rn_freeze packs into memory of its
+   weights (rn_load, training) refuses such a net; rn_freeze packs into memory of its
    own. For a file in memory see rn_create_mapped. */
 RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
                              const rn_real *statistics, const rn_memory *memory, rn_error *error);
@@ -584,8 +584,8 @@ RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memo
                            rn_error *error);
 
 /* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
-   clears velocity, step, epoch, cursor and trainer. RN_BAD_ARGUMENT for a read-only net. */
-RNDEF rn_status rn_initialise(rn_net *net, rn_error *error);
+   clears velocity, step, epoch, cursor and trainer. A read-only net stays as it is. */
+RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
     double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
@@ -9610,10 +9610,8 @@ static rn_status rn__check_writable(const char *function, const rn_net *net, rn_
     return RN_OK;
 }
 
-RNDEF rn_status rn_initialise(rn_net *net, rn_error *error) {
-    RN__TRY(rn__check_writable(__func__, net, error));
-    rn__initialise(net);
-    return RN_OK;
+RNDEF void rn_initialise(rn_net *net) {
+    if (!net->read_only) rn__initialise(net);
 }
 
 /* >>prediction ===============================================================================

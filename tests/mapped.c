@@ -283,7 +283,7 @@ static void test_writers(void) {
     net = rn_create_over(&desc, BATCH, (const rn_real *)p.data, (const rn_real *)s.data, NULL,
                          &error);
     if (!net) exit(2);
-    FAILS(rn_initialise(net, &error), RN_BAD_ARGUMENT, "only read, see rn_create_over");
+    rn_initialise(net); /* its memory is guarded against writing */
     FAILS(rn_load(net, "net", files, &error), RN_BAD_ARGUMENT, "only read, see rn_create_over");
 #ifndef RESNET_NO_TRAIN
     FAILS(rn_train_step(net, batch.images, batch.labels, BATCH, 0.1, NULL, &error), RN_BAD_ARGUMENT,
@@ -304,7 +304,7 @@ static void test_writers(void) {
     after = mapping_of("net");
     CHECK(after.bytes == before.bytes && !memcmp(copy, after.data, after.bytes));
     CHECK(agree(own, net, batch.images));
-    OK(rn_initialise(own, &error));
+    rn_initialise(own);
     free(copy);
     rn_destroy(net);
     rn_destroy(own);
