@@ -353,8 +353,9 @@ typedef struct rn_desc {
     double momentum;        /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;    /* 0; rn_cifar and rn_imagenet write 1e-4 */
     rn_decay decay_scope;   /* every parameter */
-    int frozen_below;       /* k from 1: stem and stages below k are not trained (4 and the last
-                                 stage: only from there on; 5: the classifier alone); 0: all is */
+    int frozen_below;       /* k from 1 on: the stem and the stages below k do not train, as if in
+                                 inference: see rn_train_step; 5: nor does all else but the
+                                 classifier; 0: all trains */
     double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
     float mean[4];          /* of the image's channels, pixels in 0..1; 0 */
     float deviation[4];     /* 1 */
@@ -498,14 +499,17 @@ typedef struct rn_net {
 
     rn_node *nodes;
     int node_count;
+    int first_trained; /* node: this and all behind it train, see desc.frozen_below */
 
     ptrdiff_t parameter_count; /* every weight, contiguous, in the order of the nodes */
     rn_real *parameters;       /* [parameter_count] */
-    rn_real *gradients;        /* [parameter_count], training only */
-    rn_real *velocity;         /* [parameter_count], SGD's momentum, training only */
+    ptrdiff_t trained_count;   /* as many of them, the last ones, train */
+    rn_real *gradients;        /* [trained_count], of these, training only */
+    rn_real *velocity;         /* [trained_count], SGD's momentum, training only */
     ptrdiff_t statistic_count; /* every running mean and running variance */
     rn_real *statistics;       /* [statistic_count] */
-    rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C] */
+    rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C];
+                                  of BNs that train */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
     rn_schedule schedule; /* in checkpoints, with the next four; the header only carries them */
@@ -577,7 +581,13 @@ typedef struct rn_result {
    With desc.micro_batch, memory for that many images is enough: a batch goes through in parts whose
    gradients add up. BN's statistics are those of bn_group images, of which a part is a multiple
    (bn_group 0 becomes micro_batch). Where the groups agree and parts are powers of two from 16 on,
-   the fast execution gives the bits of the whole batch, but for dropout's masks. */
+   the fast execution gives the bits of the whole batch, but for dropout's masks.
+
+   With desc.frozen_below (fine-tuning) nodes before net->first_trained do in training what they do
+   in inference: BN by its running statistics, which stay, no dropout. Backward ends behind them:
+   their parameters stay to the bit, have no gradients and no velocity, not even room for them, and
+   their values are kept no longer than forward reads them. All else gets the gradients that it
+   would have if the others trained, too, but in inference mode. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
@@ -644,7 +654,8 @@ typedef struct rn_parameter {
     rn_role role;
     int dims, shape[4]; /* weights of convolutions K C R S, of linear K C, others C */
     ptrdiff_t count;
-    rn_real *data, *gradient, *velocity; /* the last two NULL for statistics and in inference */
+    /* The last two NULL for statistics, for what is frozen (net->first_trained), in inference. */
+    rn_real *data, *gradient, *velocity;
     int node, index;                     /* its node; index: where the walk goes on in that node */
 } rn_parameter;
 
@@ -3218,6 +3229,25 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     rn__puts(&text, of ? of->role : "?");
 }
 
+/* The tail (-1) comes behind all stages. */
+static int rn__stage_rank(const rn_node *node) {
+    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
+}
+
+/* The first node that trains: that of the stage that is not frozen or, where no stage trains, of
+   the tail; where not even that does, the classifier. */
+static int rn__first_trained(const rn_net *net) {
+    int i = 0;
+    if (net->desc.frozen_below > RN_MAX_STAGES) return net->node_count - 1;
+    while (rn__stage_rank(&net->nodes[i]) < net->desc.frozen_below) i++;
+    return i;
+}
+
+/* Parameters of frozen nodes, which are the first. */
+static ptrdiff_t rn__frozen_count(const rn_net *net) {
+    return net->parameter_count - net->trained_count;
+}
+
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
     for (; p->node < net->node_count; p->node++, p->index = 0)
@@ -3231,8 +3261,11 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
             if (!rn__describe_slot(net->nodes, p->node, index, p)) continue;
             at = rn__slot_offset(net->nodes, p->node, index);
             p->data = (slot->learned ? net->parameters : net->statistics) + at;
-            p->gradient = slot->learned && net->gradients ? net->gradients + at : NULL;
-            p->velocity = slot->learned && net->velocity ? net->velocity + at : NULL;
+            p->gradient = p->velocity = NULL;
+            if (slot->learned && net->gradients && p->node >= net->first_trained) {
+                p->gradient = net->gradients + (at - rn__frozen_count(net));
+                p->velocity = net->velocity + (at - rn__frozen_count(net));
+            }
             rn_node_name(net, p->node, name);
             rn__format(&text, "%s.%s", name, slot->suffix);
             return 1;
@@ -3243,11 +3276,6 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
 /* The slot that rn_next_parameter has just told of. */
 static const rn__slot *rn__slot_behind(const rn_net *net, const rn_parameter *p) {
     return rn__slot_of(&net->nodes[p->node], p->index - 1);
-}
-
-/* The tail (-1) comes behind all stages. */
-static int rn__stage_rank(const rn_node *node) {
-    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
 }
 
 /* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
@@ -4428,7 +4456,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
                                  x                  backward sums for bn3; its gradient is x's own
 
-   A net that only predicts has none of the lazy ones, for they have nothing to do in inference.
+   A net that only predicts has none of the lazy ones, for they have nothing to do in inference; nor
+   have the frozen nodes of a net that trains. These are in inference always, and backward ends
+   behind them, so that nothing goes on to them from there: no gradients, no sums.
 
    Whatever is decided about operations, is decided here, once. */
 
@@ -4494,6 +4524,19 @@ typedef struct rn__executor {
 
 static const rn_node *rn__first_node(const rn_net *net, const rn__operation *op) {
     return &net->nodes[op->node];
+}
+
+/* Does node i do in this net what it does in inference, whatever the pass? An operation is what its
+   first node is. */
+static int rn__only_infers(const rn_net *net, int i) {
+    return net->mode == RN_INFERENCE || i < net->first_trained;
+}
+
+/* The first operation with a backward; 0 is that of the images, which has nothing to do there. */
+static int rn__first_backward(const rn_net *net) {
+    int k = 0;
+    while (net->executor->operations[k].node < net->first_trained) k++;
+    return k;
 }
 
 /* Does node i have the property, and does it alone read the value before it, as its first input? */
@@ -4574,14 +4617,17 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     op->read_by = norm;
     if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
     op->inputs[0] = rn__index_of(
-        net, norm >= 0 && net->mode == RN_INFERENCE ? net->nodes[norm].inputs[0] : node->inputs[0]);
+        net, norm >= 0 && rn__only_infers(net, norm) ? net->nodes[norm].inputs[0] : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
     op->last_reader = -1;
     for (int i = 0; i < 2; i++)
         if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
     /* What backward reads: the mask of a ReLU behind an addition is found by the value. */
-    op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
-    op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
+    if (op->node >= net->first_trained) {
+        op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
+        op->keeps_output =
+            op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
+    }
     if (rn__has(node, RN__IN_PLACE)) op->in_place = 1;
     if (rn__has(node, RN__CONVOLVES) && op->adds && rn__read_of(net, op) != op->inputs[1])
         op->in_place = 2; /* it adds there, but not over what it still reads */
@@ -4596,12 +4642,12 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
     if (k + 1 == net->executor->count || !(convolves || adds) || next->inputs[0] != k ||
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
-    op->leaves_moments = 1;
+    op->leaves_moments = next->node >= net->first_trained;
     /* A BN that alone reads a convolution: its gradient is lazy, and in inference it is done with
        it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
-    op->lazy_gradient = op->keeps_output = 1;
+    op->lazy_gradient = op->keeps_output = op->node >= net->first_trained;
     op->does_next = !next->lazy;
 }
 
@@ -4624,7 +4670,7 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
         if (fuses) rn__fuse(net, last_readers, op);
         next = op->last + 1;
         op->lazy = fuses && rn__lazy_normalisation(net, last_readers, op->last) == i;
-        if (op->lazy && net->mode == RN_INFERENCE) continue;
+        if (op->lazy && rn__only_infers(net, i)) continue;
         x->count++;
         rn__connect(net, x->count - 1,
                     fuses && convolves
@@ -4705,7 +4751,8 @@ typedef struct rn__run {
 } rn__run;
 
 /* Parameters of a node, their gradients (NULL in inference), and its statistics: running ones in
-   inference, in training those of the batch, [groups][mean, variance][C]. */
+   inference, in training those of the batch, [groups][mean, variance][C]. A frozen node is in
+   inference. */
 typedef struct rn__bound {
     rn_real *parameters[RN__SLOTS], *gradients[RN__SLOTS], *statistics;
 } rn__bound;
@@ -4743,19 +4790,25 @@ static int rn__group_count(const rn_desc *desc, int images) {
 }
 
 /* Those of the batch's groups from that of image `first` on: [BN][group][mean C, variance C], where
-   node->statistics has counted 2 C for each BN before. */
+   node->statistics has counted 2 C for each BN before, frozen ones included. */
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
     const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * node->statistics +
+    const ptrdiff_t before = node->statistics - net->nodes[net->first_trained].statistics;
+    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * before +
            group * 2 * node->c;
+}
+
+/* Does node i do in this pass what it does in training, or in inference? */
+static int rn__trains(const rn__run *run, int i) {
+    return run->mode == RN_TRAINING && i >= run->net->first_trained;
 }
 
 /* Where the parameters of node i are in this pass. */
 RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
-    const int training = run->mode == RN_TRAINING;
+    const int training = rn__trains(run, i);
     rn__bound of;
     memset(&of, 0, sizeof of);
     for (int k = 0; k < RN__SLOTS; k++) {
@@ -4764,7 +4817,7 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
         if (!slot || !slot->learned) continue;
         at = rn__slot_offset(net->nodes, i, k);
         of.parameters[k] = net->parameters + at;
-        if (training) of.gradients[k] = net->gradients + at;
+        if (training) of.gradients[k] = net->gradients + (at - rn__frozen_count(net));
     }
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
@@ -4916,7 +4969,7 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     s.desc = &net->desc;
     s.node = node;
     s.backward = backward;
-    s.training = run->mode == RN_TRAINING;
+    s.training = rn__trains(run, op->node);
     s.y = rn__operand(run, k, rn__value_at(run, k));
     s.x = rn__operand(run, op->inputs[0], rn__value_at(run, op->inputs[0]));
     s.z = rn__operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
@@ -4958,7 +5011,7 @@ static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const int i = op->node;
-    return op->left_out || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
+    return op->left_out || !rn__trains(run, i) || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
            rn__all_finite(rn__batch_statistics(net, i, run->first),
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
@@ -4986,18 +5039,27 @@ static void rn__forward(rn__run *run) {
 }
 
 #ifndef RESNET_NO_TRAIN
-/* All operations against their order, but the images. When it comes to the last operation of a
-   segment that is computed again, that is done first, into the places that backward reads. */
+/* Is any gradient of operation k's wanted, of an input or of parameters? */
+static int rn__makes_gradients(const rn__run *run, int k) {
+    const rn__operation *op = &run->net->executor->operations[k];
+    return rn__slot_of(rn__first_node(run->net, op), RN__WEIGHT) ||
+           rn__gradient_at(run, op->inputs[0]) || rn__gradient_at(run, op->inputs[1]);
+}
+
+/* All operations that train, against their order, but the images. When it comes to the last
+   operation of a segment that is computed again, that is done first, into the places that backward
+   reads. */
 static void rn__backward(rn__run *forward) {
     rn__run run = *forward;
     const rn__executor *x = run.net->executor;
+    const int first = rn__max(rn__first_backward(run.net), 1);
     run.place = RN__AT_BACKWARD;
     run.again = 1;
-    for (int k = x->count - 1; k > 0; k--) {
+    for (int k = x->count - 1; k >= first; k--) {
         const int *segment = x->operations[k].segment;
         for (int i = segment[0]; i <= k && k == segment[1] - 1; i++)
             if (x->operations[i].again) rn__run_operation(&run, i, 0);
-        rn__run_operation(&run, k, 1);
+        if (rn__makes_gradients(&run, k)) rn__run_operation(&run, k, 1);
         rn__report(run.probed, rn__backward_time(x, k), k, 1);
     }
 }
@@ -7763,7 +7825,7 @@ static rn__norm rn__norm_of(const rn__run *run, int i) {
     norm.weight = of.parameters[RN__WEIGHT], norm.bias = of.parameters[RN__BIAS];
     norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
     norm.eps = run->net->desc.bn_eps;
-    norm.group = run->mode == RN_TRAINING ? run->net->desc.bn_group : 0;
+    norm.group = rn__trains(run, i) ? run->net->desc.bn_group : 0;
     return norm;
 }
 
@@ -7797,7 +7859,7 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     p.k = k;
     p.op = op;
     p.node = rn__first_node(run->net, op);
-    p.training = run->mode == RN_TRAINING;
+    p.training = rn__trains(run, p.op->node);
     p.backward = backward;
     p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
     p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
@@ -7855,7 +7917,7 @@ RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
     const rn__engine engine = rn__engine_of(net);
     const rn__filter filter = {node->c,      x->c,          node->kernel,        node->kernel,
                                node->stride, node->padding, node->padding_behind};
-    const int training = net->mode == RN_TRAINING;
+    const int training = !rn__only_infers(net, i);
     return rn__has(node, RN__CONVOLVES)
                ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, 1, arena)
                : rn__plan_linear(&engine, filter, net->part, training, arena);
@@ -7908,7 +7970,8 @@ RN__APART void rn__hand_gradient(const rn__task *p, rn__blocked to, int accumula
 
 /* Where the moments of the value go, if a normalisation behind wants them. */
 static float *rn__moments_to(const rn__task *p) {
-    return p->op->leaves_moments && p->training && !p->run->again ? p->engine.handed.partial : NULL;
+    const int wanted = p->op->leaves_moments && p->run->mode == RN_TRAINING && !p->run->again;
+    return wanted ? p->engine.handed.partial : NULL;
 }
 
 /* Additions that no convolution or BN does: those of gated and scaled branches. */
@@ -7946,7 +8009,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
     const rn__weights weights = rn__weights_of(p->run, p->op->node);
-    const int next = p->op->does_next && !p->training;
+    const int next = p->op->does_next && !rn__trains(p->run, p->op[1].node);
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
     /* Winograd can add what is there already, but no other array: the task behind it does. */
@@ -8325,6 +8388,7 @@ typedef struct rn__span {
 typedef struct rn__plan {
     rn_net *net;
     int n, training;
+    int first;                            /* operation with a backward, of those that train */
     int keep_convolutions;                /* their outputs are never computed again */
     rn__span *values, *gradients, *again; /* [n] each, one array; again: values in backward */
     int tree;                             /* the root of the placed spans, -1 if none */
@@ -8407,7 +8471,7 @@ static int rn__gradient_end(const rn__executor *x, int k) {
 static void rn__plan_gradients(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     int n = plan->n;
-    for (int k = 1; k < n; k++) {
+    for (int k = plan->first; k < n; k++) {
         const rn__operation *op = &x->operations[k];
         rn__span *span = &plan->gradients[k];
         if (op->lazy_gradient) continue;
@@ -8474,7 +8538,7 @@ static void rn__plan_sharing(rn__plan *plan) {
         if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
         if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
-    for (int k = n - 1; k > 0 && plan->training; k--) {
+    for (int k = n - 1; k >= plan->first && plan->training; k--) {
         const rn__operation *op = &x->operations[k];
         rn__span *output = &plan->gradients[k];
         if (rn__root_ends(plan, output) != rn__gradient_end(x, k)) continue;
@@ -8597,7 +8661,7 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
 static void rn__place_backward(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     rn__place(plan, &plan->gradients[plan->n - 1], plan->n);
-    for (int k = plan->n - 1; k > 0; k--) {
+    for (int k = plan->n - 1; k >= plan->first; k--) {
         const rn__operation *op = &x->operations[k];
         for (int i = op->segment[0]; i <= k && k == op->segment[1] - 1; i++)
             if (x->operations[i].again) rn__place(plan, &plan->again[i], rn__again_time(x, i));
@@ -8622,6 +8686,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     plan.net = net;
     plan.n = n;
     plan.training = mode == RN_TRAINING;
+    plan.first = rn__max(rn__first_backward(net), 1);
     plan.keep_convolutions = keep_convolutions;
     plan.values = spans;
     plan.gradients = spans + n;
@@ -8645,7 +8710,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
 
 /* Which values are computed again. */
 typedef struct rn__repetition {
-    int units;             /* the first ones, of which the stem is one */
+    int units;             /* the first ones that train; the stem is one */
     int keep_convolutions; /* but not these values */
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
@@ -8668,8 +8733,8 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
         x->operations[k].segment[0] = begin, x->operations[k].segment[1] = end;
 }
 
-/* Cuts the first units into segments, each of as many units as fit; every other operation is a
-   segment of its own, and its value is kept. What must fit are the values of a segment, which are
+/* Cuts the first units that train into segments, each of as many units as fit; every other
+   operation is a segment of its own, and its value is kept. What must fit are the values of a segment, which are
    in memory together when it is computed again, beside the outputs of the segments before it, which
    are kept (Chen et al. 2016):
 
@@ -8678,7 +8743,7 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     const size_t most = repetition->segment_bytes;
     rn__executor *x = net->executor;
-    int first = 1, begin = 1, end, units = repetition->units;
+    int first = rn__max(rn__first_backward(net), 1), begin = first, end, units = repetition->units;
     size_t outputs = 0, output = 0, inner = 0;
     for (int k = 0; k < x->count; k++) {
         rn__make_segment(x, k, k + 1);
@@ -8733,7 +8798,8 @@ static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
     size_t all = rn__plan_repetition(net, &none, spans), least_bytes = all, bytes;
     int found = all <= room, units = 0;
-    for (int k = 1; rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
+    for (int k = rn__max(rn__first_backward(net), 1);
+         rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
         k = rn__unit_end(net, k);
     for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
         for (it.segment_bytes = all; it.segment_bytes > all / 256 + 3;
@@ -8779,7 +8845,8 @@ static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
 static int rn__same_plan(const rn_net *net, int i, int k) {
     const rn_node *a = &net->nodes[i], *x = &net->nodes[a->inputs[0]];
     const rn_node *b = &net->nodes[k], *y = &net->nodes[b->inputs[0]];
-    return a->kind == b->kind && a->c == b->c && a->kernel == b->kernel && a->stride == b->stride &&
+    return rn__only_infers(net, i) == rn__only_infers(net, k) && a->kind == b->kind &&
+           a->c == b->c && a->kernel == b->kernel && a->stride == b->stride &&
            a->padding == b->padding && a->padding_behind == b->padding_behind && x->c == y->c &&
            x->h == y->h && x->w == y->w;
 }
@@ -8807,7 +8874,9 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     x->convs = (rn__conv *)rn__carve(arena, (size_t)count, sizeof(rn__conv));
     for (i = 0; i < count; i++) {
         const rn__conv conv = rn__plan_node(net, first[i], arena);
-        for (mode = 0; mode < 2; mode++) most[mode] = rn__larger_room(most[mode], conv.room[mode]);
+        for (mode = 0; mode < 2; mode++)
+            most[mode] = rn__larger_room(most[mode],
+                                         conv.room[rn__only_infers(net, first[i]) ? 0 : mode]);
         if (x->convs) x->convs[i] = conv;
     }
     for (mode = 0; mode < 2; mode++) { /* each thread's own, what BNs hand on, the hungriest plan */
@@ -8858,17 +8927,20 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
    The activations of predictions and of training take the same memory. */
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     rn__executor *x = net->executor;
+    const rn_node *first = &net->nodes[net->first_trained];
     size_t parameters = (size_t)built->parameters, bytes = 0;
     int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
+    net->trained_count = built->parameters - first->parameters;
     net->statistic_count = built->statistics;
     net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
     net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
     if (training) {
+        parameters = (size_t)net->trained_count;
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->batch_statistics = (rn_real *)rn__carve(
-            arena, (size_t)built->statistics,
+            arena, (size_t)(built->statistics - first->statistics),
             rn__multiply_size((size_t)rn__group_count(&net->desc, net->batch), sizeof(rn_real)));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
@@ -8912,6 +8984,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     rn__build(&built, desc, net->nodes);
+    net->first_trained = rn__first_trained(net);
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !desc->naive, (int *)(void *)spans);
     arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
@@ -9071,7 +9144,7 @@ RNDEF void rn_initialise(rn_net *net) {
             p.data[i] = (rn_real)value;
         }
     }
-    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
     memset(&net->trainer, 0, sizeof net->trainer);
     net->executor->frozen = 0;
@@ -9255,10 +9328,10 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 
 #ifndef RESNET_NO_TRAIN
 
-/* Every BN needs two values a channel in the smallest of its groups. */
+/* Every BN that trains needs two values a channel in the smallest of its groups. */
 static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
     const int least = rn__last_group(net->desc.bn_group, count);
-    for (int i = 0; i < net->node_count; i++) {
+    for (int i = net->first_trained; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
         if (!rn__has(node, RN__NORMALISES) || rn__has_variance(least, node->h, node->w)) continue;
@@ -9336,7 +9409,7 @@ static void rn__standardise_gradients(rn_net *net) {
     rn_parameter p;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p))
-        if (p.role == RN_CONV_WEIGHT && net->nodes[p.node].standardised) {
+        if (p.role == RN_CONV_WEIGHT && p.gradient && net->nodes[p.node].standardised) {
             rn_tensor dw = rn_tensor_in(p.gradient, p.shape[0], p.shape[1], p.shape[2], p.shape[3]);
             const rn_tensor f = rn_tensor_in(p.data, dw.n, dw.c, dw.h, dw.w);
             rn_standardise_backward(&dw, &dw, &f, net->desc.standardisation_eps, NULL);
@@ -9360,7 +9433,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
     RN__TRY(rn__check_loss(function, &weight, &all, labels, &loss, error));
-    if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    if (backward) memset(net->gradients, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->executor->activations);
     while (rn__next_part(&run, images, count)) {
@@ -9443,9 +9516,15 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     int other = op->last;
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
-    if (!gradient && op->lazy) {
+    RN__FAIL_IF(gradient && rn__min(v, op->node) < net->first_trained, RN_BAD_ARGUMENT,
+                "%s is not there: frozen_below is %d, and backward ends behind that node", subject,
+                net->desc.frozen_below);
+    if (!gradient && (op->lazy || op->node > v)) { /* frozen, it is no operation at all */
         reason = "its readers compute it from";
-        other = rn__first_node(net, op)->inputs[0];
+        other = rn__has(&net->nodes[v], RN__ACTIVATES) ? net->nodes[v].inputs[0] : v;
+        other = net->nodes[other].inputs[0];
+    } else if (!gradient && v == op->last) { /* a frozen convolution */
+        other = op[1].last;
     } else if (v == op->last) { /* a lazy gradient */
         reason = "its step computes it from that of";
         other = op[1].last;
@@ -9467,6 +9546,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    if (!gradient && op->does_next && op[1].node < net->first_trained) since = -1;
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
@@ -9675,8 +9755,9 @@ static void rn__sgd_job(void *context, int i, int thread) {
     rn__sgd_run *run = (rn__sgd_run *)context;
     const ptrdiff_t blocks = run->count / RN__BLOCK, begin = blocks * i / run->jobs * RN__BLOCK;
     const ptrdiff_t end = i + 1 < run->jobs ? blocks * (i + 1) / run->jobs * RN__BLOCK : run->count;
-    rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + run->first;
-    const rn_real *g = run->net->gradients + run->first;
+    const ptrdiff_t first = run->first - rn__frozen_count(run->net); /* in velocity, gradients */
+    rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + first;
+    const rn_real *g = run->net->gradients + first;
     ptrdiff_t at = begin; /* from here on the kernel leaves it to the plain loop */
     (void)thread;
     run->finite[i] = 1;
@@ -9719,6 +9800,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     memset(&p, 0, sizeof p);
     memset(&run, 0, sizeof run);
     run.net = net;
+    run.first = rn__frozen_count(net);
     run.write = write;
     run.step.momentum = (rn_real)net->desc.momentum;
     run.step.into_velocity = caffe ? rate : 1;
@@ -9727,7 +9809,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     while (rn_next_parameter(net, &p)) {
         const int decays =
             net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
-        if (!p.gradient) continue; /* running statistics */
+        if (!p.gradient) continue; /* running statistics, and what is frozen */
         /* A tensor that does not decay as the run does ends it and begins another. */
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
         run.step.decay = (rn_real)(decays ? net->desc.weight_decay : 0);
@@ -9744,7 +9826,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
 /* Moves running statistics towards the batch statistics (write 1), or tries to: the node of the
    first whose numbers would not be finite, -1 if there is none. */
 static int rn__move_statistics(rn_net *net, double momentum, int write) {
-    for (int i = 0; i < net->node_count; i++) {
+    for (int i = net->first_trained; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *const mean = net->statistics + node->statistics;
         rn_real *const running[2] = {mean, mean + node->c};
