@@ -9516,7 +9516,7 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     int other = op->last;
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
-    RN__FAIL_IF(gradient && rn__min(v, op->node) < net->first_trained, RN_BAD_ARGUMENT,
+    RN__FAIL_IF(gradient && (op->node < net->first_trained || op->node > v), RN_BAD_ARGUMENT,
                 "%s is not there: frozen_below is %d, and backward ends behind that node", subject,
                 net->desc.frozen_below);
     if (!gradient && (op->lazy || op->node > v)) { /* frozen, it is no operation at all */
