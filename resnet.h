@@ -656,7 +656,7 @@ typedef struct rn_parameter {
     ptrdiff_t count;
     /* The last two NULL for statistics, for what is frozen (net->first_trained), in inference. */
     rn_real *data, *gradient, *velocity;
-    int node, index;                     /* its node; index: where the walk goes on in that node */
+    int node, index; /* its node; index: where the walk goes on in that node */
 } rn_parameter;
 
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
@@ -957,6 +957,12 @@ RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *fil
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error);
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
+/* To begin to fine-tune: all but the classifier (fc), which stays as it is in the net and need not
+   be in the file; its description may have other classes. Weights and running statistics alone, of
+   a checkpoint, too, whatever it was trained with (frozen_below, size of images). All else as
+   rn_load. */
+RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
+                              rn_error *error);
 /* The description stored in a file, for rn_create before rn_load. What is of the machine (threads,
    naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
@@ -2275,17 +2281,18 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
 /* RN__INT: int, or an enum. RN__BYTES: uint64_t, as text also with K, M or G behind it. */
 typedef enum rn__type { RN__INT, RN__FLOAT, RN__DOUBLE, RN__UINT64, RN__BYTES } rn__type;
 
-/* What a field has to do with files. The first four are of descriptions: when rn_load takes a file
+/* What a field has to do with files. The first five are of descriptions: when rn_load takes a file
    into a net, do their fields have to agree? The last three are of rn__progress: where a field is
    written. */
 typedef enum rn__use {
     RN__MAY_DIFFER,
-    RN__FOR_WEIGHTS,  /* must match to load weights */
-    RN__FOR_RESUMING, /* must match to resume training from a checkpoint */
-    RN__OF_MACHINE,   /* how to compute, not what: never taken from a file */
-    RN__CHECKPOINT,   /* in every checkpoint */
-    RN__IF_SET,       /* in checkpoints where it is not zero */
-    RN__RESULT        /* where it is not zero, in checkpoints and in rn_save's files */
+    RN__FOR_WEIGHTS,    /* must match to load weights */
+    RN__FOR_CLASSIFIER, /* likewise, but not for rn_load_trunk */
+    RN__FOR_RESUMING,   /* must match to resume training from a checkpoint */
+    RN__OF_MACHINE,     /* how to compute, not what: never taken from a file */
+    RN__CHECKPOINT,     /* in every checkpoint */
+    RN__IF_SET,         /* in checkpoints where it is not zero */
+    RN__RESULT          /* where it is not zero, in checkpoints and in rn_save's files */
 } rn__use;
 
 /* One member of a struct: where it lies, and how it is read, written and checked. */
@@ -2348,7 +2355,7 @@ static const rn__field rn__fields[] = {
     RN__OPTION(stem, RN__FOR_WEIGHTS),
     {RN__FIELD(bare_stem, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(bare_tail, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
-    {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_WEIGHTS, 2, 1 << 20, 0, NULL},
+    {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_CLASSIFIER, 2, 1 << 20, 0, NULL},
     {RN__FIELD(channels, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 3, NULL},
     {RN__FIELD(height, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_height"},
     {RN__FIELD(width, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_width"},
@@ -4616,8 +4623,9 @@ static void rn__connect(const rn_net *net, int k, int norm) {
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
     if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
-    op->inputs[0] = rn__index_of(
-        net, norm >= 0 && rn__only_infers(net, norm) ? net->nodes[norm].inputs[0] : node->inputs[0]);
+    op->inputs[0] =
+        rn__index_of(net, norm >= 0 && rn__only_infers(net, norm) ? net->nodes[norm].inputs[0]
+                                                                  : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
     op->last_reader = -1;
     for (int i = 0; i < 2; i++)
@@ -8875,8 +8883,8 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     for (i = 0; i < count; i++) {
         const rn__conv conv = rn__plan_node(net, first[i], arena);
         for (mode = 0; mode < 2; mode++)
-            most[mode] = rn__larger_room(most[mode],
-                                         conv.room[rn__only_infers(net, first[i]) ? 0 : mode]);
+            most[mode] =
+                rn__larger_room(most[mode], conv.room[rn__only_infers(net, first[i]) ? 0 : mode]);
         if (x->convs) x->convs[i] = conv;
     }
     for (mode = 0; mode < 2; mode++) { /* each thread's own, what BNs hand on, the hungriest plan */
@@ -11542,29 +11550,33 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
     return status;
 }
 
-/* Refuses the weights of a net that computes something else and, if training is to go on, of one
-   that sees other batches: fields of which the table says that they must match. Those of the
+/* Refuses the weights of a net that computes something else (trunk: but for its classifier) and, if
+   training is to go on, of one that sees other batches: fields of which the table says that they
+   must match. Those of the
    machine, none of which is a list, become the net's own. */
 static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
-                                int training, rn_error *error) {
+                                int training, int trunk, rn_error *error) {
     for (int i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
+        const int classifier = field->use == RN__FOR_CLASSIFIER;
         int differs = 0;
         RN__TEXT(there, 96);
         RN__TEXT(here, 96);
         if (field->use == RN__OF_MACHINE)
             memcpy((char *)file + field->offset, (const char *)own + field->offset, field->size);
         /* Fields that need not match. */
-        if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
+        if (field->use != RN__FOR_WEIGHTS && (!classifier || trunk) &&
+            (field->use != RN__FOR_RESUMING || !training))
             continue;
         for (int k = 0; k < field->count; k++)
             differs |= fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0;
         if (!differs) continue;
         rn__put_field(&there, file, field, 9);
         rn__put_field(&here, own, field, 9);
-        return rn__fail(error, RN_MISMATCH,
-                        "%s is of another net: %s is %s there, %s here; see rn_load_desc", a->path,
-                        field->key, there.data, here.data);
+        return rn__fail(error, RN_MISMATCH, "%s is of another net: %s is %s there, %s here; see %s",
+                        a->path, field->key, there.data, here.data,
+                        classifier ? "rn_load_trunk, which loads all but the classifier"
+                                   : "rn_load_desc");
     }
     return RN_OK;
 }
@@ -11609,9 +11621,10 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
 }
 
 /* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
-   training does not go on, and PyTorch's counts of batches. Each of the net's must be there once:
-   then the file's and the net's numbers (rn__tensor_number) have the same sum of hashes. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int store,
+   training does not go on, PyTorch's counts of batches, and tensors of nodes from `end` on. Each
+   other of the net's must be there once: then the file's and the net's numbers (rn__tensor_number)
+   have the same sum of hashes. */
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int training, int store,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
@@ -11627,16 +11640,18 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
                         (velocity && (!p.velocity || !rn__name_velocity(&p))),
                     RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
                     cut ? "..." : "");
+        if (p.node >= end) continue;
         RN__TRY(rn__load_tensor(a, &e, &p, store, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
     RN__TRY((rn_status)found);
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
-        sum -= rn__mix(rn__tensor_number(net, &p));
+        if (p.node < end) sum -= rn__mix(rn__tensor_number(net, &p));
     if (!sum) return RN_OK;
     /* The first that is missing, or that is found at another place when it is looked for again. */
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
         rn_entry again;
+        if (p.node >= end) continue;
         RN__TRY(rn_archive_find(a, p.name, &e, error));
         RN__TRY(rn_archive_find(a, p.name, &again, error));
         RN__FAIL_IF(e.begin != again.begin, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
@@ -11646,13 +11661,15 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
 }
 
 /* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
-   the like. A training net takes a file without checkpoint, too: weights alone. */
-static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
+   the like. A training net takes a file without checkpoint, too: weights alone; and only these
+   without the classifier (trunk). */
+static rn_status rn__load(rn_archive *a, rn_net *net, int trunk, rn_error *error) {
+    const int end = net->node_count - trunk; /* the classifier is the last node */
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
     rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
-    if (!found && net->velocity) {
+    if (!found && net->velocity && !trunk) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
         training = !found;
@@ -11660,23 +11677,34 @@ static rn_status rn__load(rn_archive *a, rn_net *net, rn_error *error) {
     }
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
-    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
-    RN__TRY(rn__load_tensors(a, net, training, 0, error));
+    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, trunk, error));
+    RN__TRY(rn__load_tensors(a, net, end, training, 0, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
-    status = rn__load_tensors(a, net, training, 1, error);
+    status = rn__load_tensors(a, net, end, training, 1, error);
     RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
     if (training) *net = loaded;
     return RN_OK;
 }
 
-RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+/* Opens, loads and closes. */
+static rn_status rn__load_file(rn_net *net, const char *path, int trunk, const rn_files *files,
+                               rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, error);
+    if (!status) status = rn__load(&a, net, trunk, error);
     rn_archive_close(&a);
     return status;
+}
+
+RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+    return rn__load_file(net, path, 0, files, error);
+}
+
+RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
+                              rn_error *error) {
+    return rn__load_file(net, path, 1, files, error);
 }
 
 /* >>printer ==================================================================================
@@ -11734,9 +11762,16 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     rn__put(text, '\n');
 }
 
+/* Multiply-adds an image of node i in a training step: forward, and as many for each of two
+   gradients; but one that is not wanted of what is frozen, or of the image, is not computed. */
+static double rn__training_macs(const rn_net *net, int i) {
+    const int first = rn__max(net->first_trained, 1);
+    const int wants_input = net->nodes[i].inputs[0] >= first;
+    return rn_node_macs(net, i) * (i < first ? 1 : 2 + wants_input);
+}
+
 /* A line about what the budget makes the net compute again, if it does. A step is a node and those
-   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3
-   times. */
+   fused with it. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
     int steps = 0, segments = 0, convolutions = 0;
@@ -11744,7 +11779,7 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     for (int k = 0; k < x->count; k++) {
         const rn__operation *op = &x->operations[k];
         for (int i = op->node; i <= op->last; i++) {
-            all += rn_node_macs(net, i);
+            all += rn__training_macs(net, i);
             again += op->again ? rn_node_macs(net, i) : 0;
         }
         segments += k > 0 && op->segment[0] == k && op->segment[1] > k + 1;
@@ -11755,7 +11790,20 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     rn__format(text,
                "computed again in backward: %d steps, %d of them convolutions, in %d segments of "
                "units; %.1f %% more multiply-adds\n",
-               steps, convolutions, segments, 100 * again / (3 * all));
+               steps, convolutions, segments, 100 * again / all);
+}
+
+/* A line about what is frozen, if something is. */
+static void rn__describe_freezing(const rn_net *net, rn__text *text) {
+    double all = 0; /* multiply-adds of a training step */
+    char name[64];
+    if (!net->first_trained || net->mode != RN_TRAINING) return;
+    for (int i = 0; i < net->node_count; i++) all += rn__training_macs(net, i);
+    rn_node_name(net, net->first_trained, name);
+    rn__format(text,
+               "frozen before %s (node %d): %lld parameters train; a step has %.1f M multiply-adds "
+               "an image\n",
+               name, net->first_trained, (rn__lld)net->trained_count, all / 1e6);
 }
 
 /* Title, a row for each node with an empty line between units, then the sums. */
@@ -11784,6 +11832,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
         "\n%lld parameters, %.1f M multiply-adds an image, %zu bytes for %s at batch %d (%s)\n",
         (rn__lld)net->parameter_count, macs / 1e6, net->bytes, rn__mode_names[net->mode],
         net->batch, engine);
+    rn__describe_freezing(net, &out);
     rn__describe_repetition(net, &out);
     return out.length;
 }

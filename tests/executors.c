@@ -377,10 +377,10 @@ static void check_variant(const rn_desc *given, int batch, int count, uint64_t s
     }
     CHECK(tries < 100);
     r.parameters = keep(NULL, naive->gradients, naive->trained_count);
-    r.statistics = keep(
-        NULL, naive->batch_statistics,
-        rn__group_count(&naive->desc, naive->batch) *
-            (naive->statistic_count - naive->nodes[naive->first_trained].statistics));
+    r.statistics =
+        keep(NULL, naive->batch_statistics,
+             rn__group_count(&naive->desc, naive->batch) *
+                 (naive->statistic_count - naive->nodes[naive->first_trained].statistics));
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
             check_fast(naive, &r, &images, (rn_isa)isa, threads);
