@@ -440,7 +440,8 @@ typedef struct rn_node {
     float scale, dropout;       /* scale: the factor; dropout: the ratio */
     float initial_bias;         /* of a convolution with bias, in a new net */
     ptrdiff_t parameters;       /* where the first of its parameters lies in net->parameters, */
-    ptrdiff_t statistics;       /* and of its running statistics in net->statistics */
+    ptrdiff_t statistics;       /* and of its running statistics in net->statistics, or of the
+                                   two a channel that group norm and EvoNorm make of an image */
 } rn_node;
 
 /* The learning rate as a function of the step. */
@@ -2779,8 +2780,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.height) d.height = stem->size;
     if (!d.width) d.width = stem->size;
     if (!(d.crop_fraction > 0 || d.crop_fraction < 0)) d.crop_fraction = stem->crop_fraction;
-    if (!RN__FAST) d.naive = 1;                          /* no other execution is there */
-    if (d.norm || d.weight_standardisation) d.naive = 1; /* as yet */
+    if (!RN__FAST) d.naive = 1; /* no other execution is there */
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
@@ -2854,7 +2854,9 @@ enum {
     /* is a ReLU: done as RN__RECTIFIED with a normalisation or addition before it. (Another
        activation lacks this, and stands alone.) */
     RN__ACTIVATES = 128,
-    RN__ADDS = 256 /* done with what makes its first term, if that can add */
+    RN__ADDS = 256,      /* done with what makes its first term, if that can add */
+    RN__PER_IMAGE = 512, /* normalises by statistics of each image, in inference, too */
+    RN__GATES = 1024     /* normalises and activates in one, as RN__GATED */
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
@@ -2940,6 +2942,7 @@ typedef struct rn__builder {
     rn_node *nodes; /* NULL: only count */
     int count, stage, unit;
     ptrdiff_t parameters, statistics; /* numbers so far */
+    ptrdiff_t image_statistics;       /* likewise, of norms of each image: two a channel */
 } rn__builder;
 
 /* A node with everything at its default; role is its name in its unit. */
@@ -2968,7 +2971,8 @@ static int rn__emit(rn__builder *b, rn_node node) {
         rn__kind_of(node.kind)->shape(&node, input);
     }
     node.parameters = b->parameters;
-    node.statistics = b->statistics;
+    node.statistics = rn__has(&node, RN__PER_IMAGE) ? b->image_statistics : b->statistics;
+    if (rn__has(&node, RN__PER_IMAGE)) b->image_statistics += 2 * (ptrdiff_t)node.c;
     b->nodes[b->count] = node;
     for (int i = 0; i < RN__SLOTS; i++)
         if (rn__describe_slot(b->nodes, b->count, i, &p)) {
@@ -3250,9 +3254,14 @@ static int rn__first_trained(const rn_net *net) {
     return i;
 }
 
-/* Parameters of frozen nodes, which are the first. */
+/* Parameters of frozen nodes, which are the first; and their running statistics. */
 static ptrdiff_t rn__frozen_count(const rn_net *net) {
     return net->parameter_count - net->trained_count;
+}
+static ptrdiff_t rn__frozen_statistics(const rn_net *net) {
+    int i = net->first_trained;
+    while (i < net->node_count && !rn__slot_of(&net->nodes[i], RN__MEAN)) i++;
+    return i < net->node_count ? net->nodes[i].statistics : net->statistic_count;
 }
 
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
@@ -4469,8 +4478,12 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
 
    Whatever is decided about operations, is decided here, once. */
 
-/* What is done with a normalisation or addition. Kernels take it as a flag: a ReLU or not. */
-typedef enum rn__activation { RN__NO_ACTIVATION, RN__RECTIFIED } rn__activation;
+/* What is done with a normalisation or addition. */
+typedef enum rn__activation {
+    RN__NO_ACTIVATION,
+    RN__RECTIFIED,
+    RN__GATED /* EvoNorm-S0: x sigmoid(v x), in place of x - mean, is what is scaled */
+} rn__activation;
 
 /* Where an operation's value lies, in bytes into the activations; -1: nowhere. Training's values in
    backward may have been computed again. */
@@ -4517,14 +4530,16 @@ typedef struct rn__executor {
     int count;                  /* of operations */
     size_t activation_bytes[2]; /* by mode */
     size_t workspace_bytes[2];
-    size_t own_bytes[2];    /* of each thread, in the workspace */
-    int most_channels;      /* of a normalisation */
-    char *activations;      /* activations, then workspace */
-    int time;               /* of the last operation of a training pass, in the planner's count */
-    int rewritten;          /* 1: since then a value or gradient was written from outside */
-    struct rn__conv *convs; /* plans of the convolutions and linear layers, one a shape */
-    int frozen;             /* `packed` belongs to the parameters as they are */
-    float **packed;         /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
+    size_t own_bytes[2];     /* of each thread, in the workspace */
+    int most_channels;       /* of a normalisation */
+    int most_filters;        /* of a convolution that standardises its weight */
+    size_t statistics_bytes; /* of norms of each image, where the workspace begins; 0: none */
+    char *activations;       /* activations, then workspace */
+    int time;                /* of the last operation of a training pass, in the planner's count */
+    int rewritten;           /* 1: since then a value or gradient was written from outside */
+    struct rn__conv *convs;  /* plans of the convolutions and linear layers, one a shape */
+    int frozen;              /* `packed` belongs to the parameters as they are */
+    float **packed;          /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
 } rn__executor;
@@ -4553,14 +4568,21 @@ static int rn__continues(const rn_net *net, const int *last_readers, int i, int 
            last_readers[i - 1] == i;
 }
 
+/* The activation of a normalisation at node `norm` whose value, that of a ReLU behind it if there is
+   one, is that of node `last`. */
+static signed char rn__activation_of(const rn_net *net, int norm, int last) {
+    return rn__has(&net->nodes[norm], RN__GATES) ? RN__GATED
+           : last > norm                         ? RN__RECTIFIED
+                                                 : RN__NO_ACTIVATION;
+}
+
 /* Takes the nodes behind op->node that are done with it. */
 static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
     const rn_node *node = rn__first_node(net, op);
     /* BN and ReLU */
-    if (rn__has(node, RN__NORMALISES) &&
-        rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
-        op->activation = RN__RECTIFIED;
-        op->last++;
+    if (rn__has(node, RN__NORMALISES)) {
+        op->last += rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES);
+        op->activation = rn__activation_of(net, op->node, op->last);
     }
     /* and the addition of a shortcut; a convolution adds as it writes */
     if (rn__has(node, RN__NORMALISES | RN__CONVOLVES) &&
@@ -4587,6 +4609,12 @@ static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, in
             net->nodes[k].inputs[1] == v)
             return -1;
     return norm;
+}
+
+/* Does the lazy normalisation at node i have nothing to do but statistics for training, and never
+   trains? Then it is no operation. */
+static int rn__only_statistics(const rn_net *net, int i) {
+    return rn__only_infers(net, i) && !rn__has(&net->nodes[i], RN__PER_IMAGE);
 }
 
 /* The index of the operation that makes value v, or does its node on the way. */
@@ -4622,10 +4650,10 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     for (int i = op->node; i <= op->last; i++)
         if (rn__has(&net->nodes[i], RN__ADDS)) second = net->nodes[i].inputs[1];
     op->read_by = norm;
-    if (norm >= 0 && norm != node->inputs[0]) op->activation = RN__RECTIFIED; /* a ReLU between */
+    if (norm >= 0) op->activation = rn__activation_of(net, norm, node->inputs[0]);
     op->inputs[0] =
-        rn__index_of(net, norm >= 0 && rn__only_infers(net, norm) ? net->nodes[norm].inputs[0]
-                                                                  : node->inputs[0]);
+        rn__index_of(net, norm >= 0 && rn__only_statistics(net, norm) ? net->nodes[norm].inputs[0]
+                                                                      : node->inputs[0]);
     op->inputs[1] = rn__index_of(net, second);
     op->last_reader = -1;
     for (int i = 0; i < 2; i++)
@@ -4646,21 +4674,23 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
     rn__operation *op = &net->executor->operations[k], *next = op + 1;
     const rn_node *node = rn__first_node(net, op);
     const int convolves = rn__has(node, RN__CONVOLVES), adds = rn__has(node, RN__ADDS);
-    if (op->read_by >= 0 && op->inputs[0] == k - 1 && op[-1].lazy) op->leaves_sums = 1;
+    if (op->read_by >= net->first_trained && op->inputs[0] == k - 1 && op[-1].lazy)
+        op->leaves_sums = 1;
     if (k + 1 == net->executor->count || !(convolves || adds) || next->inputs[0] != k ||
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
-    op->leaves_moments = next->node >= net->first_trained;
+    op->leaves_moments = 1;
     /* A BN that alone reads a convolution: its gradient is lazy, and in inference it is done with
        it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
-    op->lazy_gradient = op->keeps_output = op->node >= net->first_trained;
-    op->does_next = !next->lazy;
+    /* a bias sums what stands in memory */
+    op->lazy_gradient = op->keeps_output = !node->bias && op->node >= net->first_trained;
+    op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
 }
 
 /* Compiles the list into operations, with `fuses` for the fast execution; last_readers: room for
-   [nodes]. A net that never trains needs none that only finds statistics. */
+   [nodes]. */
 static void rn__compile(rn_net *net, int fuses, int *last_readers) {
     rn__executor *x = net->executor;
     int next;
@@ -4678,7 +4708,7 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
         if (fuses) rn__fuse(net, last_readers, op);
         next = op->last + 1;
         op->lazy = fuses && rn__lazy_normalisation(net, last_readers, op->last) == i;
-        if (op->lazy && rn__only_infers(net, i)) continue;
+        if (op->lazy && rn__only_statistics(net, i)) continue;
         x->count++;
         rn__connect(net, x->count - 1,
                     fuses && convolves
@@ -4759,8 +4789,9 @@ typedef struct rn__run {
 } rn__run;
 
 /* Parameters of a node, their gradients (NULL in inference), and its statistics: running ones in
-   inference, in training those of the batch, [groups][mean, variance][C]. A frozen node is in
-   inference. */
+   inference, in training those of the batch, [groups][mean, variance][C]. Norms of each image have
+   [images][mean, 1 / sigma][C] in fast execution; the naive ones make them as they go. A frozen
+   node is in inference. */
 typedef struct rn__bound {
     rn_real *parameters[RN__SLOTS], *gradients[RN__SLOTS], *statistics;
 } rn__bound;
@@ -4802,7 +4833,7 @@ static int rn__group_count(const rn_desc *desc, int images) {
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
     const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    const ptrdiff_t before = node->statistics - net->nodes[net->first_trained].statistics;
+    const ptrdiff_t before = node->statistics - rn__frozen_statistics(net);
     return net->batch_statistics + rn__group_count(&net->desc, net->batch) * before +
            group * 2 * node->c;
 }
@@ -4830,6 +4861,8 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
                                  : net->statistics + node->statistics;
+    if (rn__has(node, RN__PER_IMAGE) && !net->desc.naive)
+        of.statistics = (rn_real *)(void *)run->workspace + net->part * node->statistics;
     return of;
 }
 
@@ -4869,8 +4902,8 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 #define RN__B s->of.parameters[RN__BIAS]
 #define RN__DW s->of.gradients[RN__WEIGHT]
 #define RN__DB s->of.gradients[RN__BIAS]
-#define RN__GATES s->of.parameters[RN__GATE]
-#define RN__DGATES s->of.gradients[RN__GATE]
+#define RN__GW s->of.parameters[RN__GATE]
+#define RN__DGW s->of.gradients[RN__GATE]
 
 RN__FUNCTION rn_tensor *rn__wanted(rn_tensor *gradient) { return gradient->data ? gradient : NULL; }
 
@@ -4907,9 +4940,8 @@ RN__NAIVE(batch_norm,
 RN__NAIVE(group_norm, rn_group_norm_forward(&s->y, &s->x, RN__W, RN__B, RN__EPS_GROUPS, NULL),
           rn_group_norm_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, RN__EPS_GROUPS,
                                  s->accumulate, NULL))
-RN__NAIVE(evonorm_s0,
-          rn_evonorm_forward(&s->y, &s->x, RN__W, RN__B, RN__GATES, RN__EPS_GROUPS, NULL),
-          rn_evonorm_backward(RN__DX, RN__DW, RN__DB, RN__DGATES, &s->dy, &s->x, RN__W, RN__GATES,
+RN__NAIVE(evonorm_s0, rn_evonorm_forward(&s->y, &s->x, RN__W, RN__B, RN__GW, RN__EPS_GROUPS, NULL),
+          rn_evonorm_backward(RN__DX, RN__DW, RN__DB, RN__DGW, &s->dy, &s->x, RN__W, RN__GW,
                               RN__EPS_GROUPS, s->accumulate, NULL))
 /* Backward by the value, for the input may have given its memory to it. */
 RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
@@ -5033,12 +5065,11 @@ static int rn__operation_finite(const rn__run *run, int k) {
            rn__statistics_finite(run, k);
 }
 
-/* All operations in their order. In inference a lazy one has nothing to do. With find_broken it
-   stops at the first that made what is not finite. */
+/* All operations in their order. With find_broken it stops at the first that made what is not
+   finite. */
 static void rn__forward(rn__run *run) {
     run->broken = -1;
     for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
-        if (run->net->executor->operations[k].lazy && run->mode == RN_INFERENCE) continue;
         rn__run_operation(run, k, 0);
         if (run->probed && k) rn__report(run->probed, k, k, 0);
         if (run->find_broken && k && !rn__operation_finite(run, k))
@@ -5211,8 +5242,10 @@ typedef struct rn__coefficients {
     /* output = (input - mean) scale + bias: input scale + (bias - mean scale) would lose the digits
        of a mean that is large beside the deviation */
     float mean[RN__BLOCK], scale[RN__BLOCK], bias[RN__BLOCK];
-    float a[RN__BLOCK], b[RN__BLOCK],
-        c[RN__BLOCK]; /* dx = a g + b (x - mean) + c, with g as in bn_sums */
+    /* dx = a g + b (x - mean) + c, with g as in bn_sums */
+    float a[RN__BLOCK], b[RN__BLOCK], c[RN__BLOCK];
+    /* EvoNorm-S0: output = x s scale + bias with s = sigmoid(a x), so that a is what its formula
+       calls v; dx = scale dy (s + a x s (1 - s)) + b (x - mean) */
 } rn__coefficients;
 
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
@@ -5229,15 +5262,16 @@ typedef struct rn__kernels {
     void (*read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step);
     void (*sum)(float *sums, const float *x, ptrdiff_t pixels);
     void (*moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels);
-    /* out = (in - mean) scale + bias, through a ReLU with `relu`, plus addend (NULL: none), a ReLU
-       with `relu_after`; pixels of in lie `step` floats apart */
+    /* out = (in - mean) scale + bias, or EvoNorm's, through its rn__activation, plus addend (NULL:
+       none), a ReLU with `relu_after`; pixels of in lie `step` floats apart */
     void (*normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                      ptrdiff_t pixels, const rn__coefficients *by, int relu, int relu_after);
-    /* sums of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass */
-    void (*bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x, ptrdiff_t pixels,
-                    const rn__coefficients *by, int relu);
+                      ptrdiff_t pixels, const rn__coefficients *by, int activation, int relu_after);
+    /* sums [3][16] of g and g (x - mean), with g = dy, or dy where the ReLU behind let x pass; of
+       EvoNorm those of dy, dy x s and dy x^2 s (1 - s) */
+    void (*bn_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                    const rn__coefficients *by, int activation);
     void (*bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                        const rn__coefficients *by, int relu, int accumulate);
+                        const rn__coefficients *by, int activation, int accumulate);
     /* b may be NULL */
     void (*add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu);
     void (*relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
@@ -5745,6 +5779,29 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     }
 }
 
+/* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
+   Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
+   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
+RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
+    RN__CONTRACT
+    const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
+    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
+    const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
+    const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
+    const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
+    RN__V e = f * 1.9875691500e-4f + 1.3981999507e-3f;
+    e = e * f + 8.3334519073e-3f;
+    e = e * f + 4.1665795894e-2f;
+    e = e * f + 1.6666665459e-1f;
+    e = e * f + 5.0000001201e-1f;
+    e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
+    *gate = 1.0f / (e + 1.0f) + nan;
+    *rest = e * *gate;
+}
+
+/* Vector l of a field of the coefficients `by`. */
+#define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
+
 /* (in - mean) scale + bias; then what is fused with it: a ReLU, an addition, the ReLU behind that.
    What is read is fetched a page ahead, where the processor's own fetching ends. */
 RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t step,
@@ -5768,12 +5825,33 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
     }
 }
 
-/* Of the eight combinations of flags those that nets use are compiled apart. */
+/* EvoNorm-S0: x s scale + bias with s = sigmoid(a x), and what is fused with it. */
+static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                              ptrdiff_t pixels, const rn__coefficients *of, int relu_after) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    for (ptrdiff_t i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
+        RN__PREFETCH(in + RN__PAGE);
+        RN__EACH_LANE {
+            const RN__V x = RN__LOAD(in + l * RN__WIDTH), logit = x * RN__BY(a);
+            RN__V gate, rest, y;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            y = x * gate * RN__BY(scale) + RN__BY(bias);
+            if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+            if (relu_after) y = RN__RECTIFY(y);
+            RN__STORE(out + l * RN__WIDTH, y);
+        }
+    }
+}
+
+/* Of the combinations of flags those that nets use are compiled apart. */
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                                ptrdiff_t pixels, const rn__coefficients *by, int relu,
+                                ptrdiff_t pixels, const rn__coefficients *by, int activation,
                                 int relu_after) {
-    const int adds = addend != NULL;
-    if (adds && relu_after && !relu)
+    const int adds = addend != NULL, relu = activation == RN__RECTIFIED;
+    if (activation == RN__GATED)
+        RN__NAME(evonorm)(out, in, step, addend, pixels, by, relu_after);
+    else if (adds && relu_after && !relu)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, 1, 1, 0);
     else if (adds || relu_after)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, adds, relu_after, relu);
@@ -5788,11 +5866,10 @@ static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, con
 
    The coefficients are copied, so that no output can be among them, and they can stay in
    registers. */
-#define RN__BY(field) RN__LOAD(by.field + l * RN__WIDTH)
 #define RN__MASKED(g, x) (relu ? RN__WHERE_POSITIVE(x * RN__BY(scale) + RN__BY(bias), g) : g)
 
 /* The sums of g and of g (x - mean), of even and odd pixels beside each other. */
-RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float *dy, const float *x,
+RN__INLINE void RN__NAME(bn_sums_with)(float *sums, const float *dy, const float *x,
                                        ptrdiff_t pixels, const rn__coefficients *of,
                                        const int relu) {
     RN__CONTRACT
@@ -5813,14 +5890,37 @@ RN__INLINE void RN__NAME(bn_sums_with)(float *sum_g, float *sum_gx, const float 
                 }
     }
     RN__EACH_LANE {
-        RN__STORE(sum_g + l * RN__WIDTH, first[0][l] + first[1][l]);
-        RN__STORE(sum_gx + l * RN__WIDTH, second[0][l] + second[1][l]);
+        RN__STORE(sums + l * RN__WIDTH, first[0][l] + first[1][l]);
+        RN__STORE(sums + RN__BLOCK + l * RN__WIDTH, second[0][l] + second[1][l]);
     }
 }
 
-static void RN__NAME(bn_sums)(float *sum_g, float *sum_gx, const float *dy, const float *x,
-                              ptrdiff_t pixels, const rn__coefficients *by, int relu) {
-    RN__WITH(relu, bn_sums_with, sum_g, sum_gx, dy, x, pixels, by);
+/* EvoNorm-S0: the sums of dy, of dy x s, and of dy x^2 s (1 - s). */
+static void RN__NAME(evonorm_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                                   const rn__coefficients *of) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    const RN__V zero = {0};
+    RN__V sum[3][RN__LANES];
+    RN__UNROLLED(k, 3) RN__EACH_LANE sum[k][l] = zero;
+    for (ptrdiff_t i = 0; i < pixels; i++, x += RN__BLOCK, dy += RN__BLOCK) RN__EACH_LANE {
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
+            RN__V g = RN__LOAD(dy + l * RN__WIDTH), gate, rest;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            sum[0][l] += g;
+            g = g * v * gate;
+            sum[1][l] += g;
+            sum[2][l] += g * v * rest;
+        }
+    RN__UNROLLED(k, 3) RN__EACH_LANE RN__STORE(sums + k * RN__BLOCK + l * RN__WIDTH, sum[k][l]);
+}
+
+static void RN__NAME(bn_sums)(float *sums, const float *dy, const float *x, ptrdiff_t pixels,
+                              const rn__coefficients *by, int activation) {
+    if (activation == RN__GATED)
+        RN__NAME(evonorm_sums)(sums, dy, x, pixels, by);
+    else
+        RN__WITH(activation, bn_sums_with, sums, dy, x, pixels, by);
 }
 
 /* dx = a g + b (x - mean) + c, with the coefficients that these sums gave. */
@@ -5844,10 +5944,29 @@ RN__INLINE void RN__NAME(bn_gradient_with)(float *dx, const float *dy, const flo
     }
 }
 
+/* EvoNorm-S0: dx = scale dy (s + a x s (1 - s)) + b (x - mean). */
+static void RN__NAME(evonorm_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
+                                       const rn__coefficients *of, int accumulate) {
+    RN__CONTRACT
+    const rn__coefficients by = *of;
+    for (ptrdiff_t i = 0; i < pixels; i++, dx += RN__BLOCK, dy += RN__BLOCK, x += RN__BLOCK)
+        RN__EACH_LANE {
+            const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
+            RN__V gate, rest, to;
+            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            to = RN__LOAD(dy + l * RN__WIDTH) * RN__BY(scale) * (gate + logit * gate * rest) +
+                 (v - RN__BY(mean)) * RN__BY(b);
+            if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
+            RN__STORE(dx + l * RN__WIDTH, to);
+        }
+}
+
 /* A gradient is accumulated where a pre-activated unit's first BN adds to that of the shortcut. */
 static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, ptrdiff_t pixels,
-                                  const rn__coefficients *by, int relu, int accumulate) {
-    if (relu)
+                                  const rn__coefficients *by, int activation, int accumulate) {
+    if (activation == RN__GATED)
+        RN__NAME(evonorm_gradient)(dx, dy, x, pixels, by, accumulate);
+    else if (activation)
         RN__WITH(accumulate, bn_gradient_with, dx, dy, x, pixels, by, 1);
     else
         RN__NAME(bn_gradient_with)(dx, dy, x, pixels, by, 0, accumulate);
@@ -5894,26 +6013,6 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
         if (accumulate) v += RN__LOAD(out + i);
         RN__STORE(out + i, v);
     }
-}
-
-/* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
-   Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
-   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
-RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
-    RN__CONTRACT
-    const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
-    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
-    const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
-    const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
-    const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
-    RN__V e = f * 1.9875691500e-4f + 1.3981999507e-3f;
-    e = e * f + 8.3334519073e-3f;
-    e = e * f + 4.1665795894e-2f;
-    e = e * f + 1.6666665459e-1f;
-    e = e * f + 5.0000001201e-1f;
-    e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
-    *gate = 1.0f / (e + 1.0f) + nan;
-    *rest = e * *gate;
 }
 
 /* y = x g with g = sigmoid(sign z). */
@@ -6024,6 +6123,7 @@ static const rn__kernels RN__NAME(kernels) = {
    RN__BN_GRADIENT is the gradient of a BN's input, computed from the gradient of the output (behind
    the ReLU) `data` and from the BN's input `partner`. The BN's coefficients are
    [groups][blocks], for groups of `group` images. */
+enum { RN__SUMS = 3 }; /* of a plane: most that a normalisation's backward takes */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
     float *data; /* NULL: there is no such value, or nobody wants it */
@@ -6051,9 +6151,11 @@ typedef struct rn__engine {
        but this lies at the same place of the workspace for all. `forward` each reader makes for
        itself, `backward` the BN makes for the convolution before it. */
     struct {
-        /* [images][blocks][2][16], of each plane: mean and squares or, backward, two sums */
+        /* [images][blocks][RN__SUMS][16], of each plane: mean and squares or, backward, two or three
+           sums; NULL where nothing is measured */
         float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
+        float *filters; /* [K][2] of weights that are standardised: mean, 1 / sigma */
     } handed;
 } rn__engine;
 
@@ -6075,16 +6177,21 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
     engine->workspace += bytes * (size_t)engine->threads;
 }
 
-/* Takes memory for what BNs of n images of c channels hand on from the workspace; returns its
-   bytes. */
-RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, int n, int c) {
-    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(c));
+/* Takes memory for what operations of this mode hand on, n images at a time, from the workspace;
+   returns its bytes. Running statistics need no moments. */
+RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, const rn__executor *x, int n,
+                                     rn_mode mode) {
+    const int measures = mode == RN_TRAINING || x->statistics_bytes > 0;
+    size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(x->most_channels));
     rn__arena arena = {engine->workspace, 0};
-    engine->handed.partial = (float *)rn__carve(&arena, planes, 2 * RN__BLOCK * sizeof(float));
+    if (measures)
+        engine->handed.partial =
+            (float *)rn__carve(&arena, planes, RN__SUMS * RN__BLOCK * sizeof(float));
     engine->handed.forward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
     engine->handed.backward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
+    engine->handed.filters = (float *)rn__carve(&arena, (size_t)x->most_filters, 2 * sizeof(float));
     if (engine->workspace) engine->workspace += arena.used;
     return arena.used;
 }
@@ -6142,7 +6249,7 @@ struct rn__task {
     double factor;                     /* scale's factor, dropout's ratio */
     rn_key key;                        /* of dropout */
     rn_tensor tensor;                  /* outside of the net */
-    float *partial;                    /* [images][blocks][2][16] */
+    float *partial;                    /* [images][blocks][RN__SUMS][16] */
     int planes;                        /* of one call of rn__planes_job */
 };
 
@@ -6287,6 +6394,8 @@ typedef struct rn__weights {
     const float *bias;      /* [K]; NULL: none */
     const float *packed;    /* weights packed beforehand for forward, see rn__prepack; NULL: not */
     float *dweight, *dbias; /* NULL: not wanted */
+    const float *filters;   /* [K][2]: mean and 1 / sigma of each filter, by which weights are
+                               standardised when they are packed; NULL: they are not */
 } rn__weights;
 
 /* What an output pixel reads along one axis of the input. */
@@ -6693,9 +6802,9 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
        k 1:  c 0: r s | c 1: r s | ..           in block 1: tap 0: ..
 
    (backward, from dy to dx, k and c change places). rn__pack is all that knows how a weight is
-   stored; it copies those of one output channel at a time, as they are. Weights that are
-   standardised, folded or quantised by output channel would be made there, and their gradients be
-   given back. */
+   stored; it copies those of one output channel at a time, as they are or standardised. Gradients
+   go back as they are, so that those of standardised weights are gradients by what was packed: see
+   rn__standardise_gradients. */
 
 /* Copies `count` weights of an output channel, or gradients of them, which lie so far apart. */
 static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, ptrdiff_t from_step,
@@ -6703,11 +6812,19 @@ static void rn__copy_weights(float *to, ptrdiff_t to_step, const float *from, pt
     for (; count > 0; count--, to += to_step, from += from_step) *to = *from;
 }
 
+/* The same, (w - mean) / sigma. */
+static void rn__copy_standardised(float *to, ptrdiff_t to_step, const float *from,
+                                  ptrdiff_t from_step, int count, const float filter[2]) {
+    const float mean = filter[0], inverse = filter[1];
+    for (; count > 0; count--, to += to_step, from += from_step) *to = (*from - mean) * inverse;
+}
+
 /* Packs rows [row, row + rows) of the taps of a phase, [tap][rows][16], of a pair of blocks (output
-   block x in_blocks + input block) from weights stored at `stored`; or (NULL) puts gradients back
-   from there to to_stored. Channels that only fill up a block are zero. */
+   block x in_blocks + input block) from the stored weights. Channels that only fill up a block are
+   zero. Or (back_to not NULL) puts gradients back from there to where those are stored. */
 static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int phase, float *packed,
-                     const float *stored, float *to_stored) {
+                     const rn__weights *weights, float *back_to) {
+    const float *stored = weights->weight, *filters = weights->filters;
     const rn__filter *f = &g->filter;
     const int out = pair / g->in_blocks * RN__BLOCK, in = pair % g->in_blocks * RN__BLOCK + row;
     const int back = g->backward, size = f->r * f->s;
@@ -6717,16 +6834,19 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
     const int k_count = rn__min(k_most, f->k - k_first), c_count = rn__min(c_most, f->c - c_first);
     const int tap_count = g->phase_taps[phase + 1] - g->phase_taps[phase];
     const rn__tap *taps = g->taps + g->phase_taps[phase];
-    if (stored && (k_count < k_most || c_count < c_most))
+    if (!back_to && (k_count < k_most || c_count < c_most))
         memset(packed, 0, (size_t)(tap_count * rows * RN__BLOCK) * sizeof(float));
     for (int k = 0; k < k_count; k++)
         for (int t = 0; t < tap_count; t++) {
             const ptrdiff_t at = ((ptrdiff_t)(k_first + k) * f->c + c_first) * size + taps[t].index;
             float *column = packed + t * rows * RN__BLOCK + k * k_step;
-            if (stored)
-                rn__copy_weights(column, c_step, stored + at, size, c_count);
+            if (back_to)
+                rn__copy_weights(back_to + at, size, column, c_step, c_count);
+            else if (filters)
+                rn__copy_standardised(column, c_step, stored + at, size, c_count,
+                                      filters + 2 * (k_first + k));
             else
-                rn__copy_weights(to_stored + at, size, column, c_step, c_count);
+                rn__copy_weights(column, c_step, stored + at, size, c_count);
         }
 }
 
@@ -6782,7 +6902,6 @@ static float *rn__packed(const rn__conv_run *r, int block, int phase) {
 static void rn__pack_job(void *context, int i, int thread) {
     const rn__conv_run *r = (const rn__conv_run *)context;
     const rn__geometry *g = r->g;
-    const float *weight = r->weights->weight;
     const int block = r->first_block + i, square = RN__BLOCK * RN__BLOCK;
     const int step = g->in_blocks * square, rows = RN__FILTER_ROWS;
     float taps[9 * RN__FILTER_ROWS * RN__BLOCK];
@@ -6791,11 +6910,11 @@ static void rn__pack_job(void *context, int i, int thread) {
         float *to = rn__packed(r, block, phase);
         for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
             if (!g->winograd) {
-                rn__pack(g, pair, 0, RN__BLOCK, phase, to, weight, NULL);
+                rn__pack(g, pair, 0, RN__BLOCK, phase, to, r->weights, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
             for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
-                if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, weight, NULL);
+                if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, r->weights, NULL);
                 r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
                                             3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
             }
@@ -7260,9 +7379,11 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
 static void rn__move_total(const rn__conv_run *r, int pair, int end, int back) {
     float *total = rn__shared(r->engine, r->at->weights), *dweight = r->weights->dweight;
     const size_t floats = r->g->pair_floats;
+    rn__weights stored = *r->weights;
+    stored.weight = dweight, stored.filters = NULL;
     for (; pair < end; pair++)
-        rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, back ? NULL : dweight,
-                 dweight);
+        rn__pack(r->g, pair, 0, RN__BLOCK, 0, total + (size_t)pair * floats, &stored,
+                 back ? dweight : NULL);
 }
 
 /* A part of the weights over all images, or a piece of the images. */
@@ -7460,25 +7581,33 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
    images: these functions make them, of statistics, and the statistics of moments. */
 
-/* What there is to know of a batch norm. */
+/* What there is to know of a normalisation. */
 typedef struct rn__norm {
-    float *statistics;          /* [groups][2][C]: means and biased variances */
-    const float *weight, *bias; /* [C] */
-    float *dweight, *dbias;     /* [C], added to */
+    /* [groups][2][C]: means and biased variances; of norms of each image means and 1 / sigma */
+    float *statistics;
+    const float *weight, *bias, *gate; /* [C]; gate: EvoNorm's v, else NULL */
+    float *dweight, *dbias, *dgate;    /* [C], added to */
     double eps;
-    int group; /* images that share statistics; 0: all */
+    int group;    /* images that share statistics; 0: all */
+    int channels; /* that share them, too; 0: a batch norm, whose channels stand alone */
 } rn__norm;
 
 /* [blocks] coefficients of c channels by one group's statistics. */
 RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const float *statistics,
                                         const rn__norm *norm) {
     memset(made, 0, (size_t)rn__blocks(c) * sizeof *made);
-    for (int i = 0; i < c; i++) {
-        rn__coefficients *to = &made[i / RN__BLOCK];
-        const double root = sqrt((double)statistics[c + i] + norm->eps);
-        to->scale[i % RN__BLOCK] = (float)((double)norm->weight[i] / root);
-        to->bias[i % RN__BLOCK] = norm->bias[i];
-        to->mean[i % RN__BLOCK] = statistics[i];
+    for (int first = 0; first < c; first += RN__BLOCK, made++) {
+        const int count = rn__min(RN__BLOCK, c - first);
+        const float *mean = statistics + first, *spread = mean + c;
+        const float *weight = norm->weight + first, *bias = norm->bias + first;
+        for (int i = 0; i < count; i++) {
+            made->mean[i] = mean[i];
+            made->bias[i] = bias[i];
+        }
+        for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
+        for (int i = 0; i < count && !norm->channels; i++)
+            made->scale[i] = (float)((double)weight[i] / sqrt((double)spread[i] + norm->eps));
+        for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
 
@@ -7504,9 +7633,9 @@ RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, const rn__n
     return rn__through(in, to, size, activation);
 }
 
-/* Where a plane's moments, or backward its sums, are: twice [16]. */
+/* Where a plane's moments, or backward its sums, are: [RN__SUMS][16]. */
 static float *rn__partial_of(const rn__task *task, int plane) {
-    return task->partial + (ptrdiff_t)plane * 2 * RN__BLOCK;
+    return task->partial + (ptrdiff_t)plane * RN__SUMS * RN__BLOCK;
 }
 
 /* y = x + z, through a ReLU with `flag`; then its moments, while it is in cache. */
@@ -7547,7 +7676,39 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
                                  pixels, rn__coefficients_of(x, plane), x->activation, task->flag);
 }
 
-/* Means and biased variances of the groups of `in`. The moments of planes, which what made `in` has
+/* Where the first moment, or sum, of channel i of an image is; the others lie 16 apart. */
+static const float *rn__moment_of(const float *of_image, int i) {
+    const unsigned channel = (unsigned)i;
+    return of_image + channel / RN__BLOCK * (RN__SUMS * RN__BLOCK) + channel % RN__BLOCK;
+}
+
+/* Means and 1 / sigma of each image and group of channels, of the moments of planes, of which each
+   has `values` values a channel. Those of a group's channels are merged: its mean is that of their
+   means, and to their squares come those of their means' distances. */
+static void rn__image_statistics(const rn__norm *norm, const float *moments, int n, int c,
+                                 double values) {
+    const int size = norm->channels;
+    float *statistics = norm->statistics;
+    for (; n > 0; n--, statistics += 2 * c, moments += rn__blocks(c) * RN__SUMS * RN__BLOCK)
+        for (int first = 0; first < c; first += size) {
+            double mean = 0, squares = 0;
+            float inverse;
+            for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
+            mean /= size;
+            for (int i = first; i < first + size; i++) {
+                const float *p = rn__moment_of(moments, i);
+                const double distance = (double)p[0] - mean;
+                squares += (double)p[RN__BLOCK] + values * distance * distance;
+            }
+            inverse = (float)(1 / sqrt(squares / (values * size) + norm->eps));
+            for (int i = first; i < first + size; i++) {
+                statistics[i] = (float)mean;
+                statistics[c + i] = inverse;
+            }
+        }
+}
+
+/* The statistics of a normalisation of `in`; of a batch norm as follows. The moments of planes, which what made `in` has
    handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of p
    values with mean u and squares U about it, and q values with v and V,
 
@@ -7560,6 +7721,10 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), engine->handed.partial);
     float *statistics = norm->statistics;
     if (!measured) rn__run_task(&task);
+    if (norm->channels) {
+        rn__image_statistics(norm, task.partial, in.n, in.c, values);
+        return;
+    }
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
         for (int block = 0; block < blocks; block++) {
             double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
@@ -7584,9 +7749,8 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
 static void rn__bn_sums_plane(const rn__task *task, int plane) {
     const rn__blocked *x = &task->x;
     float *partial = rn__partial_of(task, plane);
-    task->kernels->bn_sums(partial, partial + RN__BLOCK, rn__plane(&task->dy, plane),
-                           rn__plane(x, plane), rn__plane_pixels(x), rn__coefficients_of(x, plane),
-                           x->activation);
+    task->kernels->bn_sums(partial, rn__plane(&task->dy, plane), rn__plane(x, plane),
+                           rn__plane_pixels(x), rn__coefficients_of(x, plane), x->activation);
 }
 
 /* The task that sums g and g (x - mean) of every plane: g is dy where the ReLU behind the BN let
@@ -7609,6 +7773,56 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
     return x;
 }
 
+/* Backward of a norm of each image, of the sums of its planes: adds to the gradients of its
+   parameters and makes the coefficients of dx. For group norm, with G and X of a channel as in
+   rn__bn_backward and r = 1 / sigma (see the formulas of rn_group_norm_backward),
+
+       dbias += G,    dweight += r X,
+       dx = weight r g - r^3 (sum of weight X)/m (x - mean) - r (sum of weight G)/m
+
+   where the sums go over the m values of an image's group of channels. For EvoNorm the sums are of
+   dy, dy x s and dy x^2 s (1 - s), the last for its v. Gradients are summed over images in pieces,
+   so that parts of a batch, which are whole pieces, give the bits of the batch. */
+static void rn__image_norm_backward(const rn__norm *norm, const float *sums, rn__coefficients *made,
+                                    const rn__blocked *x) {
+    const int c = x->c, blocks = rn__blocks(c), size = norm->channels;
+    const double m = (double)rn__plane_pixels(x) * size;
+    const ptrdiff_t step = (ptrdiff_t)blocks * RN__SUMS * RN__BLOCK; /* to the next image */
+    for (int i = 0; i < c; i++) {
+        const float *inverse = norm->statistics + c + i, *p = rn__moment_of(sums, i);
+        double total[RN__SUMS] = {0, 0, 0};
+        for (int n = 0; n < x->n; n++, p += step, inverse += 2 * c) {
+            total[0] += (double)p[0];
+            total[1] += (double)p[RN__BLOCK] * (double)*inverse;
+            if (norm->gate)
+                total[2] += (double)p[2 * RN__BLOCK] * (double)*inverse * (double)norm->weight[i];
+            if ((n + 1) % RN__PIECE_IMAGES && n + 1 < x->n) continue;
+            norm->dbias[i] += (float)total[0];
+            norm->dweight[i] += (float)total[1];
+            if (norm->gate) norm->dgate[i] += (float)total[2];
+            memset(total, 0, sizeof total);
+        }
+    }
+    for (int n = 0; n < x->n; n++, made += blocks, sums += step)
+        for (int first = 0; first < c; first += size) {
+            const double inverse = (double)norm->statistics[(2 * n + 1) * (ptrdiff_t)c + first];
+            double sum_g = 0, sum_gx = 0;
+            for (int i = first; i < first + size; i++) {
+                const float *p = rn__moment_of(sums, i);
+                sum_g += (double)norm->weight[i] * (double)p[0];
+                sum_gx += (double)norm->weight[i] * (double)p[RN__BLOCK];
+            }
+            for (int i = first; i < first + size; i++) {
+                rn__coefficients *to = &made[i / RN__BLOCK];
+                const int lane = i % RN__BLOCK;
+                to->b[lane] = (float)(-inverse * inverse * inverse * sum_gx / m);
+                if (norm->gate) continue;
+                to->a[lane] = to->scale[lane];
+                to->c[lane] = (float)(-inverse * sum_g / m);
+            }
+        }
+}
+
 /* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
    normalised; dweight and dbias are added to. measured: what made dy has handed on the sums. With
    G and X the sums of g and g (x - mean) over a channel of m values (see rn_batch_norm_backward),
@@ -7627,6 +7841,10 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     /* mean, scale and bias too, for the mask */
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
+    if (norm->channels) {
+        rn__image_norm_backward(norm, task.partial, made, &x);
+        return rn__lazy_gradient(engine, dy.data, x);
+    }
     for (int first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
         for (int block = 0; block < blocks; block++, made++) {
             const int end = rn__min(first + x.group, x.n), at = block * RN__BLOCK;
@@ -7712,7 +7930,8 @@ static void rn__gate_plane(const rn__task *task, int plane) {
 }
 
 /* Backward the window's largest value, the first of them, gets the gradient: of each of the 16
-   channels another. */
+   channels another. Where the padding's zeros count, a window that reaches over the edge has 0 at
+   least, and where that is its value no pixel gets anything. */
 static void rn__max_pool_plane(const rn__task *task, int plane) {
     const rn_node *node = task->node;
     const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
@@ -7725,10 +7944,12 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
     for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
+        const int zero = node->zeros && (v.h1 - v.h0 < node->kernel || v.w1 - v.w0 < node->kernel);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
         if (!task->backward) {
             task->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
                                    (ptrdiff_t)width * RN__BLOCK);
+            if (zero) task->kernels->add(p, p, NULL, 1, 1);
             continue;
         }
         for (int lane = 0; lane < RN__BLOCK; lane++) best[lane] = at + lane;
@@ -7738,7 +7959,8 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
                 for (int lane = 0; lane < RN__BLOCK; lane++)
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
-        for (int lane = 0; lane < RN__BLOCK; lane++) dx[best[lane]] += p[lane];
+        for (int lane = 0; lane < RN__BLOCK; lane++)
+            if (!zero || !(x[best[lane]] < 0)) dx[best[lane]] += p[lane];
     }
 }
 
@@ -7811,11 +8033,11 @@ static rn__engine rn__engine_of(const rn_net *net) {
 static rn__engine rn__engine_at_work(const rn__run *run) {
     const rn__executor *x = run->net->executor;
     rn__engine engine = rn__engine_of(run->net);
-    engine.workspace = run->workspace;
+    engine.workspace = run->workspace + x->statistics_bytes;
     engine.team = run->with.team;
     engine.workers = run->with.workers;
     rn__take_own(&engine, x->own_bytes[run->mode]);
-    rn__carve_handed(&engine, run->net->part, x->most_channels);
+    rn__carve_handed(&engine, x, run->net->part, run->mode);
     return engine;
 }
 
@@ -7825,15 +8047,26 @@ static float *rn__packed_of(const rn__run *run, int i) {
     return run->mode == RN_INFERENCE && x->frozen ? x->packed[i] : NULL;
 }
 
-/* The normalisation at node i: by the statistics of the batch's groups or by running ones. */
+/* Images that share statistics of the normalisation at node i; 0: all. */
+static int rn__norm_group(const rn__run *run, int i) {
+    if (rn__has(&run->net->nodes[i], RN__PER_IMAGE)) return 1;
+    return rn__trains(run, i) ? run->net->desc.bn_group : 0;
+}
+
+/* The normalisation at node i: by the statistics of each image, of the batch's groups or by running
+   ones. */
 static rn__norm rn__norm_of(const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
+    const rn_node *node = &run->net->nodes[i];
     rn__norm norm;
     norm.statistics = of.statistics;
     norm.weight = of.parameters[RN__WEIGHT], norm.bias = of.parameters[RN__BIAS];
+    norm.gate = of.parameters[RN__GATE];
     norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
+    norm.dgate = of.gradients[RN__GATE];
     norm.eps = run->net->desc.bn_eps;
-    norm.group = rn__trains(run, i) ? run->net->desc.bn_group : 0;
+    norm.group = rn__norm_group(run, i);
+    norm.channels = rn__has(node, RN__PER_IMAGE) ? node->c / run->net->desc.norm_groups : 0;
     return norm;
 }
 
@@ -7936,19 +8169,107 @@ static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
     return &net->executor->convs[op->conv];
 }
 
-/* The weights of node i: as they are stored, and packed if the net is frozen. */
-static rn__weights rn__weights_of(const rn__run *run, int i) {
+/* A filter of a weight that is standardised, and its gradient, at work. Its numbers, in the order in
+   which they are stored, are taken for pixels of 16 channels, and what is left over goes alone. */
+typedef struct rn__filters {
+    const rn__kernels *kernels;
+    const float *weight; /* [K][count] */
+    ptrdiff_t count;
+    double eps;
+    float *moments;  /* [K][2]: mean and 1 / sigma */
+    float *gradient; /* [K][count], by the standardised weight; becomes that by the weight itself */
+} rn__filters;
+
+static rn__filters rn__filters_of(const rn__engine *engine, const rn__run *run, int i) {
+    const rn_node *node = &run->net->nodes[i];
+    rn__filters f;
+    memset(&f, 0, sizeof f);
+    f.kernels = engine->kernels;
+    f.weight = rn__bind(run, i).parameters[RN__WEIGHT];
+    f.count = (ptrdiff_t)rn__input_channels(run->net->nodes, i) * node->kernel * node->kernel;
+    f.eps = run->net->desc.standardisation_eps;
+    f.moments = engine->handed.filters;
+    return f;
+}
+
+static void rn__filter_moments_job(void *context, int k, int thread) {
+    const rn__filters *f = (const rn__filters *)context;
+    const float *w = f->weight + k * f->count;
+    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    float mean[RN__BLOCK], squares[RN__BLOCK];
+    double sum = 0, total = 0;
+    (void)thread;
+    if (pixels) f->kernels->moments(mean, squares, w, pixels);
+    for (int c = 0; c < RN__BLOCK && pixels; c++) sum += (double)mean[c] * (double)pixels;
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) sum += (double)w[i];
+    sum /= (double)f->count;
+    for (int c = 0; c < RN__BLOCK && pixels; c++)
+        total += (double)squares[c] + (double)pixels * pow((double)mean[c] - sum, 2);
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) total += pow((double)w[i] - sum, 2);
+    f->moments[2 * k] = (float)sum;
+    f->moments[2 * k + 1] = (float)(1 / sqrt(total / (double)f->count + f->eps));
+}
+
+#ifndef RESNET_NO_TRAIN
+/* As the gradient of a batch norm of weight 1, of `count` values. */
+static void rn__filter_gradient_job(void *context, int k, int thread) {
+    const rn__filters *f = (const rn__filters *)context;
+    const float *w = f->weight + k * f->count;
+    float *g = f->gradient + k * f->count, sums[RN__SUMS * RN__BLOCK];
+    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    double sum_g = 0, sum_gx = 0, inverse, mean;
+    rn__coefficients by;
+    memset(&by, 0, sizeof by);
+    rn__filter_moments_job(context, k, thread);
+    mean = (double)f->moments[2 * k], inverse = (double)f->moments[2 * k + 1];
+    for (int c = 0; c < RN__BLOCK; c++) by.mean[c] = f->moments[2 * k];
+    f->kernels->bn_sums(sums, g, w, pixels, &by, RN__NO_ACTIVATION);
+    for (int c = 0; c < RN__BLOCK; c++)
+        sum_g += (double)sums[c], sum_gx += (double)sums[RN__BLOCK + c];
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++)
+        sum_g += (double)g[i], sum_gx += (double)g[i] * ((double)w[i] - mean);
+    for (int c = 0; c < RN__BLOCK; c++) {
+        by.a[c] = (float)inverse;
+        by.b[c] = (float)(-inverse * inverse * inverse * sum_gx / (double)f->count);
+        by.c[c] = (float)(-inverse * sum_g / (double)f->count);
+    }
+    f->kernels->bn_gradient(g, g, w, pixels, &by, RN__NO_ACTIVATION, 0);
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++)
+        g[i] = by.a[0] * g[i] + by.b[0] * (w[i] - by.mean[0]) + by.c[0];
+}
+
+/* See rn__standardise_gradients: that of node i. */
+static void rn__standardise_gradient(const rn__run *run, int i) {
+    const rn__engine engine = rn__engine_at_work(run);
+    const rn__bound of = rn__bind(run, i);
+    rn__filters filters = rn__filters_of(&engine, run, i);
+    filters.gradient = of.gradients[RN__WEIGHT];
+    rn__parallel(engine.team, engine.workers, run->net->nodes[i].c, rn__filter_gradient_job,
+                 &filters);
+}
+#endif
+
+/* The weights of node i: as they are stored, and packed if the net is frozen. Those to standardise
+   come with the moments of their filters, made here. */
+static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
     rn__weights weights;
     weights.weight = of.parameters[RN__WEIGHT], weights.bias = of.parameters[RN__BIAS];
     weights.dweight = of.gradients[RN__WEIGHT], weights.dbias = of.gradients[RN__BIAS];
     weights.packed = rn__packed_of(run, i);
+    weights.filters = NULL;
+    if (run->net->nodes[i].standardised && !weights.packed) {
+        rn__filters filters = rn__filters_of(engine, run, i);
+        weights.filters = filters.moments;
+        rn__parallel(engine->team, engine->workers, run->net->nodes[i].c, rn__filter_moments_job,
+                     &filters);
+    }
     return weights;
 }
 
 /* In fast execution, too, a linear layer is an operation of its own, see >>fast convolution. */
 static void rn__fast_linear(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     if (RN__BACKWARD(p))
         rn__linear_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy,
                             p->x, p->accumulate);
@@ -7976,10 +8297,15 @@ RN__APART void rn__hand_gradient(const rn__task *p, rn__blocked to, int accumula
     if (to.data && to.data != p->dy.data) rn__run_task(&hand);
 }
 
+/* Does this pass make the statistics of the normalisation at node i? */
+static int rn__measures(const rn__run *run, int i) {
+    return (rn__trains(run, i) || rn__has(&run->net->nodes[i], RN__PER_IMAGE)) && !run->again;
+}
+
 /* Where the moments of the value go, if a normalisation behind wants them. */
 static float *rn__moments_to(const rn__task *p) {
-    const int wanted = p->op->leaves_moments && p->run->mode == RN_TRAINING && !p->run->again;
-    return wanted ? p->engine.handed.partial : NULL;
+    return p->op->leaves_moments && rn__measures(p->run, p->op[1].node) ? p->engine.handed.partial
+                                                                        : NULL;
 }
 
 /* Additions that no convolution or BN does: those of gated and scaled branches. */
@@ -8016,7 +8342,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
 /* With the addition of a shortcut and the moments for the BN behind it, or, in inference, with that
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     const int next = p->op->does_next && !rn__trains(p->run, p->op[1].node);
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
@@ -8037,11 +8363,11 @@ RN__APART void rn__conv2d_forward(rn__task *p) {
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
 RN__APART void rn__conv2d_backward(rn__task *p) {
-    const rn__weights weights = rn__weights_of(p->run, p->op->node);
+    const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
     rn__hand_gradient(p, p->dz, p->accumulate_second);
     if (p->op->lazy_gradient) {
         p->dy = rn__lazy_gradient(&p->engine, rn__gradient_at(p->run, p->k + 1), p->y);
-        p->dy.group = rn__group_size(p->run->net->desc.bn_group, p->y.n);
+        p->dy.group = rn__group_size(rn__norm_group(p->run, p->op[1].node), p->y.n);
         p->dy.activation = p->op[1].activation;
     }
     {
@@ -8064,7 +8390,7 @@ static void rn__fast_conv2d(rn__task *p) {
    inference, the convolution before it did. Backward it makes the coefficients of its gradient, of
    the sums that the convolution behind left if it is lazy; then it writes the gradient, unless the
    convolution before it reads it by these coefficients. */
-static void rn__fast_batch_norm(rn__task *p) {
+static void rn__fast_normalisation(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
     const rn__norm norm = rn__norm_of(p->run, op->node);
@@ -8078,7 +8404,7 @@ static void rn__fast_batch_norm(rn__task *p) {
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
-    if (p->training && !p->run->again)
+    if (rn__measures(p->run, op->node))
         rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
@@ -8182,7 +8508,7 @@ RNDEF rn_status rn_conv2d_forward(rn_tensor *y, const rn_tensor *x, const rn_ten
 #if RN__FAST
     const rn__call call = {__func__, x,   f,       NULL,      stride,
                            padding,  isa, threads, workspace, workspace_bytes};
-    const rn__weights weights = {f->data, bias, NULL, NULL, NULL};
+    const rn__weights weights = {f->data, bias, NULL, NULL, NULL, NULL};
     rn__engine engine;
     rn__conv conv;
     rn__blocked in, out;
@@ -8211,7 +8537,7 @@ RNDEF rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, co
 #if RN__FAST
     const rn__call call = {__func__, x,   f,       dw,        stride,
                            padding,  isa, threads, workspace, workspace_bytes};
-    const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db};
+    const rn__weights weights = {f->data, NULL, NULL, dw ? dw->data : NULL, db, NULL};
     rn__engine engine;
     rn__conv conv;
     rn__blocked in, din, dout;
@@ -8284,10 +8610,11 @@ static void rn__describe_gate(const rn_node *node, rn__text *out) {
 }
 
 #if RN__FAST
-#define RN__FUNCTIONS(name) rn__naive_##name, rn__fast_##name
+#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, rn__fast_##fast
 #else
-#define RN__FUNCTIONS(name) rn__naive_##name, NULL
+#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, NULL
 #endif
+#define RN__FUNCTIONS(name) RN__TWO_FUNCTIONS(name, name)
 /* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
 static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
                                                      {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1}};
@@ -8318,7 +8645,7 @@ static const rn__kind rn__kinds[] = {
     {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
      rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
     {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
-     rn__shape_windows, NULL, RN__FUNCTIONS(batch_norm)},
+     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(batch_norm, normalisation)},
     {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
      RN__FUNCTIONS(relu)},
     {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
@@ -8333,10 +8660,10 @@ static const rn__kind rn__kinds[] = {
     {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
     {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
     {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
-    {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE, rn__group_norm_slots, rn__shape_windows, NULL,
-     rn__naive_group_norm, NULL},
-    {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE, rn__evonorm_slots, rn__shape_windows, NULL,
-     rn__naive_evonorm_s0, NULL},
+    {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
+     rn__group_norm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(group_norm, normalisation)},
+    {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE | RN__GATES,
+     rn__evonorm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -8865,7 +9192,7 @@ static int rn__same_plan(const rn_net *net, int i, int k) {
 static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     enum { MOST = 16 * (RN_MAX_STAGES + 1) };
     rn__executor *x = net->executor;
-    rn__engine engine = rn__make_engine(NULL, 0, NULL);
+    rn__engine none;
     rn__room most[2];
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
@@ -8873,6 +9200,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
         if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
+        if (node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
         RESNET_ASSERT(i < MOST);
@@ -8887,11 +9215,14 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
                 rn__larger_room(most[mode], conv.room[rn__only_infers(net, first[i]) ? 0 : mode]);
         if (x->convs) x->convs[i] = conv;
     }
-    for (mode = 0; mode < 2; mode++) { /* each thread's own, what BNs hand on, the hungriest plan */
+    /* The statistics of images, each thread's own, what BNs hand on, the hungriest plan. */
+    for (mode = 0; mode < 2; mode++) {
+        size_t bytes =
+            rn__add_size(x->statistics_bytes, rn__room_bytes(most[mode], net->desc.threads));
+        none = rn__make_engine(NULL, 0, NULL);
         x->own_bytes[mode] = most[mode].own.used;
         x->workspace_bytes[mode] =
-            rn__add_size(rn__room_bytes(most[mode], net->desc.threads),
-                         rn__carve_handed(&engine, net->part, x->most_channels));
+            rn__add_size(bytes, rn__carve_handed(&none, x, net->part, (rn_mode)mode));
     }
 }
 #endif
@@ -8935,11 +9266,10 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
    The activations of predictions and of training take the same memory. */
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     rn__executor *x = net->executor;
-    const rn_node *first = &net->nodes[net->first_trained];
     size_t parameters = (size_t)built->parameters, bytes = 0;
     int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
-    net->trained_count = built->parameters - first->parameters;
+    net->trained_count = built->parameters - net->nodes[net->first_trained].parameters;
     net->statistic_count = built->statistics;
     net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
     net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
@@ -8948,13 +9278,15 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->batch_statistics = (rn_real *)rn__carve(
-            arena, (size_t)(built->statistics - first->statistics),
+            arena, (size_t)(built->statistics - rn__frozen_statistics(net)),
             rn__multiply_size((size_t)rn__group_count(&net->desc, net->batch), sizeof(rn_real)));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
             sizeof(rn_real));
     }
 #if RN__FAST
+    x->statistics_bytes = rn__align_size(rn__multiply_size(
+        rn__multiply_size((size_t)built->image_statistics, (size_t)net->part), sizeof(float)));
     if (!net->desc.naive) rn__plan_convs(arena, net);
 #endif
     if (net->desc.naive) rn__plan_naive(net);
@@ -9234,6 +9566,7 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
+    if (rn__has(node, RN__PER_IMAGE)) return 0;
     if (rn__has(node, RN__NORMALISES)) {
         const rn__norm norm = rn__norm_of(run, i);
         if (to)
@@ -9242,7 +9575,7 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     }
     if (!rn__has(node, RN__HAS_FILTER)) return 0;
     if (to) {
-        const rn__weights weights = rn__weights_of(run, i);
+        const rn__weights weights = rn__weights_of(engine, run, i);
         rn__prepack(engine, conv, &weights, to);
     }
     return rn__packed_floats(conv);
@@ -9342,7 +9675,9 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
     for (int i = net->first_trained; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
-        if (!rn__has(node, RN__NORMALISES) || rn__has_variance(least, node->h, node->w)) continue;
+        if (!rn__has(node, RN__NORMALISES) || rn__has(node, RN__PER_IMAGE) ||
+            rn__has_variance(least, node->h, node->w))
+            continue;
         rn_node_name(net, i, name);
         return rn__fail(error, RN_BAD_SHAPE,
                         "%s: batch norm over one value a channel ([%d,%d,%d,%d]) has no variance; "
@@ -9413,15 +9748,24 @@ RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, c
 /* Where convolutions standardise their weights, the gradients so far are those by what they make of
    them: now those by the weights themselves. At the end, once, so that the parts of a batch add up
    to the same bits. */
-static void rn__standardise_gradients(rn_net *net) {
-    rn_parameter p;
-    memset(&p, 0, sizeof p);
-    while (rn_next_parameter(net, &p))
-        if (p.role == RN_CONV_WEIGHT && p.gradient && net->nodes[p.node].standardised) {
-            rn_tensor dw = rn_tensor_in(p.gradient, p.shape[0], p.shape[1], p.shape[2], p.shape[3]);
-            const rn_tensor f = rn_tensor_in(p.data, dw.n, dw.c, dw.h, dw.w);
+static void rn__standardise_gradients(rn__run *run) {
+    for (int i = run->net->first_trained; i < run->net->node_count; i++) {
+        const rn_net *net = run->net;
+        const rn__bound of = rn__bind(run, i);
+        rn_tensor f, dw;
+        if (!net->nodes[i].standardised) continue;
+        f = rn_tensor_in(of.parameters[RN__WEIGHT], net->nodes[i].c,
+                         rn__input_channels(net->nodes, i), net->nodes[i].kernel,
+                         net->nodes[i].kernel);
+        dw = f;
+        dw.data = of.gradients[RN__WEIGHT];
+        if (net->desc.naive)
             rn_standardise_backward(&dw, &dw, &f, net->desc.standardisation_eps, NULL);
-        }
+#if RN__FAST
+        else
+            rn__standardise_gradient(run, i);
+#endif
+    }
 }
 
 /* A batch in training mode: logits, statistics and loss, and gradients if `backward`. The loss is
@@ -9451,7 +9795,8 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
         rn__begin_backward(&run, &logits, labels + run.first, 1 / weight);
         rn__go(&run, RN__GOES_BACKWARD, rn__backward);
     }
-    if (backward) rn__standardise_gradients(net);
+    if (backward && net->desc.weight_standardisation)
+        rn__go(&run, RN__GOES_BACKWARD, rn__standardise_gradients);
     return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
 }
 

@@ -377,10 +377,9 @@ static void check_variant(const rn_desc *given, int batch, int count, uint64_t s
     }
     CHECK(tries < 100);
     r.parameters = keep(NULL, naive->gradients, naive->trained_count);
-    r.statistics =
-        keep(NULL, naive->batch_statistics,
-             rn__group_count(&naive->desc, naive->batch) *
-                 (naive->statistic_count - naive->nodes[naive->first_trained].statistics));
+    r.statistics = keep(NULL, naive->batch_statistics,
+                        rn__group_count(&naive->desc, naive->batch) *
+                            (naive->statistic_count - rn__frozen_statistics(naive)));
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
             check_fast(naive, &r, &images, (rn_isa)isa, threads);
@@ -487,8 +486,7 @@ static void check_written(rn_net *naive, rn_net *fast, const net_batch *batch, w
                           const rn_real *before) {
     rn_net *nets[2];
     const ptrdiff_t logits = (ptrdiff_t)naive->images * naive->desc.classes;
-    const ptrdiff_t statistics =
-        naive->statistic_count - naive->nodes[naive->first_trained].statistics;
+    const ptrdiff_t statistics = naive->statistic_count - rn__frozen_statistics(naive);
     double error, change;
     int i;
     nets[0] = fast, nets[1] = naive;
