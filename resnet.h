@@ -293,7 +293,8 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_PAPER, "paper")                                                    \
     X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
     X(RN_FB, "fb")           /* fb.resnet.torch */                          \
-    X(RN_TORCHVISION, "torchvision")
+    X(RN_TORCHVISION, "torchvision")                                        \
+    X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
 /* How pictures are scaled, see rn_resample. */
@@ -383,6 +384,8 @@ RNDEF rn_desc rn_imagenet(int depth);
    msra_1k       first      B                 fan_out  nesterov  all
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
+   timm          3x3        B, D deep stem    fan_out  nesterov  all
+   and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
    Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
@@ -757,7 +760,7 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const 
 /* Group normalisation (Wu and He 2018): as the formula of batch normalisation, with mean and biased
    variance of the values of one image in each of `groups` groups of C / groups channels, which
    follow each other; weight and bias [C]. The same in training and inference. Groups must divide
-   the channels, and a group must have two values. */
+   the channels. (A group of one value has variance 0, and gives its bias.) */
 RNDEF rn_status rn_group_norm_forward(rn_tensor *y, const rn_tensor *x, const rn_real *weight,
                                       const rn_real *bias, double eps, int groups, rn_error *error);
 RNTRAIN rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db,
@@ -2602,10 +2605,11 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
 /* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     /* By dialect, in the order of the enum. */
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH};
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH,
+                                 RN_SGD_NESTEROV};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
     int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TORCHVISION) return;
+    if ((unsigned)dialect > (unsigned)RN_TIMM) return;
     desc->init = RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
@@ -2615,6 +2619,9 @@ RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
     if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
+    if (dialect == RN_TIMM) desc->resize = desc->stem == RN_STEM_DEEP ? RN_RESIZE_D : RN_RESIZE_B;
+    desc->bare_stem = desc->raw_identity = dialect == RN_TIMM;
+    desc->always_project = dialect == RN_TIMM && desc->block == RN_BOTTLENECK;
 }
 
 RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error) {
@@ -3807,10 +3814,6 @@ static rn_status rn__check_channel_groups(const char *function, const rn_tensor 
     RN__FAIL_IF(x->c % groups, RN_BAD_ARGUMENT,
                 "%s: groups is %d and must divide the %d channels of input", function, groups,
                 x->c);
-    RN__FAIL_IF((double)(x->c / groups) * x->h * x->w < 2, RN_BAD_ARGUMENT,
-                "%s: input is [%d,%d,%d,%d], which leaves one value in each of %d groups, and so "
-                "no variance; take fewer groups",
-                function, x->n, x->c, x->h, x->w, groups);
     return RN_OK;
 }
 
@@ -4472,9 +4475,12 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
        k+6  conv3 add   k+5, k   b, by way of bn3;  adds; leaves moments for the next unit's bn1,
                                  x                  backward sums for bn3; its gradient is x's own
 
-   A net that only predicts has none of the lazy ones, for they have nothing to do in inference; nor
-   have the frozen nodes of a net that trains. These are in inference always, and backward ends
-   behind them, so that nothing goes on to them from there: no gradients, no sums.
+   A net that only predicts has none of the lazy ones, for running statistics leave nothing to do
+   in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
+   own; they make their statistics in inference, too, and so are operations there as in training.
+
+   The frozen nodes of a net that trains are as in inference, and backward ends behind them: nothing
+   goes on to them from there, neither gradients nor sums.
 
    Whatever is decided about operations, is decided here, once. */
 
@@ -5136,7 +5142,7 @@ enum {
     /* Registers and the first cache */
     RN__WEIGHTS_AHEAD = 32, /* rows of 16 weights: these are fetched 2 KB before their use */
     RN__PAGE = 1024, /* floats of a page of memory, where the processor's own fetching ends */
-    RN__MOMENT_PIXELS = 128, /* * 8 KB, read twice: for their mean, then for squares about it */
+    RN__MOMENT_PIXELS = 128, /* * that are summed about one number */
     RN__L1_TAPS = 20,      /* squares of 16 x 16 weights, 1 KB each, of a stretch of input blocks */
     RN__DY_PIXELS = 256,   /* * of rows of dy, 16 KB a block, for sums of a weight gradient; */
     RN__LEAST_PIXELS = 16, /* * a row counts as so many at least */
@@ -5725,56 +5731,59 @@ static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, p
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
-/* Sums over pixels of x, or of (x - mean)^2 if `squares` (a constant once inlined). Some sums run
-   beside each other, each over every so manyth pixel, for an addition takes some cycles; at the end
-   they are added in their order. */
-RN__INLINE void RN__NAME(reduce)(float *sums, const float *x, ptrdiff_t pixels, const float *mean,
-                                 const int squares) {
-    RN__CONTRACT
-    RN__V sum[RN__CHAINS][RN__LANES], centre[RN__LANES];
-    RN__EACH_LANE centre[l] = RN__LOAD(mean + l * RN__WIDTH);
-    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = centre[l] - centre[l];
+/* Sums over pixels, channel by channel. Some run beside each other, each over every so manyth pixel,
+   for an addition takes some cycles; at the end they are added in their order. */
+static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
+    const RN__V zero = {0};
+    RN__V sum[RN__CHAINS][RN__LANES];
+    RN__UNROLLED(j, RN__CHAINS) RN__EACH_LANE sum[j][l] = zero;
     for (ptrdiff_t i = 0; i < pixels; i += RN__CHAINS, x += RN__CHAINS * RN__BLOCK) {
         RN__UNROLLED(j, RN__CHAINS)
-            if (i + j < pixels) RN__EACH_LANE {
-                    RN__V v = RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
-                    if (squares) v = v - centre[l], v = v * v;
-                    sum[j][l] += v;
-                }
+            if (i + j < pixels)
+                RN__EACH_LANE sum[j][l] += RN__LOAD(x + j * RN__BLOCK + l * RN__WIDTH);
     }
     RN__UNROLLED(j, RN__CHAINS - 1) RN__EACH_LANE sum[0][l] += sum[j + 1][l];
     RN__EACH_LANE RN__STORE(sums + l * RN__WIDTH, sum[0][l]);
 }
 
-/* Sums over pixels, channel by channel. */
-static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
-    RN__NAME(reduce)(sums, x, pixels, x, 0);
-}
-
-/* Mean and sum of squares about it, m2. Some pixels at a time, which stay in the first cache, are
-   read twice: for their mean, then for the squares about it. With those before (n values, mean and
-   m2) they are merged (Chan et al. 1979), d being the difference of the means:
-       mean += d count / (n + count),  m2 += m2 of these + d^2 n count / (n + count) */
+/* Mean and sum of squares about it, m2. Squares about 0 would lose the digits of a mean that is
+   large beside the deviation; so of some pixels at a time x - K is taken, with K the mean of those
+   before, or at first one of these pixels. With s the sum of x - K over n pixels, and t that of its
+   squares,
+       mean = K + s / n,    m2 = t - s^2 / n
+   and with those before (`done` values of mean K, and m2) they are merged (Chan et al. 1979):
+       mean = K + (s / n) n / (done + n),    m2 += t - s^2 / n + (s / n)^2 done n / (done + n) */
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
-    const ptrdiff_t most = RN__MOMENT_PIXELS;
+    RN__CONTRACT
+    enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
-        float part[RN__BLOCK], part_m2[RN__BLOCK], share;
-        count = pixels - done < most ? pixels - done : most;
-        RN__NAME(sum)(part, x, count);
-        for (int c = 0; c < RN__BLOCK; c++) part[c] /= (float)count;
-        RN__NAME(reduce)(part_m2, x, count, part, 1);
-        share = (float)count / (float)(done + count);
-        RN__EACH_LANE {
-            const ptrdiff_t at = l * RN__WIDTH;
-            RN__V to = RN__LOAD(part + at), squares = RN__LOAD(part_m2 + at);
-            if (done) {
-                const RN__V before = RN__LOAD(mean + at), delta = to - before;
-                to = before + delta * share;
-                squares += RN__LOAD(m2 + at) + delta * delta * ((float)done * share);
+        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], near[RN__LANES];
+        const float *from;
+        count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
+        from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
+        RN__EACH_LANE near[l] = RN__LOAD(from + l * RN__WIDTH);
+        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = near[l] - near[l];
+        from = x;
+        for (ptrdiff_t i = 0; i < count; i += CHAINS, from += CHAINS * RN__BLOCK)
+            RN__UNROLLED(j, CHAINS)
+                if (i + j < count) RN__EACH_LANE {
+                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - near[l];
+                        sum[j][l] += v;
+                        squares[j][l] += v * v;
+                    }
+        RN__UNROLLED(j, CHAINS - 1) RN__EACH_LANE {
+                sum[0][l] += sum[j + 1][l];
+                squares[0][l] += squares[j + 1][l];
             }
-            RN__STORE(mean + at, to);
-            RN__STORE(m2 + at, squares);
+        RN__EACH_LANE {
+            const float share = (float)count / (float)(done + count);
+            const RN__V delta = sum[0][l] * (1 / (float)count);
+            RN__V here = squares[0][l] - sum[0][l] * delta;
+            here = RN__RECTIFY(here); /* of equal numbers rounding may leave less than 0 */
+            if (done) here += RN__LOAD(m2 + l * RN__WIDTH) + delta * delta * ((float)done * share);
+            RN__STORE(mean + l * RN__WIDTH, near[l] + delta * share);
+            RN__STORE(m2 + l * RN__WIDTH, here);
         }
     }
 }
@@ -7579,7 +7588,8 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
 
 /* ---- scale and shift --------------------------------------------------------------------------
    A normalisation is a scale and a shift of each channel, by coefficients that belong to a group of
-   images: these functions make them, of statistics, and the statistics of moments. */
+   images: these functions make them, of statistics, and the statistics of moments. (EvoNorm-S0
+   scales x sigmoid(v x), by kernels of its own; all else is as in group norm.) */
 
 /* What there is to know of a normalisation. */
 typedef struct rn__norm {

@@ -112,12 +112,16 @@ static const rn__room no_room = {{NULL, 0}, {NULL, 0}};
 
 /* A workspace of these bytes, behind the area that BNs of up to n images and c channels need. */
 static void set_workspace(rn__room room, int n, int c) {
+    rn__executor executor;
+    size_t bytes;
+    memset(&executor, 0, sizeof executor);
+    executor.most_channels = c;
     engine.workers = engine.threads;
     engine.workspace = NULL;
-    engine.workspace = (char *)take(
-        rn__add_size(rn__carve_handed(&engine, n, c), rn__room_bytes(room, engine.threads)));
+    bytes = rn__carve_handed(&engine, &executor, n, RN_TRAINING);
+    engine.workspace = (char *)take(rn__add_size(bytes, rn__room_bytes(room, engine.threads)));
     rn__take_own(&engine, room.own.used);
-    rn__carve_handed(&engine, n, c);
+    rn__carve_handed(&engine, &executor, n, RN_TRAINING);
 }
 
 /* The blocked value is that of the tensor within the tolerance, and zero in the filling lanes. */
@@ -177,8 +181,9 @@ static void backward(plane_job job, rn__blocked dx, rn__blocked dy, rn__blocked 
 static rn_node window(int kernel, int stride, int padding, int front, int complement) {
     rn_node node;
     memset(&node, 0, sizeof node);
-    node.kernel = (short)kernel, node.stride = (short)stride, node.padding = (short)padding;
-    node.front = (short)front, node.complement = (signed char)complement;
+    node.kernel = (signed char)kernel, node.stride = (signed char)stride;
+    node.padding = (signed char)padding;
+    node.front = front, node.complement = (signed char)complement;
     return node;
 }
 #define PLAIN window(0, 0, 0, 0, 0)
@@ -261,7 +266,12 @@ static rn__conv plan(conv_case s, int training, int lazy, int channels) {
 /* Batch norms by their arrays. */
 static rn__norm norm_of(float *statistics, const float *weight, const float *bias, double eps,
                         int group) {
-    rn__norm norm = {statistics, weight, bias, NULL, NULL, eps, group};
+    rn__norm norm;
+    memset(&norm, 0, sizeof norm);
+    norm.statistics = statistics;
+    norm.weight = weight, norm.bias = bias;
+    norm.eps = eps;
+    norm.group = group;
     return norm;
 }
 
@@ -284,7 +294,7 @@ static rn__blocked bn_backward(float *dweight, float *dbias, rn__blocked dy, rn_
 }
 
 static rn__weights with(const float *weight, const float *bias, float *dweight, float *dbias) {
-    rn__weights w = {weight, bias, NULL, dweight, dbias};
+    rn__weights w = {weight, bias, NULL, dweight, dbias, NULL};
     return w;
 }
 
@@ -493,8 +503,8 @@ static void linear(int n, int c, int k) {
     float *w = numbers(k * c), *bias = numbers(k), *dw = numbers(k * c), *dbias = numbers(k);
     float *fast_dw = copy_of(dw, k * c), *fast_dbias = copy_of(dbias, k);
     const rn__filter f = {k, c, 1, 1, 1, 0, 0};
-    const rn__weights weights = {w, bias, NULL, fast_dw, fast_dbias};
-    rn__weights none = {w, NULL, NULL, NULL, NULL};
+    const rn__weights weights = {w, bias, NULL, fast_dw, fast_dbias, NULL};
+    rn__weights none = {w, NULL, NULL, NULL, NULL, NULL};
     rn__arena taps = {NULL, 0};
     rn__conv p;
     rn__blocked bx = blocked(x), out = rubbish(y), bdx = blocked(x), bdy = blocked(dy);
