@@ -491,8 +491,8 @@ struct rn_net;
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
-   write the contents of the arrays, schedule, step, epoch, cursor, trainer, class_weights, probe
-   and probe_user, nothing else. */
+   write the contents of the arrays (but not parameters and statistics of a read-only net),
+   schedule, step, epoch, cursor, trainer, class_weights, probe and probe_user, nothing else. */
 typedef struct rn_net {
     rn_desc desc; /* resolved */
     rn_mode mode;
@@ -521,9 +521,10 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images; /* count of the last training forward */
-    int part;   /* the most images in memory at a time, see desc.micro_batch */
-    int held;   /* images whose values and gradients are in memory now */
+    int images;    /* count of the last training forward */
+    int part;      /* the most images in memory at a time, see desc.micro_batch */
+    int held;      /* images whose values and gradients are in memory now */
+    int read_only; /* 1: parameters and statistics are the caller's, see rn_create_over */
 
     /* [classes] of the loss, see rn_loss; NULL: all 1. The caller's, who keeps them as long as the
        net trains; not in files. */
@@ -565,9 +566,22 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
                         rn_error *error);
 RNDEF void rn_destroy(rn_net *net);
 
+/* A net of RN_INFERENCE over weights of the caller, which are only read: in flash, in constant
+   arrays of the program, or in a file that is mapped into memory, so that many nets and processes
+   share one copy. parameters [parameter_count] and statistics [statistic_count] as in rn_net, each
+   aligned as rn_real is; statistics may be NULL where the net has none. They stay the caller's, who
+   keeps them, unchanged, until rn_destroy. Nothing of them is copied or looked at here. The block
+   is smaller by their size: rn_bytes_over, of which all else is as of rn_bytes_in. What would write
+   weights (rn_initialise, rn_load, training) refuses such a net; rn_freeze packs into memory of its
+   own. For a file in memory see rn_create_mapped. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error);
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error);
+
 /* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
-   clears velocity, step, epoch, cursor and trainer. */
-RNDEF void rn_initialise(rn_net *net);
+   clears velocity, step, epoch, cursor and trainer. RN_BAD_ARGUMENT for a read-only net. */
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error);
 
 typedef struct rn_result {
     double loss; /* mean cross-entropy over the images, smoothed and weighted as is minimised */
@@ -609,6 +623,15 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
+/* The value of any node, features [count, c, h, w] with the node's c, h and w, of count images in
+   inference mode, for retrieval, pictures, or other classifiers: behind rn_find_node(net, "pool")
+   of a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit.
+   All else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of
+   the features. The pass ends with the node, so an early one takes less time. A value that the fast
+   execution does not store, as it is fused with others, is computed for the caller, too. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error);
+
 /* Prepares for rn_predict once what otherwise every call does: packs the weights, transforms
    Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The results stay
    the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for
@@ -634,7 +657,7 @@ RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *te
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error);
 
-/* The parameters and running statistics one by one, in the order of nodes and files:
+/* The parameters and running statistics one by one, in the order of the nodes:
        rn_parameter p = {0};
        while (rn_next_parameter(net, &p)) use(p.name, p.data, p.count);                          */
 typedef enum rn_role {
@@ -666,6 +689,7 @@ typedef struct rn_parameter {
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
 RNDEF int rn_find_parameter(const rn_net *net, const char *name, rn_parameter *parameter);
 RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.0.conv1" */
+RNDEF int rn_find_node(const rn_net *net, const char *name);         /* its index; -1: none */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 /* These three say "?" and 0 of a node or kind that does not exist. */
@@ -946,16 +970,28 @@ typedef struct rn_files {
     int (*remove)(void *user, const char *path);
 } rn_files;
 
+/* A file that lies in memory: in flash, or mapped there by the system. For all functions that read
+   files, with any path, which only their sentences use. It is never written, and stays the
+   caller's; `file` must live as long as the rn_files are used. */
+typedef struct rn_mapping {
+    const void *data;
+    size_t bytes;
+} rn_mapping;
+RNDEF rn_files rn_files_in_memory(rn_mapping *file);
+
 /* Weights as safetensors, names as in rn_parameter, the description in __metadata__. rn_save writes
-   what inference needs and a CRC; rn_save_checkpoint adds velocity ("velocity/NAME"), schedule,
-   step, epoch, cursor and trainer. Both write path + ".tmp", synchronise and rename, so that an
-   older file survives whatever fails; a net with numbers that are not finite, or a running variance
-   below zero, is RN_NOT_FINITE and not saved. rn_load takes either into a net of the same
-   description, but for the size of images (nets are fully convolutional); for a checkpoint into a
-   training net: everything, so that training goes on with the same bits. Tensors may stand in any
-   order, but those that the net has not are refused (only PyTorch's counts of batches are not). It
-   checks the whole file (bounds, names, shapes, CRC, numbers) before it changes anything, then
-   reads it again to store it: if that fails the net holds a part, and the error says so. */
+   what inference needs and a CRC: from a multiple of 64 bytes on all parameters, then all running
+   statistics, either in the order of the net's array. rn_save_checkpoint adds velocity
+   ("velocity/NAME"), schedule, step, epoch, cursor and trainer. Both write path + ".tmp",
+   synchronise and rename, so that an older file survives whatever fails; a net with numbers that
+   are not finite, or a running variance below zero, is RN_NOT_FINITE and not saved. rn_load takes
+   either into a net of the same description, but for the size of images (nets are fully
+   convolutional); for a checkpoint into a training net: everything, so that training goes on with
+   the same bits. Tensors may stand in any order, but those that the net has not are refused (only
+   PyTorch's counts of batches are not). It checks the whole file (bounds, names, shapes, CRC,
+   numbers) before it changes anything, then reads it again to store it: if that fails the net holds
+   a part, and the error says so. It takes no memory but some KB of stack. A read-only net it
+   refuses. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -971,6 +1007,23 @@ RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *fil
    naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error);
+
+/* rn_create and rn_load in one, much quicker: no weights are drawn that the file's replace, and the
+   file is read twice, once for its CRC. desc NULL: the file's description, as of rn_load_desc; else
+   a description that agrees with it as rn_load asks, with threads and the like as you want them. */
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error);
+
+/* rn_create_over the weights in a file of rn_save that lies in memory, which is only read, and
+   stays the caller's until rn_destroy: nothing is copied, and nets and processes may share it. desc
+   as in rn_create_from. Bounds, names, types and shapes are checked in any case, by its header
+   alone; CRC and numbers, for which the whole file is read, unless `trusted`: then a page of it is
+   first read when a prediction needs it. Refused with a sentence: a file whose data is not aligned
+   as rn_real is, or not of its type (F32), whose tensors lie in another order than rn_save's (of
+   older files, or of other programs: load and save them once), and machines that are not
+   little-endian. */
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error);
 
 /* Any safetensors file, entry by entry, without allocation:
        rn_archive a;  rn_entry e = {0};
@@ -1609,9 +1662,15 @@ static void rn__release(const rn_memory *memory, void *block) {
 typedef void (*rn__job)(void *context, int i, int thread);
 
 /* A work is what a team is called for: one pass over a batch, or the update of the weights. The
-   first three are timed. */
-typedef enum rn__work { RN__PREDICTS, RN__GOES_FORWARD, RN__GOES_BACKWARD, RN__UPDATES } rn__work;
-enum { RN__TIMED = 3, RN__MOST_THREADS = 64 };
+   first four are timed. */
+typedef enum rn__work {
+    RN__PREDICTS,
+    RN__TAKES_FEATURES,
+    RN__GOES_FORWARD,
+    RN__GOES_BACKWARD,
+    RN__UPDATES
+} rn__work;
+enum { RN__TIMED = RN__UPDATES, RN__MOST_THREADS = 64 };
 
 typedef struct rn__team rn__team;
 
@@ -1888,7 +1947,7 @@ static void rn__judge(rn__pace *p, int size) {
 /* How many processors control groups (Linux, version 2) let this process use, rounded up, and at
    most `most`. `list` is /proc/self/cgroup, which names the process's group; the quota of that
    group and of each above it stands below `root` in cpu.max, as microseconds of every period. */
-static int rn__quota(const char *list, const char *root, int most) {
+RN__APART int rn__quota(const char *list, const char *root, int most) {
 #if defined(__linux__) && !defined(RESNET_NO_STDIO)
     char group[512] = "", path[640], *end;
     double quota, period;
@@ -3269,6 +3328,16 @@ static ptrdiff_t rn__frozen_statistics(const rn_net *net) {
     int i = net->first_trained;
     while (i < net->node_count && !rn__slot_of(&net->nodes[i], RN__MEAN)) i++;
     return i < net->node_count ? net->nodes[i].statistics : net->statistic_count;
+}
+
+/* Nodes are hundreds, thousands at most. */
+RNDEF int rn_find_node(const rn_net *net, const char *name) {
+    char own[64];
+    for (int i = 0; i < net->node_count; i++) {
+        rn_node_name(net, i, own);
+        if (!strcmp(own, name)) return i;
+    }
+    return -1;
 }
 
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
@@ -4785,6 +4854,7 @@ typedef struct rn__run {
     rn_mode mode;
     int first, count; /* images of the batch, a part of it at a time */
     const rn_real *images;
+    int end;          /* forward does the operations before it */
     int place;        /* of the values, RN__AT_INFERENCE and so on */
     int again;        /* backward, or forward once more: statistics are there, moments not wanted */
     rn__meeting with; /* whom it works with */
@@ -5071,11 +5141,11 @@ static int rn__operation_finite(const rn__run *run, int k) {
            rn__statistics_finite(run, k);
 }
 
-/* All operations in their order. With find_broken it stops at the first that made what is not
-   finite. */
+/* All operations up to the end of the run, in their order. With find_broken it stops at the first
+   that made what is not finite. */
 static void rn__forward(rn__run *run) {
     run->broken = -1;
-    for (int k = 0; k < run->net->executor->count && run->broken < 0; k++) {
+    for (int k = 0; k < run->end && run->broken < 0; k++) {
         rn__run_operation(run, k, 0);
         if (run->probed && k) rn__report(run->probed, k, k, 0);
         if (run->find_broken && k && !rn__operation_finite(run, k))
@@ -9172,7 +9242,11 @@ static size_t rn__scratch_bytes(int nodes) {
        | rn_net executor nodes operations | parameters gradients ... | activations workspace |
          what the number of nodes tells            what the list tells        what the plan tells
 
-   The same code first measures the block and then carves it. */
+   The same code first measures the block and then carves it. A net over weights of the caller has
+   parameters and statistics elsewhere, and the rest as any. */
+
+/* How a net is laid out, as a set of these: only measured; over weights of the caller. */
+enum { RN__MEASURED = 1, RN__OVER = 2 };
 
 /* Kernels for the machine, of the instruction set that the description asks for. */
 static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
@@ -9281,8 +9355,10 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     net->parameter_count = built->parameters;
     net->trained_count = built->parameters - net->nodes[net->first_trained].parameters;
     net->statistic_count = built->statistics;
-    net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
-    net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    if (!net->read_only) {
+        net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
+        net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
+    }
     if (training) {
         parameters = (size_t)net->trained_count;
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
@@ -9308,13 +9384,14 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
-   block. With `measure`, head and scratch must fit, the rest is only counted. While it plans, the
+   block. RN__MEASURED, head and scratch must fit, and the rest is only counted. While it plans, the
    spans lie where the body will be:
 
        base | head | spans, for a moment                  |
             | head, with as many operations as there are | body ...                              */
 static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_mode mode,
-                             char *base, size_t room, int measure, rn_error *error) {
+                             char *base, size_t room, int how, rn_error *error) {
+    const int measure = how & RN__MEASURED;
     rn__builder built;
     rn__arena arena = {NULL, 0}, measured = {NULL, 0};
     rn__span *spans;
@@ -9333,6 +9410,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->mode = mode;
     net->batch = batch;
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
+    net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
     net->first_trained = rn__first_trained(net);
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
@@ -9381,8 +9459,8 @@ typedef size_t (*rn__look)(const rn_net *net, const rn__span *spans, rn__text *o
 
 /* Lays a net out in memory that is given back at once, only to look at it: returns its bytes or,
    with `look`, what that makes of it; 0 with an error. */
-static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn_memory *memory,
-                         rn__look look, rn__text *out, rn_error *error) {
+static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, int how,
+                         const rn_memory *memory, rn__look look, rn__text *out, rn_error *error) {
     rn_desc desc = *asked;
     rn__builder built;
     rn__arena arena = {NULL, 0};
@@ -9403,7 +9481,7 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
     room = rn__add_size(arena.used, rn__scratch_bytes(built.count));
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return 0;
-    if (!rn__lay_out(&net, &desc, batch, mode, base, room, 1, error))
+    if (!rn__lay_out(&net, &desc, batch, mode, base, room, how | RN__MEASURED, error))
         result = look ? look(net, (const rn__span *)(void *)(base + arena.used), out) : net->bytes;
     rn__release(memory, block);
     return result;
@@ -9412,11 +9490,16 @@ static size_t rn__sketch(const rn_desc *asked, int batch, rn_mode mode, const rn
 /* The size is found by laying the net out, as rn_create does. */
 RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                          rn_error *error) {
-    return rn__sketch(desc, batch, mode, memory, NULL, NULL, error);
+    return rn__sketch(desc, batch, mode, 0, memory, NULL, NULL, error);
 }
 
 RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *error) {
     return rn_bytes_in(desc, batch, mode, NULL, error);
+}
+
+RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
+                           rn_error *error) {
+    return rn__sketch(desc, batch, RN_INFERENCE, RN__OVER, memory, NULL, NULL, error);
 }
 
 /* The threads that help in this process. A child that was forked must not even look at the team of
@@ -9430,9 +9513,10 @@ static rn__team *rn__team_of(const rn_net *net) {
 #endif
 }
 
-/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. */
-RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
-                        rn_error *error) {
+/* Measures, takes the memory (of a caller's buffer all there is), lays out, starts the helpers. The
+   contents of parameters and the like are for the caller to write. */
+static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
+                          const rn_memory *memory, rn_error *error) {
     rn_desc resolved = *desc;
     rn_net *net = NULL;
     void *block;
@@ -9441,13 +9525,13 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (rn__check_creation(&resolved, batch, mode, error)) return NULL;
     /* A buffer is as large as it is; else the size must be known first. */
     if (!memory || !memory->buffer) {
-        room = rn__sketch(&resolved, batch, mode, memory, NULL, NULL, error);
+        room = rn__sketch(&resolved, batch, mode, how, memory, NULL, NULL, error);
         if (!room) return NULL;
     }
     base = (char *)rn__allocate(memory, room, &block, error);
     if (!base) return NULL;
     if (memory && memory->buffer) room = memory->bytes - (size_t)(base - (char *)block);
-    if (rn__lay_out(&net, &resolved, batch, mode, base, room, 0, error)) {
+    if (rn__lay_out(&net, &resolved, batch, mode, base, room, how, error)) {
         rn__release(memory, block);
         return NULL;
     }
@@ -9458,25 +9542,20 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     if (net->executor->kernels && net->desc.threads > 1)
         net->executor->team = rn__start_team(rn__min(net->desc.threads, rn__processors()));
 #endif
-    rn_initialise(net);
     return net;
 }
 
-/* The helpers first, who may still look at the net. */
-RNDEF void rn_destroy(rn_net *net) {
-    if (net) {
-        rn_memory memory = net->memory;
-#ifdef RN__TEAMS
-        rn__end_team(rn__team_of(net));
-#endif
-        rn__release(&net->executor->packed_memory, net->executor->packed_block);
-        rn__release(&memory, net->block);
-    }
+/* What training adds up. */
+static void rn__clear_progress(rn_net *net) {
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
+    net->step = net->epoch = net->cursor = 0;
+    memset(&net->trainer, 0, sizeof net->trainer);
+    net->executor->frozen = 0;
 }
 
 /* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
    that they depend on the seed and on the shapes before them alone. */
-RNDEF void rn_initialise(rn_net *net) {
+static void rn__initialise(rn_net *net) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_INIT, 0};
     rn_parameter p;
     uint64_t index = 0; /* of a number among all */
@@ -9494,10 +9573,65 @@ RNDEF void rn_initialise(rn_net *net) {
             p.data[i] = (rn_real)value;
         }
     }
-    if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
-    net->step = net->epoch = net->cursor = 0;
-    memset(&net->trainer, 0, sizeof net->trainer);
-    net->executor->frozen = 0;
+    rn__clear_progress(net);
+}
+
+RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
+                        rn_error *error) {
+    rn_net *net = rn__create(desc, batch, mode, 0, memory, error);
+    if (net) rn__initialise(net);
+    return net;
+}
+
+/* The net over these arrays. The pointers of a net are such that others are written by; these never
+   are. */
+static rn_net *rn__lay_over(rn_net *net, const void *parameters, const void *statistics) {
+    memcpy(&net->parameters, &parameters, sizeof parameters);
+    memcpy(&net->statistics, &statistics, sizeof statistics);
+    return net;
+}
+
+/* The arrays are needed for nothing but to be pointed to. */
+RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
+                             const rn_real *statistics, const rn_memory *memory, rn_error *error) {
+    rn_net *net = rn__create(desc, batch, RN_INFERENCE, RN__OVER, memory, error);
+    const uintptr_t off = ((uintptr_t)parameters | (uintptr_t)statistics) % sizeof(rn_real);
+    if (!net) return NULL;
+    if (parameters && !off && (statistics || !net->statistic_count))
+        return rn__lay_over(net, parameters, statistics);
+    rn__fail(error, RN_BAD_ARGUMENT, "%s",
+             off ? "parameters and statistics must be aligned to the "
+                   "size of a number; copy them to where they are"
+                 : "parameters and statistics must not be NULL");
+    rn_destroy(net);
+    return NULL;
+}
+
+/* The helpers first, who may still look at the net. */
+RNDEF void rn_destroy(rn_net *net) {
+    if (net) {
+        rn_memory memory = net->memory;
+#ifdef RN__TEAMS
+        rn__end_team(rn__team_of(net));
+#endif
+        rn__release(&net->executor->packed_memory, net->executor->packed_block);
+        rn__release(&memory, net->block);
+    }
+}
+
+/* Refuses to write weights that are not the net's own. */
+static rn_status rn__check_writable(const char *function, const rn_net *net, rn_error *error) {
+    RN__FAIL_IF(net->read_only, RN_BAD_ARGUMENT,
+                "%s: the net's weights are the caller's and only read, see rn_create_over; "
+                "write into a net of rn_create",
+                function);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_initialise(rn_net *net, rn_error *error) {
+    RN__TRY(rn__check_writable(__func__, net, error));
+    rn__initialise(net);
+    return RN_OK;
 }
 
 /* >>prediction ===============================================================================
@@ -9534,6 +9668,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     memset(&run, 0, sizeof run);
     run.net = net;
     run.mode = mode;
+    run.end = net->executor->count;
     run.place = mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE;
     run.activations = memory;
     run.workspace = memory + net->executor->activation_bytes[mode];
@@ -9637,6 +9772,13 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
     return RN_OK;
 }
 
+static rn_status rn__check_workspace(const rn_net *net, const void *workspace, rn_error *error) {
+    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
+                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
+                rn_predict_bytes(net), RN__ALIGN);
+    return RN_OK;
+}
+
 /* Part by part of the images, as many as memory is planned for; the bits of each do not depend on
    which others come along. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
@@ -9644,9 +9786,7 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
     rn_tensor part;
     rn__run run;
     RN__TRY(rn__check_step(net, images, count, error));
-    RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
-                "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
-                rn_predict_bytes(net), RN__ALIGN);
+    RN__TRY(rn__check_workspace(net, workspace, error));
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
     while (rn__next_part(&run, images, count)) {
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
@@ -9659,6 +9799,164 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
         RN__FAIL_IF(!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes),
                     RN_NOT_FINITE,
                     "the logits of image %d are infinite or not numbers; look at its "
+                    "pixels, then at the net's weights",
+                    i);
+    return RN_OK;
+}
+
+/* ---- features: the value of any node --------------------------------------------------------
+
+   What operations store is read from memory behind the last of them that is needed. What is fused
+   they do not store: a convolution with what follows it, a normalisation on the way into one. Then
+   the pass ends before the operation that would take the value further, while all that this reads
+   is there, and the value is made of that:
+
+       wanted          operation that would do it     instead, into the caller's features
+       conv            conv with add or BN            that convolution alone, in the place of both
+       BN or ReLU      conv that reads through them   copy of what they read; BN [ReLU] in place
+       BN, ReLU, add   BN [ReLU] add [ReLU]           copy of what it reads; these nodes in place
+       the same        conv with these                that convolution alone, copy, these in place
+
+   Those in place are done by their naive layers, and each makes a value of the same shape. */
+
+/* Where a value begins that is not stored as it is wanted. */
+typedef struct rn__source_value {
+    int end;    /* operations that run before */
+    int alone;  /* then this convolution alone; -1: none */
+    int stored; /* the node whose value is in memory then, and is where it begins; 0: the images */
+} rn__source_value;
+
+/* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
+   with the normalisation behind it. */
+static int rn__stores(const rn__operation *op) { return !op->lazy && !op->does_next; }
+
+/* The operation that stores the value of node i; -1: none does. */
+static int rn__stored_by(const rn_net *net, int i) {
+    const int k = rn__index_of(net, i);
+    const rn__operation *op = &net->executor->operations[k];
+    return op->last == i && rn__stores(op) ? k : -1;
+}
+
+static rn__source_value rn__source_of(const rn_net *net, int node) {
+    rn__source_value from;
+    int k = rn__stored_by(net, node);
+    from.stored = node;
+    from.alone = -1;
+    from.end = k + 1;
+    if (node == 0) from.end = 0; /* the caller has it */
+    if (k >= 0) return from;
+    from.end = rn__index_of(net, node);
+    /* Backwards to what is in memory before operation `end`, or to a convolution. */
+    for (;; from.stored = net->nodes[from.stored].inputs[0]) {
+        k = rn__stored_by(net, from.stored);
+        if (from.stored == 0 || (k >= 0 && k < from.end)) return from;
+        if (!rn__has(&net->nodes[from.stored], RN__CONVOLVES)) continue;
+        from.alone = from.end = rn__index_of(net, from.stored);
+        return from;
+    }
+}
+
+/* A run with what is wanted of it: rn__go hands on the run, which is its first member. */
+typedef struct rn__excerpt {
+    rn__run run;
+    int node;
+    rn__source_value from;
+    rn_tensor to; /* features of the images in memory */
+} rn__excerpt;
+
+/* A value in memory to the caller's tensor, or (accumulate) added to what is there. */
+RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumulate) {
+    const int k = rn__index_of(run->net, i);
+    rn_tensor from = rn__operand(run, k, rn__value_at(run, k));
+    if (i == 0) memcpy(&from.data, &run->images, sizeof from.data); /* only read */
+#if RN__FAST
+    if (i && !run->net->desc.naive) {
+        const rn__engine engine = rn__engine_at_work(run);
+        rn__unblock(&engine, to, rn__blocked_operand(run, k, from.data), accumulate);
+        return;
+    }
+#endif
+    RESNET_ASSERT(!accumulate);
+    (void)accumulate;
+    rn_tensor_copy(to, from, NULL);
+}
+
+#if RN__FAST
+/* Operation k, a convolution, without what is done with it. */
+RN__APART void rn__convolve_alone(const rn__run *run, int k) {
+    const rn__task p = rn__task_of(run, k, 0);
+    const rn__weights weights = rn__weights_of(&p.engine, run, p.op->node);
+    rn__conv_forward(&p.engine, rn__conv_of(run->net, p.op), &weights, p.y, p.x, NULL, NULL);
+}
+
+/* Node i, whose first input `value` is and then its value. */
+RN__APART void rn__do_in_place(const rn__run *run, int i, rn_tensor value) {
+    const rn_node *node = &run->net->nodes[i];
+    rn_status status;
+    rn__step s;
+    RESNET_ASSERT(rn__has(node, RN__IN_PLACE));
+    memset(&s, 0, sizeof s);
+    s.desc = &run->net->desc;
+    s.node = node;
+    s.y = s.x = value;
+    s.of = rn__bind(run, i);
+    status = rn__kind_of(node->kind)->naive(&s);
+    RESNET_ASSERT(status == RN_OK);
+    (void)status;
+}
+
+/* Nodes from that which is in memory up to node i. */
+static void rn__do_up_to(const rn__excerpt *want, int i) {
+    const rn_node *node = &want->run.net->nodes[i];
+    if (i == want->from.stored) {
+        rn__extract(&want->run, i, want->to, 0);
+        return;
+    }
+    rn__do_up_to(want, node->inputs[0]);
+    if (rn__has(node, RN__ADDS)) /* the other term is in memory */
+        rn__extract(&want->run, node->inputs[1], want->to, 1);
+    else
+        rn__do_in_place(&want->run, i, want->to);
+}
+#endif
+
+static void rn__take_features(rn__run *run) {
+    const rn__excerpt *want = (const rn__excerpt *)(const void *)run;
+    rn__forward(run);
+#if RN__FAST
+    if (want->from.alone >= 0) rn__convolve_alone(run, want->from.alone);
+    rn__do_up_to(want, want->node);
+#else
+    rn__extract(run, want->node, want->to, 0);
+#endif
+}
+
+/* Part by part, as rn_predict. */
+RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
+                            int node, rn_real *features, rn_error *error) {
+    rn__excerpt want;
+    const rn_node *of;
+    ptrdiff_t size; /* numbers of an image's features */
+    RN__TRY(rn__check_step(net, images, count, error));
+    RN__TRY(rn__check_workspace(net, workspace, error));
+    RN__FAIL_IF(!features, RN_BAD_ARGUMENT, "features must not be NULL");
+    RN__FAIL_IF(node < 0 || node >= net->node_count, RN_BAD_ARGUMENT,
+                "node %d; this net has nodes 0 to %d, see rn_find_node and rn_describe", node,
+                net->node_count - 1);
+    of = &net->nodes[node];
+    size = (ptrdiff_t)of->c * of->h * of->w;
+    want.run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
+    want.node = node;
+    want.from = rn__source_of(net, node);
+    want.run.end = want.from.end;
+    while (rn__next_part(&want.run, images, count)) {
+        want.to =
+            rn_tensor_in(features + want.run.first * size, want.run.count, of->c, of->h, of->w);
+        rn__go(&want.run, RN__TAKES_FEATURES, rn__take_features);
+    }
+    for (int i = 0; i < count; i++)
+        RN__FAIL_IF(!rn__all_finite(features + i * size, size), RN_NOT_FINITE,
+                    "the features of image %d are infinite or not numbers; look at its "
                     "pixels, then at the net's weights",
                     i);
     return RN_OK;
@@ -10419,6 +10717,38 @@ static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__rem
 #define rn__find_target(path, capacity) NULL
 #define rn__keep_mode(older, newer) ((void)0)
 #endif
+
+/* rn_files of a file in memory, which `user` is, too: opening it finds it, closing does nothing. */
+static void *rn__memory_open(void *user, const char *path, int write) {
+    return (void)path, write ? NULL : user;
+}
+
+static int rn__memory_size(void *user, void *file, uint64_t *bytes) {
+    *bytes = ((const rn_mapping *)file)->bytes;
+    return (void)user, 0;
+}
+
+static size_t rn__memory_read(void *user, void *file, uint64_t offset, void *data, size_t bytes) {
+    const rn_mapping *m = (const rn_mapping *)file;
+    (void)user;
+    if (offset > m->bytes) return 0;
+    if (bytes > m->bytes - (size_t)offset) bytes = m->bytes - (size_t)offset;
+    memcpy(data, (const char *)m->data + (size_t)offset, bytes);
+    return bytes;
+}
+
+static int rn__memory_close(void *user, void *file) { return (void)user, (void)file, 0; }
+
+RNDEF rn_files rn_files_in_memory(rn_mapping *file) {
+    rn_files files;
+    memset(&files, 0, sizeof files);
+    files.user = file;
+    files.open = rn__memory_open;
+    files.size = rn__memory_size;
+    files.read = rn__memory_read;
+    files.close = rn__memory_close;
+    return files;
+}
 
 /* Closes what is open; an archive that never was must be all zero, or come from rn__open. */
 RNDEF void rn_archive_close(rn_archive *archive) {
@@ -11590,13 +11920,18 @@ RNDEF rn_status rn_archive_read(rn_archive *a, const rn_entry *e, uint64_t offse
        "step", "epoch", "cursor", "schedule.KEY", "trainer.KEY"
                                 in checkpoints: where training stands (rn__progress)
 
-   Tensors are those of rn_next_parameter, under its names, as F32. A checkpoint has the velocity of
-   each learned one besides, as "velocity/NAME", and all as F64 where rn_real is double, so that no
-   bit is lost. Either type is read.
+   Tensors are those of rn_next_parameter, under its names, as F32: all parameters, then all running
+   statistics, so that either lie as in a net, and a net can be made over a file that is mapped. A
+   checkpoint has the velocity of each parameter besides, as "velocity/NAME", and all as F64 where
+   rn_real is double, so that no bit is lost. Either type is read, in any order.
+
+       | header, spaces | conv1.weight bn1.weight ... fc.bias | bn1.running_mean ... |
+                        ^ at a multiple of 64                 ^ where the parameters end
 
    Saving goes to a temporary file that takes the old one's place at the end, so that there is a
    whole file at every moment. Loading goes through the file three times (header, CRC, numbers)
-   before it writes a number into the net, so that a damaged file changes nothing. */
+   before it writes a number into the net, so that a damaged file changes nothing; but a net that is
+   made for a file has nothing to lose, and its numbers are checked as they are stored. */
 
 /* The CRC-32 of zip and PNG, with the polynomial edb88320, four bits at a time: the table holds the
    remainder of each. Goes on from an earlier crc, 0 at first. */
@@ -11624,18 +11959,27 @@ static int rn__name_velocity(rn_parameter *p) {
     return 1;
 }
 
-/* A walk as by rn_next_parameter over the tensors of a file, in its order: parameters and running
-   statistics, then, for a checkpoint, the velocity of each parameter. */
+/* The tensors of a file: all parameters, then all running statistics, so that either lie as in the
+   net; then, in a checkpoint, the velocity of each parameter that trains. */
+enum { RN__PARAMETERS, RN__STATISTICS, RN__VELOCITIES };
+
+/* Where the walk over them stands is told by the last one. */
+static int rn__part_of_file(const rn_net *net, const rn_parameter *p) {
+    if (!strncmp(p->name, "velocity/", 9)) return RN__VELOCITIES;
+    return p->index && !rn__slot_behind(net, p)->learned ? RN__STATISTICS : RN__PARAMETERS;
+}
+
+/* A walk as by rn_next_parameter over the tensors of a file, in its order. */
 static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
-    int velocity = !strncmp(p->name, "velocity/", 9); /* the name tells where the walk stands */
-    do {
-        if (!rn_next_parameter(net, p)) {
-            if (velocity || !checkpoint) return 0;
-            memset(p, 0, sizeof *p); /* the same walk again, now for the velocity */
-            velocity = 1;
-        }
-    } while (velocity && !p->velocity); /* statistics have none */
-    return !velocity || rn__name_velocity(p);
+    for (int part = rn__part_of_file(net, p);; part++) {
+        while (rn_next_parameter(net, p))
+            if (part == RN__VELOCITIES
+                    ? p->velocity && rn__name_velocity(p)
+                    : rn__slot_behind(net, p)->learned == (part == RN__PARAMETERS))
+                return 1;
+        if (part == (checkpoint ? RN__VELOCITIES : RN__STATISTICS)) return 0;
+        memset(p, 0, sizeof *p); /* the same walk again */
+    }
 }
 
 /* Writes through the buffer of an archive, and counts bytes and CRC. Without a file it only counts:
@@ -11722,6 +12066,23 @@ static rn_status rn__check_number(const rn_parameter *p, ptrdiff_t i, double val
                             : NULL;
     if (!fault) return RN_OK;
     return rn__fail(error, RN_NOT_FINITE, "%s: %s[%lld] is %s", where, p->name, (rn__lld)i, fault);
+}
+
+/* Do numbers of so many bytes lie in the net as in files? */
+static int rn__lies_as_in_files(int width) {
+    const uint16_t one = 1;
+    uint8_t first;
+    memcpy(&first, &one, 1);
+    return first && width == (int)sizeof(rn_real);
+}
+
+/* Numbers [i, i + count) of a tensor, one by one only where that can say something. */
+static rn_status rn__check_numbers(const rn_parameter *p, ptrdiff_t i, const rn_real *data,
+                                   ptrdiff_t count, const char *where, rn_error *error) {
+    if (p->role != RN_RUNNING_VAR && rn__all_finite(data, count)) return RN_OK;
+    for (ptrdiff_t k = 0; k < count; k++)
+        RN__TRY(rn__check_number(p, i + k, (double)data[k], where, error));
+    return RN_OK;
 }
 
 /* The whole file: `json`, the length of the header; the header, with this CRC, filled up with
@@ -11876,8 +12237,8 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
 /* The description in the metadata, resolved; fields that are the machine's matter get their
    defaults. RN_MISMATCH if others wrote the file. Two keys mark files of ours, "format" and
    "desc.depth": a damaged byte in one of them leaves the other, and then the CRC refuses the
-   file. */
-static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
+   file, which is not asked for if the file is trusted. */
+RN__APART rn_status rn__read_desc(rn_archive *a, rn_desc *desc, int trusted, rn_error *error) {
     rn_desc stored; /* the description of the file */
     rn_error inner; /* its sentence goes behind the path */
     RN__TEXT(mark, 16);
@@ -11887,7 +12248,7 @@ static rn_status rn__read_desc(rn_archive *a, rn_desc *desc, rn_error *error) {
     if (!found) found = rn__find_metadata(a, "desc.depth", &mark, error);
     if (found < 0) return (rn_status)found;
     RN__FAIL_IF(!found, RN_MISMATCH, "%s has no description; give one", a->path);
-    RN__TRY(rn__check_crc(a, error));
+    if (!trusted) RN__TRY(rn__check_crc(a, error));
     memset(&stored, 0, sizeof stored);
     RN__TRY(rn__read_fields(a, "desc.", &stored, rn__fields, RN__FIELDS, error));
     RN__FAIL_IF(rn_resolve(&stored, &inner), RN_BAD_FILE, "%s: %s", a->path, inner.text);
@@ -11900,7 +12261,7 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
                              rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__read_desc(&a, desc, error);
+    if (!status) status = rn__read_desc(&a, desc, 0, error);
     rn_archive_close(&a);
     return status;
 }
@@ -11936,15 +12297,54 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
     return RN_OK;
 }
 
-/* Checks type, shape and numbers of one tensor of the file and, with `store`, writes them into the
-   net's. */
-static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int store,
+/* What is done with the tensors of a file; each beside what stands before it. */
+enum { RN__CHECK_SHAPES, RN__CHECK_NUMBERS, RN__STORE };
+
+/* Bytes of a number of the entry, as far as the type can be read; 0: it cannot. */
+static int rn__width_of(const rn_entry *e) {
+    return !strcmp(e->dtype, "F32") ? 4 : !strcmp(e->dtype, "F64") ? 8 : 0;
+}
+
+/* Reads numbers [i, i + count) of a tensor of the file to `to`, one by one from another type or
+   order of bytes. */
+RN__APART rn_status rn__convert_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i,
+                                        ptrdiff_t count, rn_real *to, rn_error *error) {
+    const int width = rn__width_of(e);
+    uint8_t buffer[512];
+    const ptrdiff_t end = i + count, most = (ptrdiff_t)sizeof buffer / width;
+    for (ptrdiff_t some; i < end; i += some) {
+        some = end - i < most ? end - i : most;
+        RN__TRY(rn_archive_read(a, e, (uint64_t)i * (uint64_t)width, buffer, (size_t)(some * width),
+                                error));
+        for (ptrdiff_t j = 0; j < some; j++) {
+            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
+            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
+            if (width == 8) memcpy(&value, &bits, sizeof value);
+            *to++ = (rn_real)value;
+        }
+    }
+    return RN_OK;
+}
+
+/* The same, as they are where they lie alike. */
+static rn_status rn__read_numbers(rn_archive *a, const rn_entry *e, ptrdiff_t i, ptrdiff_t count,
+                                  rn_real *to, rn_error *error) {
+    const uint64_t width = (uint64_t)rn__width_of(e);
+    return rn__lies_as_in_files((int)width) ? rn_archive_read(a, e, (uint64_t)i * width, to,
+                                                              (size_t)count * (size_t)width, error)
+                                            : rn__convert_numbers(a, e, i, count, to, error);
+}
+
+/* Checks type and shape of one tensor of the file and, as `work` says, its numbers, and stores them
+   in the net: in pieces that are still in the cache when they are looked at. */
+static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_parameter *p, int work,
                                  rn_error *error) {
-    uint8_t buffer[2048];
+    enum { ROOM = 2048 / sizeof(rn_real), PIECE = 1 << 14 };
+    rn_real room[ROOM];
+    const ptrdiff_t most = work == RN__STORE ? PIECE : ROOM;
     ptrdiff_t count;
     const int *shape = p->shape; /* the net's */
-    const int width = !strcmp(e->dtype, "F64") ? 8 : 4;
-    int other = e->dims > 4 || (width == 4 && strcmp(e->dtype, "F32"));
+    int other = e->dims > 4 || !rn__width_of(e);
     /* The names agree; does all else? Sizes beyond the dimensions are 1 in both. */
     for (ptrdiff_t i = 0; i < 4; i++) other |= e->shape[i] != shape[i];
     RN__FAIL_IF(other, RN_MISMATCH,
@@ -11952,17 +12352,11 @@ static rn_status rn__load_tensor(rn_archive *a, const rn_entry *e, const rn_para
                 e->name, e->dtype, (rn__lld)e->shape[0], (rn__lld)e->shape[1], (rn__lld)e->shape[2],
                 (rn__lld)e->shape[3], e->dims > 4 ? ",..." : "", shape[0], shape[1], shape[2],
                 shape[3]);
-    for (ptrdiff_t i = 0; i < p->count; i += count) { /* 256 numbers at a time */
-        count = p->count - i < 256 ? p->count - i : 256;
-        RN__TRY(
-            rn_archive_read(a, e, (uint64_t)(i * width), buffer, (size_t)(count * width), error));
-        for (ptrdiff_t j = 0; j < count; j++) {
-            const uint64_t bits = rn__little_endian(buffer + j * width, (size_t)width);
-            double value = (double)rn__float_of_bits((int32_t)(bits & 0xffffffff));
-            if (width == 8) memcpy(&value, &bits, sizeof value);
-            RN__TRY(rn__check_number(p, i + j, value, a->path, error));
-            if (store) p->data[i + j] = (rn_real)value;
-        }
+    for (ptrdiff_t i = 0; i < p->count && work != RN__CHECK_SHAPES; i += count) {
+        rn_real *to = work == RN__STORE ? p->data + i : room;
+        count = p->count - i < most ? p->count - i : most;
+        RN__TRY(rn__read_numbers(a, e, i, count, to, error));
+        RN__TRY(rn__check_numbers(p, i, to, count, a->path, error));
     }
     return RN_OK;
 }
@@ -11975,11 +12369,11 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
            (uint64_t)p->index;
 }
 
-/* Checks all tensors of the file, or stores them, in its order. Passed over are the velocity where
-   training does not go on, PyTorch's counts of batches, and tensors of nodes from `end` on. Each
-   other of the net's must be there once: then the file's and the net's numbers (rn__tensor_number)
-   have the same sum of hashes. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int training, int store,
+/* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the
+   velocity where training does not go on, PyTorch's counts of batches, and tensors of nodes from
+   `end` on. Each other of the net's must be there once: then the file's and the net's numbers
+   (rn__tensor_number) have the same sum of hashes. */
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
@@ -11996,7 +12390,7 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int train
                     RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
                     cut ? "..." : "");
         if (p.node >= end) continue;
-        RN__TRY(rn__load_tensor(a, &e, &p, store, error));
+        RN__TRY(rn__load_tensor(a, &e, &p, work, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
     RN__TRY((rn_status)found);
@@ -12015,15 +12409,22 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int train
     return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
-/* Checks all, then stores all. `loaded` is the net as it will be: description, schedule, step and
-   the like. A training net takes a file without checkpoint, too: weights alone; and only these
-   without the classifier (trunk). */
-static rn_status rn__load(rn_archive *a, rn_net *net, int trunk, rn_error *error) {
-    const int end = net->node_count - trunk; /* the classifier is the last node */
+/* Where weights are loaded into: a net, all of it but its classifier, or one that is new. */
+enum { RN__LOADS_NET, RN__LOADS_TRUNK, RN__LOADS_NEW };
+
+/* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
+   CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
+   like. A training net takes a file without checkpoint, too: weights alone; and only these without
+   the classifier, which is the last node. */
+RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int into, rn_error *error) {
+    const int is_new = into == RN__LOADS_NEW, trunk = into == RN__LOADS_TRUNK;
+    const int end = net->node_count - trunk;
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
-    rn_status status, found = rn__read_desc(a, &loaded.desc, &inner);
+    rn_status status, found;
+    RN__TRY(rn__check_writable("rn_load", net, error));
+    found = rn__read_desc(a, &loaded.desc, is_new, &inner);
     if (!found && net->velocity && !trunk) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
@@ -12033,33 +12434,147 @@ static rn_status rn__load(rn_archive *a, rn_net *net, int trunk, rn_error *error
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, trunk, error));
-    RN__TRY(rn__load_tensors(a, net, end, training, 0, error));
+    if (!is_new) RN__TRY(rn__load_tensors(a, net, end, training, RN__CHECK_NUMBERS, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
-    status = rn__load_tensors(a, net, end, training, 1, error);
-    RN__FAIL_IF(status, status, "%s failed midway: the net holds a part, load again", a->path);
+    status = rn__load_tensors(a, net, end, training, RN__STORE, is_new ? error : NULL);
+    RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",
+                a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
-    if (training) *net = loaded;
-    return RN_OK;
+    if (training && !status) *net = loaded;
+    return status;
 }
 
 /* Opens, loads and closes. */
-static rn_status rn__load_file(rn_net *net, const char *path, int trunk, const rn_files *files,
+static rn_status rn__load_file(rn_net *net, const char *path, int into, const rn_files *files,
                                rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, trunk, error);
+    if (!status) status = rn__load(&a, net, into, error);
     rn_archive_close(&a);
     return status;
 }
 
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
-    return rn__load_file(net, path, 0, files, error);
+    return rn__load_file(net, path, RN__LOADS_NET, files, error);
 }
 
 RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
                               rn_error *error) {
-    return rn__load_file(net, path, 1, files, error);
+    return rn__load_file(net, path, RN__LOADS_TRUNK, files, error);
+}
+
+/* ---- nets made of files ---------------------------------------------------------------------- */
+
+/* Functions of this part are apart, so that their rooms do not add up to more stack than a call may
+   take. */
+
+/* The description of a net for a file: as `asked` says or, if that is NULL, the file. Of a file
+   without description names and shapes alone have to match. */
+RN__APART rn_status rn__choose_desc(rn_archive *a, const rn_desc *asked, int trusted, rn_desc *desc,
+                                    rn_error *error) {
+    rn_error inner;
+    const rn_status found = rn__read_desc(a, desc, trusted, &inner);
+    RN__FAIL_IF(found && (!asked || found != RN_MISMATCH), found, "%s", inner.text);
+    if (asked) *desc = *asked;
+    return RN_OK;
+}
+
+/* That net, as yet without weights, or NULL. */
+RN__APART rn_net *rn__create_for(rn_archive *a, const rn_desc *asked, int batch, rn_mode mode,
+                                 int how, int trusted, const rn_memory *memory, rn_error *error) {
+    rn_desc desc;
+    if (rn__choose_desc(a, asked, trusted, &desc, error)) return NULL;
+    return rn__create(&desc, batch, mode, how, memory, error);
+}
+
+RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
+                             const rn_files *files, const rn_memory *memory, rn_error *error) {
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, path, files, error))
+        net = rn__create_for(&a, desc, batch, mode, 0, 0, memory, error);
+    if (net) {
+        rn__clear_progress(net);
+        if (rn__load(&a, net, RN__LOADS_NEW, error)) {
+            rn_destroy(net);
+            net = NULL;
+        }
+    }
+    rn_archive_close(&a);
+    return net;
+}
+
+/* Finds the arrays of the net in the file, whose tensors are checked: each of the two begins with
+   its first tensor, from where on all must lie as in the net. */
+static rn_status rn__find_arrays(rn_archive *a, const rn_net *net, uint64_t begins[2],
+                                 rn_error *error) {
+    const int width = (int)sizeof(rn_real);
+    int known[2] = {0, 0}; /* 1: where that array begins */
+    rn_parameter p;
+    rn_entry e;
+    a->at = RN__JSON_BEGIN;
+    for (memset(&p, 0, sizeof p); rn__next_tensor(net, 0, &p);) {
+        const int part = rn__part_of_file(net, &p);
+        const rn_real *array = part == RN__STATISTICS ? net->statistics : net->parameters;
+        RN__TRY(rn_archive_find(a, p.name, &e, error));
+        RN__FAIL_IF(rn__width_of(&e) != width, RN_MISMATCH,
+                    "%s: %s is %s and this program computes with F%d, so that it must convert; see "
+                    "rn_create_from",
+                    a->path, p.name, e.dtype, 8 * width);
+        if (!known[part]) begins[part] = e.begin;
+        if (part == RN__PARAMETERS) begins[RN__STATISTICS] = begins[part]; /* if it has none */
+        known[part] = 1;
+        RN__FAIL_IF(e.begin != begins[part] + (uint64_t)(p.data - array) * (uint64_t)width,
+                    RN_MISMATCH,
+                    "%s: %s lies elsewhere than in the net; load the file by rn_create_from and "
+                    "save it, for rn_save writes parameters, then statistics, in their order",
+                    a->path, p.name);
+    }
+    return RN_OK;
+}
+
+/* The weights of a new net are those in the file. */
+RN__APART rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, int trusted,
+                            rn_error *error) {
+    const char *data = (const char *)file->data;
+    rn_desc desc;
+    rn_error inner;
+    uint64_t begins[2]; /* of parameters and statistics in the file */
+    RN__FAIL_IF(!rn__lies_as_in_files((int)sizeof(rn_real)), RN_BAD_ARGUMENT,
+                "%s is little-endian and this machine is not, so that it must convert; see "
+                "rn_create_from",
+                a->path);
+    /* What is in it was refused already, if it is to be. */
+    if (!rn__read_desc(a, &desc, 1, &inner))
+        RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, 0, error));
+    rn__lay_over(net, data, data); /* places to count from, until they are known */
+    RN__TRY(rn__load_tensors(a, net, net->node_count, 0,
+                             trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
+    RN__TRY(rn__find_arrays(a, net, begins, error));
+    for (int i = 0; i < 2; i++)
+        RN__FAIL_IF((uintptr_t)(data + begins[i]) % sizeof(rn_real), RN_BAD_ARGUMENT,
+                    "%s: its numbers from byte %llu on are not aligned in memory; have the file "
+                    "begin at a multiple of 64, and saved by rn_save",
+                    a->path, (rn__llu)begins[i]);
+    rn__lay_over(net, data + begins[0], data + begins[1]);
+    return RN_OK;
+}
+
+RNDEF rn_net *rn_create_mapped(const rn_desc *desc, int batch, const rn_mapping *file, int trusted,
+                               const rn_memory *memory, rn_error *error) {
+    rn_mapping mapping = *file;
+    const rn_files files = rn_files_in_memory(&mapping);
+    rn_archive a;
+    rn_net *net = NULL;
+    if (!rn_archive_open(&a, "the file in memory", &files, error))
+        net = rn__create_for(&a, desc, batch, RN_INFERENCE, RN__OVER, trusted, memory, error);
+    if (net && rn__map(&a, net, file, trusted, error)) {
+        rn_destroy(net);
+        net = NULL;
+    }
+    rn_archive_close(&a);
+    return net;
 }
 
 /* >>printer ==================================================================================
@@ -12291,13 +12806,13 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
 RNDEF size_t rn_plan_text(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                           rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__put_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__put_plan, &out, error);
 }
 
 RNDEF size_t rn_plan_svg(const rn_desc *desc, int batch, rn_mode mode, char *text, size_t capacity,
                          rn_error *error) {
     rn__text out = rn__text_in(text, capacity);
-    return rn__sketch(desc, batch, mode, NULL, rn__draw_plan, &out, error);
+    return rn__sketch(desc, batch, mode, 0, NULL, rn__draw_plan, &out, error);
 }
 
 #if defined(__cplusplus) && (defined(__GNUC__) || defined(__clang__))

@@ -591,7 +591,7 @@ static void test_round_trip(void) {
     predicting->trainer.test_accuracy = 87.65;
     OK(rn_save(predicting, "w2", files, &error));
     CHECK_INT(disk_find(&d, "w2")->bytes, disk_find(&d, "w")->bytes);
-    rn_initialise(predicting);
+    rn_initialise(predicting, NULL);
     CHECK(!(predicting->trainer.test_accuracy > 0)); /* that of other weights */
 
     OK(rn_archive_open(&a, "c", files, &error)); /* what others see */

@@ -573,7 +573,7 @@ static void check_steps_allocate_nothing(const rn_desc *desc) {
         CHECK_INT(rn_train_step(net, batch.images, batch.labels, 3, 0.1, NULL, NULL), RN_OK);
         CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, 3, logits, NULL), RN_OK);
     }
-    rn_initialise(net);
+    rn_initialise(net, NULL);
     rn_describe(net, text, sizeof text);
     CHECK_INT(calls, 0);
     net_free_batch(&batch);

@@ -14,11 +14,11 @@
 
 enum { STACK = 512 << 10, LIMIT = 8 << 10, BATCH = 4, ROOM = 64 << 20 };
 
-static unsigned char *stack, *memory;
+static unsigned char *stack, *memory, *memory_of_file;
 static rn_desc desc;
 static rn_net *net;
 static net_batch batch;
-static rn_real logits[BATCH * 1000];
+static rn_real logits[BATCH * 1000], features[1 << 18];
 static char text[1 << 18];
 static rn_error error;
 static rn_memory place;
@@ -62,6 +62,11 @@ static void predict(void) {
     CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, BATCH, logits, &error), RN_OK);
 }
 
+static void take_features(void) {
+    for (int i = 0; i < net->node_count; i++)
+        CHECK_INT(rn_features(net, rn_workspace(net), batch.images, 1, i, features, &error), RN_OK);
+}
+
 static void freeze(void) { CHECK_INT(rn_freeze(net, NULL, &error), RN_OK); }
 
 static void layers(void) {
@@ -86,6 +91,29 @@ static const char path[] = "stack_test.safetensors"; /* in this folder, for a mo
 
 static void save(void) { CHECK_INT(rn_save_checkpoint(net, path, NULL, &error), RN_OK); }
 static void load(void) { CHECK_INT(rn_load(net, path, NULL, &error), RN_OK); }
+
+static void make_of_file(void) {
+    rn_net *other = rn_create_from(NULL, BATCH, RN_TRAINING, path, NULL, NULL, &error);
+    CHECK(other != NULL);
+    rn_destroy(other);
+}
+
+static rn_mapping file; /* what lies at path */
+
+static void read_whole(void) {
+    FILE *f = fopen(path, "rb");
+    file.data = memory_of_file;
+    file.bytes = f ? fread(memory_of_file, 1, ROOM, f) : 0;
+    CHECK(f != NULL && file.bytes > 1000);
+    if (f) fclose(f);
+}
+
+static void make_over(void) {
+    rn_net *over = rn_create_over(&desc, BATCH, net->parameters, net->statistics, NULL, &error);
+    CHECK(over != NULL);
+    rn_destroy(over);
+    rn_destroy(rn_create_mapped(NULL, BATCH, &file, 0, NULL, &error)); /* big-endian: it refuses */
+}
 
 static void look(void) {
     rn_desc stored;
@@ -134,11 +162,15 @@ static const struct {
              {"rn_train_step", train},
              {"a failing step", explain},
              {"rn_predict", predict},
+             {"rn_features", take_features},
              {"rn_freeze", freeze},
              {"rn_predict, frozen", predict},
              {"layers", layers},
              {"saving", save},
+             {"reading the file", read_whole},
              {"loading", load},
+             {"rn_create_from", make_of_file},
+             {"rn_create_over, rn_create_mapped", make_over},
              {"looking", look},
              {"data", data},
              {"pictures", pictures}};
@@ -185,6 +217,7 @@ int main(void) {
     if (posix_memalign(&raw, 4096, STACK)) return 2;
     stack = (unsigned char *)raw;
     memory = (unsigned char *)net_take(ROOM);
+    memory_of_file = (unsigned char *)net_take(ROOM);
     place.buffer = memory;
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (i = 0; i < 2; i++)
@@ -209,6 +242,7 @@ int main(void) {
                 net_free_batch(&batch);
             }
     free(memory);
+    free(memory_of_file);
     free(stack);
     return test_end("stack");
 }

@@ -558,7 +558,7 @@ static void check_not_finite_in(int naive, rn_order order, rn_sgd sgd) {
     }
     CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL)); /* it goes on */
     for (i = 0; i < 5; i++) {
-        rn_initialise(net);
+        rn_initialise(net, NULL);
         explode(net, &batch, rates[i]);
     }
     net_free_batch(&batch);
