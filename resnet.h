@@ -297,12 +297,15 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
-/* How pictures are scaled, see rn_resample. */
+/* How pictures are scaled, see rn_crop_picture and rn_resample. */
 #define RN_INTERPOLATION_LIST(X) X(RN_BICUBIC, "bicubic") X(RN_BILINEAR, "bilinear")
 typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolation;
 
-/* The order of an image's colours as the net gets them. Pictures in files, rn_picture and mean and
-   deviation of the description are RGB in any case... */
+/* The order of three colours as the net gets them. Pictures, the pixels of an rn_source, and mean
+   and deviation of the description are RGB in any case; what makes a net's input of them (rn_batch,
+   rn_normalise, rn_preprocess, rn_predict_windows) turns them round for a net of BGR, which is one
+   whose weights came from Caffe or OpenCV. rn_train_step and rn_predict take images in this
+   order. */
 #define RN_CHANNEL_ORDER_LIST(X) X(RN_RGB, "rgb") X(RN_BGR, "bgr")
 typedef enum rn_channel_order { RN_CHANNEL_ORDER_LIST(RN_ENUM) } rn_channel_order;
 
@@ -358,7 +361,7 @@ typedef struct rn_desc {
                                  inference: see rn_train_step; 5: nor does all else but the
                                  classifier; 0: all trains */
     double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
-    float mean[4];          /* of the image's channels, pixels in 0..1; 0 */
+    float mean[4];          /* of the image's channels, colours as RGB, pixels in 0..1; 0 */
     float deviation[4];     /* 1 */
     rn_channel_order channel_order; /* rgb */
     float crop_fraction; /* side of the centre crop, of the shorter side; 1 (ImageNet 0.875) */
@@ -1067,8 +1070,9 @@ RNDEF rn_status rn_archive_read(rn_archive *archive, const rn_entry *entry, uint
                                 void *data, size_t bytes, rn_error *error);
 RNDEF void rn_archive_close(rn_archive *archive);
 
-/* Where images come from. read fills pixels [C,H,W] (0..255) and the label of image `index`; it
-   must not change what it reads from if several threads call rn_batch. 0 for success. */
+/* Where images come from. read fills pixels [C,H,W] (0..255, colours as RGB) and the label of image
+   `index`; it must not change what it reads from if several threads call rn_batch. 0 for
+   success. */
 typedef struct rn_source {
     ptrdiff_t count;
     int channels, height, width, classes;
@@ -1080,7 +1084,7 @@ typedef struct rn_source {
    copy the struct: source.user points to it. */
 typedef struct rn_data {
     rn_source source;
-    uint8_t *pixels; /* [count, C, H, W] */
+    uint8_t *pixels; /* [count, C, H, W], colours as RGB */
     uint8_t *labels; /* [count] */
     rn_memory memory;
     void *block;
@@ -1103,10 +1107,11 @@ RNDEF void rn_data_free(rn_data *data);
    order: equal sums tell that the data is what it was. Memory as in rn_measure. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
-/* Mean and standard deviation of each channel over the source, pixels in 0..1, into desc->mean and
-   desc->deviation; and channels, height, width and classes of the source into desc. A channel that
-   is constant, or deviates by less than 1e-6, gets deviation 1. Refuses more than 4 channels. Takes
-   room for one image from RESNET_MALLOC for a moment, unless the source is an rn_data. */
+/* Mean and standard deviation of each channel over the source, pixels in 0..1 and colours as RGB
+   whatever desc->channel_order, into desc->mean and desc->deviation; and channels, height, width
+   and classes of the source into desc. A channel that is constant, or deviates by less than 1e-6,
+   gets deviation 1. Refuses more than 4 channels. Takes room for one image from RESNET_MALLOC for a
+   moment, unless the source is an rn_data. */
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
@@ -1114,17 +1119,18 @@ typedef struct rn_augment {
     int flip; /* 1: mirror left to right with probability 1/2 */
 } rn_augment;
 
-/* Images at positions [first, first + count) of an epoch, normalised as desc says: images
-   [count,C,H,W] and labels [count] are overwritten. With augment the order is shuffled and the
-   images augmented, a function of (desc->seed, epoch, position) alone; with NULL they come as they
-   are stored. Refuses positions that the source does not have, an impossible pad, a source of
-   another shape than desc's, and more than 4 channels, which desc could not normalise. */
+/* Images at positions [first, first + count) of an epoch, normalised as desc says and in its
+   channel_order: images [count,C,H,W] and labels [count] are overwritten. With augment the order is
+   shuffled and the images augmented, a function of (desc->seed, epoch, position) alone; with NULL
+   they come as they are stored. Refuses positions that the source does not have, an impossible pad,
+   a source of another shape than desc's, and more than 4 channels, which desc could not
+   normalise. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error);
 
-/* A picture of any size, bytes 0..255, not the owner of them: (c, y, x) is pixels[c stride_c +
-   y stride_h + x stride_w]. */
+/* A picture of any size, bytes 0..255, colours as RGB, not the owner of them: (c, y, x) is
+   pixels[c stride_c + y stride_h + x stride_w]. */
 typedef struct rn_picture {
     const uint8_t *pixels;
     int channels, height, width;
@@ -1154,30 +1160,66 @@ RNDEF rn_window rn_scale_window(int height, int width, int size, int least, int 
                                 uint64_t position);
 RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t position);
 
-/* Overwrites `to` [1,C,h,w] with the window of a picture of C channels, 0..255 becoming 0..1, by
-   bicubic interpolation (a = -0.5), which overshoots a little at edges; with `antialias` its
-   support grows with the reduction, as in PIL, else it does not, as in Torch7. Refuses windows that
-   are empty or not within the picture, and reductions by more than 24. */
-RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
-                            int antialias, rn_error *error);
+/* How rn_resample and rn_predict_windows scale: 0, bicubic interpolation (a = -0.5) as in Torch7's
+   image.scale, or a sum of these. */
+typedef enum rn_resampling {
+    RN_RESAMPLE_ANTIALIAS = 1, /* its support grows with the reduction, as in Pillow */
+    RN_RESAMPLE_BILINEAR = 2,  /* not bicubic */
+    RN_RESAMPLE_BYTES = 4      /* rounds to bytes as Pillow does, once across, then down */
+} rn_resampling;
 
-/* Colours of an image [1,3,h,w], 0 black and 1 white, changed where it is, as fb.resnet.torch does;
-   drawn like the windows. Jitter: brightness, contrast and saturation in random order, each mixed
-   with black, the mean grey or the pixel's grey by a factor of 1 +- strength (0.4). Lighting ([IM]
-   after Krizhevsky et al. 2012): a shift along the principal colours, by normal numbers of
-   `deviation` (0.1). */
+/* Overwrites `to` [1,C,h,w] with the window of a picture of C channels in their order, 0..255
+   becoming 0..1; bicubic interpolation overshoots a little at edges, unless it rounds to bytes.
+   Refuses windows that are empty or not within the picture, reductions by more than 24, and a
+   `resampling` that is no sum of rn_resampling. */
+RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
+                            int resampling, rn_error *error);
+
+/* What a net was trained to see in inference is often not a window, but whole pixels of a picture
+   that was scaled whole: to scaled_height x scaled_width, of which height x width pixels from (top,
+   left) on are taken. rn_centre_crop makes it as timm and torchvision do, with size, crop_fraction
+   and interpolation of desc, which is as rn_resolve leaves it: shorter side size / crop_fraction,
+   longer side in proportion, both rounded down, and the centre. If desc's height is not its width,
+   the smallest picture that covers both, each divided by crop_fraction and rounded down. */
+typedef struct rn_crop {
+    int scaled_height, scaled_width;
+    int top, left, height, width;
+    rn_interpolation interpolation;
+} rn_crop;
+
+RNDEF rn_crop rn_centre_crop(const rn_desc *desc, int height, int width); /* of the picture */
+
+/* Overwrites pixels [C,crop->height,crop->width] with the crop, the very bytes of Pillow's resize
+   and crop: antialiased, rounded to bytes between its passes; channels in the picture's order.
+   Takes any reduction, and rn_crop_bytes bytes of room, of any alignment, which keep nothing;
+   rn_crop_bytes is 0 for what rn_crop_picture refuses: no picture, a crop that is empty or not
+   within the scaled picture. A picture of 4000 rows scaled for a net of 224 takes 1 MB. */
+RNDEF size_t rn_crop_bytes(const rn_picture *picture, const rn_crop *crop);
+RNDEF rn_status rn_crop_picture(uint8_t *pixels, const rn_picture *picture, const rn_crop *crop,
+                                void *room, size_t bytes, rn_error *error);
+/* The same, normalised as desc says and in its channel_order: overwrites image [1,C,H,W], which
+   rn_predict takes. Refuses a crop of another size than desc's besides. */
+RNDEF rn_status rn_preprocess(rn_real *image, const rn_desc *desc, const rn_picture *picture,
+                              const rn_crop *crop, void *room, size_t bytes, rn_error *error);
+
+/* Colours of an image [1,3,h,w] of RGB, 0 black and 1 white, changed where it is, as
+   fb.resnet.torch does; drawn like the windows. Jitter: brightness, contrast and saturation in
+   random order, each mixed with black, the mean grey or the pixel's grey by a factor of 1 +-
+   strength (0.4). Lighting ([IM] after Krizhevsky et al. 2012): a shift along the principal
+   colours, by normal numbers of `deviation` (0.1). */
 RNDEF rn_status rn_colour_jitter(rn_tensor *image, double strength, rn_key key, uint64_t position,
                                  rn_error *error);
 RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint64_t position,
                             rn_error *error);
-/* Then image = (image - mean) / deviation of desc, [N,C,h,w]; a deviation of 0 counts as 1. Refuses
-   more than 4 channels. */
+/* Then image = (image - mean) / deviation of desc, [N,C,h,w], colours from RGB into desc's
+   channel_order; a deviation of 0 counts as 1. Refuses more than 4 channels. */
 RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error);
 
 /* Mean of the softmax probabilities [classes] of a picture over windows: single crop or ten-crop.
-   net and workspace as in rn_predict; room: of C H W + classes numbers. */
+   resampling as in rn_resample; net and workspace as in rn_predict; room: of C H W + classes
+   numbers. */
 RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
-                                   const rn_window *windows, int count, int antialias,
+                                   const rn_window *windows, int count, int resampling,
                                    rn_real *room, rn_real *probabilities, rn_error *error);
 
 /* Running statistics anew, for parameters that no longer change: the plain mean over images of
@@ -2860,6 +2902,10 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
                     d.height, d.width, h, w);
         h = rn__divide_up(h, 2), w = rn__divide_up(w, 2);
     }
+    RN__FAIL_IF(d.channel_order && d.channels != 3, RN_BAD_DESCRIPTION,
+                "channel_order bgr turns three colours round, but the images have %d channels; "
+                "take rgb",
+                d.channels);
     if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
     RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
                 "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
@@ -11178,6 +11224,17 @@ static double rn__normalised(const rn_desc *desc, int channel, double pixel) {
     return (pixel - (double)desc->mean[channel]) / (fabs(deviation) > 0 ? deviation : 1);
 }
 
+/* Colours of normalised images from RGB into the order of the net: the one place that does it. */
+static void rn__order_channels(const rn_desc *desc, const rn_tensor *images) {
+    rn_tensor red = rn_tensor_channels(*images, 0, 1), blue = rn_tensor_channels(*images, 2, 1);
+    if (!desc->channel_order || images->c != 3) return;
+    RN__EACH(&red, n, c, y, x) {
+        rn_real *r = rn__at(&red, n, c, y, x), *b = rn__at(&blue, n, c, y, x), swapped = *r;
+        *r = *b;
+        *b = swapped;
+    }
+}
+
 /* Pads, crops and mirrors a normalised image as its position in the epoch decides. To pad by p and
    crop at random is to move the image by -p to p rows and columns, with zeros coming in:
 
@@ -11223,14 +11280,41 @@ static uint8_t *rn__bytes_of(rn_real *image, ptrdiff_t size) {
     return (uint8_t *)(image + size) - size;
 }
 
-/* Bytes have 256 values, so what becomes of each is looked up, channel by channel. */
+/* The bytes of images, of RGB, become the numbers that a net takes. Bytes have 256 values, so what
+   becomes of each is looked up, channel by channel. */
+static void rn__number_bytes(rn_tensor *images, const rn_desc *desc) {
+    const ptrdiff_t plane = images->stride_c, size = images->stride_n;
+    rn_real table[256]; /* what a byte becomes */
+    for (int c = 0; c < images->c; c++) {
+        for (int v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
+        for (int i = 0; i < images->n; i++) {
+            rn_real *image = images->data + i * size;
+            const uint8_t *pixels = rn__bytes_of(image, size);
+            for (ptrdiff_t j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
+        }
+    }
+    rn__order_channels(desc, images);
+}
+
+/* Images of a source or a crop must be those that a net takes. A zero in the description is a
+   default, which a net has resolved. */
+static rn_status rn__check_size(const rn_desc *desc, int channels, int height, int width,
+                                rn_error *error) {
+    if ((!desc->channels || desc->channels == channels) &&
+        (!desc->height || desc->height == height) && (!desc->width || desc->width == width))
+        return RN_OK;
+    return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
+                    channels, height, width, desc->channels, desc->height, desc->width);
+}
+
+/* All images as bytes, each at the end of its place; then numbers; then augmented. */
 RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_augment *augment,
                          uint64_t epoch, ptrdiff_t first, int count, rn_real *images, int *labels,
                          rn_error *error) {
     const rn_key order = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
     const rn_key changes = {desc->seed, RN_PURPOSE_AUGMENT, epoch};
-    rn_real table[256];       /* what a byte becomes */
-    ptrdiff_t plane, size, j; /* bytes of a channel, of an image */
+    rn_tensor all;
+    ptrdiff_t size; /* bytes of an image */
     RN__TRY(rn__check_source("rn_batch", source, error));
     /* Positions [first, first + count) of the epoch are there, without overflow. */
     RN__FAIL_IF(first < 0 || count < 1 || first > source->count - count, RN_BAD_ARGUMENT,
@@ -11242,29 +11326,17 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     RN__FAIL_IF(!rn_tensor_bytes(count, source->channels, source->height, source->width),
                 RN_TOO_LARGE, "rn_batch: %d images [%d,%d,%d] are more than memory can address",
                 count, source->channels, source->height, source->width);
-    /* A zero in the description is a default, which a net has resolved. */
-    RN__FAIL_IF((desc->channels && desc->channels != source->channels) ||
-                    (desc->height && desc->height != source->height) ||
-                    (desc->width && desc->width != source->width),
-                RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]", source->channels,
-                source->height, source->width, desc->channels, desc->height, desc->width);
-    plane = (ptrdiff_t)source->height * source->width;
-    size = plane * source->channels;
-    for (int i = 0; i < count; i++) { /* all images as bytes */
+    RN__TRY(rn__check_size(desc, source->channels, source->height, source->width, error));
+    all = rn_tensor_in(images, count, source->channels, source->height, source->width);
+    size = all.stride_n;
+    for (int i = 0; i < count; i++) {
         uint64_t index = (uint64_t)(first + i);
         /* Training takes another order in each epoch, tests the order of the source. */
         if (augment) index = rn_shuffle(order, index, (uint64_t)source->count);
         RN__TRY(rn__read_image(source, (ptrdiff_t)index, rn__bytes_of(images + i * size, size),
                                &labels[i], error));
     }
-    for (int c = 0; c < source->channels; c++) { /* bytes into numbers */
-        for (int v = 0; v < 256; v++) table[v] = (rn_real)rn__normalised(desc, c, v / 255.0);
-        for (int i = 0; i < count; i++) {
-            rn_real *image = images + i * size;
-            const uint8_t *pixels = rn__bytes_of(image, size);
-            for (j = c * plane; j < (c + 1) * plane; j++) image[j] = table[pixels[j]];
-        }
-    }
+    rn__number_bytes(&all, desc);
     for (int i = 0; augment && i < count; i++)
         rn__augment(images + i * size, source, augment, changes, (uint64_t)(first + i));
     return RN_OK;
@@ -11306,11 +11378,12 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
 #endif
 
 /* >>pictures =================================================================================
-   In: a picture of any size, bytes 0 to 255. Out: an image [1,C,H,W] as a net takes it, or what a
-   net says of several parts of the picture.
+   In: a picture of any size, bytes 0 to 255, RGB. Out: an image [1,C,H,W] as a net takes it, or
+   what a net says of several parts of the picture.
 
        rn_picture --window, rn_resample--> 0..1 --jitter, lighting--> 0..1 --rn_normalise--> net
         (bytes)                                   (training only)
+       rn_picture --crop, rn_crop_picture--> bytes --rn_preprocess--> net
 
    A window is a part of the picture; its sides need not be whole numbers. "The size x size centre
    of the picture scaled to a shorter side of `scale`" is never made by scaling the whole picture:
@@ -11404,63 +11477,101 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
     return rn__square(height, width, 1, 1, 0.5, 0.5, flip);
 }
 
-/* Bicubic interpolation makes a pixel of the output from the pixels of the picture within 2 pixels
-   of its centre, in each direction; where antialias is on and the picture is reduced by a factor of
-   r, within 2 r. rn_resample refuses an r above 24. */
-enum { RN__MOST_TAPS = 104 }; /* at least 2 x 2 x 24 + 1 */
+/* One axis of a picture that is scaled: the centre of pixel i of the output lies at
+   begin + (first + i + 1/2) scale in the picture, whose pixel k has its own at k + 1/2. */
+typedef struct rn__scaling {
+    int size;            /* pixels of the picture */
+    int first;           /* of the scaled picture, where the output begins */
+    double begin, scale; /* pixels of the picture; for one of the output */
+    double wide;         /* the curve is stretched by it: the reduction if antialiased, else 1 */
+    int resampling;
+} rn__scaling;
 
-/* The weight of a pixel at a distance of x: Keys 1981 with a = -0.5. */
-static double rn__cubic(double x) {
+static rn__scaling rn__make_scaling(int size, double begin, double length, int count,
+                                    int resampling) {
+    const double scale = length / count;
+    const rn__scaling axis = {
+        size,      0, begin, scale, resampling & RN_RESAMPLE_ANTIALIAS && scale > 1 ? scale : 1,
+        resampling};
+    return axis;
+}
+
+/* The weight of a pixel at a distance of x. Bicubic: Keys 1981 with a = -0.5. */
+static double rn__curve(int resampling, double x) {
     x = fabs(x);
+    if (resampling & RN_RESAMPLE_BILINEAR) return fmax(0, 1 - x);
     return x < 1 ? (1.5 * x - 2.5) * x * x + 1 : x < 2 ? ((-0.5 * x + 2.5) * x - 4) * x + 2 : 0;
 }
 
-/* Along one axis: the weights for pixel i of `count` output pixels, which together cover [begin,
-   begin + length) of the picture's `size` pixels. They belong to pixels *first, *first + 1, ... of
-   the picture; returns how many. Pixels beyond the edge are left out, and the weights of the others
-   grow, so that their sum is always 1/255. */
-static int rn__taps(double weights[RN__MOST_TAPS], int *first, int i, int count, double begin,
-                    double length, int size, int antialias) {
-    /* Pixels of the picture for one of the output; how much wider the bicubic curve becomes. */
-    const double scale = length / count, wide = antialias && scale > 1 ? scale : 1;
-    /* Pixel k has its centre at k + 1/2; of both the half is taken off. */
-    const double centre = begin + (i + 0.5) * scale - 0.5;
-    const int last = rn__min(size - 1, (int)floor(centre + 2 * wide));
-    double sum = 0; /* of the weights before they are scaled */
-    int taps;
-    *first = rn__max(0, (int)ceil(centre - 2 * wide));
-    taps = last - *first + 1;
-    for (int k = 0; k < taps; k++) sum += weights[k] = rn__cubic((*first + k - centre) / wide);
-    for (int k = 0; k < taps; k++) weights[k] /= sum * 255;
+/* Pixel i of the output is made from pixels *first, *first + 1, ... of the picture, those within 1
+   (bilinear) or 2 pixels of its centre, times axis->wide; returns how many. */
+static int rn__reach(const rn__scaling *axis, int i, int *first) {
+    const double centre = axis->begin + (axis->first + i + 0.5) * axis->scale;
+    const double support = (axis->resampling & RN_RESAMPLE_BILINEAR ? 1 : 2) * axis->wide;
+    *first = (int)fmax(0, floor(centre - support + 0.5));
+    return (int)fmin(axis->size, floor(centre + support + 0.5)) - *first;
+}
+
+/* Their weights, whose sum is 1, for pixels beyond the edge are left out; returns how many. Where
+   Pillow rounds to bytes, its weights are multiples of 2^-22, so that sums are exact here, too. */
+static int rn__taps(double *weights, int *first, const rn__scaling *axis, int i) {
+    const double centre = axis->begin + (axis->first + i + 0.5) * axis->scale;
+    const int taps = rn__reach(axis, i, first);
+    double sum = 0;
+    for (int k = 0; k < taps; k++)
+        sum += weights[k] =
+            rn__curve(axis->resampling, (*first + k - centre + 0.5) * (1 / axis->wide));
+    for (int k = 0; k < taps; k++) {
+        weights[k] /= sum;
+        if (axis->resampling & RN_RESAMPLE_BYTES)
+            weights[k] = round(weights[k] * 4194304) / 4194304;
+    }
     return taps;
 }
 
-/* The bicubic weight of a pixel is the product of its weights down and across. */
-RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
-                            int antialias, rn_error *error) {
-    const double bottom = window.top + window.height, right = window.left + window.width;
-    double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
-    /* rows from `top` and columns from `left` of the picture make one pixel. */
-    int top, left, rows, columns;
-    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
+/* The nearest byte. */
+static uint8_t rn__to_byte(double value) {
+    return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value + 0.5);
+}
+
+/* Taps of rn_resample, which refuses reductions by more than 24: at least 2 x 2 x 24 + 1. */
+enum { RN__MOST_TAPS = 104 };
+
+/* Of rn_resample. */
+static rn_status rn__check_window(const rn_tensor *to, const rn_picture *picture,
+                                  const rn_window *window, rn_error *error) {
+    const double bottom = window->top + window->height, right = window->left + window->width;
     /* A sum is finite only if all its parts are. */
     RN__FAIL_IF(
         !rn__is_picture(picture) || to->h < 1 || to->w < 1 || !rn__is_finite(bottom + right) ||
-            !(window.top >= 0 && window.left >= 0 && window.height > 0 && window.width > 0 &&
+            !(window->top >= 0 && window->left >= 0 && window->height > 0 && window->width > 0 &&
               bottom <= picture->height + 1e-6 && right <= picture->width + 1e-6 &&
-              window.height <= 24.0 * to->h && window.width <= 24.0 * to->w),
+              window->height <= 24.0 * to->h && window->width <= 24.0 * to->w),
         RN_BAD_ARGUMENT,
         "rn_resample: from [%.1f,%.1f] at [%.1f,%.1f] to [%d,%d]; the window should lie "
         "within the picture [%d,%d,%d] and be at most 24 times as large; or take two steps",
-        window.height, window.width, window.top, window.left, to->h, to->w, picture->channels,
+        window->height, window->width, window->top, window->left, to->h, to->w, picture->channels,
         picture->height, picture->width);
+    return RN_OK;
+}
+
+/* The weight of a pixel is the product of its weights down and across. */
+RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window window,
+                            int resampling, rn_error *error) {
+    const int bytes = resampling & RN_RESAMPLE_BYTES;
+    double down[RN__MOST_TAPS], across[RN__MOST_TAPS];
+    rn__scaling vertical, horizontal;
+    /* rows from `top` and columns from `left` of the picture make one pixel. */
+    int top, left, rows, columns;
+    RN__TRY(rn__expect(__func__, "to", to, 1, picture->channels, to->h, to->w, error));
+    RN__TRY(rn__check_window(to, picture, &window, error));
+    RN__TRY(rn__expect_within(__func__, "resampling", resampling, 0, 7, error));
+    vertical = rn__make_scaling(picture->height, window.top, window.height, to->h, resampling);
+    horizontal = rn__make_scaling(picture->width, window.left, window.width, to->w, resampling);
     for (int y = 0; y < to->h; y++) { /* weights down for a row, across for each of its pixels */
-        rows =
-            rn__taps(down, &top, y, to->h, window.top, window.height, picture->height, antialias);
-        for (int i = 0; i < rows; i++) down[i] *= 255; /* only `across` takes 0..255 to 0..1 */
+        rows = rn__taps(down, &top, &vertical, y);
         for (int x = 0; x < to->w; x++) {
-            columns = rn__taps(across, &left, x, to->w, window.left, window.width, picture->width,
-                               antialias);
+            columns = rn__taps(across, &left, &horizontal, x);
             for (int c = 0; c < to->c; c++) {
                 const uint8_t *from = picture->pixels + c * picture->stride_c +
                                       top * picture->stride_h + left * picture->stride_w;
@@ -11469,12 +11580,163 @@ RNDEF rn_status rn_resample(rn_tensor *to, const rn_picture *picture, rn_window 
                     double row = 0; /* across first, then down */
                     for (int k = 0; k < columns; k++)
                         row += across[k] * from[k * picture->stride_w];
-                    sum += down[i] * row;
+                    sum += down[i] * (bytes ? rn__to_byte(row) : row);
                 }
-                *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)sum;
+                if (bytes) sum = rn__to_byte(sum);
+                *rn__at(to, 0, c, y, window.flip ? to->w - 1 - x : x) = (rn_real)(sum / 255);
             }
         }
     }
+    return RN_OK;
+}
+
+/* size / fraction, rounded down; but a fraction such as 224 / 236 loses up to 1e-6 of itself as a
+   float or in six decimals, which must not cost a pixel. */
+static int rn__scaled_size(int size, float fraction) {
+    return fraction > 0 ? (int)fmin(size / (double)fraction * (1 + 1e-6), 1 << 24) : 0;
+}
+
+/* Half of what is left over, halves to the even number, as Python rounds. */
+static int rn__centred(int scaled, int size) {
+    const int rest = scaled - size;
+    return rest / 2 + (rest % 4 == 3);
+}
+
+/* To the nearest whole number, halves to the even one. */
+static int rn__round_even(double value) {
+    const double below = floor(value), rest = value - below;
+    const int odd = below > 2 * floor(below / 2);
+    return (int)fmin(below + (rest > 0.5 || (odd && !(rest < 0.5))), INT_MAX);
+}
+
+RNDEF rn_crop rn_centre_crop(const rn_desc *desc, int height, int width) {
+    const int h = rn__scaled_size(desc->height, desc->crop_fraction);
+    const int w = rn__scaled_size(desc->width, desc->crop_fraction);
+    rn_crop crop = {0, 0, 0, 0, desc->height, desc->width, desc->interpolation};
+    if (height < 1 || width < 1 || h < 1 || w < 1) return crop; /* which is refused */
+    if (h == w) {
+        const int64_t shorter = rn__min(height, width), most = INT_MAX;
+        const int64_t down = (int64_t)h * height / shorter, across = (int64_t)w * width / shorter;
+        crop.scaled_height = (int)(down < most ? down : most);
+        crop.scaled_width = (int)(across < most ? across : most);
+    } else {
+        const double reduction = fmin(height / (double)h, width / (double)w);
+        crop.scaled_height = rn__round_even(height / reduction);
+        crop.scaled_width = rn__round_even(width / reduction);
+    }
+    crop.top = rn__centred(crop.scaled_height, crop.height);
+    crop.left = rn__centred(crop.scaled_width, crop.width);
+    return crop;
+}
+
+/* A crop being made: the picture's rows that it needs, across only, as bytes; then these down. */
+typedef struct rn__cropping {
+    rn__scaling down, across;
+    int top, rows;                         /* of the picture, that the crop needs */
+    size_t taps_down, taps_across;         /* at most, of a pixel */
+    double *weights_down, *weights_across; /* of a row; [width,taps_across] */
+    int *first, *taps;                     /* [width]: where they begin, how many they are */
+    uint8_t *bytes;                        /* [rows,width] of one channel */
+} rn__cropping;
+
+/* Weights of a pixel, at most. */
+static size_t rn__most_taps(const rn__scaling *axis) {
+    return (size_t)fmin(axis->size, 2 * ceil(2 * axis->wide) + 1);
+}
+
+/* Lays a crop out in an arena; 0 if it cannot be made. */
+static int rn__place_crop(rn__cropping *c, const rn_picture *p, const rn_crop *crop,
+                          rn__arena *arena) {
+    const int resampling = RN_RESAMPLE_ANTIALIAS | RN_RESAMPLE_BYTES |
+                           (crop->interpolation == RN_BILINEAR ? RN_RESAMPLE_BILINEAR : 0);
+    int last, taps;
+    if (!rn__is_picture(p) || crop->height < 1 || crop->width < 1 || crop->top < 0 ||
+        crop->left < 0 || crop->scaled_height < 1 || crop->scaled_width < 1 ||
+        crop->top > crop->scaled_height - crop->height ||
+        crop->left > crop->scaled_width - crop->width)
+        return 0;
+    c->down = rn__make_scaling(p->height, 0, p->height, crop->scaled_height, resampling);
+    c->across = rn__make_scaling(p->width, 0, p->width, crop->scaled_width, resampling);
+    c->down.first = crop->top, c->across.first = crop->left;
+    rn__reach(&c->down, 0, &c->top);
+    taps = rn__reach(&c->down, crop->height - 1, &last);
+    c->rows = last + taps - c->top;
+    c->taps_down = rn__most_taps(&c->down), c->taps_across = rn__most_taps(&c->across);
+    c->weights_down = (double *)rn__carve(arena, c->taps_down, sizeof(double));
+    c->weights_across = (double *)rn__carve(
+        arena, rn__multiply_size((size_t)crop->width, c->taps_across), sizeof(double));
+    c->first = (int *)rn__carve(arena, (size_t)crop->width, sizeof(int));
+    c->taps = (int *)rn__carve(arena, (size_t)crop->width, sizeof(int));
+    c->bytes = (uint8_t *)rn__carve(arena, (size_t)c->rows, (size_t)crop->width);
+    return arena->used < SIZE_MAX - RN__ALIGN;
+}
+
+RNDEF size_t rn_crop_bytes(const rn_picture *picture, const rn_crop *crop) {
+    rn__arena arena = {NULL, 0};
+    rn__cropping cropping;
+    return rn__place_crop(&cropping, picture, crop, &arena) ? arena.used + RN__ALIGN - 1 : 0;
+}
+
+/* The needed rows of one channel, scaled across. */
+static void rn__crop_across(const rn__cropping *c, const rn_picture *picture, int channel,
+                            int width) {
+    for (int y = 0; y < c->rows; y++) {
+        const uint8_t *row =
+            picture->pixels + channel * picture->stride_c + (c->top + y) * picture->stride_h;
+        uint8_t *to = c->bytes + (ptrdiff_t)y * width;
+        for (int x = 0; x < width; x++) {
+            const double *weights = c->weights_across + (size_t)x * c->taps_across;
+            const uint8_t *from = row + c->first[x] * picture->stride_w;
+            double sum = 0;
+            for (int k = 0; k < c->taps[x]; k++) sum += weights[k] * from[k * picture->stride_w];
+            to[x] = rn__to_byte(sum);
+        }
+    }
+}
+
+RNDEF rn_status rn_crop_picture(uint8_t *pixels, const rn_picture *picture, const rn_crop *crop,
+                                void *room, size_t bytes, rn_error *error) {
+    const size_t needed = rn_crop_bytes(picture, crop);
+    rn__arena arena = {NULL, 0};
+    rn__cropping c;
+    RN__FAIL_IF(!needed, RN_BAD_ARGUMENT,
+                "rn_crop_picture: [%d,%d] at [%d,%d] of a picture [%d,%d,%d] scaled to [%d,%d]; "
+                "the crop should lie within it",
+                crop->height, crop->width, crop->top, crop->left, picture->channels,
+                picture->height, picture->width, crop->scaled_height, crop->scaled_width);
+    RN__FAIL_IF(bytes < needed, RN_TOO_SMALL,
+                "rn_crop_picture: the room has %zu bytes and needs %zu, see rn_crop_bytes", bytes,
+                needed);
+    arena.base = (char *)room + rn__gap(room);
+    rn__place_crop(&c, picture, crop, &arena);
+    for (int x = 0; x < crop->width; x++)
+        c.taps[x] =
+            rn__taps(c.weights_across + (size_t)x * c.taps_across, &c.first[x], &c.across, x);
+    for (int channel = 0; channel < picture->channels; channel++) {
+        rn__crop_across(&c, picture, channel, crop->width);
+        for (int y = 0; y < crop->height; y++) {
+            int top, rows = rn__taps(c.weights_down, &top, &c.down, y);
+            const uint8_t *from = c.bytes + (ptrdiff_t)(top - c.top) * crop->width;
+            for (int x = 0; x < crop->width; x++, from++) {
+                double sum = 0;
+                for (int k = 0; k < rows; k++)
+                    sum += c.weights_down[k] * from[(ptrdiff_t)k * crop->width];
+                *pixels++ = rn__to_byte(sum);
+            }
+        }
+    }
+    return RN_OK;
+}
+
+/* By way of bytes, which lie where rn_batch has them, too. */
+RNDEF rn_status rn_preprocess(rn_real *image, const rn_desc *desc, const rn_picture *picture,
+                              const rn_crop *crop, void *room, size_t bytes, rn_error *error) {
+    rn_tensor to;
+    RN__TRY(rn__check_means(__func__, picture->channels, error));
+    RN__TRY(rn__check_size(desc, picture->channels, crop->height, crop->width, error));
+    to = rn_tensor_in(image, 1, picture->channels, crop->height, crop->width);
+    RN__TRY(rn_crop_picture(rn__bytes_of(image, to.stride_n), picture, crop, room, bytes, error));
+    rn__number_bytes(&to, desc);
     return RN_OK;
 }
 
@@ -11548,20 +11810,21 @@ RNDEF rn_status rn_lighting(rn_tensor *image, double deviation, rn_key key, uint
     return RN_OK;
 }
 
-/* In double, as rn_batch's table is. */
+/* In double, as the table of rn__number_bytes is. */
 RNDEF rn_status rn_normalise(rn_tensor *image, const rn_desc *desc, rn_error *error) {
     RN__TRY(rn__check_means(__func__, image->c, error));
     RN__EACH(image, n, c, y, x) {
         rn_real *p = rn__at(image, n, c, y, x);
         *p = (rn_real)rn__normalised(desc, c, (double)*p);
     }
+    rn__order_channels(desc, image);
     return RN_OK;
 }
 
 /* Softmax(z)_k = exp(z_k) / sum_j exp(z_j), taken relative to the largest z, so that no exp
    overflows. */
 RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_picture *picture,
-                                   const rn_window *windows, int count, int antialias,
+                                   const rn_window *windows, int count, int resampling,
                                    rn_real *room, rn_real *probabilities, rn_error *error) {
     const rn_desc *desc = &net->desc;
     rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
@@ -11570,7 +11833,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
     memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
     for (int i = 0; i < count; i++) {
         double log_sum;
-        RN__TRY(rn_resample(&image, picture, windows[i], antialias, error));
+        RN__TRY(rn_resample(&image, picture, windows[i], resampling, error));
         RN__TRY(rn_normalise(&image, desc, error));
         RN__TRY(rn_predict(net, workspace, room, 1, logits.data, error));
         log_sum = rn__log_sum_exp(&logits, 0);

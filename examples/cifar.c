@@ -1,5 +1,5 @@
-/* cifar.c - the trainer: a residual network on CIFAR-10, CIFAR-100 or IDX files, by the recipe of
-   the paper unless flags say otherwise. Every field of the description is a flag.
+/* cifar.c - the trainer: a residual network on CIFAR-10, CIFAR-100, IDX files or folders of pictures,
+   by the recipe of the paper unless flags say otherwise. Every field of the description is a flag.
 
    cc -O2 -fopenmp -o examples/cifar examples/cifar.c -lm && examples/cifar --help */
 
@@ -28,7 +28,8 @@ static void help(const recipe *r) {
            "signal's number (130, 143, 129, 138).\n\n");
     print_recipe(r);
     printf(
-        "  --out DIR           gets log.csv, best.safetensors, last.ckpt (out); those of an\n"
+        "  --out DIR           gets log.csv, best.safetensors, last.ckpt, and for folders\n"
+        "                      classes.txt, the names of the classes (out); those of an\n"
         "                      earlier run are renamed to NAME.old (an earlier .old is kept if\n"
         "                      that run finished no epoch)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
@@ -232,6 +233,7 @@ static void train(run *r) {
     if (r->resume) print_resumed(net, &r->recipe.schedule);
     r->progress = begin_progress(net->schedule.steps - net->step);
     open_log(r);
+    if (r->recipe.set == FOLDER) write_classes(&r->train, out_path(r, "classes.txt"));
     catch_signals();
     printf("ResNet-%d, %td parameters, %.1f MB, %d threads; %td training, %td test images\n",
            net->desc.depth, net->parameter_count, (double)net->bytes / 1e6, net->desc.threads,
@@ -315,7 +317,7 @@ int main(int count, char **words) {
     r.recipe = make_recipe(CIFAR10, "data", 128, 4, rn_make_schedule(RN_STEPS, 0.1, 64000));
     desc = choose_description(&r, count, words);
     images.classes = count_classes(r.recipe.set, desc.classes);
-    if ((r.describe || r.plan) && r.recipe.set != IDX)
+    if ((r.describe || r.plan) && r.recipe.set < IDX)
         fit_to_data(&desc, &images, r.recipe.net);
     else
         open_sets(&r.recipe, &desc, r.eval && is_measured(&desc) ? NULL : &r.train, &r.test);

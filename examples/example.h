@@ -33,6 +33,12 @@
 
 static const char *program = "example"; /* its name in messages */
 
+#ifdef STB_IMAGE /* defined by the Makefile where it finds stb_image, see picture.h */
+#define has_stb_image 1
+#else
+#define has_stb_image 0
+#endif
+
 #if defined(__MINGW32__)
 __attribute__((noreturn, format(__MINGW_PRINTF_FORMAT, 2, 3)))
 #elif defined(__GNUC__)
@@ -265,15 +271,15 @@ static inline int all_cores(void) {
 
 /* ---- data ------------------------------------------------------------------------------------ */
 
-typedef enum dataset { CIFAR10, CIFAR100, IDX } dataset;
-static const char *const dataset_names[] = {"cifar10", "cifar100", "idx"};
+typedef enum dataset { CIFAR10, CIFAR100, IDX, FOLDER } dataset;
+static const char *const dataset_names[] = {"cifar10", "cifar100", "idx", "folder"};
 
 static inline int has_dataset(arguments *a, dataset *set) {
     const char *name;
     int i;
     if (!has_text(a, "dataset", &name)) return 0;
-    for (i = 0; i < 3 && strcmp(name, dataset_names[i]) != 0;) i++;
-    if (i == 3) quit(2, "--dataset is \"%s\" and should be cifar10, cifar100 or idx", name);
+    for (i = 0; i < 4 && strcmp(name, dataset_names[i]) != 0;) i++;
+    if (i == 4) quit(2, "--dataset is \"%s\" and should be cifar10, cifar100, idx or folder", name);
     *set = (dataset)i;
     return 1;
 }
@@ -301,7 +307,7 @@ static inline char *find_idx(const char *directory, const char *part, const char
 /* Classes of a data set of which so many are asked for, 0: no matter. Those of IDX, 10 if it does
    not matter; CIFAR-100 has 20 coarse labels besides. */
 static inline int count_classes(dataset set, int asked) {
-    if (set == IDX && asked) return asked;
+    if (set >= IDX && asked) return asked;
     return set != CIFAR100 ? 10 : asked == 20 ? 20 : 100;
 }
 
@@ -323,7 +329,9 @@ static inline void open_data(rn_data *data, dataset set, const char *directory, 
     } else {
         rn_status status =
             rn_load_cifar(data, directory, count_classes(set, classes), train, NULL, NULL, &error);
-        if (status == RN_NO_FILE) quit(1, "%s; IDX files need --dataset idx", error.text);
+        if (status == RN_NO_FILE)
+            quit(1, "%s; IDX files need --dataset idx, folders of pictures --dataset folder",
+                 error.text);
         check(status, &error);
     }
 }
@@ -357,11 +365,12 @@ typedef struct recipe {
     int kind;                                  /* -1: not given */
     double learning_rate;                      /* 0: not given */
     const char *net;                           /* what errors call it */
+    long memory; /* MB of pictures of a folder that stay decoded, of each part */
 } recipe;
 
 static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
                                  rn_schedule schedule) {
-    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net"};
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024};
     return r;
 }
 
@@ -381,17 +390,26 @@ static inline int has_recipe(arguments *a, recipe *r) {
            has_whole(a, "epochs", 1, 1000000, &r->epochs) ||
            has_whole(a, "iterations", 1, 1000000000, &r->iterations) ||
            has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
-           has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 1, &r->flip);
+           has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 1, &r->flip) ||
+           has_whole(a, "memory", 0, 1 << 20, &r->memory);
 }
 
 static inline void print_recipe(const recipe *r) {
     printf(
-        "  --dataset NAME      cifar10, cifar100 (with --classes 20 its coarse labels) or idx "
-        "(%s)\n"
+        "  --dataset NAME      cifar10, cifar100 (with --classes 20 its coarse labels), idx or\n"
+        "                      folder (%s)\n"
         "  --data DIR          holds cifar-10-batches-bin, cifar-100-binary (tools/get_cifar.sh\n"
-        "                      fetches them) or four IDX files with MNIST's names (%s)\n"
+        "                      fetches them), four IDX files with MNIST's names, or for folder a\n"
+        "                      directory of pictures (PNM%s) for each class, which has the\n"
+        "                      class's name: DIR/train/NAME and DIR/test/NAME (or DIR/val/NAME),\n"
+        "                      or only DIR/NAME, of which every fifth picture by name is for\n"
+        "                      testing (%s)\n"
+        "  --memory MB         of a folder's training and of its test pictures so much stays in\n"
+        "                      memory at the net's size, the others are read each time (%ld)\n"
         "  --batch N           images of a step (%ld)\n",
-        dataset_names[r->set], r->data, r->batch);
+        dataset_names[r->set],
+        has_stb_image ? ", PNG, JPEG, BMP" : "; with stb_image also PNG, JPEG, BMP", r->data,
+        r->memory, r->batch);
     printf("  --epochs N          length");
     if (r->epochs) printf(" (%ld)", r->epochs);
     printf("\n  --iterations N      instead of --epochs, the length in steps");
@@ -412,18 +430,6 @@ static inline rn_schedule choose_schedule(const recipe *r, uint64_t steps_per_ep
     return rn_make_schedule(r->kind < 0 ? s.kind : (rn_schedule_kind)r->kind,
                             r->learning_rate > 0 ? r->learning_rate : s.learning_rate,
                             steps ? steps : s.steps);
-}
-
-/* Both parts of the data set, or only the test images where train is NULL; the description gets
-   their sizes, and their mean and deviation if it has none. */
-static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_data *test) {
-    rn_error error;
-    open_data(test, r->set, r->data, 0, desc->classes);
-    fit_to_data(desc, &test->source, r->net);
-    if (!train) return;
-    open_data(train, r->set, r->data, 1, desc->classes);
-    fit_to_data(desc, &train->source, r->net);
-    if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
 }
 
 /* ---- the net in words and pictures ----------------------------------------------------------- */
@@ -539,6 +545,28 @@ static inline void catch_signals(void) {
 
 static inline double error_rate(double correct, double count) {
     return 100 * (count - correct) / count;
+}
+
+/* ---- both parts of a data set ---------------------------------------------------------------- */
+
+#include "folder.h" /* which stands on what is above */
+
+static inline void open_part(rn_data *data, const recipe *r, rn_desc *desc, int train) {
+    if (r->set == FOLDER)
+        open_folder(data, desc, r->data, train, (size_t)r->memory << 20);
+    else
+        open_data(data, r->set, r->data, train, desc->classes);
+    fit_to_data(desc, &data->source, r->net);
+}
+
+/* Training and test images, or only these where train is NULL; the description gets their sizes,
+   and their mean and deviation if it has none. */
+static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_data *test) {
+    rn_error error;
+    open_part(test, r, desc, 0);
+    if (!train) return;
+    open_part(train, r, desc, 1);
+    if (!is_measured(desc)) check(rn_measure(desc, &train->source, &error), &error);
 }
 
 /* ---- training and testing -------------------------------------------------------------------- */

@@ -51,15 +51,17 @@ system() {
 
 {
     if system '32 bits' - gcc -m32 >&2; then
-        for test in layers files data pictures planner executors; do
+        for test in layers files data planner executors; do
             echo "$test-32 - 'gcc -m32' $test.c"
         done
+        echo "pictures-32 - 'gcc -m32' pictures.c pillow.safetensors"
         echo "golden-32 - 'gcc -m32' golden.c golden_files/*.safetensors"
     fi
     if system s390x qemu-s390x s390x-linux-gnu-gcc -static >&2; then
-        for test in layers files data pictures; do
+        for test in layers files data; do
             echo "$test-s390x qemu-s390x 's390x-linux-gnu-gcc -static' $test.c"
         done
+        echo "pictures-s390x qemu-s390x 's390x-linux-gnu-gcc -static' pictures.c pillow.safetensors"
         echo "golden-s390x qemu-s390x 's390x-linux-gnu-gcc -static' golden.c golden_files/single*"
     fi
     if system Windows wine x86_64-w64-mingw32-gcc -static >&2; then

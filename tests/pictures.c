@@ -1,8 +1,8 @@
-/* pictures.c - what a net sees of a picture: interpolation against numbers of another library, the
-   windows of single-crop, ten-crop, scale and aspect-ratio augmentation, the changes of colours,
-   and predictions over windows.
+/* pictures.c - what a net sees of a picture: interpolation, crops and normalised images against
+   files of tools/pillow.py, the windows of single-crop, ten-crop, scale and aspect-ratio
+   augmentation, the changes of colours and their order, and predictions over windows.
 
-   cc -std=c99 -O2 -o pictures tests/pictures.c -lm && ./pictures */
+   cc -std=c99 -O2 -o pictures tests/pictures.c -lm && ./pictures tests/pillow.safetensors */
 
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h"
@@ -24,6 +24,15 @@ static rn_picture grey_picture(void) {
     int i;
     for (i = 0; i < HEIGHT * WIDTH; i++) bytes[i] = pixel(i / WIDTH, i % WIDTH);
     return rn_planar(bytes, 1, HEIGHT, WIDTH);
+}
+
+/* The value at (y, x) of the picture, whose pixels have their centres at halves. */
+static double bilinear(double y, double x) {
+    const int top = (int)floor(y - 0.5), left = (int)floor(x - 0.5);
+    const double down = y - 0.5 - top, right = x - 0.5 - left;
+    return ((1 - down) * ((1 - right) * pixel(top, left) + right * pixel(top, left + 1)) +
+            down * ((1 - right) * pixel(top + 1, left) + right * pixel(top + 1, left + 1))) /
+           255;
 }
 
 /* By Pillow: Image.fromarray(pixels, "F").resize((w, h), Image.BICUBIC, box) / 255. */
@@ -54,6 +63,11 @@ static void check_interpolation(void) {
         for (x = 0; x < 4; x++) CHECK_NEAR(mirrored[y * 4 + x], numbers[y * 4 + 3 - x], 0);
     CHECK_INT(rn_resample(&mirror, &picture, whole, 0, &error), RN_OK);
     CHECK(rn_tensor_difference(mirror, to) > 0.02); /* without antialiasing */
+    CHECK_INT(rn_resample(&to, &picture, whole, RN_RESAMPLE_BILINEAR, &error), RN_OK);
+    for (y = 0; y < 5; y++) /* the four pixels around it, however large the reduction */
+        for (x = 0; x < 4; x++)
+            CHECK_NEAR(numbers[y * 4 + x], bilinear((y + 0.5) * HEIGHT / 5, (x + 0.5) * WIDTH / 4),
+                       1e-6);
     to = rn_tensor_in(numbers, 1, 1, 4, 6);
     CHECK_INT(rn_resample(&to, &picture, part, 1, &error), RN_OK);
     for (y = 0; y < 4; y++)
@@ -63,6 +77,143 @@ static void check_interpolation(void) {
     for (y = 0; y < HEIGHT; y++)
         for (x = 0; x < WIDTH; x++) CHECK_NEAR(numbers[y * WIDTH + x], pixel(y, x) / 255.0, 1e-7);
 }
+
+/* ---- files of tools/pillow.py ---------------------------------------------------------------- */
+
+/* A case as it comes from a file: [height,width,channels], or numbers [channels,height,width]. */
+typedef struct pillow_case {
+    char words[256];
+    int height, width, channels, h, w; /* of the picture; of what is expected */
+    uint8_t *pixels, *bytes;           /* the picture; what is expected */
+    double *numbers;                   /* likewise, if it is not bytes */
+} pillow_case;
+
+/* The tensor NUMBER.what; free it. */
+static uint8_t *read_tensor(rn_archive *file, int number, const char *what, rn_entry *entry) {
+    char name[32];
+    uint8_t *data;
+    sprintf(name, "%d.%s", number, what);
+    CHECK_INT(rn_archive_find(file, name, entry, &error), RN_OK);
+    data = (uint8_t *)malloc((size_t)entry->bytes + 1);
+    if (data) CHECK_INT(rn_archive_read(file, entry, 0, data, (size_t)entry->bytes, &error), RN_OK);
+    return data;
+}
+
+/* 0 behind the last one. */
+static int read_case(rn_archive *file, int number, pillow_case *to) {
+    char name[16];
+    rn_entry picture, expected;
+    memset(to, 0, sizeof *to);
+    sprintf(name, "%d", number);
+    if (rn_archive_metadata(file, name, to->words, sizeof to->words, NULL)) return 0;
+    to->pixels = read_tensor(file, number, "picture", &picture);
+    to->bytes = read_tensor(file, number, "expected", &expected);
+    if (!to->pixels || !to->bytes) return 0;
+    to->height = (int)picture.shape[0], to->width = (int)picture.shape[1];
+    to->channels = (int)picture.shape[2];
+    to->h = (int)expected.shape[0], to->w = (int)expected.shape[1];
+    if (!strcmp(expected.dtype, "F32")) {
+        const int count = (int)(expected.bytes / 4);
+        to->h = (int)expected.shape[1], to->w = (int)expected.shape[2];
+        to->numbers = (double *)malloc((size_t)count * sizeof(double));
+        for (int i = 0; i < count && to->numbers; i++) {
+            const uint32_t bits = (uint32_t)rn__little_endian(to->bytes + 4 * i, 4);
+            float number_i;
+            memcpy(&number_i, &bits, 4);
+            to->numbers[i] = (double)number_i;
+        }
+    }
+    return 1;
+}
+
+/* The largest difference from what is expected, pixels in 0..255. */
+static double case_difference(const pillow_case *c, const rn_real *image) {
+    const int plane = c->h * c->w;
+    double most = 0;
+    for (int i = 0; i < plane * c->channels; i++) {
+        const int k = i % plane * c->channels + i / plane; /* in bytes colours are side by side */
+        most = fmax(most, fabs(255 * (double)image[i] -
+                               (c->numbers ? 255 * c->numbers[i] : (double)c->bytes[k])));
+    }
+    return most;
+}
+
+/* A crop into room of just the bytes that it asks for, not aligned. */
+static void check_crop(const pillow_case *c, const rn_picture *picture, rn_crop crop,
+                       const rn_desc *desc, rn_real *image) {
+    const size_t bytes = rn_crop_bytes(picture, &crop);
+    char *room = (char *)malloc(bytes + 1);
+    uint8_t *pixels = (uint8_t *)malloc((size_t)(c->h * c->w * c->channels));
+    CHECK(bytes > 0);
+    if (!room || !pixels || !bytes) return;
+    if (desc) {
+        CHECK_INT(rn_preprocess(image, desc, picture, &crop, room + 1, bytes, &error), RN_OK);
+        CHECK_NEAR(case_difference(c, image), 0, 5e-4); /* the file's floats */
+    } else {
+        CHECK_INT(rn_crop_picture(pixels, picture, &crop, room + 1, bytes, &error), RN_OK);
+        for (int i = 0; i < c->h * c->w * c->channels; i++) image[i] = (rn_real)(pixels[i] / 255.0);
+        CHECK_NEAR(case_difference(c, image), 0, 1e-4); /* the very bytes */
+    }
+    free(room);
+    free(pixels);
+}
+
+static void check_case(const pillow_case *c) {
+    char kind[16], interpolation[16], order[16];
+    double n[4], mean[3], deviation[3];
+    rn_real *image = (rn_real *)malloc(rn_tensor_bytes(1, c->channels, c->h, c->w));
+    rn_picture picture = rn_interleaved(c->pixels, c->channels, c->height, c->width);
+    rn_tensor to = rn_tensor_in(image, 1, c->channels, c->h, c->w);
+    rn_desc desc = rn_imagenet(18);
+    int flags = RN_RESAMPLE_ANTIALIAS;
+    if (!image) return;
+    if (sscanf(c->words, "%15s %15s %lf %lf %lf %lf", kind, interpolation, n, n + 1, n + 2,
+               n + 3) == 6) {
+        const rn_window window = {n[0], n[1], n[2], n[3], 0};
+        rn_crop crop = {(int)n[0], (int)n[1], (int)n[2], (int)n[3], c->h, c->w, RN_BICUBIC};
+        if (!strcmp(interpolation, "bilinear")) crop.interpolation = RN_BILINEAR, flags += 2;
+        if (!strcmp(kind, "crop")) {
+            check_crop(c, &picture, crop, NULL, image);
+        } else {
+            if (!strcmp(kind, "bytes")) flags |= RN_RESAMPLE_BYTES;
+            CHECK_INT(rn_resample(&to, &picture, window, flags, &error), RN_OK);
+            CHECK_NEAR(case_difference(c, image), 0, 2e-3); /* Pillow's floats; bytes: the same */
+        }
+    } else {
+        CHECK_INT(sscanf(c->words, "net %15s %lf %15s %lf %lf %lf %lf %lf %lf", interpolation, n,
+                         order, mean, mean + 1, mean + 2, deviation, deviation + 1, deviation + 2),
+                  9);
+        desc.channels = c->channels, desc.height = c->h, desc.width = c->w;
+        desc.crop_fraction = (float)n[0];
+        for (int i = 0; i < 3; i++)
+            desc.mean[i] = (float)mean[i], desc.deviation[i] = (float)deviation[i];
+        CHECK_INT(rn_desc_set(&desc, "interpolation", interpolation, &error), RN_OK);
+        CHECK_INT(rn_desc_set(&desc, "channel_order", order, &error), RN_OK);
+        check_crop(c, &picture, rn_centre_crop(&desc, c->height, c->width), &desc, image);
+    }
+    free(image);
+}
+
+static void check_file(const char *path) {
+    rn_archive file;
+    pillow_case c;
+    int number = 0;
+    CHECK_INT(rn_archive_open(&file, path, NULL, &error), RN_OK);
+    for (; read_case(&file, number, &c); number++) {
+        const int failures = test_failures;
+        check_case(&c);
+        if (test_failures > failures)
+            fprintf(stderr, "%s, case %d: %s, of %d x %d to %d x %d\n", path, number, c.words,
+                    c.height, c.width, c.h, c.w);
+        free(c.pixels);
+        free(c.bytes);
+        free(c.numbers);
+    }
+    CHECK(number > 0);
+    rn_archive_close(&file);
+}
+
+/* ---- interpolation, again -------------------------------------------------------------------- */
 
 /* Planes one after the other and colours one after the other are the same picture. */
 static void check_layouts(void) {
@@ -100,6 +251,11 @@ static void check_refusals(void) {
     CHECK_INT(rn_resample(&to, &large, whole, 1, &error), RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text, "two steps");
     CHECK_INT(rn_resample(&colour, &picture, outside[0], 1, &error), RN_BAD_SHAPE);
+    for (i = -1; i < 10; i += 9) {
+        const rn_window part = {0, 0, 5, 5, 0};
+        CHECK_INT(rn_resample(&to, &picture, part, i, &error), RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "resampling");
+    }
     to = rn_tensor_in(numbers, 1, 1, 2, 2);
     CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_BAD_SHAPE);
     CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_BAD_SHAPE);
@@ -234,7 +390,7 @@ static void check_any_resampling(void) {
         rn_tensor to = rn_tensor_in(numbers, 1, channels, sizes[draw(7)], sizes[draw(7)]);
         if (!bytes) break;
         for (k = 0; k < pixels; k++) bytes[k] = (uint8_t)draw(256);
-        if (rn_resample(&to, &picture, window, (int)draw(2), &error))
+        if (rn_resample(&to, &picture, window, (int)draw(8), &error))
             CHECK_INT(error.status, to.n ? RN_BAD_ARGUMENT : RN_BAD_SHAPE);
         else {
             good++;
@@ -245,6 +401,104 @@ static void check_any_resampling(void) {
         free(bytes);
     }
     CHECK(good > DRAWS / 200);
+}
+
+/* Crops of any numbers are refused, without room for them, or read the picture, fill the room and
+   write the pixels alone. */
+static void check_any_crops(void) {
+    enum { DRAWS = 20000 };
+    int i, k, good = 0;
+    for (i = 0; i < DRAWS; i++) {
+        const int height = 1 + (int)draw(30), width = 1 + (int)draw(30);
+        const int channels = 1 + (int)draw(3), scaled = (int)draw(2) ? 40 : draw_size();
+        rn_crop crop = {scaled,
+                        1 + (int)draw(60),
+                        draw(3) ? (int)draw(9) : draw_size(),
+                        (int)draw(9),
+                        (int)draw(30),
+                        draw(3) ? (int)draw(30) : draw_size(),
+                        draw(2) ? RN_BICUBIC : RN_BILINEAR};
+        const int size = channels * height * width;
+        uint8_t *bytes = (uint8_t *)malloc((size_t)size), *pixels;
+        rn_picture picture = rn_interleaved(bytes, channels, height, width);
+        size_t needed = rn_crop_bytes(&picture, &crop), made;
+        char *room = (char *)malloc(needed + 1);
+        if (!bytes || !room) break;
+        for (k = 0; k < size; k++) bytes[k] = (uint8_t)(draws % 2 ? 200 : draw(256));
+        made = needed ? (size_t)channels * (size_t)crop.height * (size_t)crop.width : 0;
+        pixels = (uint8_t *)malloc(made + 1);
+        if (!pixels) break;
+        CHECK_INT(rn_crop_picture(pixels, &picture, &crop, room, needed, &error),
+                  needed ? RN_OK : RN_BAD_ARGUMENT);
+        if (needed) {
+            good++;
+            CHECK_INT(rn_crop_picture(pixels, &picture, &crop, room, needed - 1, &error),
+                      RN_TOO_SMALL);
+        }
+        free(bytes);
+        free(room);
+        free(pixels);
+    }
+    CHECK(good > DRAWS / 10);
+}
+
+static void expect_crop(float fraction, int size, int height, int width, int scaled_height,
+                        int scaled_width, int top, int left) {
+    rn_desc desc = rn_imagenet(18);
+    rn_crop crop;
+    desc.height = desc.width = size;
+    desc.crop_fraction = fraction;
+    crop = rn_centre_crop(&desc, height, width);
+    CHECK_INT(crop.scaled_height, scaled_height);
+    CHECK_INT(crop.scaled_width, scaled_width);
+    CHECK_INT(crop.top, top);
+    CHECK_INT(crop.left, left);
+    CHECK_INT(crop.height, size);
+    CHECK_INT(crop.width, size);
+}
+
+/* By Python: floor(size / fraction), int(scale * longer / shorter), round((scaled - size) / 2). */
+static void check_centre_crops(void) {
+    static const rn_crop bad[] = {
+        {0, 9, 0, 0, 4, 4, RN_BICUBIC},      {9, 9, 6, 0, 4, 4, RN_BICUBIC},
+        {9, 9, 0, -1, 4, 4, RN_BICUBIC},     {9, 9, 0, 6, 4, 4, RN_BICUBIC},
+        {9, 9, 0, 0, 0, 4, RN_BICUBIC},      {9, 9, 0, 0, 4, 10, RN_BICUBIC},
+        {INT_MIN, 9, 0, 0, 1, 1, RN_BICUBIC}};
+    rn_picture picture = grey_picture();
+    rn_desc desc = rn_cifar(8);
+    rn_real image[16] = {0};
+    uint8_t pixels[100] = {0};
+    char room[20000];
+    rn_crop crop;
+    int i;
+    expect_crop(0.875f, 224, 375, 500, 256, 341, 16, 58);
+    expect_crop(0.95f, 224, 500, 375, 313, 235, 44, 6);
+    expect_crop(0.9f, 224, 480, 640, 248, 330, 12, 53);
+    expect_crop(1.0f, 448, 333, 500, 448, 672, 0, 112);
+    expect_crop(0.8f, 224, 100, 100, 280, 280, 28, 28); /* 0.8f is above 0.8 */
+    expect_crop((float)(224 / 232.0), 224, 300, 400, 232, 309, 4, 42);
+    expect_crop((float)(224 / 235.0), 224, 300, 300, 235, 235, 6, 6); /* 5.5 */
+    expect_crop((float)(224 / 233.0), 224, 300, 300, 233, 233, 4, 4); /* 4.5 */
+    for (i = 0; i < 7; i++) {
+        CHECK_INT(rn_crop_bytes(&picture, &bad[i]), 0);
+        CHECK_INT(rn_crop_picture(pixels, &picture, &bad[i], room, sizeof room, &error),
+                  RN_BAD_ARGUMENT);
+        CHECK_TEXT(error.text, "of a picture [1,13,11] scaled to [");
+    }
+    for (i = 0; i < 100; i++) CHECK_INT(pixels[i], 0);
+    desc.channels = 1, desc.height = desc.width = 4;
+    crop = rn_centre_crop(&desc, HEIGHT, WIDTH); /* not resolved: no crop_fraction */
+    CHECK_INT(rn_preprocess(image, &desc, &picture, &crop, room, sizeof room, &error),
+              RN_BAD_ARGUMENT);
+    CHECK_INT(rn_resolve(&desc, &error), RN_OK);
+    crop = rn_centre_crop(&desc, HEIGHT, WIDTH);
+    CHECK_INT(rn_preprocess(image, &desc, &picture, &crop, room, 99, &error), RN_TOO_SMALL);
+    CHECK_TEXT(error.text, "the room has 99 bytes and needs");
+    crop.width = 3;
+    CHECK_INT(rn_preprocess(image, &desc, &picture, &crop, room, sizeof room, &error),
+              RN_BAD_SHAPE);
+    CHECK_TEXT(error.text, "images [1,4,3] for a net that takes [1,4,4]");
+    for (i = 0; i < 16; i++) CHECK_NEAR(image[i], 0, 0);
 }
 
 /* Sizes that nothing can hold, and none at all, before any pixel is looked at. */
@@ -285,6 +539,59 @@ static void check_sizes(void) {
 }
 
 /* ---- colours --------------------------------------------------------------------------------- */
+
+static int read_colours(void *user, ptrdiff_t index, uint8_t *pixels, int *label) {
+    memcpy(pixels, user, 3 * 4 * 4);
+    *label = (int)index;
+    return 0;
+}
+
+/* What makes a net's input of colours: all say the same, BGR is RGB turned round, and mean and
+   deviation belong to the colours. */
+static void check_channel_order(void) {
+    enum { PIXELS = 16, SIZE = 3 * PIXELS };
+    uint8_t bytes[SIZE] = {0};
+    const rn_source source = {2, 3, 4, 4, 2, read_colours, bytes};
+    rn_real batch[2 * SIZE], image[SIZE], made[SIZE];
+    rn_tensor t = rn_tensor_in(image, 1, 3, 4, 4);
+    rn_picture picture = rn_planar(bytes, 3, 4, 4);
+    rn_desc desc = rn_cifar(8), measured = desc;
+    char room[20000];
+    rn_crop crop;
+    int labels[2], i, c, order;
+    for (i = 0; i < SIZE; i++) bytes[i] = (uint8_t)(i * i % 251);
+    desc.height = desc.width = 4;
+    for (c = 0; c < 3; c++)
+        desc.mean[c] = 0.3f + 0.1f * (float)c, desc.deviation[c] = 0.2f + 0.05f * (float)c;
+    CHECK_INT(rn_resolve(&desc, &error), RN_OK);
+    crop = rn_centre_crop(&desc, 4, 4);
+    for (order = 0; order < 2; order++) {
+        desc.channel_order = order ? RN_BGR : RN_RGB;
+        CHECK_INT(rn_batch(&source, &desc, NULL, 0, 0, 2, batch, labels, &error), RN_OK);
+        for (i = 0; i < SIZE; i++) image[i] = (rn_real)(bytes[i] / 255.0);
+        CHECK_INT(rn_normalise(&t, &desc, &error), RN_OK);
+        CHECK_INT(rn_preprocess(made, &desc, &picture, &crop, room, sizeof room, &error), RN_OK);
+        for (i = 0; i < SIZE; i++) {
+            c = order ? 2 - i / PIXELS : i / PIXELS; /* the colour of channel i / PIXELS */
+            CHECK_NEAR(batch[i],
+                       (bytes[c * PIXELS + i % PIXELS] / 255.0 - (0.3 + 0.1 * c)) /
+                           (0.2 + 0.05 * c),
+                       1e-5);
+            CHECK_NEAR(batch[SIZE + i], batch[i], 0);
+            CHECK_NEAR(image[i], batch[i], 1e-5);
+            CHECK_NEAR(made[i], batch[i], 0);
+        }
+    }
+    measured.channel_order = RN_BGR;
+    CHECK_INT(rn_measure(&measured, &source, &error), RN_OK);
+    for (i = 0, desc.mean[0] = 0; i < PIXELS; i++)
+        desc.mean[0] += (float)bytes[i] / 255 / PIXELS; /* of red */
+    CHECK_NEAR(measured.mean[0], desc.mean[0], 1e-5);
+    CHECK(fabs((double)measured.mean[0] - (double)measured.mean[2]) > 1e-3);
+    desc.channels = 1;
+    CHECK_INT(rn_resolve(&desc, &error), RN_BAD_DESCRIPTION);
+    CHECK_TEXT(error.text, "channel_order bgr turns three colours round, but the images have 1 ");
+}
 
 static double grey_mean(const rn_real *image, int pixels) {
     double sum = 0;
@@ -405,7 +712,8 @@ static void check_predictions(void) {
     rn_destroy(net);
 }
 
-int main(void) {
+int main(int count, char **words) {
+    for (int i = 1; i < count; i++) check_file(words[i]);
     check_interpolation();
     check_layouts();
     check_refusals();
@@ -413,7 +721,10 @@ int main(void) {
     check_drawn_windows();
     check_any_windows();
     check_any_resampling();
+    check_any_crops();
+    check_centre_crops();
     check_sizes();
+    check_channel_order();
     check_jitter();
     check_lighting();
     check_predictions();

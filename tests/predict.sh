@@ -14,17 +14,21 @@ LC_ALL=C
 ASAN_OPTIONS=detect_leaks=0 # what a program that ends with a message leaves is no leak
 export LC_ALL ASAN_OPTIONS
 
-# Writes weights of three nets, or opens a data set: DIRECTORY CLASSES, 0 for IDX.
+# Writes weights of some nets, or opens a data set: DIRECTORY CLASSES, 0 for IDX.
 cat >"$work/helper.c" <<'END'
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
 static void save(const char *path, int channels, int classes) {
-    rn_desc desc = rn_cifar(8);
+    const int imagenet = !strcmp(path, "centre") || !strcmp(path, "whole");
+    rn_desc desc = imagenet ? rn_imagenet(18) : rn_cifar(8);
     rn_error error;
     rn_net *net;
     desc.base_width = 4, desc.channels = channels, desc.classes = classes;
-    desc.height = desc.width = 8;
+    desc.height = desc.width = imagenet ? 12 : 8;
+    desc.crop_fraction = strcmp(path, "centre") ? 1 : 0.8f;
+    desc.interpolation = RN_BILINEAR;
+    desc.channel_order = strcmp(path, "bgr") ? RN_RGB : RN_BGR;
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
     if (!net) check(error.status, &error);
     check(rn_save(net, path, NULL, &error), &error);
@@ -43,6 +47,9 @@ int main(int count, char **words) {
     save("grey", 1, 5);
     save("hundred", 3, 100);
     save("twenty", 3, 20);
+    save("bgr", 3, 5);
+    save("centre", 3, 5);
+    save("whole", 3, 5);
     return finish();
 }
 END
@@ -65,7 +72,13 @@ same() {
     checks=$((checks + 1))
     net=$1
     shift
-    ./predict "$net" picture "$@" >log 2>&1 && cmp -s log expected || fail "$what gives something else"
+    ./predict "$net" picture "$@" >log 2>errors && cmp -s log expected || fail "$what gives something else"
+}
+
+# tells WORDS: the last picture made it say this
+tells() {
+    checks=$((checks + 1))
+    grep -q "$1" errors || fail "$what should make it say $1"
 }
 
 # other NET: it does not, so what `same` says is worth something
@@ -115,6 +128,11 @@ put "PAM without a type" 'P7\nMAXVAL 255\nWIDTH 3\nHEIGHT 2\nDEPTH 3\nENDHDR\n\0
 same colour
 put "PAM of RGB_ALPHA" 'P7\nWIDTH 3\nHEIGHT 2\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n\000\063\377\000\001\146\310\377\377\000\011\001\062\074\106\002\200\177\176\003\043\012\376\004'
 same colour
+tells 'picture has an alpha channel, which is left out'
+put "P3 in the order of BGR, for a net that takes it" \
+    'P3 3 2 255 255 51 0 200 102 1 9 0 255 70 60 50 126 127 128 254 10 35'
+same bgr
+other colour
 head='\000\000\010\004\000\000\000\002'
 put "IDX [2,2,3,3]" "$head\000\000\000\002\000\000\000\003\000\000\000\003@@@@@@@@@@@@@@@@@@\000\063\377\001\146\310\377\000\011\062\074\106\200\177\176\043\012\376"
 same colour --index 1
@@ -139,6 +157,7 @@ put "PAM of GRAYSCALE" 'P7\nWIDTH 3\nHEIGHT 2\nDEPTH 1\nMAXVAL 255\nTUPLTYPE GRA
 same grey
 put "PAM of GRAYSCALE_ALPHA, 16 bits" 'P7\nWIDTH 3\nHEIGHT 2\nDEPTH 2\nMAXVAL 65535\nTUPLTYPE GRAYSCALE_ALPHA\nENDHDR\n\000\000AB\063\063CD\377\377EF\001\001GH\146\146IJ\310\310KL'
 same grey
+tells 'picture has an alpha channel, which is left out'
 put "IDX [1,2,3]" '\000\000\010\003\000\000\000\001\000\000\000\002\000\000\000\003\000\063\377\001\146\310'
 same grey
 
@@ -150,6 +169,14 @@ put P4 'P4\n9 2\n\130\200\205\200'
 same grey
 put "PAM of BLACKANDWHITE" 'P7\nWIDTH 9\nHEIGHT 2\nDEPTH 1\nMAXVAL 1\nTUPLTYPE BLACKANDWHITE\nENDHDR\n\001\000\001\000\000\001\001\001\000\000\001\001\001\001\000\001\000\000'
 same grey
+
+# What timm shows a net of a picture: the centre that Pillow makes of it.
+what="the centre by crop_fraction and interpolation"
+cp "$here/picture_files/centre_12.ppm" picture
+./predict whole picture >expected || exit 1
+cp "$here/picture_files/colour.ppm" picture
+same centre
+other whole
 
 for bad in 'P5 3' 'P5 3 0 255\n' 'P5 -3 2 255\n' 'P5 3 2 0\nabcdef' 'P5 3 2 65536\nabcdef' 'P5 3x 2 255\nabcdef' \
     'P5 100000 2 255\n' 'P5 4294967297 1 255\na' 'P6 99999 99999 255\n' 'P5 3 2 255\nabcde' 'P5 1 1 999\na' \
@@ -252,6 +279,7 @@ done
 helps 'WEIGHTS IMAGE' ./predict
 if command -v python3 >/dev/null; then # -S: without numpy and torch
     helps 'Make and check golden files' python3 -S "$here/../tools/golden.py"
+    helps 'Make files of pictures' python3 -S "$here/../tools/pillow.py"
 fi
 
 echo "predict: $checks checks, $failures failed"
