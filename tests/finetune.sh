@@ -65,7 +65,7 @@ names() { ./predict whole.safetensors "$last" | grep -q "$1"; }
 # Ctrl-C once the first checkpoint is there.
 stops() {
     ./finetune "$base" pictures stopped.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
-        --epochs 2000 >out.txt 2>&1 &
+        --epochs 600 >out.txt 2>&1 &
     pid=$!
     tries=0
     until [ -s stopped.safetensors.ckpt ]; do
@@ -82,9 +82,9 @@ stops() {
 
 # The same schedule in one run, which is stopped by nothing but its end.
 resumes() {
-    tune once.safetensors --epochs 200 >out.txt || return 1
+    tune once.safetensors --epochs 60 >out.txt || return 1
     ./finetune "$base" pictures twice.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
-        --epochs 200 >out.txt 2>&1 &
+        --epochs 60 >out.txt 2>&1 &
     pid=$!
     until [ -s twice.safetensors.ckpt ]; do sleep 0.02; done
     kill -TERM $pid
