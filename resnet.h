@@ -364,7 +364,7 @@ typedef struct rn_desc {
     float mean[4];          /* of the image's channels, colours as RGB, pixels in 0..1; 0 */
     float deviation[4];     /* 1 */
     rn_channel_order channel_order; /* rgb */
-    float crop_fraction; /* side of the centre crop, of the shorter side; 1 (ImageNet 0.875) */
+    float crop_fraction; /* side of rn_centre_crop, of the shorter side; 1 (ImageNet 0.875) */
     rn_interpolation interpolation; /* bicubic */
     uint64_t seed;                  /* of initialisation, dropout and rn_batch */
     int threads;                    /* at most, each with a workspace, see rn_create; 1 */
@@ -4234,7 +4234,7 @@ static int rn__zero_wins(const rn_tensor *x, int n, int c, const rn__window *bes
                          int kernel, int stride, int padding) {
     const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
     const int reaches_over = v.h1 - v.h0 < kernel || v.w1 - v.w0 < kernel;
-    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) < 0;
+    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) <= 0;
 }
 
 /* y[n,c,oh,ow] as above, but not less than 0 where the window reaches over the edge. */
@@ -8091,7 +8091,7 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
                     if (x[at + lane] > x[best[lane]]) best[lane] = at + lane;
         }
         for (int lane = 0; lane < RN__BLOCK; lane++)
-            if (!zero || !(x[best[lane]] < 0)) dx[best[lane]] += p[lane];
+            if (!zero || !(x[best[lane]] <= 0)) dx[best[lane]] += p[lane];
     }
 }
 
@@ -13084,9 +13084,11 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
 #if RN__FAST
     if (net->executor->kernels) engine = net->executor->kernels->name;
 #endif
-    rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s\n", desc->depth,
+    rn__format(&out, "ResNet-%d, %s units, order %s, shortcut %s, resize %s%s%s\n", desc->depth,
                rn__block_names[desc->block], rn__order_names[desc->order],
-               rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize]);
+               rn__shortcut_names[desc->shortcut], rn__resize_names[desc->resize],
+               desc->channel_order ? ", colours " : "",
+               desc->channel_order ? rn__channel_order_names[desc->channel_order] : "");
     rn__format(&out, "%5s  %-26s %-10s %-38s %-18s%10s%14s\n", "node", "name", "reads", "operation",
                "value C x H x W", "parameters", "multiply-adds");
     for (int i = 0; i < net->node_count; i++) {

@@ -220,6 +220,13 @@ static inline uint64_t stored_number(const char *path, const char *key) {
     return number;
 }
 
+/* Do two paths lead to one file, which reading one and writing the other would lose? */
+static inline int same_file(const char *a, const char *b) {
+    struct stat of_a, of_b;
+    return !strcmp(a, b) || (!stat(a, &of_a) && !stat(b, &of_b) && of_a.st_ino && /* Windows: 0 */
+                             of_a.st_ino == of_b.st_ino && of_a.st_dev == of_b.st_dev);
+}
+
 static inline int is_there(const char *path) {
     FILE *file = fopen(path, "rb");
     return file && !fclose(file);

@@ -230,7 +230,7 @@ static void predict_image(rn_net *net, const rn_real *image, rn_real *probabilit
 }
 
 /* The centre of the picture, as timm and torchvision show it, for a net that expects that; the
-   windows of --crops, or all of it, else. */
+   windows of --crops, or all of it, else. Windows cannot be reduced by more than 24. */
 static void predict_picture(rn_net *net, const pixmap *m, long crops, long scale,
                             rn_real *probabilities) {
     const rn_desc *desc = &net->desc;
@@ -239,7 +239,8 @@ static void predict_picture(rn_net *net, const pixmap *m, long crops, long scale
         (rn_real *)allocate(rn_tensor_bytes(1, desc->channels, desc->height, desc->width) +
                             rn_tensor_bytes(1, desc->classes, 1, 1));
     rn_error error;
-    if (!crops && !is_stretched(desc)) {
+    const int large = m->height > 24 * desc->height || m->width > 24 * desc->width;
+    if (!crops && (large || !is_stretched(desc))) {
         const rn_crop crop = choose_crop(desc, m);
         const size_t bytes = rn_crop_bytes(&picture, &crop);
         void *rows = allocate(bytes);

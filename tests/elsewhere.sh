@@ -78,6 +78,7 @@ system() {
         echo "cifar-windows $windows ../examples/cifar.c --dataset idx --data $data --depth 8" \
             "--iterations 45 --out $work/out"
         echo "convert-windows $windows ../tools/convert.c --help"
+        echo "export_onnx-windows $windows ../tools/export_onnx.c --help"
         echo "bench-windows $windows ../tools/bench.c --help"
     fi
     [ $machines -gt 0 ] || echo "elsewhere: no other system's compiler is installed" >&2

@@ -7,6 +7,7 @@
 
 here=$(cd "$(dirname "$0")" && pwd)
 good=$here/golden_files/single_full_preact.safetensors
+timm=$here/golden_files/timm_bn_bottleneck.safetensors
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 checks=0
@@ -65,6 +66,28 @@ replace 's/"momentum":"0.9"/"momentum":"0.8"/'
 expect 1 "another momentum"
 replace 's/"seed":/"deed":/'
 expect 0 "a key that nobody knows"
+good=$timm # whose names and words are mapped
+cp "$good" "$work/net"
+expect 0 "a good file of timm's family"
+for name in x init/stem.conv.weight init/stages.0.blocks.0.downsample.conv.weight eval_logits0 \
+    grad0/head.fc.weight grad0/stages.0.blocks.1.norm3.bias step1/stages.1.blocks.0.norm1.running_mean \
+    step2/norm.weight eval_logits; do
+    damage "$name"
+    expect 1 "$name changed"
+done
+replace 's,"step1/norm.bias","step1/norm.bird",'
+expect 1 "step1/norm.bias missing"
+replace 's,"init/norm.num_batches_tracked","init/norm.num_batches_trackad",'
+expect 1 "a scalar that nobody knows"
+replace 's,"init/stages.0.blocks.1.conv2.weight","init/stages.9.blocks.1.conv2.weight",'
+expect 1 "a convolution that is not there"
+for word in '"norm":"bn"/"norm":"bm"' '"stem":"plain"/"stem":"plane"' '"conv":"plain"/"conv":"plein"' \
+    '"down":"conv"/"down":"cone"' '"block":"bottleneck"/"block":"bottlenose"' \
+    '"norm_eps":"1e-05"/"norm_eps":"3e-04"' '"down":"conv"/"down":"avg" ' \
+    '"family":"timm_resnetv2"/"family":"timm_resnetv3"'; do
+    replace "s/$word/"
+    expect 1 "$word"
+done
 head -c 20000 "$good" >"$work/net"
 expect 1 "a file cut short"
 rm "$work/net"

@@ -1,7 +1,7 @@
 /* gradients.c - signed gradient checks of whole small nets in double: the derivative of the loss by
    elements of every parameter tensor against its central difference, for every order with every
    block, every shortcut with every order, every resize shortcut, both stems, batch norm in groups,
-   and dropout under its fixed mask. A tensor whose gradient is zero fails, but for those of which
+   dropout under its fixed mask, and the nets beside the paper's (net_members). A tensor whose gradient is zero fails, but for those of which
    net_zero_by_analysis proves it; these must be zero. With arguments, such as --order original
    --shortcut highway, one net (--help).
 
@@ -36,25 +36,28 @@ typedef struct decisions {
 
 static void decide(decisions *d, int bit) { d->hash = rn__mix(d->hash * 2 + (uint64_t)bit); }
 
-/* Which pixel of each window is the largest. */
+/* Which pixel of each window is the largest; none where padding's zeros count and win. */
 static void hash_maxima(decisions *d, const rn_node *node, const rn_tensor *x) {
     int n, c, h, w, r, s, k = node->kernel;
     for (n = 0; n < x->n; n++)
         for (c = 0; c < x->c; c++)
             for (h = 0; h < node->h; h++)
                 for (w = 0; w < node->w; w++) {
-                    int best = -1;
+                    int best = -1, over = 0;
                     rn_real most = 0;
                     for (r = 0; r < k; r++)
                         for (s = 0; s < k; s++) {
                             int row = h * node->stride + r - node->padding;
                             int column = w * node->stride + s - node->padding;
-                            if (row < 0 || row >= x->h || column < 0 || column >= x->w) continue;
+                            if (row < 0 || row >= x->h || column < 0 || column >= x->w) {
+                                over = node->zeros;
+                                continue;
+                            }
                             if (best >= 0 && *rn__at(x, n, c, row, column) <= most) continue;
                             best = r * k + s;
                             most = *rn__at(x, n, c, row, column);
                         }
-                    decide(d, best);
+                    decide(d, over && most <= 0 ? -1 : best);
                 }
 }
 
@@ -168,6 +171,17 @@ static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) 
     rn_destroy(net);
 }
 
+static void check_members(uint64_t seed) {
+    int i;
+    for (i = 0; i < NET_MEMBERS; i++) {
+        rn_desc desc = net_member(i);
+        check_net(&desc, 3, 3, seed++);
+        if (i % 8) continue;
+        desc.micro_batch = desc.bn_group = 2; /* the last part of a batch that is not full: 1 */
+        check_net(&desc, 6, 5, seed++);
+    }
+}
+
 static void check_all(void) {
     static const rn_order orders[] = {RN_FULL_PREACT, RN_ORIGINAL, RN_BN_AFTER_ADD,
                                       RN_RELU_BEFORE_ADD, RN_RELU_PREACT};
@@ -220,6 +234,8 @@ static void check_all(void) {
     desc.micro_batch = 2;
     weighted = 1;
     check_net(&desc, 4, 4, seed++);
+    weighted = 0;
+    check_members(seed);
 }
 
 int main(int argc, char **argv) {

@@ -244,7 +244,9 @@ printf 'apple\nfig\npear\n' >expected
 check "names of the classes" cmp expected out/classes.txt
 # shellcheck disable=SC2086
 check "testing" ./cifar $small --eval out/last.ckpt --memory 0
+# shellcheck disable=SC2086
 check "resuming" ./cifar $small --iterations 8 --pad 1 --out out --resume
+# shellcheck disable=SC2086
 check "another number of classes" refused 2 'the number of classes of the net is 5, but the data.s is 3' \
     ./cifar $small --classes 5 --iterations 1 --out other
 check "what the data is" refused 2 'should be cifar10, cifar100, idx or folder' ./cifar --dataset folders

@@ -454,9 +454,228 @@ static void test_batch_norm(void) {
     test_batch_norm_running();
 }
 
-/* ---- element by element -------------------------------------------------------------------- */
+/* ---- norms of an image and a group of channels; standardised weights ------------------------- */
+
+/* Mean and biased variance of m numbers, as above. */
+static void moments_of(const double *x, int m, double *mean, double *variance) {
+    double average = 0, m2 = 0;
+    int i;
+    for (i = 0; i < m; i++) {
+        const double step = x[i] - average;
+        average += step / (i + 1);
+        m2 += step * (x[i] - average);
+    }
+    *mean = average;
+    *variance = m2 / m;
+}
 
 static double logistic(double z) { return 0.5 + 0.5 * tanh(0.5 * z); }
+
+/* What a norm of groups reads and makes. v is that of EvoNorm-S0, whose gate it turns; NULL for group
+   normalisation. */
+typedef struct grouped {
+    const array *x, *dy, *weight, *bias, *v;
+    array *y, *dx, *dweight, *dbias, *dv;
+} grouped;
+
+/* One group of m numbers from place `first` on, of channels of `plane` pixels from k on. Backward by
+   the whole Jacobian, row by row: y_j of every x_i. */
+static void normalise_group(const grouped *o, ptrdiff_t first, int m, int k, int plane,
+                            double eps) {
+    const double *x = o->x->v + first, *dy = o->dy->v + first;
+    double mean, variance, root;
+    int i, j;
+    moments_of(x, m, &mean, &variance);
+    root = sqrt(variance + eps);
+    for (j = 0; j < m; j++) {
+        const int at_j = k + j / plane;
+        const double weight = o->weight->v[at_j], v = o->v ? o->v->v[at_j] : 0;
+        const double s = logistic(v * x[j]), slope = s * (1 - s);
+        const double normal = o->v ? x[j] * s / root : (x[j] - mean) / root;
+        o->y->v[first + j] = normal * weight + o->bias->v[at_j];
+        o->dweight->v[at_j] += dy[j] * normal;
+        o->dbias->v[at_j] += dy[j];
+        if (o->v) o->dv->v[at_j] += dy[j] * weight * x[j] * x[j] * slope / root;
+        for (i = 0; i < m; i++) {
+            const double by_root = -(x[i] - mean) / (m * root * root); /* d ln(1 / root) / d x_i */
+            const double own = o->v ? s + v * x[j] * slope : 1, others = o->v ? 0 : 1.0 / m;
+            o->dx->v[first + i] +=
+                dy[j] * weight * (((i == j) * own - others) / root + normal * by_root);
+        }
+    }
+}
+
+static void test_grouped_shape(const int *s, int evonorm, int layout, int accumulate) {
+    const int channels = s[1], groups = s[4], plane = s[2] * s[3], m = channels / groups * plane;
+    const double eps = 1e-3;
+    /* a mean taken from two numbers leaves little of them */
+    const double tolerance = DOUBLE ? 1e-11 : m == 2 ? 1e-4 : 1e-6;
+    array x = draw(s[0], channels, s[2], s[3]), dy = draw(s[0], channels, s[2], s[3]);
+    array weight = draw(1, channels, 1, 1), bias = draw(1, channels, 1, 1);
+    array v = draw(1, channels, 1, 1), y = zeros(s[0], channels, s[2], s[3]);
+    array before = draw(s[0], channels, s[2], s[3]), dx = base(&before, accumulate);
+    array dweight = draw(1, channels, 1, 1), dbias = draw(1, channels, 1, 1);
+    array dv = draw(1, channels, 1, 1);
+    placed px = place(&x, layout), pdy = place(&dy, layout), py = place(&dx, layout);
+    placed pweight = place(&weight, PLAIN), pbias = place(&bias, PLAIN), pv = place(&v, PLAIN);
+    placed pdx = place(&before, layout), pdweight = place(&dweight, PLAIN);
+    placed pdbias = place(&dbias, PLAIN), pdv = place(&dv, PLAIN);
+    placed other = place(&before, layout), in_place = place(&dy, layout);
+    grouped o;
+    int i;
+    o.x = &x, o.dy = &dy, o.weight = &weight, o.bias = &bias, o.v = evonorm ? &v : NULL;
+    o.y = &y, o.dx = &dx, o.dweight = &dweight, o.dbias = &dbias, o.dv = &dv;
+    for (i = 0; i < s[0] * groups; i++)
+        normalise_group(&o, (ptrdiff_t)i * m, m, i % groups * (channels / groups), plane, eps);
+
+#define GROUPED_FORWARD(y, x)                                                                   \
+    (evonorm                                                                                    \
+         ? rn_evonorm_forward(y, x, pweight.memory, pbias.memory, pv.memory, eps, groups, NULL) \
+         : rn_group_norm_forward(y, x, pweight.memory, pbias.memory, eps, groups, NULL))
+#define GROUPED_BACKWARD(dx, dw, db, dv, dy, adds)                                                \
+    (evonorm                                                                                      \
+         ? rn_evonorm_backward(dx, dw, db, dv, dy, &px.t, pweight.memory, pv.memory, eps, groups, \
+                               adds, NULL)                                                        \
+         : rn_group_norm_backward(dx, dw, db, dy, &px.t, pweight.memory, eps, groups, adds, NULL))
+    CHECK_OK(GROUPED_FORWARD(&py.t, &px.t));
+    CHECK_SAME(py, y);
+    CHECK_OK(
+        GROUPED_BACKWARD(&pdx.t, pdweight.memory, pdbias.memory, pdv.memory, &pdy.t, accumulate));
+    CHECK_NEAR(distance(&pdx, &dx), 0, tolerance);
+    CHECK_NEAR(distance(&pdweight, &dweight), 0, 3 * TOLERANCE); /* sums in rn_real */
+    CHECK_NEAR(distance(&pdbias, &dbias), 0, 3 * TOLERANCE);
+    CHECK_NEAR(distance(&pdv, &dv), 0, 3 * TOLERANCE);
+    CHECK_OK(GROUPED_BACKWARD(&other.t, NULL, NULL, NULL, &pdy.t, accumulate));
+    CHECK_NEAR(distance(&other, &dx), 0, tolerance);
+    CHECK_OK(GROUPED_BACKWARD(NULL, NULL, pdbias.memory, NULL, &pdy.t, accumulate));
+    CHECK(distance(&pdbias, &dbias) > 1e-3); /* added once more */
+    CHECK_NEAR(distance(&pdweight, &dweight), 0, 3 * TOLERANCE);
+    if (!accumulate) {
+        CHECK_OK(GROUPED_BACKWARD(&in_place.t, NULL, NULL, NULL, &in_place.t, 0));
+        CHECK_NEAR(distance(&in_place, &dx), 0, tolerance);
+    }
+    CHECK_NEAR(distance(&px, &x) + distance(&pdy, &dy), 0, 0);
+    CHECK_OK(GROUPED_FORWARD(&px.t, &px.t));
+    CHECK_SAME(px, y);
+    release_all();
+}
+
+/* Channels 1 3 and 5 7, whose variance is 5, and 1 in groups of one channel; eps makes the roots
+   whole numbers. */
+static void test_grouped_by_hand(void) {
+    static const rn_real weight[2] = {1, 2}, bias[2] = {0, 1}, none[2] = {0, 0};
+    static const double all[4] = {-1, -1.0 / 3, 5.0 / 3, 3}, single[4] = {-0.5, 0.5, 0, 2};
+    rn_real data[4] = {1, 3, 5, 7}, out[4], v[2];
+    const rn_tensor x = rn_tensor_in(data, 1, 2, 1, 2);
+    rn_tensor y = rn_tensor_in(out, 1, 2, 1, 2);
+    int i;
+    CHECK_OK(rn_group_norm_forward(&y, &x, weight, bias, 4, 1, NULL));
+    for (i = 0; i < 4; i++) CHECK_NEAR(out[i], all[i], TOLERANCE);
+    CHECK_OK(rn_group_norm_forward(&y, &x, weight, bias, 3, 2, NULL));
+    for (i = 0; i < 4; i++) CHECK_NEAR(out[i], single[i], TOLERANCE);
+    CHECK_OK(rn_evonorm_forward(&y, &x, weight, bias, none, 4, 1, NULL)); /* a gate half open */
+    for (i = 0; i < 4; i++)
+        CHECK_NEAR(out[i], data[i] / 6 * weight[i / 2] + bias[i / 2], 3 * TOLERANCE);
+    v[0] = (rn_real)log(3.0), v[1] = -v[0]; /* sigmoid(v) is 3/4, and at 3 it is 27/28 */
+    CHECK_OK(rn_evonorm_forward(&y, &x, weight, bias, v, 4, 1, NULL));
+    CHECK_NEAR(out[0], 0.25, TOLERANCE);
+    CHECK_NEAR(out[1], 27.0 / 28, TOLERANCE);
+    CHECK_NEAR(out[2], 1 + 10.0 / 3 / 244, TOLERANCE); /* 1 / (1 + 3^5) */
+    v[0] = 1000, v[1] = -1000;                         /* shut, or open, and never inf / inf */
+    CHECK_OK(rn_evonorm_forward(&y, &x, weight, bias, v, 4, 1, NULL));
+    CHECK_NEAR(out[0], 1.0 / 3, TOLERANCE);
+    CHECK_NEAR(out[3], 1, TOLERANCE);
+}
+
+/* What is no number spoils its image's group, and nothing else. */
+static void test_grouped_nan(void) {
+    int evonorm, n, c, h, w;
+    for (evonorm = 0; evonorm < 2; evonorm++) {
+        array x = draw(2, 4, 3, 1), weight = draw(1, 4, 1, 1), dy = draw(2, 4, 3, 1);
+        placed px = place(&x, PLAIN), py = place_empty(2, 4, 3, 1, PLAIN), pdy = place(&dy, PLAIN);
+        placed pweight = place(&weight, PLAIN), pdx = place_empty(2, 4, 3, 1, PLAIN);
+        *rn__at(&px.t, 1, 2, 1, 0) = (rn_real)NAN;
+        if (evonorm) {
+            CHECK_OK(rn_evonorm_forward(&py.t, &px.t, pweight.memory, pweight.memory,
+                                        pweight.memory, 1e-5, 2, NULL));
+            CHECK_OK(rn_evonorm_backward(&pdx.t, NULL, NULL, NULL, &pdy.t, &px.t, pweight.memory,
+                                         pweight.memory, 1e-5, 2, 0, NULL));
+        } else {
+            CHECK_OK(
+                rn_group_norm_forward(&py.t, &px.t, pweight.memory, pweight.memory, 1e-5, 2, NULL));
+            CHECK_OK(rn_group_norm_backward(&pdx.t, NULL, NULL, &pdy.t, &px.t, pweight.memory, 1e-5,
+                                            2, 0, NULL));
+        }
+        RN__EACH(&x) {
+            CHECK_INT(isnan(*rn__at(&py.t, n, c, h, w)) != 0, n == 1 && c >= 2);
+            CHECK_INT(isnan(*rn__at(&pdx.t, n, c, h, w)) != 0, n == 1 && c >= 2);
+        }
+        release_all();
+    }
+}
+
+/* A filter is a group without weight and bias, whatever tensor it lies in. */
+static void test_standardise_shape(const int *s, int layout) {
+    const int m = s[1] * s[2] * s[3];
+    const double eps = 1e-3, tolerance = DOUBLE ? 1e-11 : m == 2 ? 1e-4 : 1e-6;
+    array f = draw(s[0], s[1], s[2], s[3]), dy = draw(s[0], s[1], s[2], s[3]);
+    array y = zeros(s[0], s[1], s[2], s[3]), dx = zeros(s[0], s[1], s[2], s[3]);
+    array one = zeros(1, s[1], 1, 1), none = zeros(1, s[1], 1, 1), rest = zeros(1, s[1], 1, 1);
+    placed pf = place(&f, layout), pdy = place(&dy, layout), py = place(&dy, layout);
+    placed pdx = place(&dy, layout), in_place = place(&dy, layout);
+    grouped o;
+    int k;
+    for (k = 0; k < s[1]; k++) one.v[k] = 1;
+    o.x = &f, o.dy = &dy, o.weight = &one, o.bias = &none, o.v = NULL;
+    o.y = &y, o.dx = &dx, o.dweight = o.dbias = o.dv = &rest;
+    for (k = 0; k < s[0]; k++) normalise_group(&o, (ptrdiff_t)k * m, m, 0, s[2] * s[3], eps);
+    CHECK_OK(rn_standardise_forward(&py.t, &pf.t, eps, NULL));
+    CHECK_SAME(py, y);
+    CHECK_OK(rn_standardise_backward(&pdx.t, &pdy.t, &pf.t, eps, NULL));
+    CHECK_NEAR(distance(&pdx, &dx), 0, tolerance);
+    CHECK_OK(rn_standardise_backward(&in_place.t, &in_place.t, &pf.t, eps, NULL));
+    CHECK_NEAR(distance(&in_place, &dx), 0, tolerance);
+    CHECK_NEAR(distance(&pf, &f) + distance(&pdy, &dy), 0, 0);
+    CHECK_OK(rn_standardise_forward(&pf.t, &pf.t, eps, NULL));
+    CHECK_SAME(pf, y);
+    release_all();
+}
+
+static void test_standardise_by_hand(void) {
+    static const double want[4] = {-1, -1.0 / 3, 1.0 / 3, 1};
+    rn_real data[8] = {1, 3, 5, 7, 2, 2, 2, 2}, out[8];
+    const rn_tensor f = rn_tensor_in(data, 2, 1, 2, 2);
+    rn_tensor y = rn_tensor_in(out, 2, 1, 2, 2);
+    int i;
+    CHECK_OK(rn_standardise_forward(&y, &f, 4, NULL));
+    for (i = 0; i < 4; i++) CHECK_NEAR(out[i], want[i], TOLERANCE);
+    for (i = 4; i < 8; i++) CHECK_NEAR(out[i], 0, 0); /* a filter of one number */
+    data[1] = (rn_real)NAN;
+    CHECK_OK(rn_standardise_forward(&y, &f, 4, NULL));
+    for (i = 0; i < 8; i++) CHECK_INT(isnan(out[i]) != 0, i < 4);
+}
+
+static void test_grouped(void) {
+    /* N C H W, groups: of one, of several channels, of all; of two numbers. */
+    static const int shapes[][5] = {{1, 1, 1, 2, 1}, {2, 3, 3, 2, 3}, {3, 6, 2, 3, 2},
+                                    {2, 4, 1, 1, 2}, {1, 5, 3, 3, 1}, {2, 17, 1, 3, 17},
+                                    {2, 8, 3, 1, 4}, {1, 34, 2, 1, 2}};
+    static const int filters[][4] = {{1, 1, 1, 2}, {3, 2, 3, 3}, {2, 17, 1, 1}, {4, 3, 7, 7}};
+    int i, layout, accumulate, evonorm;
+    for (layout = 0; layout < LAYOUTS; layout++) {
+        for (i = 0; i < (int)(sizeof shapes / sizeof shapes[0]); i++)
+            for (accumulate = 0; accumulate < 2; accumulate++)
+                for (evonorm = 0; evonorm < 2; evonorm++)
+                    test_grouped_shape(shapes[i], evonorm, layout, accumulate);
+        for (i = 0; i < (int)(sizeof filters / sizeof filters[0]); i++)
+            test_standardise_shape(filters[i], layout);
+    }
+    test_grouped_by_hand();
+    test_grouped_nan();
+    test_standardise_by_hand();
+}
+
+/* ---- element by element -------------------------------------------------------------------- */
 
 /* Shapes that all layers without a kernel are tried with. */
 static const int plain_shapes[][4] = {{1, 1, 1, 1}, {2, 3, 4, 5}, {3, 17, 1, 1}, {1, 3, 7, 3}};
@@ -641,6 +860,62 @@ static void pool_oracle(const array *x, const array *dy, int kernel, int stride,
                             *at(dlargest, n, c, h, w) += *at(dy, n, c, oh, ow);
                     }
                 }
+}
+
+/* The same by a larger image with a little more than zero at its edge, which wins against a zero of
+   the image, too, and keeps its gradient. */
+static void test_zero_pool_shape(const int *s, int layout, int accumulate, int ties) {
+    const int kernel = s[4], stride = s[5], padding = s[6];
+    const int oh = (s[2] + 2 * padding - kernel) / stride + 1;
+    const int ow = (s[3] + 2 * padding - kernel) / stride + 1;
+    array x = draw(s[0], s[1], s[2], s[3]), before = draw(s[0], s[1], s[2], s[3]);
+    array dy = draw(s[0], s[1], oh, ow), largest = zeros(s[0], s[1], oh, ow);
+    array mean = zeros(s[0], s[1], oh, ow), dx = base(&before, accumulate);
+    array padded = zeros(s[0], s[1], s[2] + 2 * padding, s[3] + 2 * padding);
+    array dpadded = copy(&padded), dmean = copy(&padded);
+    placed px, pdy = place(&dy, layout), py = place(&dy, layout), pdx = place(&before, layout);
+    ptrdiff_t i;
+    int n, c, h, w;
+    for (i = 0; i < size_of(&x);
+         i++) /* most below zero; ties are whole numbers, zeros among them */
+        x.v[i] = ties ? floor(3 * x.v[i]) : (double)(rn_real)(x.v[i] - 0.5);
+    for (i = 0; i < size_of(&padded); i++) padded.v[i] = 1e-30;
+    RN__EACH(&x) *at(&padded, n, c, h + padding, w + padding) = *at(&x, n, c, h, w);
+    pool_oracle(&padded, &dy, kernel, stride, 0, &largest, &mean, &dpadded, &dmean);
+    RN__EACH(&x) *at(&dx, n, c, h, w) += *at(&dpadded, n, c, h + padding, w + padding);
+    for (i = 0; i < size_of(&largest); i++)
+        if (fabs(largest.v[i]) < 1e-20) largest.v[i] = 0;
+    px = place(&x, layout);
+    CHECK_OK(rn_zero_max_pool_forward(&py.t, &px.t, kernel, stride, padding, NULL));
+    CHECK_NEAR(distance(&py, &largest), 0, TOLERANCE);
+    CHECK_OK(rn_zero_max_pool_backward(&pdx.t, &pdy.t, &px.t, kernel, stride, padding, accumulate,
+                                       NULL));
+    CHECK_SAME(pdx, dx);
+    CHECK_OK(rn_zero_max_pool_backward(NULL, &pdy.t, &px.t, kernel, stride, padding, 0, NULL));
+    CHECK_NEAR(distance(&px, &x) + distance(&pdy, &dy), 0, 0);
+    release_all();
+}
+
+/* 4 x 4 pixels, 3x3/2 windows padded by 1: of four the last alone lies within the image, so that it
+   alone sees what is below zero. */
+static void test_zero_pool_by_hand(void) {
+    rn_real pixels[16], out[4], ones[4] = {1, 2, 3, 4}, gradient[16];
+    const rn_tensor x = rn_tensor_in(pixels, 1, 1, 4, 4), dy = rn_tensor_in(ones, 1, 1, 2, 2);
+    rn_tensor y = rn_tensor_in(out, 1, 1, 2, 2), dx = rn_tensor_in(gradient, 1, 1, 4, 4);
+    int i;
+    for (i = 0; i < 16; i++) pixels[i] = (rn_real)(-20 + i);
+    pixels[3] = (rn_real)0.5; /* under the second window */
+    pixels[4] = 0; /* under the first and the third, where padding's zeros are as large */
+    CHECK_OK(rn_zero_max_pool_forward(&y, &x, 3, 2, 1, NULL));
+    CHECK_OK(rn_zero_max_pool_backward(&dx, &dy, &x, 3, 2, 1, 0, NULL));
+    CHECK_NEAR(out[0], 0, 0);
+    CHECK_NEAR(out[1], 0.5, 0);
+    CHECK_NEAR(out[2], 0, 0);
+    CHECK_NEAR(out[3], -5, 0);
+    for (i = 0; i < 16; i++) CHECK_NEAR(gradient[i], i == 3 ? 2 : i == 15 ? 4 : 0, 0);
+    pixels[0] = (rn_real)NAN;
+    CHECK_OK(rn_zero_max_pool_forward(&y, &x, 3, 2, 1, NULL));
+    CHECK(isnan(out[0]) && !isnan(out[1]) && !isnan(out[2]) && !isnan(out[3]));
 }
 
 /* Of all windows that begin inside the image those that are needed to reach its end. */
@@ -899,6 +1174,7 @@ static void test_layers(void) {
     int i, layout, accumulate;
     test_conv2d();
     test_batch_norm();
+    test_grouped();
     for (layout = 0; layout < LAYOUTS; layout++)
         for (accumulate = 0; accumulate < 2; accumulate++) {
             for (i = 0; i < PLAIN_SHAPES; i++) {
@@ -912,6 +1188,8 @@ static void test_layers(void) {
             for (i = 0; i < (int)(sizeof pool_shapes / sizeof pool_shapes[0]); i++) {
                 test_pools_shape(pool_shapes[i], 0, layout, accumulate, 0);
                 test_pools_shape(pool_shapes[i], 0, layout, accumulate, 1);
+                test_zero_pool_shape(pool_shapes[i], layout, accumulate, 0);
+                test_zero_pool_shape(pool_shapes[i], layout, accumulate, 1);
             }
             for (i = 0; i < (int)(sizeof avg_pool_shapes / sizeof avg_pool_shapes[0]); i++)
                 test_pools_shape(avg_pool_shapes[i], 1, layout, accumulate, 0);
@@ -923,6 +1201,7 @@ static void test_layers(void) {
         }
     test_dropout_ratio();
     test_avg_pool_by_hand();
+    test_zero_pool_by_hand();
     test_softmax();
 }
 
@@ -931,10 +1210,14 @@ static void test_layers(void) {
 enum kind {
     CONV2D,
     BATCH_NORM,
+    GROUP_NORM,
+    EVONORM,
+    STANDARDISE,
     RELU,
     GATE,
     DROPOUT,
     MAX_POOL,
+    ZERO_MAX_POOL,
     AVG_POOL,
     GLOBAL_AVG_POOL,
     LINEAR,
@@ -947,9 +1230,10 @@ enum kind {
 /* One layer with all its operands; `energy` is the sum of y dy, or the loss of softmax. */
 typedef struct layer {
     enum kind kind;
-    int stride, padding, kernel, front, group, complement;
+    int stride, padding, kernel, front, group, complement; /* group: images, or channel groups */
     rn_key key;
-    placed x, second, y, dy, dx, dsecond; /* second: weights, logits of a gate, or b of rn_add */
+    placed x, second, y, dy, dx, dsecond; /* second: weights, v of EvoNorm, logits
+                                             of a gate, or b of rn_add */
     placed bias, dbias, weight, dweight;
     rn_real statistics[64];
     int labels[4];
@@ -968,11 +1252,23 @@ static void run_forward(layer *l) {
         status = rn_batch_norm_forward(y, l->statistics, x, l->weight.memory, l->bias.memory, 1e-3,
                                        l->group, NULL);
         break;
+    case GROUP_NORM:
+        status =
+            rn_group_norm_forward(y, x, l->weight.memory, l->bias.memory, 1e-3, l->group, NULL);
+        break;
+    case EVONORM:
+        status = rn_evonorm_forward(y, x, l->weight.memory, l->bias.memory, l->second.memory, 1e-3,
+                                    l->group, NULL);
+        break;
+    case STANDARDISE: status = rn_standardise_forward(y, x, 1e-3, NULL); break;
     case RELU: status = rn_relu_forward(y, x, NULL); break;
     case GATE: status = rn_gate_forward(y, x, second, l->complement, NULL); break;
     case DROPOUT: status = rn_dropout(y, x, 0.4, l->key, 0, NULL); break;
     case MAX_POOL:
         status = rn_max_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
+        break;
+    case ZERO_MAX_POOL:
+        status = rn_zero_max_pool_forward(y, x, l->kernel, l->stride, l->padding, NULL);
         break;
     case AVG_POOL: status = rn_avg_pool_forward(y, x, l->kernel, l->stride, NULL); break;
     case GLOBAL_AVG_POOL: status = rn_global_avg_pool_forward(y, x, NULL); break;
@@ -997,6 +1293,16 @@ static void run_backward(layer *l) {
         status = rn_batch_norm_backward(dx, l->dweight.memory, l->dbias.memory, dy, x,
                                         l->statistics, l->weight.memory, 1e-3, l->group, 0, NULL);
         break;
+    case GROUP_NORM:
+        status = rn_group_norm_backward(dx, l->dweight.memory, l->dbias.memory, dy, x,
+                                        l->weight.memory, 1e-3, l->group, 0, NULL);
+        break;
+    case EVONORM:
+        status =
+            rn_evonorm_backward(dx, l->dweight.memory, l->dbias.memory, l->dsecond.memory, dy, x,
+                                l->weight.memory, l->second.memory, 1e-3, l->group, 0, NULL);
+        break;
+    case STANDARDISE: status = rn_standardise_backward(dx, dy, x, 1e-3, NULL); break;
     case RELU: status = rn_relu_backward(dx, dy, &l->y.t, 0, NULL); break;
     case GATE:
         status = rn_gate_backward(dx, &l->dsecond.t, dy, x, second, l->complement, 0, 0, NULL);
@@ -1004,6 +1310,9 @@ static void run_backward(layer *l) {
     case DROPOUT: status = rn_dropout(dx, dy, 0.4, l->key, 0, NULL); break;
     case MAX_POOL:
         status = rn_max_pool_backward(dx, dy, x, l->kernel, l->stride, l->padding, 0, NULL);
+        break;
+    case ZERO_MAX_POOL:
+        status = rn_zero_max_pool_backward(dx, dy, x, l->kernel, l->stride, l->padding, 0, NULL);
         break;
     case AVG_POOL: status = rn_avg_pool_backward(dx, dy, l->kernel, l->stride, 0, NULL); break;
     case GLOBAL_AVG_POOL: status = rn_global_avg_pool_backward(dx, dy, 0, NULL); break;
@@ -1098,6 +1407,31 @@ static void check_layer(layer *l) {
     release_all();
 }
 
+static void test_norm_slopes(void) {
+    layer l;
+    int i;
+    for (i = 0; i < 3; i++) { /* groups: all; 2 and 1 images; 1 each */
+        l = new_layer(BATCH_NORM, 3, 2, 2, 3, 2, 2, 3);
+        l.group = (3 - i) % 3;
+        give_weight(&l, 1, 2);
+        check_layer(&l);
+    }
+    for (i = 1; i <= 4; i *= 2) { /* groups of four, two, one channel */
+        l = new_layer(GROUP_NORM, 2, 4, 3, 1, 4, 3, 1);
+        l.group = i;
+        give_weight(&l, 1, 4);
+        check_layer(&l);
+        l = new_layer(EVONORM, 2, 4, 3, 1, 4, 3, 1);
+        l.group = i;
+        give_weight(&l, 1, 4);
+        give_second(&l, 1, 4, 1, 1);
+        check_layer(&l);
+    }
+    l = new_layer(STANDARDISE, 3, 2, 3, 3, 2, 3, 3);
+    l.y = place_empty(3, 2, 3, 3, PLAIN);
+    check_layer(&l);
+}
+
 static void test_slopes(void) {
     static const rn_real weights[5] = {0.5f, 2, 0, 1, 3};
     layer l;
@@ -1108,6 +1442,9 @@ static void test_slopes(void) {
         give_second(&l, 2, 3, 3, 3);
         check_layer(&l);
         l = new_layer(MAX_POOL, 2, 2, 5, 4, 2, 4 / i + 1, 3 / i + 1);
+        l.stride = i, l.padding = 1, l.kernel = 3;
+        check_layer(&l);
+        l = new_layer(ZERO_MAX_POOL, 2, 2, 5, 4, 2, 4 / i + 1, 3 / i + 1);
         l.stride = i, l.padding = 1, l.kernel = 3;
         check_layer(&l);
         l = new_layer(AVG_POOL, 2, 2, 5, 4, 2, i == 1 ? 4 : i == 2 ? 3 : 2, i == 1 ? 3 : 2);
@@ -1121,12 +1458,7 @@ static void test_slopes(void) {
     l.stride = 2;
     give_second(&l, 2, 3, 3, 3);
     check_layer(&l);
-    for (i = 0; i < 3; i++) { /* groups: all; 2 and 1 images; 1 each */
-        l = new_layer(BATCH_NORM, 3, 2, 2, 3, 2, 2, 3);
-        l.group = (3 - i) % 3;
-        give_weight(&l, 1, 2);
-        check_layer(&l);
-    }
+    test_norm_slopes();
     for (i = 0; i < 2; i++) {
         l = new_layer(GATE, 2, 3, 2, 2, 3, 2, 2);
         l.complement = i;
@@ -1251,6 +1583,14 @@ static void test_pool_errors(void) {
             "rn_avg_pool_forward", "kernel is 0", "should be 1 to", "");
     REFUSED(rn_avg_pool_forward(&pooled_y, &x, 2, INT_MIN, &problem), RN_BAD_ARGUMENT,
             "rn_avg_pool_forward", "stride is -2147483648", "", "");
+    REFUSED_SHAPE(rn_zero_max_pool_forward(&larger, &x, 3, 2, 1, &problem),
+                  "rn_zero_max_pool_forward", "output", "[2,3,5,3]", "[2,3,4,3]");
+    REFUSED(rn_zero_max_pool_forward(&pooled_y, &x, 3, 2, 3, &problem), RN_BAD_ARGUMENT,
+            "rn_zero_max_pool_forward", "padding is 3", "should be 0 to 2", "");
+    REFUSED_SHAPE(rn_zero_max_pool_backward(&x, &y, &x, 3, 2, 1, 0, &problem),
+                  "rn_zero_max_pool_backward", "output_gradient", "[2,5,8,6]", "[2,3,4,3]");
+    REFUSED_SHAPE(rn_zero_max_pool_backward(&y, &pooled_y, &x, 3, 2, 1, 0, &problem),
+                  "rn_zero_max_pool_backward", "input_gradient", "[2,5,8,6]", "[2,3,8,6]");
     REFUSED_SHAPE(rn_max_pool_backward(&x, &y, &x, 3, 2, 1, 0, &problem), "rn_max_pool_backward",
                   "output_gradient", "[2,5,8,6]", "[2,3,4,3]");
     REFUSED_SHAPE(rn_max_pool_backward(&y, &pooled_y, &x, 3, 2, 1, 0, &problem),
@@ -1319,6 +1659,47 @@ static void test_elementwise_errors(void) {
     REFUSED(rn_dropout(&a, &a, (double)NAN, key, 0, &problem), RN_BAD_ARGUMENT, "rn_dropout",
             "ratio is ", "at least 0 and below 1", "");
     CHECK_INT(rn_add(&b, &a, &a, NULL), RN_BAD_SHAPE);
+}
+
+static void test_grouped_errors(void) {
+    rn_tensor x = shape(2, 6, 3, 1), y = shape(2, 4, 3, 1), pixel = shape(3, 6, 1, 1);
+    rn_tensor f = shape(4, 3, 3, 3), other_f = shape(4, 3, 3, 2);
+#define GN(y, x, groups) rn_group_norm_forward(y, x, NULL, NULL, 1e-5, groups, &problem)
+#define GN_BACKWARD(dx, dy, x, groups) \
+    rn_group_norm_backward(dx, NULL, NULL, dy, x, NULL, 1e-5, groups, 0, &problem)
+#define EVO(y, x, groups) rn_evonorm_forward(y, x, NULL, NULL, NULL, 1e-5, groups, &problem)
+#define EVO_BACKWARD(dx, dy, x, groups) \
+    rn_evonorm_backward(dx, NULL, NULL, NULL, dy, x, NULL, NULL, 1e-5, groups, 0, &problem)
+#define REFUSED_GROUPS(call, function)                                                          \
+    REFUSED(call(&x, &x, 0), RN_BAD_ARGUMENT, function, "groups is 0", "should be 1 to 6", ""); \
+    REFUSED(call(&x, &x, 7), RN_BAD_ARGUMENT, function, "groups is 7", "should be 1 to 6", ""); \
+    REFUSED(call(&x, &x, INT_MIN), RN_BAD_ARGUMENT, function, "groups is -2147483648", "", ""); \
+    REFUSED(call(&x, &x, 4), RN_BAD_ARGUMENT, function, "groups is 4",                          \
+            "must divide the 6 channels", "");                                                  \
+    REFUSED(call(&pixel, &pixel, 6), RN_BAD_ARGUMENT, function, "input is [3,6,1,1]",           \
+            "one value in each of 6 groups", "take fewer groups")
+#define GN_BACKWARD_LIKE(dy, x, groups) GN_BACKWARD(dy, dy, x, groups)
+#define EVO_BACKWARD_LIKE(dy, x, groups) EVO_BACKWARD(dy, dy, x, groups)
+    REFUSED_GROUPS(GN, "rn_group_norm_forward");
+    REFUSED_GROUPS(EVO, "rn_evonorm_forward");
+    REFUSED_GROUPS(GN_BACKWARD_LIKE, "rn_group_norm_backward");
+    REFUSED_GROUPS(EVO_BACKWARD_LIKE, "rn_evonorm_backward");
+    REFUSED_SHAPE(GN(&y, &x, 2), "rn_group_norm_forward", "output", "[2,4,3,1]", "[2,6,3,1]");
+    REFUSED_SHAPE(EVO(&y, &x, 2), "rn_evonorm_forward", "output", "[2,4,3,1]", "[2,6,3,1]");
+    REFUSED_SHAPE(GN_BACKWARD(&x, &y, &x, 2), "rn_group_norm_backward", "output_gradient",
+                  "[2,4,3,1]", "[2,6,3,1]");
+    REFUSED_SHAPE(GN_BACKWARD(&y, &x, &x, 2), "rn_group_norm_backward", "input_gradient",
+                  "[2,4,3,1]", "[2,6,3,1]");
+    REFUSED_SHAPE(EVO_BACKWARD(&x, &y, &x, 2), "rn_evonorm_backward", "output_gradient",
+                  "[2,4,3,1]", "[2,6,3,1]");
+    REFUSED_SHAPE(EVO_BACKWARD(&y, &x, &x, 2), "rn_evonorm_backward", "input_gradient", "[2,4,3,1]",
+                  "[2,6,3,1]");
+    REFUSED_SHAPE(rn_standardise_forward(&other_f, &f, 1e-8, &problem), "rn_standardise_forward",
+                  "output", "[4,3,3,2]", "[4,3,3,3]");
+    REFUSED_SHAPE(rn_standardise_backward(&f, &other_f, &f, 1e-8, &problem),
+                  "rn_standardise_backward", "output_gradient", "[4,3,3,2]", "[4,3,3,3]");
+    REFUSED_SHAPE(rn_standardise_backward(&other_f, &f, &f, 1e-8, &problem),
+                  "rn_standardise_backward", "weight_gradient", "[4,3,3,2]", "[4,3,3,3]");
 }
 
 static void test_other_errors(void) {
@@ -1571,6 +1952,7 @@ int main(void) {
     test_pad_subsample_errors();
     test_elementwise_errors();
     test_other_errors();
+    test_grouped_errors();
     test_shuffle();
     test_random();
     return test_end(DOUBLE ? "layers, double" : "layers, float");

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 enum { ORDERS = RN_RELU_PREACT + 1, BLOCKS = RN_SINGLE + 1, SHORTCUTS = RN_SHORTCUT_DROPOUT + 1 };
-enum { RESIZES = RN_RESIZE_D_BN + 1, ISAS = RN_ISA_AVX512 + 1 };
+enum { RESIZES = RN_RESIZE_D_BN + 1, ISAS = RN_ISA_AVX512 + 1, STEMS = RN_STEM_BIT + 1 };
+
+enum { NET_NAME = 512 }; /* bytes of net_name */
 
 /* The images of ImageNet stems are larger, for it divides their size by four. */
 static inline rn_desc net_desc(rn_order order, rn_block block, rn_shortcut shortcut,
@@ -36,17 +38,134 @@ static inline rn_desc net_desc(rn_order order, rn_block block, rn_shortcut short
     return desc;
 }
 
-/* "bottleneck original highway B_bn symmetric cifar", for messages. */
-static inline const char *net_name(const rn_desc *desc, char name[128]) {
-    static const char *const keys[] = {"block", "order", "shortcut", "resize", "padding", "stem"};
+/* Sets fields: "block single stem_width 5", see rn_desc_set. */
+static inline void net_options(rn_desc *desc, const char *options) {
+    char key[32], value[32];
+    int length;
+    for (; sscanf(options, "%31s %31s%n", key, value, &length) == 2; options += length) {
+        rn_error error = {RN_OK, ""};
+        if (test_failed(!rn_desc_set(desc, key, value, &error), "net", __LINE__))
+            fprintf(stderr, "%s %s: %s\n", key, value, error.text);
+    }
+}
+
+/* Nets beside the paper's, as options of the small one: every norm with every order that can have
+   it, every shortcut and block, groups of one, several and all channels, standardised weights, stems
+   and their bare forms, other widths. */
+static const char *const net_members[] = {
+    /* group normalisation: 3 channels in the stem and the first stage, or 4 */
+    "norm group_norm norm_groups 1",
+    "norm group_norm norm_groups 3 order original resize B_bn",
+    "norm group_norm norm_groups 2 base_width 4 order bn_after_add block bottleneck",
+    "norm group_norm norm_groups 4 base_width 4 order relu_before_add resize D_bn",
+    "norm group_norm norm_groups 3 order relu_preact block bottleneck resize D stride_on 3x3",
+    "norm group_norm norm_groups 3 block bottleneck resize B",
+    "norm group_norm norm_groups 2 base_width 4 block single order original resize A_centred",
+    "norm group_norm norm_groups 1 shortcut scale order original",
+    "norm group_norm norm_groups 2 base_width 4 shortcut exclusive_gate",
+    "norm group_norm norm_groups 2 base_width 4 shortcut shortcut_gate order bn_after_add",
+    "norm group_norm norm_groups 3 shortcut highway order original block bottleneck",
+    "norm group_norm norm_groups 3 shortcut conv1x1 order relu_preact",
+    "norm group_norm norm_groups 1 shortcut dropout order relu_before_add",
+    /* EvoNorm-S0 */
+    "norm evonorm_s0 norm_groups 1 resize B",
+    "norm evonorm_s0 norm_groups 3 block bottleneck resize D",
+    "norm evonorm_s0 norm_groups 2 base_width 4 order bn_after_add",
+    "norm evonorm_s0 norm_groups 4 base_width 4 order relu_before_add block bottleneck",
+    "norm evonorm_s0 norm_groups 3 block single order bn_after_add shortcut highway",
+    "norm evonorm_s0 norm_groups 2 base_width 4 shortcut exclusive_gate",
+    "norm evonorm_s0 norm_groups 1 shortcut shortcut_gate order relu_before_add",
+    "norm evonorm_s0 norm_groups 3 shortcut conv1x1",
+    "norm evonorm_s0 norm_groups 3 shortcut scale order bn_after_add block bottleneck",
+    "norm evonorm_s0 norm_groups 1 shortcut dropout",
+    /* standardised weights */
+    "weight_standardisation 1",
+    "weight_standardisation 1 standardisation_eps 1e-3 order original block bottleneck resize B_bn",
+    "weight_standardisation 1 order relu_preact block single bn_group 2",
+    "weight_standardisation 1 norm group_norm norm_groups 3 resize D",
+    "weight_standardisation 1 norm group_norm norm_groups 1 shortcut highway order original",
+    "weight_standardisation 1 norm evonorm_s0 norm_groups 3 shortcut exclusive_gate",
+    "weight_standardisation 1 shortcut shortcut_gate order relu_before_add",
+    "weight_standardisation 1 shortcut conv1x1 conv_bias 1",
+    "weight_standardisation 1 shortcut scale order bn_after_add",
+    "weight_standardisation 1 shortcut dropout block bottleneck",
+    /* stems */
+    "stem deep base_width 4",
+    "stem deep bare_stem 1 raw_identity 1 base_width 4 resize D",
+    "stem deep base_width 4 norm group_norm norm_groups 2 order original block bottleneck",
+    "stem deep bare_stem 1 raw_identity 1 base_width 4 norm group_norm norm_groups 2",
+    "stem deep bare_stem 1 always_project 1 base_width 6 norm evonorm_s0 norm_groups 3 resize D",
+    "stem deep base_width 4 weight_standardisation 1 order relu_before_add resize B_bn",
+    "stem bit",
+    "stem bit bare_stem 1 order original resize B_bn",
+    "stem bit order bn_after_add norm group_norm norm_groups 3",
+    "stem bit raw_identity 1 always_project 1 weight_standardisation 1 norm group_norm "
+    "norm_groups 3 block bottleneck stride_on 3x3",
+    "stem bit norm evonorm_s0 norm_groups 1 order relu_before_add",
+    "stem bit order relu_preact shortcut exclusive_gate conv_bias 1",
+    "stem imagenet bare_stem 1 raw_identity 1 always_project 1 block bottleneck stride_on 3x3",
+    "stem imagenet bare_stem 1 order original",
+    "stem imagenet bare_stem 1 norm evonorm_s0 norm_groups 3 order bn_after_add",
+    "stem imagenet norm group_norm norm_groups 3 order relu_preact",
+    "stem cifar bare_stem 1 order original",
+    "stem cifar bare_stem 1 order relu_before_add norm evonorm_s0 norm_groups 3 bare_tail 1",
+    /* tails, shortcuts, biases */
+    "bare_tail 1",
+    "bare_tail 1 order relu_preact always_project 1 conv_bias 1",
+    "bare_tail 1 norm group_norm norm_groups 3 raw_identity 1",
+    "always_project 1 raw_identity 1",
+    "always_project 1 order original resize B_bn block bottleneck",
+    "always_project 1 resize D_bn norm group_norm norm_groups 3 order bn_after_add",
+    "raw_identity 1 shortcut shortcut_gate",
+    "raw_identity 1 shortcut scale order relu_preact",
+    "conv_bias 1",
+    "conv_bias 1 order original block bottleneck resize B_bn",
+    "conv_bias 1 norm group_norm norm_groups 3 shortcut highway",
+    "conv_bias 1 norm group_norm norm_groups 1 order relu_before_add",
+    "conv_bias 1 norm evonorm_s0 norm_groups 3 block bottleneck",
+    /* widths, which also shrink */
+    "stem_width 5 widths 4,3 outputs 6,7 block bottleneck",
+    "stem_width 6 outputs 8,5 resize B",
+    "stem_width 9 widths 6,3 outputs 6,3 norm group_norm norm_groups 3 order original resize B_bn",
+    "widths 5,4 outputs 4,9 conv_bias 1 order bn_after_add resize D",
+    "stem_width 17 widths 18,16 outputs 19,33 resize A block single",
+    "stem deep stem_width 10 widths 6,5 outputs 18,20 block bottleneck resize B order original",
+    "stem deep padding same height 32 width 24 stem_width 6 norm group_norm norm_groups 3",
+};
+enum { NET_MEMBERS = (int)(sizeof net_members / sizeof net_members[0]) };
+
+/* Member i, with images that suit its stem. */
+static inline rn_desc net_member(int i) {
+    rn_desc desc;
+    memset(&desc, 0, sizeof desc);
+    net_options(&desc, net_members[i]);
+    desc = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, desc.stem);
+    net_options(&desc, net_members[i]);
+    return desc;
+}
+
+/* "bottleneck original highway B_bn symmetric cifar ...", for messages; of what not all nets have
+   only what is there. */
+static inline const char *net_name(const rn_desc *desc, char name[NET_NAME]) {
+    static const char *const keys[] = {"block",        "order",
+                                       "shortcut",     "resize",
+                                       "padding",      "stem",
+                                       "norm",         "norm_groups",
+                                       "bare_stem",    "bare_tail",
+                                       "conv_bias",    "always_project",
+                                       "raw_identity", "weight_standardisation",
+                                       "stem_width",   "widths",
+                                       "outputs"};
     int i, k;
     name[0] = 0;
-    for (k = 0; k < 6; k++)
+    for (k = 0; k < 17; k++)
         for (i = 0; rn_desc_key(i); i++) {
             char value[96];
             if (strcmp(rn_desc_key(i), keys[k])) continue;
             rn_desc_get(desc, i, value);
+            if (k > 6 && (!strcmp(value, "0") || !strcmp(value, "0,0,0,0"))) continue;
             if (k) strcat(name, " ");
+            if (k > 6) strcat(strcat(name, keys[k]), " ");
             strcat(name, value);
         }
     return name;
@@ -55,7 +174,7 @@ static inline const char *net_name(const rn_desc *desc, char name[128]) {
 /* A check of a net, which is named with the values if it fails. */
 static inline int net_check(int passed, int line, const rn_desc *desc, const char *what,
                             double value, double limit) {
-    char name[128];
+    char name[NET_NAME];
     if (test_failed(passed, "net", line))
         fprintf(stderr, "%s: %s: %g; limit %g\n", net_name(desc, name), what, value, limit);
     return passed;
@@ -80,7 +199,7 @@ static inline void net_force_threads(rn_net *net) {
 static inline rn_net *net_create(const rn_desc *desc, int batch, rn_mode mode) {
     rn_error error;
     rn_net *net = rn_create(desc, batch, mode, NULL, &error);
-    char name[128];
+    char name[NET_NAME];
     if (test_failed(net != NULL, "net", __LINE__))
         fprintf(stderr, "%s: %s\n", net_name(desc, name), error.text);
     if (net) net_force_threads(net);
@@ -92,6 +211,11 @@ static inline double net_number(uint64_t seed, uint64_t index) {
     rn_key key = {0, 99, 0};
     key.seed = seed;
     return rn_normal(key, index);
+}
+
+/* Biases of whatever normalises. */
+static inline int net_is_norm_bias(const rn_parameter *p) {
+    return p->role == RN_BN_BIAS || p->role == RN_GN_BIAS || p->role == RN_EVONORM_BIAS;
 }
 
 /* Parameters and running statistics off their usual first values, so that none hides. The stem's
@@ -110,11 +234,15 @@ static inline void net_draw(rn_net *net, uint64_t seed) {
                 x *= sqrt(2 / fan);
             else if (p.role == RN_LINEAR_WEIGHT)
                 x *= sqrt(1 / fan);
-            else if (p.role == RN_BN_WEIGHT || p.role == RN_RUNNING_VAR)
+            else if (p.role == RN_BN_WEIGHT || p.role == RN_GN_WEIGHT ||
+                     p.role == RN_EVONORM_WEIGHT || p.role == RN_EVONORM_V ||
+                     p.role == RN_RUNNING_VAR)
                 x = 1 + 0.2 * tanh(x);
             else
                 x *= 0.3;
-            if (!strcmp(p.name, "bn1.bias") && net->desc.stem == RN_STEM_IMAGENET) x -= 0.8;
+            if (net_is_norm_bias(&p) && net->nodes[p.node].stage == 0 &&
+                net->desc.stem != RN_STEM_CIFAR)
+                x -= 0.8;
             p.data[i] = (rn_real)x;
         }
 }
@@ -166,19 +294,21 @@ static inline double net_largest(const rn_real *data, ptrdiff_t count) {
    another such constant, it is taken away, or it changes more than that. */
 enum { NET_CHANGES, NET_HANDS_ON, NET_TAKES_AWAY };
 
-static inline int net_constant_through(const rn_node *node) {
+static inline int net_constant_through(const rn_net *net, const rn_node *node) {
     switch (node->kind) {
     case RN_BATCH_NORM: return NET_TAKES_AWAY; /* it is part of the mean */
-    case RN_CONV2D:                            /* but at the edge, where a kernel sees padding */
+    case RN_GROUP_NORM:                        /* of a channel alone, likewise */
+        return net->desc.norm_groups == node->c ? NET_TAKES_AWAY : NET_CHANGES;
+    case RN_MAX_POOL: return node->zeros ? NET_CHANGES : NET_HANDS_ON;
+    case RN_CONV2D: /* but at the edge, where a kernel sees padding */
         return node->padding + node->padding_behind == 0 ? NET_HANDS_ON : NET_CHANGES;
     case RN_ADD:
     case RN_SCALE:
     case RN_PAD_SUBSAMPLE:
-    case RN_MAX_POOL:
     case RN_AVG_POOL:
     case RN_GLOBAL_AVG_POOL:
     case RN_LINEAR: return NET_HANDS_ON;
-    default: return NET_CHANGES; /* ReLU, gate, dropout's mask */
+    default: return NET_CHANGES; /* ReLU, gate, dropout's mask, EvoNorm */
     }
 }
 
@@ -190,13 +320,13 @@ static inline int net_last_reader(const rn_net *net, int v) {
     return -1;
 }
 
-/* Does a batch norm take it away on every path from value v to the logits? */
+/* Does a norm take it away on every path from value v to the logits? */
 static inline int net_constant_dies(const rn_net *net, int v) {
     int k;
     for (k = v + 1; k <= net_last_reader(net, v); k++) {
         int through;
         if (net->nodes[k].inputs[0] != v && net->nodes[k].inputs[1] != v) continue;
-        through = net_constant_through(&net->nodes[k]);
+        through = net_constant_through(net, &net->nodes[k]);
         if (through == NET_CHANGES) return 0;
         if (through == NET_HANDS_ON && !net_constant_dies(net, k)) return 0;
     }
@@ -206,7 +336,7 @@ static inline int net_constant_dies(const rn_net *net, int v) {
 /* Is the gradient of this parameter zero, but for rounding? Biases add a constant to each channel;
    one that dies on its way leaves the loss as it is. */
 static inline int net_zero_by_analysis(const rn_net *net, const rn_parameter *p) {
-    return (p->role == RN_BN_BIAS || p->role == RN_CONV_BIAS || p->role == RN_LINEAR_BIAS) &&
+    return (net_is_norm_bias(p) || p->role == RN_CONV_BIAS || p->role == RN_LINEAR_BIAS) &&
            net_constant_dies(net, p->node);
 }
 

@@ -582,6 +582,17 @@ static void check_channel_order(void) {
             CHECK_NEAR(made[i], batch[i], 0);
         }
     }
+    for (order = 0; order < 2; order++) { /* the net says so, too */
+        char text[200];
+        rn_net *net;
+        desc.channel_order = order ? RN_BGR : RN_RGB;
+        net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
+        CHECK(net != NULL);
+        if (!net) return;
+        rn_describe(net, text, sizeof text);
+        CHECK_INT(strstr(text, ", colours bgr\n") != NULL, order);
+        rn_destroy(net);
+    }
     measured.channel_order = RN_BGR;
     CHECK_INT(rn_measure(&measured, &source, &error), RN_OK);
     for (i = 0, desc.mean[0] = 0; i < PIXELS; i++)

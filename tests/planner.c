@@ -40,18 +40,26 @@ static void counted_free(void *memory) {
 
 enum { EDGE = 64 };
 
+enum { PAPERS = 210, VARIANTS = PAPERS + NET_MEMBERS };
+
 /* Variant i of the nets to try, in turn over every option that changes the list of nodes. */
 static rn_desc variant(int i) {
-    rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i / ORDERS % 3),
-                            (rn_shortcut)(i / 15 % SHORTCUTS), (rn_resize)(RN_RESIZE_A + i / 3 % 6),
-                            i / 105 % 2 ? RN_STEM_IMAGENET : RN_STEM_CIFAR);
+    rn_desc desc;
+    if (i >= PAPERS) { /* those beside the papers' */
+        desc = net_member(i - PAPERS);
+        desc.naive = !RN__FAST || i / 2 % 2;
+        desc.threads = 1 + i % 3;
+        return desc;
+    }
+    desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i / ORDERS % 3),
+                    (rn_shortcut)(i / 15 % SHORTCUTS), (rn_resize)(RN_RESIZE_A + i / 3 % 6),
+                    i / 105 % 2 ? RN_STEM_IMAGENET : RN_STEM_CIFAR);
     desc.naive = !RN__FAST || i / 2 % 2;
     desc.bn_group = i % 4 == 1 ? 2 : 0;
     desc.base_width = 1 + i * 5 % 23;
     desc.threads = 1 + i % 3;
     return desc;
 }
-enum { VARIANTS = 210 };
 
 /* ---- bytes ----------------------------------------------------------------------------------- */
 
@@ -187,6 +195,11 @@ static int memory_of(const rn_net *net, int i, int v) {
                : v;
 }
 
+static int is_norm(const rn_node *node) {
+    return node->kind == RN_BATCH_NORM || node->kind == RN_GROUP_NORM ||
+           node->kind == RN_EVONORM_S0;
+}
+
 static int has_addition(const rn_net *net, int i) {
     int k, found = 0;
     for (k = i; k <= output_of(net, i); k++) found |= net->nodes[k].kind == RN_ADD;
@@ -198,7 +211,7 @@ static void forward_step(memory_map *m, int i) {
     const rn_node *node = &net->nodes[i];
     int out = output_of(net, i), k;
     int elementwise = node->kind == RN_RELU || node->kind == RN_ADD || node->kind == RN_SCALE ||
-                      node->kind == RN_DROPOUT || node->kind == RN_BATCH_NORM;
+                      node->kind == RN_DROPOUT || is_norm(node);
     for (k = 0; k < 2 * (out - i + 1); k++) {
         const rn_node *reader = &net->nodes[i + k / 2];
         int v = reader->inputs[k % 2], at = v < 0 ? v : memory_of(net, i + k / 2, v);
@@ -219,7 +232,7 @@ static void forward_step(memory_map *m, int i) {
 static void backward_reads(const rn_net *net, int i, int reads[4]) {
     const rn_node *node = &net->nodes[i];
     int count = 0;
-    if (node->kind == RN_CONV2D || node->kind == RN_LINEAR || node->kind == RN_BATCH_NORM ||
+    if (node->kind == RN_CONV2D || node->kind == RN_LINEAR || is_norm(node) ||
         node->kind == RN_MAX_POOL || node->kind == RN_GATE)
         reads[count++] = memory_of(net, i, node->inputs[0]);
     if (node->kind == RN_GATE) reads[count++] = node->inputs[1];
@@ -240,8 +253,8 @@ static int readers_of(const rn_net *net, int v) {
 /* One input of a step gets its gradient. */
 static void write_gradient(memory_map *m, int i, int v, int dy, int is_term, const int reads[]) {
     const rn_node *node = &m->net->nodes[i];
-    int elementwise = node->kind == RN_RELU || node->kind == RN_BATCH_NORM ||
-                      node->kind == RN_SCALE || node->kind == RN_DROPOUT;
+    int elementwise = node->kind == RN_RELU || is_norm(node) || node->kind == RN_SCALE ||
+                      node->kind == RN_DROPOUT;
     object *to = &m->o[m->n + v];
     int r;
     CHECK(to->end > to->begin);

@@ -170,6 +170,11 @@ same grey
 put "PAM of BLACKANDWHITE" 'P7\nWIDTH 9\nHEIGHT 2\nDEPTH 1\nMAXVAL 1\nTUPLTYPE BLACKANDWHITE\nENDHDR\n\001\000\001\000\000\001\001\001\000\000\001\001\001\001\000\001\000\000'
 same grey
 
+put "a grey of a large picture" "P5 300 2 255\n$(head -c 600 /dev/zero | tr '\000' 'a')"
+./predict grey picture >expected || exit 1
+put "the same grey of a small one" 'P5 3 2 255\naaaaaa'
+same grey
+
 # What timm shows a net of a picture: the centre that Pillow makes of it.
 what="the centre by crop_fraction and interpolation"
 cp "$here/picture_files/centre_12.ppm" picture

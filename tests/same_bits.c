@@ -114,6 +114,46 @@ static const net_case cases[] = {
     {"highway_deep", NULL, 16, 0, "units 3,3 order original shortcut highway"},
     {"highway_budget", "highway_deep", 16, 70, "units 3,3 order original shortcut highway"},
     {"imagenet_budget", "imagenet_full_preact", 5, 97, "stem imagenet height 67 width 65"},
+    /* group normalisation and EvoNorm-S0: nothing in them depends on other images */
+    {"gn_preact", NULL, 38, 0, "norm group_norm norm_groups 4"},
+    {"gn_micro_16", "gn_preact", 38, 0, "norm group_norm norm_groups 4 micro_batch 16"},
+    {"gn_micro_32", "gn_preact", 38, 0, "norm group_norm norm_groups 4 micro_batch 32"},
+    {"gn_micro_16_budget", "gn_preact", 38, 95, "norm group_norm norm_groups 4 micro_batch 16"},
+    {"gn_one_group", NULL, 7, 0, "norm group_norm norm_groups 1 order original resize B_bn"},
+    {"gn_single_channels", NULL, 7, 0, "norm group_norm norm_groups 12 order bn_after_add"},
+    {"gn_groups_of_20", NULL, 7, 0, "norm group_norm norm_groups 2 base_width 40 block bottleneck"},
+    {"gn_relu_before_add", NULL, 7, 0, "norm group_norm order relu_before_add shortcut highway"},
+    {"gn_relu_preact", NULL, 7, 0, "norm group_norm order relu_preact height 13 width 11"},
+    {"evos_preact", NULL, 38, 0, "norm evonorm_s0 norm_groups 4 block bottleneck"},
+    {"evos_micro_16", "evos_preact", 38, 0,
+     "norm evonorm_s0 norm_groups 4 block bottleneck micro_batch 16"},
+    {"evos_bn_after_add", NULL, 7, 0, "norm evonorm_s0 norm_groups 12 order bn_after_add"},
+    {"evos_relu_before_add", NULL, 7, 0,
+     "norm evonorm_s0 norm_groups 1 order relu_before_add shortcut exclusive_gate"},
+    /* standardised weights */
+    {"ws_preact", NULL, 7, 0, "weight_standardisation 1"},
+    {"ws_original", NULL, 38, 0,
+     "weight_standardisation 1 order original block bottleneck bn_group 16"},
+    {"ws_micro_16", "ws_original", 38, 0,
+     "weight_standardisation 1 order original block bottleneck bn_group 16 micro_batch 16"},
+    {"ws_gn_gates", NULL, 7, 0, "weight_standardisation 1 norm group_norm shortcut shortcut_gate"},
+    {"ws_direct", NULL, 7, 0,
+     "weight_standardisation 1 direct 1 conv_bias 1 order relu_before_add"},
+    /* stems, tails and widths */
+    {"deep_stem", NULL, 5, 0, "stem deep height 45 width 43 resize D"},
+    {"deep_bare_evos", NULL, 18, 0,
+     "stem deep bare_stem 1 height 45 width 43 norm evonorm_s0 norm_groups 3 always_project 1"},
+    {"deep_bare_micro", "deep_bare_evos", 18, 0,
+     "stem deep bare_stem 1 height 45 width 43 norm evonorm_s0 norm_groups 3 always_project 1 "
+     "micro_batch 16"},
+    {"bit_stem", NULL, 5, 0,
+     "stem bit height 45 width 43 weight_standardisation 1 norm group_norm raw_identity 1 "
+     "always_project 1 block bottleneck stride_on 3x3"},
+    {"bit_stem_original", NULL, 5, 0, "stem bit height 44 width 43 order original"},
+    {"bare_imagenet", NULL, 5, 0, "stem imagenet bare_stem 1 height 45 width 43 raw_identity 1"},
+    {"bare_tail", NULL, 7, 0, "bare_tail 1 conv_bias 1 always_project 1"},
+    {"widths", NULL, 7, 0, "stem_width 17 widths 9,20 outputs 33,12 resize B order original"},
+    {"widths_bottleneck", NULL, 7, 0, "stem_width 8 widths 16,4 outputs 48,20 block bottleneck"},
     /* wide */
     {"wide_176", NULL, 18, 0, "base_width 176 height 8 width 8 units 1"},
     {"wide_256_single", NULL, 3, 0,
@@ -131,19 +171,13 @@ static const net_case cases[] = {
      "naive 1 base_width 3 height 8 width 8 shortcut dropout block bottleneck bn_group 2"},
     {"naive_scale", NULL, 3, 0,
      "naive 1 base_width 3 height 8 width 8 shortcut scale order relu_preact resize A_centred"},
+    {"naive_gn", NULL, 3, 0,
+     "naive 1 base_width 4 height 8 width 8 norm group_norm weight_standardisation 1"},
+    {"naive_evos", NULL, 3, 0,
+     "naive 1 base_width 4 stem bit height 21 width 19 norm evonorm_s0 norm_groups 2"},
     {"naive_budget", "naive_basic", 3, 90, "naive 1 base_width 4 height 8 width 8"},
 };
 enum { CASES = (int)(sizeof cases / sizeof cases[0]) };
-
-static void set_options(rn_desc *desc, const char *options) {
-    char key[32], value[32];
-    int length;
-    for (; sscanf(options, "%31s %31s%n", key, value, &length) == 2; options += length) {
-        rn_error error = {RN_OK, ""};
-        if (test_failed(!rn_desc_set(desc, key, value, &error), __FILE__, __LINE__))
-            fprintf(stderr, "%s %s: %s\n", key, value, error.text);
-    }
-}
 
 static rn_desc desc_of(const net_case *c) {
     rn_desc desc =
@@ -151,13 +185,13 @@ static rn_desc desc_of(const net_case *c) {
     desc.base_width = 12;
     desc.height = desc.width = 16;
     if (strstr(c->options, "units")) memset(desc.units, 0, sizeof desc.units);
-    set_options(&desc, c->options);
+    net_options(&desc, c->options);
     return desc;
 }
 
 /* Together the nets have every value of these. */
 static void check_coverage(void) {
-    int order = 0, block = 0, shortcut = 0, resize = 0, stem = 0, sgd = 0, i;
+    int order = 0, block = 0, shortcut = 0, resize = 0, stem = 0, sgd = 0, norm = 0, i;
     for (i = 0; i < CASES; i++) {
         const rn_desc desc = desc_of(&cases[i]);
         order |= 1 << desc.order;
@@ -165,13 +199,15 @@ static void check_coverage(void) {
         shortcut |= 1 << desc.shortcut;
         resize |= 1 << desc.resize;
         stem |= 1 << desc.stem;
+        norm |= 1 << desc.norm;
         sgd |= 1 << desc.sgd;
     }
     CHECK_INT(order, (1 << ORDERS) - 1);
     CHECK_INT(block, (1 << BLOCKS) - 1 - (1 << RN_BLOCK_AUTO));
     CHECK_INT(shortcut, (1 << SHORTCUTS) - 1);
     CHECK_INT(resize, (1 << RESIZES) - 1);
-    CHECK_INT(stem, 1 << RN_STEM_CIFAR | 1 << RN_STEM_IMAGENET);
+    CHECK_INT(stem, (1 << STEMS) - 1);
+    CHECK_INT(norm, 1 << RN_NORM_BATCH | 1 << RN_NORM_GROUP | 1 << RN_NORM_EVONORM_S0);
     CHECK_INT(sgd, 1 << RN_SGD_TORCH | 1 << RN_SGD_NESTEROV | 1 << RN_SGD_CAFFE);
 }
 

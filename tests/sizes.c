@@ -56,7 +56,14 @@ static rn_desc random_desc(int extreme) {
     memset(&d, 0, sizeof d);
     d.block = (rn_block)draw(BLOCKS), d.order = (rn_order)draw(ORDERS);
     d.shortcut = (rn_shortcut)draw(SHORTCUTS), d.resize = (rn_resize)draw(RESIZES);
-    d.stem = (rn_stem)draw(2), d.stride_on = (rn_stride_on)draw(2);
+    d.stem = (rn_stem)draw(STEMS), d.stride_on = (rn_stride_on)draw(2);
+    d.norm = (rn_norm)draw(3), d.bare_stem = draw(2), d.bare_tail = draw(2);
+    d.always_project = draw(2), d.raw_identity = draw(2), d.conv_bias = draw(2);
+    d.weight_standardisation = draw(2);
+    if (!draw(3)) d.norm_groups = magnitude(extreme ? 14 : 2);
+    if (!draw(3)) d.stem_width = magnitude(bits);
+    for (i = 0; i < stages && !draw(3); i++) d.widths[i] = magnitude(bits + i);
+    for (i = 0; i < stages && !draw(3); i++) d.outputs[i] = magnitude(bits + i);
     d.padding = draw(4) ? RN_PADDING_SYMMETRIC : RN_PADDING_SAME;
     for (i = 0; i < stages; i++) d.units[i] = magnitude(extreme ? (draw(20) ? 6 : 13) : 1);
     d.base_width = magnitude(bits), d.channels = magnitude(bits);
@@ -75,11 +82,11 @@ static double least_bytes(const rn_desc *d, int batch, rn_mode mode) {
     double weights = 0, part = d->micro_batch ? rn__min(d->micro_batch, batch) : batch;
     int i;
     for (i = 0; i < RN_MAX_STAGES; i++) {
-        const double filters = (double)d->base_width * (1 << i);
-        weights += d->units[i] * filters * filters;
+        const double out = d->outputs[i]; /* a single convolution's other channels vary */
+        weights += d->units[i] * (d->block == RN_SINGLE ? 9.0 : (double)d->widths[i]) * out;
     }
     if (mode == RN_TRAINING) weights *= 3;
-    return (double)sizeof(rn_real) * (weights + part * d->base_width);
+    return (double)sizeof(rn_real) * (weights + part * d->stem_width);
 }
 
 /* Makes the net in a buffer of so many bytes, and trains it a step if that is short. */

@@ -83,6 +83,13 @@ static void layers(void) {
     rn_batch_norm_forward(&y, statistics, &image, x, x, 1e-5, 0, &error);
     rn_batch_norm_backward(&y, logits, logits, &image, &image, x, x, 1e-5, 0, 0, &error);
     rn_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error);
+    rn_zero_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error);
+    rn_group_norm_forward(&y, &image, x, x, 1e-5, 3, &error);
+    rn_group_norm_backward(&y, logits, logits, &image, &image, x, 1e-5, 3, 0, &error);
+    rn_evonorm_forward(&y, &image, x, x, x, 1e-5, 1, &error);
+    rn_evonorm_backward(&y, logits, logits, logits, &image, &image, x, x, 1e-5, 1, 0, &error);
+    rn_standardise_forward(&df, &f, 1e-8, &error);
+    rn_standardise_backward(&df, &df, &f, 1e-8, &error);
     rn_softmax_cross_entropy_forward(&result, &z, batch.labels, NULL, &error);
     rn_softmax_cross_entropy_backward(&dz, &z, batch.labels, 1, NULL, &error);
 }
@@ -146,6 +153,11 @@ static void pictures(void) {
     rn_picture picture = rn_planar((const unsigned char *)text, 3, 64, 80);
     rn_tensor to = rn_tensor_in(logits, 1, 3, 16, 16);
     const rn_key key = {1, 2, 3};
+    const rn_crop crop = {24, 30, 4, 7, 16, 16, RN_BICUBIC};
+    static char room[20000];
+    rn_desc fitted = desc;
+    fitted.channels = 3, fitted.height = fitted.width = 16;
+    CHECK_INT(rn_preprocess(logits, &fitted, &picture, &crop, room, sizeof room, &error), RN_OK);
     CHECK_INT(rn_resample(&to, &picture, rn_aspect_window(64, 80, key, 0), 1, &error), RN_OK);
     CHECK_INT(rn_colour_jitter(&to, 0.4, key, 0, &error), RN_OK);
     CHECK_INT(rn_lighting(&to, 0.1, key, 0, &error), RN_OK);
@@ -211,7 +223,6 @@ static void measure(const char *what) {
 }
 
 int main(void) {
-    static const int depths[] = {20, 164};
     void *raw;
     int isa, i, naive;
     if (posix_memalign(&raw, 4096, STACK)) return 2;
@@ -220,13 +231,15 @@ int main(void) {
     memory_of_file = (unsigned char *)net_take(ROOM);
     place.buffer = memory;
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
-        for (i = 0; i < 2; i++)
+        for (i = 0; i < 4; i++)
             for (naive = 0; naive < 2; naive++) {
                 char what[80];
-                desc = rn_cifar(depths[i]);
-                if (i) desc.units[0] = desc.units[1] = desc.units[2] = 2;
-                desc.block = i ? RN_BOTTLENECK : RN_BASIC;
-                desc.order = i ? RN_ORIGINAL : RN_FULL_PREACT;
+                desc = rn_cifar(i % 2 ? 164 : 20);
+                if (i % 2) desc.units[0] = desc.units[1] = desc.units[2] = 2;
+                desc.block = i % 2 ? RN_BOTTLENECK : RN_BASIC;
+                desc.order = i % 2 ? RN_ORIGINAL : RN_FULL_PREACT;
+                desc.weight_standardisation = i > 1;
+                if (i > 1) desc.norm = i % 2 ? RN_NORM_GROUP : RN_NORM_EVONORM_S0;
                 desc.isa = (rn_isa)isa;
                 desc.naive = naive;
                 desc.threads = 2;
@@ -235,7 +248,7 @@ int main(void) {
 #if RN__FAST
                 if (!rn__choose_kernels(desc.isa)) continue;
 #endif
-                snprintf(what, sizeof what, "depth %d, isa %d, naive %d", depths[i], isa, naive);
+                snprintf(what, sizeof what, "net %d, isa %d, naive %d", i, isa, naive);
                 rn_resolve(&desc, NULL);
                 batch = net_draw_batch(&desc, BATCH, 1);
                 measure(what);

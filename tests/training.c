@@ -21,9 +21,9 @@ static const char *const file_names[] = {"training_test.safetensors", "training_
 /* ---- overfitting ----------------------------------------------------------------------------- */
 
 #ifdef REDUCED
-enum { EVERY = 7 }; /* of the variants below */
+enum { EVERY = 7, MEMBER_STEP = 7 }; /* of the variants below */
 #else
-enum { EVERY = 1 };
+enum { EVERY = 1, MEMBER_STEP = 3 };
 #endif
 
 static int most_steps;
@@ -72,6 +72,13 @@ static void check_overfit(void) {
                     overfit(&desc);
                 }
             }
+    for (i = 0; i < NET_MEMBERS; i += EVERY) { /* of norms of images, weights and stems */
+        rn_desc desc = net_member(i);
+        if (desc.shortcut == RN_SHORTCUT_DROPOUT) continue;
+        if (!desc.stem_width) desc.base_width *= 3;
+        desc.sgd = (rn_sgd)(i % 3);
+        overfit(&desc);
+    }
     printf("training: one batch fits after at most %d steps\n", most_steps);
 }
 
@@ -565,6 +572,29 @@ static void check_not_finite_in(int naive, rn_order order, rn_sgd sgd) {
     rn_destroy(net);
 }
 
+/* A parameter that is no number, of a net beside the paper's: the sentence names where it is seen
+   first. */
+static void check_bad_member(const char *options, const char *parameter, const char *named) {
+    rn_desc desc = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_B,
+                            strstr(options, "stem") ? RN_STEM_DEEP : RN_STEM_CIFAR);
+    rn_net *net;
+    rn_parameter p;
+    net_batch batch;
+    rn_real before;
+    net_options(&desc, options);
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 4, 2);
+    CHECK(rn_find_parameter(net, parameter, &p));
+    before = p.data[0];
+    p.data[0] = not_a_number(0);
+    check_refused(net, &batch, 0.1, named);
+    p.data[0] = before;
+    CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL)); /* it goes on */
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
 static void check_not_finite(void) {
     int order, naive;
     check_running_statistics(1);
@@ -572,6 +602,17 @@ static void check_not_finite(void) {
     for (naive = 0; naive < 2; naive++)
         for (order = 0; order < ORDERS; order++)
             check_not_finite_in(naive, (rn_order)order, (rn_sgd)(order % 3));
+    check_bad_member("norm group_norm norm_groups 1", "conv1.weight", "conv1 (conv2d, node 1)");
+    check_bad_member("norm group_norm norm_groups 3", "layer1.0.gn1.weight", "layer1.0.");
+    check_bad_member("norm group_norm norm_groups 3 naive 1", "layer2.0.conv1.weight",
+                     "layer2.0.conv1 (conv2d, ");
+    check_bad_member("norm evonorm_s0 norm_groups 1", "layer1.0.evonorm2.v", "layer1.0.");
+    check_bad_member("norm evonorm_s0 norm_groups 3 naive 1", "evonorm.v", "evonorm (evonorm_s0, ");
+    check_bad_member("weight_standardisation 1", "conv1.weight", "conv1 (conv2d, node 1)");
+    check_bad_member("weight_standardisation 1 naive 1", "layer1.1.conv2.weight",
+                     "layer1.1.conv2 ");
+    check_bad_member("stem deep base_width 4 conv_bias 1", "conv3.bias", "conv3 (conv2d, ");
+    check_bad_member("stem bit norm group_norm norm_groups 1", "conv1.weight", "conv1 (conv2d, ");
 }
 
 /* Labels outside, batches too large or of one value a channel. */
@@ -849,6 +890,17 @@ static void check_refusals(void) {
         {"residual_scale", "1e9", "residual_scale is 1000000000"},
         {"gate_bias", "-1e9", "gate_bias is -1000000000"},
         {"depth", "-20", "depth is -20"},
+        {"stem_width", "-1", "stem_width is -1"},
+        {"widths", "4,-4", "widths is -4"},
+        {"outputs", "1000000", "outputs is 1000000"},
+        {"bare_stem", "2", "bare_stem is 2"},
+        {"bare_tail", "-1", "bare_tail is -1"},
+        {"always_project", "7", "always_project is 7"},
+        {"raw_identity", "2", "raw_identity is 2"},
+        {"conv_bias", "2", "conv_bias is 2"},
+        {"weight_standardisation", "3", "weight_standardisation is 3"},
+        {"standardisation_eps", "-1", "standardisation_eps is -1"},
+        {"norm_groups", "-2", "norm_groups is -2"},
     };
     rn_desc desc;
     uint32_t nan_bits = 0x7fc00000u;
@@ -879,6 +931,74 @@ static void check_refusals(void) {
     desc = rn_cifar(20);
     desc.shortcut = (rn_shortcut)-1;
     refuses(desc, "shortcut is -1");
+    desc = rn_cifar(20);
+    desc.norm = (rn_norm)3;
+    refuses(desc, "norm is 3");
+    desc = rn_cifar(20);
+    desc.stem = (rn_stem)4;
+    refuses(desc, "stem is 4");
+}
+
+/* What does not go together, with the way out. */
+static void check_member_refusals(void) {
+    static const char *const pairs[][3] = {
+        {"norm evonorm_s0 order original", "order original has norms without a ReLU",
+         "take order full_preact, bn_after_add or relu_before_add"},
+        {"norm evonorm_s0 order relu_preact", "order relu_preact", "take order"},
+        {"norm evonorm_s0 resize B_bn", "resize B_bn has a norm without a ReLU", "take B"},
+        {"norm evonorm_s0 resize D_bn", "resize D_bn", "take D"},
+        {"norm group_norm norm_groups 5", "norm_groups is 5 and must divide all widths",
+         "of which one is 16; take 1"},
+        {"norm group_norm norm_groups 16 widths 16,24", "one is 24", "take 8"},
+        {"norm evonorm_s0 norm_groups 32", "one is 16", "take 16"},
+        {"depth 50 stem deep stem_width 7", "stem_width is 7 and must be even", "half of it"},
+        {"resize A outputs 16,8", "cannot be where a stage has fewer channels", "take resize B"},
+        {"resize A_centred always_project 1", "resize A_centred", "take resize B"},
+        {"resize A stem_width 17", "resize A appends channels", "take resize B"},
+    };
+    int i;
+    for (i = 0; i < (int)(sizeof pairs / sizeof pairs[0]); i++) {
+        rn_desc desc = rn_cifar(20);
+        net_options(&desc, pairs[i][0]);
+        refuses(desc, pairs[i][1]);
+        refuses(desc, pairs[i][2]);
+    }
+}
+
+static rn_desc resolved(const char *options) {
+    rn_desc desc;
+    rn_error error = {RN_OK, ""};
+    memset(&desc, 0, sizeof desc);
+    net_options(&desc, options);
+    if (test_failed(rn_resolve(&desc, &error) == RN_OK, __FILE__, __LINE__))
+        fprintf(stderr, "%s: %s\n", options, error.text);
+    return desc;
+}
+
+/* What rn_resolve makes of fields that are zero. */
+static void check_member_defaults(void) {
+    rn_desc desc = resolved("depth 164");
+    CHECK_INT(desc.stem_width, 16);
+    CHECK(desc.widths[0] == 16 && desc.widths[2] == 64 && desc.widths[3] == 0);
+    CHECK(desc.outputs[0] == 64 && desc.outputs[2] == 256 && desc.outputs[3] == 0);
+    CHECK_NEAR(desc.standardisation_eps, 1e-8, 0);
+    CHECK_INT(desc.norm_groups, 0); /* batch norm has none */
+    desc = resolved("stem deep norm group_norm");
+    CHECK_INT(desc.norm_groups, 32); /* half of 64 in the stem: one channel a group */
+    CHECK_INT(desc.depth, 50);
+    CHECK(desc.block == RN_BOTTLENECK && desc.resize == RN_RESIZE_B && desc.height == 224);
+    CHECK_INT(resolved("norm group_norm").norm_groups, 16);
+    CHECK_INT(resolved("norm group_norm widths 24,36").norm_groups, 4);
+    CHECK_INT(resolved("norm evonorm_s0 stem_width 9").norm_groups, 1);
+    CHECK_INT(resolved("norm evonorm_s0 order bn_after_add block bottleneck depth 29").resize,
+              RN_RESIZE_B);
+    CHECK_INT(resolved("order bn_after_add block bottleneck depth 29").resize, RN_RESIZE_B_BN);
+    CHECK_INT(resolved("always_project 1").resize, RN_RESIZE_B);
+    CHECK_INT(resolved("outputs 20,10,10").resize, RN_RESIZE_B);
+    CHECK_INT(resolved("stem bit depth 101").classes, 1000);
+    desc = resolved("stem bit depth 50");
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK); /* once more changes nothing */
+    CHECK_INT(desc.widths[3], 512);
 }
 
 /* Every field, written and read back, with values of its kind. */
@@ -901,6 +1021,7 @@ static void check_round_trip(void) {
     a.block = RN_SINGLE, a.stem = RN_STEM_IMAGENET, a.order = RN_RELU_PREACT;
     a.shortcut = RN_SHORTCUT_DROPOUT, a.resize = RN_RESIZE_A_CENTRED, a.stride_on = RN_STRIDE_3X3;
     a.init = RN_FAN_IN, a.decay_scope = RN_DECAY_WEIGHTS, a.sgd = RN_SGD_CAFFE;
+    a.norm = RN_NORM_EVONORM_S0, a.widths[1] = 7, a.outputs[2] = 11, a.standardisation_eps = 1e-7;
     a.isa = RN_ISA_AVX2, a.seed = UINT64_MAX, a.bn_eps = 1.0 / 3;
     for (i = 0; rn_desc_key(i); i++) {
         rn_desc_get(&a, i, text);
@@ -920,6 +1041,13 @@ static void check_round_trip(void) {
     CHECK(b.base_width == a.base_width && b.classes == a.classes && b.channels == a.channels);
     CHECK(b.height == a.height && b.width == a.width && b.bn_group == a.bn_group);
     CHECK(b.threads == a.threads && b.naive == a.naive);
+    CHECK(b.norm == a.norm && b.norm_groups == a.norm_groups && b.stem_width == a.stem_width);
+    CHECK(!memcmp(b.widths, a.widths, sizeof a.widths));
+    CHECK(!memcmp(b.outputs, a.outputs, sizeof a.outputs));
+    CHECK(b.bare_stem == a.bare_stem && b.bare_tail == a.bare_tail && b.conv_bias == a.conv_bias);
+    CHECK(b.always_project == a.always_project && b.raw_identity == a.raw_identity);
+    CHECK_INT(b.weight_standardisation, a.weight_standardisation);
+    CHECK_NEAR(b.standardisation_eps, a.standardisation_eps, 0);
     CHECK_NEAR(b.bn_eps, a.bn_eps, 0);
     CHECK_NEAR(b.bn_momentum, a.bn_momentum, 0);
     CHECK_NEAR(b.momentum, a.momentum, 0);
@@ -1014,6 +1142,8 @@ static void check_status(void) {
 
 static void check_descriptions(void) {
     check_refusals();
+    check_member_refusals();
+    check_member_defaults();
     check_round_trip();
     check_words();
     check_dialects();
@@ -1045,41 +1175,56 @@ static rn_net *run_in_parts(rn_desc desc, int micro_batch, int threads, const ne
 }
 
 /* Parts of a batch give the bits of the whole where BN's groups agree, in less memory. */
-static void check_micro_batches(void) {
+static void check_micro_batches_of(rn_desc desc, int winograd) {
     static const int parts[] = {64, 32, 16};
-    int i, k;
+    rn_real whole[WHOLE * 4 + 1], logits[WHOLE * 4 + 1];
+    net_batch batch = net_draw_batch(&desc, WHOLE, 5);
+    rn_net *net = run_in_parts(desc, 0, 1, &batch, whole), *part;
+    int k;
+    for (k = 0; net && k < 3; k++) {
+        part = run_in_parts(desc, parts[k], 1 + k, &batch, logits);
+        if (!part) break;
+        check_same_net(net, part, 1);
+        net_check(!memcmp(whole, logits, sizeof whole), __LINE__, &desc, "bits in parts of",
+                  parts[k], 0);
+        CHECK(part->executor->activation_bytes[RN_TRAINING] <
+              net->executor->activation_bytes[RN_TRAINING]);
+        rn_destroy(part);
+    }
+    desc.direct = 1; /* other bits with Winograd, near numbers in any case */
+    part = run_in_parts(desc, 0, 1, &batch, logits);
+    if (part && net) {
+        rn_tensor a = rn_tensor_in(logits, 1, 1, 1, WHOLE * 4);
+        CHECK(!winograd || memcmp(whole, logits, sizeof whole) != 0);
+        CHECK(rn_tensor_difference(a, rn_tensor_in(whole, 1, 1, 1, WHOLE * 4)) < 0.02);
+    }
+    rn_destroy(part);
+    rn_destroy(net);
+    net_free_batch(&batch);
+}
+
+/* Norms of images need no groups of them: whatever the part, from 16 images on the bits are those of
+   the whole batch. */
+static void check_micro_batches(void) {
+    int i;
     for (i = 0; i < ORDERS; i++) {
         rn_desc desc = net_desc((rn_order)i, i % 2 ? RN_BASIC : RN_BOTTLENECK,
                                 i % 3 ? RN_SHORTCUT_IDENTITY : RN_SHORTCUT_HIGHWAY, RN_RESIZE_AUTO,
                                 RN_STEM_CIFAR);
-        rn_real whole[WHOLE * 4 + 1], logits[WHOLE * 4 + 1];
-        net_batch batch;
-        rn_net *net, *part;
         desc.base_width = 12;
         desc.height = desc.width = 16;
         desc.bn_group = GROUP;
         desc.label_smoothing = i % 2 ? 0.1 : 0; /* with class weights */
-        batch = net_draw_batch(&desc, WHOLE, 5);
-        net = run_in_parts(desc, 0, 1, &batch, whole);
-        for (k = 0; net && k < 3; k++) {
-            part = run_in_parts(desc, parts[k], 1 + k, &batch, logits);
-            if (!part) break;
-            check_same_net(net, part, 1);
-            CHECK(!memcmp(whole, logits, sizeof whole));
-            CHECK(part->executor->activation_bytes[RN_TRAINING] <
-                  net->executor->activation_bytes[RN_TRAINING]);
-            rn_destroy(part);
-        }
-        desc.direct = 1; /* other bits, near numbers */
-        part = run_in_parts(desc, 0, 1, &batch, logits);
-        if (part && net) {
-            rn_tensor a = rn_tensor_in(logits, 1, 1, 1, WHOLE * 4);
-            CHECK(memcmp(whole, logits, sizeof whole) != 0);
-            CHECK(rn_tensor_difference(a, rn_tensor_in(whole, 1, 1, 1, WHOLE * 4)) < 0.02);
-        }
-        rn_destroy(part);
-        rn_destroy(net);
-        net_free_batch(&batch);
+        check_micro_batches_of(desc, 1);
+    }
+    for (i = 0; i < NET_MEMBERS; i += MEMBER_STEP) {
+        rn_desc desc = net_member(i);
+        if (desc.shortcut == RN_SHORTCUT_DROPOUT) continue;
+        if (desc.stem == RN_STEM_CIFAR) desc.height = desc.width = 16; /* Winograd's, in any case */
+        if (desc.stem == RN_STEM_CIFAR && !desc.stem_width) desc.base_width *= 4;
+        if (desc.stem != RN_STEM_CIFAR) desc.height = desc.width = 35;
+        desc.bn_group = desc.norm == RN_NORM_BATCH ? GROUP : 0;
+        check_micro_batches_of(desc, 0);
     }
 }
 
@@ -1178,6 +1323,13 @@ static void check_budgets(void) {
         desc.threads = 2;
         check_budgets_of(desc, seen[naive]);
     }
+    for (i = 0; i < NET_MEMBERS; i += 3 * MEMBER_STEP) {
+        desc = net_member(i);
+        desc.units[0] = desc.units[1] = 4;
+        desc.threads = 2;
+        desc.micro_batch = i % 2 && desc.norm ? 16 : 0;
+        check_budgets_of(desc, seen[0]);
+    }
     for (i = 0; i < 2; i++) CHECK(seen[i][1] > 0 && seen[i][2] > 0);
     desc = net_desc(RN_ORIGINAL, RN_SINGLE, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
     desc.units[0] = 1, desc.units[1] = 0; /* the smallest net there is */
@@ -1196,46 +1348,54 @@ static void predict_again(rn_net *net, const net_batch *batch, int count, rn_rea
 }
 
 /* rn_freeze changes no bit, takes what rn_freeze_bytes says, and ends with an update. */
+static void check_freeze_of(const rn_desc *desc) {
+    rn_real before[4 * 4], after[4 * 4], trained[4 * 4];
+    net_batch batch = net_draw_batch(desc, 4, 9);
+    rn_memory memory = {NULL, 0, NULL, NULL, NULL};
+    char *block, *aligned;
+    rn_error error;
+    rn_net *net;
+    net = net_create(desc, 4, RN_TRAINING);
+    if (!net) return;
+    net_draw(net, 3);
+    memory.bytes = rn_freeze_bytes(net);
+    block = (char *)net_take(memory.bytes + 64);
+    aligned = block + (64 - (uintptr_t)block % 64) % 64;
+    memory.buffer = aligned;
+    aligned[memory.bytes] = 77; /* a guard */
+    predict_again(net, &batch, 4, before, NULL);
+    memory.bytes--;
+    CHECK_INT(rn_freeze(net, &memory, &error), RN_TOO_SMALL);
+    CHECK_TEXT(error.text, "packed weights: the buffer has");
+    predict_again(net, &batch, 4, after, before);
+    memory.bytes++;
+    CHECK_OK(rn_freeze(net, &memory, &error));
+    CHECK(net->executor->frozen);
+    predict_again(net, &batch, 4, after, before);
+    predict_again(net, &batch, 1, after, before);
+    CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
+    predict_again(net, &batch, 4, trained, NULL);
+    CHECK(memcmp(trained, before, sizeof before) != 0);
+    CHECK_OK(rn_freeze(net, NULL, &error));
+    predict_again(net, &batch, 4, after, trained);
+    CHECK_INT(aligned[memory.bytes], 77);
+    rn_destroy(net);
+    free(block);
+    net_free_batch(&batch);
+}
+
 static void check_freeze(void) {
     int i;
     for (i = 0; i < 2 * SHORTCUTS; i++) {
         rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
                                 (rn_shortcut)(i % SHORTCUTS), RN_RESIZE_AUTO,
                                 i % 4 ? RN_STEM_CIFAR : RN_STEM_IMAGENET);
-        rn_real before[4 * 4], after[4 * 4], trained[4 * 4];
-        net_batch batch = net_draw_batch(&desc, 4, 9);
-        rn_memory memory = {NULL, 0, NULL, NULL, NULL};
-        char *block, *aligned;
-        rn_error error;
-        rn_net *net;
         desc.base_width = 10;
-        net = net_create(&desc, 4, RN_TRAINING);
-        if (!net) return;
-        net_draw(net, 3);
-        memory.bytes = rn_freeze_bytes(net);
-        block = (char *)net_take(memory.bytes + 64);
-        aligned = block + (64 - (uintptr_t)block % 64) % 64;
-        memory.buffer = aligned;
-        aligned[memory.bytes] = 77; /* a guard */
-        predict_again(net, &batch, 4, before, NULL);
-        memory.bytes--;
-        CHECK_INT(rn_freeze(net, &memory, &error), RN_TOO_SMALL);
-        CHECK_TEXT(error.text, "packed weights: the buffer has");
-        predict_again(net, &batch, 4, after, before);
-        memory.bytes++;
-        CHECK_OK(rn_freeze(net, &memory, &error));
-        CHECK(net->executor->frozen);
-        predict_again(net, &batch, 4, after, before);
-        predict_again(net, &batch, 1, after, before);
-        CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
-        predict_again(net, &batch, 4, trained, NULL);
-        CHECK(memcmp(trained, before, sizeof before) != 0);
-        CHECK_OK(rn_freeze(net, NULL, &error));
-        predict_again(net, &batch, 4, after, trained);
-        CHECK_INT(aligned[memory.bytes], 77);
-        rn_destroy(net);
-        free(block);
-        net_free_batch(&batch);
+        check_freeze_of(&desc);
+    }
+    for (i = 0; i < NET_MEMBERS; i++) {
+        rn_desc desc = net_member(i);
+        check_freeze_of(&desc);
     }
 }
 

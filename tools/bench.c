@@ -13,6 +13,7 @@
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h" /* looks inside for --layers */
 #include "../examples/example.h"
+#include "nets.h"
 
 /* ---- the machine ----------------------------------------------------------------------------- */
 
@@ -95,23 +96,22 @@ static double measure_copy(int threads) {
 
 /* ---- the nets -------------------------------------------------------------------------------- */
 
+/* What is timed without --net: the papers' nets. */
+static const char usual[] =
+    "resnet20,resnet20-original,resnet110,resnet110-original,resnet164,resnet164-original,"
+    "resnet1001,resnet1001-original,resnet50,resnet50-original";
+
 typedef struct bench_net {
     const char *name;
-    int depth, imagenet, original;
+    rn_desc desc;
     int train_batch, infer_batch;
     int check_images, check_size; /* the naive execution takes its time */
 } bench_net;
 
-static const bench_net nets[] = {
-    {"resnet20", 20, 0, 0, 128, 128, 4, 32},   {"resnet20-original", 20, 0, 1, 128, 128, 4, 32},
-    {"resnet110", 110, 0, 0, 128, 128, 4, 16}, {"resnet110-original", 110, 0, 1, 128, 128, 4, 16},
-    {"resnet164", 164, 0, 0, 128, 128, 4, 16}, {"resnet164-original", 164, 0, 1, 128, 128, 4, 16},
-    {"resnet1001", 1001, 0, 0, 32, 32, 2, 16}, {"resnet1001-original", 1001, 0, 1, 32, 32, 2, 16},
-    {"resnet50", 50, 1, 0, 16, 8, 2, 64},      {"resnet50-original", 50, 1, 1, 16, 8, 2, 64}};
-enum { NETS = (int)(sizeof nets / sizeof *nets) };
-
 typedef struct settings {
-    const char *net;
+    const char *net;     /* names between commas */
+    const char *weights; /* a file of weights to time, or NULL */
+    const char *save;    /* a file to write instead of timing, or NULL */
     int train, infer, layers, direct;
     long batch, threads, frozen_below;
     long busy;      /* processes beside this one that never sleep */
@@ -122,12 +122,22 @@ typedef struct settings {
     char isa_name[16];
 } settings;
 
-static rn_desc describe(const bench_net *which, const settings *set) {
-    rn_desc desc = which->imagenet ? rn_imagenet(which->depth) : rn_cifar(which->depth);
-    if (which->original) {
-        desc.order = RN_ORIGINAL;
-        if (which->imagenet) rn_set_dialect(&desc, RN_TORCHVISION);
+/* What suits a net of this description. */
+static bench_net suit(const char *name, rn_desc desc) {
+    bench_net net = {name, desc, 128, 128, 4, 16};
+    rn_error error;
+    check(rn_resolve(&desc, &error), &error);
+    if (desc.depth == 20) net.check_size = 32;
+    if (desc.depth > 200) net.train_batch = net.infer_batch = 32, net.check_images = 2;
+    if (desc.stem != RN_STEM_CIFAR) {
+        net.train_batch = 16, net.infer_batch = 8;
+        net.check_images = 2, net.check_size = 64;
     }
+    return net;
+}
+
+static rn_desc describe(const bench_net *which, const settings *set) {
+    rn_desc desc = which->desc;
     desc.threads = (int)set->threads;
     desc.isa = set->isa;
     desc.budget = set->budget;
@@ -226,13 +236,14 @@ static rn_net *check_net(const bench_net *which, const settings *set) {
     rn_real *logits[2];
     rn_net *fast, *naive;
     comparison c = {NULL, 0};
-    double gradients, predicted, bound = which->depth > 200 ? 0.1 : 0.01;
+    double gradients, predicted, bound = 0.01;
     int i;
     desc.height = desc.width = which->check_size;
     for (i = 0; i < 2; i++)
         logits[i] = (rn_real *)allocate((size_t)which->check_images * 1000 * sizeof(rn_real));
     naive = step_once(desc, which->check_images, 1, &c, logits[0]);
     fast = step_once(desc, which->check_images, 0, &c, logits[1]);
+    if (fast->desc.depth > 200) bound = 0.1;
     gradients = difference(fast->gradients, naive->gradients, fast->trained_count);
     predicted =
         difference(logits[1], logits[0], (ptrdiff_t)which->check_images * fast->desc.classes);
@@ -387,7 +398,7 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     rn__engine engine = rn__engine_of(net);
     const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
     const rn__room room = conv->room[1];
-    rn__weights parameters = {NULL, NULL, NULL, NULL, NULL};
+    rn__weights parameters;
     float *memory = (float *)allocate(rn__room_bytes(room, engine.threads) +
                                       4 * (2 * x_floats + y_floats + 2 * weight_floats) + 512);
     float *x = memory + rn__gap(memory) / 4, *y = x + x_floats, *dx = y + y_floats;
@@ -399,6 +410,7 @@ static double time_gradient(const rn_net *net, int i, int weights) {
     engine.workspace = (char *)(dweight + weight_floats);
     engine.workspace += rn__gap(engine.workspace);
     rn__take_own(&engine, room.own.used);
+    memset(&parameters, 0, sizeof parameters);
     parameters.weight = weight;
     if (weights) parameters.dweight = dweight;
     for (k = 0; k < 2 * x_floats + y_floats + 2 * weight_floats; k++) x[k] = 0.01f;
@@ -489,6 +501,8 @@ static void print_layers(const workload *w) {
 
 /* ---- the program ----------------------------------------------------------------------------- */
 
+/* With the weights of the file, or those of a new net and the statistics of the one that was
+   checked. */
 static workload make_workload(const bench_net *which, int train, int batch, const rn_net *checked,
                               const settings *set, int threads) {
     rn_desc desc = describe(which, set);
@@ -497,8 +511,11 @@ static workload make_workload(const bench_net *which, int train, int batch, cons
     desc.threads = threads;
     w.train = train;
     w.net = create(&desc, batch, train ? RN_TRAINING : RN_INFERENCE);
-    memcpy(w.net->statistics, checked->statistics,
-           (size_t)checked->statistic_count * sizeof(rn_real));
+    if (checked)
+        memcpy(w.net->statistics, checked->statistics,
+               (size_t)checked->statistic_count * sizeof(rn_real));
+    else
+        check(rn_load(w.net, set->weights, NULL, &error), &error);
     if (!train) check(rn_freeze(w.net, NULL, &error), &error);
     w.images = draw_images(w.net, &w.labels);
     w.logits = (rn_real *)allocate((size_t)batch * (size_t)w.net->desc.classes * sizeof(rn_real));
@@ -540,15 +557,29 @@ static void start_competitors(long count) {
 #endif
 }
 
+/* Writes the net as it would be timed. */
+static void save_net(const bench_net *which, const rn_net *checked, const settings *set) {
+    workload w = make_workload(which, 0, 1, checked, set, (int)set->threads);
+    rn_error error;
+    check(rn_save(w.net, set->save, NULL, &error), &error);
+    printf("%s saved as %s\n", which->name, set->save);
+    free_workload(&w);
+}
+
 static void print_help(void) {
-    int i;
+    int i, at = 0; /* letters of this line */
     printf("usage: bench [--flag VALUE | --flag=VALUE]...\n\n"
            "Measures the machine's peak, then images/s of training steps and predictions.\n\n"
-           "  --net NAME    ");
-    for (i = 0; i < NETS; i++)
-        printf("%s%s", nets[i].name,
-               i + 1 < NETS ? i % 4 == 3 ? ",\n                " : ", " : " (all)\n");
+           "  --net NAMES   of nets, between commas (the papers'), from");
+    for (i = 0; i < NAMED_NETS; i++) {
+        const int length = (int)strlen(named_nets[i].name) + 2;
+        at = i && at + length < 76 ? at + length : length;
+        printf(at > length ? " %s%s" : "\n                %s%s", named_nets[i].name,
+               i + 1 < NAMED_NETS ? "," : "\n");
+    }
     printf(
+        "  --weights F   the net of the weights file F instead, unchecked\n"
+        "  --save F      writes random weights of the one net that is named, and times nothing\n"
         "  --mode NAME   train or infer (both)\n"
         "  --batch N     images of a step or prediction (what suits the net; infer also 1)\n"
         "  --threads N   (all cores)\n"
@@ -583,7 +614,8 @@ static void read_arguments(arguments *a, settings *set) {
         } else if (has_text(a, "budget", &text)) {
             if (rn_desc_set(&desc, "budget", text, &error)) quit(2, "--%s", error.text);
             set->budget = desc.budget;
-        } else if (!has_text(a, "net", &set->net) &&
+        } else if (!has_text(a, "net", &set->net) && !has_text(a, "weights", &set->weights) &&
+                   !has_text(a, "save", &set->save) &&
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
                    !has_whole(a, "busy", 0, 1024, &set->busy) &&
@@ -594,36 +626,86 @@ static void read_arguments(arguments *a, settings *set) {
     }
 }
 
+/* Is the name one of those between the commas? */
+static int is_listed(const char *list, const char *name) {
+    const size_t length = strlen(name);
+    const char *at = list;
+    while (at && (strncmp(at, name, length) != 0 || (at[length] && at[length] != ',')))
+        at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL;
+    return at != NULL;
+}
+
+/* Refuses names that no net has. */
+static void check_names(const char *list) {
+    const char *at = list;
+    while (at) {
+        const int length = (int)strcspn(at, ",");
+        char name[64];
+        rn_desc desc;
+        snprintf(name, sizeof name, "%.*s", length, at);
+        if (!describe_named(&desc, name))
+            quit(2, "--net is \"%s\", and %s is none of those that --help lists", list, name);
+        at = at[length] ? at + length + 1 : NULL;
+    }
+}
+
+/* The net's lines. */
+static void bench_net_of(const char *name, rn_desc desc, const settings *set) {
+    const bench_net which = suit(name, desc);
+    rn_net *net = set->weights ? NULL : check_net(&which, set);
+    const int batch = (int)set->batch;
+    if (set->save) {
+        save_net(&which, net, set);
+    } else {
+        if (set->train) bench(&which, 1, batch ? batch : which.train_batch, net, set);
+        if (set->infer) bench(&which, 0, batch ? batch : which.infer_batch, net, set);
+        if (set->infer && !batch) bench(&which, 0, 1, net, set);
+    }
+    rn_destroy(net);
+}
+
+static void measure_machine(settings *set) {
+    rn_desc desc = rn_cifar(20);
+    rn_net *net;
+    desc.isa = set->isa;
+    net = create(&desc, 1, RN_INFERENCE);
+    snprintf(set->isa_name, sizeof set->isa_name, "%s", net->executor->kernels->name);
+    rn_destroy(net);
+    set->peak = measure_peak(set->isa_name, (int)set->threads);
+    printf("machine: %s, threads %ld: peak %.0f GFLOP/s (one thread %.0f), copy %.1f GB/s\n",
+           set->isa_name, set->threads, set->peak, measure_peak(set->isa_name, 1),
+           measure_copy((int)set->threads));
+    fflush(stdout);
+}
+
 int main(int argc, char **argv) {
     arguments a = {0, 1, NULL};
-    settings set = {NULL, 1, 1, 0, 0, 0, 0, 0, 0, 3, RN_ISA_AUTO, 0, 0, ""};
-    rn_net *net;
+    settings set;
     rn_desc desc;
-    int i, found = 0;
+    rn_error error;
+    int i;
     a.count = argc, a.words = argv;
     program = "bench";
+    memset(&set, 0, sizeof set);
+    set.net = usual;
+    set.train = set.infer = 1;
+    set.seconds = 3;
     set.threads = all_cores();
     read_arguments(&a, &set);
-    desc = describe(&nets[0], &set);
-    net = create(&desc, 1, RN_INFERENCE);
-    snprintf(set.isa_name, sizeof set.isa_name, "%s", net->executor->kernels->name);
-    rn_destroy(net);
-    for (i = 0; i < NETS; i++) found += !set.net || !strcmp(set.net, nets[i].name);
-    if (!found) quit(2, "--net is \"%s\", which is none of those that --help lists", set.net);
-    set.peak = measure_peak(set.isa_name, (int)set.threads);
-    printf("machine: %s, threads %ld: peak %.0f GFLOP/s (one thread %.0f), copy %.1f GB/s\n",
-           set.isa_name, set.threads, set.peak, measure_peak(set.isa_name, 1),
-           measure_copy((int)set.threads));
-    fflush(stdout);
+    check_names(set.net);
+    if (set.save && (set.weights || strchr(set.net, ',')))
+        quit(2, "--save writes the weights of one net: name it with --net");
+    if (set.weights) check(rn_load_desc(&desc, set.weights, NULL, &error), &error);
+    if (!set.save) measure_machine(&set);
     start_competitors(set.busy);
-    for (i = 0; i < NETS; i++) {
-        const bench_net *which = &nets[i];
-        if (set.net && strcmp(set.net, which->name) != 0) continue;
-        net = check_net(which, &set);
-        if (set.train) bench(which, 1, set.batch ? (int)set.batch : which->train_batch, net, &set);
-        if (set.infer) bench(which, 0, set.batch ? (int)set.batch : which->infer_batch, net, &set);
-        if (set.infer && !set.batch) bench(which, 0, 1, net, &set);
-        rn_destroy(net);
+    if (set.weights) {
+        bench_net_of(set.weights, desc, &set);
+        return finish();
     }
+    for (i = 0; i < NAMED_NETS; i++)
+        if (is_listed(set.net, named_nets[i].name)) {
+            describe_named(&desc, named_nets[i].name);
+            bench_net_of(named_nets[i].name, desc, &set);
+        }
     return finish();
 }

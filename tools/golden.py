@@ -2,6 +2,7 @@
 """Make and check golden files: small nets computed by PyTorch in double precision.
 
     tools/golden.py --order full_preact --width 6 net.safetensors    make one
+    tools/golden.py --family timm_resnetv2 --norm gn net.safetensors likewise, of timm's family
     tools/golden.py --all tests/golden_files                         make those of the tests again
     tools/golden.py --check tests/golden_files/*.safetensors         recompute and compare
 
@@ -19,6 +20,13 @@ each field of class Description; its tensors, F32 but for the labels, are
     step2/NAME                       parameters and running statistics after two steps of SGD
                                      (v = momentum v + gradient + decay w; w = w - lr v)
     eval_logits                      inference mode after the two steps
+
+Files of --family timm_resnetv2 are pre-activation nets with timm's names for the tensors and
+metadata of their own (--family timm_resnetv2 --help lists them). They also have eval_logits0
+(inference mode with init), step1/NAME (the state after the first step), and for batch norms
+NAME.num_batches_tracked (I64); images are within -1 and 1, and tensors lie as the safetensors
+library puts them. timm rounds widths to multiples of 8, which this program does not: take channels
+that are multiples of 32 for nets that timm has, too.
 
 A ReLU has a kink at zero and max-pooling one where two values tie: a rounding error there changes
 the gradient. So the seed is drawn again until every input of a ReLU in both steps, and every lead of
@@ -56,9 +64,18 @@ CHOICES = {
     "stem": ("cifar", "imagenet"),
 }
 
+TIMM = "timm_resnetv2"
+TIMM_CHOICES = {
+    "norm": ("bn", "gn", "evonorm_s0"),
+    "conv": ("plain", "ws"),  # ws: weight standardisation
+    "stem": ("plain", "deep", "fixed"),  # fixed: zeros take part in the max-pool
+    "down": ("conv", "avg"),
+    "block": ("bottleneck", "basic"),
+}
+
 BN_EPS = 1e-5
 BN_MOMENTUM = 0.1  # weight of the new value
-MARGINS = {"cifar": 6e-5, "imagenet": 1.5e-5}  # in standard deviations of the tensor
+MARGINS = {"imagenet": 1.5e-5}  # by stem; of any other 6e-5; in standard deviations of the tensor
 NOISE = 1e-6  # of the largest output of a convolution
 NOISE_TRIES = 4
 NOISE_SHARE = 0.1  # what the noise may use up of a bound
@@ -66,8 +83,56 @@ CHECK_SHARE = 0.01  # what --check allows of a bound: 1e-6 of logits and paramet
 
 # How far a float implementation may be off, relative to a tensor's largest magnitude. For gradients
 # a thousandth of the net's largest gradient is the least magnitude: some are zero by analysis.
-BOUNDS = {"logits0": 1e-4, "loss0": 1e-4, "grad0": 1e-3, "loss1": 2e-4, "step2": 1e-4, "eval_logits": 2e-4}
+BOUNDS = {"logits0": 1e-4, "loss0": 1e-4, "grad0": 1e-3, "loss1": 2e-4, "step2": 1e-4, "eval_logits": 2e-4,
+          "eval_logits0": 1e-4, "step1": 1e-4}
 GRADIENT_FLOOR = 1e-3
+
+
+def check_fields(desc, choices, positive):
+    """Turn strings into the fields' types and refuse what makes no net; the image's height and width
+    and the units of the stages as numbers."""
+    for field in dataclasses.fields(desc):
+        value = getattr(desc, field.name)
+        try:
+            setattr(desc, field.name, field.type(value))
+        except ValueError:
+            raise ValueError(f"{field.name} is {value!r}, not a number") from None
+    for name, words in choices.items():
+        if getattr(desc, name) not in words:
+            raise ValueError(f"{name} is {getattr(desc, name)!r}, not one of " + ", ".join(map(str, words)))
+    for name in positive:
+        if getattr(desc, name) < 1:
+            raise ValueError(f"{name} is {getattr(desc, name)}, but has to be 1 at least")
+    try:
+        sides = [int(side) for side in desc.size.split("x")]
+    except ValueError:
+        sides = [0]
+    if min(sides) < 1 or len(sides) > 2:
+        raise ValueError(f"size is {desc.size!r}, not a number or two such as 13x11")
+    desc.image = (sides[0], sides[-1])  # height and width
+    desc.stages = numbers("units", desc.units)
+
+
+def numbers(name, text):
+    """Return a list of positive numbers that is written with commas."""
+    try:
+        values = [int(value) for value in text.split(",")]
+    except ValueError:
+        values = [0]
+    if min(values) < 1:
+        raise ValueError(f"{name} is {text!r}, not a list such as 2,2,2")
+    return values
+
+
+def fields_of_metadata(cls, metadata, optional=()):
+    """Return the fields that a file's metadata hold; other keys are ignored."""
+    values = {}
+    for field in dataclasses.fields(cls):
+        if field.name in metadata:
+            values[field.name] = metadata[field.name]
+        elif field.name not in optional:
+            raise ValueError(f"the metadata do not say {field.name}")
+    return values
 
 
 @dataclasses.dataclass
@@ -97,33 +162,7 @@ class Description:
     decay: float = 1e-4
 
     def __post_init__(self):
-        """Turn strings into the fields' types and refuse what makes no net."""
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            try:
-                setattr(self, field.name, field.type(value))
-            except ValueError:
-                raise ValueError(f"{field.name} is {value!r}, not a number") from None
-        for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, not one of "
-                                 + ", ".join(map(str, words)))
-        for name in ("width", "classes", "cin", "batch"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, but has to be 1 at least")
-        try:
-            sides = [int(side) for side in self.size.split("x")]
-        except ValueError:
-            sides = [0]
-        if min(sides) < 1 or len(sides) > 2:
-            raise ValueError(f"size is {self.size!r}, not a number or two such as 13x11")
-        self.image = (sides[0], sides[-1])  # height and width
-        try:
-            self.stages = [int(count) for count in self.units.split(",")]
-        except ValueError:
-            self.stages = [0]
-        if min(self.stages) < 1:
-            raise ValueError(f"units is {self.units!r}, not a list such as 2,2,2")
+        check_fields(self, CHOICES, ("width", "classes", "cin", "batch"))
         last = self.image
         for _ in range(len(self.stages) - 1 + (2 if self.stem == "imagenet" else 0)):
             last = [(side + 1) // 2 for side in last]
@@ -143,14 +182,69 @@ class Description:
 
     @classmethod
     def from_metadata(cls, metadata):
-        """Return the description that a file's metadata hold; other keys are ignored."""
-        values = {}
-        for field in dataclasses.fields(cls):
-            if field.name in metadata:
-                values[field.name] = metadata[field.name]
-            elif field.name not in ("carry_bias", "padding"):
-                raise ValueError(f"the metadata do not say {field.name}")
-        return cls(**values)
+        """Return the description that a file's metadata hold."""
+        return cls(**fields_of_metadata(cls, metadata, ("carry_bias", "padding")))
+
+    def net(self):
+        return Net(self)
+
+    choices, with_first = CHOICES, False
+
+
+@dataclasses.dataclass
+class TimmDescription:
+    """A net of timm's resnetv2 family, likewise."""
+    norm: str = "bn"
+    norm_eps: float = 1e-5
+    groups: int = 0  # of channels, for gn and evonorm_s0
+    conv: str = "plain"
+    ws_eps: float = 0.0
+    stem: str = "plain"
+    down: str = "conv"  # of a shortcut that strides: a 1x1 convolution, or an average pool and one
+    block: str = "bottleneck"
+    units: str = "1,1,1,1"
+    channels: str = "32,32,32,64"  # between the units of a stage
+    stem_chs: int = 16
+    width_factor: int = 1  # multiplies channels and stem_chs
+    classes: int = 5
+    cin: int = 3
+    size: str = "41x33"
+    batch: int = 2
+    lr: float = 0.05
+    momentum: float = 0.9
+    decay: float = 1e-4
+
+    def __post_init__(self):
+        check_fields(self, TIMM_CHOICES, ("stem_chs", "width_factor", "classes", "cin", "batch"))
+        self.widths = [self.width_factor * width for width in numbers("channels", self.channels)]
+        self.stem_width = self.width_factor * self.stem_chs
+        if len(self.widths) != len(self.stages):
+            raise ValueError(f"channels is {self.channels!r}, but there are {len(self.stages)} stages")
+        if (self.groups > 0) != (self.norm != "bn"):
+            raise ValueError(f"groups is {self.groups}, which norm {self.norm} cannot have")
+        if (self.ws_eps > 0) != (self.conv == "ws"):
+            raise ValueError(f"ws_eps is {self.ws_eps}, which conv {self.conv} cannot have")
+        for width in self.widths:
+            if self.block == "bottleneck" and width % 4:
+                raise ValueError(f"channels {width} cannot be those of a bottleneck: no multiple of 4")
+
+    def metadata(self):
+        """Return the description as strings."""
+        fields = {name: str(value) for name, value in dataclasses.asdict(self).items()}
+        return {"family": TIMM, **fields}
+
+    @classmethod
+    def from_metadata(cls, metadata):
+        """Return the description that a file's metadata hold."""
+        return cls(**fields_of_metadata(cls, metadata))
+
+    def net(self):
+        return TimmNet(self)
+
+    choices, with_first = TIMM_CHOICES, True
+
+
+FAMILIES = {"resnet.h": Description, TIMM: TimmDescription}
 
 
 # ---------------------------------------------------------------------------------------- the net
@@ -291,6 +385,7 @@ class Net(nn.Module):
             self.bn1 = batch_norm(desc.width)
         if imagenet:
             self.pool = nn.MaxPool2d(3, 2, padding=1)
+            self.pool_sees = "activated"
         channels = desc.width
         self.stage_names = []
         for stage, count in enumerate(desc.stages):
@@ -331,6 +426,169 @@ class Net(nn.Module):
                 if not name.endswith("num_batches_tracked")}
 
 
+# --------------------------------------------------------------------------------- timm's family
+
+class StandardisedConvolution(nn.Conv2d):
+    """A convolution by filters without their mean, of deviation 1."""
+
+    def __init__(self, *shape, eps, **options):
+        super().__init__(*shape, **options)
+        self.weight_eps = eps
+
+    def forward(self, x):
+        filters = self.weight.flatten(1)
+        filters = filters - filters.mean(1, keepdim=True)
+        deviation = (filters.square().mean(1, keepdim=True) + self.weight_eps).sqrt()
+        return functional.conv2d(x, (filters / deviation).view_as(self.weight), None, self.stride,
+                                 self.padding)
+
+
+class EvoNorm(nn.Module):
+    """EvoNorm-S0 by its formula: x sigmoid(v x) / deviation, of an image and a group of channels."""
+
+    def __init__(self, channels, groups, eps):
+        super().__init__()
+        self.groups, self.eps = groups, eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.v = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x):
+        weight, bias, v = (p.view(1, -1, 1, 1) for p in (self.weight, self.bias, self.v))
+        groups = x.reshape(x.shape[0], self.groups, -1)
+        centred = groups - groups.mean(2, keepdim=True)
+        deviation = (centred.square().mean(2, keepdim=True) + self.eps).sqrt()
+        deviation = deviation.expand_as(groups).reshape(x.shape)
+        return x * torch.sigmoid(v * x) / deviation * weight + bias
+
+
+def timm_convolution(desc, cin, cout, kernel, stride=1):
+    options = dict(padding=kernel // 2, bias=False)
+    if desc.conv == "ws":
+        return StandardisedConvolution(cin, cout, kernel, stride, eps=desc.ws_eps, **options)
+    return nn.Conv2d(cin, cout, kernel, stride, **options)
+
+
+def timm_norm(desc, channels):
+    """A norm alone; who uses it activates behind it, see activate."""
+    if desc.norm == "bn":
+        return nn.BatchNorm2d(channels, eps=desc.norm_eps, momentum=BN_MOMENTUM)
+    if desc.norm == "gn":
+        return nn.GroupNorm(desc.groups, channels, eps=desc.norm_eps)
+    return EvoNorm(channels, desc.groups, desc.norm_eps)
+
+
+def activate(norm, relu, x):
+    return norm(x) if isinstance(norm, EvoNorm) else relu(norm(x))
+
+
+class Downsample(nn.Module):
+    """The shortcut of a unit that changes the shape, and of every bottleneck stage's first."""
+
+    def __init__(self, desc, cin, cout, stride):
+        super().__init__()
+        averages = desc.down == "avg" and stride > 1
+        self.pool = nn.AvgPool2d(2, 2, ceil_mode=True, count_include_pad=False) if averages else None
+        self.conv = timm_convolution(desc, cin, cout, 1, 1 if averages else stride)
+
+    def forward(self, x):
+        return self.conv(self.pool(x) if self.pool else x)
+
+
+class TimmUnit(nn.Module):
+    """norm1 conv1 norm2 conv2 (norm3 conv3) and a shortcut: projections read norm1's output, an
+    identity what norm1 reads."""
+
+    def __init__(self, desc, cin, cout, stride, first, relu):
+        super().__init__()
+        self.relu = relu
+        mid = cout // 4
+        shapes = [(cin, mid, 1), (mid, mid, 3), (mid, cout, 1)]
+        if desc.block == "basic":
+            shapes = [(cin, cout, 3), (cout, cout, 3)]
+        strided = 2 if desc.block == "bottleneck" else 1  # the convolution that strides
+        for k, (c_from, c_to, kernel) in enumerate(shapes, 1):
+            self.add_module(f"norm{k}", timm_norm(desc, c_from))
+            self.add_module(f"conv{k}", timm_convolution(desc, c_from, c_to, kernel,
+                                                         stride if k == strided else 1))
+        self.count = len(shapes)
+        self.downsample = None
+        if stride > 1 or cin != cout or (first and desc.block == "bottleneck"):
+            self.downsample = Downsample(desc, cin, cout, stride)
+
+    def forward(self, x):
+        y = activated = activate(self.norm1, self.relu, x)
+        for k in range(1, self.count + 1):
+            if k > 1:
+                y = activate(getattr(self, f"norm{k}"), self.relu, y)
+            y = getattr(self, f"conv{k}")(y)
+        return y + (self.downsample(activated) if self.downsample else x)
+
+
+class TimmStem(nn.Module):
+    """One convolution of 7x7, or three of 3x3 with norms between; no norm at the end."""
+
+    def __init__(self, desc, relu):
+        super().__init__()
+        self.relu, self.deep = relu, desc.stem == "deep"
+        if not self.deep:
+            self.conv = timm_convolution(desc, desc.cin, desc.stem_width, 7, 2)
+            return
+        half = desc.stem_width // 2
+        self.conv1 = timm_convolution(desc, desc.cin, half, 3, 2)
+        self.norm1 = timm_norm(desc, half)
+        self.conv2 = timm_convolution(desc, half, half, 3)
+        self.norm2 = timm_norm(desc, half)
+        self.conv3 = timm_convolution(desc, half, desc.stem_width, 3)
+
+    def forward(self, x):
+        if not self.deep:
+            return self.conv(x)
+        x = activate(self.norm1, self.relu, self.conv1(x))
+        return self.conv3(activate(self.norm2, self.relu, self.conv2(x)))
+
+
+class ZeroPaddedPool(nn.Module):
+    """3x3/2 maximum over the image and zeros around it."""
+
+    def forward(self, x):
+        return functional.max_pool2d(functional.pad(x, (1, 1, 1, 1)), 3, 2)
+
+
+class TimmNet(nn.Module):
+    """The whole net: stem and pool, stages of units, norm, pooled mean, classifier."""
+
+    def __init__(self, desc):
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.stem = TimmStem(desc, self.relu)
+        self.pool_sees = "zeros" if desc.stem == "fixed" else "raw"
+        self.pool = ZeroPaddedPool() if desc.stem == "fixed" else nn.MaxPool2d(3, 2, padding=1)
+        self.stages = nn.ModuleList()
+        cin = desc.stem_width
+        for stage, (count, width) in enumerate(zip(desc.stages, desc.widths)):
+            blocks = nn.ModuleList()
+            for j in range(count):
+                stride = 2 if stage > 0 and j == 0 else 1
+                blocks.append(TimmUnit(desc, cin, width, stride, j == 0, self.relu))
+                cin = width
+            self.stages.append(nn.ModuleDict({"blocks": blocks}))
+        self.norm = timm_norm(desc, cin)
+        self.head = nn.ModuleDict({"fc": nn.Conv2d(cin, desc.classes, 1)})
+
+    def forward(self, x):
+        x = self.pool(self.stem(x))
+        for stage in self.stages:
+            for unit in stage["blocks"]:
+                x = unit(x)
+        x = activate(self.norm, self.relu, x)
+        return self.head["fc"](x.mean((2, 3), keepdim=True)).flatten(1)
+
+    def state(self):
+        """Return {name: tensor} of parameters and buffers, not copied."""
+        return self.state_dict(keep_vars=True)
+
+
 # ------------------------------------------------------------------------------- one run of a net
 
 class Margins:
@@ -338,6 +596,7 @@ class Margins:
 
     def __init__(self, net):
         self.least = float("inf")
+        self.net = net
         net.relu.register_forward_pre_hook(self.relu_input)
         if hasattr(net, "pool"):
             net.pool.register_forward_pre_hook(self.pool_input)
@@ -348,13 +607,20 @@ class Margins:
             self.least = min(self.least, float(z.abs().min() / z.std()))
 
     def pool_input(self, module, inputs):
-        """Windows whose maximum is 0 do not count: a ReLU stands in front and stops the gradient."""
+        """Windows whose maximum is 0 do not count behind a ReLU, which stops the gradient. Where zeros
+        around the image take part, windows over the edge have one more number, 0."""
         z = inputs[0].detach()
         if module.training:
             padded = functional.pad(z, (1, 1, 1, 1), value=float("-inf"))
             windows = padded.unfold(2, 3, 2).unfold(3, 3, 2).flatten(4)
+            if self.net.pool_sees == "zeros":
+                over = windows.isinf().any(4, keepdim=True)
+                zero = torch.where(over, torch.zeros_like(windows[..., :1]), windows.min())
+                windows = torch.cat((windows, zero), 4)
             best = windows.topk(2, dim=4).values
-            lead = (best[..., 0] - best[..., 1])[best[..., 0] > 0]
+            lead = best[..., 0] - best[..., 1]
+            if self.net.pool_sees == "activated":
+                lead = lead[best[..., 0] > 0]
             if lead.numel():
                 self.least = min(self.least, float(lead.min() / z.std()))
 
@@ -394,7 +660,7 @@ def run(desc, inputs, noise_seed=None):
 
     inputs: x, labels and init/* as arrays, already rounded to float.
     """
-    net = Net(desc).double()
+    net = desc.net().double()
     load(net, {name[5:]: array for name, array in inputs.items() if name.startswith("init/")})
     margins = Margins(net)
     if noise_seed is not None:
@@ -404,6 +670,10 @@ def run(desc, inputs, noise_seed=None):
     optimiser = torch.optim.SGD(net.parameters(), lr=desc.lr, momentum=desc.momentum,
                                 weight_decay=desc.decay)
     results = {}
+    if desc.with_first:
+        net.eval()
+        with torch.no_grad():
+            results["eval_logits0"] = net(x).numpy()
     net.train()
     for step in range(2):
         optimiser.zero_grad()
@@ -416,8 +686,9 @@ def run(desc, inputs, noise_seed=None):
             for name, parameter in net.named_parameters():
                 results[f"grad0/{name}"] = parameter.grad.numpy().copy()
         optimiser.step()
-    for name, tensor in net.state().items():
-        results[f"step2/{name}"] = tensor.detach().numpy().copy()
+        if step == 1 or desc.with_first:
+            for name, tensor in net.state().items():
+                results[f"step{step + 1}/{name}"] = tensor.detach().numpy().copy()
     net.eval()
     with torch.no_grad():
         results["eval_logits"] = net(x).numpy()
@@ -454,13 +725,18 @@ def draw(desc, seed):
     first values, so that a test sees them; gate biases are as described.
     """
     rng = np.random.default_rng(seed)
-    arrays = {"x": rng.standard_normal((desc.batch, desc.cin, *desc.image)),
+    images = (desc.batch, desc.cin, *desc.image)
+    arrays = {"x": rng.uniform(-1, 1, images) if desc.with_first else rng.standard_normal(images),
               "labels": rng.integers(0, desc.classes, desc.batch)}
-    for name, tensor in Net(desc).state().items():
+    for name, tensor in desc.net().state().items():
         shape = tuple(tensor.shape)
         normal = rng.standard_normal(shape)
         layer, _, kind = name.rpartition(".")
-        if layer == "fc":
+        if kind == "num_batches_tracked":
+            array = np.zeros(shape)
+        elif layer == "head.fc":
+            array = rng.uniform(-1, 1, shape) / np.sqrt(desc.widths[-1])
+        elif layer == "fc":
             array = rng.uniform(-1, 1, shape) / np.sqrt(desc.width << (len(desc.stages) - 1))
         elif len(shape) == 4:
             array = normal * np.sqrt(2 / (shape[0] * shape[2] * shape[3]))
@@ -468,19 +744,26 @@ def draw(desc, seed):
             array = np.full(shape, desc.gate_bias)
         elif layer.endswith(".carry"):
             array = np.full(shape, desc.carry_bias)
-        elif kind in ("weight", "running_var"):
+        elif kind in ("weight", "running_var", "v"):
             array = 1 + 0.1 * normal.clip(-5, 5)
         else:
             array = 0.1 * normal
         arrays[f"init/{name}"] = array
-    return {name: array.astype(np.int32 if name == "labels" else np.float32)
-            for name, array in arrays.items()}
+    return as_stored(arrays)
+
+
+def as_stored(arrays):
+    """Return the arrays in the types that files have them in."""
+    def dtype(name):
+        return np.int32 if name == "labels" else np.int64 if name.endswith("tracked") else np.float32
+
+    return {name: array.astype(dtype(name)) for name, array in arrays.items()}
 
 
 def make(desc, path, seed, margin, tries):
     """Write a golden file with the first seed, from SEED on, whose draw is steady."""
     if margin is None:
-        margin = MARGINS[desc.stem]
+        margin = MARGINS.get(desc.stem, 6e-5)
     noisy = 0
     for used in range(seed, seed + tries):
         inputs = draw(desc, used)
@@ -495,8 +778,10 @@ def make(desc, path, seed, margin, tries):
         raise ValueError(f"none of {tries} seeds is steady: {tries - noisy} came too close to a kink (make "
                          f"the net, the images or the margin smaller, or gates less closed), {noisy} were "
                          "too sensitive to noise (make the images or the batch larger)")
-    arrays = dict(inputs)
-    arrays.update((name, array.astype(np.float32)) for name, array in results.items())
+    arrays = {**inputs, **as_stored(results)}
+    if desc.with_first:  # as the safetensors library has it: wide numbers first, then by name
+        arrays = dict(sorted(arrays.items(),
+                             key=lambda item: (ORDER.index(item[1].dtype.name), item[0].encode())))
     write_safetensors(path, arrays, {**desc.metadata(), "seed": str(used)})
     print(f"{path}: {os.path.getsize(path)} bytes, seed {used}, margin {least:.1e}, "
           f"noise takes {share:.3f} of the bounds")
@@ -505,7 +790,10 @@ def make(desc, path, seed, margin, tries):
 def check(path):
     """Recompute a golden file from its description and its init/*; return whether it agrees."""
     arrays, metadata = read_safetensors(path)
-    desc = Description.from_metadata(metadata)
+    family = metadata.get("family", "resnet.h")
+    if family not in FAMILIES:
+        raise ValueError(f"family is {family!r}, not one of {', '.join(FAMILIES)}")
+    desc = FAMILIES[family].from_metadata(metadata)
     inputs = {name: array for name, array in arrays.items()
               if name in ("x", "labels") or name.startswith("init/")}
     want = {name: array for name, array in arrays.items() if name not in inputs}
@@ -535,15 +823,16 @@ def check_or_say_why(path):
 
 # ------------------------------------------------------------------------------ safetensors files
 
-DTYPES = {"F32": "<f4", "I32": "<i4"}
+DTYPES = {"F32": "<f4", "I32": "<i4", "I64": "<i8"}
+NAMES = {"float32": "F32", "int32": "I32", "int64": "I64"}
+ORDER = ("int64", "float32", "int32")  # of the tensors in files of timm's family
 
 
 def write_safetensors(path, arrays, metadata):
     """Write {name: array} and a dictionary of strings, to a temporary name first."""
     header, offset = {"__metadata__": metadata}, 0
     for name, array in arrays.items():
-        dtype = "I32" if array.dtype == np.int32 else "F32"
-        header[name] = {"dtype": dtype, "shape": list(array.shape),
+        header[name] = {"dtype": NAMES[array.dtype.name], "shape": list(array.shape),
                         "data_offsets": [offset, offset + array.nbytes]}
         offset += array.nbytes
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -569,7 +858,7 @@ def read_safetensors(path):
             array = np.frombuffer(body[begin:end], DTYPES[entry["dtype"]])
             arrays[name] = array.reshape(entry["shape"])
     except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a safetensors file of F32 and I32 tensors ({error})") from None
+        raise ValueError(f"not a safetensors file of F32, I32 and I64 tensors ({error})") from None
     return arrays, metadata
 
 
@@ -609,25 +898,48 @@ ALL = {
                                      width=3, units="1,1,1", size="48x32", cin=1, lr=0.01),
 }
 
+# Those of timm's family: together they have every norm, kind of convolution, stem, projection and
+# block, stages that project though the width stays and such that do not, one channel a group and
+# one group, and images of one channel.
+ALL_TIMM = {
+    "timm_bn_bottleneck": dict(units="2,1", channels="12,16", stem_chs=7, cin=1, size="27x21", batch=3),
+    "timm_bn_basic_deep_avg": dict(stem="deep", down="avg", block="basic", units="1,1", channels="4,4",
+                                   stem_chs=4, cin=1, size="36x30", batch=3),
+    "timm_gn_basic_deep": dict(norm="gn", groups=1, stem="deep", block="basic", units="1,1",
+                               channels="5,4", stem_chs=6, size="25x34"),
+    "timm_evos_deep_avg": dict(norm="evonorm_s0", groups=3, stem="deep", down="avg", units="1,1",
+                               channels="12,12", stem_chs=6, size="41x26"),
+    "timm_bit_ws_gn_fixed": dict(norm="gn", groups=2, conv="ws", ws_eps=1e-8, stem="fixed",
+                                 units="1,2", channels="8,8", stem_chs=3, width_factor=2, cin=1,
+                                 size="33x33", lr=0.002),
+    "timm_evos_basic_ws_fixed_avg": dict(norm="evonorm_s0", groups=3, conv="ws", ws_eps=1e-6,
+                                         stem="fixed", down="avg", block="basic", units="1,1",
+                                         channels="6,6", stem_chs=3, cin=1, size="30x39", lr=0.002),
+}
+
 
 def arguments():
-    """Return the parsed command line."""
+    """Return the parsed command line. The family comes first: it decides what else there is."""
+    family = argparse.ArgumentParser(add_help=False)
+    family.add_argument("--family", choices=tuple(FAMILIES), default="resnet.h",
+                        help="whose nets (default %(default)s)")
+    cls = FAMILIES[family.parse_known_args()[0].family]
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, parents=[family])
     parser.add_argument("output", nargs="?", help="the file to make")
-    parser.add_argument("--all", metavar="DIR", help="make the files of the tests in DIR")
+    parser.add_argument("--all", metavar="DIR", help="make the files of the tests in DIR, of all families")
     parser.add_argument("--check", nargs="+", metavar="FILE", help="recompute these files and compare")
     parser.add_argument("--seed", type=int, default=1, help="first seed to try (default %(default)s)")
     parser.add_argument("--tries", type=int, default=2000, metavar="N",
                         help="number of seeds to try (default %(default)s)")
     parser.add_argument("--margin", type=float,
                         help="least distance from zero of a ReLU's input, in standard deviations "
-                             "(default 6e-5, with the ImageNet stem 1.5e-5)")
+                             "(default 6e-5, with the stem imagenet 1.5e-5)")
     group = parser.add_argument_group("description of the net")
-    for field in dataclasses.fields(Description):
+    for field in dataclasses.fields(cls):
         group.add_argument("--" + field.name.replace("_", "-"), type=field.type, default=field.default,
-                           choices=CHOICES.get(field.name),
-                           metavar=None if field.name in CHOICES else field.type.__name__.upper(),
+                           choices=cls.choices.get(field.name),
+                           metavar=None if field.name in cls.choices else field.type.__name__.upper(),
                            help="default %(default)s")
     args = parser.parse_args()
     if sum(mode is not None for mode in (args.output, args.all, args.check)) != 1:
@@ -646,13 +958,15 @@ def main():
             sys.exit(1 if bad else 0)
         if args.all:
             os.makedirs(args.all, exist_ok=True)
-            jobs = [(os.path.join(args.all, name + ".safetensors"), fields)
-                    for name, fields in ALL.items()]
+            jobs = [(os.path.join(args.all, name + ".safetensors"), cls(**fields))
+                    for cls, nets in ((Description, ALL), (TimmDescription, ALL_TIMM))
+                    for name, fields in nets.items()]
         else:
-            jobs = [(args.output, {field.name: getattr(args, field.name)
-                                   for field in dataclasses.fields(Description)})]
-        for path, fields in jobs:
-            make(Description(**fields), path, args.seed, args.margin, args.tries)
+            cls = FAMILIES[args.family]
+            jobs = [(args.output, cls(**{field.name: getattr(args, field.name)
+                                         for field in dataclasses.fields(cls)}))]
+        for path, desc in jobs:
+            make(desc, path, args.seed, args.margin, args.tries)
     except (OSError, ValueError) as error:
         sys.exit(f"golden.py: {error}")
 
