@@ -319,7 +319,9 @@ static void check_prediction(void) {
     const rn_desc desc = large(3);
     net_batch images;
     rn_net *net = draw(&desc, BATCH, 5, &images), *other = net_create(&desc, BATCH, RN_INFERENCE);
+    static rn_real values[2][BATCH * 8 * 16 * 16];
     rn_real logits[2][BATCH * 4];
+    int i;
     if (!other) exit(2);
     step(net, &images, BATCH);
     memcpy(other->parameters, net->parameters, (size_t)net->parameter_count * sizeof(rn_real));
@@ -327,6 +329,14 @@ static void check_prediction(void) {
     CHECK_INT(rn_predict(net, rn_workspace(net), images.images, BATCH, logits[0], NULL), RN_OK);
     CHECK_INT(rn_predict(other, rn_workspace(other), images.images, BATCH, logits[1], NULL), RN_OK);
     CHECK(same(logits[0], logits[1], BATCH * 4));
+    for (i = 0; i < net->node_count; i++) {
+        const ptrdiff_t count =
+            (ptrdiff_t)BATCH * net->nodes[i].c * net->nodes[i].h * net->nodes[i].w;
+        CHECK_INT(rn_features(net, rn_workspace(net), images.images, BATCH, i, values[0], NULL), 0);
+        CHECK_INT(rn_features(other, rn_workspace(other), images.images, BATCH, i, values[1], NULL),
+                  0);
+        CHECK(same(values[0], values[1], count));
+    }
     net_free_batch(&images);
     rn_destroy(net);
     rn_destroy(other);
