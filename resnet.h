@@ -2892,7 +2892,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     if (!d.classes) d.classes = stem->classes;
     if (!d.height) d.height = stem->size;
     if (!d.width) d.width = stem->size;
-    if (!(d.crop_fraction > 0 || d.crop_fraction < 0)) d.crop_fraction = stem->crop_fraction;
+    if (!(rn__double_bits((double)d.crop_fraction) << 1)) d.crop_fraction = stem->crop_fraction;
     if (!RN__FAST) d.naive = 1; /* no other execution is there */
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, error));
@@ -2981,9 +2981,10 @@ typedef struct rn__task rn__task; /* an operation on blocked values, see >>fast 
 typedef struct rn__kind {
     const char *name;
     int properties;
-    const rn__slot *slots;                                /* [RN__SLOTS]; NULL: none */
-    void (*shape)(rn_node *node, const rn_node *input);   /* sets h and w; or NULL */
-    void (*describe)(const rn_node *node, rn__text *out); /* behind the name; or NULL */
+    const rn__slot *slots;                              /* [RN__SLOTS]; NULL: none */
+    void (*shape)(rn_node *node, const rn_node *input); /* sets h and w; or NULL */
+    /* behind the name; or NULL */
+    void (*describe)(const rn_desc *desc, const rn_node *node, rn__text *out);
     rn_status (*naive)(rn__step *step); /* forward or backward, as the step says */
     void (*fast)(rn__task *task);
 } rn__kind;
@@ -5879,17 +5880,17 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
-        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], near[RN__LANES];
+        RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], about[RN__LANES];
         const float *from;
         count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
         from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
-        RN__EACH_LANE near[l] = RN__LOAD(from + l * RN__WIDTH);
-        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = near[l] - near[l];
+        RN__EACH_LANE about[l] = RN__LOAD(from + l * RN__WIDTH);
+        RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = about[l] - about[l];
         from = x;
         for (ptrdiff_t i = 0; i < count; i += CHAINS, from += CHAINS * RN__BLOCK)
             RN__UNROLLED(j, CHAINS)
                 if (i + j < count) RN__EACH_LANE {
-                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - near[l];
+                        const RN__V v = RN__LOAD(from + j * RN__BLOCK + l * RN__WIDTH) - about[l];
                         sum[j][l] += v;
                         squares[j][l] += v * v;
                     }
@@ -5903,7 +5904,7 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
             RN__V here = squares[0][l] - sum[0][l] * delta;
             here = RN__RECTIFY(here); /* of equal numbers rounding may leave less than 0 */
             if (done) here += RN__LOAD(m2 + l * RN__WIDTH) + delta * delta * ((float)done * share);
-            RN__STORE(mean + l * RN__WIDTH, near[l] + delta * share);
+            RN__STORE(mean + l * RN__WIDTH, about[l] + delta * share);
             RN__STORE(m2 + l * RN__WIDTH, here);
         }
     }
@@ -8723,20 +8724,31 @@ static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
 }
 
 /* What the printer writes behind the name. */
-static void rn__describe_window(const rn_node *node, rn__text *out) {
+static void rn__describe_window(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)desc;
     rn__format(out, " %dx%d", node->kernel, node->kernel);
     if (node->padding_behind) rn__format(out, " padded %d+%d", node->padding, node->padding + 1);
+    if (node->standardised) rn__puts(out, " standardised");
+    if (node->zeros) rn__puts(out, " with zeros");
 }
-static void rn__describe_front(const rn_node *node, rn__text *out) {
+static void rn__describe_groups(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)node;
+    rn__format(out, " %d group%s", desc->norm_groups, desc->norm_groups > 1 ? "s" : "");
+}
+static void rn__describe_front(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)desc;
     rn__format(out, " %d zero channels in front", node->front);
 }
-static void rn__describe_scale(const rn_node *node, rn__text *out) {
+static void rn__describe_scale(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)desc;
     rn__format(out, " %.3f", (double)node->scale);
 }
-static void rn__describe_dropout(const rn_node *node, rn__text *out) {
+static void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)desc;
     rn__format(out, " %.3f", (double)node->dropout);
 }
-static void rn__describe_gate(const rn_node *node, rn__text *out) {
+static void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
+    (void)desc;
     rn__puts(out, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
 }
 
@@ -8792,9 +8804,11 @@ static const rn__kind rn__kinds[] = {
     {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
     {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
     {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
-     rn__group_norm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(group_norm, normalisation)},
+     rn__group_norm_slots, rn__shape_windows, rn__describe_groups,
+     RN__TWO_FUNCTIONS(group_norm, normalisation)},
     {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE | RN__GATES,
-     rn__evonorm_slots, rn__shape_windows, NULL, RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
+     rn__evonorm_slots, rn__shape_windows, rn__describe_groups,
+     RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -9331,10 +9345,12 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     rn__room most[2];
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
+    for (i = 0; i < net->node_count; i++) /* also those that are no operation of their own */
+        if (rn__has(&net->nodes[i], RN__NORMALISES))
+            x->most_channels = rn__max(x->most_channels, net->nodes[i].c);
     /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
-        if (rn__has(node, RN__NORMALISES)) x->most_channels = rn__max(x->most_channels, node->c);
         if (node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
@@ -13018,7 +13034,7 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     for (int k = 0; k < 2 && node->inputs[k] >= 0; k++)
         rn__format(&inputs, "%s%d", k ? "," : "", node->inputs[k]);
     rn__puts(&operation, kind->name);
-    if (kind->describe) kind->describe(node, &operation);
+    if (kind->describe) kind->describe(&net->desc, node, &operation);
     if (node->stride > 1) rn__format(&operation, " stride %d", node->stride);
     if (node->bias) rn__puts(&operation, " with bias");
     if (rn__operation_of(net, i)->node != i) rn__puts(&operation, " (fused)");

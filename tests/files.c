@@ -12,6 +12,8 @@
 #include "disk.h"
 #include "test.h"
 
+#include "nets.h"
+
 #include <sys/stat.h>
 
 static rn_error error;
@@ -874,6 +876,13 @@ static void test_other_nets(void) {
     DIFFERS(desc.dropout = 0.25f, "dropout is");
     DIFFERS(desc.height = 8, "height is 6 there, 8 here");
     DIFFERS(desc.bn_group = 2, "bn_group is 0 there, 2 here");
+    DIFFERS(desc.norm = RN_NORM_GROUP, "norm is batch_norm there, group_norm here");
+    DIFFERS(desc.stem = RN_STEM_BIT, "stem is cifar there, bit here");
+    DIFFERS(desc.weight_standardisation = 1, "weight_standardisation is 0 there, 1 here");
+    DIFFERS(desc.widths[1] = 3, "widths is ");
+    DIFFERS(desc.bare_stem = 1, "bare_stem is 0 there, 1 here");
+    DIFFERS(desc.raw_identity = 1, "raw_identity is 0 there, 1 here");
+    DIFFERS(desc.conv_bias = 1, "conv_bias is 0 there, 1 here");
     desc = small_desc(); /* what weights do not depend on */
     desc.bn_group = 2;
     desc.naive = 1;
@@ -890,6 +899,35 @@ static void test_other_nets(void) {
     CHECK(same_arrays(net, other, 0));
     rn_destroy(other);
     rn_destroy(net);
+}
+
+/* A file of a net beside the paper's recreates it, with all that it has learned. */
+static void test_members(void) {
+    int i;
+    for (i = 0; i < NET_MEMBERS; i++) {
+        rn_desc desc = net_member(i), stored;
+        net_batch batch = net_draw_batch(&desc, 2, 1);
+        rn_net *net = make_net(&desc, RN_TRAINING), *again, *other;
+        net_draw(net, 3);
+        OK(rn_train_step(net, batch.images, batch.labels, 2, 0.01, NULL, &error));
+        OK(rn_save_checkpoint(net, "c", files, &error));
+        OK(rn_load_desc(&stored, "c", files, &error));
+        again = make_net(&stored, RN_TRAINING);
+        CHECK(!same_arrays(net, again, 1));
+        OK(rn_load(again, "c", files, &error));
+        CHECK(same_arrays(net, again, 1));
+        desc.norm = desc.norm ? RN_NORM_BATCH : RN_NORM_GROUP;
+        desc.norm_groups = 0;
+        desc.resize = stored.resize;
+        other = make_net(&desc, RN_TRAINING);
+        CHECK_INT(rn_load(other, "c", files, &error), RN_MISMATCH);
+        CHECK_TEXT(error.text, "norm is ");
+        rn_destroy(net);
+        rn_destroy(again);
+        rn_destroy(other);
+        net_free_batch(&batch);
+    }
+    disk_delete(&d, "c");
 }
 
 static void test_foreign(void) {
@@ -1227,6 +1265,7 @@ int main(void) {
     test_failing_disk();
     test_failing_reads();
     test_other_nets();
+    test_members();
     test_foreign();
     test_stdio();
     disk_free(&d);

@@ -27,9 +27,8 @@ static int count, refused;
 static void draw(rn_desc desc, const char *more) {
     rn_error error;
     rn_net *net;
-    char path[32], name[128];
+    char path[32], name[NET_NAME];
     FILE *names;
-    desc.base_width = 4, desc.norm_groups = desc.norm ? 2 : 0;
     if (desc.padding == RN_PADDING_SAME) desc.width = desc.height;
     net = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
     if (!net) {
@@ -42,25 +41,36 @@ static void draw(rn_desc desc, const char *more) {
     net_draw(net, (uint64_t)count);
     names = fopen("names", "a");
     if (!names || rn_save(net, path, NULL, &error)) fprintf(stderr, "%s\n", error.text), exit(1);
-    fprintf(names, "%s %s norm %d%s\n", path, net_name(&desc, name), (int)desc.norm, more);
+    fprintf(names, "%s %s%s\n", path, net_name(&desc, name), more);
     fclose(names);
     rn_destroy(net);
+}
+
+/* A net of two groups of channels and more. */
+static void draw_norm(rn_desc desc, int norm, const char *more) {
+    desc.base_width = 4, desc.norm = (rn_norm)norm, desc.norm_groups = norm ? 2 : 0;
+    draw(desc, more);
 }
 
 /* Every field that takes 0 or 1, alone and all together, in every norm. */
 static void draw_switches(void) {
     int i, norm;
-    for (norm = 0; norm <= RN_NORM_EVONORM_S0; norm++)
+    for (norm = 0; norm <= RN_NORM_EVONORM_S0; norm++) {
+        rn_desc raw = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO,
+                               RN_STEM_CIFAR);
+        raw.raw_identity = 1; /* a norm shares what it reads */
+        draw_norm(raw, norm, "");
         for (i = 0; i <= 6; i++) {
             rn_desc desc = net_desc(RN_FULL_PREACT, RN_BOTTLENECK, RN_SHORTCUT_IDENTITY, RN_RESIZE_D,
                                     i % 2 ? RN_STEM_DEEP : RN_STEM_BIT);
-            desc.norm = (rn_norm)norm, desc.stride_on = (rn_stride_on)(i % 2);
+            desc.stride_on = (rn_stride_on)(i % 2);
             desc.units[2] = desc.units[3] = 1;
             desc.conv_bias = i == 0 || i == 6, desc.weight_standardisation = i == 1 || i == 6;
             desc.bare_stem = i == 2 || i == 6, desc.bare_tail = i == 3 || i == 6;
             desc.always_project = i == 4 || i == 6, desc.raw_identity = i == 5 || i == 6;
-            draw(desc, " switches");
+            draw_norm(desc, norm, " 4 stages");
         }
+    }
 }
 
 int main(void) {
@@ -70,16 +80,14 @@ int main(void) {
             for (c = 0; c <= RN_NORM_EVONORM_S0; c++) {
                 rn_desc desc = net_desc((rn_order)a, RN_BASIC, (rn_shortcut)b, RN_RESIZE_AUTO,
                                         RN_STEM_CIFAR);
-                desc.norm = (rn_norm)c;
-                draw(desc, "");
+                draw_norm(desc, c, "");
             }
     for (a = 0; a < ORDERS; a++)
         for (b = 0; b <= RN_STEM_BIT; b++)
             for (c = 0; c <= RN_NORM_EVONORM_S0; c++) {
                 rn_desc desc = net_desc((rn_order)a, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO,
                                         (rn_stem)b);
-                desc.norm = (rn_norm)c;
-                draw(desc, "");
+                draw_norm(desc, c, "");
             }
     for (a = 1; a < RESIZES; a++) /* odd sizes, in which windows are cut, and even ones */
         for (b = 0; b < BLOCKS; b++)
@@ -91,8 +99,9 @@ int main(void) {
                 draw(desc, b % 2 ? " even" : "");
             }
     draw_switches();
+    for (a = 0; a < NET_MEMBERS; a++) draw(net_member(a), "");
     printf("%d nets\n", count);
-    return count < 230 || refused > 70;
+    return count < 230 + NET_MEMBERS || refused > 70;
 }
 END
 build() { # build NAME SOURCE FLAGS...
@@ -154,10 +163,10 @@ norms() {
     found=$(grep -a -o BatchNormalization "$1" | wc -l)
     [ "$found" = "$2" ] || { echo "$found norms"; false; }
 }
-original=$(grep ' basic original identity auto symmetric cifar norm 0$' names | head -1 | cut -d' ' -f1)
+original=$(grep ' basic original identity auto symmetric cifar batch_norm$' names | head -1 | cut -d' ' -f1)
 check "an original net has a norm behind each convolution" norms "$original.onnx" 7
 check "all are folded" norms "$original.folded.onnx" 0
-preact=$(grep ' basic full_preact identity auto symmetric cifar norm 0$' names | head -1 | cut -d' ' -f1)
+preact=$(grep ' basic full_preact identity auto symmetric cifar batch_norm$' names | head -1 | cut -d' ' -f1)
 check "a pre-activation net has one in front of each but the first, and at its end" norms "$preact.onnx" 7
 # The last norm and those in front of the second and third unit stand behind additions.
 check "those behind a convolution alone are folded" norms "$preact.folded.onnx" 3
@@ -220,12 +229,15 @@ cp weights.onnx model.onnx
 cp weights.onnx kept.onnx
 touch out.txt after.txt
 ln -s weights link
-head -c 5000 weights >cut
+head -c 5000 weights >short
 check "no file" says 1 "cannot open nowhere" nowhere model.onnx
-check "a cut file" says 1 "cut" cut model.onnx
+check "a cut file" says 1 "short" short model.onnx
 check "a file of another kind" says 1 "model.onnx" model.onnx model.onnx2
 check "the output is the input" says 2 "same file" weights weights
 check "by a link" says 2 "same file" weights link
+cp weights model.onnx.data
+check "the output beside is the input" says 2 "large tensors would lie in model.onnx.data" \
+    --external model.onnx.data model.onnx
 check "no directory" says 1 "cannot open nowhere/model.onnx.tmp" weights nowhere/model.onnx
 check "the output is a directory" says 1 "out is no plain file" weights out
 check "a net whose logits are not finite" says 1 "huge: " huge model.onnx

@@ -793,6 +793,35 @@ static void check_describe(const rn_desc *desc) {
     rn_destroy(net);
 }
 
+/* What the row of a node says of the options. */
+static void check_describe_member(const char *options, const char *row) {
+    static char whole[1 << 16];
+    rn_desc desc = net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_B,
+                            strstr(options, "stem") ? RN_STEM_BIT : RN_STEM_CIFAR);
+    rn_net *net;
+    net_options(&desc, options);
+    net = net_create(&desc, 2, RN_TRAINING);
+    if (!net) return;
+    rn_describe(net, whole, sizeof whole);
+    CHECK_TEXT(whole, row);
+    CHECK_INT(strstr(whole, "  bn   ") != NULL, !desc.bare_tail && !desc.norm);
+    rn_destroy(net);
+}
+
+static void check_describe_members(void) {
+    check_describe_member("norm group_norm norm_groups 3", " group_norm 3 groups  ");
+    check_describe_member("norm group_norm norm_groups 1", " group_norm 1 group  ");
+    check_describe_member("norm evonorm_s0 norm_groups 3", " evonorm_s0 3 groups  ");
+    check_describe_member("weight_standardisation 1", " conv2d 3x3 standardised stride 2");
+    check_describe_member("weight_standardisation 1", " conv2d 1x1 standardised stride 2");
+    check_describe_member("weight_standardisation 1 conv_bias 1", " 3x3 standardised with bias");
+    check_describe_member("stem bit", " max_pool 3x3 with zeros stride 2");
+    check_describe_member("stem imagenet", " max_pool 3x3 stride 2");
+    check_describe_member("stem deep stem_width 4", " conv3  ");
+    check_describe_member("bare_tail 1", " pool  ");
+    check_describe_member("always_project 1", " layer1.0.shortcut  ");
+}
+
 int main(int argc, char **argv) {
     rn_desc desc;
     int i, order, block, nets = 0;
@@ -860,6 +889,7 @@ int main(int argc, char **argv) {
             check_reuse((rn_order)order, (rn_block)block, !RN__FAST);
         }
     if (RN__FAST) check_sizes();
+    check_describe_members();
     check_predict_arguments();
     check_overflow();
     CHECK_INT(live, 0);

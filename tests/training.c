@@ -1104,7 +1104,7 @@ static void check_words(void) {
     CHECK_INT(dialect, RN_MSRA_1K);
     CHECK_INT(rn_dialect_parse(&dialect, "keras", &error), RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text,
-               "dialect cannot be \"keras\"; it takes paper, msra_1k, fb or torchvision");
+               "dialect cannot be \"keras\"; it takes paper, msra_1k, fb, torchvision or timm");
 }
 
 /* The table beside rn_set_dialect. */

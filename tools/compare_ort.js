@@ -95,6 +95,7 @@ function run(program, words, environment) {
     const done = spawnSync(program, words, {encoding: 'utf8', env: {...process.env, ...environment},
                                             maxBuffer: 1 << 26});
     if (done.error) quit(1, `${program}: ${done.error.message}`);
+    if (done.signal) quit(1, `${program} was ended by ${done.signal}`);
     if (done.status !== 0) quit(done.status === 2 ? 2 : 1, done.stderr.trim().slice(-500));
     return done.stdout;
 }

@@ -261,14 +261,14 @@ static void put_pair(exporter *x, int field, const char *key, const char *value)
 static void put_numbers(writer *w, const float *numbers, ptrdiff_t count, int outside) {
     uint8_t bytes[4096];
     ptrdiff_t i, k;
+    int b;
     *(outside ? &w->outside : &w->bytes) += (uint64_t)count * 4;
     for (i = 0; w->writing && i < count; i += 1024) {
         const ptrdiff_t most = count - i < 1024 ? count - i : 1024;
         for (k = 0; k < most; k++) {
             uint32_t bits = 0;
             memcpy(&bits, &numbers[i + k], 4);
-            bytes[4 * k] = (uint8_t)bits, bytes[4 * k + 1] = (uint8_t)(bits >> 8);
-            bytes[4 * k + 2] = (uint8_t)(bits >> 16), bytes[4 * k + 3] = (uint8_t)(bits >> 24);
+            for (b = 0; b < 4; b++) bytes[4 * k + b] = (uint8_t)(bits >> 8 * b);
         }
         write_output(outside ? w->numbers : w->model, bytes, (size_t)most * 4);
     }
@@ -343,33 +343,37 @@ static void put_product(exporter *x, int i, double factor) {
     put_operator(x, "Mul", value_of(x, i), value_of(x, x->net->nodes[i].inputs[0]), name);
 }
 
-/* Filters and biases of convolution i as they are applied: standardised, and with the norm behind
-   it folded into them. */
-static void prepare_filters(exporter *x, int i) {
-    const rn_node *node = &x->net->nodes[i];
-    const rn_desc *desc = &x->net->desc;
-    const rn_parameter weight = find(x, i, "weight");
-    const ptrdiff_t each = weight.count / node->c; /* numbers of a filter */
-    const int norm = x->folded[i];
-    rn_tensor f =
-        rn_tensor_in(x->filters, weight.shape[0], weight.shape[1], node->kernel, node->kernel);
-    rn_error error;
+/* The norm behind convolution i becomes a part of its filters and biases. */
+static void fold_norm(exporter *x, int i) {
+    const int norm = x->folded[i], filters = x->net->nodes[i].c;
+    const float *weight = find(x, norm, "weight").data, *bias = find(x, norm, "bias").data;
+    const float *mean = find(x, norm, "running_mean").data;
+    const float *variance = find(x, norm, "running_var").data;
+    const ptrdiff_t each = find(x, i, "weight").count / filters; /* numbers of a filter */
     int k;
-    memcpy(x->filters, weight.data, (size_t)weight.count * sizeof(float));
-    if (node->standardised)
-        check(rn_standardise_forward(&f, &f, desc->standardisation_eps, &error), &error);
-    for (k = 0; k < node->c; k++) x->biases[k] = node->bias ? find(x, i, "bias").data[k] : 0;
-    for (k = 0; norm && k < node->c; k++) {
-        const double variance = (double)find(x, norm, "running_var").data[k];
-        const double mean = (double)find(x, norm, "running_mean").data[k];
-        const double factor =
-            (double)find(x, norm, "weight").data[k] / sqrt(variance + desc->bn_eps);
+    for (k = 0; k < filters; k++) {
+        const double factor = (double)weight[k] / sqrt((double)variance[k] + x->net->desc.bn_eps);
+        const double shifted = (double)x->biases[k] - (double)mean[k];
         ptrdiff_t at;
         for (at = k * each; at < (k + 1) * each; at++)
             x->filters[at] = (float)((double)x->filters[at] * factor);
-        x->biases[k] =
-            (float)(((double)x->biases[k] - mean) * factor + (double)find(x, norm, "bias").data[k]);
+        x->biases[k] = (float)(shifted * factor + (double)bias[k]);
     }
+}
+
+/* Filters and biases of convolution i as they are applied. */
+static void prepare_filters(exporter *x, int i) {
+    const rn_node *node = &x->net->nodes[i];
+    const rn_parameter weight = find(x, i, "weight");
+    rn_tensor f =
+        rn_tensor_in(x->filters, weight.shape[0], weight.shape[1], node->kernel, node->kernel);
+    rn_error error;
+    memcpy(x->filters, weight.data, (size_t)weight.count * sizeof(float));
+    if (node->standardised)
+        check(rn_standardise_forward(&f, &f, x->net->desc.standardisation_eps, &error), &error);
+    memset(x->biases, 0, (size_t)node->c * sizeof(float));
+    if (node->bias) memcpy(x->biases, find(x, i, "bias").data, (size_t)node->c * sizeof(float));
+    if (x->folded[i]) fold_norm(x, i);
 }
 
 static void form_input(exporter *x, int i) { (void)x, (void)i; /* stands before the operators */ }
@@ -781,15 +785,28 @@ static void load(exporter *x, const char *path) {
     x->biases = (float *)allocate((size_t)channels * sizeof(float));
 }
 
+/* The name of a file without those of its directories. */
+static const char *name_alone(const char *path) {
+#ifdef _WIN32
+    const char *const separators = "/\\:";
+#else
+    const char *const separators = "/";
+#endif
+    const char *at = path + strlen(path);
+    while (at > path && !strchr(separators, at[-1])) at--;
+    return at;
+}
+
 /* Twice through the net: now the lengths are known, now it is written. */
-static void save(exporter *x, const char *path, int external) {
+static void save(exporter *x, const char *weights, const char *path, int external) {
     static const char suffix[] = ".data";
     output outs[2]; /* the numbers, if they lie outside, and the model */
     writer *w = &x->out;
     char *beside = (char *)allocate(strlen(path) + sizeof suffix);
-    const char *slash = strrchr(path, '/');
     sprintf(beside, "%s%s", path, suffix);
-    x->beside = slash ? beside + (slash + 1 - path) : beside;
+    if (external && same_file(weights, beside))
+        quit(2, "large tensors would lie in %s, which would be lost", weights);
+    x->beside = name_alone(beside);
     w->numbers = external ? &outs[0] : NULL;
     w->model = &outs[external];
     put_model(x);
@@ -823,7 +840,7 @@ static void help(void) {
         "  mean, deviation   of each channel, pixels from 0 to 1: input = (pixel - mean) / "
         "deviation\n"
         "  channel_order     rgb or bgr\n"
-        "  crop_fraction, interpolation, class_names (if the weights file has them)\n"
+        "  crop_fraction, interpolation, class_names (one a line, if the weights file has them)\n"
         "  selftest_input, selftest_shape, selftest_logits   an input and its logits: 32-bit\n"
         "                    floats, little-endian, in base64; tools/check_onnx.js compares them\n",
         OPSET);
@@ -850,7 +867,7 @@ int main(int count, char **words) {
     load(&x, paths[0]);
     if (fold) fold_norms(&x);
     make_selftest(&x, paths[0]);
-    save(&x, paths[1], external);
+    save(&x, paths[0], paths[1], external);
     rn_destroy(x.net);
     free(x.carrier), free(x.folded), free(x.filters), free(x.biases), free(x.image), free(x.logits);
     free(x.class_names), free(x.out.lengths);
