@@ -5878,11 +5878,12 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
 static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     RN__CONTRACT
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
+    const ptrdiff_t most = RN__MOMENT_PIXELS;
     ptrdiff_t count;
     for (ptrdiff_t done = 0; done < pixels; done += count, x += count * RN__BLOCK) {
         RN__V sum[CHAINS][RN__LANES], squares[CHAINS][RN__LANES], about[RN__LANES];
         const float *from;
-        count = pixels - done < RN__MOMENT_PIXELS ? pixels - done : RN__MOMENT_PIXELS;
+        count = pixels - done < most ? pixels - done : most;
         from = done ? mean : x + count * 9 / 16 * RN__BLOCK; /* no pixel of an edge, mostly */
         RN__EACH_LANE about[l] = RN__LOAD(from + l * RN__WIDTH);
         RN__UNROLLED(j, CHAINS) RN__EACH_LANE sum[j][l] = squares[j][l] = about[l] - about[l];
@@ -12615,8 +12616,8 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
     for (at = 0; at < a->bytes; at += bytes) {
         bytes = a->bytes - at < sizeof buffer ? (size_t)(a->bytes - at) : sizeof buffer;
         RN__TRY(rn__read(a, at, buffer, bytes, error));
-        for (size_t i = 0; i < bytes; i++)
-            if (at + i - begin < 8) buffer[i] = '0'; /* below begin the difference is huge */
+        for (uint64_t digit = begin; digit < begin + 8; digit++)
+            if (digit >= at && digit - at < bytes) buffer[digit - at] = '0';
         crc = rn__crc32(crc, buffer, bytes);
     }
     rn__format(&found, "%08x", (unsigned)crc);

@@ -51,14 +51,14 @@ system() {
 
 {
     if system '32 bits' - gcc -m32 >&2; then
-        for test in layers files data planner executors; do
+        for test in layers files mapped data planner executors features; do
             echo "$test-32 - 'gcc -m32' $test.c"
         done
         echo "pictures-32 - 'gcc -m32' pictures.c pillow.safetensors"
         echo "golden-32 - 'gcc -m32' golden.c golden_files/*.safetensors"
     fi
     if system s390x qemu-s390x s390x-linux-gnu-gcc -static >&2; then
-        for test in layers files data; do
+        for test in layers files mapped data; do
             echo "$test-s390x qemu-s390x 's390x-linux-gnu-gcc -static' $test.c"
         done
         echo "pictures-s390x qemu-s390x 's390x-linux-gnu-gcc -static' pictures.c pillow.safetensors"

@@ -103,13 +103,15 @@ static void check_naive(const rn_net *net, rn_real **all, const rn_real *images,
         const rn_node *node = &net->nodes[i];
         const rn_real *x = all[node->inputs[0]];
         const rn_real *z = node->inputs[1] < 0 ? NULL : all[node->inputs[1]];
+        const ptrdiff_t inputs = count * size_of(net, node->inputs[0]);
         ptrdiff_t k, numbers = count * size_of(net, i), wrong = 0;
         for (k = 0; k < numbers; k++) {
-            if (node->kind == RN_RELU)
-                wrong += fabs((double)(all[i][k] - (x[k] > 0 ? x[k] : 0))) > 0;
-            if (node->kind == RN_ADD) wrong += fabs((double)(all[i][k] - (x[k] + z[k]))) > 0;
-            if (node->kind == RN_SCALE)
-                wrong += fabs((double)(all[i][k] - node->scale * x[k])) > 1e-6;
+            const double x0 = (double)x[k % inputs], z0 = z ? (double)z[k] : 0;
+            double should = (double)all[i][k];
+            if (node->kind == RN_RELU) should = x0 > 0 ? x0 : 0;
+            if (node->kind == RN_ADD) should = x0 + z0;
+            if (node->kind == RN_SCALE) should = (double)node->scale * x0;
+            wrong += fabs((double)all[i][k] - should) > 1e-6 * (fabs(x0) + fabs(z0));
         }
         CHECK_INT(wrong, 0);
     }

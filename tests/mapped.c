@@ -264,7 +264,7 @@ static void test_bytes(void) {
     rn_destroy(net);
     memory.bytes = 100;
     NO_NET(rn_create_over(&desc, BATCH, own->parameters, own->statistics, &memory, &error),
-           RN_TOO_SMALL, "100 bytes");
+           RN_TOO_SMALL, "nodes alone takes");
     free(memory.buffer);
     CHECK_INT(rn_bytes_over(&desc, 0, NULL, &error), 0);
     rn_destroy(own);

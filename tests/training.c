@@ -1115,11 +1115,14 @@ static void check_dialects(void) {
         {RN_MSRA_1K, RN_STRIDE_FIRST, RN_RESIZE_B, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B},
         {RN_FB, RN_STRIDE_3X3, RN_RESIZE_A, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B_BN},
         {RN_TORCHVISION, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_TORCH, RN_DECAY_ALL, RN_RESIZE_B_BN},
+        {RN_TIMM, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B},
     };
     int i;
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 5; i++) {
         rn_desc desc = rn_cifar(20);
         rn_set_dialect(&desc, (rn_dialect)want[i][0]);
+        CHECK_INT(desc.bare_stem + desc.raw_identity, want[i][0] == RN_TIMM ? 2 : 0);
+        CHECK_INT(desc.always_project, 0);
         CHECK_INT(desc.stride_on, want[i][1]);
         CHECK_INT(desc.resize, want[i][2]);
         CHECK_INT(desc.sgd, want[i][3]);
@@ -1127,8 +1130,10 @@ static void check_dialects(void) {
         CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
         desc = rn_imagenet(50);
         desc.order = RN_ORIGINAL;
+        desc.block = RN_BOTTLENECK;
         rn_set_dialect(&desc, (rn_dialect)want[i][0]);
         CHECK_INT(desc.resize, want[i][5]);
+        CHECK_INT(desc.always_project, want[i][0] == RN_TIMM);
         CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
     }
 }
