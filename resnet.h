@@ -357,8 +357,9 @@ typedef struct rn_desc {
     double momentum;        /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;    /* 0; rn_cifar and rn_imagenet write 1e-4 */
     rn_decay decay_scope;   /* every parameter */
-    int frozen_below;       /* k from 1: stem and stages below k are not trained (4 and the last
-                                 stage: only from there on; 5: the classifier alone); 0: all is */
+    int frozen_below;       /* k from 1 on: the stem and the stages below k do not train, as if in
+                                 inference: see rn_train_step; 5: nor does all else but the
+                                 classifier; 0: all trains */
     double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
     float mean[4];          /* of the image's channels, colours as RGB, pixels in 0..1; 0 */
     float deviation[4];     /* 1 */
@@ -506,14 +507,17 @@ typedef struct rn_net {
 
     rn_node *nodes;
     int node_count;
+    int first_trained; /* node: this and all behind it train, see desc.frozen_below */
 
     ptrdiff_t parameter_count; /* every weight, contiguous, in the order of the nodes */
     rn_real *parameters;       /* [parameter_count] */
-    rn_real *gradients;        /* [parameter_count], training only */
-    rn_real *velocity;         /* [parameter_count], SGD's momentum, training only */
+    ptrdiff_t trained_count;   /* as many of them, the last ones, train */
+    rn_real *gradients;        /* [trained_count], of these, training only */
+    rn_real *velocity;         /* [trained_count], SGD's momentum, training only */
     ptrdiff_t statistic_count; /* every running mean and running variance */
     rn_real *statistics;       /* [statistic_count] */
-    rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C] */
+    rn_real *batch_statistics; /* of the last training forward, [BN][group][mean C, variance C];
+                                  of BNs that train */
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
     rn_schedule schedule; /* in checkpoints, with the next four; the header only carries them */
@@ -603,7 +607,13 @@ typedef struct rn_result {
    With desc.micro_batch, memory for that many images is enough: a batch goes through in parts whose
    gradients add up. BN's statistics are those of bn_group images, of which a part is a multiple
    (bn_group 0 becomes micro_batch). Where the groups agree and parts are powers of two from 16 on,
-   the fast execution gives the bits of the whole batch, but for dropout's masks. */
+   the fast execution gives the bits of the whole batch, but for dropout's masks.
+
+   With desc.frozen_below (fine-tuning) nodes before net->first_trained do in training what they do
+   in inference: BN by its running statistics, which stay, no dropout. Backward ends behind them:
+   their parameters stay to the bit, have no gradients and no velocity, not even room for them, and
+   their values are kept no longer than forward reads them. All else gets the gradients that it
+   would have if the others trained, too, but in inference mode. */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
@@ -679,8 +689,9 @@ typedef struct rn_parameter {
     rn_role role;
     int dims, shape[4]; /* weights of convolutions K C R S, of linear K C, others C */
     ptrdiff_t count;
-    rn_real *data, *gradient, *velocity; /* the last two NULL for statistics and in inference */
-    int node, index;                     /* its node; index: where the walk goes on in that node */
+    /* The last two NULL for statistics, for what is frozen (net->first_trained), in inference. */
+    rn_real *data, *gradient, *velocity;
+    int node, index; /* its node; index: where the walk goes on in that node */
 } rn_parameter;
 
 RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *parameter);
@@ -994,6 +1005,12 @@ RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *fil
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
                                    rn_error *error);
 RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error);
+/* To begin to fine-tune: all but the classifier (fc), which stays as it is in the net and need not
+   be in the file; its description may have other classes. Weights and running statistics alone, of
+   a checkpoint, too, whatever it was trained with (frozen_below, size of images). All else as
+   rn_load. */
+RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
+                              rn_error *error);
 /* The description stored in a file, for rn_create before rn_load. What is of the machine (threads,
    naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
@@ -2374,17 +2391,18 @@ RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
 /* RN__INT: int, or an enum. RN__BYTES: uint64_t, as text also with K, M or G behind it. */
 typedef enum rn__type { RN__INT, RN__FLOAT, RN__DOUBLE, RN__UINT64, RN__BYTES } rn__type;
 
-/* What a field has to do with files. The first four are of descriptions: when rn_load takes a file
+/* What a field has to do with files. The first five are of descriptions: when rn_load takes a file
    into a net, do their fields have to agree? The last three are of rn__progress: where a field is
    written. */
 typedef enum rn__use {
     RN__MAY_DIFFER,
-    RN__FOR_WEIGHTS,  /* must match to load weights */
-    RN__FOR_RESUMING, /* must match to resume training from a checkpoint */
-    RN__OF_MACHINE,   /* how to compute, not what: never taken from a file */
-    RN__CHECKPOINT,   /* in every checkpoint */
-    RN__IF_SET,       /* in checkpoints where it is not zero */
-    RN__RESULT        /* where it is not zero, in checkpoints and in rn_save's files */
+    RN__FOR_WEIGHTS,    /* must match to load weights */
+    RN__FOR_CLASSIFIER, /* likewise, but not for rn_load_trunk */
+    RN__FOR_RESUMING,   /* must match to resume training from a checkpoint */
+    RN__OF_MACHINE,     /* how to compute, not what: never taken from a file */
+    RN__CHECKPOINT,     /* in every checkpoint */
+    RN__IF_SET,         /* in checkpoints where it is not zero */
+    RN__RESULT          /* where it is not zero, in checkpoints and in rn_save's files */
 } rn__use;
 
 /* One member of a struct: where it lies, and how it is read, written and checked. */
@@ -2447,7 +2465,7 @@ static const rn__field rn__fields[] = {
     RN__OPTION(stem, RN__FOR_WEIGHTS),
     {RN__FIELD(bare_stem, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(bare_tail, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
-    {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_WEIGHTS, 2, 1 << 20, 0, NULL},
+    {RN__FIELD(classes, RN__INT, int), NULL, RN__FOR_CLASSIFIER, 2, 1 << 20, 0, NULL},
     {RN__FIELD(channels, RN__INT, int), NULL, RN__FOR_WEIGHTS, 1, 1 << 14, 3, NULL},
     {RN__FIELD(height, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_height"},
     {RN__FIELD(width, RN__INT, int), NULL, RN__FOR_RESUMING, 1, 1 << 14, 0, "image_width"},
@@ -3340,6 +3358,30 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]) {
     rn__puts(&text, of ? of->role : "?");
 }
 
+/* The tail (-1) comes behind all stages. */
+static int rn__stage_rank(const rn_node *node) {
+    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
+}
+
+/* The first node that trains: that of the stage that is not frozen or, where no stage trains, of
+   the tail; where not even that does, the classifier. */
+static int rn__first_trained(const rn_net *net) {
+    int i = 0;
+    if (net->desc.frozen_below > RN_MAX_STAGES) return net->node_count - 1;
+    while (rn__stage_rank(&net->nodes[i]) < net->desc.frozen_below) i++;
+    return i;
+}
+
+/* Parameters of frozen nodes, which are the first; and their running statistics. */
+static ptrdiff_t rn__frozen_count(const rn_net *net) {
+    return net->parameter_count - net->trained_count;
+}
+static ptrdiff_t rn__frozen_statistics(const rn_net *net) {
+    int i = net->first_trained;
+    while (i < net->node_count && !rn__slot_of(&net->nodes[i], RN__MEAN)) i++;
+    return i < net->node_count ? net->nodes[i].statistics : net->statistic_count;
+}
+
 /* Nodes are hundreds, thousands at most. */
 RNDEF int rn_find_node(const rn_net *net, const char *name) {
     char own[64];
@@ -3363,8 +3405,11 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
             if (!rn__describe_slot(net->nodes, p->node, index, p)) continue;
             at = rn__slot_offset(net->nodes, p->node, index);
             p->data = (slot->learned ? net->parameters : net->statistics) + at;
-            p->gradient = slot->learned && net->gradients ? net->gradients + at : NULL;
-            p->velocity = slot->learned && net->velocity ? net->velocity + at : NULL;
+            p->gradient = p->velocity = NULL;
+            if (slot->learned && net->gradients && p->node >= net->first_trained) {
+                p->gradient = net->gradients + (at - rn__frozen_count(net));
+                p->velocity = net->velocity + (at - rn__frozen_count(net));
+            }
             rn_node_name(net, p->node, name);
             rn__format(&text, "%s.%s", name, slot->suffix);
             return 1;
@@ -3375,11 +3420,6 @@ RNDEF int rn_next_parameter(const rn_net *net, rn_parameter *p) {
 /* The slot that rn_next_parameter has just told of. */
 static const rn__slot *rn__slot_behind(const rn_net *net, const rn_parameter *p) {
     return rn__slot_of(&net->nodes[p->node], p->index - 1);
-}
-
-/* The tail (-1) comes behind all stages. */
-static int rn__stage_rank(const rn_node *node) {
-    return node->stage < 0 ? RN_MAX_STAGES + 1 : node->stage;
 }
 
 /* Names tell stage and unit, the order of the nodes: only those of one unit are compared. */
@@ -4560,6 +4600,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
    in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
    own; they make their statistics in inference, too, and so are operations there as in training.
 
+   The frozen nodes of a net that trains are as in inference, and backward ends behind them: nothing
+   goes on to them from there, neither gradients nor sums.
+
    Whatever is decided about operations, is decided here, once. */
 
 /* What is done with a normalisation or addition. */
@@ -4632,6 +4675,19 @@ static const rn_node *rn__first_node(const rn_net *net, const rn__operation *op)
     return &net->nodes[op->node];
 }
 
+/* Does node i do in this net what it does in inference, whatever the pass? An operation is what its
+   first node is. */
+static int rn__only_infers(const rn_net *net, int i) {
+    return net->mode == RN_INFERENCE || i < net->first_trained;
+}
+
+/* The first operation with a backward; 0 is that of the images, which has nothing to do there. */
+static int rn__first_backward(const rn_net *net) {
+    int k = 0;
+    while (net->executor->operations[k].node < net->first_trained) k++;
+    return k;
+}
+
 /* Does node i have the property, and does it alone read the value before it, as its first input? */
 static int rn__continues(const rn_net *net, const int *last_readers, int i, int property) {
     return i < net->node_count && rn__has(&net->nodes[i], property) &&
@@ -4682,10 +4738,10 @@ static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, in
     return norm;
 }
 
-/* Does the lazy normalisation at node i have nothing to do but statistics for training, in a net
-   that never trains? Then it is no operation. */
+/* Does the lazy normalisation at node i have nothing to do but statistics for training, and never
+   trains? Then it is no operation. */
 static int rn__only_statistics(const rn_net *net, int i) {
-    return net->mode == RN_INFERENCE && !rn__has(&net->nodes[i], RN__PER_IMAGE);
+    return rn__only_infers(net, i) && !rn__has(&net->nodes[i], RN__PER_IMAGE);
 }
 
 /* The index of the operation that makes value v, or does its node on the way. */
@@ -4730,8 +4786,11 @@ static void rn__connect(const rn_net *net, int k, int norm) {
     for (int i = 0; i < 2; i++)
         if (op->inputs[i] >= 0) operations[op->inputs[i]].last_reader = k;
     /* What backward reads: the mask of a ReLU behind an addition is found by the value. */
-    op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
-    op->keeps_output = op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
+    if (op->node >= net->first_trained) {
+        op->keeps_inputs = rn__has(node, RN__KEEPS_INPUT) != 0;
+        op->keeps_output =
+            op->after_add || (op->last == op->node && rn__has(node, RN__KEEPS_OUTPUT));
+    }
     if (rn__has(node, RN__IN_PLACE)) op->in_place = 1;
     if (rn__has(node, RN__CONVOLVES) && op->adds && rn__read_of(net, op) != op->inputs[1])
         op->in_place = 2; /* it adds there, but not over what it still reads */
@@ -4742,7 +4801,8 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
     rn__operation *op = &net->executor->operations[k], *next = op + 1;
     const rn_node *node = rn__first_node(net, op);
     const int convolves = rn__has(node, RN__CONVOLVES), adds = rn__has(node, RN__ADDS);
-    if (op->read_by >= 0 && op->inputs[0] == k - 1 && op[-1].lazy) op->leaves_sums = 1;
+    if (op->read_by >= net->first_trained && op->inputs[0] == k - 1 && op[-1].lazy)
+        op->leaves_sums = 1;
     if (k + 1 == net->executor->count || !(convolves || adds) || next->inputs[0] != k ||
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
@@ -4751,7 +4811,8 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
        it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
-    op->lazy_gradient = op->keeps_output = !node->bias; /* a bias sums what stands in memory */
+    /* a bias sums what stands in memory */
+    op->lazy_gradient = op->keeps_output = !node->bias && op->node >= net->first_trained;
     op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
 }
 
@@ -4857,7 +4918,8 @@ typedef struct rn__run {
 
 /* Parameters of a node, their gradients (NULL in inference), and its statistics: running ones in
    inference, in training those of the batch, [groups][mean, variance][C]. Norms of each image have
-   [images][mean, 1 / sigma][C] in fast execution; the naive ones make them as they go. */
+   [images][mean, 1 / sigma][C] in fast execution; the naive ones make them as they go. A frozen
+   node is in inference. */
 typedef struct rn__bound {
     rn_real *parameters[RN__SLOTS], *gradients[RN__SLOTS], *statistics;
 } rn__bound;
@@ -4895,19 +4957,25 @@ static int rn__group_count(const rn_desc *desc, int images) {
 }
 
 /* Those of the batch's groups from that of image `first` on: [BN][group][mean C, variance C], where
-   node->statistics has counted 2 C for each BN before. */
+   node->statistics has counted 2 C for each BN before, frozen ones included. */
 static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
     const rn_node *node = &net->nodes[i];
     const ptrdiff_t group = net->desc.bn_group ? first / net->desc.bn_group : 0;
-    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * node->statistics +
+    const ptrdiff_t before = node->statistics - rn__frozen_statistics(net);
+    return net->batch_statistics + rn__group_count(&net->desc, net->batch) * before +
            group * 2 * node->c;
+}
+
+/* Does node i do in this pass what it does in training, or in inference? */
+static int rn__trains(const rn__run *run, int i) {
+    return run->mode == RN_TRAINING && i >= run->net->first_trained;
 }
 
 /* Where the parameters of node i are in this pass. */
 RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
-    const int training = run->mode == RN_TRAINING;
+    const int training = rn__trains(run, i);
     rn__bound of;
     memset(&of, 0, sizeof of);
     for (int k = 0; k < RN__SLOTS; k++) {
@@ -4916,7 +4984,7 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
         if (!slot || !slot->learned) continue;
         at = rn__slot_offset(net->nodes, i, k);
         of.parameters[k] = net->parameters + at;
-        if (training) of.gradients[k] = net->gradients + at;
+        if (training) of.gradients[k] = net->gradients + (at - rn__frozen_count(net));
     }
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
@@ -5069,7 +5137,7 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
     s.desc = &net->desc;
     s.node = node;
     s.backward = backward;
-    s.training = run->mode == RN_TRAINING;
+    s.training = rn__trains(run, op->node);
     s.y = rn__operand(run, k, rn__value_at(run, k));
     s.x = rn__operand(run, op->inputs[0], rn__value_at(run, op->inputs[0]));
     s.z = rn__operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
@@ -5111,7 +5179,7 @@ static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const int i = op->node;
-    return op->left_out || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
+    return op->left_out || !rn__trains(run, i) || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
            rn__all_finite(rn__batch_statistics(net, i, run->first),
                           (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
 }
@@ -5138,18 +5206,27 @@ static void rn__forward(rn__run *run) {
 }
 
 #ifndef RESNET_NO_TRAIN
-/* All operations against their order, but the images. When it comes to the last operation of a
-   segment that is computed again, that is done first, into the places that backward reads. */
+/* Is any gradient of operation k's wanted, of an input or of parameters? */
+static int rn__makes_gradients(const rn__run *run, int k) {
+    const rn__operation *op = &run->net->executor->operations[k];
+    return rn__slot_of(rn__first_node(run->net, op), RN__WEIGHT) ||
+           rn__gradient_at(run, op->inputs[0]) || rn__gradient_at(run, op->inputs[1]);
+}
+
+/* All operations that train, against their order, but the images. When it comes to the last
+   operation of a segment that is computed again, that is done first, into the places that backward
+   reads. */
 static void rn__backward(rn__run *forward) {
     rn__run run = *forward;
     const rn__executor *x = run.net->executor;
+    const int first = rn__max(rn__first_backward(run.net), 1);
     run.place = RN__AT_BACKWARD;
     run.again = 1;
-    for (int k = x->count - 1; k > 0; k--) {
+    for (int k = x->count - 1; k >= first; k--) {
         const int *segment = x->operations[k].segment;
         for (int i = segment[0]; i <= k && k == segment[1] - 1; i++)
             if (x->operations[i].again) rn__run_operation(&run, i, 0);
-        rn__run_operation(&run, k, 1);
+        if (rn__makes_gradients(&run, k)) rn__run_operation(&run, k, 1);
         rn__report(run.probed, rn__backward_time(x, k), k, 1);
     }
 }
@@ -8106,7 +8183,7 @@ static float *rn__packed_of(const rn__run *run, int i) {
 /* Images that share statistics of the normalisation at node i; 0: all. */
 static int rn__norm_group(const rn__run *run, int i) {
     if (rn__has(&run->net->nodes[i], RN__PER_IMAGE)) return 1;
-    return run->mode == RN_TRAINING ? run->net->desc.bn_group : 0;
+    return rn__trains(run, i) ? run->net->desc.bn_group : 0;
 }
 
 /* The normalisation at node i: by the statistics of each image, of the batch's groups or by running
@@ -8156,7 +8233,7 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     p.k = k;
     p.op = op;
     p.node = rn__first_node(run->net, op);
-    p.training = run->mode == RN_TRAINING;
+    p.training = rn__trains(run, p.op->node);
     p.backward = backward;
     p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
     p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
@@ -8214,7 +8291,7 @@ RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
     const rn__engine engine = rn__engine_of(net);
     const rn__filter filter = {node->c,      x->c,          node->kernel,        node->kernel,
                                node->stride, node->padding, node->padding_behind};
-    const int training = net->mode == RN_TRAINING;
+    const int training = !rn__only_infers(net, i);
     return rn__has(node, RN__CONVOLVES)
                ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, 1, arena)
                : rn__plan_linear(&engine, filter, net->part, training, arena);
@@ -8355,7 +8432,7 @@ RN__APART void rn__hand_gradient(const rn__task *p, rn__blocked to, int accumula
 
 /* Does this pass make the statistics of the normalisation at node i? */
 static int rn__measures(const rn__run *run, int i) {
-    return (run->mode == RN_TRAINING || rn__has(&run->net->nodes[i], RN__PER_IMAGE)) && !run->again;
+    return (rn__trains(run, i) || rn__has(&run->net->nodes[i], RN__PER_IMAGE)) && !run->again;
 }
 
 /* Where the moments of the value go, if a normalisation behind wants them. */
@@ -8399,7 +8476,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
     const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
-    const int next = p->op->does_next && !p->training;
+    const int next = p->op->does_next && !rn__trains(p->run, p->op[1].node);
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
     /* Winograd can add what is there already, but no other array: the task behind it does. */
@@ -8792,6 +8869,7 @@ typedef struct rn__span {
 typedef struct rn__plan {
     rn_net *net;
     int n, training;
+    int first;                            /* operation with a backward, of those that train */
     int keep_convolutions;                /* their outputs are never computed again */
     rn__span *values, *gradients, *again; /* [n] each, one array; again: values in backward */
     int tree;                             /* the root of the placed spans, -1 if none */
@@ -8874,7 +8952,7 @@ static int rn__gradient_end(const rn__executor *x, int k) {
 static void rn__plan_gradients(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     int n = plan->n;
-    for (int k = 1; k < n; k++) {
+    for (int k = plan->first; k < n; k++) {
         const rn__operation *op = &x->operations[k];
         rn__span *span = &plan->gradients[k];
         if (op->lazy_gradient) continue;
@@ -8941,7 +9019,7 @@ static void rn__plan_sharing(rn__plan *plan) {
         if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
         if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
-    for (int k = n - 1; k > 0 && plan->training; k--) {
+    for (int k = n - 1; k >= plan->first && plan->training; k--) {
         const rn__operation *op = &x->operations[k];
         rn__span *output = &plan->gradients[k];
         if (rn__root_ends(plan, output) != rn__gradient_end(x, k)) continue;
@@ -9064,7 +9142,7 @@ static void rn__place(rn__plan *plan, rn__span *span, int time) {
 static void rn__place_backward(rn__plan *plan) {
     const rn__executor *x = plan->net->executor;
     rn__place(plan, &plan->gradients[plan->n - 1], plan->n);
-    for (int k = plan->n - 1; k > 0; k--) {
+    for (int k = plan->n - 1; k >= plan->first; k--) {
         const rn__operation *op = &x->operations[k];
         for (int i = op->segment[0]; i <= k && k == op->segment[1] - 1; i++)
             if (x->operations[i].again) rn__place(plan, &plan->again[i], rn__again_time(x, i));
@@ -9089,6 +9167,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     plan.net = net;
     plan.n = n;
     plan.training = mode == RN_TRAINING;
+    plan.first = rn__max(rn__first_backward(net), 1);
     plan.keep_convolutions = keep_convolutions;
     plan.values = spans;
     plan.gradients = spans + n;
@@ -9112,7 +9191,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
 
 /* Which values are computed again. */
 typedef struct rn__repetition {
-    int units;             /* the first ones, of which the stem is one */
+    int units;             /* the first ones that train; the stem is one */
     int keep_convolutions; /* but not these values */
     size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
 } rn__repetition;
@@ -9135,8 +9214,8 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
         x->operations[k].segment[0] = begin, x->operations[k].segment[1] = end;
 }
 
-/* Cuts the first units into segments, each of as many units as fit; every other operation is a
-   segment of its own, and its value is kept. What must fit are the values of a segment, which are
+/* Cuts the first units that train into segments, each of as many units as fit; every other
+   operation is a segment of its own, and its value is kept. What must fit are the values of a segment, which are
    in memory together when it is computed again, beside the outputs of the segments before it, which
    are kept (Chen et al. 2016):
 
@@ -9145,7 +9224,7 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
 static void rn__cut_segments(rn_net *net, const rn__repetition *repetition) {
     const size_t most = repetition->segment_bytes;
     rn__executor *x = net->executor;
-    int first = 1, begin = 1, end, units = repetition->units;
+    int first = rn__max(rn__first_backward(net), 1), begin = first, end, units = repetition->units;
     size_t outputs = 0, output = 0, inner = 0;
     for (int k = 0; k < x->count; k++) {
         rn__make_segment(x, k, k + 1);
@@ -9200,7 +9279,8 @@ static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
     size_t all = rn__plan_repetition(net, &none, spans), least_bytes = all, bytes;
     int found = all <= room, units = 0;
-    for (int k = 1; rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
+    for (int k = rn__max(rn__first_backward(net), 1);
+         rn__first_node(net, &net->executor->operations[k])->stage >= 0; units++)
         k = rn__unit_end(net, k);
     for (it.keep_convolutions = 1; it.keep_convolutions >= 0 && !found; it.keep_convolutions--)
         for (it.segment_bytes = all; it.segment_bytes > all / 256 + 3;
@@ -9250,7 +9330,8 @@ static rn_status rn__take_kernels(rn_net *net, rn_error *error) {
 static int rn__same_plan(const rn_net *net, int i, int k) {
     const rn_node *a = &net->nodes[i], *x = &net->nodes[a->inputs[0]];
     const rn_node *b = &net->nodes[k], *y = &net->nodes[b->inputs[0]];
-    return a->kind == b->kind && a->c == b->c && a->kernel == b->kernel && a->stride == b->stride &&
+    return rn__only_infers(net, i) == rn__only_infers(net, k) && a->kind == b->kind &&
+           a->c == b->c && a->kernel == b->kernel && a->stride == b->stride &&
            a->padding == b->padding && a->padding_behind == b->padding_behind && x->c == y->c &&
            x->h == y->h && x->w == y->w;
 }
@@ -9281,7 +9362,9 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     x->convs = (rn__conv *)rn__carve(arena, (size_t)count, sizeof(rn__conv));
     for (i = 0; i < count; i++) {
         const rn__conv conv = rn__plan_node(net, first[i], arena);
-        for (mode = 0; mode < 2; mode++) most[mode] = rn__larger_room(most[mode], conv.room[mode]);
+        for (mode = 0; mode < 2; mode++)
+            most[mode] =
+                rn__larger_room(most[mode], conv.room[rn__only_infers(net, first[i]) ? 0 : mode]);
         if (x->convs) x->convs[i] = conv;
     }
     /* The statistics of images, each thread's own, what BNs hand on, the hungriest plan. */
@@ -9338,16 +9421,18 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     size_t parameters = (size_t)built->parameters, bytes = 0;
     int training = net->mode == RN_TRAINING;
     net->parameter_count = built->parameters;
+    net->trained_count = built->parameters - net->nodes[net->first_trained].parameters;
     net->statistic_count = built->statistics;
     if (!net->read_only) {
         net->parameters = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->statistics = (rn_real *)rn__carve(arena, (size_t)built->statistics, sizeof(rn_real));
     }
     if (training) {
+        parameters = (size_t)net->trained_count;
         net->gradients = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->velocity = (rn_real *)rn__carve(arena, parameters, sizeof(rn_real));
         net->batch_statistics = (rn_real *)rn__carve(
-            arena, (size_t)built->statistics,
+            arena, (size_t)(built->statistics - rn__frozen_statistics(net)),
             rn__multiply_size((size_t)rn__group_count(&net->desc, net->batch), sizeof(rn_real)));
         net->logits = (rn_real *)rn__carve(
             arena, rn__multiply_size((size_t)net->batch, (size_t)net->desc.classes),
@@ -9395,6 +9480,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
+    net->first_trained = rn__first_trained(net);
     if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !desc->naive, (int *)(void *)spans);
     arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
@@ -9529,7 +9615,7 @@ static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
 
 /* What training adds up. */
 static void rn__clear_progress(rn_net *net) {
-    if (net->velocity) memset(net->velocity, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
     memset(&net->trainer, 0, sizeof net->trainer);
     net->executor->frozen = 0;
@@ -9957,10 +10043,10 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
 
 #ifndef RESNET_NO_TRAIN
 
-/* Every BN needs two values a channel in the smallest of its groups. */
+/* Every BN that trains needs two values a channel in the smallest of its groups. */
 static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *error) {
     const int least = rn__last_group(net->desc.bn_group, count);
-    for (int i = 0; i < net->node_count; i++) {
+    for (int i = net->first_trained; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         char name[64];
         if (!rn__has(node, RN__NORMALISES) || rn__has(node, RN__PER_IMAGE) ||
@@ -10037,7 +10123,7 @@ RN__APART void rn__begin_backward(const rn__run *run, const rn_tensor *logits, c
    them: now those by the weights themselves. At the end, once, so that the parts of a batch add up
    to the same bits. */
 static void rn__standardise_gradients(rn__run *run) {
-    for (int i = 0; i < run->net->node_count; i++) {
+    for (int i = run->net->first_trained; i < run->net->node_count; i++) {
         const rn_net *net = run->net;
         const rn__bound of = rn__bind(run, i);
         rn_tensor f, dw;
@@ -10073,7 +10159,7 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     loss = rn__loss_of(net);
     all = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
     RN__TRY(rn__check_loss(function, &weight, &all, labels, &loss, error));
-    if (backward) memset(net->gradients, 0, (size_t)net->parameter_count * sizeof(rn_real));
+    if (backward) memset(net->gradients, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->executor->activations);
     while (rn__next_part(&run, images, count)) {
@@ -10157,9 +10243,15 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     int other = op->last;
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
-    if (!gradient && op->lazy) {
+    RN__FAIL_IF(gradient && (op->node < net->first_trained || op->node > v), RN_BAD_ARGUMENT,
+                "%s is not there: frozen_below is %d, and backward ends behind that node", subject,
+                net->desc.frozen_below);
+    if (!gradient && (op->lazy || op->node > v)) { /* frozen, it is no operation at all */
         reason = "its readers compute it from";
-        other = rn__first_node(net, op)->inputs[0];
+        other = rn__has(&net->nodes[v], RN__ACTIVATES) ? net->nodes[v].inputs[0] : v;
+        other = net->nodes[other].inputs[0];
+    } else if (!gradient && v == op->last) { /* a frozen convolution */
+        other = op[1].last;
     } else if (v == op->last) { /* a lazy gradient */
         reason = "its step computes it from that of";
         other = op[1].last;
@@ -10181,6 +10273,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
+    if (!gradient && op->does_next && op[1].node < net->first_trained) since = -1;
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
@@ -10389,8 +10482,9 @@ static void rn__sgd_job(void *context, int i, int thread) {
     rn__sgd_run *run = (rn__sgd_run *)context;
     const ptrdiff_t blocks = run->count / RN__BLOCK, begin = blocks * i / run->jobs * RN__BLOCK;
     const ptrdiff_t end = i + 1 < run->jobs ? blocks * (i + 1) / run->jobs * RN__BLOCK : run->count;
-    rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + run->first;
-    const rn_real *g = run->net->gradients + run->first;
+    const ptrdiff_t first = run->first - rn__frozen_count(run->net); /* in velocity, gradients */
+    rn_real *w = run->net->parameters + run->first, *v = run->net->velocity + first;
+    const rn_real *g = run->net->gradients + first;
     ptrdiff_t at = begin; /* from here on the kernel leaves it to the plain loop */
     (void)thread;
     run->finite[i] = 1;
@@ -10433,6 +10527,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     memset(&p, 0, sizeof p);
     memset(&run, 0, sizeof run);
     run.net = net;
+    run.first = rn__frozen_count(net);
     run.write = write;
     run.step.momentum = (rn_real)net->desc.momentum;
     run.step.into_velocity = caffe ? rate : 1;
@@ -10441,7 +10536,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
     while (rn_next_parameter(net, &p)) {
         const int decays =
             net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
-        if (!p.gradient) continue; /* running statistics */
+        if (!p.gradient) continue; /* running statistics, and what is frozen */
         /* A tensor that does not decay as the run does ends it and begins another. */
         if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
         run.step.decay = (rn_real)(decays ? net->desc.weight_decay : 0);
@@ -10458,7 +10553,7 @@ static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_
 /* Moves running statistics towards the batch statistics (write 1), or tries to: the node of the
    first whose numbers would not be finite, -1 if there is none. */
 static int rn__move_statistics(rn_net *net, double momentum, int write) {
-    for (int i = 0; i < net->node_count; i++) {
+    for (int i = net->first_trained; i < net->node_count; i++) {
         const rn_node *node = &net->nodes[i];
         rn_real *const mean = net->statistics + node->statistics;
         rn_real *const running[2] = {mean, mean + node->c};
@@ -12203,7 +12298,7 @@ static int rn__name_velocity(rn_parameter *p) {
 }
 
 /* The tensors of a file: all parameters, then all running statistics, so that either lie as in the
-   net; then, in a checkpoint, the velocity of each parameter. */
+   net; then, in a checkpoint, the velocity of each parameter that trains. */
 enum { RN__PARAMETERS, RN__STATISTICS, RN__VELOCITIES };
 
 /* Where the walk over them stands is told by the last one. */
@@ -12216,8 +12311,10 @@ static int rn__part_of_file(const rn_net *net, const rn_parameter *p) {
 static int rn__next_tensor(const rn_net *net, int checkpoint, rn_parameter *p) {
     for (int part = rn__part_of_file(net, p);; part++) {
         while (rn_next_parameter(net, p))
-            if (rn__slot_behind(net, p)->learned == (part != RN__STATISTICS))
-                return part != RN__VELOCITIES || rn__name_velocity(p);
+            if (part == RN__VELOCITIES
+                    ? p->velocity && rn__name_velocity(p)
+                    : rn__slot_behind(net, p)->learned == (part == RN__PARAMETERS))
+                return 1;
         if (part == (checkpoint ? RN__VELOCITIES : RN__STATISTICS)) return 0;
         memset(p, 0, sizeof *p); /* the same walk again */
     }
@@ -12583,29 +12680,33 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
     return status;
 }
 
-/* Refuses the weights of a net that computes something else and, if training is to go on, of one
-   that sees other batches: fields of which the table says that they must match. Those of the
+/* Refuses the weights of a net that computes something else (trunk: but for its classifier) and, if
+   training is to go on, of one that sees other batches: fields of which the table says that they
+   must match. Those of the
    machine, none of which is a list, become the net's own. */
 static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
-                                int training, rn_error *error) {
+                                int training, int trunk, rn_error *error) {
     for (int i = 0; i < RN__FIELDS; i++) {
         const rn__field *field = &rn__fields[i];
+        const int classifier = field->use == RN__FOR_CLASSIFIER;
         int differs = 0;
         RN__TEXT(there, 96);
         RN__TEXT(here, 96);
         if (field->use == RN__OF_MACHINE)
             memcpy((char *)file + field->offset, (const char *)own + field->offset, field->size);
         /* Fields that need not match. */
-        if (field->use != RN__FOR_WEIGHTS && (field->use != RN__FOR_RESUMING || !training))
+        if (field->use != RN__FOR_WEIGHTS && (!classifier || trunk) &&
+            (field->use != RN__FOR_RESUMING || !training))
             continue;
         for (int k = 0; k < field->count; k++)
             differs |= fabs(rn__get_number(file, field, k) - rn__get_number(own, field, k)) > 0;
         if (!differs) continue;
         rn__put_field(&there, file, field, 9);
         rn__put_field(&here, own, field, 9);
-        return rn__fail(error, RN_MISMATCH,
-                        "%s is of another net: %s is %s there, %s here; see rn_load_desc", a->path,
-                        field->key, there.data, here.data);
+        return rn__fail(error, RN_MISMATCH, "%s is of another net: %s is %s there, %s here; see %s",
+                        a->path, field->key, there.data, here.data,
+                        classifier ? "rn_load_trunk, which loads all but the classifier"
+                                   : "rn_load_desc");
     }
     return RN_OK;
 }
@@ -12683,10 +12784,10 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
 }
 
 /* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the
-   velocity where training does not go on, and PyTorch's counts of batches. Each of the net's must
-   be there once: then the file's and the net's numbers (rn__tensor_number) have the same sum of
-   hashes. */
-static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int work,
+   velocity where training does not go on, PyTorch's counts of batches, and tensors of nodes from
+   `end` on. Each other of the net's must be there once: then the file's and the net's numbers
+   (rn__tensor_number) have the same sum of hashes. */
+static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
     rn_parameter p;
@@ -12702,16 +12803,18 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
                         (velocity && (!p.velocity || !rn__name_velocity(&p))),
                     RN_MISMATCH, "%s holds a tensor %s%s, which this net has not", a->path, e.name,
                     cut ? "..." : "");
+        if (p.node >= end) continue;
         RN__TRY(rn__load_tensor(a, &e, &p, work, error));
         sum += rn__mix(rn__tensor_number(net, &p));
     }
     RN__TRY((rn_status)found);
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
-        sum -= rn__mix(rn__tensor_number(net, &p));
+        if (p.node < end) sum -= rn__mix(rn__tensor_number(net, &p));
     if (!sum) return RN_OK;
     /* The first that is missing, or that is found at another place when it is looked for again. */
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
         rn_entry again;
+        if (p.node >= end) continue;
         RN__TRY(rn_archive_find(a, p.name, &e, error));
         RN__TRY(rn_archive_find(a, p.name, &again, error));
         RN__FAIL_IF(e.begin != again.begin, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
@@ -12720,17 +12823,23 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int training, int 
     return rn__fail(error, RN_BAD_FILE, "%s holds a tensor twice", a->path);
 }
 
+/* Where weights are loaded into: a net, all of it but its classifier, or one that is new. */
+enum { RN__LOADS_NET, RN__LOADS_TRUNK, RN__LOADS_NEW };
+
 /* Checks all, then stores all; a new net, which nobody has yet, stores as it checks, and its file's
    CRC is checked already. `loaded` is the net as it will be: description, schedule, step and the
-   like. A training net takes a file without checkpoint, too: weights alone. */
-RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *error) {
+   like. A training net takes a file without checkpoint, too: weights alone; and only these without
+   the classifier, which is the last node. */
+RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int into, rn_error *error) {
+    const int is_new = into == RN__LOADS_NEW, trunk = into == RN__LOADS_TRUNK;
+    const int end = net->node_count - trunk;
     rn_net loaded = *net;
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
     rn_status status, found;
     RN__TRY(rn__check_writable("rn_load", net, error));
     found = rn__read_desc(a, &loaded.desc, is_new, &inner);
-    if (!found && net->velocity) {
+    if (!found && net->velocity && !trunk) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
         found = rn__read_fields(a, "", &loaded, rn__progress, RN__PROGRESS_FIELDS, &inner);
         training = !found;
@@ -12738,11 +12847,11 @@ RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *e
     }
     /* Others' files have no description; then names and shapes alone have to match. */
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
-    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, error));
-    if (!is_new) RN__TRY(rn__load_tensors(a, net, training, RN__CHECK_NUMBERS, error));
+    if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, trunk, error));
+    if (!is_new) RN__TRY(rn__load_tensors(a, net, end, training, RN__CHECK_NUMBERS, error));
     net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
-    status = rn__load_tensors(a, net, training, RN__STORE, is_new ? error : NULL);
+    status = rn__load_tensors(a, net, end, training, RN__STORE, is_new ? error : NULL);
     RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",
                 a->path);
     /* Weights alone change neither description nor schedule, step and the like. */
@@ -12750,12 +12859,23 @@ RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int is_new, rn_error *e
     return status;
 }
 
-RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+/* Opens, loads and closes. */
+static rn_status rn__load_file(rn_net *net, const char *path, int into, const rn_files *files,
+                               rn_error *error) {
     rn_archive a;
     rn_status status = rn_archive_open(&a, path, files, error);
-    if (!status) status = rn__load(&a, net, 0, error);
+    if (!status) status = rn__load(&a, net, into, error);
     rn_archive_close(&a);
     return status;
+}
+
+RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn_error *error) {
+    return rn__load_file(net, path, RN__LOADS_NET, files, error);
+}
+
+RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
+                              rn_error *error) {
+    return rn__load_file(net, path, RN__LOADS_TRUNK, files, error);
 }
 
 /* ---- nets made of files ---------------------------------------------------------------------- */
@@ -12790,7 +12910,7 @@ RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const
         net = rn__create_for(&a, desc, batch, mode, 0, 0, memory, error);
     if (net) {
         rn__clear_progress(net);
-        if (rn__load(&a, net, 1, error)) {
+        if (rn__load(&a, net, RN__LOADS_NEW, error)) {
             rn_destroy(net);
             net = NULL;
         }
@@ -12841,9 +12961,10 @@ RN__APART rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, 
                 a->path);
     /* What is in it was refused already, if it is to be. */
     if (!rn__read_desc(a, &desc, 1, &inner))
-        RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, error));
+        RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, 0, error));
     rn__lay_over(net, data, data); /* places to count from, until they are known */
-    RN__TRY(rn__load_tensors(a, net, 0, trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
+    RN__TRY(rn__load_tensors(a, net, net->node_count, 0,
+                             trusted ? RN__CHECK_SHAPES : RN__CHECK_NUMBERS, error));
     RN__TRY(rn__find_arrays(a, net, begins, error));
     for (int i = 0; i < 2; i++)
         RN__FAIL_IF((uintptr_t)(data + begins[i]) % sizeof(rn_real), RN_BAD_ARGUMENT,
@@ -12925,9 +13046,16 @@ static void rn__describe_node(const rn_net *net, int i, rn__text *text) {
     rn__put(text, '\n');
 }
 
+/* Multiply-adds an image of node i in a training step: forward, and as many for each of two
+   gradients; but one that is not wanted of what is frozen, or of the image, is not computed. */
+static double rn__training_macs(const rn_net *net, int i) {
+    const int first = rn__max(net->first_trained, 1);
+    const int wants_input = net->nodes[i].inputs[0] >= first;
+    return rn_node_macs(net, i) * (i < first ? 1 : 2 + wants_input);
+}
+
 /* A line about what the budget makes the net compute again, if it does. A step is a node and those
-   fused with it. Backward has twice the multiply-adds of forward, so a training step has 3
-   times. */
+   fused with it. */
 static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     const rn__executor *x = net->executor;
     int steps = 0, segments = 0, convolutions = 0;
@@ -12935,7 +13063,7 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     for (int k = 0; k < x->count; k++) {
         const rn__operation *op = &x->operations[k];
         for (int i = op->node; i <= op->last; i++) {
-            all += rn_node_macs(net, i);
+            all += rn__training_macs(net, i);
             again += op->again ? rn_node_macs(net, i) : 0;
         }
         segments += k > 0 && op->segment[0] == k && op->segment[1] > k + 1;
@@ -12946,7 +13074,20 @@ static void rn__describe_repetition(const rn_net *net, rn__text *text) {
     rn__format(text,
                "computed again in backward: %d steps, %d of them convolutions, in %d segments of "
                "units; %.1f %% more multiply-adds\n",
-               steps, convolutions, segments, 100 * again / (3 * all));
+               steps, convolutions, segments, 100 * again / all);
+}
+
+/* A line about what is frozen, if something is. */
+static void rn__describe_freezing(const rn_net *net, rn__text *text) {
+    double all = 0; /* multiply-adds of a training step */
+    char name[64];
+    if (!net->first_trained || net->mode != RN_TRAINING) return;
+    for (int i = 0; i < net->node_count; i++) all += rn__training_macs(net, i);
+    rn_node_name(net, net->first_trained, name);
+    rn__format(text,
+               "frozen before %s (node %d): %lld parameters train; a step has %.1f M multiply-adds "
+               "an image\n",
+               name, net->first_trained, (rn__lld)net->trained_count, all / 1e6);
 }
 
 /* Title, a row for each node with an empty line between units, then the sums. */
@@ -12977,6 +13118,7 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
         "\n%lld parameters, %.1f M multiply-adds an image, %zu bytes for %s at batch %d (%s)\n",
         (rn__lld)net->parameter_count, macs / 1e6, net->bytes, rn__mode_names[net->mode],
         net->batch, engine);
+    rn__describe_freezing(net, &out);
     rn__describe_repetition(net, &out);
     return out.length;
 }

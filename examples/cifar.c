@@ -44,7 +44,8 @@ static void help(const recipe *r) {
         "  --dialect NAME      paper, msra_1k, fb or torchvision (paper): rn_set_dialect\n\n"
         "Fields of the description; for what they mean see rn_desc in resnet.h (momentum is 0.9,\n"
         "weight_decay 1e-4, threads all cores, and mean and deviation are measured, unless a flag\n"
-        "or a file says else):\n");
+        "or a file says else; frozen_below leaves stages as they begin, which for weights that\n"
+        "are trained already examples/finetune does):\n");
     print_fields();
     exit(0);
 }

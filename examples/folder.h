@@ -266,4 +266,16 @@ static inline void write_classes(const rn_data *data, const char *path) {
     if (!file || ferror(file) | fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
 }
 
+/* The same as rn_net's class_names has them; free it. */
+static inline char *join_classes(const rn_data *data) {
+    const name_list *n = &((const folder *)data->source.user)->classes;
+    size_t bytes = 0, at = 0;
+    char *names;
+    for (int i = 0; i < n->count; i++) bytes += strlen(n->list[i]) + 1;
+    names = (char *)allocate(bytes);
+    for (int i = 0; i < n->count; i++)
+        at += (size_t)sprintf(names + at, "%s%s", i ? "\n" : "", n->list[i]);
+    return names;
+}
+
 #endif /* FOLDER_H */

@@ -158,10 +158,10 @@ static void check_net(const rn_desc *desc, int batch, int count, uint64_t seed) 
     net->step = 5; /* dropout's mask depends on it */
     net->class_weights = weighted ? weights : NULL;
     images = net_draw_batch(&net->desc, count, seed);
-    gradients = (rn_real *)net_take((size_t)net->parameter_count * sizeof(rn_real));
+    gradients = (rn_real *)net_take((size_t)net->trained_count * sizeof(rn_real));
     loss_of(net, &images, count, &made);
-    memcpy(gradients, net->gradients, (size_t)net->parameter_count * sizeof(rn_real));
-    most = net_largest(gradients, net->parameter_count);
+    memcpy(gradients, net->gradients, (size_t)net->trained_count * sizeof(rn_real));
+    most = net_largest(gradients, net->trained_count);
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p))
         if (p.gradient)

@@ -4,7 +4,7 @@
    then each net. Before a net is timed its fast execution is compared with the naive one on a few
    images: if they differ, there is no figure. GFLOP/s count the direct arithmetic, 2 per
    multiply-add (a training step is forward, backward and update, three times the arithmetic of
-   forward but for the image's gradient, which nobody needs), so Winograd's convolutions can go
+   forward but for the gradients that nobody needs, of the image and of what is frozen), so Winograd's convolutions can go
    beyond the peak.
 
    cc -O2 -fopenmp -o tools/bench tools/bench.c -lm && tools/bench --net resnet20 */
@@ -113,7 +113,7 @@ typedef struct settings {
     const char *weights; /* a file of weights to time, or NULL */
     const char *save;    /* a file to write instead of timing, or NULL */
     int train, infer, layers, direct;
-    long batch, threads;
+    long batch, threads, frozen_below;
     long busy;      /* processes beside this one that never sleep */
     double seconds; /* of timing, at least */
     rn_isa isa;
@@ -142,6 +142,7 @@ static rn_desc describe(const bench_net *which, const settings *set) {
     desc.isa = set->isa;
     desc.budget = set->budget;
     desc.direct = set->direct;
+    desc.frozen_below = (int)set->frozen_below;
     return desc;
 }
 
@@ -243,7 +244,7 @@ static rn_net *check_net(const bench_net *which, const settings *set) {
     naive = step_once(desc, which->check_images, 1, &c, logits[0]);
     fast = step_once(desc, which->check_images, 0, &c, logits[1]);
     if (fast->desc.depth > 200) bound = 0.1;
-    gradients = difference(fast->gradients, naive->gradients, fast->parameter_count);
+    gradients = difference(fast->gradients, naive->gradients, fast->trained_count);
     predicted =
         difference(logits[1], logits[0], (ptrdiff_t)which->check_images * fast->desc.classes);
     if (!(c.largest < 1e-4 && gradients < 0.02 && predicted < bound))
@@ -267,12 +268,19 @@ static int compare_numbers(const void *a, const void *b) {
     return (*x > *y) - (*x < *y);
 }
 
+/* Gradients of node i that a step computes: of its weights, and of its input if that has one. */
+static int gradients_of(const rn_net *net, int i) {
+    const int first = rn__max(net->first_trained, 1);
+    return i < first ? 0 : 1 + (net->nodes[i].inputs[0] >= first);
+}
+
 /* FLOP of one image. */
 static double arithmetic(const rn_net *net, int train) {
     double macs = 0;
     int i;
-    for (i = 0; i < net->node_count; i++) macs += rn_node_macs(net, i);
-    return 2 * (train ? 3 * macs - rn_node_macs(net, 1) : macs);
+    for (i = 0; i < net->node_count; i++)
+        macs += rn_node_macs(net, i) * (train ? 1 + gradients_of(net, i) : 1);
+    return 2 * macs;
 }
 
 typedef struct workload {
@@ -429,6 +437,7 @@ static void print_rate(double flop, double seconds) {
 static void print_row(const rn_net *net, int i, int count, double forward, double backward,
                       double total) {
     const rn_node *node = &net->nodes[i], *in = &net->nodes[node->inputs[0]];
+    const int gradients = gradients_of(net, i);
     double flop = 2 * rn_node_macs(net, i) * net->batch;
     char what[64];
     int k, at = snprintf(what, sizeof what, "%s", rn_kind_name(node->kind));
@@ -440,10 +449,10 @@ static void print_row(const rn_net *net, int i, int count, double forward, doubl
     printf("%4d %-30s %4d -> %-4d %3dx%-3d %8.2f %8.2f %5.1f %%", count, what, in->c, node->c,
            node->h, node->w, 1e3 * forward, 1e3 * backward, 100 * (forward + backward) / total);
     print_rate(flop * count, forward);
-    print_rate(flop * count * (i == 1 ? 1 : 2), backward);
+    print_rate(flop * count * gradients, backward);
     if (node->kind == RN_CONV2D) {
-        print_rate(i == 1 ? 0 : flop, i == 1 ? 0 : time_gradient(net, i, 0));
-        print_rate(flop, time_gradient(net, i, 1));
+        print_rate(gradients < 2 ? 0 : flop, gradients < 2 ? 0 : time_gradient(net, i, 0));
+        print_rate(gradients < 1 ? 0 : flop, gradients < 1 ? 0 : time_gradient(net, i, 1));
     }
     printf("\n");
 }
@@ -576,6 +585,7 @@ static void print_help(void) {
         "  --threads N   (all cores)\n"
         "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
         "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
+        "  --frozen_below K  stages below K do not train (0: all train; see rn_desc)\n"
         "  --direct      without Winograd's convolutions\n"
         "  --busy N      beside N processes that never sleep; then in turns with one thread, as\n"
         "                which several should be no slower\n"
@@ -609,6 +619,7 @@ static void read_arguments(arguments *a, settings *set) {
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
                    !has_whole(a, "busy", 0, 1024, &set->busy) &&
+                   !has_whole(a, "frozen_below", 0, RN_MAX_STAGES + 1, &set->frozen_below) &&
                    !has_number(a, "seconds", 0, 1e6, &set->seconds) &&
                    !has_switch(a, "layers", &set->layers) && !has_switch(a, "direct", &set->direct))
             quit(2, "unknown argument \"%s\"", a->words[a->at]);

@@ -1,0 +1,116 @@
+/* finetune.c - takes a trained net to other classes: loads all of its weights but the classifier's,
+   keeps the stages below --frozen_below as they are, and trains the rest on pictures in folders, one
+   for each class, or on IDX files. What it writes knows the classes' names: see predict.
+
+   cc -O2 -fopenmp -o examples/finetune examples/finetune.c -lm && examples/finetune --help */
+
+#define _DEFAULT_SOURCE
+#define RESNET_IMPLEMENTATION
+#include "example.h"
+
+typedef struct run {
+    recipe recipe;
+    const char *weights, *out; /* files */
+    char checkpoint[1000];     /* OUT.ckpt */
+    int resume;
+} run;
+
+static void help(const recipe *r) {
+    printf(
+        "usage: finetune WEIGHTS DIR OUT [--flag VALUE | --flag=VALUE]...\n\n"
+        "Trains the net in WEIGHTS (of tools/convert or cifar) for the classes of the pictures in\n"
+        "DIR. After each epoch it is tested and written to OUT, with the classes' names, for\n"
+        "predict. Its classifier begins anew. Each minute and at Ctrl-C, OUT.ckpt is written.\n\n"
+        "  --frozen_below K    stem and stages below K stay as they are: 1 the stem alone, 5 all\n"
+        "                      but the classifier, 0 nothing (4). The more stays, the less time,\n"
+        "                      memory and pictures it takes.\n"
+        "  --resume            go on from OUT.ckpt to the bits of a run never stopped; it knows\n"
+        "                      all but DIR, --dataset and --batch\n");
+    print_recipe(r);
+    printf("--data is DIR. Fields of the description, see rn_desc in resnet.h (those of the net's\n"
+           "shape and of its input are as in WEIGHTS, momentum is 0.9, threads all cores):\n");
+    print_fields();
+    exit(0);
+}
+
+static void read_words(run *r, rn_desc *desc, arguments a) {
+    const char **const files[] = {&r->weights, &r->recipe.data, &r->out};
+    int given = 0;
+    for (a.at = 1; a.at < a.count; a.at++) {
+        if (is_flag(&a, "help")) help(&r->recipe);
+        if (strncmp(a.words[a.at], "--", 2) != 0 && given < 3)
+            *files[given++] = a.words[a.at];
+        else if (!has_switch(&a, "resume", &r->resume) && !has_recipe(&a, &r->recipe) &&
+                 !has_field(&a, desc))
+            quit(2, "there is no flag %s", a.words[a.at]);
+    }
+    if (given < 3) quit(2, "give WEIGHTS, DIR and OUT; see --help");
+}
+
+/* That of the file, with other classes; and flags on top. */
+static rn_desc choose_description(run *r, arguments a) {
+    rn_desc desc = rn_cifar(20), stored;
+    rn_error error;
+    rn_status status;
+    read_words(r, &desc, a);
+    snprintf(r->checkpoint, sizeof r->checkpoint, "%s.ckpt", r->out);
+    r->recipe.net = r->resume ? r->checkpoint : r->weights;
+    status = rn_load_desc(&desc, r->recipe.net, NULL, &error);
+    if (status == RN_MISMATCH) quit(1, "%s, or convert it with tools/convert", error.text);
+    check(status, &error);
+    desc.threads = all_cores();
+    if (!r->resume) desc.classes = 0, desc.frozen_below = 4, desc.momentum = 0.9;
+    stored = desc;
+    read_words(r, &desc, a);
+    if (r->resume) refuse_changes(&a, r->checkpoint, &stored, desc, 1);
+    return desc;
+}
+
+static void finish_epoch(const run *r, trainer *t, const rn_source *test) {
+    rn_error error;
+    rn_result result;
+    check(test_net(t, test, NULL, &result, &error), &error);
+    if (stopped) return;
+    t->net->trainer.test_accuracy = 100 - error_rate(result.correct, (double)test->count);
+    check(rn_save(t->net, r->out, NULL, &error), &error);
+    printf("%sepoch %d: loss %.4f, error %.2f %%; in test %.4f, %.2f %%\n",
+           isatty(fileno(stdout)) ? "\r\033[K" : "", (int)t->net->epoch + 1, t->loss / t->seen,
+           error_rate(t->correct, t->seen), result.loss, 100 - t->net->trainer.test_accuracy);
+}
+
+int main(int count, char **words) {
+    static run r;
+    static rn_data train, test;
+    rn_desc desc;
+    rn_error error;
+    trainer t;
+    progress p;
+    int tested = 0; /* the net as it is */
+    program = "finetune";
+    r.recipe = make_recipe(FOLDER, "DIR", 16, 0, rn_make_schedule(RN_COSINE, 0.01, 0));
+    r.recipe.epochs = 5;
+    desc = choose_description(&r, (arguments){count, 1, words});
+    open_sets(&r.recipe, &desc, &train, &test);
+    t = make_trainer(&desc, &r.recipe, RN_TRAINING, &train.source);
+    t.net->schedule = choose_schedule(&r.recipe, steps_per_epoch(&t));
+    check((r.resume ? rn_load : rn_load_trunk)(t.net, r.recipe.net, NULL, &error), &error);
+    t.seen = (double)t.net->cursor, t.loss = t.net->trainer.loss,
+    t.correct = t.net->trainer.correct;
+    if (r.recipe.set == FOLDER) t.net->class_names = join_classes(&train);
+    printf("%.1f MB, %td of %td parameters train; %d classes, %td pictures, %td to test\n",
+           (double)t.net->bytes / 1e6, t.net->trained_count, t.net->parameter_count, desc.classes,
+           train.source.count, test.source.count);
+    p = begin_progress(t.net->schedule.steps - t.net->step);
+    for (catch_signals(); !stopped && (t.net->step < t.net->schedule.steps || !tested);) {
+        tested = is_due(&t) && !tested;
+        if (tested) {
+            finish_epoch(&r, &t, &test.source);
+            continue;
+        }
+        check(train_epoch(&t, 60, &p, "", &error), &error);
+        t.net->trainer.loss = t.loss, t.net->trainer.correct = t.correct;
+        check(rn_save_checkpoint(t.net, r.checkpoint, NULL, &error), &error);
+    }
+    if (stopped) quit(128 + stopped, "stopped at step %d; --resume goes on", (int)t.net->step);
+    return finish();
+}

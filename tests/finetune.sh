@@ -1,0 +1,117 @@
+#!/bin/sh
+# finetune.sh - a net trained on the bundled pictures is fine-tuned on folders of some of them: predict
+# then knows the folders' names; a run that was stopped goes on to the same bits; what cannot be is
+# refused with a reason.
+#
+# tests/finetune.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+work=$(mktemp -d) || exit 1
+pid=
+trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+# shellcheck source=check.sh
+. "$here/check.sh"
+cd "$work" || exit 1
+for program in cifar predict finetune; do
+    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+done
+
+# A ResNet-8 that has seen a little, and pictures of three classes in folders.
+./cifar --dataset idx --data "$root/examples/data" --depth 8 --batch 25 --iterations 60 --threads 1 \
+    --schedule constant --lr 0.05 --pad 1 --out base >out.txt || exit 1
+base=base/best.safetensors
+i=0
+for label in $(tail -c +9 "$root/examples/data/t10k-labels-idx1-ubyte" | head -c 300 | od -An -v -tu1); do
+    name=
+    case $label in
+    1) name=trousers ;;
+    5) name=sandal ;;
+    9) name="ankle boot" ;;
+    esac
+    if [ -n "$name" ]; then
+        mkdir -p "pictures/$name"
+        {
+            printf 'P5 28 28 255\n'
+            tail -c +$((17 + i * 784)) "$root/examples/data/t10k-images-idx3-ubyte" | head -c 784
+        } >"pictures/$name/$i.pgm"
+        last="pictures/$name/$i.pgm"
+    fi
+    i=$((i + 1))
+done
+
+tune() { ./finetune "$base" pictures "$@" --threads 1 --lr 0.05 --frozen_below 3; }
+
+# fails STATUS WORDS ARGUMENTS...: finetune ends so, and says why
+fails() {
+    status=$1 words=$2
+    shift 2
+    ./finetune "$@" >out.txt 2>&1
+    found=$?
+    [ "$found" = "$status" ] && grep -q -e "$words" out.txt && return 0
+    echo "status $found, not $status, or no \"$words\":"
+    cat out.txt
+    return 1
+}
+
+learns() {
+    tune whole.safetensors --epochs 6 >out.txt || return 1
+    grep '^epoch 6: .* in test' out.txt | sed 's/.* \([0-9.]*\) %$/\1/' >error.txt
+    awk '{ exit !($1 < 35) }' error.txt || { cat out.txt; return 1; } # by chance: 67
+    grep -q '; 3 classes, ' out.txt
+}
+names() { ./predict whole.safetensors "$last" | grep -q "$1"; }
+
+# Ctrl-C once the first checkpoint is there.
+stops() {
+    ./finetune "$base" pictures stopped.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
+        --epochs 600 >out.txt 2>&1 &
+    pid=$!
+    tries=0
+    until [ -s stopped.safetensors.ckpt ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || return 1
+        sleep 0.1
+    done
+    kill -TERM $pid
+    wait $pid
+    [ $? = 143 ] || return 1
+    pid=
+    grep -q 'stopped at step .*; --resume goes on' out.txt
+}
+
+# The same schedule in one run, which is stopped by nothing but its end.
+resumes() {
+    tune once.safetensors --epochs 60 >out.txt || return 1
+    ./finetune "$base" pictures twice.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
+        --epochs 60 >out.txt 2>&1 &
+    pid=$!
+    until [ -s twice.safetensors.ckpt ]; do sleep 0.02; done
+    kill -TERM $pid
+    wait $pid
+    pid=
+    grep -q 'stopped at step' out.txt || return 1
+    ./finetune "$base" pictures twice.safetensors --threads 1 --resume >out.txt || return 1
+    cmp once.safetensors twice.safetensors
+}
+
+check "it learns the folders" learns
+check "predict knows a folder's name" names "ankle boot"
+check "predict knows another's" names trousers
+check "a signal ends it with a checkpoint" stops
+check "a stopped run goes on to the same bits" resumes
+check "a resumed run keeps its frozen stages" fails 2 "has frozen_below 3; leave --frozen_below out" \
+    "$base" pictures twice.safetensors --resume --frozen_below 4
+check "nothing to resume" fails 1 "cannot open other.safetensors.ckpt" \
+    "$base" pictures other.safetensors --resume
+check "words are missing" fails 2 "give WEIGHTS, DIR and OUT" "$base" pictures
+check "no such stage" fails 2 "frozen_below is 6 and must lie in 0 to 5" \
+    "$base" pictures other.safetensors --frozen_below 6
+check "the net is the file's" fails 1 "is of another net: base_width is 16 there, 8 here" \
+    "$base" pictures other.safetensors --base_width 8 --stem_width 0 --widths 0 --outputs 0
+check "no pictures" fails 1 "it should have one for each class" "$base" base other.safetensors
+check "IDX files" fails 0 "epoch 1: loss" "$base" "$root/examples/data" other.safetensors --dataset idx \
+    --classes 10 --epochs 1 --batch 128
+
+echo "finetune.sh: $checks checks, $failures failed"
+[ "$failures" = 0 ]
