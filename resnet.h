@@ -5913,11 +5913,10 @@ static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t 
 
 /* The sigmoid of a logit and what is missing to 1, the sigmoid of its negative. e^-z by Cody and
    Waite's reduction, 2^n e^f with f within half a ln 2, and the polynomial of Cephes. Beyond 87
-   there is nothing left of either; a NaN, which comparisons would lose, is put back. */
-RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
+   there is nothing left of either. Of a NaN the comparisons make some number. */
+RN__INLINE void RN__NAME(sigmoid_of_number)(RN__V *gate, RN__V *rest, const RN__V *logit) {
     RN__CONTRACT
     const RN__V z = *logit, zero = {0}, most = zero + 87.0f;
-    const RN__V nan = RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
     const RN__V within = RN__LARGER(z, -most), t = RN__LARGER(-within, -most);
     const RN__NAME(mask) n = RN__TO_WHOLE(t * 1.44269504f + 128.5f) - 128;
     const RN__V whole = RN__TO_FLOATS(n), f = t - whole * 0.693359375f + whole * 2.12194440e-4f;
@@ -5927,8 +5926,15 @@ RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) 
     e = e * f + 1.6666665459e-1f;
     e = e * f + 5.0000001201e-1f;
     e = (e * f * f + f + 1.0f) * RN__AS_FLOATS((n + 127) << 23);
-    *gate = 1.0f / (e + 1.0f) + nan;
+    *gate = 1.0f / (e + 1.0f);
     *rest = e * *gate;
+}
+
+/* The same, with a NaN put back. */
+RN__INLINE void RN__NAME(sigmoid)(RN__V *gate, RN__V *rest, const RN__V *logit) {
+    const RN__V z = *logit;
+    RN__NAME(sigmoid_of_number)(gate, rest, logit);
+    *gate += RN__WHERE_ABOVE(z, 0x7f800000, z) + RN__WHERE_ABOVE(-z, 0x7f800000, z);
 }
 
 /* Vector l of a field of the coefficients `by`. */
@@ -5957,9 +5963,12 @@ RN__INLINE void RN__NAME(normalise_with)(float *out, const float *in, ptrdiff_t 
     }
 }
 
-/* EvoNorm-S0: x s scale + bias with s = sigmoid(a x), and what is fused with it. */
-static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                              ptrdiff_t pixels, const rn__coefficients *of, int relu_after) {
+/* EvoNorm-S0: x s scale + bias with s = sigmoid(a x), and what is fused with it. A NaN of x comes
+   through as x. */
+RN__INLINE void RN__NAME(evonorm_with)(float *out, const float *in, ptrdiff_t step,
+                                       const float *addend, ptrdiff_t pixels,
+                                       const rn__coefficients *of, const int relu_after,
+                                       const int adds) {
     RN__CONTRACT
     const rn__coefficients by = *of;
     for (ptrdiff_t i = 0; i < pixels; i++, in += step, out += RN__BLOCK) {
@@ -5967,13 +5976,21 @@ static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const
         RN__EACH_LANE {
             const RN__V x = RN__LOAD(in + l * RN__WIDTH), logit = x * RN__BY(a);
             RN__V gate, rest, y;
-            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            RN__NAME(sigmoid_of_number)(&gate, &rest, &logit);
             y = x * gate * RN__BY(scale) + RN__BY(bias);
-            if (addend) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
+            if (adds) y += RN__LOAD(addend + i * RN__BLOCK + l * RN__WIDTH);
             if (relu_after) y = RN__RECTIFY(y);
             RN__STORE(out + l * RN__WIDTH, y);
         }
     }
+}
+
+static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
+                              ptrdiff_t pixels, const rn__coefficients *by, int relu_after) {
+    if (addend || relu_after)
+        RN__NAME(evonorm_with)(out, in, step, addend, pixels, by, relu_after, addend != NULL);
+    else
+        RN__NAME(evonorm_with)(out, in, step, NULL, pixels, by, 0, 0);
 }
 
 /* Of the combinations of flags those that nets use are compiled apart. */
@@ -6038,7 +6055,7 @@ static void RN__NAME(evonorm_sums)(float *sums, const float *dy, const float *x,
     for (ptrdiff_t i = 0; i < pixels; i++, x += RN__BLOCK, dy += RN__BLOCK) RN__EACH_LANE {
             const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
             RN__V g = RN__LOAD(dy + l * RN__WIDTH), gate, rest;
-            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            RN__NAME(sigmoid_of_number)(&gate, &rest, &logit);
             sum[0][l] += g;
             g = g * v * gate;
             sum[1][l] += g;
@@ -6085,7 +6102,7 @@ static void RN__NAME(evonorm_gradient)(float *dx, const float *dy, const float *
         RN__EACH_LANE {
             const RN__V v = RN__LOAD(x + l * RN__WIDTH), logit = v * RN__BY(a);
             RN__V gate, rest, to;
-            RN__NAME(sigmoid)(&gate, &rest, &logit);
+            RN__NAME(sigmoid_of_number)(&gate, &rest, &logit);
             to = RN__LOAD(dy + l * RN__WIDTH) * RN__BY(scale) * (gate + logit * gate * rest) +
                  (v - RN__BY(mean)) * RN__BY(b);
             if (accumulate) to += RN__LOAD(dx + l * RN__WIDTH);
