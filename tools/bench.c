@@ -516,7 +516,7 @@ static workload make_workload(const bench_net *which, int train, int batch, cons
                (size_t)checked->statistic_count * sizeof(rn_real));
     else
         check(rn_load(w.net, set->weights, NULL, &error), &error);
-    if (!train) check(rn_freeze(w.net, NULL, &error), &error);
+    if (!train) check(rn_freeze(w.net, &large_pages, &error), &error);
     w.images = draw_images(w.net, &w.labels);
     w.logits = (rn_real *)allocate((size_t)batch * (size_t)w.net->desc.classes * sizeof(rn_real));
     return w;
