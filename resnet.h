@@ -7407,7 +7407,10 @@ static rn__conv_run rn__start_run(const rn__engine *engine, const rn__value_plan
     r.out = out, r.in = in;
     r.weights = weights;
     r.addend = addend;
-    r.after = r.split.bands * r.split.slices == 1 ? after : NULL;
+    /* A slice makes whole planes, too, but while others still read the input: what writes elsewhere
+       than into the output might write there. */
+    if (r.split.bands == 1 && after && (r.split.slices == 1 || after->y.data == out.data))
+        r.after = after;
     r.packed = rn__shared(engine, plan->at.weights);
     return r;
 }
@@ -7772,15 +7775,36 @@ static rn__blocked rn__through(rn__blocked in, const rn__coefficients *coefficie
     return in;
 }
 
-/* The same by statistics, of the batch or running ones. */
+/* A normalisation of x at work, group by group: in the order of groups, moments or sums of planes
+   and the coefficients that are made. */
+typedef struct rn__groups {
+    const rn__norm *norm;
+    const rn__blocked *x;
+    const float *partial;
+    rn__coefficients *made;
+} rn__groups;
+
+/* Does a job for each of `count` groups or blocks; a few are not worth another thread. */
+static void rn__each_group(const rn__engine *engine, rn__groups *groups, int count, rn__job job) {
+    const int few = count < RN__FEW_IMAGES;
+    rn__parallel(few ? NULL : engine->team, few ? 1 : engine->workers, count, job, groups);
+}
+
+static void rn__coefficients_job(void *context, int g, int thread) {
+    const rn__groups *of = (const rn__groups *)context;
+    const int c = of->x->c;
+    (void)thread;
+    rn__make_coefficients(of->made + (ptrdiff_t)g * rn__blocks(c), c,
+                          of->norm->statistics + (ptrdiff_t)g * 2 * c, of->norm);
+}
+
+/* The same by statistics, of the batch, of each image, or running ones. */
 RN__FUNCTION rn__blocked rn__normalised_by(const rn__engine *engine, const rn__norm *norm,
                                            rn__blocked in, int activation) {
-    rn__coefficients *to = engine->handed.forward;
     const int size = rn__group_size(norm->group, in.n);
-    for (int g = 0; g * size < in.n; g++)
-        rn__make_coefficients(to + (ptrdiff_t)g * rn__blocks(in.c), in.c,
-                              norm->statistics + (ptrdiff_t)g * 2 * in.c, norm);
-    return rn__through(in, to, size, activation);
+    rn__groups groups = {norm, &in, NULL, engine->handed.forward};
+    rn__each_group(engine, &groups, rn__divide_up(in.n, size), rn__coefficients_job);
+    return rn__through(in, groups.made, size, activation);
 }
 
 /* Where a plane's moments, or backward its sums, are: [RN__SUMS][16]. */
@@ -7832,30 +7856,32 @@ static const float *rn__moment_of(const float *of_image, int i) {
     return of_image + channel / RN__BLOCK * (RN__SUMS * RN__BLOCK) + channel % RN__BLOCK;
 }
 
-/* Means and 1 / sigma of each image and group of channels, of the moments of planes, of which each
-   has `values` values a channel. Those of a group's channels are merged: its mean is that of their
-   means, and to their squares come those of their means' distances. */
-static void rn__image_statistics(const rn__norm *norm, const float *moments, int n, int c,
-                                 double values) {
-    const int size = norm->channels;
-    float *statistics = norm->statistics;
-    for (; n > 0; n--, statistics += 2 * c, moments += rn__blocks(c) * RN__SUMS * RN__BLOCK)
-        for (int first = 0; first < c; first += size) {
-            double mean = 0, squares = 0;
-            float inverse;
-            for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
-            mean /= size;
-            for (int i = first; i < first + size; i++) {
-                const float *p = rn__moment_of(moments, i);
-                const double distance = (double)p[0] - mean;
-                squares += (double)p[RN__BLOCK] + values * distance * distance;
-            }
-            inverse = (float)(1 / sqrt(squares / (values * size) + norm->eps));
-            for (int i = first; i < first + size; i++) {
-                statistics[i] = (float)mean;
-                statistics[c + i] = inverse;
-            }
+/* Means and 1 / sigma of an image's groups of channels, of the moments of its planes. Those of a
+   group's channels are merged: its mean is that of their means, and to their squares come those of
+   their means' distances, once for each value. */
+static void rn__image_statistics_job(void *context, int image, int thread) {
+    const rn__groups *of = (const rn__groups *)context;
+    const int c = of->x->c, size = of->norm->channels;
+    const double values = (double)rn__plane_pixels(of->x);
+    const float *moments = of->partial + (ptrdiff_t)image * rn__blocks(c) * RN__SUMS * RN__BLOCK;
+    float *statistics = of->norm->statistics + (ptrdiff_t)image * 2 * c;
+    (void)thread;
+    for (int first = 0; first < c; first += size) {
+        double mean = 0, squares = 0;
+        float inverse;
+        for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
+        mean /= size;
+        for (int i = first; i < first + size; i++) {
+            const float *p = rn__moment_of(moments, i);
+            const double distance = (double)p[0] - mean;
+            squares += (double)p[RN__BLOCK] + values * distance * distance;
         }
+        inverse = (float)(1 / sqrt(squares / (values * size) + of->norm->eps));
+        for (int i = first; i < first + size; i++) {
+            statistics[i] = (float)mean;
+            statistics[c + i] = inverse;
+        }
+    }
 }
 
 /* The statistics of a normalisation of `in`; of a batch norm as follows. The moments of planes, which what made `in` has
@@ -7872,7 +7898,8 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
     float *statistics = norm->statistics;
     if (!measured) rn__run_task(&task);
     if (norm->channels) {
-        rn__image_statistics(norm, task.partial, in.n, in.c, values);
+        rn__groups images = {norm, &in, task.partial, NULL};
+        rn__each_group(engine, &images, in.n, rn__image_statistics_job);
         return;
     }
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
@@ -7923,54 +7950,66 @@ static rn__blocked rn__lazy_gradient(const rn__engine *engine, float *dy, rn__bl
     return x;
 }
 
-/* Backward of a norm of each image, of the sums of its planes: adds to the gradients of its
-   parameters and makes the coefficients of dx. For group norm, with G and X of a channel as in
-   rn__bn_backward and r = 1 / sigma (see the formulas of rn_group_norm_backward),
+/* Backward of a norm of each image, of the sums of its planes. For group norm, with G and X of a
+   channel as in rn__bn_backward and r = 1 / sigma (see the formulas of rn_group_norm_backward),
 
        dbias += G,    dweight += r X,
        dx = weight r g - r^3 (sum of weight X)/m (x - mean) - r (sum of weight G)/m
 
    where the sums go over the m values of an image's group of channels. For EvoNorm the sums are of
-   dy, dy x s and dy x^2 s (1 - s), the last for its v. Gradients are summed over images in pieces,
-   so that parts of a batch, which are whole pieces, give the bits of the batch. */
-static void rn__image_norm_backward(const rn__norm *norm, const float *sums, rn__coefficients *made,
-                                    const rn__blocked *x) {
-    const int c = x->c, blocks = rn__blocks(c), size = norm->channels;
-    const double m = (double)rn__plane_pixels(x) * size;
-    const ptrdiff_t step = (ptrdiff_t)blocks * RN__SUMS * RN__BLOCK; /* to the next image */
-    for (int i = 0; i < c; i++) {
-        const float *inverse = norm->statistics + c + i, *p = rn__moment_of(sums, i);
+   dy, dy x s and dy x^2 s (1 - s), the last for its v. First the gradients of a block's parameters.
+   They are summed over images in pieces, so that parts of a batch, which are whole pieces, give the
+   bits of the batch. */
+static void rn__image_gradients_job(void *context, int block, int thread) {
+    const rn__groups *of = (const rn__groups *)context;
+    const rn__norm *norm = of->norm;
+    const int c = of->x->c;
+    const ptrdiff_t step = (ptrdiff_t)rn__blocks(c) * RN__SUMS * RN__BLOCK; /* to the next image */
+    (void)thread;
+    for (int i = block * RN__BLOCK; i < rn__min((block + 1) * RN__BLOCK, c); i++) {
+        const float *inverse = norm->statistics + c + i, *p = rn__moment_of(of->partial, i);
         double total[RN__SUMS] = {0, 0, 0};
-        for (int n = 0; n < x->n; n++, p += step, inverse += 2 * c) {
+        for (int n = 0; n < of->x->n; n++, p += step, inverse += 2 * c) {
             total[0] += (double)p[0];
             total[1] += (double)p[RN__BLOCK] * (double)*inverse;
             if (norm->gate)
                 total[2] += (double)p[2 * RN__BLOCK] * (double)*inverse * (double)norm->weight[i];
-            if ((n + 1) % RN__PIECE_IMAGES && n + 1 < x->n) continue;
+            if ((n + 1) % RN__PIECE_IMAGES && n + 1 < of->x->n) continue;
             norm->dbias[i] += (float)total[0];
             norm->dweight[i] += (float)total[1];
             if (norm->gate) norm->dgate[i] += (float)total[2];
             memset(total, 0, sizeof total);
         }
     }
-    for (int n = 0; n < x->n; n++, made += blocks, sums += step)
-        for (int first = 0; first < c; first += size) {
-            const double inverse = (double)norm->statistics[(2 * n + 1) * (ptrdiff_t)c + first];
-            double sum_g = 0, sum_gx = 0;
-            for (int i = first; i < first + size; i++) {
-                const float *p = rn__moment_of(sums, i);
-                sum_g += (double)norm->weight[i] * (double)p[0];
-                sum_gx += (double)norm->weight[i] * (double)p[RN__BLOCK];
-            }
-            for (int i = first; i < first + size; i++) {
-                rn__coefficients *to = &made[i / RN__BLOCK];
-                const int lane = i % RN__BLOCK;
-                to->b[lane] = (float)(-inverse * inverse * inverse * sum_gx / m);
-                if (norm->gate) continue;
-                to->a[lane] = to->scale[lane];
-                to->c[lane] = (float)(-inverse * sum_g / m);
-            }
+}
+
+/* Then the coefficients of an image's dx. */
+static void rn__image_backward_job(void *context, int image, int thread) {
+    const rn__groups *of = (const rn__groups *)context;
+    const rn__norm *norm = of->norm;
+    const int c = of->x->c, blocks = rn__blocks(c), size = norm->channels;
+    const double m = (double)rn__plane_pixels(of->x) * size;
+    const float *sums = of->partial + (ptrdiff_t)image * blocks * RN__SUMS * RN__BLOCK;
+    const float *inverses = norm->statistics + (2 * image + 1) * (ptrdiff_t)c;
+    rn__coefficients *made = of->made + (ptrdiff_t)image * blocks;
+    (void)thread;
+    for (int first = 0; first < c; first += size) {
+        const double inverse = (double)inverses[first];
+        double sum_g = 0, sum_gx = 0;
+        for (int i = first; i < first + size; i++) {
+            const float *p = rn__moment_of(sums, i);
+            sum_g += (double)norm->weight[i] * (double)p[0];
+            sum_gx += (double)norm->weight[i] * (double)p[RN__BLOCK];
         }
+        for (int i = first; i < first + size; i++) {
+            rn__coefficients *to = &made[i / RN__BLOCK];
+            const int lane = i % RN__BLOCK;
+            to->b[lane] = (float)(-inverse * inverse * inverse * sum_gx / m);
+            if (norm->gate) continue;
+            to->a[lane] = to->scale[lane];
+            to->c[lane] = (float)(-inverse * sum_g / m);
+        }
+    }
 }
 
 /* The gradient of the BN's input as a lazy value, from that of its output dy and its input x,
@@ -7992,7 +8031,9 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
     memcpy(made, x.coefficients,
            (size_t)rn__divide_up(x.n, x.group) * (size_t)blocks * sizeof *made);
     if (norm->channels) {
-        rn__image_norm_backward(norm, task.partial, made, &x);
+        rn__groups images = {norm, &x, task.partial, made};
+        rn__each_group(engine, &images, blocks, rn__image_gradients_job);
+        rn__each_group(engine, &images, x.n, rn__image_backward_job);
         return rn__lazy_gradient(engine, dy.data, x);
     }
     for (int first = 0; first < x.n; first += x.group, statistics += 2 * x.c)
