@@ -102,9 +102,9 @@ static inline void *take_pages(size_t bytes, void *user) {
 #else
     void *memory = NULL;
     (void)user;
-    if (posix_memalign(&memory, page, (bytes + page - 1) / page * page)) return NULL;
+    if (posix_memalign(&memory, page, bytes)) return NULL;
 #ifdef MADV_HUGEPAGE
-    madvise(memory, (bytes + page - 1) / page * page, MADV_HUGEPAGE);
+    madvise(memory, bytes / page * page, MADV_HUGEPAGE); /* what is left lies in small ones */
 #endif
     return memory;
 #endif

@@ -668,7 +668,8 @@ static rn_net *make_net(const rn_desc *desc, const rn_net *like, rn_real **param
     rn_net *net;
     if (like) {
         const size_t count = (size_t)(like->parameter_count + like->statistic_count);
-        *parameters = (rn_real *)allocate(count * sizeof(rn_real));
+        *parameters = (rn_real *)take_pages(count * sizeof(rn_real), NULL);
+        if (!*parameters) quit(1, "there is no memory for %zu weights", count);
     }
     net = rn_create_over(desc, 1, like ? *parameters : nothing,
                          like ? *parameters + like->parameter_count : nothing, NULL, &error);
@@ -795,7 +796,7 @@ int main(int count, char **words) {
            names ? ", classes named as in " : "", names ? asked.classes : "");
     rn_destroy(net);
     rn_destroy(form);
-    free(parameters);
+    give_pages(parameters, NULL);
     free(names);
     return finish();
 }
