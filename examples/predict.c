@@ -1,4 +1,5 @@
-/* predict.c - a weights file and an image in, the probability of each class out.
+/* predict.c - a weights file and an image in, the probability of each class out, or the value of any
+   node of the net.
 
    cc -O2 -o examples/predict examples/predict.c -lm && examples/predict --help */
 
@@ -33,7 +34,10 @@ static void help(void) {
         "  --classes FILE   a text file with a name a line. Without either those in WEIGHTS, "
         "where\n"
         "              tools/convert put some; else those of CIFAR-10 for nets of ten classes and\n"
-        "              colour images, those of Fashion-MNIST for grey ones\n",
+        "              colour images, those of Fashion-MNIST for grey ones\n"
+        "  --features NODE  prints the value of that node instead, a number a line, by channels,\n"
+        "              rows, columns: of pool a vector to compare images by, of layer3.1.add what\n"
+        "              that unit makes of the image; a name that is none lists all\n",
         has_stb_image ? "a PNG of 8 or 16 bits, a JPEG or a BMP"
                       : "(a PNG, JPEG or BMP, if built where stb_image is: Debian's libstb-dev)");
     exit(0);
@@ -229,8 +233,34 @@ static void predict_image(rn_net *net, const rn_real *image, rn_real *probabilit
         probabilities[k] = (rn_real)(exp((double)probabilities[k] - largest) / sum);
 }
 
+/* Does the net see a crop, as timm and torchvision make it? Windows cannot be reduced by more than
+   24, so of a large picture it does in any case. */
+static int is_cropped(const rn_desc *desc, const pixmap *m) {
+    return m->height > 24 * desc->height || m->width > 24 * desc->width || !is_stretched(desc);
+}
+
+/* The one image that the net sees without --crops, [1,C,H,W] in `to`. */
+static void make_image(const rn_net *net, const pixmap *m, rn_real *to) {
+    const rn_desc *desc = &net->desc;
+    const rn_picture picture = rn_planar(m->pixels, m->channels, m->height, m->width);
+    const rn_window whole = {0, 0, m->height, m->width, 0};
+    const int bilinear = desc->interpolation == RN_BILINEAR ? RN_RESAMPLE_BILINEAR : 0;
+    rn_tensor image = rn_tensor_in(to, 1, desc->channels, desc->height, desc->width);
+    rn_error error;
+    if (is_cropped(desc, m)) {
+        const rn_crop crop = choose_crop(desc, m);
+        const size_t bytes = rn_crop_bytes(&picture, &crop);
+        void *rows = allocate(bytes);
+        check(rn_preprocess(to, desc, &picture, &crop, rows, bytes, &error), &error);
+        free(rows);
+        return;
+    }
+    check(rn_resample(&image, &picture, whole, RN_RESAMPLE_ANTIALIAS | bilinear, &error), &error);
+    check(rn_normalise(&image, desc, &error), &error);
+}
+
 /* The centre of the picture, as timm and torchvision show it, for a net that expects that; the
-   windows of --crops, or all of it, else. Windows cannot be reduced by more than 24. */
+   windows of --crops, or all of it, else. */
 static void predict_picture(rn_net *net, const pixmap *m, long crops, long scale,
                             rn_real *probabilities) {
     const rn_desc *desc = &net->desc;
@@ -239,14 +269,9 @@ static void predict_picture(rn_net *net, const pixmap *m, long crops, long scale
         (rn_real *)allocate(rn_tensor_bytes(1, desc->channels, desc->height, desc->width) +
                             rn_tensor_bytes(1, desc->classes, 1, 1));
     rn_error error;
-    const int large = m->height > 24 * desc->height || m->width > 24 * desc->width;
-    if (!crops && (large || !is_stretched(desc))) {
-        const rn_crop crop = choose_crop(desc, m);
-        const size_t bytes = rn_crop_bytes(&picture, &crop);
-        void *rows = allocate(bytes);
-        check(rn_preprocess(room, desc, &picture, &crop, rows, bytes, &error), &error);
+    if (!crops && is_cropped(desc, m)) {
+        make_image(net, m, room);
         predict_image(net, room, probabilities);
-        free(rows);
     } else {
         const int bilinear = desc->interpolation == RN_BILINEAR ? RN_RESAMPLE_BILINEAR : 0;
         rn_window windows[10];
@@ -256,6 +281,29 @@ static void predict_picture(rn_net *net, const pixmap *m, long crops, long scale
               &error);
     }
     free(room);
+}
+
+/* The value of a node, a number a line. */
+static void print_features(rn_net *net, const pixmap *m, const char *name) {
+    const rn_desc *desc = &net->desc;
+    const int node = rn_find_node(net, name);
+    rn_real *image, *features;
+    rn_error error;
+    char other[64];
+    ptrdiff_t count, i;
+    for (i = 0; node < 0 && i < net->node_count; i++) {
+        rn_node_name(net, (int)i, other);
+        fprintf(stderr, "%s%s", other, i + 1 < net->node_count ? " " : "\n");
+    }
+    if (node < 0) quit(2, "the net has no node %s; the names above are those that it has", name);
+    count = (ptrdiff_t)net->nodes[node].c * net->nodes[node].h * net->nodes[node].w;
+    features = (rn_real *)allocate((size_t)count * sizeof *features);
+    image = (rn_real *)allocate(rn_tensor_bytes(1, desc->channels, desc->height, desc->width));
+    make_image(net, m, image);
+    check(rn_features(net, rn_workspace(net), image, 1, node, features, &error), &error);
+    for (i = 0; i < count; i++) printf("%.9g\n", (double)features[i]);
+    free(image);
+    free(features);
 }
 
 /* The five likeliest classes, or all if there are no more than twenty. */
@@ -280,15 +328,14 @@ static rn_net *open_net(const char *path) {
         quit(1, "%s has no description; tools/convert makes a file with one", path);
     check(status, &error);
     desc.threads = all_cores();
-    net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
+    net = rn_create_from(&desc, 1, RN_INFERENCE, path, NULL, &large_pages, &error);
     if (!net) check(error.status, &error);
-    check(rn_load(net, path, NULL, &error), &error);
     return net;
 }
 
 int main(int count, char **words) {
     arguments a = {count, 1, words};
-    const char *paths[2] = {NULL, NULL}, *list = NULL, *file = NULL;
+    const char *paths[2] = {NULL, NULL}, *list = NULL, *file = NULL, *node = NULL;
     rn_net *net;
     rn_real *probabilities;
     class_names names;
@@ -298,8 +345,8 @@ int main(int count, char **words) {
     for (; a.at < count; a.at++) {
         if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
         if (has_whole(&a, "index", 0, LONG_MAX, &index) || has_text(&a, "names", &list) ||
-            has_text(&a, "classes", &file) || has_whole(&a, "crops", 1, 10, &crops) ||
-            has_whole(&a, "scale", 1, 100000, &scale))
+            has_text(&a, "classes", &file) || has_text(&a, "features", &node) ||
+            has_whole(&a, "crops", 1, 10, &crops) || has_whole(&a, "scale", 1, 100000, &scale))
             continue;
         if (words[a.at][0] == '-') quit(2, "there is no flag %s", words[a.at]);
         if (paths[1])
@@ -309,11 +356,19 @@ int main(int count, char **words) {
     if (crops != 0 && crops != 1 && crops != 10) quit(2, "--crops is 1 or 10");
     if (scale && !crops) quit(2, "--scale is for --crops 1 or 10");
     if (list && file) quit(2, "--names and --classes both name the classes: give one of them");
+    if (node && (crops || list || file))
+        quit(2, "--features is of one image and no class; leave --crops, --names, --classes out");
     if (!paths[1]) quit(2, "it takes a weights file and an image");
     net = open_net(paths[0]);
-    names = choose_names(&net->desc, paths[0], list, file);
     m = match_channels(read_image(paths[1], index, net->desc.classes), paths[1],
                        net->desc.channels);
+    if (node) {
+        print_features(net, &m, node);
+        free(m.pixels);
+        rn_destroy(net);
+        return finish();
+    }
+    names = choose_names(&net->desc, paths[0], list, file);
     probabilities = (rn_real *)allocate(rn_tensor_bytes(1, net->desc.classes, 1, 1));
     predict_picture(net, &m, crops, scale, probabilities);
     print_classes(&net->desc, &names, probabilities);

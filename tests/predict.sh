@@ -223,6 +223,17 @@ refused 2 '--names has 1 names' ./predict grey picture --names ''
 what="names"
 checks=$((checks + 1))
 ./predict grey picture --names a,b,c,d,last >log 2>&1 && grep -q '4 last$' log || fail "the names"
+
+# The softmax of the logits, which are the value of the last node, is what the classes get.
+what="the features"
+checks=$((checks + 1))
+./predict grey picture >log 2>&1
+./predict grey picture --features fc 2>&1 | awk '
+    FNR == NR { z[FNR - 1] = $1; sum += exp($1); next }
+    { p = 100 * exp(z[$3]) / sum; if (p - $1 > 0.001 || $1 - p > 0.001) bad++ }
+    END { exit bad || FNR != 5 }' - log || fail "the features of fc are not the logits"
+refused 2 'has no node nothing; the names above' ./predict grey picture --features nothing
+refused 2 'leave --crops' ./predict grey picture --features fc --crops 1
 what="weights of others"
 {
     printf '\002\000\000\000\000\000\000\000{}'

@@ -766,9 +766,8 @@ static void load(exporter *x, const char *path) {
     check(rn_load_desc(&desc, path, NULL, &error), &error);
     desc.threads = all_cores();
     desc.direct = 1;
-    x->net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
+    x->net = rn_create_from(&desc, 1, RN_INFERENCE, path, NULL, &large_pages, &error);
     if (!x->net) check(error.status, &error);
-    check(rn_load(x->net, path, NULL, &error), &error);
     x->class_names = read_metadata(path, "class_names");
     snprintf(x->title, sizeof x->title, "ResNet-%d", x->net->desc.depth);
     x->carrier = (int *)allocate((size_t)x->net->node_count * sizeof(int));
