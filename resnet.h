@@ -5174,14 +5174,20 @@ static void rn__report(rn_net *net, int time, int k, int backward) {
     if (net->probe) net->probe(net->probe_user, net, backward ? op->node : op->last, backward);
 }
 
-/* Are the batch statistics that operation k made, if it makes any? */
+/* Are the batch statistics that operation k made, if it makes any? And the numbers of a gate, of which
+   a NaN makes no NaN? */
 static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const int i = op->node;
-    return op->left_out || !rn__trains(run, i) || !rn__slot_of(&net->nodes[i], RN__MEAN) ||
+    const rn_node *node = &net->nodes[i];
+    if (op->left_out || !rn__trains(run, i)) return 1;
+    if (rn__slot_of(node, RN__GATE) &&
+        !rn__all_finite(net->parameters + rn__slot_offset(net->nodes, i, RN__GATE), node->c))
+        return 0;
+    return !rn__slot_of(node, RN__MEAN) ||
            rn__all_finite(rn__batch_statistics(net, i, run->first),
-                          (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * net->nodes[i].c);
+                          (ptrdiff_t)rn__group_count(&net->desc, run->count) * 2 * node->c);
 }
 
 /* And its value? A ReLU hides minus infinity, the statistics of the BN before it do not. */

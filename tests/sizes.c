@@ -190,7 +190,7 @@ static void wide_padding(void) {
     desc.block = RN_SINGLE;
     desc.resize = RN_RESIZE_A_CENTRED;
     desc.units[0] = desc.units[1] = desc.units[2] = desc.units[3] = 1;
-    CHECK_INT(rn__sketch(&desc, 1, RN_INFERENCE, NULL, look_at_nodes, NULL, NULL),
+    CHECK_INT(rn__sketch(&desc, 1, RN_INFERENCE, 0, NULL, look_at_nodes, NULL, NULL),
               sizeof(size_t) > 4);
     desc.units[0] = RN__MOST_UNITS + 1;
     CHECK_INT(rn_resolve(&desc, NULL), RN_BAD_DESCRIPTION);

@@ -604,8 +604,10 @@ static void check_not_finite(void) {
             check_not_finite_in(naive, (rn_order)order, (rn_sgd)(order % 3));
     check_bad_member("norm group_norm norm_groups 1", "conv1.weight", "conv1 (conv2d, node 1)");
     check_bad_member("norm group_norm norm_groups 3", "layer1.0.gn1.weight", "layer1.0.");
+#ifndef __FAST_MATH__ /* else the naive ReLU may hide it, and the update refuses it */
     check_bad_member("norm group_norm norm_groups 3 naive 1", "layer2.0.conv1.weight",
                      "layer2.0.conv1 (conv2d, ");
+#endif
     check_bad_member("norm evonorm_s0 norm_groups 1", "layer1.0.evonorm2.v", "layer1.0.");
     check_bad_member("norm evonorm_s0 norm_groups 3 naive 1", "evonorm.v", "evonorm (evonorm_s0, ");
     check_bad_member("weight_standardisation 1", "conv1.weight", "conv1 (conv2d, node 1)");
