@@ -3900,7 +3900,8 @@ RNDEF rn_status rn_batch_norm_inference(rn_tensor *y, const rn_tensor *x, const 
 
        dx_i = weight / sigma dy_i (s + v x_i s (1 - s)) - (x_i - mean) / (m sigma^3) T
        T    = sum over the group of weight dy_j x_j s_j
-       dw   = sum of dy x s / sigma,    dv = sum of dy weight / sigma x^2 s (1 - s),    db = sum of dy */
+       db   = sum of dy,    dw = sum of dy x s / sigma
+       dv   = sum of dy weight / sigma x^2 s (1 - s)                                              */
 
 /* 1 - sigmoid(z) is sigmoid(-z), which loses no digits. */
 static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
@@ -4695,8 +4696,8 @@ static int rn__continues(const rn_net *net, const int *last_readers, int i, int 
            last_readers[i - 1] == i;
 }
 
-/* The activation of a normalisation at node `norm` whose value, that of a ReLU behind it if there is
-   one, is that of node `last`. */
+/* The activation of the normalisation at node `norm`, whose value, with that of a ReLU behind it if
+   there is one, is that of node `last`. */
 static signed char rn__activation_of(const rn_net *net, int norm, int last) {
     return rn__has(&net->nodes[norm], RN__GATES) ? RN__GATED
            : last > norm                         ? RN__RECTIFIED
@@ -5174,8 +5175,8 @@ static void rn__report(rn_net *net, int time, int k, int backward) {
     if (net->probe) net->probe(net->probe_user, net, backward ? op->node : op->last, backward);
 }
 
-/* Are the batch statistics that operation k made, if it makes any? And the numbers of a gate, of which
-   a NaN makes no NaN? */
+/* Are the batch statistics that operation k made, if it makes any? And EvoNorm's v, of which a NaN
+   makes no NaN? */
 static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
@@ -5859,8 +5860,8 @@ static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, p
         RN__EACH_LANE RN__STORE(to + l * RN__WIDTH, RN__LOAD(from + l * RN__WIDTH));
 }
 
-/* Sums over pixels, channel by channel. Some run beside each other, each over every so manyth pixel,
-   for an addition takes some cycles; at the end they are added in their order. */
+/* Sums over pixels, channel by channel. Some run beside each other, each over every so manyth
+   pixel, for an addition takes some cycles; at the end they are added in their order. */
 static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
     const RN__V zero = {0};
     RN__V sum[RN__CHAINS][RN__LANES];
@@ -6306,8 +6307,8 @@ typedef struct rn__engine {
        but this lies at the same place of the workspace for all. `forward` each reader makes for
        itself, `backward` the BN makes for the convolution before it. */
     struct {
-        /* [images][blocks][RN__SUMS][16], of each plane: mean and squares or, backward, two or three
-           sums; NULL where nothing is measured */
+        /* [images][blocks][RN__SUMS][16], of each plane: mean and squares or, backward, two or
+           three sums; NULL where nothing is measured */
         float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
         float *filters; /* [K][2] of weights that are standardised: mean, 1 / sigma */
@@ -7890,9 +7891,9 @@ static void rn__image_statistics_job(void *context, int image, int thread) {
     }
 }
 
-/* The statistics of a normalisation of `in`; of a batch norm as follows. The moments of planes, which what made `in` has
-   handed on (measured) or a pass over it finds, are merged image by image (Chan et al. 1979): of p
-   values with mean u and squares U about it, and q values with v and V,
+/* The statistics of a normalisation of `in`, of the moments of planes, which what made `in` has
+   handed on (measured) or a pass over it finds. Those of a batch norm are merged image by image
+   (Chan et al. 1979): of p values with mean u and squares U about it, and q values with v and V,
 
        mean = u + (v - u) q / (p + q),    squares = U + V + (v - u)^2 p q / (p + q) */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *norm, rn__blocked in,
@@ -8366,8 +8367,9 @@ static const rn__conv *rn__conv_of(const rn_net *net, const rn__operation *op) {
     return &net->executor->convs[op->conv];
 }
 
-/* A filter of a weight that is standardised, and its gradient, at work. Its numbers, in the order in
-   which they are stored, are taken for pixels of 16 channels, and what is left over goes alone. */
+/* The filters of a weight that is standardised, and its gradient, at work. The numbers of a filter,
+   in the order in which they are stored, are taken for pixels of 16 channels, and what is left over
+   goes alone. */
 typedef struct rn__filters {
     const rn__kernels *kernels;
     const float *weight; /* [K][count] */
@@ -9279,9 +9281,9 @@ static void rn__make_segment(rn__executor *x, int begin, int end) {
 }
 
 /* Cuts the first units that train into segments, each of as many units as fit; every other
-   operation is a segment of its own, and its value is kept. What must fit are the values of a segment, which are
-   in memory together when it is computed again, beside the outputs of the segments before it, which
-   are kept (Chen et al. 2016):
+   operation is a segment of its own, and its value is kept. What must fit are the values of a
+   segment, which are in memory together when it is computed again, beside the outputs of the
+   segments before it, which are kept (Chen et al. 2016):
 
        units   0 1 2 | 3 4 5 | 6 7 8 | 9 ...
        kept        o       o       o   everything      o: the output of a unit                    */
@@ -12314,24 +12316,24 @@ RN__CRC_TARGET static rn__crc_rest rn__crc_fold(rn__crc_rest x, rn__crc_rest by,
 
 /* Of 64 bytes or more, a multiple of 64. */
 RN__CRC_TARGET static uint32_t rn__crc_of_blocks(uint32_t crc, const uint8_t *data, size_t bytes) {
-    const rn__crc_rest far = {0x154442bd4, 0x1c6e41596}, near = {0x1751997d0, 0x0ccaa009e};
+    const rn__crc_rest four_on = {0x154442bd4, 0x1c6e41596}, one_on = {0x1751997d0, 0x0ccaa009e};
     const uint8_t *end = data + bytes;
     rn__crc_rest a = {(long long)crc, 0}, b = {0, 0}, c = b, d = b;
     uint8_t rest[sizeof a];
     const uint8_t *r = rest;
-    a = rn__crc_fold(b, far, data) ^ a;
-    b = rn__crc_fold(b, far, data + 16);
-    c = rn__crc_fold(c, far, data + 32);
-    d = rn__crc_fold(d, far, data + 48);
+    a = rn__crc_fold(b, four_on, data) ^ a;
+    b = rn__crc_fold(b, four_on, data + 16);
+    c = rn__crc_fold(c, four_on, data + 32);
+    d = rn__crc_fold(d, four_on, data + 48);
     for (data += 64; data < end; data += 64) {
-        a = rn__crc_fold(a, far, data);
-        b = rn__crc_fold(b, far, data + 16);
-        c = rn__crc_fold(c, far, data + 32);
-        d = rn__crc_fold(d, far, data + 48);
+        a = rn__crc_fold(a, four_on, data);
+        b = rn__crc_fold(b, four_on, data + 16);
+        c = rn__crc_fold(c, four_on, data + 32);
+        d = rn__crc_fold(d, four_on, data + 48);
     }
-    b = rn__crc_fold(a, near, (const uint8_t *)&b);
-    c = rn__crc_fold(b, near, (const uint8_t *)&c);
-    d = rn__crc_fold(c, near, (const uint8_t *)&d);
+    b = rn__crc_fold(a, one_on, (const uint8_t *)&b);
+    c = rn__crc_fold(b, one_on, (const uint8_t *)&c);
+    d = rn__crc_fold(c, one_on, (const uint8_t *)&d);
     memcpy(rest, &d, sizeof rest);
     for (crc = 0; r < rest + sizeof rest; r++) crc = rn__crc_of_byte(crc, *r);
     return crc;
