@@ -326,7 +326,8 @@ typedef struct rn_desc {
     int outputs[RN_MAX_STAGES]; /* channels between units; widths, 4 times it for bottlenecks */
     rn_stem stem;               /* cifar */
     int bare_stem;              /* 1: no norm and ReLU between the stem's last convolution and what
-                                 follows (timm's pre-activation nets; the BiT stem has none) */
+                                 follows (timm's pre-activation nets); 0: behind the stems cifar
+                                 and bit only in orders that are not pre-activation */
     int bare_tail;        /* 1: nor between the last unit and the pool (kuangliu's PreActResNet) */
     int classes;          /* 10 (ImageNet 1000) */
     int channels;         /* of the images; 3 */
@@ -388,6 +389,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
    timm          3x3        B, D deep stem    fan_out  nesterov  all
+
    and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
    Call it after block, stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
@@ -557,7 +559,7 @@ RNDEF size_t rn_bytes(const rn_desc *desc, int batch, rn_mode mode, rn_error *er
 RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_memory *memory,
                          rn_error *error);
 
-/* Makes a net with initialised weights (He et al.; BN weight 1, bias 0; linear uniform in
+/* Makes a net with initialised weights (He et al.; norms weight 1, bias 0, v 1; linear uniform in
    +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
    function of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
    suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
@@ -580,8 +582,9 @@ RNDEF void rn_destroy(rn_net *net);
    aligned as rn_real is; statistics may be NULL where the net has none. They stay the caller's, who
    keeps them, unchanged, until rn_destroy. Nothing of them is copied or looked at here. The block
    is smaller by their size: rn_bytes_over, of which all else is as of rn_bytes_in. What would write
-   weights (rn_load, training) refuses such a net; rn_freeze packs into memory of its
-   own. For a file in memory see rn_create_mapped. */
+   weights (rn_load, training) refuses such a net; rn_freeze packs into memory of its own. NULL with
+   an error, as from rn_create, and for arrays that are NULL or not aligned. For a file in memory
+   see rn_create_mapped. */
 RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
                              const rn_real *statistics, const rn_memory *memory, rn_error *error);
 RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memory,
@@ -598,11 +601,11 @@ typedef struct rn_result {
 
 /* One step of SGD on images [count, C, H, W] (normalised) with labels [count] in [0, classes):
    forward in training mode, backward, update of parameters, velocity and running statistics. 1 <=
-   count <= net->batch, and two values a channel at every BN. When a number stops being finite it
-   fails with RN_NOT_FINITE, names the first node, unit and step, and leaves parameters, velocity
-   and statistics as they were. result may be NULL. Its two halves: rn_backpropagate overwrites
-   net->gradients with those of the mean loss (weight decay not included) and net->logits;
-   rn_update does the rest.
+   count <= net->batch, and two values a channel at every BN that trains. When a number stops being
+   finite it fails with RN_NOT_FINITE, names the first node, unit and step, and leaves parameters,
+   velocity and statistics as they were. result may be NULL. Its two halves: rn_backpropagate
+   overwrites net->gradients with those of the mean loss (weight decay not included) and
+   net->logits; rn_update does the rest.
 
    With desc.micro_batch, memory for that many images is enough: a batch goes through in parts whose
    gradients add up. BN's statistics are those of bn_group images, of which a part is a multiple
@@ -640,12 +643,12 @@ RNDEF void *rn_workspace(rn_net *net);
 RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
                             int node, rn_real *features, rn_error *error);
 
-/* Prepares for rn_predict once what otherwise every call does: packs the weights, transforms
-   Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The results stay
-   the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as memory says, for
-   rn_destroy to give back; works in rn_workspace(net). rn_update, rn_load and rn_initialise end it;
-   call it again then, or after you wrote to net->parameters or net->statistics yourself: it keeps
-   its memory. */
+/* Prepares for rn_predict once what otherwise every call does: standardises and packs the weights,
+   transforms Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The
+   results stay the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as
+   memory says, for rn_destroy to give back; works in rn_workspace(net). rn_update, rn_load and
+   rn_initialise end it; call it again then, or after you wrote to net->parameters or
+   net->statistics yourself: it keeps its memory. */
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
@@ -1018,7 +1021,8 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 
 /* rn_create and rn_load in one, much quicker: no weights are drawn that the file's replace, and the
    file is read twice, once for its CRC. desc NULL: the file's description, as of rn_load_desc; else
-   a description that agrees with it as rn_load asks, with threads and the like as you want them. */
+   a description that agrees with it as rn_load asks, with threads and the like as you want them.
+   NULL with an error of rn_create or rn_load; then nothing stays allocated. */
 RNDEF rn_net *rn_create_from(const rn_desc *desc, int batch, rn_mode mode, const char *path,
                              const rn_files *files, const rn_memory *memory, rn_error *error);
 
@@ -1229,10 +1233,11 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
 
 /* Running statistics anew, for parameters that no longer change: the plain mean over images of
    those of `batches` batches of net->batch images (the last may be fewer, the rest of the source),
-   as the source stores them, in place of the moving average that training left. Only forward runs:
-   gradients stay. Overwrites net->logits, images [batch,C,H,W] and labels [batch]. results (or
-   NULL) gets loss and right answers over these images in training mode, and then in inference mode
-   with the new statistics: a gap between the two is what BN's statistics cost. */
+   as the source stores them, in place of the moving average that training left; those of frozen
+   stages stay, and norms of images have none. Only forward runs: gradients stay. Overwrites
+   net->logits, images [batch,C,H,W] and labels [batch]. results (or NULL) gets loss and right
+   answers over these images in training mode, and then in inference mode with the new statistics: a
+   gap between the two is what BN's statistics cost. */
 RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                  int *labels, rn_result results[2], rn_error *error);
 
@@ -2823,8 +2828,6 @@ static rn_status rn__resolve_widths(rn_desc *desc, rn_error *error) {
         if (!desc->units[i]) continue;
         if (!desc->widths[i]) desc->widths[i] = desc->base_width << i;
         if (!desc->outputs[i]) desc->outputs[i] = desc->widths[i] * expansion;
-        RN__FAIL_IF(desc->block != RN_BOTTLENECK && desc->outputs[i] < 1, RN_BAD_DESCRIPTION,
-                    "outputs of stage %d overflow", i + 1);
         a &= desc->outputs[i] >= from;
         from = desc->outputs[i];
     }
@@ -3201,7 +3204,9 @@ static int rn__emit_scale(rn__builder *b, int x, const char *role, float scale) 
 static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride) {
     const rn_resize resize = b->desc->resize;
     const int always = b->desc->shortcut == RN_SHORTCUT_CONV1X1, same = stride == 1 && c == filters;
-    const int normalises = resize == RN_RESIZE_B_BN || resize == RN_RESIZE_D_BN;
+    /* A 1x1 convolution in every unit has a norm only where the shape changes. */
+    const int normalises =
+        (resize == RN_RESIZE_B_BN || resize == RN_RESIZE_D_BN) && !(always && same);
     rn_node node = rn__node(RN_PAD_SUBSAMPLE, "shortcut", x);
     if (!always && (resize == RN_RESIZE_A || resize == RN_RESIZE_A_CENTRED)) {
         node.c = filters;
@@ -3216,7 +3221,7 @@ static int rn__emit_resize(rn__builder *b, int x, int c, int filters, int stride
         stride = 1;
     }
     x = rn__emit_conv(b, x, "shortcut", filters, 1, stride);
-    return rn__emit_activation(b, x, normalises && !same ? RN__BN : 0, RN__SHORTCUT, NULL);
+    return rn__emit_activation(b, x, normalises ? RN__BN : 0, RN__SHORTCUT, NULL);
 }
 
 /* The residual function F(x) in the order of Fig. 4; `activated`: x already went through the first
@@ -3305,9 +3310,9 @@ static int rn__emit_stem(rn__builder *b) {
     x = rn__emit(b, input);
     for (int i = 0; i < stem->convs; i++) {
         const int last = i == stem->convs - 1;
-        const int what = !last || rn__stem_activates(desc)    ? RN__BN | RN__RELU
-                         : stem->activates || desc->bare_stem ? 0
-                                                              : rn__orders[desc->order].stem;
+        const int what = !last || rn__stem_activates(desc) ? RN__BN | RN__RELU
+                         : desc->bare_stem                 ? 0
+                                                           : rn__orders[desc->order].stem;
         x = rn__emit_conv(b, x, rn__conv_roles[i], last ? desc->stem_width : desc->stem_width / 2,
                           stem->kernel, i == 0 ? stem->stride : 1);
         x = rn__emit_activation(b, x, what, i, rn__relu_roles[i]);
@@ -4071,7 +4076,7 @@ RNDEF rn_status rn_standardise_backward(rn_tensor *dw, const rn_tensor *dy, cons
                                         double eps, rn_error *error) {
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, f, error));
     RN__TRY(rn__expect_like(__func__, "weight_gradient", dw, f, error));
-    for (int k = 0; k < f->n; k++) {
+    for (int k = 0; dw && k < f->n; k++) {
         const rn__group v = rn__filter_moments(f, k, eps);
         const rn_tensor dy_k = rn_tensor_images(*dy, k, 1), dw_k = rn_tensor_images(*dw, k, 1);
         const double sum = rn__sum(&dy_k);
@@ -4231,12 +4236,9 @@ RNDEF rn_status rn_max_pool_forward(rn_tensor *y, const rn_tensor *x, int kernel
     return RN_OK;
 }
 
-/* Does zero padding count in this window, and win? */
-static int rn__zero_wins(const rn_tensor *x, int n, int c, const rn__window *best, int oh, int ow,
-                         int kernel, int stride, int padding) {
-    const rn__window v = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
-    const int reaches_over = v.h1 - v.h0 < kernel || v.w1 - v.w0 < kernel;
-    return reaches_over && *rn__at(x, n, c, best->h0, best->w0) <= 0;
+/* Does a window, cut at the edges of the image, have pixels of padding? */
+static int rn__reaches_over(const rn__window *v, int kernel) {
+    return v->h1 - v->h0 < kernel || v->w1 - v->w0 < kernel;
 }
 
 /* y[n,c,oh,ow] as above, but not less than 0 where the window reaches over the edge. */
@@ -4244,9 +4246,10 @@ RNDEF rn_status rn_zero_max_pool_forward(rn_tensor *y, const rn_tensor *x, int k
                                          int padding, rn_error *error) {
     RN__TRY(rn__check_max_pool(__func__, "output", y, x, kernel, stride, padding, error));
     RN__EACH(y, n, c, oh, ow) {
+        const rn__window all = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
         const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
-        const int zero = rn__zero_wins(x, n, c, &v, oh, ow, kernel, stride, padding);
-        *rn__at(y, n, c, oh, ow) = zero ? 0 : *rn__at(x, n, c, v.h0, v.w0);
+        const rn_real largest = *rn__at(x, n, c, v.h0, v.w0);
+        *rn__at(y, n, c, oh, ow) = rn__reaches_over(&all, kernel) && largest <= 0 ? 0 : largest;
     }
     return RN_OK;
 }
@@ -4324,8 +4327,9 @@ RNDEF rn_status rn_zero_max_pool_backward(rn_tensor *dx, const rn_tensor *dy, co
     if (!dx) return RN_OK;
     if (!accumulate) rn_tensor_fill(*dx, 0);
     RN__EACH(dy, n, c, oh, ow) {
+        const rn__window all = rn__window_at(oh, ow, x, kernel, kernel, stride, padding);
         const rn__window v = rn__largest(x, n, c, oh, ow, kernel, stride, padding);
-        if (!rn__zero_wins(x, n, c, &v, oh, ow, kernel, stride, padding))
+        if (!rn__reaches_over(&all, kernel) || !(*rn__at(x, n, c, v.h0, v.w0) <= 0))
             rn__store(rn__at(dx, n, c, v.h0, v.w0), rn__get(dy, n, c, oh, ow), 1);
     }
     return RN_OK;
@@ -4598,8 +4602,9 @@ RNDEF rn_status rn_softmax_cross_entropy_backward(rn_tensor *dz, const rn_tensor
                                  x                  backward sums for bn3; its gradient is x's own
 
    A net that only predicts has none of the lazy ones, for running statistics leave nothing to do
-   in inference. Group norm and EvoNorm-S0 go the same way as BN, each image being a group of its
-   own; they make their statistics in inference, too, and so are operations there as in training.
+   in inference. BN stands for any normalisation here: group norm and EvoNorm-S0 (which is its own
+   ReLU) go the same way, each image being a group of its own. But they make their statistics in
+   inference, too, and so are operations there as in training, and no convolution does them.
 
    The frozen nodes of a net that trains are as in inference, and backward ends behind them: nothing
    goes on to them from there, neither gradients nor sums.
@@ -4635,7 +4640,7 @@ typedef struct rn__operation {
     /* 1: in training it leaves moments for the normalisation behind it, in backward sums for the
        lazy one before it; both lie in the engine's `handed`. */
     signed char leaves_moments, leaves_sums;
-    signed char does_next;                  /* in inference: a convolution with the BN behind it */
+    signed char does_next; /* in inference: a convolution with the batch norm behind it */
     signed char keeps_inputs, keeps_output; /* its backward reads them, too */
     signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
     signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
@@ -6267,6 +6272,8 @@ static const rn__kernels RN__NAME(kernels) = {
 
 #if RN__FAST
 
+enum { RN__SUMS = 3 }; /* of a plane: most that a normalisation's backward takes */
+
 /* n images of c channels, as [n][blocks of 16 channels][h][w][16] floats, 64-byte aligned. What
    fills up the last block is zero, and every layer keeps it so. A plane is one block of one image:
 
@@ -6277,9 +6284,8 @@ static const rn__kernels RN__NAME(kernels) = {
    A convolution can read a lazy value, which stands nowhere in memory: it is computed where it is
    read. RN__NORMALISED is the output of a BN and its ReLU, computed from the BN's input `data`.
    RN__BN_GRADIENT is the gradient of a BN's input, computed from the gradient of the output (behind
-   the ReLU) `data` and from the BN's input `partner`. The BN's coefficients are
-   [groups][blocks], for groups of `group` images. */
-enum { RN__SUMS = 3 }; /* of a plane: most that a normalisation's backward takes */
+   the ReLU) `data` and from the BN's input `partner`. The BN's coefficients are [groups][blocks],
+   for groups of `group` images. As in >>program, BN stands for any normalisation. */
 typedef enum rn__lazy { RN__PLAIN, RN__NORMALISED, RN__BN_GRADIENT } rn__lazy;
 typedef struct rn__blocked {
     float *data; /* NULL: there is no such value, or nobody wants it */
@@ -7883,6 +7889,7 @@ static void rn__image_statistics_job(void *context, int image, int thread) {
             const double distance = (double)p[0] - mean;
             squares += (double)p[RN__BLOCK] + values * distance * distance;
         }
+        squares += squares - squares; /* infinite: not a number, which shows; 1 / sigma were 0 */
         inverse = (float)(1 / sqrt(squares / (values * size) + of->norm->eps));
         for (int i = first; i < first + size; i++) {
             statistics[i] = (float)mean;
@@ -8142,7 +8149,7 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
     for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
-        const int zero = node->zeros && (v.h1 - v.h0 < node->kernel || v.w1 - v.w0 < node->kernel);
+        const int zero = node->zeros && rn__reaches_over(&v, node->kernel);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
         if (!task->backward) {
             task->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
@@ -10095,17 +10102,18 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
 }
 
 /* >>training =================================================================================
-   In: images and labels. Out: the loss, the gradients of all parameters, the batch's statistics. A
-   batch goes through in parts that fit into memory, and the gradients of the parts add up:
+   In: images and labels. Out: the loss, the gradients of all parameters that train, the batch's
+   statistics. A batch goes through in parts that fit into memory, and the gradients of the parts
+   add up:
 
        for each part    forward: values, statistics         rn__forward
                         the logits' gradient, of the loss   rn_softmax_cross_entropy_backward
                         backward: all other gradients       rn__backward
 
    rn_update then makes a step of them, and rn_train_step is both: see >>optimiser. rn__go (see
-   >>prediction) begins a pass with the threads. Numbers that are not finite are looked for
-   in logits and statistics alone, for what is not finite anywhere shows there; only when something
-   is found, the pass is repeated to name the first node that made it. */
+   >>prediction) begins a pass with the threads. Numbers that are not finite are looked for in
+   logits and statistics alone, for what is not finite anywhere shows there; only when something is
+   found, the pass is repeated to name the first node that made it. */
 
 #ifndef RESNET_NO_TRAIN
 
@@ -10310,8 +10318,9 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
     RN__FAIL_IF(gradient && (op->node < net->first_trained || op->node > v), RN_BAD_ARGUMENT,
-                "%s is not there: frozen_below is %d, and backward ends behind that node", subject,
-                net->desc.frozen_below);
+                "%s is not there: frozen_below is %d, and backward ends behind that node; "
+                "take that of a later node, or freeze less",
+                subject, net->desc.frozen_below);
     if (!gradient && (op->lazy || op->node > v)) { /* frozen, it is no operation at all */
         reason = "its readers compute it from";
         other = rn__has(&net->nodes[v], RN__ACTIVATES) ? net->nodes[v].inputs[0] : v;
@@ -10852,7 +10861,7 @@ static int rn__stdio_remove(void *u, const char *path) { return (void)u, rn__rem
 
 /* rn_files of a file in memory, which `user` is, too: opening it finds it, closing does nothing. */
 static void *rn__memory_open(void *user, const char *path, int write) {
-    return (void)path, write ? NULL : user;
+    return (void)path, (void)write, user;
 }
 
 static int rn__memory_size(void *user, void *file, uint64_t *bytes) {
@@ -12748,8 +12757,7 @@ RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *fi
 
 /* Refuses the weights of a net that computes something else (trunk: but for its classifier) and, if
    training is to go on, of one that sees other batches: fields of which the table says that they
-   must match. Those of the
-   machine, none of which is a list, become the net's own. */
+   must match. Those of the machine, none of which is a list, become the net's own. */
 static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_desc *own,
                                 int training, int trunk, rn_error *error) {
     for (int i = 0; i < RN__FIELDS; i++) {
@@ -12772,7 +12780,9 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
         return rn__fail(error, RN_MISMATCH, "%s is of another net: %s is %s there, %s here; see %s",
                         a->path, field->key, there.data, here.data,
                         classifier ? "rn_load_trunk, which loads all but the classifier"
-                                   : "rn_load_desc");
+                        : field->use == RN__FOR_RESUMING
+                            ? "rn_load_desc, or take weights alone, from a file of rn_save"
+                            : "rn_load_desc");
     }
     return RN_OK;
 }
