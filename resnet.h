@@ -391,7 +391,7 @@ RNDEF rn_desc rn_imagenet(int depth);
    timm          3x3        B, D deep stem    fan_out  nesterov  all
 
    and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
-   Call it after block, stem and order are set. Any other dialect changes nothing. */
+   Call it after block (not auto), stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -492,7 +492,8 @@ struct rn_net;
    whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value and
    its kin see, and may change, what the next step reads. For tests, pictures and searches for
    trouble. A step of the fast execution may be several nodes; it is reported once. With a budget,
-   steps that are computed again are not reported, and do not see what a probe wrote. */
+   steps that are computed again are not reported, and do not see what a probe wrote. Gradients of
+   weights that are standardised are, until backward has ended, those by the standardised ones. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
@@ -2866,13 +2867,11 @@ static rn_status rn__resolve_norm(rn_desc *desc, rn_error *error) {
         widths[count++] = desc->widths[i];
         widths[count++] = desc->outputs[i];
     }
-    for (int i = 0; i < count; i++) {
-        const int divisor = rn__common_divisor(groups, widths[i]);
-        RN__FAIL_IF(given && divisor != groups, RN_BAD_DESCRIPTION,
+    for (int i = 0; i < count; i++) groups = rn__common_divisor(groups, widths[i]);
+    for (int i = 0; i < count; i++)
+        RN__FAIL_IF(given && widths[i] % given, RN_BAD_DESCRIPTION,
                     "norm_groups is %d and must divide all widths, of which one is %d; take %d",
-                    groups, widths[i], divisor);
-        groups = divisor;
-    }
+                    given, widths[i], groups);
     desc->norm_groups = groups;
     return RN_OK;
 }
@@ -11398,7 +11397,9 @@ static rn_status rn__check_size(const rn_desc *desc, int channels, int height, i
     if ((!desc->channels || desc->channels == channels) &&
         (!desc->height || desc->height == height) && (!desc->width || desc->width == width))
         return RN_OK;
-    return rn__fail(error, RN_BAD_SHAPE, "images [%d,%d,%d] for a net that takes [%d,%d,%d]",
+    return rn__fail(error, RN_BAD_SHAPE,
+                    "images [%d,%d,%d] for a net that takes [%d,%d,%d]; give it such, or make a "
+                    "net for these",
                     channels, height, width, desc->channels, desc->height, desc->width);
 }
 

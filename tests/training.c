@@ -595,6 +595,26 @@ static void check_bad_member(const char *options, const char *parameter, const c
     rn_destroy(net);
 }
 
+/* Values whose squares overflow have no variance: that must not look like a prediction. */
+static void check_overflow(const char *options) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_B, RN_STEM_CIFAR);
+    rn_net *net;
+    net_batch batch;
+    rn_parameter p;
+    ptrdiff_t i;
+    net_options(&desc, options);
+    net = net_create(&desc, 2, RN_TRAINING);
+    if (!net) return;
+    batch = net_draw_batch(&net->desc, 2, 2);
+    CHECK(rn_find_parameter(net, "conv1.weight", &p));
+    for (i = 0; i < p.count; i++) p.data[i] *= (rn_real)2.43e18;
+    CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, 2, net->logits, NULL),
+              RN__FAST ? RN_NOT_FINITE : RN_OK); /* the naive layers sum in double */
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
 static void check_not_finite(void) {
     int order, naive;
     check_running_statistics(1);
@@ -604,7 +624,9 @@ static void check_not_finite(void) {
             check_not_finite_in(naive, (rn_order)order, (rn_sgd)(order % 3));
     check_bad_member("norm group_norm norm_groups 1", "conv1.weight", "conv1 (conv2d, node 1)");
     check_bad_member("norm group_norm norm_groups 3", "layer1.0.gn1.weight", "layer1.0.");
-#ifndef __FAST_MATH__ /* else the naive ReLU may hide it, and the update refuses it */
+#ifndef __FAST_MATH__ /* else infinity less infinity may be nothing, and the naive ReLU hide it */
+    check_overflow("norm group_norm norm_groups 1 bare_stem 1");
+    check_overflow("norm evonorm_s0 norm_groups 1 bare_stem 1");
     check_bad_member("norm group_norm norm_groups 3 naive 1", "layer2.0.conv1.weight",
                      "layer2.0.conv1 (conv2d, ");
 #endif
@@ -1140,6 +1162,21 @@ static void check_dialects(void) {
     }
 }
 
+/* A projection has its norm, whatever the shape. */
+static void check_projections(void) {
+    rn_desc desc = rn_cifar(20);
+    rn_net *net;
+    desc.order = RN_ORIGINAL;
+    desc.resize = RN_RESIZE_B_BN;
+    desc.always_project = 1;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    if (!net) return;
+    CHECK(rn_find_node(net, "layer1.0.shortcut_bn") > 0);
+    CHECK(rn_find_node(net, "layer2.0.shortcut_bn") > 0);
+    CHECK_INT(rn_find_node(net, "layer1.1.shortcut"), -1);
+    rn_destroy(net);
+}
+
 static void check_status(void) {
     CHECK(!strcmp(rn_status_name(RN_BAD_SHAPE), "RN_BAD_SHAPE"));
     CHECK(!strcmp(rn_status_text(RN_OK), "success"));
@@ -1154,6 +1191,7 @@ static void check_descriptions(void) {
     check_round_trip();
     check_words();
     check_dialects();
+    check_projections();
     check_status();
 }
 
