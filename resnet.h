@@ -647,9 +647,10 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
 /* Prepares for rn_predict once what otherwise every call does: standardises and packs the weights,
    transforms Winograd's, and makes BN's scales and shifts. Worth it for few images at a time. The
    results stay the same bits. Takes rn_freeze_bytes(net) bytes (0 for the naive execution) as
-   memory says, for rn_destroy to give back; works in rn_workspace(net). rn_update, rn_load and
-   rn_initialise end it; call it again then, or after you wrote to net->parameters or
-   net->statistics yourself: it keeps its memory. */
+   memory says, for rn_destroy to give back; works in rn_workspace(net). rn_update, rn_load and its
+   kin, rn_recalibrate and rn_initialise end it; call it again then, or after you wrote to
+   net->parameters or net->statistics yourself: it keeps its memory. (It has nothing to do with
+   desc.frozen_below.) */
 RNDEF size_t rn_freeze_bytes(const rn_net *net);
 RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error);
 
@@ -4670,7 +4671,7 @@ typedef struct rn__executor {
     int time;                /* of the last operation of a training pass, in the planner's count */
     int rewritten;           /* 1: since then a value or gradient was written from outside */
     struct rn__conv *convs;  /* plans of the convolutions and linear layers, one a shape */
-    int frozen;              /* `packed` belongs to the parameters as they are */
+    int prepacked;           /* by rn_freeze: `packed` belongs to the parameters as they are */
     float **packed;          /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
@@ -8248,7 +8249,7 @@ static rn__engine rn__engine_at_work(const rn__run *run) {
 /* The packed weights or coefficients of node i; NULL: none. */
 static float *rn__packed_of(const rn__run *run, int i) {
     const rn__executor *x = run->net->executor;
-    return run->mode == RN_INFERENCE && x->frozen ? x->packed[i] : NULL;
+    return run->mode == RN_INFERENCE && x->prepacked ? x->packed[i] : NULL;
 }
 
 /* Images that share statistics of the normalisation at node i; 0: all. */
@@ -8274,7 +8275,7 @@ static rn__norm rn__norm_of(const rn__run *run, int i) {
     return norm;
 }
 
-/* What it makes of a value; by coefficients made beforehand, where the net is frozen. */
+/* What it makes of a value; by coefficients made beforehand, if rn_freeze made some. */
 static rn__blocked rn__normalised_value(const rn__engine *engine, const rn__run *run, int i,
                                         int activation, rn__blocked in) {
     const float *packed = rn__packed_of(run, i);
@@ -8454,7 +8455,7 @@ static void rn__standardise_gradient(const rn__run *run, int i) {
 }
 #endif
 
-/* The weights of node i: as they are stored, and packed if the net is frozen. Those to standardise
+/* The weights of node i: as they are stored, and packed if rn_freeze did it. Those to standardise
    come with the moments of their filters, made here. */
 static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
@@ -9690,7 +9691,7 @@ static void rn__clear_progress(rn_net *net) {
     if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
     memset(&net->trainer, 0, sizeof net->trainer);
-    net->executor->frozen = 0;
+    net->executor->prepacked = 0;
 }
 
 /* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
@@ -9903,7 +9904,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
         if (memory) x->packed_memory = *memory;
     }
     x->packed = rn__pack_net(net, &arena);
-    x->frozen = 1;
+    x->prepacked = 1;
     net->held = 0; /* nothing of what training left in the workspace */
 #endif
     (void)net, (void)memory, (void)error;
@@ -10643,7 +10644,7 @@ static int rn__move_statistics(rn_net *net, double momentum, int write) {
 /* Also used by rn_recalibrate, whose momentum is another. */
 static void rn__update_statistics(rn_net *net, double momentum) {
     rn__move_statistics(net, momentum, 1);
-    net->images = net->executor->frozen = 0; /* the last forward is used up */
+    net->images = net->executor->prepacked = 0; /* the last forward is used up */
 }
 
 /* Tries parameters, then statistics; what fails is named. Only then are both changed. */
@@ -12926,7 +12927,7 @@ RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int into, rn_error *err
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, trunk, error));
     if (!is_new) RN__TRY(rn__load_tensors(a, net, end, training, RN__CHECK_NUMBERS, error));
-    net->executor->frozen = 0; /* packed weights of rn_freeze would be the old ones */
+    net->executor->prepacked = 0; /* packed weights of rn_freeze would be the old ones */
     /* From here on the net changes. */
     status = rn__load_tensors(a, net, end, training, RN__STORE, is_new ? error : NULL);
     RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",
