@@ -2847,14 +2847,13 @@ static rn_status rn__resolve_widths(rn_desc *desc, rn_error *error) {
 /* Groups of channels divide the channels of every norm. */
 static rn_status rn__resolve_norm(rn_desc *desc, rn_error *error) {
     const int half = desc->stem == RN_STEM_DEEP ? 2 : 1, given = desc->norm_groups;
-    const int a = desc->order == RN_ORIGINAL || desc->order == RN_RELU_PREACT;
+    const int alone = desc->order == RN_ORIGINAL || desc->order == RN_RELU_PREACT; /* are norms */
     int widths[2 * RN_MAX_STAGES + 1], count = 0, groups = given ? given : 32;
-    if (half > 1)
-        RN__FAIL_IF(desc->stem_width % 2, RN_BAD_DESCRIPTION,
-                    "stem_width is %d and must be even: a deep stem begins with half of it",
-                    desc->stem_width);
+    RN__FAIL_IF(desc->stem_width % half, RN_BAD_DESCRIPTION,
+                "stem_width is %d and must be even: a deep stem begins with half of it",
+                desc->stem_width);
     if (desc->norm == RN_NORM_BATCH) return RN_OK;
-    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 && a, RN_BAD_DESCRIPTION,
+    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 && alone, RN_BAD_DESCRIPTION,
                 "norm evonorm_s0 activates, and order %s has norms without a ReLU; take order "
                 "full_preact, bn_after_add or relu_before_add",
                 rn__order_names[desc->order]);
