@@ -3133,24 +3133,23 @@ enum { RN__BN = 1, RN__RELU = 2 };
 /* Places of norms: beside one of three convolutions, in a shortcut, at the end. */
 enum { RN__FIRST, RN__SHORTCUT = 3, RN__END, RN__PLACES_OF_NORMS };
 
-/* What normalises, in the order of rn_norm: its kind, whether it is a ReLU's substitute, too, and
+/* What normalises, in the order of rn_norm: its kind (one with RN__GATES needs no ReLU behind) and
    its names. */
 static const struct {
     rn_kind kind;
-    int activates;
     const char *roles[RN__PLACES_OF_NORMS];
 } rn__norms[] = {
-    {RN_BATCH_NORM, 0, {"bn1", "bn2", "bn3", "shortcut_bn", "bn"}},
-    {RN_GROUP_NORM, 0, {"gn1", "gn2", "gn3", "shortcut_gn", "gn"}},
-    {RN_EVONORM_S0, 1, {"evonorm1", "evonorm2", "evonorm3", NULL, "evonorm"}},
+    {RN_BATCH_NORM, {"bn1", "bn2", "bn3", "shortcut_bn", "bn"}},
+    {RN_GROUP_NORM, {"gn1", "gn2", "gn3", "shortcut_gn", "gn"}},
+    {RN_EVONORM_S0, {"evonorm1", "evonorm2", "evonorm3", NULL, "evonorm"}},
 };
 
 /* Emits what `what` says, the norm by the name of its place; returns the value behind it. */
 static int rn__emit_activation(rn__builder *b, int x, int what, int place, const char *relu) {
     const rn_norm norm = b->desc->norm;
-    if (what & RN__BN)
-        x = rn__emit(b, rn__node(rn__norms[norm].kind, rn__norms[norm].roles[place], x));
-    if (what & RN__RELU && !(what & RN__BN && rn__norms[norm].activates))
+    const rn_node node = rn__node(rn__norms[norm].kind, rn__norms[norm].roles[place], x);
+    if (what & RN__BN) x = rn__emit(b, node);
+    if (what & RN__RELU && !(what & RN__BN && rn__has(&node, RN__GATES)))
         x = rn__emit(b, rn__node(RN_RELU, relu, x));
     return x;
 }
