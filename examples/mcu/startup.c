@@ -121,10 +121,10 @@ void board_write_real(double number, int decimals) {
 
 /* ---- counting instructions --------------------------------------------------------------------
    SysTick counts 2^24 ticks down, then starts again and interrupts. Under -icount shift=0 an
-   instruction takes one nanosecond of QEMU's clock, and a tick of the board's clock 40. */
+   instruction takes one nanosecond of QEMU's clock, and a tick of the board's clock, 25 MHz, 40. */
 
-#ifndef NANOSECONDS_PER_TICK
-#define NANOSECONDS_PER_TICK 40 /* 25 MHz: mps2-an386, -an500 */
+#ifndef BOARD_HERTZ
+#define BOARD_HERTZ 25000000u /* mps2-an386, mps2-an500; mps3-an547: 32000000u */
 #endif
 enum { SYSTICK_LAST = 0xFFFFFF };
 
@@ -144,7 +144,7 @@ uint64_t board_instructions(void) {
         rounds = systick_rounds;
         ticks = SYSTICK_LAST - SYSTICK_VALUE;
     } while (rounds != systick_rounds || INTERRUPT_STATE & 1u << 26);
-    return (((uint64_t)rounds << 24) + ticks) * NANOSECONDS_PER_TICK;
+    return (((uint64_t)rounds << 24) + ticks) * 1000000000u / BOARD_HERTZ;
 }
 
 /* ---- the stack -------------------------------------------------------------------------------- */
