@@ -151,24 +151,27 @@ static inline const char *window_row(emitter *e, int l, const char *row) {
 static inline const char *row_index(const layer *of) { return of->h > 1 ? "y" : "0"; }
 
 /* Copies the rows into the window that row y of the value needs and that are not there yet:
-   GATHER(to, from, ARGUMENTS), where `from` is 0 for a row of the padding. */
-static inline void put_gather(emitter *e, int l, const char *gather, const char *arguments) {
+   GATHER(to, from, REST), where `from` is 0 for a row of the padding. */
+static inline void put_gather(emitter *e, int l, const char *gather, const char *rest) {
     const layer *of = &e->net->layers[l];
     const int h = e->net->layers[of->inputs[0]].h;
     const int behind = (of->h - 1) * of->stride + of->kernel - of->padding > h;
-    const char *name = c_name(e, l);
+    const char *from = value_row(e, of->inputs[0], "row");
     char next[96], top[32], outside[64] = "";
-    snprintf(next, sizeof next, "done.%s_window", name);
+    snprintf(next, sizeof next, "done.%s_window", c_name(e, l));
     snprintf(top, sizeof top, of->stride == 1 ? "%s" : "%s * %d", row_index(of), of->stride);
     if (of->padding) snprintf(outside, sizeof outside, "row < 0%s", behind ? " || " : " ? 0 : ");
     if (behind) snprintf(outside + strlen(outside), 32, "row >= %d ? 0 : ", h);
-    if (of->stride > of->kernel) put(e, "        if (%s < %s) %s = %s;\n", next, top, next, top);
+    if (of->stride > of->kernel)
+        put(e, "        if (%s < %s) %s = (short)(%s);\n", next, top, next, top);
     put(e, "        for (; %s < %s + %d; %s++) {\n", next, top, of->kernel, next);
-    put(e, "            const int row = %s", next);
-    if (of->padding) put(e, " - %d", of->padding);
-    put(e, ";\n            %s(%s,\n", gather, window_row(e, l, next));
-    put(e, "                %s%s, %s);\n        }\n", outside, value_row(e, of->inputs[0], "row"),
-        arguments);
+    if (*outside || strstr(from, "row")) {
+        put(e, "            const int row = %s", next);
+        if (of->padding) put(e, " - %d", of->padding);
+        put(e, ";\n");
+    }
+    put(e, "            %s(%s,\n", gather, window_row(e, l, next));
+    put(e, "                %s%s, %s);\n        }\n", outside, from, rest);
 }
 
 /* ---- a layer --------------------------------------------------------------------------------- */
