@@ -145,7 +145,7 @@ static void test_elements(int pixels, int channels, int relu) {
 
 enum { MAXIMUM, MAXIMUM_OR_ZERO, MEAN };
 
-static double pooled(const pool *p, int what, int y, int x, int c) {
+static double pooled(const pooling *p, int what, int y, int x, int c) {
     double sum = 0, largest = -2;
     int pixels = 0;
     for (int r = 0; r < p->kernel; r++)
@@ -160,7 +160,7 @@ static double pooled(const pool *p, int what, int y, int x, int c) {
 }
 
 /* Rows of the image go into a ring just before they are read. */
-static void test_pool(pool p, int what, int height) {
+static void test_pool(pooling p, int what, int height) {
     int row = 0, n = p.width * p.channels;
     fill(image, p.height * n);
     if (draw(2))
@@ -183,7 +183,7 @@ static void test_pool(pool p, int what, int height) {
 static void test_pools(void) {
     for (int i = 0; i < 60; i++) {
         const int what = i % 3;
-        pool p;
+        pooling p;
         int height;
         p.kernel = 1 + draw(3), p.stride = 1 + draw(p.kernel);
         p.padding = what == MEAN ? 0 : draw(p.kernel);

@@ -4,7 +4,6 @@
 #ifndef KERNELS_FLOAT_H
 #define KERNELS_FLOAT_H
 
-#include <math.h>
 #include <string.h>
 
 /* ---- convolution --------------------------------------------------------------------------------
@@ -105,6 +104,15 @@ static inline void put(const convolution *c, const float *sums, int x, int k, fl
         for (int f = 0; f < filters; f++) out[f] = c->relu && sums[f] < 0 ? 0 : sums[f];
 }
 
+/* Copies a row of the input, `copied` numbers, into a row of the window that has `front` numbers of
+   padding before them and is `length` long; from 0: all of it is padding. */
+static void gather(float *to, const float *from, int front, int copied, int length) {
+    const int begin = from ? front : length, end = from ? front + copied : length;
+    memset(to, 0, (size_t)begin * sizeof(float));
+    if (from) memcpy(to + begin, from, (size_t)copied * sizeof(float));
+    memset(to + end, 0, (size_t)(length - end) * sizeof(float));
+}
+
 /* A row of a convolution's value; row `top` of the ring is the uppermost that it is made of. */
 static void convolve(const convolution *c, const float *window, int top, float *out) {
     const float *weight = c->weight;
@@ -157,6 +165,8 @@ static void add_scaled(const float *a, float factor_a, const float *b, float fac
 
 /* ---- gate ------------------------------------------------------------------------------------ */
 
+#include <math.h> /* expf */
+
 /* out = in sigmoid(sign logits), n numbers; sigmoid(-z) is 1 - sigmoid(z). out may be either. */
 static void gate(const float *in, const float *logits, float sign, int n, float *out) {
     for (int i = 0; i < n; i++) out[i] = in[i] / (1 + expf(-sign * logits[i]));
@@ -165,32 +175,32 @@ static void gate(const float *in, const float *logits, float sign, int n, float 
 /* ---- pool ------------------------------------------------------------------------------------ */
 
 /* A pool. It reads a ring of rows of its input; its windows are cut at the edges of that. */
-typedef struct pool {
+typedef struct pooling {
     int kernel, stride, padding;
     int height, width, channels; /* of the input */
     int rows;                    /* of the ring */
     int pixels;                  /* in a row of the value */
-} pool;
+} pooling;
 
 /* Where a window that begins at `first` begins and ends in an image of `size`. */
-static inline int from(int first) { return first < 0 ? 0 : first; }
-static inline int upto(int first, int kernel, int size) {
+static inline int begin_of(int first) { return first < 0 ? 0 : first; }
+static inline int end_of(int first, int kernel, int size) {
     return first + kernel < size ? first + kernel : size;
 }
 
 /* ---- max_pool -------------------------------------------------------------------------------- */
 
 /* Row y of a max-pool's value; with zeros 1 the padding counts as zeros, otherwise not at all. */
-static void max_pool(const pool *p, int zeros, const float *ring, int y, float *out) {
-    const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
+static void max_pool(const pooling *p, int zeros, const float *ring, int y, float *out) {
+    const int top = y * p->stride - p->padding, bottom = end_of(top, p->kernel, p->height);
     for (int x = 0; x < p->pixels; x++, out += p->channels) {
-        const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
-        const int cut = (bottom - from(top)) * (right - from(left)) < p->kernel * p->kernel;
+        const int left = x * p->stride - p->padding, right = end_of(left, p->kernel, p->width);
+        const int cut = (bottom - begin_of(top)) * (right - begin_of(left)) < p->kernel * p->kernel;
         for (int c = 0; c < p->channels; c++) {
             float largest = 0;
             int none = !(zeros && cut);
-            for (int h = from(top); h < bottom; h++)
-                for (int w = from(left); w < right; w++, none = 0) {
+            for (int h = begin_of(top); h < bottom; h++)
+                for (int w = begin_of(left); w < right; w++, none = 0) {
                     const float z = ring[((h % p->rows) * p->width + w) * p->channels + c];
                     if (none || z > largest) largest = z;
                 }
@@ -202,15 +212,15 @@ static void max_pool(const pool *p, int zeros, const float *ring, int y, float *
 /* ---- avg_pool -------------------------------------------------------------------------------- */
 
 /* Row y of an average pool's value: the mean of the pixels that are there. */
-static void avg_pool(const pool *p, const float *ring, int y, float *out) {
-    const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
+static void avg_pool(const pooling *p, const float *ring, int y, float *out) {
+    const int top = y * p->stride - p->padding, bottom = end_of(top, p->kernel, p->height);
     for (int x = 0; x < p->pixels; x++, out += p->channels) {
-        const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
-        const float share = 1 / (float)((bottom - from(top)) * (right - from(left)));
+        const int left = x * p->stride - p->padding, right = end_of(left, p->kernel, p->width);
+        const float share = 1 / (float)((bottom - begin_of(top)) * (right - begin_of(left)));
         for (int c = 0; c < p->channels; c++) {
             float sum = 0;
-            for (int h = from(top); h < bottom; h++)
-                for (int w = from(left); w < right; w++)
+            for (int h = begin_of(top); h < bottom; h++)
+                for (int w = begin_of(left); w < right; w++)
                     sum += ring[((h % p->rows) * p->width + w) * p->channels + c];
             out[c] = sum * share;
         }
