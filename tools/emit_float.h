@@ -125,11 +125,10 @@ static inline void put_affine_constants(emitter *e, int l) {
 
 /* Where the rows of layer l's value begin, and how many there are. */
 static inline const char *first_row(emitter *e, int l) {
-    char *text = next_expression(e);
+    char text[EXPRESSION];
     if (l == 0) return "image";
-    snprintf(text, sizeof e->expressions[0], "arena.floats + %zu",
-             e->arena->values[l].offset / sizeof(float));
-    return text;
+    snprintf(text, sizeof text, "arena.floats + %zu", e->arena->values[l].offset / sizeof(float));
+    return keep(e, text);
 }
 
 static inline int ring_rows(const emitter *e, int l) {
