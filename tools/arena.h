@@ -74,7 +74,8 @@ static inline size_t value_row_bytes(const lowered *net, const layer *l) {
 typedef struct stay {
     int layer, window;  /* of a window: 1 */
     int count;          /* rows */
-    int *born, *dies;   /* [count]; a row lives at born <= time <= dies; dies -1: never read */
+    int *born, *dies;   /* [count]; a row lives at born <= time <= dies; -1: not at all */
+    int first, last;    /* times: of the rows together */
     int in_place;       /* the stays of its terms, whose rows it may go over; -1: none */
     int in_place_other; /* likewise */
     size_t row_bytes;
@@ -173,6 +174,11 @@ static inline void find_times(planner *p) {
         for (s->rows = s->window ? net->layers[s->layer].kernel : 1; !fits; s->rows += !fits)
             for (fits = 1, y = s->rows; y < s->count && fits; y++)
                 fits = s->born[y] < 0 || s->dies[y - s->rows] < s->born[y];
+        s->first = INT_MAX, s->last = -1;
+        for (y = 0; y < s->count; y++) {
+            if (s->born[y] >= 0 && s->born[y] < s->first) s->first = s->born[y];
+            if (s->dies[y] > s->last) s->last = s->dies[y];
+        }
     }
 }
 
@@ -206,29 +212,17 @@ static inline size_t collision(const planner *p, int at_a, int at_b, int y, int 
     return (end > a->offset ? end : a->offset + 1);
 }
 
-static inline void span_of(const stay *s, int *born, int *dies) {
-    int y;
-    *born = INT_MAX, *dies = -1;
-    for (y = 0; y < s->count; y++) {
-        if (s->born[y] < 0) continue;
-        if (s->born[y] < *born) *born = s->born[y];
-        if (s->dies[y] > *dies) *dies = s->dies[y];
-    }
-}
-
 /* The least offset of stay `at` where none of its rows is in the way of those placed already. */
 static inline void place_stay(planner *p, int at) {
     stay *s = &p->stays[at];
-    int born, dies, other_born, other_dies, i, y, z, moved = 1;
-    span_of(s, &born, &dies);
+    int i, y, z, moved = 1;
     s->offset = 0;
     while (moved) {
         moved = 0;
         for (i = 0; i < p->count && !moved; i++) {
             const stay *b = &p->stays[i];
             if (!b->placed) continue;
-            span_of(b, &other_born, &other_dies);
-            if (other_born > dies || born > other_dies) continue;
+            if (b->first > s->last || s->first > b->last) continue;
             if (b->offset >= s->offset + (size_t)s->rows * s->row_bytes ||
                 s->offset >= b->offset + (size_t)b->rows * b->row_bytes)
                 continue;
@@ -267,9 +261,7 @@ static inline void sort_stays(const planner *p, int *order, int largest_first) {
             const stay *before = &p->stays[order[k - 1]];
             const size_t a = (size_t)s->rows * s->row_bytes,
                          b = (size_t)before->rows * before->row_bytes;
-            int born, dies, other_born, other_dies;
-            span_of(s, &born, &dies), span_of(before, &other_born, &other_dies);
-            if (largest_first ? a <= b : born >= other_born) break;
+            if (largest_first ? a <= b : s->first >= before->first) break;
             order[k] = order[k - 1];
         }
         order[k] = i;
@@ -290,7 +282,7 @@ static inline size_t try_demands(planner *p, const char *demanded, arena *result
     const int layers = p->net->count;
     int *order = (int *)allocate(2 * (size_t)layers * sizeof(int));
     size_t bytes[2];
-    int i, born, dies, other_born, other_dies;
+    int i;
     const stay *highest = p->stays;
     p->demanded = demanded;
     find_times(p);
@@ -307,28 +299,27 @@ static inline size_t try_demands(planner *p, const char *demanded, arena *result
     }
     if (crowd && p->count) {
         memset(crowd, 0, (size_t)layers);
-        span_of(highest, &born, &dies);
-        for (i = 0; i < p->count; i++) {
-            span_of(&p->stays[i], &other_born, &other_dies);
-            if (other_born <= dies && born <= other_dies) crowd[p->stays[i].layer] = 1;
-        }
+        for (i = 0; i < p->count; i++)
+            if (p->stays[i].first <= highest->last && highest->first <= p->stays[i].last)
+                crowd[p->stays[i].layer] = 1;
     }
     forget_stays(p);
     free(order);
     return bytes[1];
 }
 
-/* Layer by layer: every map as a whole, but those which only the next layer reads, pixel by pixel,
-   and affine ones, which only say how the trunk is read. */
-static inline void demand_layers(const lowered *net, char *demanded) {
+/* Every map as a whole, but those which only the next layer reads, pixel by pixel, and affine ones,
+   which only say how the trunk is read. By units: nor convolutions that only one layer reads. */
+static inline void demand_maps(const lowered *net, char *demanded, int by_units) {
     int l, k;
     for (l = 0; l < net->count; l++) {
+        const layer_kind kind = net->layers[l].kind;
         int readers = 0, in_place = 0;
         for (k = 0; k < net->count; k++)
             if (net->layers[k].inputs[0] == l || net->layers[k].inputs[1] == l)
                 readers++, in_place += goes_in_place(&net->layers[k]);
-        demanded[l] =
-            l > 0 && net->layers[l].kind != LAYER_AFFINE && !(readers == 1 && in_place == 1);
+        demanded[l] = l > 0 && kind != LAYER_AFFINE && !(readers == 1 && in_place == 1) &&
+                      !(by_units && readers == 1 && kind == LAYER_CONVOLUTION);
     }
     demanded[net->count - 1] = 1;
 }
@@ -361,26 +352,26 @@ static inline size_t improve_to(planner *p, char *demanded, size_t limit) {
     return bytes;
 }
 
-/* From layer by layer; where that does not come down to the limit, also from all layers before some
-   layer as one band. */
+/* From layer by layer; where that does not come down to the limit, from unit by unit, and with all
+   units before some layer as one band. */
 static inline void choose_demands(planner *p, char *demanded, size_t limit) {
     const size_t layers = (size_t)p->net->count;
-    char *best = (char *)allocate(layers), *start = (char *)allocate(layers);
+    char *units = (char *)allocate(layers), *start = (char *)allocate(layers);
     size_t bytes, least;
     int l;
-    demand_layers(p->net, demanded);
-    memcpy(start, demanded, layers);
+    demand_maps(p->net, demanded, 0);
+    demand_maps(p->net, units, 1);
     least = improve_to(p, demanded, limit);
     for (l = 1; l < p->net->count && least > limit; l++) {
-        if (!start[l]) continue;
-        memcpy(best, start, layers);
-        memset(best, 0, (size_t)l);
-        bytes = try_demands(p, best, NULL, NULL);
+        if (l > 1 && !units[l - 1]) continue; /* the same as before */
+        memcpy(start, units, layers);
+        memset(start, 0, (size_t)l);
+        bytes = try_demands(p, start, NULL, NULL);
         if (bytes > 2 * least) break; /* longer bands only have more windows */
-        bytes = improve_to(p, best, limit);
-        if (bytes < least) least = bytes, memcpy(demanded, best, layers);
+        bytes = improve_to(p, start, limit);
+        if (bytes < least) least = bytes, memcpy(demanded, start, layers);
     }
-    free(best), free(start);
+    free(units), free(start);
 }
 
 /* The arena of a net: layer by layer, or, where that takes more than `limit` bytes, in bands, as
