@@ -14,6 +14,7 @@
 #include "evaluate.h"
 #include "folded.h"
 #include "quantise.h"
+#include <ctype.h>
 
 typedef struct job {
     const char *weights, *to, *name;
