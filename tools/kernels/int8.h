@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* ---- integers --------------------------------------------------------------------------------- */
+/* ---- integers -------------------------------------------------------------------------------- */
 
 #if defined(__ARM_BIG_ENDIAN) || defined(PLAIN)
 #elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
@@ -44,11 +44,7 @@ INLINE int32_t get(const void *row, int i, int wide) {
 /* Puts y where number i of a row is, not below `least` and not above the most that fits there. */
 INLINE void put(void *row, int i, int wide, int32_t y, int32_t least) {
     const int32_t lowest = wide ? -32768 : -128, most = wide ? 32767 : 127;
-#if defined(HELIUM) || defined(DSP)
-    y = wide ? __ssat(y, 16) : __ssat(y, 8);
-#else
-    y = y < lowest ? lowest : y > most ? most : y;
-#endif
+    y = y < lowest ? lowest : y > most ? most : y; /* SSAT, where there is that */
     if (least > lowest && y < least) y = least;
     if (wide)
         ((int16_t *)row)[i] = (int16_t)y;
@@ -72,7 +68,7 @@ INLINE int32_t shift_right(int32_t h, int right) {
     return (h + (h >> 31) + (1 << (right - 1))) >> right;
 }
 
-/* x times the real number multiplier 2^(shift - 31), rounded twice, for x < 2^30 and shift <= 0 ... */
+/* x times the real number multiplier 2^(shift - 31), rounded twice; |x| < 2^30, shift <= 0 ... */
 INLINE int32_t rescale(int32_t x, int32_t multiplier, int shift) {
     const int32_t h = multiply_high(x, multiplier);
     return shift ? shift_right(h, -shift) : h;
@@ -110,7 +106,7 @@ INLINE int32x4_t rescale_4(int32x4_t x, int32_t multiplier, int shift) {
 }
 #endif
 
-/* ---- convolution -------------------------------------------------------------------------------
+/* ---- convolution --------------------------------------------------------------------------------
    Of a window, a ring of R rows of the input with zeros around them, in 16 bits, less the input's
    zero point. An odd number of channels gets one of zeros, so that numbers go in pairs. Weights lie
    [K/2][R][S C/2] in words of two filters, k and k + 1, and two neighbours i and i + 1 of S C:
@@ -168,6 +164,17 @@ SHARED void widen(int16_t *to, const int8_t *from, int pixels, int channels, int
     memset(to, 0, (size_t)(end - to) * sizeof *to);
 }
 
+/* Likewise of an image, whose channels have zero points of their own. */
+SHARED void widen_image(int16_t *to, const int8_t *from, int pixels, int channels,
+                        const int16_t *zero_points, int padding, int row) {
+    const int even = channels + (channels & 1);
+    int i = 0;
+    memset(to, 0, (size_t)row * sizeof *to);
+    to += padding * even;
+    for (int x = 0; from && x < pixels; x++, to += even)
+        for (int c = 0; c < channels; c++, i++) to[c] = (int16_t)(from[i] - zero_points[c]);
+}
+
 /* multiply: sums[2 p + f] += number[p step + i] weight[i][f], i < 2 words, of 4 pixels p and the
    filters k + f; returns where the weights end. */
 #if defined(HELIUM)
@@ -208,8 +215,8 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
 }
 
 #elif defined(DSP)
-/* In this order 8 sums, 2 addresses, the weights and a pair of the window fit into the 14 registers;
-   compilers would load more beforehand. */
+/* In this order 8 sums, 2 addresses, weights of both filters and a pair of the window fit into the
+   14 registers; a compiler would load more beforehand. */
 INLINE uint32_t load_next(const void **at) { /* a word, and on to the next */
     uint32_t word;
     __asm__ volatile("ldr %0, [%1], #4" : "=r"(word), "+r"(*at));
@@ -332,9 +339,9 @@ INLINE void convolve(const convolution *l, int kernel, int channels, int stride,
         }
 }
 
-/* ---- add --------------------------------------------------------------------------------------
-   Each term has a zero point and a factor multiplier 2^(shift - 31) of its own, with `left` more bits
-   than it came with; so has the sum. */
+/* ---- add ----------------------------------------------------------------------------------------
+   Each term has a zero point and a factor multiplier 2^(shift - 31) of its own, and `left` more bits
+   than it came with; the sum has a factor, too. */
 typedef struct addition {
     int zero_points[2], left;
     int32_t multiplier[3];
@@ -342,10 +349,22 @@ typedef struct addition {
     int zero_point, least; /* of the value */
 } addition;
 
+/* Have all three the same scale? Then it is an addition of whole numbers. */
+INLINE int has_one_scale(const addition *l) {
+    const int32_t *m = l->multiplier, half = 1 << 30;
+    return m[0] == half && m[1] == half && m[2] == half && l->shift[0] == 0 && l->shift[1] == 0 &&
+           l->shift[2] == 2 - l->left;
+}
+
 INLINE int32_t term(const addition *l, int which, int32_t q) {
     const int32_t x = q - l->zero_points[which], multiplier = l->multiplier[which];
+    if (has_one_scale(l)) return x;
     if (multiplier == 1 << 30 && !l->shift[which]) return x * (1 << (l->left - 1)); /* a half */
     return rescale(x * (1 << l->left), multiplier, l->shift[which]);
+}
+
+INLINE int32_t total(const addition *l, int32_t sum) {
+    return l->zero_point + (has_one_scale(l) ? sum : rescale(sum, l->multiplier[2], l->shift[2]));
 }
 
 #ifdef HELIUM
@@ -367,13 +386,12 @@ INLINE void add(const addition *l, const void *a, const void *b, int wide, int c
 #else
     for (int i = 0; i < count; i++) {
         const int32_t sum = term(l, 0, get(a, i, wide & 1)) + term(l, 1, get(b, i, wide & 2));
-        put(out, i, wide & 4, rescale(sum, l->multiplier[2], l->shift[2]) + l->zero_point,
-            l->least);
+        put(out, i, wide & 4, total(l, sum), l->least);
     }
 #endif
 }
 
-/* ---- affine -----------------------------------------------------------------------------------
+/* ---- affine -------------------------------------------------------------------------------------
    Each channel times a number of 16 bits, plus one of 32 that also rounds, shifted. */
 typedef struct affinity {
     const int16_t *multiplier; /* [C] */
@@ -393,7 +411,7 @@ INLINE void affine(const affinity *l, const void *in, int wide, int pixels, int 
         }
 }
 
-/* ---- gate ------------------------------------------------------------------------------------- */
+/* ---- gate ------------------------------------------------------------------------------------ */
 
 typedef struct gating {
     const int16_t *table;      /* sigmoid of -128 to 127, 15 bits behind the point */
@@ -402,7 +420,7 @@ typedef struct gating {
     int zero_point, least;     /* of the value */
 } gating;
 
-/* A row of the input times a sigmoid. Which are wide: 1 the input, 4 the value. out may be either. */
+/* A row of the input times sigmoids. Which are wide: 1 the input, 4 the value. out may be either. */
 INLINE void gate(const gating *l, const void *in, const int8_t *logits, int wide, int count,
                  void *out) {
     for (int i = 0; i < count; i++) {
@@ -412,7 +430,7 @@ INLINE void gate(const gating *l, const void *in, const int8_t *logits, int wide
     }
 }
 
-/* ---- pool ------------------------------------------------------------------------------------- */
+/* ---- pool ------------------------------------------------------------------------------------ */
 
 /* A pool. It reads a ring of rows of its input; its windows are cut at the edges of that. */
 typedef struct pool {
@@ -428,28 +446,27 @@ INLINE int upto(int first, int kernel, int size) {
     return first + kernel < size ? first + kernel : size;
 }
 
-/* ---- max_pool --------------------------------------------------------------------------------- */
+/* ---- max_pool -------------------------------------------------------------------------------- */
 
-/* Row y of a max-pool's value. `least` is what the padding counts as, or less than all. */
-INLINE void max_pool(const pool *p, int32_t least, const void *ring, int wide, int y, void *out) {
+/* Row y of a max-pool's value. `padding` is what the padding counts as; -128: not at all. */
+INLINE void max_pool(const pool *p, int8_t padding, const int8_t *ring, int y, int8_t *out) {
     const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
-    for (int x = 0, i = 0; x < p->pixels; x++) {
+    for (int x = 0; x < p->pixels; x++, out += p->channels) {
         const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
         const int cut = (bottom - from(top)) * (right - from(left)) < p->kernel * p->kernel;
-        for (int c = 0; c < p->channels; c++, i++) {
-            int32_t largest = cut ? least : -32768;
+        for (int c = 0; c < p->channels; c++) {
+            int8_t largest = cut ? padding : -128;
             for (int h = from(top); h < bottom; h++)
                 for (int w = from(left); w < right; w++) {
-                    const int at = ((h % p->rows) * p->width + w) * p->channels + c;
-                    const int32_t q = get(ring, at, wide);
+                    const int8_t q = ring[((h % p->rows) * p->width + w) * p->channels + c];
                     if (q > largest) largest = q;
                 }
-            put(out, i, wide, largest, -32768);
+            out[c] = largest;
         }
     }
 }
 
-/* ---- mean ------------------------------------------------------------------------------------- */
+/* ---- mean ------------------------------------------------------------------------------------ */
 
 /* What becomes of sums where the value has a scale of its own. */
 typedef struct rescaling {
@@ -466,42 +483,40 @@ INLINE int32_t mean(const rescaling *l, int32_t sum, int count, int at) {
     return rescale_any(sum, l->multiplier[at], l->shift[at]) + l->zero_point;
 }
 
-/* ---- avg_pool --------------------------------------------------------------------------------- */
+/* ---- avg_pool -------------------------------------------------------------------------------- */
 
-/* Row y of an average pool's value: the mean of the pixels that are there. Which are wide: 1 the
-   input, 4 the value. */
-INLINE void avg_pool(const pool *p, const rescaling *l, const void *ring, int wide, int y,
-                     void *out) {
+/* Row y of an average pool's value: the mean of the pixels that are there. */
+INLINE void avg_pool(const pool *p, const rescaling *l, const int8_t *ring, int y, int8_t *out) {
     const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
-    for (int x = 0, i = 0; x < p->pixels; x++) {
+    for (int x = 0; x < p->pixels; x++, out += p->channels) {
         const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
         const int count = (bottom - from(top)) * (right - from(left));
-        for (int c = 0; c < p->channels; c++, i++) {
+        for (int c = 0; c < p->channels; c++) {
             int32_t sum = 0;
             for (int h = from(top); h < bottom; h++)
                 for (int w = from(left); w < right; w++)
-                    sum += get(ring, ((h % p->rows) * p->width + w) * p->channels + c, wide & 1);
-            put(out, i, wide & 4, mean(l, sum, count, count - 1), -32768);
+                    sum += ring[((h % p->rows) * p->width + w) * p->channels + c];
+            put(out, c, 0, mean(l, sum, count, count - 1), -128);
         }
     }
 }
 
-/* ---- global_avg_pool -------------------------------------------------------------------------- */
+/* ---- global_avg_pool ------------------------------------------------------------------------- */
 
-/* The mean of all pixels, in each channel. Which are wide: 1 the input, 4 the value. */
-INLINE void global_avg_pool(const rescaling *l, const void *in, int wide, int pixels, int channels,
-                            void *out) {
+/* The mean of all pixels, in each channel. */
+INLINE void global_avg_pool(const rescaling *l, const int8_t *in, int pixels, int channels,
+                            int8_t *out) {
     for (int c = 0; c < channels; c++) {
         int32_t sum = 0;
-        for (int i = 0; i < pixels; i++) sum += get(in, i * channels + c, wide & 1);
-        put(out, c, wide & 4, mean(l, sum, pixels, 0), -32768);
+        for (int i = 0; i < pixels; i++) sum += in[i * channels + c];
+        put(out, c, 0, mean(l, sum, pixels, 0), -128);
     }
 }
 
-/* ---- pad_subsample ---------------------------------------------------------------------------- */
+/* ---- pad_subsample --------------------------------------------------------------------------- */
 
-/* Every stride-th pixel of a row of `channels` channels; of the value's the first is number `front`,
-   all others are zero_point. */
+/* Every stride-th pixel of a row of `channels` channels. In the value they begin at number `front`;
+   the others are zero_point. */
 INLINE void pad_subsample(const void *in, int wide, int stride, int channels, int front,
                           int filters, int pixels, int zero_point, void *out) {
     for (int x = 0, i = 0; x < pixels; x++)
