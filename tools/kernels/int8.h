@@ -43,8 +43,15 @@ INLINE int32_t get(const void *row, int i, int wide) {
 
 /* Puts y where number i of a row is, not below `least` and not above the most that fits there. */
 INLINE void put(void *row, int i, int wide, int32_t y, int32_t least) {
-    const int32_t lowest = wide ? -32768 : -128, most = wide ? 32767 : 127;
-    y = y < lowest ? lowest : y > most ? most : y; /* SSAT, where there is that */
+    const int32_t lowest = wide ? -32768 : -128;
+#if defined(HELIUM) || defined(DSP)
+    if (wide)
+        __asm__("ssat %0, #16, %0" : "+r"(y));
+    else
+        __asm__("ssat %0, #8, %0" : "+r"(y));
+#else
+    y = y < lowest ? lowest : y > -1 - lowest ? -1 - lowest : y;
+#endif
     if (least > lowest && y < least) y = least;
     if (wide)
         ((int16_t *)row)[i] = (int16_t)y;
@@ -225,12 +232,7 @@ INLINE uint32_t load_next(const void **at) { /* a word, and on to the next */
 
 INLINE uint32_t load(const void *at, int offset) {
     uint32_t word;
-    if (offset < 4096)
-        __asm__ volatile("ldr %0, [%1, %2]"
-                         : "=r"(word)
-                         : "r"(at), "i"(offset < 4096 ? offset : 0));
-    else
-        __asm__ volatile("ldr %0, [%1, %2]" : "=r"(word) : "r"(at), "r"(offset));
+    __asm__ volatile("ldr %0, [%1, %2]" : "=r"(word) : "r"(at), "Jr"(offset)); /* J: below 4096 */
     return word;
 }
 
@@ -340,8 +342,8 @@ INLINE void convolve(const convolution *l, int kernel, int channels, int stride,
 }
 
 /* ---- add ----------------------------------------------------------------------------------------
-   Each term has a zero point and a factor multiplier 2^(shift - 31) of its own, and `left` more bits
-   than it came with; the sum has a factor, too. */
+   Each term has a zero point and a factor multiplier 2^(shift - 31) of its own and gets `left` more
+   bits; then the sum has such a factor. */
 typedef struct addition {
     int zero_points[2], left;
     int32_t multiplier[3];
@@ -420,7 +422,7 @@ typedef struct gating {
     int zero_point, least;     /* of the value */
 } gating;
 
-/* A row of the input times sigmoids. Which are wide: 1 the input, 4 the value. out may be either. */
+/* A row of the input times sigmoids. Wide are: 1 the input, 4 the value. out may be either. */
 INLINE void gate(const gating *l, const void *in, const int8_t *logits, int wide, int count,
                  void *out) {
     for (int i = 0; i < count; i++) {
