@@ -49,11 +49,11 @@ typedef struct integers {
    m 2^(e - 31) is a real factor; scale(x, m, e) = x times it, rounded twice:
        h = (x << max(e, 0)) m / 2^31, to the nearest, halves up;
        h / 2^max(-e, 0), to the nearest, halves away from zero.
-   clamp(y): not below the value's least (zero_point where a ReLU is fused, else -128 or -32768), not
-   above 127 or 32767.
+   clamp(y): not below the value's least (zero_point where a ReLU is fused, else -128 or -32768),
+   not above 127 or 32767.
 
-   convolution  sum over the taps inside the image: acc = bias[k] + sum weight (q - zero_point of the
-                input); clamp(scale(acc, multiplier[k], shift[k]) + zero_point)
+   convolution  acc = bias[k] + sum of weight (q - zero_point of the input) over the taps inside the
+                image; clamp(scale(acc, multiplier[k], shift[k]) + zero_point)
    affine       x = q - zero_point of the input; clamp((x multiplier[c] + bias[c]) >> shift[c]);
                 multiplier fits int16, bias holds zero_point and the half for rounding, too;
                 >> rounds down
@@ -92,8 +92,8 @@ typedef struct lowered {
     int quantised;
     char title[64];
     /* A pixel p of 0 to 255 in channel c is input (p / 255 - mean[c]) / deviation[c] in float, and
-       p - 128 in integers, where centre[c] is the p that stands for 0: all convolutions of the input
-       have mean and deviation in their weights, see tools/quantise.h. */
+       p - 128 in integers, where centre[c] is the p that stands for 0: the convolutions of the
+       input have mean and deviation in their weights, see tools/quantise.h. */
     float mean[4], deviation[4];
     int centre[4];
     int bgr;           /* 1: the net's first channel is blue; weights are as for RGB already */
