@@ -17,14 +17,16 @@
 #include "arena.h"
 #include "output.h"
 
+enum { EXPRESSION = 160 }; /* bytes of one, at most */
+
 typedef struct emitter {
     const lowered *net;
     const arena *arena;
     const char *name; /* of the functions: NAME_predict */
     char *text;       /* the file so far */
     size_t length, room;
-    size_t constant_bytes;    /* of the constants so far */
-    char expressions[8][160]; /* the last ones that were made */
+    size_t constant_bytes;           /* of the constants so far */
+    char expressions[8][EXPRESSION]; /* the last ones that were made */
     int expression;
 } emitter;
 
@@ -59,16 +61,20 @@ put(emitter *e, const char *format, ...) {
     e->length += (size_t)length;
 }
 
-/* Room for an expression that lives until seven more are made. */
-static inline char *next_expression(emitter *e) { return e->expressions[e->expression++ % 8]; }
+/* Keeps an expression until seven more are kept. */
+static inline const char *keep(emitter *e, const char *text) {
+    char *kept = e->expressions[e->expression++ % 8];
+    snprintf(kept, EXPRESSION, "%s", text);
+    return kept;
+}
 
 /* A layer's name as C has names: "layer1_0_conv1". */
 static inline const char *c_name(emitter *e, int l) {
-    char *name = next_expression(e), *at;
-    snprintf(name, sizeof e->expressions[0], "%s", e->net->layers[l].name);
+    char name[EXPRESSION], *at;
+    snprintf(name, sizeof name, "%s", e->net->layers[l].name);
     for (at = name; *at; at++)
         if (*at == '.') *at = '_';
-    return name;
+    return keep(e, name);
 }
 
 /* static const TYPE layer1_0_conv1_SUFFIX[count] = {...}; of whole numbers, `bytes` each. */
@@ -112,39 +118,34 @@ static inline const char *arena_member(const lowered *net, size_t bytes) {
     return !net->quantised ? "floats" : bytes == 2 ? "words" : "bytes";
 }
 
-static inline const char *place_row(emitter *e, const place *here, size_t element,
+/* Row `row` of a place, whose slot is the row itself or, of a ring, its remainder. */
+static inline const char *place_row(emitter *e, const place *here, int height, size_t element,
                                     const char *row) {
     const size_t offset = here->offset / element, length = here->row_bytes / element;
-    char *text = next_expression(e);
-    const int at = snprintf(text, sizeof e->expressions[0], "arena.%s + %zu",
-                            arena_member(e->net, element), offset);
-    if (here->rows > 1)
-        snprintf(text + at, sizeof e->expressions[0] - (size_t)at, " + %s * %zu", row, length);
-    return text;
+    char text[EXPRESSION];
+    const int at =
+        snprintf(text, sizeof text, "arena.%s + %zu", arena_member(e->net, element), offset);
+    if (here->rows == height && height > 1)
+        snprintf(text + at, sizeof text - (size_t)at, " + %s * %zu", row, length);
+    else if (here->rows > 1)
+        snprintf(text + at, sizeof text - (size_t)at, " + %s %% %d * %zu", row, here->rows, length);
+    return keep(e, text);
 }
 
 /* An expression for the address of row `row` (an expression, too, in brackets if need be) of layer
-   l's value. Rows of a ring come with their remainder. */
+   l's value. */
 static inline const char *value_row(emitter *e, int l, const char *row) {
     const layer *of = &e->net->layers[l];
-    const place *here = &e->arena->values[l];
-    char *text = next_expression(e), *slot = next_expression(e);
-    if (l == 0) {
-        snprintf(text, sizeof e->expressions[0], "image + %s * %d", row, of->w * of->c);
-        return text;
-    }
+    char text[EXPRESSION];
     if (l == e->net->count - 1) return "logits";
-    snprintf(slot, sizeof e->expressions[0], here->rows < of->h ? "(%s %% %d)" : "%s", row,
-             here->rows);
-    return place_row(e, here, element_bytes(e->net, of), slot);
+    if (l > 0) return place_row(e, &e->arena->values[l], of->h, element_bytes(e->net, of), row);
+    snprintf(text, sizeof text, of->h > 1 ? "image + %s * %d" : "image", row, of->w * of->c);
+    return keep(e, text);
 }
 
 /* Likewise of a convolution's window; row 0 is the first of the padding. */
 static inline const char *window_row(emitter *e, int l, const char *row) {
-    const place *here = &e->arena->windows[l];
-    char *slot = next_expression(e);
-    snprintf(slot, sizeof e->expressions[0], "(%s %% %d)", row, here->rows);
-    return place_row(e, here, e->net->quantised ? 2 : 4, slot);
+    return place_row(e, &e->arena->windows[l], INT_MAX, e->net->quantised ? 2 : 4, row);
 }
 
 /* The row that is being made: "y", but of a value of one row "0". */
@@ -178,9 +179,9 @@ static inline void put_gather(emitter *e, int l, const char *gather, const char 
 
 static inline const char *shape_of(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    char *text = next_expression(e);
-    snprintf(text, sizeof e->expressions[0], "%d x %d x %d", of->h, of->w, of->c);
-    return text;
+    char text[EXPRESSION];
+    snprintf(text, sizeof text, "%d x %d x %d", of->h, of->w, of->c);
+    return keep(e, text);
 }
 
 static const char *const layer_words[] = {"input",
