@@ -171,17 +171,6 @@ SHARED void widen(int16_t *to, const int8_t *from, int pixels, int channels, int
     memset(to, 0, (size_t)(end - to) * sizeof *to);
 }
 
-/* Likewise of an image, whose channels have zero points of their own. */
-SHARED void widen_image(int16_t *to, const int8_t *from, int pixels, int channels,
-                        const int16_t *zero_points, int padding, int row) {
-    const int even = channels + (channels & 1);
-    int i = 0;
-    memset(to, 0, (size_t)row * sizeof *to);
-    to += padding * even;
-    for (int x = 0; from && x < pixels; x++, to += even)
-        for (int c = 0; c < channels; c++, i++) to[c] = (int16_t)(from[i] - zero_points[c]);
-}
-
 /* multiply: sums[2 p + f] += number[p step + i] weight[i][f], i < 2 words, of 4 pixels p and the
    filters k + f; returns where the weights end. */
 #if defined(HELIUM)
@@ -339,6 +328,19 @@ INLINE void convolve(const convolution *l, int kernel, int channels, int stride,
             put_filter(l, flags, sums, k, x, out);
             if (!(flags & CUT) || k + 1 < l->filters) put_filter(l, flags, sums + 1, k + 1, x, out);
         }
+}
+
+/* ---- image ----------------------------------------------------------------------------------- */
+
+/* As `widen`, of an image whose channels have zero points of their own. */
+SHARED void widen_image(int16_t *to, const int8_t *from, int pixels, int channels,
+                        const int16_t *zero_points, int padding, int row) {
+    const int even = channels + (channels & 1);
+    int i = 0;
+    memset(to, 0, (size_t)row * sizeof *to);
+    to += padding * even;
+    for (int x = 0; from && x < pixels; x++, to += even)
+        for (int c = 0; c < channels; c++, i++) to[c] = (int16_t)(from[i] - zero_points[c]);
 }
 
 /* ---- add ----------------------------------------------------------------------------------------
