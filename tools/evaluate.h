@@ -166,6 +166,92 @@ static inline void float_pad_subsample(const float_run *r, int i) {
     check(rn_pad_subsample_forward(&to, &x, l->stride, l->front, &error), &error);
 }
 
+/* ---- floats, plainly: a number at a time, values [H,W,C] -------------------------------------- */
+
+typedef struct plain_run {
+    const lowered *net;
+    float **values; /* [layers] of one image */
+} plain_run;
+
+/* Of input `which` of a layer; 0 outside. */
+static inline double real_at(const plain_run *r, const layer *l, int which, int y, int x, int c) {
+    const layer *in = &r->net->layers[l->inputs[which]];
+    if (y < 0 || y >= in->h || x < 0 || x >= in->w) return 0;
+    return (double)r->values[l->inputs[which]][(y * in->w + x) * in->c + c];
+}
+
+static inline double with_relu(const layer *l, double y) { return l->relu && y < 0 ? 0 : y; }
+
+static inline double real_input(const plain_run *r, const layer *l, int y, int x, int c) {
+    return (double)r->values[0][(y * l->w + x) * l->c + c];
+}
+
+static inline double real_convolution(const plain_run *r, const layer *l, int y, int x, int k) {
+    const int channels = r->net->layers[l->inputs[0]].c;
+    const float *weight = l->weight + (size_t)k * (size_t)(channels * l->kernel * l->kernel);
+    double sum = (double)l->bias[k];
+    int c, i, j;
+    for (c = 0; c < channels; c++)
+        for (i = 0; i < l->kernel; i++)
+            for (j = 0; j < l->kernel; j++)
+                sum += (double)*weight++ * real_at(r, l, 0, y * l->stride - l->padding + i,
+                                                   x * l->stride - l->padding + j, c);
+    return with_relu(l, sum);
+}
+
+static inline double real_affine(const plain_run *r, const layer *l, int y, int x, int c) {
+    return with_relu(l, real_at(r, l, 0, y, x, c) * (double)l->weight[c] + (double)l->bias[c]);
+}
+
+static inline double real_add(const plain_run *r, const layer *l, int y, int x, int c) {
+    return with_relu(l, (double)l->factors[0] * real_at(r, l, 0, y, x, c) +
+                            (double)l->factors[1] * real_at(r, l, 1, y, x, c));
+}
+
+static inline double real_gate(const plain_run *r, const layer *l, int y, int x, int c) {
+    const double z = real_at(r, l, 1, y, x, c);
+    return real_at(r, l, 0, y, x, c) / (1 + exp(l->complement ? z : -z));
+}
+
+static inline double real_max_pool(const plain_run *r, const layer *l, int y, int x, int c) {
+    const layer *in = &r->net->layers[l->inputs[0]];
+    double largest = -HUGE_VAL;
+    int i, j;
+    for (i = y * l->stride - l->padding; i < y * l->stride - l->padding + l->kernel; i++)
+        for (j = x * l->stride - l->padding; j < x * l->stride - l->padding + l->kernel; j++) {
+            const int inside = i >= 0 && i < in->h && j >= 0 && j < in->w;
+            const double value = real_at(r, l, 0, i, j, c);
+            if ((inside || l->zeros) && value > largest) largest = value;
+        }
+    return largest;
+}
+
+/* Mean of rows y to y + rows, columns x to x + columns, as far as there are such. */
+static inline double real_mean(const plain_run *r, const layer *l, int y, int x, int c, int rows,
+                               int columns) {
+    const layer *in = &r->net->layers[l->inputs[0]];
+    const int bottom = y + rows < in->h ? y + rows : in->h;
+    const int right = x + columns < in->w ? x + columns : in->w;
+    double sum = 0;
+    int i, j;
+    for (i = y; i < bottom; i++)
+        for (j = x; j < right; j++) sum += real_at(r, l, 0, i, j, c);
+    return sum / ((bottom - y) * (right - x));
+}
+
+static inline double real_avg_pool(const plain_run *r, const layer *l, int y, int x, int c) {
+    return real_mean(r, l, y * l->stride, x * l->stride, c, l->kernel, l->kernel);
+}
+
+static inline double real_global_avg_pool(const plain_run *r, const layer *l, int y, int x, int c) {
+    return real_mean(r, l, y, x, c, INT_MAX / 2, INT_MAX / 2);
+}
+
+static inline double real_pad_subsample(const plain_run *r, const layer *l, int y, int x, int c) {
+    const int from = c - l->front, there = from >= 0 && from < r->net->layers[l->inputs[0]].c;
+    return there ? real_at(r, l, 0, y * l->stride, x * l->stride, from) : 0;
+}
+
 /* ---- integers, plainly: a number at a time, values [H,W,C] ------------------------------------ */
 
 typedef struct integer_run {
@@ -450,21 +536,22 @@ FOR_EACH_MACHINE static void fast_add(const integer_run *r, int i) {
 
 /* ---- a net ----------------------------------------------------------------------------------- */
 
-/* A row for each kind of layer, in the order of layer_kind: in floats; a number of its value in
-   integers; and all of it fast, where that is another way (NULL: number by number). */
+/* A row for each kind of layer, in the order of layer_kind: its value in floats, and one number of
+   it; one number in integers, and all of it fast, where that is another way (NULL: one by one). */
 static const struct {
-    void (*real)(const float_run *r, int i);
+    void (*floats)(const float_run *r, int i);
+    double (*real)(const plain_run *r, const layer *l, int y, int x, int c);
     int (*plain)(const integer_run *r, const layer *l, int y, int x, int c);
     void (*fast)(const integer_run *r, int i);
-} evaluations[] = {{float_input, plain_input, NULL},
-                   {float_convolution, plain_convolution, fast_convolution},
-                   {float_affine, plain_affine, fast_affine},
-                   {float_add, plain_add, fast_add},
-                   {float_gate, plain_gate, NULL},
-                   {float_max_pool, plain_max_pool, NULL},
-                   {float_avg_pool, plain_avg_pool, NULL},
-                   {float_global_avg_pool, plain_global_avg_pool, NULL},
-                   {float_pad_subsample, plain_pad_subsample, NULL}};
+} evaluations[] = {{float_input, real_input, plain_input, NULL},
+                   {float_convolution, real_convolution, plain_convolution, fast_convolution},
+                   {float_affine, real_affine, plain_affine, fast_affine},
+                   {float_add, real_add, plain_add, fast_add},
+                   {float_gate, real_gate, plain_gate, NULL},
+                   {float_max_pool, real_max_pool, plain_max_pool, NULL},
+                   {float_avg_pool, real_avg_pool, plain_avg_pool, NULL},
+                   {float_global_avg_pool, real_global_avg_pool, plain_global_avg_pool, NULL},
+                   {float_pad_subsample, real_pad_subsample, plain_pad_subsample, NULL}};
 typedef char
     an_evaluation_for_each_kind[sizeof evaluations / sizeof evaluations[0] == LAYER_KINDS ? 1 : -1];
 
@@ -478,7 +565,7 @@ static inline void run_floats(const float_run *r, const uint8_t *pixels) {
         const size_t c = k / plane % (size_t)l->c;
         r->values[0][k] = (pixels[k] / 255.0f - r->net->mean[c]) / r->net->deviation[c];
     }
-    for (i = 1; i < r->net->count; i++) evaluations[r->net->layers[i].kind].real(r, i);
+    for (i = 1; i < r->net->count; i++) evaluations[r->net->layers[i].kind].floats(r, i);
 }
 
 static inline void run_layer(const integer_run *r, int i, int plainly) {
@@ -552,6 +639,41 @@ static inline void free_integer_run(integer_run *r) {
     int i;
     for (i = 0; i < r->net->count; i++) free(r->values[i]);
     free(r->values), free(r->window), free(r->patches), free(r->sums);
+}
+
+static inline void run_plainly(const plain_run *r) {
+    int i, y, x, c;
+    for (i = 1; i < r->net->count; i++) {
+        const layer *l = &r->net->layers[i];
+        float *to = r->values[i];
+        for (y = 0; y < l->h; y++)
+            for (x = 0; x < l->w; x++)
+                for (c = 0; c < l->c; c++) *to++ = (float)evaluations[l->kind].real(r, l, y, x, c);
+    }
+}
+
+/* By the plain formulas: image [H][W][C] as the net gets it, result [classes]; whole numbers where
+   the net is of integers. */
+static inline void evaluate_naively(const lowered *net, const float *image, float *result) {
+    const layer *last = &net->layers[net->count - 1];
+    int i;
+    size_t k;
+    if (net->quantised) {
+        integer_run r = make_integer_run(net, NULL);
+        for (k = 0; k < value_count(&net->layers[0]); k++) r.values[0][k] = (int16_t)image[k];
+        for (i = 1; i < net->count; i++) run_layer(&r, i, 1);
+        for (k = 0; k < value_count(last); k++) result[k] = r.values[net->count - 1][k];
+        free_integer_run(&r);
+    } else {
+        plain_run r = {net, (float **)allocate((size_t)net->count * sizeof(float *))};
+        for (i = 0; i < net->count; i++)
+            r.values[i] = allocate_floats(value_count(&net->layers[i]));
+        memcpy(r.values[0], image, value_count(&net->layers[0]) * sizeof(float));
+        run_plainly(&r);
+        memcpy(result, r.values[net->count - 1], value_count(last) * sizeof(float));
+        for (i = 0; i < net->count; i++) free(r.values[i]);
+        free(r.values);
+    }
 }
 
 /* ---- many images ----------------------------------------------------------------------------- */

@@ -12,17 +12,45 @@
 typedef enum range_rule { RANGES_PERCENTILE, RANGES_MSE, RANGES_MINMAX, RANGE_RULES } range_rule;
 static const char *const range_rules[] = {"percentile", "mse", "minmax"};
 
-typedef struct quantisation {
+typedef struct calibration_options {
+    dataset set;
+    long images; /* samples, spread over the training images */
     range_rule ranges;
-    double percentile; /* so many of a value's numbers are not above its range, and not below */
-    int images;        /* samples, spread over the source */
+    double percentile; /* so many of a value's numbers do not lie above its range, and below it */
     int threads;
-} quantisation;
+    const rn_desc *desc; /* how pictures of folders are cut and scaled; NULL: they are stretched */
+} calibration_options;
 
-static inline quantisation default_quantisation(void) {
-    quantisation how = {RANGES_PERCENTILE, 99.99, 500, 1};
-    how.threads = all_cores();
-    return how;
+static inline calibration_options default_calibration(void) {
+    calibration_options o = {CIFAR10, 500, RANGES_PERCENTILE, 99.99, 1, NULL};
+    o.threads = all_cores();
+    return o;
+}
+
+/* 1 if the word is a flag of calibration; then the options have it. */
+static inline int has_calibration_option(arguments *a, calibration_options *o) {
+    const char *name;
+    int i;
+    if (!has_text(a, "ranges", &name))
+        return has_dataset(a, &o->set) || has_whole(a, "images", 1, 10000000, &o->images) ||
+               has_number(a, "percentile", 50, 100, &o->percentile);
+    for (i = 0; i < RANGE_RULES && strcmp(name, range_rules[i]) != 0;) i++;
+    if (i == RANGE_RULES)
+        quit(2, "--ranges is \"%s\" and should be percentile, mse or minmax", name);
+    o->ranges = (range_rule)i;
+    return 1;
+}
+
+static inline void print_calibration_options(void) {
+    const calibration_options o = default_calibration();
+    printf("  --dataset NAME   of the images in DIR: cifar10, cifar100, idx or folder (%s)\n"
+           "  --images N       so many training images tell the ranges of values (%ld)\n"
+           "  --ranges RULE    percentile: all but the farthest numbers of a value lie in its\n"
+           "                   range; mse: the range has the least squared error; minmax: all lie\n"
+           "                   in it (%s)\n"
+           "  --percentile X   so many of 100 numbers are not above the range, and not below\n"
+           "                   (%g)\n",
+           dataset_names[o.set], o.images, range_rules[o.ranges], o.percentile);
 }
 
 /* ---- from scales to the integers of the arithmetic ------------------------------------------- */
@@ -283,10 +311,10 @@ static inline void note_values(void *user, int thread, int first, int some) {
 
 /* A histogram for each layer, of `images` of the source. */
 static inline histogram *sample_values(const lowered *net, const rn_source *source,
-                                       const quantisation *how) {
+                                       const calibration_options *how) {
     evaluator e = make_evaluator(net, how->threads);
     const int many = how->threads * net->count;
-    const int images = how->images < source->count ? how->images : (int)source->count;
+    const int images = how->images < source->count ? (int)how->images : (int)source->count;
     sampling s = {&e, (histogram *)allocate((size_t)many * sizeof(histogram))};
     progress p = begin_progress((uint64_t)images);
     int i, some;
@@ -349,7 +377,7 @@ static inline void find_edges(const histogram *h, double edges[2]) {
             }
 }
 
-static inline void choose_edges(const histogram *h, const quantisation *how, int exactly,
+static inline void choose_edges(const histogram *h, const calibration_options *how, int exactly,
                                 double edges[2]) {
     double all = h->zeros;
     int s, k;
@@ -518,7 +546,7 @@ static inline void set_input(lowered *net) {
 /* Turns a net of floats into integers, by `how->images` of the source's images, which are spread
    over it. Layers that make int8 of wide values come into the list; floats stay, too. The last
    layer's range is all that the samples have, for cut logits could be equal ones. */
-static inline void quantise(lowered *net, const rn_source *source, const quantisation *how) {
+static inline void quantise(lowered *net, const rn_source *source, const calibration_options *how) {
     histogram *h;
     int *groups, i;
     widen_trunk(net);
@@ -540,6 +568,25 @@ static inline void quantise(lowered *net, const rn_source *source, const quantis
     set_arithmetic(net);
     net->quantised = 1;
     free(groups), free(h);
+}
+
+/* The training or the test images of a directory, of the net's size. */
+static inline void open_images(rn_data *data, const lowered *net, const char *directory, int train,
+                               const calibration_options *how) {
+    const layer *in = &net->layers[0];
+    rn_desc desc = how->desc ? *how->desc : rn_cifar(20);
+    recipe r = make_recipe(how->set, directory, 1, 0, rn_make_schedule(RN_CONSTANT, 1, 1));
+    desc.channels = in->c, desc.height = in->h, desc.width = in->w;
+    desc.classes = net->layers[net->count - 1].c;
+    open_part(data, &r, &desc, train);
+}
+
+/* quantise, by the training images of a directory. */
+static inline void calibrate(lowered *net, const char *directory, const calibration_options *how) {
+    rn_data data;
+    open_images(&data, net, directory, 1, how);
+    quantise(net, &data.source, how);
+    rn_data_free(&data);
 }
 
 #endif
