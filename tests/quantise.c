@@ -39,7 +39,7 @@ static int draw_blots(void *user, ptrdiff_t index, uint8_t *pixels, int *label) 
 }
 
 static rn_source blot_source(blots *b, const layer *in, int contrast) {
-    rn_source source = {64, in->c, in->h, in->w, 4, draw_blots, NULL};
+    rn_source source = {16, in->c, in->h, in->w, 4, draw_blots, NULL};
     b->channels = in->c, b->height = in->h, b->width = in->w, b->contrast = contrast;
     source.user = b;
     return source;
@@ -49,7 +49,7 @@ static rn_source blot_source(blots *b, const layer *in, int contrast) {
 
 static calibration_options few_samples(range_rule ranges) {
     calibration_options how = default_calibration();
-    how.images = 16, how.ranges = ranges, how.threads = 2;
+    how.ranges = ranges, how.threads = 2;
     return how;
 }
 

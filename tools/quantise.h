@@ -22,7 +22,7 @@ typedef struct calibration_options {
 } calibration_options;
 
 static inline calibration_options default_calibration(void) {
-    calibration_options o = {CIFAR10, 500, RANGES_PERCENTILE, 99.99, 1, NULL};
+    calibration_options o = {CIFAR10, 500, RANGES_MSE, 99.99, 1, NULL};
     o.threads = all_cores();
     return o;
 }
