@@ -478,7 +478,7 @@ static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
 
 /* Refuses files that are not what it reads, and to write the one that it reads. */
 static void check_files(const char *in, const char *out) {
-    unsigned char b[4] = {0};
+    unsigned char b[8] = {0};
     char format[32] = "";
     struct stat a, o;
     FILE *file = fopen(in, "rb");
@@ -486,12 +486,17 @@ static void check_files(const char *in, const char *out) {
     if (!strcmp(in, out) || (!stat(in, &a) && !stat(out, &o) && a.st_ino && /* Windows: 0 */
                              a.st_ino == o.st_ino && a.st_dev == o.st_dev))
         quit(2, "%s and %s are the same file, which would be lost", in, out);
-    if (!file || fread(b, 1, 4, file) < 4) b[0] = 0; /* rn_archive_open says why */
+    if (!file || fread(b, 1, 8, file) < 8) b[0] = 0; /* rn_archive_open says why */
     if (file) fclose(file);
     if (!memcmp(b, "PK\3\4", 4) || !memcmp(b, "\200\2", 2))
         quit(1,
              "%s is a PyTorch pickle; tools/convert.py %s NAME.safetensors makes a file that this "
              "program reads",
+             in, in);
+    if (!memcmp(b + 4, "TFL3", 4))
+        quit(1,
+             "%s is a TFLite file; tools/convert_tflite.py %s NAME.safetensors makes a file that "
+             "this program reads",
              in, in);
     if (!memcmp(b, "\37\213", 2))
         quit(1, "%s is compressed; take what this writes: gunzip < %s > NAME", in, in);
