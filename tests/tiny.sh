@@ -395,10 +395,32 @@ safetensors_too() {
     $python "$root/tools/convert_tflite.py" "$shared/mlperf_tiny/pretrainedResnet.tflite" made && ./convert made out &&
         ./convert "$shared/mlperf_tiny/weights_float.safetensors" other && cmp out other
 }
+cat >same.py <<END
+"""The tensors of made are those of another file, which has integers derived from them besides."""
+import json, struct, sys
+def read(path):
+    data = open(path, "rb").read()
+    length, = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + length])
+    header.pop("__metadata__")
+    return {name: (entry["dtype"], entry["shape"], data[8 + length:][slice(*entry["data_offsets"])])
+            for name, entry in header.items()}
+ours, theirs = read("made"), read(sys.argv[1])
+derived = ".multiplier", ".shift", ".lowest_difference"
+assert not [name for name in theirs if name not in ours and not name.endswith(derived)]
+assert not [name for name in ours if name in theirs and ours[name] != theirs[name]]
+assert {name for name in ours if name not in theirs} == {"flatten.scale", "flatten.zero_point"}
+END
+integers() {
+    $python "$root/tools/convert_tflite.py" "$shared/mlperf_tiny/pretrainedResnet_quant.tflite" made &&
+        $python same.py "$shared/mlperf_tiny/weights_int8.safetensors"
+}
 if [ ! -d "$shared/mlperf_tiny" ] || ! command -v $python >/dev/null; then
     echo "tiny: skipped ../shared/mlperf_tiny, which is not there, or needs python3"
 else
     check "the published weights" safetensors_too
+    check "in integers" integers
+    check "which are not converted" says "made holds integers and their scales" ./convert made out
     if ! same_batch; then
         echo "tiny: skipped what they predict: ../shared/data is not there, or Pillow reads its JPEG otherwise"
     else

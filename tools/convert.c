@@ -149,6 +149,7 @@ typedef struct facts {
     int stem_norms[4], tail_norm; /* bn1 to bn3 in the stem; at the end */
     int normed, running, evonorm; /* norms; running means; vectors v */
     int biased, shortcut_norm;    /* biases of convolutions */
+    int quantised;                /* scales of integers */
     stage_facts stages[RN_MAX_STAGES];
 } facts;
 
@@ -209,6 +210,7 @@ static void study(facts *f, const char *path) {
         f->normed |= norm_in(at.part, "bn") != NULL;
         f->running |= ends(e.name, ".running_mean");
         f->evonorm |= ends(e.name, ".v");
+        f->quantised |= ends(e.name, ".weight_scale");
         f->biased |= begins(at.part, "conv") && ends(at.part, ".bias");
         if (at.stage)
             note_in_unit(f, &at, size);
@@ -236,6 +238,11 @@ static void refuse_others(const facts *f, const char *path) {
              "\"%s\"; known are those of torchvision's resnet18 to 152, of kuangliu's and other "
              "CIFAR nets, and of timm's resnetv2",
              path, missing_part(f), f->first);
+    if (f->quantised)
+        quit(1,
+             "%s holds integers and their scales; tools/emit_c takes it as it is, and this program "
+             "the net in float",
+             path);
     if (!f->classes)
         quit(1,
              "%s has no classifier (%s): it gives features, and not classes; take the file of the "
