@@ -260,7 +260,7 @@ static inline void put_int8_gate_constants(emitter *e, int l) {
 static inline void put_int8_pool_constants(emitter *e, int l) {
     const layer *of = &e->net->layers[l], *in = input_of(e->net, of, 0);
     const int rows = of->inputs[0] ? e->arena->values[of->inputs[0]].rows : in->h;
-    begin_numbers(e, l, "pool", 8);
+    begin_numbers(e, l, "pooling", 8);
     put(e, "\n    /* kernel, stride, padding */ %d, %d, %d,\n", of->kernel, of->stride,
         of->padding);
     put(e, "    /* height, width, channels */ %d, %d, %d, /* rows, pixels */ %d, %d};\n", in->h,

@@ -164,9 +164,10 @@ SHARED void widen(int16_t *to, const int8_t *from, int pixels, int channels, int
         memcpy(to, pairs, 8);
     }
 #endif
+    for (; even == channels && i < count; i++) *to++ = (int16_t)(from[i] - zero_point);
     while (i < count) {
         for (int c = 0; c < channels; c++) *to++ = (int16_t)(from[i++] - zero_point);
-        if (even > channels) *to++ = 0;
+        *to++ = 0;
     }
     memset(to, 0, (size_t)(end - to) * sizeof *to);
 }
@@ -437,12 +438,12 @@ INLINE void gate(const gating *l, const void *in, const int8_t *logits, int wide
 /* ---- pool ------------------------------------------------------------------------------------ */
 
 /* A pool. It reads a ring of rows of its input; its windows are cut at the edges of that. */
-typedef struct pool {
+typedef struct pooling {
     int kernel, stride, padding;
     int height, width, channels; /* of the input */
     int rows;                    /* of the ring */
     int pixels;                  /* in a row of the value */
-} pool;
+} pooling;
 
 /* Where a window that begins at `first` begins and ends in an image of `size`. */
 INLINE int from(int first) { return first < 0 ? 0 : first; }
@@ -453,7 +454,7 @@ INLINE int upto(int first, int kernel, int size) {
 /* ---- max_pool -------------------------------------------------------------------------------- */
 
 /* Row y of a max-pool's value. `padding` is what the padding counts as; -128: not at all. */
-INLINE void max_pool(const pool *p, int8_t padding, const int8_t *ring, int y, int8_t *out) {
+INLINE void max_pool(const pooling *p, int8_t padding, const int8_t *ring, int y, int8_t *out) {
     const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
     for (int x = 0; x < p->pixels; x++, out += p->channels) {
         const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
@@ -490,7 +491,7 @@ INLINE int32_t mean(const rescaling *l, int32_t sum, int count, int at) {
 /* ---- avg_pool -------------------------------------------------------------------------------- */
 
 /* Row y of an average pool's value: the mean of the pixels that are there. */
-INLINE void avg_pool(const pool *p, const rescaling *l, const int8_t *ring, int y, int8_t *out) {
+INLINE void avg_pool(const pooling *p, const rescaling *l, const int8_t *ring, int y, int8_t *out) {
     const int top = y * p->stride - p->padding, bottom = upto(top, p->kernel, p->height);
     for (int x = 0; x < p->pixels; x++, out += p->channels) {
         const int left = x * p->stride - p->padding, right = upto(left, p->kernel, p->width);
