@@ -11,7 +11,7 @@ const make = (name, properties = {}, ...children) => {
     element.append(...children);
     return element;
 };
-const percent = p => `${p > 0.995 && p < 1 ? '> 99' : Math.round(100 * p)} %`;
+const percent = p => `${p > 0.995 && p < 1 ? '>99' : Math.round(100 * p)}\u00a0%`;
 const minutes = s => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, '0')}`;
 const count = n => n.toLocaleString('en');
 
@@ -92,7 +92,7 @@ $('controls').addEventListener('submit', event => {
 });
 $('reset').addEventListener('click', create);
 for (const id of ['depth', 'rate', 'epochs', 'seed'])
-    $(id).addEventListener('change', () => state === 'ready' && create());
+    $(id).addEventListener('change', () => data && (state === 'ready' || state === 'loading') && create());
 
 // ---- what the worker tells ---------------------------------------------------------------------------
 
@@ -127,10 +127,10 @@ const hears = {
     },
     done() {
         const [, share, of] = run.tests[run.tests.length - 1];
-        enter('done', `Done in ${run.losses.length} steps: of ${count(of)} test images ${(100 * share).toFixed(1)} % right.`);
+        enter('done', `Done in ${run.losses.length} steps: of ${count(of)} test images ${(100 * share).toFixed(1)}\u00a0% right.`);
         draw();
     },
-    shown: ({first, probabilities}) => first === shownFirst && mark(probabilities),
+    shown: ({first, probabilities}) => first === shownFirst && caption(probabilities),
     classified,
     failed({text}) {
         complain(`The net stopped: ${text}.`);
@@ -149,7 +149,7 @@ function tiles() {
     const trained = recent.reduce((sum, r) => sum + r[1], 0), seconds = recent.reduce((sum, r) => sum + r[2], 0);
     const each = (performance.now() - begun.time) / 1000 / (done - begun.step);
     $('loss').textContent = done ? mean(run.losses.slice(-SMOOTH)).toFixed(3) : '–';
-    $('accuracy').textContent = last ? `${(100 * last[1]).toFixed(1)} %` : '–';
+    $('accuracy').textContent = last ? `${(100 * last[1]).toFixed(1)}\u00a0%` : '–';
     $('pace').textContent = seconds ? count(Math.round(trained / seconds)) : '–';
     $('left').textContent = state === 'done' ? '0:00' :
         state === 'running' && done > begun.step ? minutes(each * (run.steps - done)) : '–';
@@ -230,14 +230,14 @@ function show(first) {
         const pixels = data.pixels.subarray((first + i) * SIZE * SIZE, (first + i + 1) * SIZE * SIZE);
         const canvas = canvasOf(pixels);
         canvas.setAttribute('aria-hidden', 'true');
-        const button = make('button', {type: 'button'}, canvas, make('strong'), make('span'), make('span'));
+        const button = make('button', {type: 'button'}, canvas, make('strong'), make('strong'), make('span'));
         button.addEventListener('click', () => {
             put(canvas);
             pad.scrollIntoView({block: 'nearest'});
         });
         return make('li', {}, button);
     }));
-    mark();
+    caption();
 }
 
 // Asks for the predictions of the images that are shown.
@@ -250,22 +250,22 @@ function largest(probabilities, first = 0) {
 }
 
 // Writes under each image what the net says of it; without probabilities what it is.
-function mark(probabilities) {
+function caption(probabilities) {
     [...$('grid').children].forEach((item, i) => {
-        const button = item.firstChild, [, name, confidence, truth] = button.children;
+        const button = item.firstChild, [, said, mark, truth] = button.children;
         const label = data.labels[shownFirst + i], number = `Test image ${shownFirst + i + 1}`;
         if (!probabilities) {
             truth.textContent = CLASSES[label];
             button.setAttribute('aria-label', `${number}, ${CLASSES[label]}`);
             return;
         }
-        const said = largest(probabilities, i * CLASSES.length), sure = percent(probabilities[i * CLASSES.length + said]);
-        const right = said === label;
+        const best = largest(probabilities, i * CLASSES.length), sure = percent(probabilities[i * CLASSES.length + best]);
+        const right = best === label;
         button.className = right ? 'right' : 'wrong';
-        name.textContent = `${right ? '✓' : '✗'} ${CLASSES[said]}`;
-        confidence.textContent = sure;
+        said.textContent = CLASSES[best];
+        mark.textContent = `${right ? '✓' : '✗'} ${sure}`;
         truth.textContent = right ? '' : `is ${CLASSES[label]}`;
-        button.setAttribute('aria-label', `${number}, ${CLASSES[label]}: the net says ${CLASSES[said]}, ${sure}, ` +
+        button.setAttribute('aria-label', `${number}, ${CLASSES[label]}: the net says ${CLASSES[best]}, ${sure}, ` +
             (right ? 'right' : 'wrong'));
     });
 }
@@ -457,12 +457,13 @@ async function keep() {
         return;
     }
     try {
-        await navigator.serviceWorker.register('sw.js');
-        await navigator.serviceWorker.ready;
+        const {installing} = await navigator.serviceWorker.register('sw.js'); // null: it was kept before
+        if (installing) await new Promise((kept, refused) => installing.addEventListener('statechange', () =>
+            installing.state === 'activated' ? kept() : installing.state === 'redundant' && refused()));
         $('offline').textContent = '✓ Works offline now';
         $('offline').classList.add('good');
     } catch (error) {
-        $('offline').textContent = 'Not kept for offline use: the browser refused';
+        $('offline').textContent = 'Not kept for offline use: a file is missing, or the browser refused';
     }
 }
 
@@ -480,6 +481,7 @@ if (obstacle()) {
 } else {
     worker = new Worker('worker.js');
     worker.onmessage = event => hears[event.data.type](event.data);
-    worker.onerror = () => complain('worker.js cannot be loaded: is the server still there?');
+    worker.onerror = ({message}) => complain(message ? `The net stopped: ${message}.` :
+        'worker.js cannot be loaded: is the server still there?');
     keep();
 }
