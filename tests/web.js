@@ -167,6 +167,17 @@ async function checkDropped() {
         }
 }
 
+// Test images that are pressed go to the pad, and are there what they were.
+async function checkPressed() {
+    for (let i = 0; i < 24; i += 3) {
+        await script('document.querySelector("#verdict").textContent = ""; $("grid").children[arguments[0]].firstChild.click()', i);
+        await until('document.querySelector("#verdict").textContent && !asked');
+        const [verdict, below] = await script('return [$("verdict").textContent, $("grid").children[arguments[0]].textContent]', i);
+        const same = below.startsWith(verdict.replace(/, (.*)/, '✓ $1')) || below.startsWith(verdict.replace(/, (.*)/, '✗ $1'));
+        check(`test image ${i + 1} is on the pad what it is in the grid`, same, `${verdict}; ${below}`);
+    }
+}
+
 // Draws a line through points of the pad, in shares of its side, with the pointer.
 async function stroke(points) {
     const [x, y, side] = await script('const b = pad.getBoundingClientRect(); return [b.x, b.y, b.width]');
@@ -244,6 +255,7 @@ async function all(server, directory) {
     await checkWidth('phone');
     const trained = await checkTraining();
     await checkWidth('phone, trained');
+    await checkPressed();
     await checkDropped();
     await checkDrawn();
     await checkKeys();

@@ -281,12 +281,14 @@ $('next').addEventListener('click', () => turn(SHOWN));
 
 const pad = $('pad'), ink = pad.getContext('2d', {willReadFrequently: true}), SIDE = pad.width;
 let area; // of the pad that is looked at: all of it, or that of a picture: x, y, width, height
+let grain; // pixels of the pad, across and down, that are one of a picture of 28 x 28; else 1
 let isEmpty;
 
 function clear() {
     ink.fillStyle = '#000';
     ink.fillRect(0, 0, SIDE, SIDE);
     area = [0, 0, SIDE, SIDE];
+    grain = 1;
     isEmpty = true;
     $('refused').hidden = true;
 }
@@ -302,6 +304,7 @@ function put(picture) {
     ink.imageSmoothingEnabled = scale < 1; // pixels stay pixels
     ink.imageSmoothingQuality = 'high';
     ink.drawImage(picture, ...area);
+    grain = picture.width === SIZE && picture.height === SIZE ? scale : 1;
     isEmpty = false;
     classify();
 }
@@ -319,6 +322,7 @@ function brushTo(point) {
     ink.moveTo(...from);
     ink.lineTo(...point);
     ink.stroke();
+    grain = 1;
     isEmpty = false;
     classify();
 }
@@ -412,14 +416,26 @@ addEventListener('paste', event => take(event.clipboardData.files[0]));
 
 let asked = false, changed = false; // an answer is on its way; the picture is another since
 
+// What is on the pad: {width, height, pixels}, red, green, blue and alpha.
+function look() {
+    const {data: all, width, height} = ink.getImageData(...area);
+    if (grain === 1) return {width, height, pixels: all};
+    const few = {width: width / grain, height: height / grain}, pixels = new Uint8ClampedArray(4 * few.width * few.height);
+    for (let i = 0; i < few.width * few.height; i++) {
+        const at = (Math.floor(i / few.width) * width + i % few.width) * grain;
+        pixels.set(all.subarray(4 * at, 4 * at + 4), 4 * i);
+    }
+    return {...few, pixels};
+}
+
 function classify() {
     if (state === 'loading') return;
     changed = asked;
     if (asked) return;
     if (isEmpty) return void blank();
     asked = true;
-    const {data: pixels, width, height} = ink.getImageData(...area);
-    worker.postMessage({type: 'classify', width, height, pixels}, [pixels.buffer]);
+    const picture = look();
+    worker.postMessage({type: 'classify', ...picture}, [picture.pixels.buffer]);
 }
 
 function bars(probabilities) {

@@ -150,14 +150,19 @@ float *EXPORT(web_predict)(int first, int count) {
 /* ---- the user's picture ----------------------------------------------------------------------
    It is made into what the data set's images are, by the steps that they were made by: grey, white
    on black, trimmed to what differs from the background, its longer side scaled to 28 pixels, and
-   put into the middle. */
+   put into the middle. One of 28 x 28 pixels counts as one of them. */
 
 static uint8_t picture[SIDE * SIDE * 4]; /* [height,width,4] red, green, blue, alpha; then grey */
 static uint8_t seen[PIXELS];             /* what the net gets */
 
-uint8_t *EXPORT(web_picture)(void) { return picture; }
-int EXPORT(web_picture_side)(void) { return SIDE; } /* neither width nor height may be more */
 uint8_t *EXPORT(web_seen)(void) { return seen; }
+
+/* Room for a picture. */
+uint8_t *EXPORT(web_picture)(int height, int width) {
+    if (height >= 1 && height <= SIDE && width >= 1 && width <= SIDE) return picture;
+    strcpy(error.text, "a picture should have 1 to 504 pixels a side");
+    return NULL;
+}
 
 /* By the weights of television. */
 static void make_grey(int pixels) {
@@ -233,8 +238,12 @@ static int scale(rn_picture from) {
 float *EXPORT(web_classify)(int height, int width) {
     rn_tensor image = rn_tensor_in(images, 1, 1, SIZE, SIZE);
     make_grey(height * width);
-    put_on_black(height, width);
-    if (!scale(trim(height, width))) return NULL;
+    if (height == SIZE && width == SIZE)
+        memcpy(seen, picture, PIXELS);
+    else {
+        put_on_black(height, width);
+        if (!scale(trim(height, width))) return NULL;
+    }
     for (int i = 0; i < PIXELS; i++) images[i] = (float)seen[i] / 255;
     return rn_normalise(&image, &net->desc, &error) ? NULL : predict(1);
 }

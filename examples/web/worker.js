@@ -7,7 +7,7 @@
 //     run, pause                             steps {first, losses, trained, seconds}, tested {step, right, of}, done
 //     show {first, count}                    shown {first, probabilities}
 //     classify {width, height, pixels}       classified {probabilities, seen}
-//     -                                      ready {tests, batch, side, pixels, labels}, failed {text}
+//     -                                      ready {tests, batch, pixels, labels}, failed {text}
 'use strict';
 
 const FILES = ['train-images-idx3-ubyte', 'train-labels-idx1-ubyte', 't10k-images-idx3-ubyte',
@@ -60,7 +60,7 @@ async function load() {
     });
     tests = checked(net.web_load());
     batch = net.web_batch();
-    postMessage({type: 'ready', tests, batch, side: net.web_picture_side(),
+    postMessage({type: 'ready', tests, batch,
         pixels: bytes(net.web_test_pixels(), tests * PIXELS).slice(),
         labels: bytes(net.web_test_labels(), tests).slice()});
 }
@@ -134,7 +134,7 @@ const answers = {
         postMessage({type: 'shown', first, probabilities: probabilities(net.web_predict(first, count), count)});
     },
     classify({width, height, pixels}) {
-        bytes(net.web_picture(), pixels.length).set(pixels);
+        bytes(checked(net.web_picture(height, width)), pixels.length).set(pixels);
         postMessage({type: 'classified', probabilities: probabilities(net.web_classify(height, width), 1),
             seen: bytes(net.web_seen(), PIXELS).slice()});
     },
