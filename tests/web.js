@@ -102,8 +102,8 @@ const set = (id, value) => script('const e = document.getElementById(arguments[0
     'e.dispatchEvent(new Event("change"))', id, value);
 const losses = () => script('return run.losses');
 
-async function checkWidth(name) {
-    const [scroll, width] = await script('const e = document.documentElement; return [e.scrollWidth, innerWidth]');
+async function checkWidth(name, {width}) {
+    const scroll = await script('return document.documentElement.scrollWidth');
     check(`${name}: no scrolling sideways`, scroll <= width, `${scroll} > ${width}`);
 }
 
@@ -190,6 +190,7 @@ async function checkDrawn() {
     await script('pad.scrollIntoView({block: "center"})');
     await press('#clear');
     await set('brush', '14');
+    await until('!asked');
     check('an empty pad has no class', /nothing/.test(await script('return document.querySelector("#verdict").textContent')));
     await stroke([[0.4, 0.05], [0.6, 0.05], [0.66, 0.95], [0.57, 0.95], [0.5, 0.25], [0.43, 0.95], [0.34, 0.95], [0.4, 0.05]]);
     await until('document.querySelector("#bars .first") && !asked');
@@ -252,9 +253,9 @@ async function all(server, directory) {
     await view(PHONE, LIGHT);
     await order('url', {url: address});
     await until('state === "ready"');
-    await checkWidth('phone');
+    await checkWidth('phone', PHONE);
     const trained = await checkTraining();
-    await checkWidth('phone, trained');
+    await checkWidth('phone, trained', PHONE);
     await checkPressed();
     await checkDropped();
     await checkDrawn();
@@ -263,7 +264,7 @@ async function all(server, directory) {
     await view(PHONE, DARK);
     await picture('phone-dark');
     await view(DESK, DARK);
-    await checkWidth('desk');
+    await checkWidth('desk', DESK);
     await picture('desk-dark');
     await view(DESK, LIGHT);
     await checkChosen(directory);
@@ -281,6 +282,9 @@ async function all(server, directory) {
     server.closeAllConnections();
     await new Promise(done => server.close(done));
     await order('refresh');
+    const opens = await script('return typeof state !== "undefined"');
+    check('without the server it opens', opens);
+    if (!opens) return;
     await until('state === "ready"');
     check('without the server no picture of the data set is lost', await script('return data.tests === 2000'));
     await set('epochs', '1');

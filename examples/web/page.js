@@ -153,6 +153,7 @@ function tiles() {
     $('pace').textContent = seconds ? count(Math.round(trained / seconds)) : '–';
     $('left').textContent = state === 'done' ? '0:00' :
         state === 'running' && done > begun.step ? minutes(each * (run.steps - done)) : '–';
+    $('at').textContent = done && state !== 'done' ? `step ${count(done)} of ${count(run.steps)}` : '';
     $('progress').value = run.steps ? done / run.steps : 0;
     if (state === 'running' && done) $('progress').setAttribute('aria-valuetext', `step ${done} of ${run.steps}`);
     $('curves-text').textContent = !done ? 'Nothing is trained yet.' :
@@ -429,6 +430,7 @@ function look() {
 }
 
 function classify() {
+    $('hint').hidden = !isEmpty;
     if (state === 'loading') return;
     changed = asked;
     if (asked) return;
