@@ -125,15 +125,16 @@ async function checkTraining() {
     return all;
 }
 
-// The losses of the first steps of a new net of this seed, which is reset then.
+// The losses of the first steps of a new net of this seed, which is reset while it trains.
 async function begin(seed) {
     await set('seed', seed);
     await until('state === "ready"');
     await press('#start');
     await until('run.losses.length >= 8', 100);
-    await press('#start');
     const some = await losses();
     await press('#reset');
+    await until('state === "ready"');
+    check('a net that is reset has no losses', await script('return !run.losses.length'));
     return some.slice(0, 8);
 }
 

@@ -41,10 +41,10 @@ function obstacle() {
 
 // ---- the state of training ---------------------------------------------------------------------------
 
-const EMPTY = {losses: [], tests: [], steps: 0};
+const empty = steps => ({losses: [], tests: [], steps});
 let worker, data; // data: the worker's `ready`
 let state = 'loading'; // then ready, running, paused, done
-let run = EMPTY, before = EMPTY; // losses by step, tests [step, share right]; this training and the last one
+let run = empty(0), before = empty(0); // losses by step, tests [step, share right]; this training and the last one
 let recent = []; // [time, images, seconds of training] of the last turns, for the pace
 let begun = {time: 0, step: 0}; // when it was started or continued last, for the time left
 
@@ -63,8 +63,9 @@ function create() {
     const number = id => Number($(id).value);
     if (!$('controls').reportValidity()) return false;
     if (run.losses.length) before = run;
-    run = EMPTY;
+    run = empty(0);
     recent = [];
+    $('problem').hidden = true;
     enter('loading');
     worker.postMessage({type: 'create', depth: number('depth'), rate: number('rate'), epochs: number('epochs'),
         seed: number('seed')});
@@ -86,7 +87,7 @@ $('controls').addEventListener('submit', event => {
     else if (state === 'done') startsNext = create();
     else if (state === 'running') {
         worker.postMessage({type: 'pause'});
-        enter('paused', `Paused after step ${run.losses.length}.`);
+        enter('paused', 'Paused.');
         draw();
     }
 });
@@ -103,7 +104,8 @@ const hears = {
         create();
     },
     created({steps, parameters}) {
-        run = {losses: [], tests: [], steps};
+        run = empty(steps);
+        asked = false;
         $('size').textContent = `With ${$('depth').value} layers it has ${count(parameters)} weights, drawn at random ` +
             'at first: all of them are trained.';
         enter('ready', `Ready: ${count(steps)} steps of ${data.batch} pictures.`);
@@ -114,18 +116,21 @@ const hears = {
         draw();
     },
     steps({losses, trained, seconds}) {
+        if (state === 'loading') return; // of a net that is no more
         run.losses.push(...losses);
         recent.push([performance.now(), trained, seconds]);
         while (recent.length > 3 && recent[0][0] < performance.now() - 3000) recent.shift();
         draw();
     },
     tested({step, right, of}) {
+        if (state === 'loading') return;
         run.tests.push([step, right / of, of]);
         ask();
         classify();
         draw();
     },
     done() {
+        if (state === 'loading') return;
         const [, share, of] = run.tests[run.tests.length - 1];
         enter('done', `Done in ${run.losses.length} steps: of ${count(of)} test images ${(100 * share).toFixed(1)}\u00a0% right.`);
         draw();
@@ -498,7 +503,7 @@ if (obstacle()) {
     $('offline').hidden = true;
 } else {
     worker = new Worker('worker.js');
-    worker.onmessage = event => hears[event.data.type](event.data);
+    worker.onmessage = ({data: message}) => hears[message.type](message);
     worker.onerror = ({message}) => complain(message ? `The net stopped: ${message}.` :
         'worker.js cannot be loaded: is the server still there?');
     keep();

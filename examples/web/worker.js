@@ -18,7 +18,7 @@ const TURN = 40; // milliseconds of training between two looks for messages
 
 let net; // what web.c exports
 let tests = 0, batch = 0;
-let step = 0, steps = 0, running = false;
+let step = 0, steps = 0, running = false; // steps 0: there is no net
 
 // ---- the module's memory -----------------------------------------------------------------------------
 
@@ -119,7 +119,7 @@ function go() {
 const answers = {
     create({depth, rate, epochs, seed}) {
         running = false;
-        step = 0;
+        step = steps = 0;
         steps = checked(net.web_create(depth, rate, epochs, seed));
         postMessage({type: 'created', steps, parameters: net.web_parameters()});
     },
@@ -153,5 +153,5 @@ function guarded(action) {
     }
 }
 
-onmessage = ({data}) => guarded(() => answers[data.type](data));
+onmessage = ({data}) => guarded(() => (steps || data.type === 'create') && answers[data.type](data));
 load().catch(failed);
