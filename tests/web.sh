@@ -22,6 +22,6 @@ need "Node.js from version 18 on" nodejs node -e 'fetch'
 need Chromium chromium command -v "${CHROMIUM:-chromium}"
 need ChromeDriver chromium-driver command -v "${CHROMEDRIVER:-chromedriver}"
 
-MAKEFLAGS= make -s -B -C "$here/../examples/web" CLANG="$CLANG" \
+MAKEFLAGS='' make -s -B -C "$here/../examples/web" CLANG="$CLANG" \
     WARNINGS="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror" || exit 1
 exec "$here/web.js" "$@"
