@@ -180,6 +180,12 @@ INLINE int16x8_t filter_8(const int8_t *weight, mve_pred16_t lanes) {
     return vldrbq_gather_offset_z_s16(weight, vidupq_n_u16(0, 2), lanes);
 }
 
+/* The same address; gcc 12 would let VLD2 step it by a register, which that cannot. */
+INLINE const int16_t *hidden(const int16_t *at) {
+    __asm__("" : "+r"(at));
+    return at;
+}
+
 INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, const int8_t *weight,
                               int words) {
     int left = 2 * words;
@@ -189,7 +195,7 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
         const int16x8_t even1 = vmovlbq_s8(filters.val[1]), odd1 = vmovltq_s8(filters.val[1]);
         UNROLL(4)
         for (int p = 0; p < 4; p++) {
-            const int16x8x2_t pixel = vld2q_s16(number + p * step);
+            const int16x8x2_t pixel = vld2q_s16(hidden(number + p * step));
             __asm__ volatile("" : : : "memory"); /* loads stay apart: there are 8 registers */
             sums[2 * p] = vmladavaq_s16(sums[2 * p], even0, pixel.val[0]);
             sums[2 * p] = vmladavaq_s16(sums[2 * p], odd0, pixel.val[1]);
