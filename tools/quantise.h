@@ -22,7 +22,7 @@ typedef struct calibration_options {
 } calibration_options;
 
 static inline calibration_options default_calibration(void) {
-    calibration_options o = {CIFAR10, 500, RANGES_PERCENTILE, 99.99, 1, NULL};
+    calibration_options o = {CIFAR10, 500, RANGES_MSE, 99.99, 1, NULL};
     o.threads = all_cores();
     return o;
 }
@@ -396,13 +396,13 @@ static inline void choose_edges(const histogram *h, const calibration_options *h
 
 /* Filters and biases as integers are made of: those of the image's convolutions have the mean and
    the deviation in them, so that they read whole numbers, p - centre. */
-typedef struct filters {
+typedef struct float_filters {
     float *weight, *bias;
     size_t taps; /* of a filter */
-} filters;
+} float_filters;
 
-static inline filters take_filters(const lowered *net, const layer *l) {
-    filters f = {NULL, NULL, weight_count(net, l) / (size_t)l->c};
+static inline float_filters take_filters(const lowered *net, const layer *l) {
+    float_filters f = {NULL, NULL, weight_count(net, l) / (size_t)l->c};
     const size_t area = (size_t)(l->kernel * l->kernel);
     size_t i;
     f.weight = allocate_floats(f.taps * (size_t)l->c);
@@ -418,10 +418,10 @@ static inline filters take_filters(const lowered *net, const layer *l) {
     return f;
 }
 
-static inline void free_taken(filters *f) { free(f->weight), free(f->bias); }
+static inline void free_taken(float_filters *f) { free(f->weight), free(f->bias); }
 
 /* The largest number of a filter, and the sum of all. */
-static inline double largest_weight(const filters *f, int k, double *sum) {
+static inline double largest_weight(const float_filters *f, int k, double *sum) {
     double most = 0;
     size_t t;
     for (*sum = 0, t = 0; t < f->taps; t++) {
@@ -433,7 +433,7 @@ static inline double largest_weight(const filters *f, int k, double *sum) {
 
 /* A scale for each filter, by its largest number; but where that is next to nothing, of a channel
    that gives a constant, so much that its bias stays below 2^30. */
-static inline void quantise_weights(const lowered *net, layer *l, const filters *f) {
+static inline void quantise_weights(const lowered *net, layer *l, const float_filters *f) {
     const double in = (double)input_integers(net, l, 0)->scale;
     size_t t;
     int k;
@@ -459,7 +459,7 @@ static inline void quantise_weights(const lowered *net, layer *l, const filters 
 /* ---- scales ----------------------------------------------------------------------------------- */
 
 /* What a layer's arithmetic could come to, whatever the image. */
-static inline double worst_value(const lowered *net, const layer *l, const filters *f) {
+static inline double worst_value(const lowered *net, const layer *l, const float_filters *f) {
     double inputs[2] = {0, 0}, worst = 0;
     int i, k;
     for (i = 0; i < 2; i++)
@@ -557,7 +557,7 @@ static inline void quantise(lowered *net, const rn_source *source, const calibra
     set_input(net);
     for (i = 1; i < net->count; i++) {
         layer *l = &net->layers[i];
-        filters f = {NULL, NULL, 0};
+        float_filters f = {NULL, NULL, 0};
         double edges[2];
         if (l->kind == LAYER_CONVOLUTION) f = take_filters(net, l);
         choose_edges(&h[i], how, i == net->count - 1, edges);
