@@ -10,14 +10,12 @@
 
 /* ---- integers -------------------------------------------------------------------------------- */
 
-#if defined(__ARM_BIG_ENDIAN) || defined(PLAIN)
+#if !defined(__GNUC__) || defined(__ARM_BIG_ENDIAN) || defined(PLAIN)
 #elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
 #define HELIUM
-#include <arm_acle.h>
 #include <arm_mve.h>
 #elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32)
 #define DSP
-#include <arm_acle.h>
 #endif
 
 #ifdef __GNUC__ /* numbers that are the same in each call become constants of the instructions */
@@ -89,7 +87,7 @@ SHARED int32_t rescale_any(int32_t x, int32_t multiplier, int shift) {
 }
 
 #ifdef HELIUM
-/* The same with `count` numbers, at most four. */
+/* The same with `count` numbers, at most four; those of a row that are put are `step` apart. */
 INLINE int32x4_t get_4(const void *row, int i, int wide, int count) {
     const mve_pred16_t lanes = vctp32q((uint32_t)count);
     return wide ? vldrhq_z_s32((const int16_t *)row + i, lanes)
@@ -218,8 +216,8 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
 }
 
 #elif defined(DSP)
-/* In this order 8 sums, 2 addresses, weights of both filters and a pair of the window fit into the
-   14 registers; a compiler would load more beforehand. */
+/* Instructions that stay in this order: 8 sums, 2 addresses, weights of both filters and a pair of
+   the window fit into 14 registers, and a compiler would load more beforehand. */
 INLINE uint32_t load_next(const void **at) { /* a word, and on to the next */
     uint32_t word;
     __asm__ volatile("ldr %0, [%1], #4" : "=r"(word), "+r"(*at));
@@ -276,10 +274,12 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
 #else
 INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, const int8_t *weight,
                               int words) {
-    for (int i = 0; i < 2 * words; i++, weight += 2) UNROLL(4)
-    for (int p = 0; p < 4; p++) {
-        sums[2 * p] += number[p * step + i] * weight[0];
-        sums[2 * p + 1] += number[p * step + i] * weight[1];
+    for (int i = 0; i < 2 * words; i++, weight += 2) {
+        UNROLL(4)
+        for (int p = 0; p < 4; p++) {
+            sums[2 * p] += number[p * step + i] * weight[0];
+            sums[2 * p + 1] += number[p * step + i] * weight[1];
+        }
     }
     return weight;
 }
