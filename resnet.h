@@ -1293,6 +1293,15 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RESNET_ASSERT(condition) assert(condition)
 #endif
 
+/* Is a kind of node compiled? All are unless RESNET_KINDS has the bits 1 << RN_CONV2D and so on of
+   some. Then the functions of the others are nowhere named, and not linked. */
+#ifdef RESNET_KINDS
+#define RN__HAS_KIND(kind) ((RESNET_KINDS) >> (kind)&1)
+#else
+#define RN__HAS_KIND(kind) 1
+#endif
+#define RN__HAS_IMAGE_NORM (RN__HAS_KIND(RN_GROUP_NORM) || RN__HAS_KIND(RN_EVONORM_S0))
+
 /* RN__FAST: 1 if RESNET_REAL is the word float, else 0. The fast layers compute in float; with
    another type only the naive ones exist. */
 #define RN__IS_float 1
@@ -1346,6 +1355,14 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RN__APART static
 #endif
 
+/* Copies the bits of a number to another type of the same size. -ffreestanding takes memcpy for any
+   function, and would call it. */
+#if defined(__GNUC__) || defined(__clang__)
+#define RN__COPY_BITS(to, from) ((void)__builtin_memcpy(&(to), &(from), sizeof(to)))
+#else
+#define RN__COPY_BITS(to, from) ((void)memcpy(&(to), &(from), sizeof(to)))
+#endif
+
 /* The compiler holds the arguments from number `first` on to the format, argument number `string`.
    On Windows its printf is Microsoft's, which had neither %zu nor %lld. */
 #if defined(__GNUC__) && defined(_WIN32) && !defined(__clang__)
@@ -1374,7 +1391,15 @@ static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK);
    none does. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
     int64_t last = (int64_t)size + 2 * (int64_t)padding - kernel; /* where the last could begin */
-    return last < 0 ? 0 : last / stride < INT_MAX ? (int)(last / stride) + 1 : INT_MAX;
+    const int most = INT_MAX / stride * stride; /* no division of 64 bits: a routine, on small ones */
+    int windows = 0;
+    if (last < 0) return 0;
+    for (; last >= most; last -= most) {
+        if (windows > INT_MAX - most / stride) return INT_MAX;
+        windows += most / stride;
+    }
+    windows += (int)last / stride;
+    return windows < INT_MAX ? windows + 1 : INT_MAX;
 }
 
 /* >>text =====================================================================================
@@ -1417,44 +1442,56 @@ static void rn__puts(rn__text *text, const char *s) {
     while (*s) rn__put(text, *s++);
 }
 
+/* The last digit of a number, which loses it: as one divides on paper, by digits of 16 bits, for a
+   division of 64 bits is a routine on small machines. */
+static unsigned rn__take_digit(uint64_t *value, unsigned base) {
+    uint64_t quotient = 0;
+    uint32_t rest = 0;
+    for (int shift = 48; shift >= 0; shift -= 16) {
+        rest = rest << 16 | (uint32_t)(*value >> shift & 0xffff);
+        quotient = quotient << 16 | rest / base;
+        rest %= base;
+    }
+    *value = quotient;
+    return rest;
+}
+
 /* A number with at least `least` digits, zeros in front. */
 static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int least) {
     char digits[64]; /* 64 bits have at most 20 decimal digits */
     int count = 0;
     do {
-        digits[count++] = "0123456789abcdef"[value % base];
-        value /= base;
+        digits[count++] = "0123456789abcdef"[rn__take_digit(&value, base)];
     } while (value || count < least);
     while (count) rn__put(text, digits[--count]);
 }
 
 /* What is computed in wherever it is not a tensor's own type: sums, descriptions, sizes as numbers.
    With RESNET_SMALL it is float, and no double is touched but by its bits: many small processors
-   have no instructions for them, and the routines take 4 KB. */
+   have no instructions for them, and the routines take 4 KB. Nor is libm linked, whose functions
+   for floats report errors in doubles. */
 #if RN__SMALL
 typedef float rn__wide;
-#define RN__MATH(function) RN__PASTE(function, f) /* sqrtf */
 #else
 typedef double rn__wide;
-#define RN__MATH(function) function
 #endif
 
 /* The bits of a number as a whole number, and back: what C has no cast for. */
 static uint64_t rn__double_bits(double value) {
     uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    RN__COPY_BITS(bits, value);
     return bits;
 }
 
 RN__FUNCTION int32_t rn__float_bits(float x) {
     int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    RN__COPY_BITS(bits, x);
     return bits;
 }
 
 static inline float rn__float_of_bits(int32_t bits) {
     float x;
-    memcpy(&x, &bits, sizeof x);
+    RN__COPY_BITS(x, bits);
     return x;
 }
 
@@ -1486,7 +1523,7 @@ static double rn__double_of(rn__wide value) {
     if (exponent) to |= (uint64_t)(exponent < 255 ? exponent + (1023 - 127) : 0x7ff) << 52;
     if (!exponent) to = 0;
     to |= (uint64_t)(bits >> 31) << 63;
-    memcpy(&result, &to, sizeof result);
+    RN__COPY_BITS(result, to);
     return result;
 }
 #else
@@ -1500,6 +1537,26 @@ static uint64_t rn__whole(rn__wide value) { return RN__SMALL ? (uint32_t)value :
 /* 0 or -0? A NaN is not, whatever -ffast-math makes of it. */
 static int rn__is_zero(rn__wide value) { return !(rn__double_bits(rn__double_of(value)) << 1); }
 
+static rn__wide rn__larger(rn__wide a, rn__wide b) { return a > b ? a : b; }
+
+/* Root and whole part; in small builds within the last digit (Newton's iteration, from half the
+   exponent on), and of numbers below 2^31. */
+#if RN__SMALL
+static rn__wide rn__sqrt(rn__wide x) {
+    rn__wide root = rn__float_of_bits((rn__float_bits(x) >> 1) + 0x1fc00000);
+    if (!(x > 0) || rn__float_bits(x) >= 0x7f800000) return rn__is_zero(x) ? x : x + (x - x) / (x - x);
+    for (int i = 0; i < 4; i++) root = (rn__wide)0.5 * (root + x / root);
+    return root;
+}
+static rn__wide rn__floor(rn__wide x) {
+    const rn__wide whole = (rn__wide)(int32_t)x;
+    return whole > x ? whole - 1 : whole;
+}
+#else
+static rn__wide rn__sqrt(rn__wide x) { return sqrt(x); }
+static rn__wide rn__floor(rn__wide x) { return floor(x); }
+#endif
+
 /* A number with `decimals` digits behind the point, rounded. 2.46 with one decimal: 24.6 is rounded
    to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite; in
    small builds those beyond 10^9, and there are no more digits than a float has. */
@@ -1512,11 +1569,11 @@ static void rn__put_fixed(rn__text *text, rn__wide value, int decimals) {
         return;
     }
     if (value < 0) rn__put(text, '-');
-    value = RN__MATH(fabs)(value);
+    value = value < 0 ? -value : value;
     for (rn__wide v = value; RN__SMALL && decimals && v >= 10; v /= 10) decimals--;
     for (int i = 0; i < decimals; i++) scale *= 10;
-    value = RN__MATH(floor)(value * scale + (rn__wide)0.5);
-    whole = RN__MATH(floor)(value / scale);
+    value = rn__floor(value * scale + (rn__wide)0.5);
+    whole = rn__floor(value / scale);
     rn__put_unsigned(text, rn__whole(whole), 10, 1);
     if (!decimals) return;
     rn__put(text, '.');
@@ -1627,6 +1684,17 @@ static int rn__scan_unsigned(const char **s, uint64_t *value) {
     return *s > start;
 }
 
+#if RN__SMALL
+static rn__wide rn__power_of_ten(int exponent) {
+    rn__wide power = 1;
+    for (; exponent > 0; exponent--) power *= 10;
+    for (; exponent < 0; exponent++) power /= 10;
+    return power;
+}
+#else
+static rn__wide rn__power_of_ten(int exponent) { return pow(10, exponent); }
+#endif
+
 /* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 hexadecimal digits of the
    bits of a double, which is how files hold it. Decimals are for people: the last bit of a long one
    may differ from strtod's, which depends on the locale and belongs to stdlib. */
@@ -1651,7 +1719,7 @@ static int rn__scan_double(const char *s, double *value) {
         int negative = *++s == '-';        /* the sign of the exponent, whose first letter was e */
         if (*s == '-' || *s == '+') s++;
         if (!rn__scan_unsigned(&s, &digits) || digits > 400) return 0;
-        v *= RN__MATH(pow)(10, negative ? -(rn__wide)(int)digits : (rn__wide)(int)digits);
+        v *= rn__power_of_ten(negative ? -(int)digits : (int)digits);
     }
     *value = rn__double_of(sign * v);
     return any && *s == 0;
@@ -2491,12 +2559,12 @@ typedef enum rn__use {
 /* One member of a struct: where it lies, and how it is read, written and checked. */
 typedef struct rn__field {
     const char *key; /* the member's name */
-    rn__type type;
-    int count;                /* more than 1: a list of numbers */
-    size_t size;              /* bytes of one; an enum may have fewer than an int */
-    size_t offset;            /* in the struct */
+    unsigned char type;         /* rn__type. (Narrow: a table in flash has a row for each.) */
+    unsigned char count;      /* more than 1: a list of numbers */
+    unsigned char size;       /* bytes of one; an enum may have fewer than an int */
+    unsigned short offset;    /* in the struct */
     const char *const *names; /* of an enum's values; NULL: a number */
-    rn__use use;
+    unsigned char use;          /* rn__use */
     rn__wide least, most; /* what rn_resolve accepts, once zeros are replaced; of an enum, all
                                  that has a name; most 0: anything */
     double standard;    /* replaces zero; 0: nothing does, or rn_resolve decides */
@@ -2695,7 +2763,7 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
 }
 
 static int rn__is_int(rn__wide x) {
-    return RN__MATH(fabs)(x) < (rn__wide)INT_MAX && RN__MATH(floor)(x) >= x;
+    return x > -(rn__wide)INT_MAX && x < (rn__wide)INT_MAX && rn__floor(x) >= x;
 }
 
 /* One number, or several between commas; those left out at the end are zero. */
@@ -2742,7 +2810,7 @@ static rn_status rn__set_field(void *object, const rn__field *field, const char 
    was. */
 static rn_status rn__parse_enum(void *value, size_t size, const char *key, const char *const *names,
                                 const char *name, rn_error *error) {
-    const rn__field field = {key, RN__INT, 1, size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
+    const rn__field field = {key, RN__INT, 1, (unsigned char)size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
     return rn__set_field(value, &field, name, error);
 }
 
@@ -5518,7 +5586,8 @@ typedef struct rn__coefficients {
 } rn__coefficients;
 
 /* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. Those that
-   a build does not have are NULL: of training, and with RESNET_SMALL Winograd's. */
+   a build does not have are NULL: of training, of kinds that are left out, and in small ones
+   Winograd's. */
 typedef struct rn__kernels {
     const char *name;
     int pairs; /* does conv_rows take pairs? */
@@ -5592,9 +5661,12 @@ typedef struct rn__kernels {
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__INLINE static inline __attribute__((always_inline))
-#define RN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define RN__INLINE static inline
+#endif
+#if (defined(__GNUC__) || defined(__clang__)) && !RN__SMALL
+#define RN__PREFETCH(p) __builtin_prefetch(p)
+#else
 #define RN__PREFETCH(p) ((void)(p))
 #endif
 
@@ -5726,7 +5798,7 @@ RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *co
                                      RN__V sum[2][RN__TILE][RN__LANES],
                                      const rn__conv_rows *shape) {
     const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
-    const int adds = shape->adds, fetches = shape->fetches;
+    const int adds = shape->adds, fetches = !RN__SMALL && shape->fetches;
     RN__WRITTEN_OUT(i, tile)
         RN__WRITTEN_OUT(k, paired + 1) {
             float *p = to[i] + k * pair;
@@ -5774,7 +5846,7 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         }
         for (int b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            for (int k = 0; k < shape->nexts; k++) { /* fetched beside this tile */
+            for (int k = 0; !RN__SMALL && k < shape->nexts; k++) { /* fetched beside this tile */
                 const float *next = shape->next[k] + b * shape->next_block + first;
                 RN__WRITTEN_OUT(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
             }
@@ -6030,7 +6102,7 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
        mean = K + s / n,    m2 = t - s^2 / n
    and with those before (`done` values of mean K, and m2) they are merged (Chan et al. 1979):
        mean = K + (s / n) n / (done + n),    m2 += t - s^2 / n + (s / n)^2 done n / (done + n) */
-static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
+RN__FUNCTION void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     RN__CONTRACT
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     const ptrdiff_t most = RN__MOMENT_PIXELS;
@@ -6140,24 +6212,24 @@ RN__INLINE void RN__NAME(evonorm_with)(float *out, const float *in, ptrdiff_t st
     }
 }
 
-static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
+RN__FUNCTION void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
                               ptrdiff_t pixels, const rn__coefficients *by, int relu_after) {
-    if (addend || relu_after)
+    if (RN__SMALL || addend || relu_after)
         RN__NAME(evonorm_with)(out, in, step, addend, pixels, by, relu_after, addend != NULL);
     else
         RN__NAME(evonorm_with)(out, in, step, NULL, pixels, by, 0, 0);
 }
 
-/* Of the combinations of flags those that nets use are compiled apart. */
+/* Of the combinations of flags those that nets use are compiled apart, but in small builds. */
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                                 ptrdiff_t pixels, const rn__coefficients *by, int activation,
                                 int relu_after) {
     const int adds = addend != NULL, relu = activation == RN__RECTIFIED;
-    if (activation == RN__GATED)
+    if (RN__HAS_KIND(RN_EVONORM_S0) && activation == RN__GATED)
         RN__NAME(evonorm)(out, in, step, addend, pixels, by, relu_after);
-    else if (adds && relu_after && !relu)
+    else if (!RN__SMALL && adds && relu_after && !relu)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, 1, 1, 0);
-    else if (adds || relu_after)
+    else if (RN__SMALL || adds || relu_after)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, adds, relu_after, relu);
     else
         RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, by, 0, 0);
@@ -6294,7 +6366,9 @@ RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, p
 
 /* Without b only the ReLU is left to do. */
 static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
-    if (b)
+    if (RN__SMALL)
+        RN__NAME(add_with)(out, a, b, pixels, b != NULL, relu);
+    else if (b)
         RN__WITH(relu, add_with, out, a, b, pixels, 1);
     else
         RN__NAME(add_with)(out, a, b, pixels, 0, relu);
@@ -6324,7 +6398,7 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
 }
 
 /* y = x g with g = sigmoid(sign z). */
-static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
+RN__FUNCTION void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -6351,7 +6425,7 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
 #endif
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
-static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
+RN__FUNCTION void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
     for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
         for (int y = 0; y < rows; y++)
@@ -6410,9 +6484,11 @@ static const rn__kernels RN__NAME(kernels) = {
     RN__NAME(conv_rows), RN__OF_TRAINING(conv_weight), RN__OF_WINOGRAD(winograd_input),
     RN__OF_WINOGRAD(winograd_output), RN__OF_TRAINING(winograd_gradient),
     RN__OF_WINOGRAD(winograd_filter), RN__OF_TRAINING(winograd_weight), RN__NAME(read_row),
-    RN__NAME(sum), RN__NAME(moments), RN__NAME(normalise), RN__OF_TRAINING(bn_sums),
-    RN__OF_TRAINING(bn_gradient), RN__NAME(add), RN__OF_TRAINING(relu_gradient), RN__NAME(scale),
-    RN__NAME(gate), RN__OF_TRAINING(gate_gradient), RN__NAME(largest), RN__OF_TRAINING(sgd)};
+    RN__NAME(sum), RN__TRAINS || RN__HAS_IMAGE_NORM ? RN__NAME(moments) : NULL,
+    RN__NAME(normalise), RN__OF_TRAINING(bn_sums), RN__OF_TRAINING(bn_gradient), RN__NAME(add),
+    RN__OF_TRAINING(relu_gradient), RN__NAME(scale), RN__HAS_KIND(RN_GATE) ? RN__NAME(gate) : NULL,
+    RN__OF_TRAINING(gate_gradient), RN__HAS_KIND(RN_MAX_POOL) ? RN__NAME(largest) : NULL,
+    RN__OF_TRAINING(sgd)};
 /* clang-format on */
 
 #undef RN__ISA
@@ -6908,8 +6984,11 @@ static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
     g->phase_taps = phase_taps;
 }
 
+/* Does it go through Winograd's transforms? Never in small builds, which have none. */
+static int rn__is_winograd(const rn__geometry *g) { return !RN__SMALL && g->winograd; }
+
 /* Matrices of weights of a pair of blocks: Winograd's are multiplied one by one. */
-static int rn__matrices(const rn__geometry *g) { return g->winograd ? RN__MATRICES : 1; }
+static int rn__matrices(const rn__geometry *g) { return rn__is_winograd(g) ? RN__MATRICES : 1; }
 
 /* Floats of a block of the scratch image for `rows` rows of the output. */
 static ptrdiff_t rn__scratch_block(const rn__geometry *g, int rows) {
@@ -6941,7 +7020,7 @@ static rn__split rn__find_split(const rn__geometry *g, int n, int h, int workers
     fit = fit < least ? least : fit > s.rows ? s.rows : fit; /* rows of a band */
     s.bands = rn__divide_up(s.rows, (int)fit);
     s.bands = rn__max(s.bands, rn__min(wanted, s.rows / RN__LEAST_ROWS)); /* one for each worker */
-    if (g->winograd) {
+    if (rn__is_winograd(g)) {
         const int pixels = RN__KERNEL_TILES * RN__EDGE * RN__EDGE;
         int tiles;
         s.bands = rn__min(s.bands, rn__max(1, s.rows * g->columns / pixels));
@@ -7006,6 +7085,7 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     return plan;
 }
 
+#if RN__TRAINS
 /* The plan of the weight gradient but for its memory. g is forward's geometry, which makes oh x ow
    pixels of rows of w; image: floats of one image of x and dy. */
 static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w, int oh, int ow,
@@ -7017,8 +7097,8 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
     size_t fit = RN__PIECE_FLOATS / (image ? image : 1);
     memset(&plan, 0, sizeof plan);
     *s = rn__find_split(g, n, oh, 1);
-    s->images = g->winograd ? RN__WINOGRAD_PIECE_IMAGES : RN__PIECE_IMAGES;
-    if (g->winograd) {
+    s->images = rn__is_winograd(g) ? RN__WINOGRAD_PIECE_IMAGES : RN__PIECE_IMAGES;
+    if (rn__is_winograd(g)) {
         const int tiles = s->rows / RN__EDGE * (g->columns / RN__EDGE);
         fit = (size_t)(RN__PIECE_TILES / tiles);
         s->tiles = tiles;
@@ -7030,13 +7110,13 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
                           (pairs >= RN__SHARED_PAIRS && floats > image);
     }
     while (s->images > 1 && (size_t)s->images > fit) s->images /= 2; /* stays a power of two */
-    if (g->winograd) { /* tiles of all images of the piece, one after the other */
+    if (rn__is_winograd(g)) { /* tiles of all images of the piece, one after the other */
         s->tiles = rn__min(RN__WEIGHT_TILES, s->tiles * s->images);
         s->in_matrix = rn__matrix_step(g->in_blocks, s->tiles);
         s->out_matrix = rn__matrix_step(g->out_blocks, s->tiles);
     }
     plan.k_blocks = !plan.by_weights ? g->out_blocks
-                    : g->winograd    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
+                    : rn__is_winograd(g)    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
                                      : 1;
     fit = RN__PARTIAL_FLOATS / rn__multiply_size(g->pair_floats, pairs); /* buffers */
     plan.buffers = rn__max(1, (int)fit);
@@ -7050,19 +7130,21 @@ static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, in
     const rn__split *s = &plan->split;
     const size_t k = (size_t)g->out_blocks, pairs = k * (size_t)g->in_blocks;
     const int buffers = rn__min(plan->buffers + threads - 1, rn__divide_up(n, s->images));
-    const int rows = g->winograd ? rn__band_rows(g, s) : s->dy_rows;
+    const int rows = rn__is_winograd(g) ? rn__band_rows(g, s) : s->dy_rows;
     rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
     rn__layout *at = &plan->at;
     if (copies_x)
         at->scratch = rn__reserve(own, (size_t)g->in_blocks, (size_t)rn__scratch_block(g, rows));
     if (copies_dy) at->dy = rn__reserve(own, k, (size_t)(g->columns * s->dy_rows) * RN__BLOCK);
     at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
-    if (g->winograd) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
+    if (rn__is_winograd(g)) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
     at->weights = rn__reserve(shared, pairs, g->pair_floats);
     if (!plan->by_weights)
         at->partial = rn__reserve(shared, (size_t)buffers * pairs, g->pair_floats);
     at->bias = rn__reserve(shared, (size_t)n * k, RN__BLOCK);
 }
+
+#endif
 
 /* Do the counts of a convolution fit the machine's integers: planes and jobs, and the floats of an
    image, of rows and tiles as a thread reads them, and of packed weights? Asked before any of them
@@ -7078,9 +7160,9 @@ static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
         block * both * (width + ow + 2 * (rn__wide)f->padding + (rn__wide)f->s + step);
     const rn__wide matrices = RN__SMALL || taps >= 10 ? 0 : RN__MATRICES; /* Winograd's have 9 */
     rn__wide most = row * (20 + (rn__wide)f->r + step);
-    most = RN__MATH(fmax)(most, block * block * in_blocks * out_blocks * RN__MATH(fmax)(taps, matrices));
-    most = RN__MATH(fmax)(most, block * (in_blocks * height * width + out_blocks * oh * ow));
-    most = RN__MATH(fmax)(most, (rn__wide)(RN__MATRICES * RN__MOST_TILES) * block * both);
+    most = rn__larger(most, block * block * in_blocks * out_blocks * rn__larger(taps, matrices));
+    most = rn__larger(most, block * (in_blocks * height * width + out_blocks * oh * ow));
+    most = rn__larger(most, (rn__wide)(RN__MATRICES * RN__MOST_TILES) * block * both);
     return most < (rn__wide)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
            images * (both + height + oh + 8) < integers && (height + 8) * (width + 8) < integers &&
            (oh + 8) * (ow + 8) < integers && both * (width + ow + 8) * 20 < integers &&
@@ -7115,7 +7197,7 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
     if (!training) return conv;
     conv.weights = rn__find_weight_plan(&g, n, w, oh, ow, image);
     rn__lay_out_weights(&conv.weights, &g, n, threads, copies,
-                        lazy || (g.winograd && (oh % RN__EDGE || ow % RN__EDGE)), &weights);
+                        lazy || (rn__is_winograd(&g) && (oh % RN__EDGE || ow % RN__EDGE)), &weights);
     /* Made at once, image by image, so that what both gradients read is still in cache for the
        second. It pays for 1x1 convolutions, which compute little for what they read, unless their
        weights fill the cache. They are all packed at once then: see the constants. */
@@ -7246,11 +7328,11 @@ static void rn__pack_job(void *context, int i, int thread) {
     for (int phase = 0; phase < g->out_step * g->out_step; phase++) {
         float *to = rn__packed(r, block, phase);
         for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
-            if (!g->winograd) {
+            if (!rn__is_winograd(g)) {
                 rn__pack(g, pair, 0, RN__BLOCK, phase, to, r->weights, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
-            for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
+            for (int c = 0; c < RN__BLOCK && rn__is_winograd(g); c++, to += RN__BLOCK) {
                 if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, r->weights, NULL);
                 r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
                                             3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
@@ -7351,7 +7433,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     shape.pair_out = rn__plane_pixels(&r->out) * RN__BLOCK;
     shape.pair_bias = RN__BLOCK;
     in = rn__read_band(r, job->n, first, last - first, job->thread, &shape.in_block);
-    rn__look_ahead(r, job->n, last, &shape);
+    if (!RN__SMALL) rn__look_ahead(r, job->n, last, &shape);
     if (stretch < blocks) shape.nexts = 0; /* blocks would be counted anew in each */
     for (int k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
         for (int phase = 0; phase < step * step; phase++) { /* one, unless a stride is undone */
@@ -7455,14 +7537,14 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
 static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, int k, int k_end,
                       const float *x, const float *dy) {
     const rn__geometry *g = r->g;
-    const int count = g->winograd ? RN__MATRICES : g->filter.r * g->filter.s;
+    const int count = rn__is_winograd(g) ? RN__MATRICES : g->filter.r * g->filter.s;
     for (; k < k_end; k++)
         for (int c = 0; c < g->in_blocks; c++) {
             const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
             for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
                 r->kernels->conv_weight(
-                    dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
+                    dw, &shape, from + (rn__is_winograd(g) ? t * r->split.in_matrix : g->taps[t].offset),
                     by);
         }
 }
@@ -7569,7 +7651,7 @@ static void rn__conv_job(void *context, int i, int thread) {
     const int k = r->first_block + slice * blocks / s->slices;
     const int k_end = r->first_block + (slice + 1) * blocks / s->slices;
     const rn__region job = {n, n_end, band, band + 1, k, k_end, thread};
-    if (r->g->winograd)
+    if (rn__is_winograd(r->g))
         rn__winograd_walk(r, &job, NULL);
     else
         rn__direct_band(r, &job);
@@ -7626,7 +7708,7 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 }
 
 /* May forward add any value to its output? Winograd's adds only what is there. */
-static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
+static int rn__adds_others(const rn__conv *conv) { return !rn__is_winograd(&conv->forward.geometry); }
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
    its shape; or NULL. after->job is called for every plane of y, while that is in cache if the jobs
@@ -7638,7 +7720,7 @@ RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *con
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
-    const int matrices = rn__matrices(r.g), at = r.g->winograd ? 7 : 0;
+    const int matrices = rn__matrices(r.g), at = rn__is_winograd(r.g) ? 7 : 0;
     float *bias = rn__shared(engine, r.at->bias);
     if (weights->bias) {
         r.bias = bias;
@@ -7698,18 +7780,18 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
     const int square = RN__BLOCK * RN__BLOCK, rows = (k_end - k) * r->g->in_blocks * RN__BLOCK;
-    float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
+    float *dw = rn__is_winograd(r->g) ? rn__own(r, r->at->dw, thread) : to;
     rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
-    if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
+    if (rn__is_winograd(r->g)) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
         for (int i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
-        if (r->g->winograd)
+        if (rn__is_winograd(r->g))
             rn__winograd_walk(r, &job, dw);
         else
             rn__direct_walk(r, &job, dw);
     }
-    for (int c = 0; c < rows && r->g->winograd; c++, to += RN__BLOCK, dw += RN__BLOCK) {
+    for (int c = 0; c < rows && rn__is_winograd(r->g); c++, to += RN__BLOCK, dw += RN__BLOCK) {
         r->kernels->winograd_weight(to, 3 * square, square, dw, 6 * square, square, 1);
         /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
         if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, dw += 35 * square;
@@ -7952,7 +8034,7 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         }
         for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
         for (int i = 0; i < count && !norm->channels; i++)
-            made->scale[i] = (float)((rn__wide)weight[i] / RN__MATH(sqrt)((rn__wide)spread[i] + norm->eps));
+            made->scale[i] = (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
         for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
@@ -8012,7 +8094,7 @@ static void rn__add_plane(const rn__task *task, int plane) {
     if (task->z.data || task->flag || y != rn__plane(&task->x, plane))
         task->kernels->add(y, rn__plane(&task->x, plane), rn__plane(&task->z, plane), pixels,
                            task->flag);
-    if (task->partial) {
+    if ((RN__TRAINS || RN__HAS_IMAGE_NORM) && task->partial) {
         float *partial = rn__partial_of(task, plane);
         task->kernels->moments(partial, partial + RN__BLOCK, y, pixels);
     }
@@ -8070,7 +8152,7 @@ static void rn__image_statistics_job(void *context, int image, int thread) {
             squares += (rn__wide)p[RN__BLOCK] + values * distance * distance;
         }
         squares += squares - squares; /* infinite: not a number, which shows; 1 / sigma were 0 */
-        inverse = (float)(1 / RN__MATH(sqrt)(squares / (values * (rn__wide)size) + of->norm->eps));
+        inverse = (float)(1 / rn__sqrt(squares / (values * (rn__wide)size) + of->norm->eps));
         for (int i = first; i < first + size; i++) {
             statistics[i] = (float)mean;
             statistics[c + i] = inverse;
@@ -8096,6 +8178,7 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         rn__each_group(engine, &images, in.n, rn__image_statistics_job);
         return;
     }
+    if (!RN__TRAINS) return; /* those of the batch */
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
         for (int block = 0; block < blocks; block++) {
             rn__wide count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
@@ -8504,7 +8587,7 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
 
 /* The images come from NCHW into blocks: the only place where a net's input changes its layout, as
    rn__copy_logits is for its output. */
-static void rn__fast_input(rn__task *p) {
+RN__FUNCTION void rn__fast_input(rn__task *p) {
     rn_tensor images = rn_tensor_in(NULL, p->y.n, p->y.c, p->y.h, p->y.w);
     memcpy(&images.data, &p->run->images, sizeof images.data); /* only read */
     rn__block(&p->engine, p->y, images);
@@ -8512,7 +8595,7 @@ static void rn__fast_input(rn__task *p) {
 
 /* Kinds that are a plane's job and no more. */
 #define RN__PLANE_BY_PLANE(name)               \
-    static void rn__fast_##name(rn__task *p) { \
+    RN__FUNCTION void rn__fast_##name(rn__task *p) { \
         p->job = rn__##name##_plane;           \
         rn__run_task(p);                       \
     }
@@ -8524,14 +8607,14 @@ RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(pad_subsample)
 
 /* The same forward and backward. */
-static void rn__fast_scale(rn__task *p) {
+RN__FUNCTION void rn__fast_scale(rn__task *p) {
     p->job = rn__scale_plane;
     p->factor = p->node->scale;
     rn__run_task(p);
 }
 
 /* In inference every element is multiplied by the probability to be kept. */
-static void rn__fast_dropout(rn__task *p) {
+RN__FUNCTION void rn__fast_dropout(rn__task *p) {
     p->job = rn__scale_plane;
     p->factor = 1 - p->node->dropout;
 #if RN__TRAINS
@@ -8542,15 +8625,16 @@ static void rn__fast_dropout(rn__task *p) {
 }
 
 /* The plan of node i's filter, whose taps lie in the arena. What does not convolve is a linear
-   layer: a 1x1 convolution that has the images as its rows. */
+   layer: a 1x1 convolution that has the images as its rows, or in small builds as its images. */
 RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
     const rn__engine engine = rn__engine_of(net);
     const rn__filter filter = {node->c,      x->c,          node->kernel,        node->kernel,
                                node->stride, node->padding, node->padding_behind};
     const int training = !rn__only_infers(net, i);
-    return rn__has(node, RN__CONVOLVES)
-               ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, 1, arena)
+    const int lazy = rn__has(node, RN__CONVOLVES);
+    return lazy || RN__SMALL
+               ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, lazy, arena)
                : rn__plan_linear(&engine, filter, net->part, training, arena);
 }
 
@@ -8586,7 +8670,7 @@ static rn__filters rn__filters_of(const rn__engine *engine, const rn__run *run, 
 static void rn__filter_moments_job(void *context, int k, int thread) {
     const rn__filters *f = (const rn__filters *)context;
     const float *w = f->weight + k * f->count;
-    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    const ptrdiff_t pixels = RN__SMALL ? 0 : f->count / RN__BLOCK; /* there is no kernel then */
     float mean[RN__BLOCK], squares[RN__BLOCK];
     rn__wide sum = 0, total = 0;
     (void)thread;
@@ -8603,7 +8687,7 @@ static void rn__filter_moments_job(void *context, int k, int thread) {
         total += distance * distance;
     }
     f->moments[2 * k] = (float)sum;
-    f->moments[2 * k + 1] = (float)(1 / RN__MATH(sqrt)(total / (rn__wide)f->count + f->eps));
+    f->moments[2 * k + 1] = (float)(1 / rn__sqrt(total / (rn__wide)f->count + f->eps));
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -8652,7 +8736,7 @@ RN__FUNCTION void rn__fold(const rn__engine *engine, const rn__run *run, int i,
     const int channels = run->net->nodes[i].c;
     float *filter = engine->handed.filters, *bias = engine->handed.biases;
     for (int k = 0; k < channels; k++, filter += 2) {
-        const rn__wide sigma = RN__MATH(sqrt)((rn__wide)norm.statistics[channels + k] + norm.eps);
+        const rn__wide sigma = rn__sqrt((rn__wide)norm.statistics[channels + k] + norm.eps);
         const float scale = (float)((rn__wide)norm.weight[k] / sigma);
         if (!weights->filters) filter[0] = 0, filter[1] = 1;
         filter[1] *= scale;
@@ -8682,7 +8766,7 @@ static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, 
 }
 
 /* In fast execution, too, a linear layer is an operation of its own, see >>fast convolution. */
-static void rn__fast_linear(rn__task *p) {
+RN__FUNCTION void rn__fast_linear(rn__task *p) {
     const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
 #if RN__TRAINS
     if (p->backward) {
@@ -8691,7 +8775,11 @@ static void rn__fast_linear(rn__task *p) {
         return;
     }
 #endif
-    rn__linear_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x);
+    if (RN__SMALL)
+        rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, NULL,
+                         NULL);
+    else
+        rn__linear_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x);
 }
 
 /* The ReLU behind an addition masks the gradient in place, by the value. (That of a BN's output,
@@ -8802,7 +8890,7 @@ RN__APART void rn__conv2d_backward(rn__task *p) {
 #endif
 
 /* Apart, so that neither takes the other's stack. */
-static void rn__fast_conv2d(rn__task *p) {
+RN__FUNCTION void rn__fast_conv2d(rn__task *p) {
     (RN__BACKWARD(p) ? rn__conv2d_backward : rn__conv2d_forward)(p);
 }
 
@@ -8811,7 +8899,7 @@ static void rn__fast_conv2d(rn__task *p) {
    inference, the convolution before it did. Backward it makes the coefficients of its gradient, of
    the sums that the convolution behind left if it is lazy; then it writes the gradient, unless the
    convolution before it reads it by these coefficients. */
-static void rn__fast_normalisation(rn__task *p) {
+RN__FUNCTION void rn__fast_normalisation(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
     const rn__norm norm = rn__norm_of(p->run, op->node);
@@ -8825,7 +8913,7 @@ static void rn__fast_normalisation(rn__task *p) {
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
-    if (rn__measures(p->run, op->node))
+    if ((RN__TRAINS || RN__HAS_IMAGE_NORM) && rn__measures(p->run, op->node))
         rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
     if (op->lazy || (!p->training && op[-1].does_next)) return;
     rn__prepare_normalisation(p);
@@ -9012,43 +9100,51 @@ static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
     node->h = node->w = 1;
 }
 
-/* What the printer writes behind the name. */
-static void rn__describe_window(const rn_desc *desc, const rn_node *node, rn__text *out) {
+/* What the printer writes behind the name; nothing in small builds. */
+RN__FUNCTION void rn__describe_window(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %dx%d", node->kernel, node->kernel);
     if (node->padding_behind) rn__format(out, " padded %d+%d", node->padding, node->padding + 1);
     if (node->standardised) rn__puts(out, " standardised");
     if (node->zeros) rn__puts(out, " with zeros");
 }
-static void rn__describe_groups(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_groups(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)node;
     rn__format(out, " %d group%s", desc->norm_groups, desc->norm_groups > 1 ? "s" : "");
 }
-static void rn__describe_front(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_front(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %d zero channels in front", node->front);
 }
-static void rn__describe_scale(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_scale(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %.3f", (double)node->scale);
 }
-static void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %.3f", (double)node->dropout);
 }
-static void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__puts(out, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
 }
 
 #if RN__SMALL
-#define RN__TWO_FUNCTIONS(naive, fast) NULL, rn__fast_##fast
-#elif RN__FAST
-#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, rn__fast_##fast
+#define RN__DESCRIBE(what) NULL
 #else
-#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, NULL
+#define RN__DESCRIBE(what) rn__describe_##what
 #endif
-#define RN__FUNCTIONS(name) RN__TWO_FUNCTIONS(name, name)
+/* Naive and fast, as far as a build has them. */
+#define RN__IF_KIND(kind, function) (RN__HAS_KIND(kind) ? (function) : NULL)
+#if RN__SMALL
+#define RN__TWO_FUNCTIONS(kind, naive, fast) NULL, RN__IF_KIND(kind, rn__fast_##fast)
+#elif RN__FAST
+#define RN__TWO_FUNCTIONS(kind, naive, fast) \
+    RN__IF_KIND(kind, rn__naive_##naive), RN__IF_KIND(kind, rn__fast_##fast)
+#else
+#define RN__TWO_FUNCTIONS(kind, naive, fast) RN__IF_KIND(kind, rn__naive_##naive), NULL
+#endif
+#define RN__FUNCTIONS(kind, name) RN__TWO_FUNCTIONS(kind, name, name)
 /* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
 static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
                                                      {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1}};
@@ -9075,31 +9171,31 @@ enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
 
 /* Rows in the order of rn_kind: name, properties, slots, shape, description, functions. */
 static const rn__kind rn__kinds[] = {
-    {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
+    {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(RN_INPUT, input)},
     {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
-     rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
+     rn__shape_windows, RN__DESCRIBE(window), RN__FUNCTIONS(RN_CONV2D, conv2d)},
     {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
-     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(batch_norm, normalisation)},
+     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(RN_BATCH_NORM, batch_norm, normalisation)},
     {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
-     RN__FUNCTIONS(relu)},
-    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
-    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_dropout,
-     RN__FUNCTIONS(dropout)},
-    {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_window,
-     RN__FUNCTIONS(max_pool)},
-    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
+     RN__FUNCTIONS(RN_RELU, relu)},
+    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(gate), RN__FUNCTIONS(RN_GATE, gate)},
+    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(dropout),
+     RN__FUNCTIONS(RN_DROPOUT, dropout)},
+    {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(window),
+     RN__FUNCTIONS(RN_MAX_POOL, max_pool)},
+    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(RN_GLOBAL_AVG_POOL, global_avg_pool)},
     {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
-     RN__FUNCTIONS(linear)},
-    {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
-    {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
-    {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
-    {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
+     RN__FUNCTIONS(RN_LINEAR, linear)},
+    {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(RN_ADD, add)},
+    {"scale", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(scale), RN__FUNCTIONS(RN_SCALE, scale)},
+    {"pad_subsample", 0, NULL, rn__shape_windows, RN__DESCRIBE(front), RN__FUNCTIONS(RN_PAD_SUBSAMPLE, pad_subsample)},
+    {"avg_pool", 0, NULL, rn__shape_cut_windows, RN__DESCRIBE(window), RN__FUNCTIONS(RN_AVG_POOL, avg_pool)},
     {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
-     rn__group_norm_slots, rn__shape_windows, rn__describe_groups,
-     RN__TWO_FUNCTIONS(group_norm, normalisation)},
+     rn__group_norm_slots, rn__shape_windows, RN__DESCRIBE(groups),
+     RN__TWO_FUNCTIONS(RN_GROUP_NORM, group_norm, normalisation)},
     {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE | RN__GATES,
-     rn__evonorm_slots, rn__shape_windows, rn__describe_groups,
-     RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
+     rn__evonorm_slots, rn__shape_windows, RN__DESCRIBE(groups),
+     RN__TWO_FUNCTIONS(RN_EVONORM_S0, evonorm_s0, normalisation)},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -9742,6 +9838,20 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
     x->activations = (char *)rn__carve(arena, bytes, 1);
 }
 
+/* Is every kind of node compiled? */
+static rn_status rn__check_kinds(const rn_net *net, rn_error *error) {
+#ifdef RESNET_KINDS
+    for (int i = 0; i < net->node_count; i++) {
+        const rn__kind *kind = rn__kind_of(net->nodes[i].kind);
+        RN__FAIL_IF(!kind->fast && !kind->naive, RN_BAD_DESCRIPTION,
+                    "the net has a node of kind %s, which is compiled only if RESNET_KINDS says so",
+                    kind->name);
+    }
+#endif
+    (void)net, (void)error;
+    return RN_OK;
+}
+
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
    block. RN__MEASURED, head and scratch must fit, and the rest is only counted. While it plans, the
    spans lie where the body will be:
@@ -9771,6 +9881,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
+    RN__TRY(rn__check_kinds(net, error));
     net->first_trained = rn__first_trained(net);
     if (!rn__is_naive(net)) RN__TRY(rn__take_kernels(net, error));
     rn__compile(net, !rn__is_naive(net), (int *)(void *)spans);
@@ -10009,8 +10120,9 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
 RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
     const rn_net *net = run->net;
     const int last = net->executor->count - 1;
-    rn_tensor_copy(*to, rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last))),
-                   NULL);
+    const rn_tensor from =
+        rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last)));
+    RN__EACH(to, n, c, h, w) *rn__at(to, n, c, h, w) = *rn__at(&from, n, c, h, w);
 }
 
 /* Goes forward or backward through the net with all threads that can be had. */
