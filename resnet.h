@@ -122,10 +122,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef RESNET_REAL
-#define RESNET_REAL float
-#endif
-
 #if defined(RESNET_STATIC) && (defined(__GNUC__) || defined(__clang__))
 #define RNDEF static __attribute__((unused))
 #elif defined(RESNET_STATIC)
@@ -143,11 +139,46 @@
 #define RNTRAIN RNDEF
 #endif
 
+/* Files that disagree about RESNET_REAL would take each other's arrays for what they are not. So
+   what makes nets and tensors, and what takes arrays, is not found by the linker: it misses
+   rn_create_of_RESNET_REAL_double, say. */
+#define RN__PASTE_(a, b) a##b
+#define RN__PASTE(a, b) RN__PASTE_(a, b)
+#define RN__IS_float 1
+#define RN__IS_double 0
+#ifndef RESNET_REAL
+#define RESNET_REAL float
+#endif
+#if !RN__PASTE(RN__IS_, RESNET_REAL)
+#define RN__PASTE_REAL(name, real) RN__PASTE(name##_of_RESNET_REAL_, real)
+#define rn_create RN__PASTE_REAL(rn_create, RESNET_REAL)
+#define rn_create_over RN__PASTE_REAL(rn_create_over, RESNET_REAL)
+#define rn_create_from RN__PASTE_REAL(rn_create_from, RESNET_REAL)
+#define rn_create_mapped RN__PASTE_REAL(rn_create_mapped, RESNET_REAL)
+#define rn_tensor_in RN__PASTE_REAL(rn_tensor_in, RESNET_REAL)
+#define rn_next_parameter RN__PASTE_REAL(rn_next_parameter, RESNET_REAL)
+#define rn_find_parameter RN__PASTE_REAL(rn_find_parameter, RESNET_REAL)
+#define rn_predict RN__PASTE_REAL(rn_predict, RESNET_REAL)
+#define rn_features RN__PASTE_REAL(rn_features, RESNET_REAL)
+#define rn_argmax RN__PASTE_REAL(rn_argmax, RESNET_REAL)
+#define rn_train_step RN__PASTE_REAL(rn_train_step, RESNET_REAL)
+#define rn_backpropagate RN__PASTE_REAL(rn_backpropagate, RESNET_REAL)
+#define rn_recalibrate RN__PASTE_REAL(rn_recalibrate, RESNET_REAL)
+#define rn_batch RN__PASTE_REAL(rn_batch, RESNET_REAL)
+#define rn_preprocess RN__PASTE_REAL(rn_preprocess, RESNET_REAL)
+#define rn_predict_windows RN__PASTE_REAL(rn_predict_windows, RESNET_REAL)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Status, error, memory ======================================================================= */
+
+/* The last value of every enum here, which nothing ever has: with it an enum takes as many bytes as
+   an int, whatever -fshort-enums says, which is the default of Arm's and other small machines'
+   compilers. So files that are compiled with and without it agree about all structs. */
+#define RN_AS_INT(name) RN__##name##_as_int = 0x7fffffff
 
 /* Every status with its text, once. */
 #define RN_STATUS_LIST(X)                                                   \
@@ -165,7 +196,10 @@ extern "C" {
     X(RN_IO, -11, "reading or writing failed")
 
 #define RN_STATUS_ENUM(name, value, text) name = value,
-typedef enum rn_status { RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1 } rn_status;
+typedef enum rn_status {
+    RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1,
+    RN_AS_INT(status)
+} rn_status;
 
 /* What went wrong, in words that name the thing and the way out. Functions that can fail take a
    pointer to one (NULL: do not tell) and write it only when they fail. */
@@ -203,7 +237,7 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
     X(RN_BASIC, "basic")           /* two 3x3 convolutions, depth 6n+2 */              \
     X(RN_BOTTLENECK, "bottleneck") /* 1x1, 3x3, 1x1 of four times the width, 9n+2 */   \
     X(RN_SINGLE, "single")         /* one 3x3 convolution (Table 3's 1-layer skip), 3n+2 */
-typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
+typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) RN_AS_INT(block) } rn_block;
 
 /* What stands in front of the units, and how many stages of them there are. */
 #define RN_STEM_LIST(X)                                                                            \
@@ -213,7 +247,7 @@ typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
                                half and all of the filters (He et al. 2018, ResNet-C) */ \
     X(RN_STEM_BIT, "bit")   /* 7x7/2 convolution, 3x3/2 max-pool that counts zeros around the \
                                image (Kolesnikov et al. 2019, BiT) */
-typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
+typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) RN_AS_INT(stem) } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is
    done first. */
@@ -223,7 +257,7 @@ typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
     X(RN_BN_AFTER_ADD, "bn_after_add")       /* F = conv ReLU BN conv, ReLU BN after + */         \
     X(RN_RELU_BEFORE_ADD, "relu_before_add") /* F = ReLU BN conv ReLU BN conv */                  \
     X(RN_RELU_PREACT, "relu_preact")         /* F = BN conv ReLU BN conv ReLU */
-typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
+typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) RN_AS_INT(order) } rn_order;
 
 /* What normalises, wherever the paper has BN. EvoNorm-S0 (Liu et al. 2020) also activates: no ReLU
    stands behind it, so that orders with a BN or a ReLU alone cannot have it. */
@@ -231,7 +265,7 @@ typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
     X(RN_NORM_BATCH, "batch_norm")                                                \
     X(RN_NORM_GROUP, "group_norm")      /* of an image and a group of channels */ \
     X(RN_NORM_EVONORM_S0, "evonorm_s0") /* likewise; x sigmoid(v x) / deviation */
-typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) } rn_norm;
+typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) RN_AS_INT(norm) } rn_norm;
 
 /* The shortcut h(x) of equation (1): Fig. 2, Table 1. */
 #define RN_SHORTCUT_LIST(X)                                                                    \
@@ -242,7 +276,7 @@ typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) } rn_norm;
     X(RN_SHORTCUT_HIGHWAY, "highway")          /* C x and T F, each with a gate of its own */  \
     X(RN_SHORTCUT_CONV1X1, "conv1x1")          /* a 1x1 convolution, in every unit */          \
     X(RN_SHORTCUT_DROPOUT, "dropout")          /* x times a 0/1 mask, in inference 1 - ratio */
-typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) } rn_shortcut;
+typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) RN_AS_INT(shortcut) } rn_shortcut;
 
 /* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
 #define RN_RESIZE_LIST(X)                                                                  \
@@ -253,27 +287,27 @@ typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) } rn_shortcut;
     X(RN_RESIZE_B_BN, "B_bn")           /* 1x1 convolution and BN */                       \
     X(RN_RESIZE_D, "D")                 /* average of 2x2 pixels, then 1x1 convolution */  \
     X(RN_RESIZE_D_BN, "D_bn")           /* the same and BN */
-typedef enum rn_resize { RN_RESIZE_LIST(RN_ENUM) } rn_resize;
+typedef enum rn_resize { RN_RESIZE_LIST(RN_ENUM) RN_AS_INT(resize) } rn_resize;
 
 /* Zeros around a convolution's input: (kernel - 1) / 2 on all sides; or as TensorFlow's "SAME" has
    them, where stride 2 on an even size takes one more at the bottom and right than at the top and
    left. (The pool of the ImageNet stem has 1 on all sides in either.) */
 #define RN_PADDING_LIST(X) X(RN_PADDING_SYMMETRIC, "symmetric") X(RN_PADDING_SAME, "same")
-typedef enum rn_padding { RN_PADDING_LIST(RN_ENUM) } rn_padding;
+typedef enum rn_padding { RN_PADDING_LIST(RN_ENUM) RN_AS_INT(padding) } rn_padding;
 
 /* The convolution that takes the stride of a bottleneck unit: the first, 1x1, or the second. */
 #define RN_STRIDE_ON_LIST(X) X(RN_STRIDE_FIRST, "first") X(RN_STRIDE_3X3, "3x3")
-typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) } rn_stride_on;
+typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) RN_AS_INT(stride_on) } rn_stride_on;
 
 /* The n of He's initialisation, normal(0, sqrt(2 / n)): a kernel's height x width times the number
    of its filters (fan-out), or times the number of its input channels (fan-in). */
 #define RN_INIT_LIST(X) X(RN_FAN_OUT, "fan_out") X(RN_FAN_IN, "fan_in")
-typedef enum rn_init { RN_INIT_LIST(RN_ENUM) } rn_init;
+typedef enum rn_init { RN_INIT_LIST(RN_ENUM) RN_AS_INT(init) } rn_init;
 
 /* What weight decay shrinks: every parameter, or weights of convolutions and linear layers
    alone. */
 #define RN_DECAY_LIST(X) X(RN_DECAY_ALL, "all") X(RN_DECAY_WEIGHTS, "weights")
-typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
+typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) RN_AS_INT(decay) } rn_decay;
 
 /* One step of SGD: w is a weight, v its velocity, m the momentum, g the gradient with decay, r the
    learning rate. */
@@ -281,7 +315,7 @@ typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
     X(RN_SGD_TORCH, "torch")       /* v = m v + g;    w -= r v */         \
     X(RN_SGD_NESTEROV, "nesterov") /* v = m v + g;    w -= r (g + m v) */ \
     X(RN_SGD_CAFFE, "caffe")       /* v = m v + r g;  w -= v */
-typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
+typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) RN_AS_INT(sgd) } rn_sgd;
 
 /* Instruction set of the fast kernels. */
 #define RN_ISA_LIST(X)                                                   \
@@ -289,7 +323,7 @@ typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
     X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, scalar */ \
     X(RN_ISA_AVX2, "avx2")                                               \
     X(RN_ISA_AVX512, "avx512")
-typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
+typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) RN_AS_INT(isa) } rn_isa;
 
 /* Whose details, for reference sources disagree: see rn_set_dialect. */
 #define RN_DIALECT_LIST(X)                                                  \
@@ -298,11 +332,13 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
     X(RN_FB, "fb")           /* fb.resnet.torch */                          \
     X(RN_TORCHVISION, "torchvision")                                        \
     X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
-typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
+typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) RN_AS_INT(dialect) } rn_dialect;
 
 /* How pictures are scaled, see rn_crop_picture and rn_resample. */
 #define RN_INTERPOLATION_LIST(X) X(RN_BICUBIC, "bicubic") X(RN_BILINEAR, "bilinear")
-typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolation;
+typedef enum rn_interpolation {
+    RN_INTERPOLATION_LIST(RN_ENUM) RN_AS_INT(interpolation)
+} rn_interpolation;
 
 /* The order of three colours as the net gets them. Pictures, the pixels of an rn_source, and mean
    and deviation of the description are RGB in any case; what makes a net's input of them (rn_batch,
@@ -310,10 +346,12 @@ typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolatio
    whose weights came from Caffe or OpenCV. rn_train_step and rn_predict take images in this
    order. */
 #define RN_CHANNEL_ORDER_LIST(X) X(RN_RGB, "rgb") X(RN_BGR, "bgr")
-typedef enum rn_channel_order { RN_CHANNEL_ORDER_LIST(RN_ENUM) } rn_channel_order;
+typedef enum rn_channel_order {
+    RN_CHANNEL_ORDER_LIST(RN_ENUM) RN_AS_INT(channel_order)
+} rn_channel_order;
 
 #define RN_MODE_LIST(X) X(RN_INFERENCE, "inference") X(RN_TRAINING, "training")
-typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) } rn_mode;
+typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) RN_AS_INT(mode) } rn_mode;
 
 #define RN_MAX_STAGES 4
 
@@ -427,7 +465,8 @@ typedef enum rn_kind {
     RN_AVG_POOL,
     RN_GROUP_NORM,
     RN_EVONORM_S0,
-    RN_KINDS
+    RN_KINDS,
+    RN_AS_INT(kind)
 } rn_kind;
 
 /* A net is a list of nodes in the order of execution; node i produces value i, of c h w numbers an
@@ -461,7 +500,9 @@ typedef struct rn_node {
     X(RN_STEPS, "steps")       /* times 0.1 from each of two drops on (the paper: 32k and 48k) */ \
     X(RN_COSINE, "cosine")     /* half a cosine from learning_rate to 0 over all steps */         \
     X(RN_ONE_CYCLE, "one_cycle") /* up in a line for three tenths of the steps, down to 0 */
-typedef enum rn_schedule_kind { RN_SCHEDULE_LIST(RN_ENUM) } rn_schedule_kind;
+typedef enum rn_schedule_kind {
+    RN_SCHEDULE_LIST(RN_ENUM) RN_AS_INT(schedule_kind)
+} rn_schedule_kind;
 
 typedef struct rn_schedule {
     rn_schedule_kind kind;
@@ -689,7 +730,8 @@ typedef enum rn_role {
     RN_GN_BIAS,
     RN_EVONORM_WEIGHT,
     RN_EVONORM_BIAS,
-    RN_EVONORM_V
+    RN_EVONORM_V,
+    RN_AS_INT(role)
 } rn_role;
 
 typedef struct rn_parameter {
@@ -1179,7 +1221,8 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
 typedef enum rn_resampling {
     RN_RESAMPLE_ANTIALIAS = 1, /* its support grows with the reduction, as in Pillow */
     RN_RESAMPLE_BILINEAR = 2,  /* not bicubic */
-    RN_RESAMPLE_BYTES = 4      /* rounds to bytes as Pillow does, once across, then down */
+    RN_RESAMPLE_BYTES = 4,     /* rounds to bytes as Pillow does, once across, then down */
+    RN_AS_INT(resampling)
 } rn_resampling;
 
 /* Overwrites `to` [1,C,h,w] with the window of a picture of C channels in their order, 0..255
@@ -1304,10 +1347,6 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 
 /* RN__FAST: 1 if RESNET_REAL is the word float, else 0. The fast layers compute in float; with
    another type only the naive ones exist. */
-#define RN__IS_float 1
-#define RN__IS_double 0
-#define RN__PASTE_(a, b) a##b
-#define RN__PASTE(a, b) RN__PASTE_(a, b)
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
 /* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options. */
@@ -1391,7 +1430,8 @@ static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK);
    none does. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
     int64_t last = (int64_t)size + 2 * (int64_t)padding - kernel; /* where the last could begin */
-    const int most = INT_MAX / stride * stride; /* no division of 64 bits: a routine, on small ones */
+    const int most =
+        INT_MAX / stride * stride; /* no division of 64 bits: a routine, on small ones */
     int windows = 0;
     if (last < 0) return 0;
     for (; last >= most; last -= most) {
@@ -1537,14 +1577,15 @@ static uint64_t rn__whole(rn__wide value) { return RN__SMALL ? (uint32_t)value :
 /* 0 or -0? A NaN is not, whatever -ffast-math makes of it. */
 static int rn__is_zero(rn__wide value) { return !(rn__double_bits(rn__double_of(value)) << 1); }
 
-static rn__wide rn__larger(rn__wide a, rn__wide b) { return a > b ? a : b; }
+RN__FUNCTION rn__wide rn__larger(rn__wide a, rn__wide b) { return a > b ? a : b; }
 
 /* Root and whole part; in small builds within the last digit (Newton's iteration, from half the
    exponent on), and of numbers below 2^31. */
 #if RN__SMALL
-static rn__wide rn__sqrt(rn__wide x) {
+RN__FUNCTION rn__wide rn__sqrt(rn__wide x) {
     rn__wide root = rn__float_of_bits((rn__float_bits(x) >> 1) + 0x1fc00000);
-    if (!(x > 0) || rn__float_bits(x) >= 0x7f800000) return rn__is_zero(x) ? x : x + (x - x) / (x - x);
+    if (!(x > 0) || rn__float_bits(x) >= 0x7f800000)
+        return rn__is_zero(x) ? x : x + (x - x) / (x - x);
     for (int i = 0; i < 4; i++) root = (rn__wide)0.5 * (root + x / root);
     return root;
 }
@@ -1553,7 +1594,7 @@ static rn__wide rn__floor(rn__wide x) {
     return whole > x ? whole - 1 : whole;
 }
 #else
-static rn__wide rn__sqrt(rn__wide x) { return sqrt(x); }
+RN__FUNCTION rn__wide rn__sqrt(rn__wide x) { return sqrt(x); }
 static rn__wide rn__floor(rn__wide x) { return floor(x); }
 #endif
 
@@ -1702,8 +1743,8 @@ static int rn__scan_double(const char *s, double *value) {
     const char *hexadecimal = "0123456789abcdef", *digit;
     uint64_t bits = 0, digits;
     rn__wide v = 0, sign = 1, scale = 1; /* all digits as one number, and what to divide it by */
-    int any = 0;                       /* 1: there was a digit */
-    if (s[0] == '0' && s[1] == 'x') {  /* bits */
+    int any = 0;                         /* 1: there was a digit */
+    if (s[0] == '0' && s[1] == 'x') {    /* bits */
         for (s += 2; *s && (digit = strchr(hexadecimal, *s)) != NULL; s++, any++)
             bits = bits << 4 | (uint64_t)(digit - hexadecimal);
         memcpy(value, &bits, sizeof bits);
@@ -2558,16 +2599,16 @@ typedef enum rn__use {
 
 /* One member of a struct: where it lies, and how it is read, written and checked. */
 typedef struct rn__field {
-    const char *key; /* the member's name */
-    unsigned char type;         /* rn__type. (Narrow: a table in flash has a row for each.) */
+    const char *key;          /* the member's name */
+    unsigned char type;       /* rn__type. (Narrow: a table in flash has a row for each.) */
     unsigned char count;      /* more than 1: a list of numbers */
-    unsigned char size;       /* bytes of one; an enum may have fewer than an int */
+    unsigned char size;       /* bytes of one */
     unsigned short offset;    /* in the struct */
     const char *const *names; /* of an enum's values; NULL: a number */
-    unsigned char use;          /* rn__use */
-    rn__wide least, most; /* what rn_resolve accepts, once zeros are replaced; of an enum, all
+    unsigned char use;        /* rn__use */
+    rn__wide least, most;     /* what rn_resolve accepts, once zeros are replaced; of an enum, all
                                  that has a name; most 0: anything */
-    double standard;    /* replaces zero; 0: nothing does, or rn_resolve decides */
+    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
     const char *former; /* key in older files, those that hold desc.image_height; NULL: same */
 } rn__field;
 
@@ -2603,7 +2644,7 @@ enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MO
 #member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
         offsetof(rn_desc, member)
 #define RN__WIDE(limit) ((rn__wide)(limit)) /* one that no float is exactly */
-#define RN__OPTION(member, use) /* an enum */ \
+#define RN__OPTION(member, use)             /* an enum */ \
     { RN__FIELD(member, RN__INT, rn_##member), rn__##member##_names, use, 0, 0, 0, NULL }
 static const rn__field rn__fields[] = {
     /* The shape of the net: */
@@ -2643,18 +2684,20 @@ static const rn__field rn__fields[] = {
     /* The training: */
     RN__OPTION(init, RN__MAY_DIFFER),
     {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, RN__WIDE(1e-12), 1, 1e-5, NULL},
-    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, RN__WIDE(1e-9), 1, 0.1, NULL},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, RN__WIDE(1e-9), 1, 0.1,
+     NULL},
     {RN__FIELD(bn_group, RN__INT, int), NULL, RN__FOR_RESUMING, 0, 1 << 24, 0, NULL},
     RN__OPTION(sgd, RN__MAY_DIFFER),
     {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0, NULL},
     {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 1e6, 0, NULL},
     {RN__FIELD(decay_scope, RN__INT, rn_decay), rn__decay_names, RN__MAY_DIFFER, 0, 0, 0, NULL},
     {RN__FIELD(frozen_below, RN__INT, int), NULL, RN__FOR_RESUMING, 0, RN_MAX_STAGES + 1, 0, NULL},
-    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0, NULL},
+    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0,
+     NULL},
     /* The images: */
     {RN__FIELD(mean, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 0, NULL},
-    {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__WIDE(RN__LEAST_DEVIATION), 1e6, 1,
-     "std"},
+    {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__WIDE(RN__LEAST_DEVIATION),
+     1e6, 1, "std"},
     RN__OPTION(channel_order, RN__FOR_WEIGHTS),
     {RN__FIELD(crop_fraction, RN__FLOAT, float), NULL, RN__MAY_DIFFER, RN__WIDE(0.01), 1, 0, NULL},
     RN__OPTION(interpolation, RN__MAY_DIFFER),
@@ -2677,8 +2720,6 @@ static int rn__is_uint64(const rn__field *field) {
 }
 
 typedef union rn__number {
-    uint8_t tiny; /* with -fshort-enums an enum has one byte or two */
-    uint16_t medium;
     int integer;
     float single;
     double number;
@@ -2686,20 +2727,18 @@ typedef union rn__number {
 
 /* Number k of a field of an object, which is an rn_desc or an rn_net. */
 static rn__wide rn__get_number(const void *object, const rn__field *field, int k) {
-    rn__number in = {0}; /* bytes beyond the size stay zero */
+    rn__number in = {0};
     memcpy(&in, (const char *)object + field->offset + (size_t)k * field->size, field->size);
     if (field->type == RN__FLOAT) return (rn__wide)in.single;
     if (field->type == RN__DOUBLE) return rn__wide_of(in.number);
-    return (rn__wide)(field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer);
+    return (rn__wide)in.integer;
 }
 
 static void rn__set_number(void *object, const rn__field *field, int k, rn__wide number) {
     rn__number in = {0};
     if (field->type == RN__FLOAT) in.single = (float)number;
     if (field->type == RN__DOUBLE) in.number = rn__double_of(number);
-    if (field->size == 1) in.tiny = (uint8_t)number;
-    if (field->size == 2) in.medium = (uint16_t)number;
-    if (field->type == RN__INT && field->size == sizeof(int)) in.integer = (int)number;
+    if (field->type == RN__INT) in.integer = (int)number;
     memcpy((char *)object + field->offset + (size_t)k * field->size, &in, field->size);
 }
 
@@ -2790,7 +2829,8 @@ static rn_status rn__set_field(void *object, const rn__field *field, const char 
     const char *const *names = field->names;
     RN__TEXT(takes, 160);                     /* for the sentence: what could have been given */
     for (int i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
-        if (rn__same_name(names[i], value)) return rn__set_number(object, field, 0, (rn__wide)i), RN_OK;
+        if (rn__same_name(names[i], value))
+            return rn__set_number(object, field, 0, (rn__wide)i), RN_OK;
         rn__format(&takes, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
     }
     if (!names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
@@ -2810,7 +2850,8 @@ static rn_status rn__set_field(void *object, const rn__field *field, const char 
    was. */
 static rn_status rn__parse_enum(void *value, size_t size, const char *key, const char *const *names,
                                 const char *name, rn_error *error) {
-    const rn__field field = {key, RN__INT, 1, (unsigned char)size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
+    const rn__field field = {key, RN__INT, 1,   (unsigned char)size, 0, names, RN__MAY_DIFFER, 0,
+                             0,   0,       NULL};
     return rn__set_field(value, &field, name, error);
 }
 
@@ -4924,8 +4965,7 @@ static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *
 static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, int v) {
     int norm = v;
     if (v > 0 && rn__continues(net, last_readers, v, RN__ACTIVATES)) norm = v - 1;
-    if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES) ||
-        rn__folded(net, last_readers, norm))
+    if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES) || rn__folded(net, last_readers, norm))
         return -1;
     for (int k = v + 1; k <= last_readers[v]; k++)
         if ((net->nodes[k].inputs[0] == v && !rn__has(&net->nodes[k], RN__CONVOLVES)) ||
@@ -4959,7 +4999,7 @@ static const rn__operation *rn__operation_of(const rn_net *net, int v) {
 }
 
 /* Is node i, a normalisation, folded into the convolution before it? */
-static int rn__is_folded(const rn_net *net, int i) {
+RN__FUNCTION int rn__is_folded(const rn_net *net, int i) {
     const rn__operation *op = rn__operation_of(net, i);
     return op->folds && op->node + 1 == i;
 }
@@ -5217,7 +5257,7 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 
 /* rn__naive_conv2d and so on: one call forward, one backward. */
 #define RN__NAIVE(name, forward, backward)                           \
-    RN__FUNCTION rn_status rn__naive_##name(rn__step *s) {               \
+    RN__FUNCTION rn_status rn__naive_##name(rn__step *s) {           \
         return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
     }
 /* Short words for arguments: what is wanted of the gradients, stride and padding, window, weight
@@ -5490,10 +5530,11 @@ enum {
     RN__WEIGHTS_A_TILE = 1 << 14, /* * and at most so many weights C K for each */
     /* The second cache */
     RN__BAND_FLOATS = RN__SMALL ? 1 << 11 : 1 << 15, /* input of a band of rows: 128 KB */
-    RN__LEAST_ROWS = 4,            /* but a band has so many rows */
-    RN__NEAR_PIXELS = 1 << 13,     /* blocks' pixels of an output that stays there, 512 KB: larger
+    RN__LEAST_ROWS = 4,                              /* but a band has so many rows */
+    RN__NEAR_PIXELS = 1 << 13, /* blocks' pixels of an output that stays there, 512 KB: larger
                                       ones are fetched before they are written */
-    RN__TOGETHER_FLOATS = RN__SMALL ? 0 : 1 << 15, /* 1x1 weights that leave room: up to so many, both gradients are
+    RN__TOGETHER_FLOATS =
+        RN__SMALL ? 0 : 1 << 15, /* 1x1 weights that leave room: up to so many, both gradients are
                                       made image by image */
     /* Memory */
     RN__PACKED_FLOATS = RN__SMALL ? 0 : 1 << 15, /* weights that are packed at once, whatever the
@@ -5800,17 +5841,17 @@ RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *co
     const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
     const int adds = shape->adds, fetches = !RN__SMALL && shape->fetches;
     RN__WRITTEN_OUT(i, tile)
-        RN__WRITTEN_OUT(k, paired + 1) {
-            float *p = to[i] + k * pair;
-            if (adds) RN__EACH_SUM sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
-            RN__EACH_SUM RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
-        }
+    RN__WRITTEN_OUT(k, paired + 1) {
+        float *p = to[i] + k * pair;
+        if (adds) RN__EACH_SUM sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
+        RN__EACH_SUM RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
+    }
     if (!fetches) return;
     RN__WRITTEN_OUT(i, tile)
-        RN__WRITTEN_OUT(k, paired + 1) {
-            RN__PREFETCH(to[i] + k * pair + RN__PAGE);
-            RN__PREFETCH(to[i] + k * pair + fetch);
-        }
+    RN__WRITTEN_OUT(k, paired + 1) {
+        RN__PREFETCH(to[i] + k * pair + RN__PAGE);
+        RN__PREFETCH(to[i] + k * pair + fetch);
+    }
 }
 
 /* One tile of a convolution: `tile` output pixels of one block or, paired, of two (constants once
@@ -6212,8 +6253,9 @@ RN__INLINE void RN__NAME(evonorm_with)(float *out, const float *in, ptrdiff_t st
     }
 }
 
-RN__FUNCTION void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                              ptrdiff_t pixels, const rn__coefficients *by, int relu_after) {
+RN__FUNCTION void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step,
+                                    const float *addend, ptrdiff_t pixels,
+                                    const rn__coefficients *by, int relu_after) {
     if (RN__SMALL || addend || relu_after)
         RN__NAME(evonorm_with)(out, in, step, addend, pixels, by, relu_after, addend != NULL);
     else
@@ -6398,7 +6440,8 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
 }
 
 /* y = x g with g = sigmoid(sign z). */
-RN__FUNCTION void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
+RN__FUNCTION void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels,
+                                 float sign) {
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -6425,7 +6468,8 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
 #endif
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
-RN__FUNCTION void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
+RN__FUNCTION void RN__NAME(largest)(float *out, const float *in, int rows, int pixels,
+                                    ptrdiff_t step) {
     for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
         for (int y = 0; y < rows; y++)
@@ -6895,7 +6939,7 @@ typedef struct rn__conv {
 #if RN__TRAINS
     rn__value_plan input;
     rn__weight_plan weights;
-    int together; /* both gradients are made at once, image by image */
+    int together;     /* both gradients are made at once, image by image */
 #endif
     rn__room room[2]; /* workspace: forward alone; training */
 } rn__conv;
@@ -6910,8 +6954,8 @@ static int rn__as_it_lies(const rn__filter *f) {
    one image alone, so that the bits do not depend on how many come in a call. */
 static int rn__suits_winograd(const rn__filter *f, int backward, int h, int w) {
     const ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(h, RN__EDGE) * rn__divide_up(w, RN__EDGE);
-    return !RN__SMALL && f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && !f->behind &&
-           (backward ? f->k : f->c) >= RN__BLOCK / 2 && tiles >= RN__LEAST_TILES &&
+    return !RN__SMALL && f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 &&
+           !f->behind && (backward ? f->k : f->c) >= RN__BLOCK / 2 && tiles >= RN__LEAST_TILES &&
            (ptrdiff_t)h * w > RN__FILLED_PIXELS * tiles &&
            (int64_t)f->c * f->k <= (int64_t)tiles * RN__WEIGHTS_A_TILE;
 }
@@ -7115,9 +7159,9 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
         s->in_matrix = rn__matrix_step(g->in_blocks, s->tiles);
         s->out_matrix = rn__matrix_step(g->out_blocks, s->tiles);
     }
-    plan.k_blocks = !plan.by_weights ? g->out_blocks
-                    : rn__is_winograd(g)    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
-                                     : 1;
+    plan.k_blocks = !plan.by_weights     ? g->out_blocks
+                    : rn__is_winograd(g) ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
+                                         : 1;
     fit = RN__PARTIAL_FLOATS / rn__multiply_size(g->pair_floats, pairs); /* buffers */
     plan.buffers = rn__max(1, (int)fit);
     return plan;
@@ -7153,7 +7197,8 @@ static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
     const rn__wide in_blocks = (rn__wide)rn__blocks(f->c), out_blocks = (rn__wide)rn__blocks(f->k);
     const rn__wide oh = (rn__wide)rn__window_output(h + f->behind, f->r, f->stride, f->padding);
     const rn__wide ow = (rn__wide)rn__window_output(w + f->behind, f->s, f->stride, f->padding);
-    const rn__wide height = (rn__wide)h, width = (rn__wide)w, block = RN__BLOCK, images = (rn__wide)n;
+    const rn__wide height = (rn__wide)h, width = (rn__wide)w, block = RN__BLOCK,
+                   images = (rn__wide)n;
     const rn__wide taps = (rn__wide)f->r * (rn__wide)f->s, both = in_blocks + out_blocks + 1;
     const rn__wide step = 4 * (rn__wide)f->stride, integers = (rn__wide)INT_MAX;
     const rn__wide row =
@@ -7197,7 +7242,8 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
     if (!training) return conv;
     conv.weights = rn__find_weight_plan(&g, n, w, oh, ow, image);
     rn__lay_out_weights(&conv.weights, &g, n, threads, copies,
-                        lazy || (rn__is_winograd(&g) && (oh % RN__EDGE || ow % RN__EDGE)), &weights);
+                        lazy || (rn__is_winograd(&g) && (oh % RN__EDGE || ow % RN__EDGE)),
+                        &weights);
     /* Made at once, image by image, so that what both gradients read is still in cache for the
        second. It pays for 1x1 convolutions, which compute little for what they read, unless their
        weights fill the cache. They are all packed at once then: see the constants. */
@@ -7544,8 +7590,8 @@ static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, in
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
             for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
                 r->kernels->conv_weight(
-                    dw, &shape, from + (rn__is_winograd(g) ? t * r->split.in_matrix : g->taps[t].offset),
-                    by);
+                    dw, &shape,
+                    from + (rn__is_winograd(g) ? t * r->split.in_matrix : g->taps[t].offset), by);
         }
 }
 
@@ -7708,7 +7754,9 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 }
 
 /* May forward add any value to its output? Winograd's adds only what is there. */
-static int rn__adds_others(const rn__conv *conv) { return !rn__is_winograd(&conv->forward.geometry); }
+static int rn__adds_others(const rn__conv *conv) {
+    return !rn__is_winograd(&conv->forward.geometry);
+}
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
    its shape; or NULL. after->job is called for every plane of y, while that is in cache if the jobs
@@ -7782,7 +7830,8 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const int square = RN__BLOCK * RN__BLOCK, rows = (k_end - k) * r->g->in_blocks * RN__BLOCK;
     float *dw = rn__is_winograd(r->g) ? rn__own(r, r->at->dw, thread) : to;
     rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
-    if (rn__is_winograd(r->g)) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
+    if (rn__is_winograd(r->g))
+        memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
         for (int i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
@@ -8034,7 +8083,8 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         }
         for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
         for (int i = 0; i < count && !norm->channels; i++)
-            made->scale[i] = (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
+            made->scale[i] =
+                (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
         for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
@@ -8594,10 +8644,10 @@ RN__FUNCTION void rn__fast_input(rn__task *p) {
 }
 
 /* Kinds that are a plane's job and no more. */
-#define RN__PLANE_BY_PLANE(name)               \
+#define RN__PLANE_BY_PLANE(name)                     \
     RN__FUNCTION void rn__fast_##name(rn__task *p) { \
-        p->job = rn__##name##_plane;           \
-        rn__run_task(p);                       \
+        p->job = rn__##name##_plane;                 \
+        rn__run_task(p);                             \
     }
 RN__PLANE_BY_PLANE(relu)
 RN__PLANE_BY_PLANE(gate)
@@ -9178,18 +9228,23 @@ static const rn__kind rn__kinds[] = {
      rn__shape_windows, NULL, RN__TWO_FUNCTIONS(RN_BATCH_NORM, batch_norm, normalisation)},
     {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
      RN__FUNCTIONS(RN_RELU, relu)},
-    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(gate), RN__FUNCTIONS(RN_GATE, gate)},
+    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(gate),
+     RN__FUNCTIONS(RN_GATE, gate)},
     {"dropout", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(dropout),
      RN__FUNCTIONS(RN_DROPOUT, dropout)},
     {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(window),
      RN__FUNCTIONS(RN_MAX_POOL, max_pool)},
-    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(RN_GLOBAL_AVG_POOL, global_avg_pool)},
+    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL,
+     RN__FUNCTIONS(RN_GLOBAL_AVG_POOL, global_avg_pool)},
     {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
      RN__FUNCTIONS(RN_LINEAR, linear)},
     {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(RN_ADD, add)},
-    {"scale", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(scale), RN__FUNCTIONS(RN_SCALE, scale)},
-    {"pad_subsample", 0, NULL, rn__shape_windows, RN__DESCRIBE(front), RN__FUNCTIONS(RN_PAD_SUBSAMPLE, pad_subsample)},
-    {"avg_pool", 0, NULL, rn__shape_cut_windows, RN__DESCRIBE(window), RN__FUNCTIONS(RN_AVG_POOL, avg_pool)},
+    {"scale", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(scale),
+     RN__FUNCTIONS(RN_SCALE, scale)},
+    {"pad_subsample", 0, NULL, rn__shape_windows, RN__DESCRIBE(front),
+     RN__FUNCTIONS(RN_PAD_SUBSAMPLE, pad_subsample)},
+    {"avg_pool", 0, NULL, rn__shape_cut_windows, RN__DESCRIBE(window),
+     RN__FUNCTIONS(RN_AVG_POOL, avg_pool)},
     {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
      rn__group_norm_slots, rn__shape_windows, RN__DESCRIBE(groups),
      RN__TWO_FUNCTIONS(RN_GROUP_NORM, group_norm, normalisation)},
@@ -10120,8 +10175,7 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
 RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
     const rn_net *net = run->net;
     const int last = net->executor->count - 1;
-    const rn_tensor from =
-        rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last)));
+    const rn_tensor from = rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last)));
     RN__EACH(to, n, c, h, w) *rn__at(to, n, c, h, w) = *rn__at(&from, n, c, h, w);
 }
 
