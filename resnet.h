@@ -85,11 +85,20 @@
 
        RESNET_IMPLEMENTATION   one   compile the implementation here
        RESNET_STATIC           all   everything static: several private copies in one program
-       RESNET_REAL             all   scalar type, default float; double has the naive execution only
+       RESNET_REAL             all   scalar type, default float; double has the naive execution only;
+                                     files that disagree do not link
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
+       RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers without
+                                     Winograd, with batch norms folded into convolutions, in float:
+                                     neither double nor libm is linked. 20 KB less code, a third
+                                     less memory; desc.naive is refused, rn_describe says less, and
+                                     rn_features knows fewer nodes
+       RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
+                                     1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
+                                     refused in words
        RESNET_NO_SIMD          one   portable kernels only
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
@@ -1349,7 +1358,8 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
    another type only the naive ones exist. */
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
-/* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options. */
+/* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options. They
+   are asked for in conditions, too, so that the compiler leaves out what is never done. */
 #ifdef RESNET_NO_TRAIN
 #define RN__TRAINS 0
 #else
@@ -4851,8 +4861,9 @@ typedef struct rn__operation {
     /* 1: in training it leaves moments for the normalisation behind it, in backward sums for the
        lazy one before it; both lie in the engine's `handed`. */
     signed char leaves_moments, leaves_sums;
-    signed char does_next; /* in inference: a convolution with the batch norm behind it */
-    signed char folds;     /* RESNET_SMALL: with that in its weights and bias, see rn__folded */
+    /* 1: in inference a convolution with the batch norm behind it, which is the next operation; in
+       small builds the next node of this one, folded into weights and bias, see rn__folded. */
+    signed char does_next;
     signed char keeps_inputs, keeps_output; /* its backward reads them, too */
     signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
     signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
@@ -4939,8 +4950,8 @@ static int rn__folded(const rn_net *net, const int *last_readers, int i) {
 static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
     const rn_node *node = rn__first_node(net, op);
     const int convolves = rn__has(node, RN__CONVOLVES);
-    op->folds = convolves && rn__folded(net, last_readers, op->last + 1);
-    op->last += op->folds;
+    op->does_next = convolves && rn__folded(net, last_readers, op->last + 1);
+    op->last += op->does_next;
     /* BN and ReLU */
     if (rn__has(node, RN__NORMALISES)) {
         op->last += rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES);
@@ -4998,10 +5009,14 @@ static const rn__operation *rn__operation_of(const rn_net *net, int v) {
     return &net->executor->operations[rn__index_of(net, v)];
 }
 
+/* Does it have a batch norm's part as another operation, or folded? */
+static int rn__does_next(const rn__operation *op) { return !RN__SMALL && op->does_next; }
+RN__FUNCTION int rn__folds(const rn__operation *op) { return RN__SMALL && op->does_next; }
+
 /* Is node i, a normalisation, folded into the convolution before it? */
 RN__FUNCTION int rn__is_folded(const rn_net *net, int i) {
     const rn__operation *op = rn__operation_of(net, i);
-    return op->folds && op->node + 1 == i;
+    return rn__folds(op) && op->node + 1 == i;
 }
 
 /* The operation whose value in memory op reads for its first input: that of a lazy one's input. */
@@ -5055,7 +5070,8 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
         return;
     /* a bias sums what stands in memory */
     op->lazy_gradient = op->keeps_output = !node->bias && op->node >= net->first_trained;
-    op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
+    if (!RN__SMALL)
+        op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
 }
 
 /* Compiles the list into operations, with `fuses` for the fast execution; last_readers: room for
@@ -8811,7 +8827,7 @@ static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, 
         rn__parallel(engine->team, engine->workers, run->net->nodes[i].c, rn__filter_moments_job,
                      &filters);
     }
-    if (RN__SMALL && rn__operation_of(run->net, i)->folds) rn__fold(engine, run, i, &weights);
+    if (rn__folds(rn__operation_of(run->net, i))) rn__fold(engine, run, i, &weights);
     return weights;
 }
 
@@ -8898,7 +8914,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
     const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
-    const int next = p->op->does_next && !rn__trains(p->run, p->op[1].node);
+    const int next = rn__does_next(p->op) && !rn__trains(p->run, p->op[1].node);
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
     /* Winograd can add what is there already, but no other array: the task behind it does. */
@@ -8965,7 +8981,7 @@ RN__FUNCTION void rn__fast_normalisation(rn__task *p) {
     }
     if ((RN__TRAINS || RN__HAS_IMAGE_NORM) && rn__measures(p->run, op->node))
         rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
-    if (op->lazy || (!p->training && op[-1].does_next)) return;
+    if (op->lazy || (!p->training && rn__does_next(op - 1))) return;
     rn__prepare_normalisation(p);
     rn__run_task(p);
 }
@@ -9793,7 +9809,7 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
-        if (node->standardised || x->operations[k].folds)
+        if (node->standardised || rn__folds(&x->operations[k]))
             x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
@@ -10353,7 +10369,7 @@ typedef struct rn__source_value {
 
 /* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
    with the normalisation behind it. */
-static int rn__stores(const rn__operation *op) { return !op->lazy && !op->does_next; }
+static int rn__stores(const rn__operation *op) { return !op->lazy && !rn__does_next(op); }
 
 /* The operation that stores the value of node i; -1: none does. */
 static int rn__stored_by(const rn_net *net, int i) {
@@ -10738,7 +10754,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
-    if (!gradient && op->does_next && op[1].node < net->first_trained) since = -1;
+    if (!gradient && rn__does_next(op) && op[1].node < net->first_trained) since = -1;
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,

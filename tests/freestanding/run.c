@@ -5,7 +5,7 @@
 
 int predict(void);
 extern float logits[10];
-extern size_t net_bytes;
+extern size_t net_bytes[3];
 
 static void tell(const char *what, int64_t number) {
     board_write(what);
@@ -22,7 +22,9 @@ int main(void) {
     instructions = board_instructions() - begun;
     tell("stack ", (int64_t)board_stack_used());
     tell("instructions ", (int64_t)instructions);
-    tell("net ", (int64_t)net_bytes);
+    tell("struct ", (int64_t)net_bytes[0]);
+    tell("activations ", (int64_t)net_bytes[1]);
+    tell("workspace ", (int64_t)net_bytes[2]);
     for (int i = 0; i < 10 && !failed; i++) tell("logit ", (int64_t)(logits[i] * 1e6f));
     return failed;
 }

@@ -5,7 +5,7 @@
 #define RESNET_NO_STDIO
 #define RESNET_NO_THREADS
 #define RESNET_ASSERT(condition) ((void)0)
-#define RESNET_KINDS                                                                  \
+#define RESNET_KINDS                                                                    \
     (1 << RN_INPUT | 1 << RN_CONV2D | 1 << RN_BATCH_NORM | 1 << RN_RELU | 1 << RN_ADD | \
      1 << RN_GLOBAL_AVG_POOL | 1 << RN_LINEAR)
 #define RESNET_IMPLEMENTATION
@@ -18,7 +18,7 @@ extern "C" {
 #endif
 extern const float weights[], statistics[], image[];
 extern float logits[CLASSES];
-extern size_t net_bytes;
+extern size_t net_bytes[3];
 int predict(void);
 #ifdef __cplusplus
 }
@@ -33,7 +33,8 @@ static union memory {
     double aligned;
 } memory;
 float logits[CLASSES];
-size_t net_bytes;
+/* Struct, nodes, operations and plans; values; workspace. */
+size_t net_bytes[3];
 
 int predict(void) {
     const rn_desc desc = net_description();
@@ -43,7 +44,9 @@ int predict(void) {
     where.bytes = sizeof memory.bytes;
     net = rn_create_over(&desc, 1, weights, statistics, &where, NULL);
     if (!net) return 1;
-    net_bytes = net->bytes;
+    net_bytes[1] = net->executor->activation_bytes[RN_INFERENCE];
+    net_bytes[2] = net->executor->workspace_bytes[RN_INFERENCE];
+    net_bytes[0] = net->bytes - net_bytes[1] - net_bytes[2];
     return rn_predict(net, rn_workspace(net), image, 1, logits, NULL) != RN_OK;
 }
 
