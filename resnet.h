@@ -93,9 +93,9 @@
        RESNET_NO_TRAIN         one   inference only: smaller
        RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers without
                                      Winograd, with batch norms folded into convolutions, in float:
-                                     neither double nor libm is linked. 20 KB less code, a third
-                                     less memory; desc.naive is refused, rn_describe says less, and
-                                     rn_features knows fewer nodes
+                                     neither double nor libm is linked. Well below half the code
+                                     and the memory; desc.naive is refused, rn_describe says less,
+                                     and rn_features knows fewer nodes
        RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
                                      1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
                                      refused in words

@@ -31,10 +31,10 @@ has_core() {
     "$(tool "$1" gcc)" $(core_flags "$1") $(library "$1") -c -o "$work/try.o" "$work/try.c" 2>/dev/null
 }
 
-# library CORE: newlib as small as it comes, or picolibc, which wants to know the memory
+# library CORE: newlib as small as it comes, or picolibc
 library() {
     case $1 in
-    rv32*) echo "--specs=picolibc.specs -Wl,--defsym=__flash_size=4M -Wl,--defsym=__ram_size=1M" ;;
+    rv32*) echo "--specs=picolibc.specs -T $here/riscv.ld" ;;
     *) echo "--specs=nano.specs" ;;
     esac
 }
@@ -58,16 +58,16 @@ smallest() {
             -Wl,-e,main -o "$work/$1.elf" "$work/$1.o" "$work/$1.constants.o"
 }
 
-# section CORE NAME: bytes of .text or .rodata of what smallest linked, without its constants
+# section CORE NAME: bytes of .text or .rodata of what smallest linked
 section() {
-    all=$("$(tool "$1" size)" -A "$work/$1.elf" | awk -v n="$2" '$1 == n { print $2 }')
-    constant=$("$(tool "$1" nm)" -S "$work/$1.elf" | while read -r _ size _ name; do
+    "$(tool "$1" size)" -A "$work/$1.elf" | awk -v name="$2" '$1 == name { print $2 }'
+}
+
+# constant_bytes CORE: of these in .rodata
+constant_bytes() {
+    "$(tool "$1" nm)" -S "$work/$1.elf" | while read -r _ size _ name; do
         case $name in weights | statistics | image) echo $((0x$size)) ;; esac
-    done | awk '{ sum += $1 } END { print sum + 0 }')
-    # picolibc's linker script puts constants into .text
-    if [ "$2" = .rodata ] && [ -z "$all" ]; then echo 0
-    elif [ "$2" = .text ] && "$(tool "$1" size)" -A "$work/$1.elf" | grep -q '^\.rodata '; then echo "$all"
-    else echo $((all - constant)); fi
+    done | awk '{ sum += $1 } END { print sum + 0 }'
 }
 
 # image CORE: the same with start file and run.c, for QEMU's boards of Arm: $work/CORE.image. It has
