@@ -59,7 +59,7 @@ check "weights and an image" constants || exit 1
 host() {
     ${CC:-cc} -std=c99 -Dmain=not_run -DMEMORY_BYTES=300000 -c -o "$work/predict.o" \
         "$here/smallest.c" &&
-        ${CC:-cc} -std=c99 -o "$work/computer" "$here/run.c" "$here/computer.c" \
+        ${CC:-cc} -std=c99 -o "$work/computer" "$here/run.c" "$here/../../examples/mcu/pc.c" \
             "$work/predict.o" "$work/constants.c" -lm && "$work/computer" >"$work/computer.out"
 }
 check "the small build on this computer" host

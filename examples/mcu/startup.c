@@ -90,6 +90,13 @@ int board_write_file(const char *path, const void *data, size_t bytes) {
     return semihost(SYS_CLOSE, &file) != 0 || missing != 0;
 }
 
+/* libm sets errno. newlib's own lies in a struct of 1 KB, for threads that are not here. */
+int *__errno(void);
+int *__errno(void) {
+    static int number;
+    return &number;
+}
+
 /* ---- numbers, without stdio's 20 KB ----------------------------------------------------------- */
 
 static void write_digits(uint64_t number, int digits) {
@@ -169,12 +176,19 @@ size_t board_stack_bytes(void) {
 
 /* ---- reset ------------------------------------------------------------------------------------ */
 
-/* Whatever goes wrong in hardware: an address that does not exist, a stack that is too small. */
-static void fault(void) {
+/* Whatever goes wrong in hardware: an address that does not exist, a stack that is too small. It
+   begins with an empty stack, for the old one may be full. */
+static void __attribute__((used, noreturn)) tell_fault(void) {
     board_write("\nfault: the processor stopped, status register ");
     board_write_number((int64_t)FAULT_STATUS);
-    board_write(" (a stack that is too small, or a wrong address)\n");
+    board_write(" (a stack that is too small, see STACK_BYTES, or a wrong address)\n");
     board_exit(70);
+    for (;;) {
+    }
+}
+
+static void __attribute__((naked)) fault(void) {
+    __asm__ volatile("ldr sp, =board_stack_end\n\tb tell_fault");
 }
 
 /* The words behind QEMU's -semihosting-config arg=...,arg=... as main's arguments. */
