@@ -85,17 +85,17 @@
 
        RESNET_IMPLEMENTATION   one   compile the implementation here
        RESNET_STATIC           all   everything static: several private copies in one program
-       RESNET_REAL             all   scalar type, default float; double has the naive execution only;
-                                     files that disagree do not link
+       RESNET_REAL             all   scalar type, default float; double has the naive execution
+                                     only; files that disagree do not link
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
-       RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers without
-                                     Winograd, with batch norms folded into convolutions, in float:
-                                     neither double nor libm is linked. Well below half the code
-                                     and the memory; desc.naive is refused, rn_describe says less,
-                                     and rn_features knows fewer nodes
+       RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers
+                                     without Winograd, with batch norms folded into convolutions,
+                                     in float: neither double nor libm is linked. Well below half
+                                     the code and the memory; desc.naive is refused, rn_describe
+                                     says less, and rn_features knows fewer nodes
        RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
                                      1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
                                      refused in words
@@ -1363,8 +1363,8 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
    another type only the naive ones exist. */
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
 
-/* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options. They
-   are asked for in conditions, too, so that the compiler leaves out what is never done. */
+/* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options.
+   They are asked for in conditions, too, so that the compiler leaves out what is never done. */
 #ifdef RESNET_NO_TRAIN
 #define RN__TRAINS 0
 #else
@@ -1586,7 +1586,7 @@ static rn__wide rn__wide_of(double value) { return value; }
 static double rn__double_of(rn__wide value) { return value; }
 #endif
 
-/* A number that is whole, from 0 on; of a float below 2^32, for which processors have instructions. */
+/* A number that is whole, from 0 on; of a float below 2^32, for which there are instructions. */
 static uint64_t rn__whole(rn__wide value) { return RN__SMALL ? (uint32_t)value : (uint64_t)value; }
 
 /* 0 or -0? A NaN is not, whatever -ffast-math makes of it. */
@@ -5082,8 +5082,8 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
     op->leaves_moments = 1;
-    /* A BN that alone reads a convolution, and is not folded into it: its gradient is lazy, and in inference it is done with
-       it. */
+    /* A BN that alone reads a convolution, and is not folded into it: its gradient is lazy, and in
+       inference it is done with it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
     /* a bias sums what stands in memory */
@@ -5723,8 +5723,8 @@ typedef struct rn__kernels {
 #define RN__CONTRACT
 #endif
 
-/* A loop of a constant number of steps, written out: i from 0 on. In small builds only the sums of a
-   convolution are, in RN__NAME(conv_tile). */
+/* A loop of a constant number of steps, written out: i from 0 on. In small builds only the sums of
+   a convolution are, in RN__NAME(conv_tile). */
 #define RN__WRITTEN_OUT(i, count) \
     RN__UNROLL                    \
     for (int i = 0; i < (count); i++)

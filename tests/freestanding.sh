@@ -113,7 +113,7 @@ check "what small builds refuse" kinds -DRESNET_SMALL -DREFUSED
 # Files of different flags: enums are as large in all, and another scalar type is not linked.
 mixed() {
     ${CC:-cc} -std=c99 "$1" -DRESNET_IMPLEMENTATION -c -o "$work/one.o" "$here/mixed.c" &&
-        ${CC:-cc} -std=c99 $2 -c -o "$work/two.o" "$here/mixed.c" &&
+        ${CC:-cc} -std=c99 "${2:--O0}" -c -o "$work/two.o" "$here/mixed.c" &&
         ${CC:-cc} -o "$work/mixed" "$work/one.o" "$work/two.o" -lm && "$work/mixed"
 }
 check "a file with -fshort-enums, one without" mixed -fshort-enums

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC2154
 # cores.sh - the processors that the header is compiled for without an operating system, and how; for
 # the scripts that read this file. $here is this directory, $work one for what is built.
 

@@ -1,6 +1,6 @@
-/* kinds.c - small nets of every order, block, shortcut, resize, norm and stem, as one build computes
-   them: a line for each with its first logit in millionths of the largest. Two builds must agree,
-   RESNET_SMALL and the whole header. With REFUSED, what a small build refuses, and in which words. */
+/* kinds.c - small nets of every order, block, shortcut, resize, norm and stem, as one build
+   computes them: their logits in millionths of the largest, a line each. Two builds must agree,
+   RESNET_SMALL and the whole header. With REFUSED, what a small build refuses, in which words. */
 
 #ifdef REFUSED
 #define RESNET_KINDS                                                                    \

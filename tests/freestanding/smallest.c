@@ -1,5 +1,5 @@
-/* smallest.c - the smallest program that predicts: a net over weights in flash, in a buffer. Nothing
-   is printed; what is linked is the header, and what that asks for. */
+/* smallest.c - the smallest program that predicts: a net over weights in flash, in a buffer.
+   Nothing is printed; what is linked is the header, and what that asks for. */
 
 #define RESNET_SMALL
 #define RESNET_NO_STDIO
