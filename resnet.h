@@ -7272,6 +7272,7 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
     conv.forward = rn__find_value_plan(&g, n, oh, threads, copies, images, &conv.room[0]);
 #if !RN__TRAINS
     (void)training, (void)weights, (void)input;
+    conv.room[1] = conv.room[0];
 #else
     if (!training) return conv;
     conv.weights = rn__find_weight_plan(&g, n, w, oh, ow, image);
