@@ -40,7 +40,7 @@ check "fine-tuning links in 64 KB" mcu "$work/finetune_m4"
 # refused NAME BYTES: does not link with less
 refused() {
     rm -f "$work/$1"
-    mcu "$work/$1" "RAM_${1%_*}=$2" CFLAGS=-O0 >"$work/words" 2>&1 && return 1
+    mcu "$work/$1" "RAM_${1%_*}=$2" >"$work/words" 2>&1 && return 1
     grep "region .RAM. overflowed" "$work/words"
 }
 cp "$work/train_m4" "$work/kept"
