@@ -289,12 +289,13 @@ typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
 typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
 
 /* Whose details, for reference sources disagree: see rn_set_dialect. */
-#define RN_DIALECT_LIST(X)                                                  \
-    X(RN_PAPER, "paper")                                                    \
-    X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
-    X(RN_FB, "fb")           /* fb.resnet.torch */                          \
-    X(RN_TORCHVISION, "torchvision")                                        \
-    X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
+#define RN_DIALECT_LIST(X)                                                     \
+    X(RN_PAPER, "paper")                                                       \
+    X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */    \
+    X(RN_FB, "fb")           /* fb.resnet.torch */                             \
+    X(RN_TORCHVISION, "torchvision")                                           \
+    X(RN_TIMM, "timm")               /* its pre-activation nets, resnetv2_* */ \
+    X(RN_MLPERF_TINY, "mlperf_tiny") /* its image classification */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
 
 /* How pictures are scaled, see rn_crop_picture and rn_resample. */
@@ -389,9 +390,13 @@ RNDEF rn_desc rn_imagenet(int depth);
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
    timm          3x3        B, D deep stem    fan_out  nesterov  all
+   mlperf_tiny   3x3        B                 fan_in   nesterov  weights
 
    and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
-   Call it after block (not auto), stem and order are set. Any other dialect changes nothing. */
+   mlperf_tiny (whose Adam is not here) means more, which the others leave as it is: order original,
+   conv_bias 1, padding same, bn_eps 1e-3, and mean 0 and deviation 1/255, for its nets take pixels
+   as bytes from 0 to 255. These are rn_cifar(8), and with base_width 40 the large one. Call it
+   after block (not auto), stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -2715,22 +2720,35 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
                : RN_RESIZE_B_BN;
 }
 
+/* What MLPerf Tiny's nets have besides, most of it as Keras has it. */
+static void rn__set_mlperf_tiny(rn_desc *desc) {
+    desc->order = RN_ORIGINAL;
+    desc->conv_bias = 1;
+    desc->padding = RN_PADDING_SAME;
+    desc->bn_eps = 1e-3;
+    for (int c = 0; c < 4; c++) {
+        desc->mean[c] = 0;
+        desc->deviation[c] = 1 / 255.0f;
+    }
+}
+
 /* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     /* By dialect, in the order of the enum. */
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH,
-                                 RN_SGD_NESTEROV};
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV,
+                                 RN_SGD_TORCH, RN_SGD_NESTEROV, RN_SGD_NESTEROV};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
-    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TIMM) return;
-    desc->init = RN_FAN_OUT;
+    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K, tiny = dialect == RN_MLPERF_TINY;
+    if ((unsigned)dialect > (unsigned)RN_MLPERF_TINY) return;
+    if (tiny) rn__set_mlperf_tiny(desc);
+    desc->init = tiny ? RN_FAN_IN : RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
-    desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
+    desc->decay_scope = dialect == RN_PAPER || tiny ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
     desc->resize = rn__resize_b(desc);
     /* What is not B*. */
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
-    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
+    if (dialect == RN_MSRA_1K || tiny) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
     if (dialect == RN_TIMM) desc->resize = desc->stem == RN_STEM_DEEP ? RN_RESIZE_D : RN_RESIZE_B;
     desc->bare_stem = desc->raw_identity = dialect == RN_TIMM;
