@@ -79,6 +79,7 @@ cut_at() {
 }
 
 on_board steps=4 save=2 >whole_on_board.txt
+check "the stack, with checkpoints" stack whole_on_board
 check "a whole run on the board" test -n "$(sum whole_on_board.txt)"
 check "the power goes between two checkpoints" cut_at on_board steps=4 save=2 cut=3 "flash=$work/chip"
 check "the run goes on to the same bits" resumed on_board 2 steps=4 save=2 "flash=$work/chip"
@@ -119,6 +120,7 @@ check "the power goes behind two checkpoints" cut_at on_pc steps=4 save=1 cut=3 
 printf '\000\000\000\000' | dd of=chip bs=1 seek=$((81920 + 50000)) conv=notrunc 2>/dev/null
 check "a damaged checkpoint is refused, the older one loads" resumed on_pc 1 steps=4 save=1 flash=chip
 check "and the reason is told" grep "the checkpoint" resumed.txt
+check "another length of the run" sh -c './train_pc steps=5 flash=chip >out.txt; [ $? = 1 ] && grep "another steps=" out.txt'
 check "words that it does not know" sh -c '! ./train_pc stepps=1 && ! ./train_pc steps=x && ! ./train_pc steps='
 
 echo "mcu: $checks checks, $failures failed"

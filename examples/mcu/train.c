@@ -61,14 +61,16 @@ static rn_desc describe(void) {
     return desc;
 }
 
-/* The newest checkpoint that is whole, if there is one. */
-static void resume(rn_net *net) {
+/* The newest checkpoint that is not damaged, if there is one. */
+static void resume(rn_net *net, uint64_t steps) {
     rn_error error;
     while (rn_load(net, "the checkpoint", store_files(), &error)) {
+        if (error.status != RN_BAD_FILE) fail(error.text);
         board_write(error.text);
         board_write("\n");
         if (!store_reject()) return;
     }
+    if (net->schedule.steps != steps) fail("the checkpoint is of a run with another steps=");
     write_count("resumed behind step ", (int64_t)net->step);
     board_write("\n");
 }
@@ -124,7 +126,7 @@ int main(int argc, char **argv) {
     if (!net) fail(error.text);
     net->schedule = rn_make_schedule(RN_ONE_CYCLE, 0.05, o.steps);
     store_cut_after(o.cut_bytes);
-    if (store_begin(o.flash)) resume(net);
+    if (store_begin(o.flash)) resume(net, o.steps);
     train(net, &source, &o);
     store_end();
     testing.count = (int)o.test;
