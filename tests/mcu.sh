@@ -22,7 +22,7 @@ mcu() { make -s -C "$root/examples/mcu" OUT="$work" CC="${CC:-cc}" ARM_CC="$ARM_
 
 # ---- the same losses, and memory -------------------------------------------------------------------
 
-check "the losses of a computer, of Cortex-M4 and -M7" mcu -j2 pc PC_STEPS=3 || exit 1
+check "the losses of a computer, of Cortex-M4 and -M7" mcu -j2 pc PC_STEPS=5 || exit 1
 cat "$work/log"
 
 # stack NAME: the program tells what it used, and that it was less than there is
@@ -82,7 +82,10 @@ on_board steps=4 save=2 >whole_on_board.txt
 check "the stack, with checkpoints" stack whole_on_board
 check "a whole run on the board" test -n "$(sum whole_on_board.txt)"
 check "the power goes between two checkpoints" cut_at on_board steps=4 save=2 cut=3 "flash=$work/chip"
+cp chip copy
 check "the run goes on to the same bits" resumed on_board 2 steps=4 save=2 "flash=$work/chip"
+check "and on a computer from the board's checkpoint" sh -c \
+    './train_pc test=0 steps=4 flash=copy >out.txt && grep -x "resumed behind step 2" out.txt'
 rm -f chip
 # A slot of 80 KB is erased, some 70 KB are written: here in the second checkpoint.
 check "the power goes while it saves" cut_at on_board steps=4 save=1 cut_bytes=240000 "flash=$work/chip"
