@@ -281,10 +281,10 @@ typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
 typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
 
 /* Instruction set of the fast kernels. */
-#define RN_ISA_LIST(X)                                                   \
-    X(RN_ISA_AUTO, "auto")         /* the best that the machine has */   \
-    X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, scalar */ \
-    X(RN_ISA_AVX2, "avx2")                                               \
+#define RN_ISA_LIST(X)                                                         \
+    X(RN_ISA_AUTO, "auto")         /* the best that the machine has */         \
+    X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, wasm, scalar */ \
+    X(RN_ISA_AVX2, "avx2")                                                     \
     X(RN_ISA_AVX512, "avx512")
 typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
 
@@ -5482,7 +5482,7 @@ typedef struct rn__kernels {
 #if defined(RN__VECTORS) && defined(__aarch64__)
 #define RN__WIDTH 4
 #define RN__TILE 6
-#elif defined(RN__VECTORS) && defined(__SSE2__)
+#elif defined(RN__VECTORS) && (defined(__SSE2__) || defined(__wasm_simd128__))
 #define RN__WIDTH 4
 #define RN__TILE 3
 #else

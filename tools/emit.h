@@ -316,7 +316,7 @@ static inline void put_selftest(emitter *e, const back_end *back, const float *i
         for (i = 0; i < counts[1]; i++)
             if (fabsf(result[i]) > largest) largest = fabsf(result[i]);
         put(e, " {\n        const float difference = result[i] - test_logits[i];\n");
-        put(e, "        wrong += !(difference <= %.3gf && difference >= %.3gf);\n    }\n",
+        put(e, "        wrong += !(difference <= %.3ef && difference >= %.3ef);\n    }\n",
             (double)largest * 1e-5, (double)largest * -1e-5);
     }
     put(e, "    return wrong;\n}\n");
