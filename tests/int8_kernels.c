@@ -118,6 +118,8 @@ static void make_row(const shape *s, const convolution *l, int top, void *out) {
         convolve(l, 3, 4, 1, CUT, ring, top, out);
     else if (three && even == 6 && s->stride == 2)
         convolve(l, 3, 6, 2, CUT, ring, top, out);
+    else if (even == 700 && s->flags == CUT)
+        convolve(l, 1, 700, 1, CUT, ring, top, out);
     else
         convolve(l, s->kernel, even, s->stride, s->flags, ring, top, out);
 }
@@ -157,7 +159,14 @@ static void test_convolution(shape s) {
     }
 }
 
+/* Pixels farther apart than an instruction's constant reaches. */
+static void test_many_channels(void) {
+    const shape s = {1, 5, 699, 2, 1, 1, 0, 1, 4, CUT, {-128, 0, 0, 0}, 0};
+    test_convolution(s);
+}
+
 static void test_convolutions(void) {
+    for (int i = 0; i < 6; i++) test_many_channels();
     for (int i = 0; i < 80; i++) {
         shape s;
         s.kernel = i % 5 < 3 ? 3 : i % 5 == 3 ? 1 : 7;
