@@ -227,7 +227,7 @@ check "no function has more than 80 lines" functions
 
 if clang-format --version 2>/dev/null | grep -q 'version 14'; then
     for file in "$root/resnet.h" "$here"/*.[ch] "$here"/*/*.[ch] "$root"/examples/*.[ch] \
-        "$root"/examples/*/*.[ch] "$root"/tools/*.[ch]; do
+        "$root"/examples/*/*.[ch] "$root"/tools/*.[ch] "$root"/tools/*/*.[ch]; do
         check "format of $file" clang-format --dry-run --Werror --ferror-limit=1 "$file"
     done
 else

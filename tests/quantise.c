@@ -168,7 +168,7 @@ static void test_one_net(const rn_desc *desc, uint64_t seed) {
     source = blot_source(&b, &net.layers[0], 40);
     x = logits_decibels(&net, &source);
     least_decibels = x < least_decibels ? x : least_decibels;
-    net_check(x > 15, __LINE__, desc, "signal to noise of the logits", x, 15);
+    net_check(x > 20, __LINE__, desc, "signal to noise of the logits", x, 20);
     free_lowered(&net);
     rn_destroy(from);
 }
@@ -197,8 +197,234 @@ static void test_all_nets(void) {
     }
 }
 
+/* ---- ranges ----------------------------------------------------------------------------------- */
+
+/* 20,000 numbers of a ReLU: thousandths from 0 to 9.999, and one of 1000. */
+static void test_ranges(void) {
+    histogram h, other;
+    calibration_options how = default_calibration();
+    double edges[2], step = 0;
+    float x;
+    int i;
+    memset(&h, 0, sizeof h);
+    h.width = ldexp(1, -60);
+    other = h;
+    for (i = 0; i < 20000; i++) {
+        x = (float)(i % 10000) / 1000;
+        note_numbers(i % 2 ? &h : &other, &x, 1);
+    }
+    x = 1000;
+    note_numbers(&other, &x, 1);
+    merge_histograms(&h, &other);
+    CHECK_NEAR(h.zeros, 2, 0);
+    how.ranges = RANGES_MINMAX;
+    choose_edges(&h, &how, 0, edges);
+    CHECK_NEAR(edges[0], 0, 0);
+    CHECK_NEAR(edges[1], 1000, 0);
+    how.ranges = RANGES_PERCENTILE;
+    for (how.percentile = 99.9; how.percentile < 99.995; how.percentile += 0.09) {
+        choose_edges(&h, &how, 0, edges);
+        step = 10 * how.percentile / 100;
+        CHECK_NEAR(edges[1], step, 2 * h.width);
+        CHECK_NEAR(edges[0], 0, 0);
+    }
+    choose_edges(&h, &how, 1, edges);
+    CHECK_NEAR(edges[1], 1000, 0);
+    /* error of an edge e > 10: (1000 - e)^2 + 20000 (e / 255)^2 / 12; least at e = 975 */
+    how.ranges = RANGES_MSE;
+    choose_edges(&h, &how, 0, edges);
+    CHECK_NEAR(edges[1], 975, 20);
+}
+
+/* ---- the layer that is broken ----------------------------------------------------------------- */
+
+static void test_broken_layer(void) {
+    rn_desc desc = rn_cifar(14);
+    rn_error error;
+    rn_net *from;
+    lowered net;
+    blots b;
+    rn_source source;
+    const calibration_options how = few_samples(RANGES_MSE);
+    evaluator e;
+    layer_error *errors;
+    int i, broken = 0;
+    desc.base_width = 6, desc.height = desc.width = 12;
+    from = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
+    if (!from) check(error.status, &error);
+    net_draw(from, 5);
+    net = lower_net(from);
+    source = blot_source(&b, &net.layers[0], 40);
+    quantise(&net, &source, &how);
+    for (i = 0; i < net.count; i++)
+        if (!strcmp(net.layers[i].name, "layer2.0.conv1")) broken = i;
+    memset(net.layers[broken].q.weight, 0, weight_count(&net, &net.layers[broken]) / 2);
+    e = make_evaluator(&net, 1);
+    errors = survey_errors(&e, &source, 8);
+    for (i = 1; i < net.count; i++) {
+        const double in_net = signal_to_noise(errors[i].signal, errors[i].noise);
+        const double alone = signal_to_noise(errors[i].signal, errors[i].alone);
+        CHECK((in_net < 15) == (i >= broken) || i > broken);
+        CHECK((alone < 15) == (i == broken));
+    }
+    CHECK(broken > 0);
+    free(errors);
+    free_evaluator(&e);
+    free_lowered(&net);
+    rn_destroy(from);
+}
+
+/* Channels that give a constant, or nothing; and a net that does, whatever the image. */
+static void test_dead_channels(void) {
+    int dead;
+    for (dead = 0; dead < 3; dead++) {
+        rn_desc desc = rn_cifar(8);
+        rn_error error;
+        rn_net *from;
+        rn_parameter p;
+        lowered net;
+        blots b;
+        rn_source source;
+        const calibration_options how = few_samples(RANGES_MSE);
+        ptrdiff_t i;
+        desc.order = dead % 2 ? RN_ORIGINAL : RN_FULL_PREACT;
+        desc.base_width = 4, desc.height = desc.width = 8;
+        from = rn_create(&desc, 1, RN_INFERENCE, NULL, &error);
+        if (!from) check(error.status, &error);
+        net_draw(from, 6);
+        memset(&p, 0, sizeof p);
+        while (
+            rn_next_parameter(from, &p)) /* a filter next to nothing, or all, or exactly nothing */
+            if (p.role == RN_CONV_WEIGHT)
+                for (i = 0; i < (dead == 2 ? p.count : p.count / p.shape[0]); i++)
+                    p.data[i] *= dead ? 0 : 1e-12f;
+        net = lower_net(from);
+        source = blot_source(&b, &net.layers[0], 40);
+        quantise(&net, &source, &how);
+        CHECK(is_consistent(&net));
+        CHECK_INT(count_differences(&net, &source, 2), 0);
+        if (dead < 2) CHECK(logits_decibels(&net, &source) > 20);
+        free_lowered(&net);
+        rn_destroy(from);
+    }
+}
+
+/* ---- MLPerf Tiny's net, where it is there ----------------------------------------------------- */
+
+static const char shared[] = "../../shared/mlperf_tiny/";
+static char shared_path[256];
+
+static const char *in_shared(const char *name) {
+    snprintf(shared_path, sizeof shared_path, "%s%s", shared, name);
+    return shared_path;
+}
+
+/* Numbers of a tensor of an archive from number `first` on. */
+static void read_tensor(rn_archive *a, const char *name, size_t first, size_t count, size_t size,
+                        void *to) {
+    rn_entry e;
+    rn_error error;
+    check(rn_archive_find(a, name, &e, &error), &error);
+    check(rn_archive_read(a, &e, first * size, to, count * size, &error), &error);
+}
+
+static void test_published_factors(const lowered *net) {
+    rn_archive a;
+    rn_error error;
+    int i, k;
+    check(rn_archive_open(&a, in_shared("weights_int8.safetensors"), NULL, &error), &error);
+    for (i = 1; i < net->count; i++) {
+        const layer *l = &net->layers[i];
+        const int count = l->kind == LAYER_ADD ? 3 : l->linear ? 1 : l->c;
+        int32_t expected[2][160];
+        char name[96];
+        if (l->kind == LAYER_GLOBAL_AVG_POOL) continue;
+        snprintf(name, sizeof name, "%s.multiplier", l->name);
+        read_tensor(&a, name, 0, (size_t)count, 4, expected[0]);
+        snprintf(name, sizeof name, "%s.shift", l->name);
+        read_tensor(&a, name, 0, (size_t)count, 4, expected[1]);
+        for (k = 0; k < (l->linear ? l->c : count); k++) {
+            CHECK_INT(l->q.multiplier[k], expected[0][l->linear ? 0 : k]);
+            CHECK_INT(l->q.shift[k], expected[1][l->linear ? 0 : k]);
+        }
+    }
+    rn_archive_close(&a);
+}
+
+static void test_published_values(const lowered *net) {
+    const layer *in = &net->layers[0];
+    const size_t plane = (size_t)(in->h * in->w), size = value_count(in);
+    int16_t **arranged = make_filters(net);
+    integer_run r = make_integer_run(net, arranged);
+    int8_t expected[16384];
+    uint8_t pixels[3072];
+    rn_archive a;
+    rn_error error;
+    int image, plainly, i;
+    size_t k;
+    check(rn_archive_open(&a, in_shared("int8_tensors4.safetensors"), NULL, &error), &error);
+    for (image = 0; image < 4; image++)
+        for (plainly = 0; plainly < 2; plainly++) {
+            read_tensor(&a, "input", (size_t)image * size, size, 1, expected);
+            for (k = 0; k < size; k++)
+                pixels[k] = (uint8_t)(expected[k % plane * 3 + k / plane] + 128);
+            run_integers(&r, pixels, plainly);
+            for (i = 1; i < net->count; i++) {
+                const size_t count = value_count(&net->layers[i]);
+                long differences = 0;
+                read_tensor(&a, net->layers[i].name, (size_t)image * count, count, 1, expected);
+                for (k = 0; k < count; k++) differences += expected[k] != r.values[i][k];
+                CHECK_INT(differences, 0);
+            }
+        }
+    rn_archive_close(&a);
+    free_integer_run(&r);
+    free_filters(net, arranged);
+}
+
+/* Its integers are its floats, rounded, but for two ties; the linear layer's have one scale. */
+static void test_published_weights(const lowered *net) {
+    lowered made;
+    long differences = 0;
+    int i, k;
+    CHECK(read_folded(&made, in_shared("weights_float.safetensors"), 32, 32));
+    CHECK_INT(made.count, net->count);
+    for (i = 0; i < net->count; i++) {
+        const layer *l = &net->layers[i];
+        float_filters f;
+        made.layers[i].q.scale = l->q.scale;
+        if (l->kind != LAYER_CONVOLUTION || l->linear) continue;
+        f = take_filters(&made, &made.layers[i]);
+        quantise_weights(&made, &made.layers[i], &f);
+        for (k = 0; k < (int)weight_count(net, l); k++)
+            differences += l->q.weight[k] != made.layers[i].q.weight[k];
+        for (k = 0; k < l->c; k++) CHECK_INT(made.layers[i].q.bias[k], l->q.bias[k]);
+        free_taken(&f);
+    }
+    CHECK(differences <= 2);
+    free_lowered(&made);
+}
+
+static void test_published(void) {
+    lowered net;
+    if (!is_there(in_shared("weights_int8.safetensors"))) {
+        printf("quantise: skipped ../shared/mlperf_tiny, which is not there\n");
+        return;
+    }
+    CHECK(read_folded(&net, in_shared("weights_int8.safetensors"), 32, 32));
+    set_arithmetic(&net);
+    test_published_factors(&net);
+    test_published_values(&net);
+    test_published_weights(&net);
+    free_lowered(&net);
+}
+
 int main(void) {
+    test_published();
+    test_ranges();
+    test_broken_layer();
+    test_dead_channels();
     test_all_nets();
-    printf("least %.1f dB\n", least_decibels);
+    printf("quantise: the noisiest logits have %.1f dB\n", least_decibels);
     return test_end("quantise");
 }

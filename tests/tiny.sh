@@ -366,23 +366,9 @@ fi
 # ---- the published nets
 
 shared=$root/../shared
-cat >batch.py <<END
-"""Writes the test images of ../shared/data as its own program does."""
-import hashlib, io, sys, tarfile
-from PIL import Image
-names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-records = []
-with tarfile.open(sys.argv[1]) as tar:
-    for member in tar:
-        if member.name.startswith("test/") and member.name.endswith(".jpg"):
-            planes = Image.open(io.BytesIO(tar.extractfile(member).read())).convert("RGB").split()
-            record = bytes([names.index(member.name.split("/")[1])]) + b"".join(p.tobytes() for p in planes)
-            records.append((hashlib.sha256(member.name.encode()).digest(), record))
-with open("cifar-10-batches-bin/test_batch.bin", "wb") as file:
-    file.write(b"".join(record for _, record in sorted(records)))
-END
 same_batch() {
-    $python batch.py "$shared/data/cifar10-jpeg.tar.xz" 2>/dev/null &&
+    $python "$here/test_batch.py" "$shared/data/cifar10-jpeg.tar.xz" \
+        cifar-10-batches-bin/test_batch.bin 2>/dev/null &&
         (cd cifar-10-batches-bin && sha256sum test_batch.bin) >sum && grep -q -F "$(cat sum)" "$shared/data/SHA256SUMS"
 }
 # published NAME FLOAT.tflite LOGITS COLUMN COUNT

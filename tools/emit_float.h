@@ -28,7 +28,7 @@ static inline int has_addition(const lowered *net, int factors) {
 }
 
 /* Does the net need this section of kernels/float.h? */
-static inline int needs_section(const lowered *net, const char *section) {
+static inline int needs_float_section(const lowered *net, const char *section) {
     static const struct {
         const char *section;
         layer_kind kind, other;
@@ -49,15 +49,8 @@ static inline int needs_section(const lowered *net, const char *section) {
     return 0;
 }
 
-/* A section goes from the line of dashes that names it to the next one; the last ends at #endif. */
 static inline void put_float_kernels(emitter *e) {
-    char section[32];
-    int i, wanted = 0;
-    for (i = 0; float_text[i + 1]; i++) {
-        if (sscanf(float_text[i], "/* ---- %31s", section) == 1)
-            wanted = needs_section(e->net, section);
-        if (wanted) put(e, "%s\n", float_text[i]);
-    }
+    put_sections(e, float_text, needs_float_section);
 }
 
 /* ---- constants ------------------------------------------------------------------------------- */
@@ -68,12 +61,6 @@ static inline void put_float_array(emitter *e, int l, const char *suffix, const 
     begin_array(e, l, "float", suffix, count, sizeof(float));
     for (i = 0; i < count; i++) put_float(e, i, numbers[i]);
     end_array(e);
-}
-
-/* What says how a layer is computed: so many ints and pointers, on a machine of 32 bits. */
-static inline void begin_shape(emitter *e, int l, const char *type, size_t words) {
-    put(e, "static const %s %s_shape = {\n    ", type, c_name(e, l));
-    e->constant_bytes += 4 * words;
 }
 
 /* Filters in fours; those that are not there are zeros. */
@@ -110,7 +97,7 @@ static inline void put_convolution_constants(emitter *e, int l) {
     const int channels = e->net->layers[of->inputs[0]].c;
     put_float_weight(e, l);
     put_float_bias(e, l);
-    begin_shape(e, l, "convolution", 9);
+    begin_numbers(e, l, "convolution", 9);
     put(e, "%s_weight, %s_bias, /* kernel */ %d,\n", c_name(e, l), c_name(e, l), of->kernel);
     put(e, "    /* row, run, step */ %d, %d, %d, /* pixels, channels, relu */ %d, %d, %d};\n",
         window_columns(of) * channels, of->kernel * channels, of->stride * channels, of->w, of->c,
@@ -123,38 +110,7 @@ static inline void put_affine_constants(emitter *e, int l) {
     put_float_array(e, l, "bias", of->bias, (size_t)of->c);
 }
 
-/* Where the rows of layer l's value begin, and how many there are. */
-static inline const char *first_row(emitter *e, int l) {
-    char text[EXPRESSION];
-    if (l == 0) return "image";
-    snprintf(text, sizeof text, "arena.floats + %zu", e->arena->values[l].offset / sizeof(float));
-    return keep(e, text);
-}
-
-static inline int ring_rows(const emitter *e, int l) {
-    return l ? e->arena->values[l].rows : e->net->layers[0].h;
-}
-
-static inline void put_pool_constants(emitter *e, int l) {
-    const layer *of = &e->net->layers[l], *in = &e->net->layers[of->inputs[0]];
-    begin_shape(e, l, "pooling", 8);
-    put(e, "/* kernel, stride, padding */ %d, %d, %d,\n    /* height, width, channels */ %d, %d, ",
-        of->kernel, of->stride, of->padding, in->h, in->w);
-    put(e, "%d, /* rows, pixels */ %d, %d};\n", in->c, ring_rows(e, of->inputs[0]), of->w);
-}
-
 /* ---- row y ----------------------------------------------------------------------------------- */
-
-/* The row that is being made. */
-static inline const char *row_made(emitter *e, int l) {
-    return value_row(e, l, row_index(&e->net->layers[l]));
-}
-
-/* The row of an input that has the same index. */
-static inline const char *row_read(emitter *e, int l, int which) {
-    const layer *of = &e->net->layers[l];
-    return value_row(e, of->inputs[which], row_index(of));
-}
 
 static inline void put_convolution_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l], *in = &e->net->layers[of->inputs[0]];
@@ -163,7 +119,7 @@ static inline void put_convolution_row(emitter *e, int l) {
     char numbers[64];
     snprintf(numbers, sizeof numbers, "%d, %d, %d", front * in->c, copied * in->c, columns * in->c);
     put_gather(e, l, "gather", numbers);
-    put(e, "        convolve(&%s_shape, arena.floats + %zu, ", c_name(e, l),
+    put(e, "        convolve(&%s_numbers, arena.floats + %zu, ", c_name(e, l),
         e->arena->windows[l].offset / sizeof(float));
     if (of->h == 1 || of->kernel == 1)
         put(e, "0, ");
@@ -199,14 +155,14 @@ static inline void put_gate_row(emitter *e, int l) {
 
 static inline void put_max_pool_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put(e, "        max_pool(&%s_shape, %d, %s, %s, %s);\n", c_name(e, l), of->zeros,
+    put(e, "        max_pool(&%s_numbers, %d, %s, %s, %s);\n", c_name(e, l), of->zeros,
         first_row(e, of->inputs[0]), row_index(of), row_made(e, l));
 }
 
 static inline void put_avg_pool_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put(e, "        avg_pool(&%s_shape, %s, %s, %s);\n", c_name(e, l), first_row(e, of->inputs[0]),
-        row_index(of), row_made(e, l));
+    put(e, "        avg_pool(&%s_numbers, %s, %s, %s);\n", c_name(e, l),
+        first_row(e, of->inputs[0]), row_index(of), row_made(e, l));
 }
 
 static inline void put_global_avg_pool_row(emitter *e, int l) {

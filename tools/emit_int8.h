@@ -124,15 +124,9 @@ static inline void put_convolution_kernel(emitter *e, int l) {
         flags & ANY ? "ANY | " : "", flags & FLOOR ? "FLOOR | " : "", flags & CUT ? "CUT | " : "");
 }
 
-/* A section goes from the line of dashes that names it to the next one; the last ends at #endif. */
 static inline void put_int8_kernels(emitter *e) {
-    char section[32];
-    int i, l, k, wanted = 0;
-    for (i = 0; int8_text[i + 1]; i++) {
-        if (sscanf(int8_text[i], "/* ---- %31s", section) == 1)
-            wanted = needs_int8_section(e->net, section);
-        if (wanted) put(e, "%s\n", int8_text[i]);
-    }
+    int l, k;
+    put_sections(e, int8_text, needs_int8_section);
     put(e, "/* Convolutions of this net: kernel, channels, stride are constants of the code. */\n");
     for (l = 1; l < e->net->count; l++) {
         if (e->net->layers[l].kind != LAYER_CONVOLUTION) continue;
@@ -145,12 +139,6 @@ static inline void put_int8_kernels(emitter *e) {
 }
 
 /* ---- constants -------------------------------------------------------------------------------- */
-
-/* What says how a layer is computed: so many ints and pointers, on a machine of 32 bits. */
-static inline void begin_numbers(emitter *e, int l, const char *type, size_t words) {
-    put(e, "static const %s %s_numbers = {", type, c_name(e, l));
-    e->constant_bytes += 4 * words;
-}
 
 /* An array of whole numbers, with zeros behind them. */
 static inline void put_int32s(emitter *e, int l, const char *suffix, const int32_t *numbers,
@@ -207,7 +195,7 @@ static inline void put_int8_convolution_constants(emitter *e, int l) {
     put_shifts(e, l, of->c, even);
     put_zero_points(e, l);
     begin_numbers(e, l, "convolution", 9);
-    put(e, "\n    %s_weight, %s_bias, %s_multiplier, %s_shift,\n", name, name, name, name);
+    put(e, "%s_weight, %s_bias, %s_multiplier, %s_shift,\n", name, name, name, name);
     put(e, "    /* row, pixels, filters */ %d, %d, %d, /* zero point, least */ %d, %d};\n", row,
         of->w, of->c, of->q.zero_point, least_of(of));
 }
@@ -224,7 +212,7 @@ static inline void put_int8_affine_constants(emitter *e, int l) {
     for (c = 0; c < of->c; c++) put_whole(e, (size_t)c, of->q.shift[c]);
     end_array(e);
     begin_numbers(e, l, "affinity", 5);
-    put(e, "\n    %s_multiplier, %s_bias, %s_shift,\n", name, name, name);
+    put(e, "%s_multiplier, %s_bias, %s_shift,\n", name, name, name);
     put(e, "    /* zero point of the input, least */ %d, %d};\n",
         zero_point_of_input(e->net, of, 0), least_of(of));
 }
@@ -237,7 +225,7 @@ static inline void put_int8_add_constants(emitter *e, int l) {
     for (i = 0; i < 3; i++)
         if (s[i] > 0) quit(1, "%s: its scale is too small for those of its terms", of->name);
     begin_numbers(e, l, "addition", 11);
-    put(e, "\n    /* zero points, left */ {%d, %d}, %d,\n", zero_point_of_input(e->net, of, 0),
+    put(e, "/* zero points, left */ {%d, %d}, %d,\n", zero_point_of_input(e->net, of, 0),
         zero_point_of_input(e->net, of, 1), of->q.left);
     put(e, "    /* multiplier, shift */ {%ld, %ld, %ld}, {%d, %d, %d},\n", (long)m[0], (long)m[1],
         (long)m[2], s[0], s[1], s[2]);
@@ -251,20 +239,10 @@ static inline void put_int8_gate_constants(emitter *e, int l) {
     for (i = 0; i < 256; i++) put_whole(e, i, of->q.table[i]);
     end_array(e);
     begin_numbers(e, l, "gating", 6);
-    put(e, "\n    %s_table, /* zero point of the input */ %d, /* multiplier, shift */ %ld, %d,\n",
+    put(e, "%s_table, /* zero point of the input */ %d, /* multiplier, shift */ %ld, %d,\n",
         c_name(e, l), zero_point_of_input(e->net, of, 0), (long)of->q.multiplier[0],
         of->q.shift[0]);
     put(e, "    /* zero point, least */ %d, %d};\n", of->q.zero_point, least_of(of));
-}
-
-static inline void put_int8_pool_constants(emitter *e, int l) {
-    const layer *of = &e->net->layers[l], *in = input_of(e->net, of, 0);
-    const int rows = of->inputs[0] ? e->arena->values[of->inputs[0]].rows : in->h;
-    begin_numbers(e, l, "pooling", 8);
-    put(e, "\n    /* kernel, stride, padding */ %d, %d, %d,\n", of->kernel, of->stride,
-        of->padding);
-    put(e, "    /* height, width, channels */ %d, %d, %d, /* rows, pixels */ %d, %d};\n", in->h,
-        in->w, in->c, rows, of->w);
 }
 
 /* Of means of 1, 2, ... `counts` pixels. */
@@ -286,32 +264,13 @@ static inline void put_rescaling(emitter *e, int l, int counts) {
 
 static inline void put_int8_avg_pool_constants(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put_int8_pool_constants(e, l);
+    put_pool_constants(e, l);
     put_rescaling(e, l, of->kernel * of->kernel);
 }
 
 static inline void put_int8_global_avg_pool_constants(emitter *e, int l) { put_rescaling(e, l, 1); }
 
 /* ---- row y ------------------------------------------------------------------------------------ */
-
-/* The row that is being made. */
-static inline const char *int8_row(emitter *e, int l) {
-    return value_row(e, l, row_index(&e->net->layers[l]));
-}
-
-/* The same row of an input. */
-static inline const char *int8_input_row(emitter *e, int l, int which) {
-    return value_row(e, e->net->layers[l].inputs[which], row_index(&e->net->layers[l]));
-}
-
-/* Where all rows of its input begin. */
-static inline const char *int8_ring(emitter *e, int l) {
-    const int input = e->net->layers[l].inputs[0];
-    char text[EXPRESSION];
-    if (input == 0) return "image";
-    snprintf(text, sizeof text, "arena.bytes + %zu", e->arena->values[input].offset);
-    return keep(e, text);
-}
 
 static inline void put_int8_convolution_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l], *in = input_of(e->net, of, 0);
@@ -328,48 +287,48 @@ static inline void put_int8_convolution_row(emitter *e, int l) {
                  of->stride > 1 ? of->stride : of->kernel, of->kernel);
     put(e, "        %s(&%s_numbers, arena.words + %zu, %s,\n", convolution_name(e, l), c_name(e, l),
         e->arena->windows[l].offset / 2, top);
-    put(e, "            %s);\n", int8_row(e, l));
+    put(e, "            %s);\n", row_made(e, l));
 }
 
 static inline void put_int8_affine_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
     put(e, "        affine(&%s_numbers, %s, /* wide */ %d, %d, %d,\n            %s);\n",
-        c_name(e, l), int8_input_row(e, l, 0), wides(e->net, of), of->w, of->c, int8_row(e, l));
+        c_name(e, l), row_read(e, l, 0), wides(e->net, of), of->w, of->c, row_made(e, l));
 }
 
 static inline void put_int8_add_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put(e, "        add(&%s_numbers, %s, %s,\n", c_name(e, l), int8_input_row(e, l, 0),
-        int8_input_row(e, l, 1));
+    put(e, "        add(&%s_numbers, %s, %s,\n", c_name(e, l), row_read(e, l, 0),
+        row_read(e, l, 1));
     put(e, "            /* wide */ %d, %d, %s);\n", wides(e->net, of), of->w * of->c,
-        int8_row(e, l));
+        row_made(e, l));
 }
 
 static inline void put_int8_gate_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put(e, "        gate(&%s_numbers, %s, %s,\n", c_name(e, l), int8_input_row(e, l, 0),
-        int8_input_row(e, l, 1));
+    put(e, "        gate(&%s_numbers, %s, %s,\n", c_name(e, l), row_read(e, l, 0),
+        row_read(e, l, 1));
     put(e, "            /* wide */ %d, %d, %s);\n", wides(e->net, of), of->w * of->c,
-        int8_row(e, l));
+        row_made(e, l));
 }
 
 static inline void put_int8_max_pool_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
     put(e, "        max_pool(&%s_numbers, /* padding */ %d, %s, %s,\n            %s);\n",
-        c_name(e, l), of->zeros ? of->q.zero_point : -128, int8_ring(e, l), row_index(of),
-        int8_row(e, l));
+        c_name(e, l), of->zeros ? of->q.zero_point : -128,
+        first_row(e, e->net->layers[l].inputs[0]), row_index(of), row_made(e, l));
 }
 
 static inline void put_int8_avg_pool_row(emitter *e, int l) {
     const char *name = c_name(e, l);
     put(e, "        avg_pool(&%s_numbers, &%s_rescaling, %s, %s,\n            %s);\n", name, name,
-        int8_ring(e, l), row_index(&e->net->layers[l]), int8_row(e, l));
+        first_row(e, e->net->layers[l].inputs[0]), row_index(&e->net->layers[l]), row_made(e, l));
 }
 
 static inline void put_int8_global_avg_pool_row(emitter *e, int l) {
     const layer *in = input_of(e->net, &e->net->layers[l], 0);
     put(e, "        global_avg_pool(&%s_rescaling, %s, %d, %d,\n            %s);\n", c_name(e, l),
-        int8_ring(e, l), in->h * in->w, in->c, int8_row(e, l));
+        first_row(e, e->net->layers[l].inputs[0]), in->h * in->w, in->c, row_made(e, l));
 }
 
 static inline void put_int8_pad_subsample_row(emitter *e, int l) {
@@ -379,7 +338,7 @@ static inline void put_int8_pad_subsample_row(emitter *e, int l) {
     put(e, "        pad_subsample(%s, /* wide */ %d, /* stride */ %d,\n",
         value_row(e, of->inputs[0], row), of->q.wide, of->stride);
     put(e, "            %d, /* front */ %d, %d, %d, /* zero point */ %d, %s);\n", in->c, of->front,
-        of->c, of->w, of->q.zero_point, int8_row(e, l));
+        of->c, of->w, of->q.zero_point, row_made(e, l));
 }
 
 static const back_end int8_back_end = {
@@ -390,7 +349,7 @@ static const back_end int8_back_end = {
     "   is a pixel's byte less 128.\n",
     put_int8_kernels,
     {NULL, put_int8_convolution_constants, put_int8_affine_constants, put_int8_add_constants,
-     put_int8_gate_constants, put_int8_pool_constants, put_int8_avg_pool_constants,
+     put_int8_gate_constants, put_pool_constants, put_int8_avg_pool_constants,
      put_int8_global_avg_pool_constants, NULL},
     {NULL, put_int8_convolution_row, put_int8_affine_row, put_int8_add_row, put_int8_gate_row,
      put_int8_max_pool_row, put_int8_avg_pool_row, put_int8_global_avg_pool_row,

@@ -20,8 +20,8 @@ void board_write_real(double number, int decimals); /* decimals from 0 to 9, bel
 void board_exit(int status);
 
 /* Instructions executed so far, to 40: exact under QEMU's -icount shift=0, where an instruction is
-   a nanosecond. On a board the counter runs at the processor's clock: divide by 40 for cycles. 0
-   where nobody counts. Not to be called from an interrupt. */
+   a nanosecond. On a board it is nanoseconds, if BOARD_HERTZ is its clock. 0 where nobody counts.
+   Not to be called from an interrupt. */
 uint64_t board_instructions(void);
 
 /* Paint fills the stack that is not in use with a pattern; used tells how many bytes, counted from

@@ -13,8 +13,12 @@ static void fail(const char *words) {
     board_exit(1);
 }
 
-/* No files and no allocator but what the program hands over; no threads. Without vectors your
-   computer sums in the same order as a Cortex-M, whose results it then gives within rounding. */
+/* No files and no allocator but what the program hands over; no threads; of the kinds of nodes those
+   that the nets here have. Without vectors your computer sums in the same order as a Cortex-M, whose
+   results it then gives within rounding. */
+#define RESNET_KINDS                                                                              \
+    (1 << RN_INPUT | 1 << RN_CONV2D | 1 << RN_GROUP_NORM | 1 << RN_RELU | 1 << RN_PAD_SUBSAMPLE | \
+     1 << RN_ADD | 1 << RN_GLOBAL_AVG_POOL | 1 << RN_LINEAR)
 #define RESNET_NO_STDIO
 #define RESNET_NO_THREADS
 #define RESNET_NO_SIMD
@@ -102,21 +106,35 @@ static inline void write_accuracy(const char *when, int right, int64_t count) {
     board_write(" %\n");
 }
 
-/* "step 3 of 250: loss 2.1234567", and on a board what it took and how much is left. */
-static inline void write_step(uint64_t step, uint64_t steps, double loss, uint64_t instructions) {
+typedef struct progress {
+    double loss; /* sum since the last line that told the mean */
+    int steps;   /* as many of them */
+} progress;
+
+/* "step 20 of 250: loss 2.1234567, mean of 10: 2.34, 30.1 M instructions, ...": the first ten steps
+   and then every tenth. What a step took and what is left, only where instructions are counted. */
+static inline void write_step(progress *p, uint64_t step, uint64_t steps, double loss,
+                              uint64_t instructions) {
     const uint64_t left = (steps - step) * instructions;
+    p->loss += loss, p->steps++;
+    if (step > 10 && step % 10 && step != steps) return;
     write_count("step ", (int64_t)step);
     write_count(" of ", (int64_t)steps);
     board_write(": loss ");
     board_write_real(loss, 7);
+    if (step % 10 == 0) {
+        write_count(", mean of ", p->steps);
+        board_write(": ");
+        board_write_real(p->loss / p->steps, 2);
+        p->loss = p->steps = 0;
+    }
     if (instructions) {
         board_write(", ");
         board_write_real((double)instructions / 1e6, 1);
-        board_write(" M instructions, left ");
+        board_write(" M instructions, to go ");
         board_write_real((double)left / 1e9, 1);
-        board_write(" G: ");
-        board_write_number((int64_t)(left / 100000000));
-        board_write(" s at 100 MHz and one a cycle");
+        write_count(" G, ", (int64_t)(left / 100000000));
+        board_write(" s at 100 M a second");
     }
     board_write("\n");
 }

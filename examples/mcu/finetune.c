@@ -5,13 +5,13 @@
    make -C examples/mcu finetune-m7     on a Cortex-M7
 
    The trunk was trained on five classes of clothes (flash.c does it, in seconds), the device learns
-   the five others. Words that it takes: steps=100, and test=200 pictures before and after. */
+   the five others. Words that it takes: steps=100, and test=100 pictures before and after. */
 
 #include "device.h"
-#include "out/new_pictures.h"
-#include "out/trunk.h"
+#include "new_pictures.h"
+#include "trunk.h"
 
-enum { BATCH = 4, BOARD_ARENA = 53 * 1024 };
+enum { BATCH = 4, BOARD_ARENA = 48 * 1024 };
 
 static char arena[BOARD_ARENA] __attribute__((aligned(64)));
 static rn_real images[BATCH * PICTURE_SIZE * PICTURE_SIZE];
@@ -37,7 +37,7 @@ static rn_net *make_net(const rn_files *files) {
 }
 
 /* One step, on the next pictures of a shuffled epoch. */
-static void train_step(rn_net *net, const rn_source *source, uint64_t steps) {
+static void train_step(rn_net *net, const rn_source *source, uint64_t steps, progress *p) {
     const rn_augment shuffled = {0, 0};
     const uint64_t start = board_instructions(), an_epoch = (uint64_t)source->count / BATCH;
     const double rate = rn_learning_rate(&net->schedule, net->step);
@@ -49,7 +49,7 @@ static void train_step(rn_net *net, const rn_source *source, uint64_t steps) {
                    labels, &error),
           &error);
     check(rn_train_step(net, images, labels, BATCH, rate, &result, &error), &error);
-    write_step(net->step, steps, result.loss, board_instructions() - start);
+    write_step(p, net->step, steps, result.loss, board_instructions() - start);
 }
 
 int main(int argc, char **argv) {
@@ -58,7 +58,8 @@ int main(int argc, char **argv) {
     rn_mapping trunk = {trunk_file, sizeof trunk_file};
     const rn_files files = rn_files_in_memory(&trunk);
     const rn_source source = source_of(&training);
-    uint64_t steps = 100, count = TEST_COUNT;
+    uint64_t steps = 100, count = TEST_COUNT / 2;
+    progress p = {0, 0};
     rn_source test;
     rn_net *net;
     for (int i = 1; i < argc; i++)
@@ -71,7 +72,7 @@ int main(int argc, char **argv) {
     net = make_net(&files);
     net->schedule = rn_make_schedule(RN_ONE_CYCLE, 0.05, steps);
     if (count) write_accuracy("before", count_right(net, &test, images), test.count);
-    while (net->step < steps) train_step(net, &source, steps);
+    while (net->step < steps) train_step(net, &source, steps, &p);
     if (count) write_accuracy("after", count_right(net, &test, images), test.count);
     write_count("checksum of the parameters: ", (int64_t)(checksum(net) >> 1));
     board_write("\n");

@@ -1,9 +1,8 @@
 /* flash.c - runs on your computer and makes what the device has in flash, as headers of constant
    arrays: pictures of 14 x 14 pixels from IDX files of 28 x 28, and a trunk trained on some of them.
 
-   flash pictures DIRECTORY FIRST TRAIN TEST OUT.h    pictures of the classes FIRST to FIRST + K - 1,
-                                                      as many as say ten or five: see --help
-   flash trunk DIRECTORY OUT.h                        a net trained on the first five classes */
+   flash pictures DIRECTORY FIRST CLASSES TRAIN TEST OUT.h    some pictures of some classes
+   flash trunk DIRECTORY OUT.h                                a net trained on the first five */
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
@@ -126,7 +125,7 @@ static void make_pictures(const char *directory, int first, int classes, int tra
 
 static rn_desc describe_trunk(void) {
     rn_desc desc = rn_cifar(8);
-    desc.widths[0] = desc.stem_width = 6;
+    desc.widths[0] = desc.stem_width = 4;
     desc.widths[1] = 8;
     desc.widths[2] = 12;
     desc.order = RN_ORIGINAL;

@@ -105,7 +105,8 @@ static size_t store_read(void *user, void *file, uint64_t offset, void *data, si
 }
 
 static size_t store_write(void *user, void *file, const void *data, size_t bytes) {
-    const size_t at = (size_t) * (int *)file * STORE_SLOT + DATA + written;
+    const int slot = *(int *)file;
+    const size_t at = (size_t)slot * STORE_SLOT + DATA + written;
     (void)user;
     if (bytes > STORE_SLOT - DATA - written || flash_program(at, data, bytes)) return 0;
     written += (uint32_t)bytes;

@@ -12,7 +12,7 @@
    pictures at the end. */
 
 #include "device.h"
-#include "out/pictures.h"
+#include "pictures.h"
 #include "store.h"
 
 enum { BATCH = 4, BOARD_ARENA = 244 * 1024 };
@@ -35,6 +35,7 @@ static options read_options(int count, char **words) {
             !has_number(words[i], "cut_bytes", &o.cut_bytes) &&
             !has_text(words[i], "flash", &o.flash))
             fail("it takes steps=, save=, flash=, cut=, cut_bytes= and test=");
+    if (o.flash && !*o.flash) o.flash = NULL;
     if (!o.save || o.test > TEST_COUNT) fail("save= is 1 or more, test= at most all pictures");
     return o;
 }
@@ -60,20 +61,22 @@ static rn_desc describe(void) {
     return desc;
 }
 
-/* The newest checkpoint that is whole, if there is one. */
-static void resume(rn_net *net) {
+/* The newest checkpoint that is not damaged, if there is one. */
+static void resume(rn_net *net, uint64_t steps) {
     rn_error error;
     while (rn_load(net, "the checkpoint", store_files(), &error)) {
+        if (error.status != RN_BAD_FILE) fail(error.text);
         board_write(error.text);
         board_write("\n");
         if (!store_reject()) return;
     }
+    if (net->schedule.steps != steps) fail("the checkpoint is of a run with another steps=");
     write_count("resumed behind step ", (int64_t)net->step);
     board_write("\n");
 }
 
 /* The next step, on the next pictures of a shuffled epoch. */
-static void train_step(rn_net *net, const rn_source *source, const options *o) {
+static void train_step(rn_net *net, const rn_source *source, const options *o, progress *p) {
     const rn_augment shuffled = {0, 0};
     const uint64_t start = board_instructions();
     rn_result result = {0, 0};
@@ -87,7 +90,7 @@ static void train_step(rn_net *net, const rn_source *source, const options *o) {
           &error);
     net->cursor += BATCH;
     if ((ptrdiff_t)net->cursor + BATCH > source->count) net->epoch++, net->cursor = 0;
-    write_step(net->step, o->steps, result.loss, board_instructions() - start);
+    write_step(p, net->step, o->steps, result.loss, board_instructions() - start);
 }
 
 static void save(const rn_net *net) {
@@ -96,8 +99,9 @@ static void save(const rn_net *net) {
 }
 
 static void train(rn_net *net, const rn_source *source, const options *o) {
+    progress p = {0, 0};
     while (net->step < o->steps) {
-        train_step(net, source, o);
+        train_step(net, source, o, &p);
         if (net->step == o->cut) {
             store_end();
             board_write("power cut\n");
@@ -122,7 +126,7 @@ int main(int argc, char **argv) {
     if (!net) fail(error.text);
     net->schedule = rn_make_schedule(RN_ONE_CYCLE, 0.05, o.steps);
     store_cut_after(o.cut_bytes);
-    if (store_begin(o.flash)) resume(net);
+    if (store_begin(o.flash)) resume(net, o.steps);
     train(net, &source, &o);
     store_end();
     testing.count = (int)o.test;

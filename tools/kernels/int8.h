@@ -10,14 +10,12 @@
 
 /* ---- integers -------------------------------------------------------------------------------- */
 
-#if defined(__ARM_BIG_ENDIAN) || defined(PLAIN)
+#if !defined(__GNUC__) || defined(__ARM_BIG_ENDIAN) || defined(PLAIN)
 #elif defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 1
 #define HELIUM
-#include <arm_acle.h>
 #include <arm_mve.h>
 #elif defined(__ARM_FEATURE_DSP) && defined(__ARM_FEATURE_SIMD32)
 #define DSP
-#include <arm_acle.h>
 #endif
 
 #ifdef __GNUC__ /* numbers that are the same in each call become constants of the instructions */
@@ -89,7 +87,7 @@ SHARED int32_t rescale_any(int32_t x, int32_t multiplier, int shift) {
 }
 
 #ifdef HELIUM
-/* The same with `count` numbers, at most four. */
+/* The same with `count` numbers, at most four; those of a row that are put are `step` apart. */
 INLINE int32x4_t get_4(const void *row, int i, int wide, int count) {
     const mve_pred16_t lanes = vctp32q((uint32_t)count);
     return wide ? vldrhq_z_s32((const int16_t *)row + i, lanes)
@@ -180,6 +178,12 @@ INLINE int16x8_t filter_8(const int8_t *weight, mve_pred16_t lanes) {
     return vldrbq_gather_offset_z_s16(weight, vidupq_n_u16(0, 2), lanes);
 }
 
+/* The same address; gcc 12 would let VLD2 step it by a register, which that cannot. */
+INLINE const int16_t *hidden(const int16_t *at) {
+    __asm__("" : "+r"(at));
+    return at;
+}
+
 INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, const int8_t *weight,
                               int words) {
     int left = 2 * words;
@@ -189,7 +193,7 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
         const int16x8_t even1 = vmovlbq_s8(filters.val[1]), odd1 = vmovltq_s8(filters.val[1]);
         UNROLL(4)
         for (int p = 0; p < 4; p++) {
-            const int16x8x2_t pixel = vld2q_s16(number + p * step);
+            const int16x8x2_t pixel = vld2q_s16(hidden(number + p * step));
             __asm__ volatile("" : : : "memory"); /* loads stay apart: there are 8 registers */
             sums[2 * p] = vmladavaq_s16(sums[2 * p], even0, pixel.val[0]);
             sums[2 * p] = vmladavaq_s16(sums[2 * p], odd0, pixel.val[1]);
@@ -212,8 +216,8 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
 }
 
 #elif defined(DSP)
-/* In this order 8 sums, 2 addresses, weights of both filters and a pair of the window fit into the
-   14 registers; a compiler would load more beforehand. */
+/* Instructions that stay in this order: 8 sums, 2 addresses, weights of both filters and a pair of
+   the window fit into 14 registers, and a compiler would load more beforehand. */
 INLINE uint32_t load_next(const void **at) { /* a word, and on to the next */
     uint32_t word;
     __asm__ volatile("ldr %0, [%1], #4" : "=r"(word), "+r"(*at));
@@ -270,10 +274,12 @@ INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, co
 #else
 INLINE const int8_t *multiply(int32_t *sums, const int16_t *number, int step, const int8_t *weight,
                               int words) {
-    for (int i = 0; i < 2 * words; i++, weight += 2) UNROLL(4)
-    for (int p = 0; p < 4; p++) {
-        sums[2 * p] += number[p * step + i] * weight[0];
-        sums[2 * p + 1] += number[p * step + i] * weight[1];
+    for (int i = 0; i < 2 * words; i++, weight += 2) {
+        UNROLL(4)
+        for (int p = 0; p < 4; p++) {
+            sums[2 * p] += number[p * step + i] * weight[0];
+            sums[2 * p + 1] += number[p * step + i] * weight[1];
+        }
     }
     return weight;
 }

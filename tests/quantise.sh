@@ -1,0 +1,119 @@
+#!/bin/sh
+# quantise.sh - tools/quantise on a net trained on the bundled sample: integers are as right as floats,
+# by every rule for ranges; the table of errors; a net that is the same in floats but breaks in
+# integers, whose broken layer is named; and what it refuses, in words.
+#
+# tests/quantise.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+ASAN_OPTIONS=detect_leaks=0 # what a program that ends with a message leaves is no leak
+export ASAN_OPTIONS
+# shellcheck source=check.sh
+. "$here/check.sh"
+cd "$work" || exit 1
+
+# Makes a net that is the same in floats: a filter of layer1.0.conv1 and its bias times 1000, what
+# conv2 makes of it by a thousandth.
+cat >stretch.c <<END
+#define RESNET_IMPLEMENTATION
+#include "$root/resnet.h"
+#include <stdio.h>
+static float *find(rn_net *net, const char *name, ptrdiff_t *count) {
+    rn_parameter p;
+    if (!rn_find_parameter(net, name, &p)) exit(2);
+    *count = p.count;
+    return p.data;
+}
+int main(int count, char **words) {
+    rn_error error;
+    rn_net *net = rn_create_from(NULL, 1, RN_INFERENCE, words[1], NULL, NULL, &error);
+    float *w;
+    ptrdiff_t n, i;
+    if (count < 3 || !net) return 2;
+    w = find(net, "layer2.0.bn2.weight", &n), w[0] *= 1000;
+    w = find(net, "layer2.0.bn2.bias", &n), w[0] *= 1000;
+    w = find(net, "layer2.0.conv2.weight", &n);
+    for (i = 0; i < n; i++)
+        if (i / 9 % 32 == 0) w[i] /= 1000;
+    return rn_save(net, words[2], NULL, &error) != RN_OK;
+}
+END
+build() { # build NAME SOURCE
+    ${CC:-cc} -std=c99 ${CFLAGS:--O2} -o "$1" "$2" -lm || exit 1
+}
+build cifar "$root/examples/cifar.c"
+build quantise "$root/tools/quantise.c"
+build stretch stretch.c
+
+data=$root/examples/data
+./cifar --dataset idx --data "$data" --depth 8 --batch 25 --iterations 120 --threads 1 \
+    --out trained >train.log 2>&1 || { cat train.log; exit 1; }
+net=trained/best.safetensors
+[ -e $net ] || { ls trained; exit 1; }
+
+# says STATUS PATTERN ARGUMENTS...: quantise ends so and says so
+says() {
+    status=$1 pattern=$2
+    shift 2
+    ./quantise "$@" >said.txt 2>&1
+    got=$?
+    cat said.txt
+    [ "$got" = "$status" ] && grep -q -- "$pattern" said.txt
+}
+# loses POINTS ARGUMENTS...: at most so many points of 1000 test images; nothing breaks
+loses() {
+    most=$1
+    shift
+    says 0 "^No layer breaks" $net --data "$data" --dataset idx "$@" || return 1
+    sed -n 's/^1000 test images: float \([0-9.]*\) % right, int8 \([0-9.]*\) % .*/\1 \2/p' said.txt |
+        awk -v most="$most" '{ n++; if ($1 < 60 || $1 - $2 > most) bad = 1 } END { exit n != 1 || bad }'
+}
+check "mse" loses 0.8
+check "percentile" loses 0.8 --ranges percentile --images 300
+check "minmax" loses 0.8 --ranges=minmax --threads 2
+check "a narrow percentile cuts" says 0 "beyond its range" $net --data "$data" --dataset idx --test 50 \
+    --ranges percentile --percentile 80
+check "one image is enough" says 0 "^7 test images" $net --data "$data" --dataset idx --test 7 \
+    --images 1 --errors 1 --layers 1
+
+table() {
+    says 0 "^table.csv: all layers" $net --data "$data" --dataset idx --test 20 --csv table.csv \
+        --layers 100 || return 1
+    head -1 table.csv | grep -q "^layer,bits,scale,zero_point,.*in_net_db,alone_db" || return 1
+    awk -F, 'NR == 2 && $1 != "conv1" { bad = 1 } END { exit bad || NF != 10 || $1 != "fc" }' \
+        table.csv || return 1
+    # as many lines are printed, the noisiest first
+    awk '/ %$/ && NF == 6 { n++; if (n > 1 && $3 < last) bad = 1; last = $3 }
+        END { exit bad || n != lines }' lines="$(($(wc -l <table.csv) - 1))" said.txt
+}
+check "a table of all layers" table
+
+stretched() {
+    ./stretch $net stretched || return 1
+    says 0 "^The first layer that breaks (has less than 10 dB) is layer2.0.conv2, by itself" \
+        stretched --data "$data" --dataset idx --test 100 || return 1
+    grep -q "layer2.0.conv1 reads" said.txt || grep -q "what it reads" said.txt
+}
+check "the layer that breaks" stretched
+
+check "help" says 0 "^usage: quantise" --help
+check "no weights" says 2 "takes a weights file" --data "$data"
+check "no data" says 2 "--data" $net
+check "no such file" says 1 "cannot open none" none --data "$data" --dataset idx
+check "no such data" says 1 "nowhere" $net --data nowhere --dataset idx
+check "other data" says 2 "is 1, but the data's is 3\|cannot open" $net --data nowhere
+check "no weights in it" says 1 "table.csv" table.csv --data "$data" --dataset idx
+check "no such rule" says 2 "percentile, mse or minmax" $net --data "$data" --ranges median
+check "no such flag" says 2 "there is no flag --int4" $net --data "$data" --int4
+check "two nets" says 2 "one net at a time" $net $net --data "$data"
+cp $net copy
+check "over the net" says 2 "same file" copy --data "$data" --dataset idx --csv copy
+check "which is still there" cmp $net copy
+check "into no directory" says 1 "none/table.csv" $net --data "$data" --dataset idx --test 5 \
+    --csv none/table.csv
+
+echo "quantise.sh: $checks checks, $failures failed"
+[ "$failures" = 0 ]
