@@ -29,6 +29,6 @@ size_t board_read_file(const char *path, void *data, size_t bytes) {
 
 int board_write_file(const char *path, const void *data, size_t bytes) {
     FILE *file = fopen(path, "wb");
-    if (!file) return 1;
-    return (fwrite(data, 1, bytes, file) != bytes) | (fclose(file) != 0);
+    const size_t written = file ? fwrite(data, 1, bytes, file) : 0;
+    return !file || fclose(file) || written != bytes;
 }
