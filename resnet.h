@@ -698,7 +698,8 @@ RNDEF void *rn_workspace(rn_net *net);
    of a net for ImageNet lie 512 or 2048 numbers an image, behind "layer3.1.add" those of a unit.
    All else is as in rn_predict: net, workspace, images, threads, and RN_NOT_FINITE for a number of
    the features. The pass ends with the node, so an early one takes less time. A value that the fast
-   execution does not store, as it is fused with others, is computed for the caller, too. */
+   execution does not store, as it is fused with others, is computed for the caller, too; but with
+   RESNET_SMALL refused. */
 RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *images, int count,
                             int node, rn_real *features, rn_error *error);
 
