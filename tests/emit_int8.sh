@@ -150,18 +150,19 @@ int main(int count, char **words) {
     return board_write_file(words[count - 1], logits, sizeof logits);
 }
 END
-# batch TEST_BATCH LOGITS: all test images
+# batch TEST_BATCH LOGITS COUNT: the first test images
 cat >batch.c <<END
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 void net_predict(const int8_t *image, int8_t *logits);
 int main(int count, char **words) {
     static unsigned char record[3073];
     static int8_t image[3072], logits[10], expected[10];
     FILE *batch = fopen(words[1], "rb"), *results = fopen(words[2], "rb");
     int images = 0, wrong = 0, i, c;
-    if (count != 3 || !batch || !results) return 2;
-    for (; fread(record, 1, 3073, batch) == 3073; images++) {
+    if (count != 4 || !batch || !results) return 2;
+    for (; images < atoi(words[3]) && fread(record, 1, 3073, batch) == 3073; images++) {
         for (i = 0; i < 1024; i++)
             for (c = 0; c < 3; c++) image[3 * i + c] = (int8_t)(record[1 + 1024 * c + i] - 128);
         if (fread(expected, 1, 10, results) != 10) return 3;
@@ -169,7 +170,7 @@ int main(int count, char **words) {
         for (i = 0; i < 10; i++) wrong += logits[i] != expected[i];
     }
     printf("%d images, %d bytes wrong\n", images, wrong);
-    return images != 10000 || wrong;
+    return images != atoi(words[3]) || wrong;
 }
 END
 
@@ -267,7 +268,13 @@ within_its_limits() {
 all_images() {
     mkdir -p cifar-10-batches-bin && ${CC:-cc} -O3 -o batch batch.c published.c &&
         "$python" "$here/test_batch.py" "$root/../shared/data/cifar10-jpeg.tar.xz" test_batch.bin &&
-        ./batch test_batch.bin "$tiny/int8_logits.i8"
+        ./batch test_batch.bin "$tiny/int8_logits.i8" 10000
+}
+# The wider net of 2026, read from TensorFlow's own file.
+wider() {
+    "$root/tools/convert_tflite.py" "$tiny/pretrainedResnet_large_int8.tflite" wider.safetensors &&
+        "$emit_c" wider.safetensors wider.c && ${CC:-cc} -O3 -o batch batch.c wider.c &&
+        ./batch test_batch.bin "$tiny/large_int8_logits1000.i8" 300
 }
 python=/usr/bin/python3
 [ -x $python ] || python=python3
@@ -279,7 +286,10 @@ if [ -n "$tiny" ]; then
     # shellcheck disable=SC2086
     check "published: here" on_this_computer predict published $images expected
     check "published: in stripes" published_here striped
-    if $python -c 'import PIL' 2>/dev/null; then check "published: all test images" all_images; else
+    if $python -c 'import PIL' 2>/dev/null; then
+        check "published: all test images" all_images
+        check "published: the wider net" wider
+    else
         echo "emit_int8: skipped all test images but two, for there is no python3 with Pillow"
     fi
     for board in $boards; do

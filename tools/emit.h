@@ -256,6 +256,8 @@ static inline void put_layer_comment(emitter *e, int l) {
     put(e, ", %s", shape_of(e, of->inputs[0]));
     if (of->inputs[1] >= 0) put(e, " and %s", e->net->layers[of->inputs[1]].name);
     put(e, " -> %s%s.", shape_of(e, l), of->relu ? ", ReLU" : "");
+    if (e->net->quantised)
+        put(e, "\n   scale %.9g, zero point %d.", (double)of->q.scale, of->q.zero_point);
     if (l < e->net->count - 1 && e->arena->values[l].rows < of->h)
         put(e, "\n   %d of its rows are in memory at a time.", e->arena->values[l].rows);
     put(e, " */\n");
@@ -380,7 +382,7 @@ static inline void put_opening(emitter *e, const back_end *back, const char *sou
     double macs = 0;
     int l;
     for (l = 0; l < net->count; l++) macs += layer_macs(net, &net->layers[l]);
-    put(e, "/* %s_predict - %s in %s, written by resnet.h's tools/emit_c from %s.\n\n", e->name,
+    put(e, "/* %s_predict - %s in %s.\n   Written by resnet.h's tools/emit_c from %s.\n\n", e->name,
         net->title, net->quantised ? "integers of 8 bits" : "float", source);
     put(e, "   Multiply-adds an image  %.0f\n   Constants in flash      %zu bytes%s\n", macs,
         e->constant_bytes, ", the self-test's not counted");

@@ -344,9 +344,16 @@ static inline void put_int8_pad_subsample_row(emitter *e, int l) {
 static const back_end int8_back_end = {
     "int8_t",
     "int8_t",
-    "   Integers of 8 bits, in sums 32; every machine makes the same bytes. A number q of the "
+    "   A number q of a value stands for scale (q - zero point), as said at each layer; of the "
     "image\n"
-    "   is a pixel's byte less 128.\n",
+    "   it is a pixel's byte less 128. Values have 8 bits (16 where they are added up without a "
+    "ReLU\n"
+    "   behind), sums 32. Rounding is that of TFLite's reference kernels, so every machine makes "
+    "the\n"
+    "   same bytes: a sum times multiplier / 2^31 to the nearest, halves up; that times 2^shift to "
+    "the\n"
+    "   nearest, halves away from zero; plus the zero point; cut to what the bits, or a ReLU, "
+    "allow.\n",
     put_int8_kernels,
     {NULL, put_int8_convolution_constants, put_int8_affine_constants, put_int8_add_constants,
      put_int8_gate_constants, put_pool_constants, put_int8_avg_pool_constants,
