@@ -85,11 +85,20 @@
 
        RESNET_IMPLEMENTATION   one   compile the implementation here
        RESNET_STATIC           all   everything static: several private copies in one program
-       RESNET_REAL             all   scalar type, default float; double has the naive execution only
+       RESNET_REAL             all   scalar type, default float; double has the naive execution
+                                     only; files that disagree do not link
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
        RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
+       RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers
+                                     without Winograd, with batch norms folded into convolutions,
+                                     in float: neither double nor libm is linked. Well below half
+                                     the code and the memory; desc.naive is refused, rn_describe
+                                     says less, and rn_features knows fewer nodes
+       RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
+                                     1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
+                                     refused in words
        RESNET_NO_SIMD          one   portable kernels only
        RESNET_NO_THREADS       one   one thread even under OpenMP
        RESNET_FILENAME         one   the name of this file, if you renamed it: it includes itself
@@ -122,10 +131,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifndef RESNET_REAL
-#define RESNET_REAL float
-#endif
-
 #if defined(RESNET_STATIC) && (defined(__GNUC__) || defined(__clang__))
 #define RNDEF static __attribute__((unused))
 #elif defined(RESNET_STATIC)
@@ -134,10 +139,43 @@
 #define RNDEF extern
 #endif
 
+#if defined(RESNET_SMALL) && !defined(RESNET_NO_TRAIN)
+#define RESNET_NO_TRAIN
+#endif
 #ifdef RESNET_NO_TRAIN
 #define RNTRAIN extern /* declared, but not there */
 #else
 #define RNTRAIN RNDEF
+#endif
+
+/* Files that disagree about RESNET_REAL would take each other's arrays for what they are not. So
+   what makes nets and tensors, and what takes arrays, is not found by the linker: it misses
+   rn_create_of_RESNET_REAL_double, say. */
+#define RN__PASTE_(a, b) a##b
+#define RN__PASTE(a, b) RN__PASTE_(a, b)
+#define RN__IS_float 1
+#define RN__IS_double 0
+#ifndef RESNET_REAL
+#define RESNET_REAL float
+#endif
+#if !RN__PASTE(RN__IS_, RESNET_REAL)
+#define RN__PASTE_REAL(name, real) RN__PASTE(name##_of_RESNET_REAL_, real)
+#define rn_create RN__PASTE_REAL(rn_create, RESNET_REAL)
+#define rn_create_over RN__PASTE_REAL(rn_create_over, RESNET_REAL)
+#define rn_create_from RN__PASTE_REAL(rn_create_from, RESNET_REAL)
+#define rn_create_mapped RN__PASTE_REAL(rn_create_mapped, RESNET_REAL)
+#define rn_tensor_in RN__PASTE_REAL(rn_tensor_in, RESNET_REAL)
+#define rn_next_parameter RN__PASTE_REAL(rn_next_parameter, RESNET_REAL)
+#define rn_find_parameter RN__PASTE_REAL(rn_find_parameter, RESNET_REAL)
+#define rn_predict RN__PASTE_REAL(rn_predict, RESNET_REAL)
+#define rn_features RN__PASTE_REAL(rn_features, RESNET_REAL)
+#define rn_argmax RN__PASTE_REAL(rn_argmax, RESNET_REAL)
+#define rn_train_step RN__PASTE_REAL(rn_train_step, RESNET_REAL)
+#define rn_backpropagate RN__PASTE_REAL(rn_backpropagate, RESNET_REAL)
+#define rn_recalibrate RN__PASTE_REAL(rn_recalibrate, RESNET_REAL)
+#define rn_batch RN__PASTE_REAL(rn_batch, RESNET_REAL)
+#define rn_preprocess RN__PASTE_REAL(rn_preprocess, RESNET_REAL)
+#define rn_predict_windows RN__PASTE_REAL(rn_predict_windows, RESNET_REAL)
 #endif
 
 #ifdef __cplusplus
@@ -145,6 +183,11 @@ extern "C" {
 #endif
 
 /* Status, error, memory ======================================================================= */
+
+/* The last value of every enum here, which nothing ever has: with it an enum takes as many bytes as
+   an int, whatever -fshort-enums says, which is the default of Arm's and other small machines'
+   compilers. So files that are compiled with and without it agree about all structs. */
+#define RN_AS_INT(name) RN__##name##_as_int = 0x7fffffff
 
 /* Every status with its text, once. */
 #define RN_STATUS_LIST(X)                                                   \
@@ -162,7 +205,10 @@ extern "C" {
     X(RN_IO, -11, "reading or writing failed")
 
 #define RN_STATUS_ENUM(name, value, text) name = value,
-typedef enum rn_status { RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1 } rn_status;
+typedef enum rn_status {
+    RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1,
+    RN_AS_INT(status)
+} rn_status;
 
 /* What went wrong, in words that name the thing and the way out. Functions that can fail take a
    pointer to one (NULL: do not tell) and write it only when they fail. */
@@ -200,7 +246,7 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
     X(RN_BASIC, "basic")           /* two 3x3 convolutions, depth 6n+2 */              \
     X(RN_BOTTLENECK, "bottleneck") /* 1x1, 3x3, 1x1 of four times the width, 9n+2 */   \
     X(RN_SINGLE, "single")         /* one 3x3 convolution (Table 3's 1-layer skip), 3n+2 */
-typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
+typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) RN_AS_INT(block) } rn_block;
 
 /* What stands in front of the units, and how many stages of them there are. */
 #define RN_STEM_LIST(X)                                                                            \
@@ -210,7 +256,7 @@ typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) } rn_block;
                                half and all of the filters (He et al. 2018, ResNet-C) */ \
     X(RN_STEM_BIT, "bit")   /* 7x7/2 convolution, 3x3/2 max-pool that counts zeros around the \
                                image (Kolesnikov et al. 2019, BiT) */
-typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
+typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) RN_AS_INT(stem) } rn_stem;
 
 /* Where BN and ReLU stand: Fig. 4, Table 2. F is written as a product: the step on the right is
    done first. */
@@ -220,7 +266,7 @@ typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) } rn_stem;
     X(RN_BN_AFTER_ADD, "bn_after_add")       /* F = conv ReLU BN conv, ReLU BN after + */         \
     X(RN_RELU_BEFORE_ADD, "relu_before_add") /* F = ReLU BN conv ReLU BN conv */                  \
     X(RN_RELU_PREACT, "relu_preact")         /* F = BN conv ReLU BN conv ReLU */
-typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
+typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) RN_AS_INT(order) } rn_order;
 
 /* What normalises, wherever the paper has BN. EvoNorm-S0 (Liu et al. 2020) also activates: no ReLU
    stands behind it, so that orders with a BN or a ReLU alone cannot have it. */
@@ -228,7 +274,7 @@ typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) } rn_order;
     X(RN_NORM_BATCH, "batch_norm")                                                \
     X(RN_NORM_GROUP, "group_norm")      /* of an image and a group of channels */ \
     X(RN_NORM_EVONORM_S0, "evonorm_s0") /* likewise; x sigmoid(v x) / deviation */
-typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) } rn_norm;
+typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) RN_AS_INT(norm) } rn_norm;
 
 /* The shortcut h(x) of equation (1): Fig. 2, Table 1. */
 #define RN_SHORTCUT_LIST(X)                                                                    \
@@ -239,7 +285,7 @@ typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) } rn_norm;
     X(RN_SHORTCUT_HIGHWAY, "highway")          /* C x and T F, each with a gate of its own */  \
     X(RN_SHORTCUT_CONV1X1, "conv1x1")          /* a 1x1 convolution, in every unit */          \
     X(RN_SHORTCUT_DROPOUT, "dropout")          /* x times a 0/1 mask, in inference 1 - ratio */
-typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) } rn_shortcut;
+typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) RN_AS_INT(shortcut) } rn_shortcut;
 
 /* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
 #define RN_RESIZE_LIST(X)                                                                  \
@@ -250,27 +296,27 @@ typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) } rn_shortcut;
     X(RN_RESIZE_B_BN, "B_bn")           /* 1x1 convolution and BN */                       \
     X(RN_RESIZE_D, "D")                 /* average of 2x2 pixels, then 1x1 convolution */  \
     X(RN_RESIZE_D_BN, "D_bn")           /* the same and BN */
-typedef enum rn_resize { RN_RESIZE_LIST(RN_ENUM) } rn_resize;
+typedef enum rn_resize { RN_RESIZE_LIST(RN_ENUM) RN_AS_INT(resize) } rn_resize;
 
 /* Zeros around a convolution's input: (kernel - 1) / 2 on all sides; or as TensorFlow's "SAME" has
    them, where stride 2 on an even size takes one more at the bottom and right than at the top and
    left. (The pool of the ImageNet stem has 1 on all sides in either.) */
 #define RN_PADDING_LIST(X) X(RN_PADDING_SYMMETRIC, "symmetric") X(RN_PADDING_SAME, "same")
-typedef enum rn_padding { RN_PADDING_LIST(RN_ENUM) } rn_padding;
+typedef enum rn_padding { RN_PADDING_LIST(RN_ENUM) RN_AS_INT(padding) } rn_padding;
 
 /* The convolution that takes the stride of a bottleneck unit: the first, 1x1, or the second. */
 #define RN_STRIDE_ON_LIST(X) X(RN_STRIDE_FIRST, "first") X(RN_STRIDE_3X3, "3x3")
-typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) } rn_stride_on;
+typedef enum rn_stride_on { RN_STRIDE_ON_LIST(RN_ENUM) RN_AS_INT(stride_on) } rn_stride_on;
 
 /* The n of He's initialisation, normal(0, sqrt(2 / n)): a kernel's height x width times the number
    of its filters (fan-out), or times the number of its input channels (fan-in). */
 #define RN_INIT_LIST(X) X(RN_FAN_OUT, "fan_out") X(RN_FAN_IN, "fan_in")
-typedef enum rn_init { RN_INIT_LIST(RN_ENUM) } rn_init;
+typedef enum rn_init { RN_INIT_LIST(RN_ENUM) RN_AS_INT(init) } rn_init;
 
 /* What weight decay shrinks: every parameter, or weights of convolutions and linear layers
    alone. */
 #define RN_DECAY_LIST(X) X(RN_DECAY_ALL, "all") X(RN_DECAY_WEIGHTS, "weights")
-typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
+typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) RN_AS_INT(decay) } rn_decay;
 
 /* One step of SGD: w is a weight, v its velocity, m the momentum, g the gradient with decay, r the
    learning rate. */
@@ -278,28 +324,31 @@ typedef enum rn_decay { RN_DECAY_LIST(RN_ENUM) } rn_decay;
     X(RN_SGD_TORCH, "torch")       /* v = m v + g;    w -= r v */         \
     X(RN_SGD_NESTEROV, "nesterov") /* v = m v + g;    w -= r (g + m v) */ \
     X(RN_SGD_CAFFE, "caffe")       /* v = m v + r g;  w -= v */
-typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) } rn_sgd;
+typedef enum rn_sgd { RN_SGD_LIST(RN_ENUM) RN_AS_INT(sgd) } rn_sgd;
 
 /* Instruction set of the fast kernels. */
-#define RN_ISA_LIST(X)                                                   \
-    X(RN_ISA_AUTO, "auto")         /* the best that the machine has */   \
-    X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, scalar */ \
-    X(RN_ISA_AVX2, "avx2")                                               \
+#define RN_ISA_LIST(X)                                                         \
+    X(RN_ISA_AUTO, "auto")         /* the best that the machine has */         \
+    X(RN_ISA_PORTABLE, "portable") /* as compiled: SSE2, NEON, wasm, scalar */ \
+    X(RN_ISA_AVX2, "avx2")                                                     \
     X(RN_ISA_AVX512, "avx512")
-typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) } rn_isa;
+typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) RN_AS_INT(isa) } rn_isa;
 
 /* Whose details, for reference sources disagree: see rn_set_dialect. */
-#define RN_DIALECT_LIST(X)                                                  \
-    X(RN_PAPER, "paper")                                                    \
-    X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */ \
-    X(RN_FB, "fb")           /* fb.resnet.torch */                          \
-    X(RN_TORCHVISION, "torchvision")                                        \
-    X(RN_TIMM, "timm") /* its pre-activation nets, resnetv2_* */
-typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) } rn_dialect;
+#define RN_DIALECT_LIST(X)                                                     \
+    X(RN_PAPER, "paper")                                                       \
+    X(RN_MSRA_1K, "msra_1k") /* resnet-1k-layers, by the paper's authors */    \
+    X(RN_FB, "fb")           /* fb.resnet.torch */                             \
+    X(RN_TORCHVISION, "torchvision")                                           \
+    X(RN_TIMM, "timm")               /* its pre-activation nets, resnetv2_* */ \
+    X(RN_MLPERF_TINY, "mlperf_tiny") /* its image classification */
+typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) RN_AS_INT(dialect) } rn_dialect;
 
 /* How pictures are scaled, see rn_crop_picture and rn_resample. */
 #define RN_INTERPOLATION_LIST(X) X(RN_BICUBIC, "bicubic") X(RN_BILINEAR, "bilinear")
-typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolation;
+typedef enum rn_interpolation {
+    RN_INTERPOLATION_LIST(RN_ENUM) RN_AS_INT(interpolation)
+} rn_interpolation;
 
 /* The order of three colours as the net gets them. Pictures, the pixels of an rn_source, and mean
    and deviation of the description are RGB in any case; what makes a net's input of them (rn_batch,
@@ -307,10 +356,12 @@ typedef enum rn_interpolation { RN_INTERPOLATION_LIST(RN_ENUM) } rn_interpolatio
    whose weights came from Caffe or OpenCV. rn_train_step and rn_predict take images in this
    order. */
 #define RN_CHANNEL_ORDER_LIST(X) X(RN_RGB, "rgb") X(RN_BGR, "bgr")
-typedef enum rn_channel_order { RN_CHANNEL_ORDER_LIST(RN_ENUM) } rn_channel_order;
+typedef enum rn_channel_order {
+    RN_CHANNEL_ORDER_LIST(RN_ENUM) RN_AS_INT(channel_order)
+} rn_channel_order;
 
 #define RN_MODE_LIST(X) X(RN_INFERENCE, "inference") X(RN_TRAINING, "training")
-typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) } rn_mode;
+typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) RN_AS_INT(mode) } rn_mode;
 
 #define RN_MAX_STAGES 4
 
@@ -389,9 +440,13 @@ RNDEF rn_desc rn_imagenet(int depth);
    fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
    timm          3x3        B, D deep stem    fan_out  nesterov  all
+   mlperf_tiny   3x3        B                 fan_in   nesterov  weights
 
    and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
-   Call it after block (not auto), stem and order are set. Any other dialect changes nothing. */
+   mlperf_tiny (whose Adam is not here) means more, which the others leave as it is: order original,
+   conv_bias 1, padding same, bn_eps 1e-3, and mean 0 and deviation 1/255, for its nets take pixels
+   as bytes from 0 to 255. These are rn_cifar(8), and with base_width 40 the large one. Call it
+   after block (not auto), stem and order are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
@@ -424,7 +479,8 @@ typedef enum rn_kind {
     RN_AVG_POOL,
     RN_GROUP_NORM,
     RN_EVONORM_S0,
-    RN_KINDS
+    RN_KINDS,
+    RN_AS_INT(kind)
 } rn_kind;
 
 /* A net is a list of nodes in the order of execution; node i produces value i, of c h w numbers an
@@ -458,7 +514,9 @@ typedef struct rn_node {
     X(RN_STEPS, "steps")       /* times 0.1 from each of two drops on (the paper: 32k and 48k) */ \
     X(RN_COSINE, "cosine")     /* half a cosine from learning_rate to 0 over all steps */         \
     X(RN_ONE_CYCLE, "one_cycle") /* up in a line for three tenths of the steps, down to 0 */
-typedef enum rn_schedule_kind { RN_SCHEDULE_LIST(RN_ENUM) } rn_schedule_kind;
+typedef enum rn_schedule_kind {
+    RN_SCHEDULE_LIST(RN_ENUM) RN_AS_INT(schedule_kind)
+} rn_schedule_kind;
 
 typedef struct rn_schedule {
     rn_schedule_kind kind;
@@ -686,7 +744,8 @@ typedef enum rn_role {
     RN_GN_BIAS,
     RN_EVONORM_WEIGHT,
     RN_EVONORM_BIAS,
-    RN_EVONORM_V
+    RN_EVONORM_V,
+    RN_AS_INT(role)
 } rn_role;
 
 typedef struct rn_parameter {
@@ -1176,7 +1235,8 @@ RNDEF rn_window rn_aspect_window(int height, int width, rn_key key, uint64_t pos
 typedef enum rn_resampling {
     RN_RESAMPLE_ANTIALIAS = 1, /* its support grows with the reduction, as in Pillow */
     RN_RESAMPLE_BILINEAR = 2,  /* not bicubic */
-    RN_RESAMPLE_BYTES = 4      /* rounds to bytes as Pillow does, once across, then down */
+    RN_RESAMPLE_BYTES = 4,     /* rounds to bytes as Pillow does, once across, then down */
+    RN_AS_INT(resampling)
 } rn_resampling;
 
 /* Overwrites `to` [1,C,h,w] with the window of a picture of C channels in their order, 0..255
@@ -1290,13 +1350,34 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RESNET_ASSERT(condition) assert(condition)
 #endif
 
+/* Is a kind of node compiled? All are unless RESNET_KINDS has the bits 1 << RN_CONV2D and so on of
+   some. Then the functions of the others are nowhere named, and not linked. */
+#ifdef RESNET_KINDS
+#define RN__HAS_KIND(kind) ((RESNET_KINDS) >> (kind)&1)
+#else
+#define RN__HAS_KIND(kind) 1
+#endif
+#define RN__HAS_IMAGE_NORM (RN__HAS_KIND(RN_GROUP_NORM) || RN__HAS_KIND(RN_EVONORM_S0))
+
 /* RN__FAST: 1 if RESNET_REAL is the word float, else 0. The fast layers compute in float; with
    another type only the naive ones exist. */
-#define RN__IS_float 1
-#define RN__IS_double 0
-#define RN__PASTE_(a, b) a##b
-#define RN__PASTE(a, b) RN__PASTE_(a, b)
 #define RN__FAST RN__PASTE(RN__IS_, RESNET_REAL)
+
+/* RN__TRAINS: 1 if training is compiled, else 0. RN__SMALL: 1 with RESNET_SMALL, see the options.
+   They are asked for in conditions, too, so that the compiler leaves out what is never done. */
+#ifdef RESNET_NO_TRAIN
+#define RN__TRAINS 0
+#else
+#define RN__TRAINS 1
+#endif
+#ifdef RESNET_SMALL
+#define RN__SMALL 1
+#else
+#define RN__SMALL 0
+#endif
+#if RN__SMALL && !RN__FAST
+#error "resnet.h: RESNET_SMALL computes in float; leave RESNET_REAL as it is"
+#endif
 
 /* RN__THREADS: OpenMP is there. RN__TEAMS: a net has helpers of its own, see >>threads, which takes
    POSIX threads and atomic operations on 64 bits. RN__PAUSE() tells the processor that this thread
@@ -1328,6 +1409,14 @@ RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batch
 #define RN__APART static
 #endif
 
+/* Copies the bits of a number to another type of the same size. -ffreestanding takes memcpy for any
+   function, and would call it. */
+#if defined(__GNUC__) || defined(__clang__)
+#define RN__COPY_BITS(to, from) ((void)__builtin_memcpy(&(to), &(from), sizeof(to)))
+#else
+#define RN__COPY_BITS(to, from) ((void)memcpy(&(to), &(from), sizeof(to)))
+#endif
+
 /* The compiler holds the arguments from number `first` on to the format, argument number `string`.
    On Windows its printf is Microsoft's, which had neither %zu nor %lld. */
 #if defined(__GNUC__) && defined(_WIN32) && !defined(__clang__)
@@ -1356,7 +1445,16 @@ static int rn__blocks(int channels) { return rn__divide_up(channels, RN__BLOCK);
    none does. */
 static int rn__window_output(int size, int kernel, int stride, int padding) {
     int64_t last = (int64_t)size + 2 * (int64_t)padding - kernel; /* where the last could begin */
-    return last < 0 ? 0 : last / stride < INT_MAX ? (int)(last / stride) + 1 : INT_MAX;
+    const int most =
+        INT_MAX / stride * stride; /* no division of 64 bits: a routine, on small ones */
+    int windows = 0;
+    if (last < 0) return 0;
+    for (; last >= most; last -= most) {
+        if (windows > INT_MAX - most / stride) return INT_MAX;
+        windows += most / stride;
+    }
+    windows += (int)last / stride;
+    return windows < INT_MAX ? windows + 1 : INT_MAX;
 }
 
 /* >>text =====================================================================================
@@ -1399,34 +1497,143 @@ static void rn__puts(rn__text *text, const char *s) {
     while (*s) rn__put(text, *s++);
 }
 
+/* The last digit of a number, which loses it: as one divides on paper, by digits of 16 bits, for a
+   division of 64 bits is a routine on small machines. */
+static unsigned rn__take_digit(uint64_t *value, unsigned base) {
+    uint64_t quotient = 0;
+    uint32_t rest = 0;
+    for (int shift = 48; shift >= 0; shift -= 16) {
+        rest = rest << 16 | (uint32_t)(*value >> shift & 0xffff);
+        quotient = quotient << 16 | rest / base;
+        rest %= base;
+    }
+    *value = quotient;
+    return rest;
+}
+
 /* A number with at least `least` digits, zeros in front. */
 static void rn__put_unsigned(rn__text *text, uint64_t value, unsigned base, int least) {
     char digits[64]; /* 64 bits have at most 20 decimal digits */
     int count = 0;
     do {
-        digits[count++] = "0123456789abcdef"[value % base];
-        value /= base;
+        digits[count++] = "0123456789abcdef"[rn__take_digit(&value, base)];
     } while (value || count < least);
     while (count) rn__put(text, digits[--count]);
 }
 
+/* What is computed in wherever it is not a tensor's own type: sums, descriptions, sizes as numbers.
+   With RESNET_SMALL it is float, and no double is touched but by its bits: many small processors
+   have no instructions for them, and the routines take 4 KB. Nor is libm linked, whose functions
+   for floats report errors in doubles. */
+#if RN__SMALL
+typedef float rn__wide;
+#else
+typedef double rn__wide;
+#endif
+
+/* The bits of a number as a whole number, and back: what C has no cast for. */
+static uint64_t rn__double_bits(double value) {
+    uint64_t bits;
+    RN__COPY_BITS(bits, value);
+    return bits;
+}
+
+RN__FUNCTION int32_t rn__float_bits(float x) {
+    int32_t bits;
+    RN__COPY_BITS(bits, x);
+    return bits;
+}
+
+static inline float rn__float_of_bits(int32_t bits) {
+    float x;
+    RN__COPY_BITS(x, bits);
+    return x;
+}
+
+/* A double, as a description has it, as a number to compute with, and back: casts, but for small
+   builds. There it is rounded to the nearest, of two the even one, by its bits: sign, exponent and
+   the first 23 of its 52 digits. What is too small for a float is 0, what is too large infinite. */
+#if RN__SMALL
+static rn__wide rn__wide_of(double value) {
+    const uint64_t bits = rn__double_bits(value);
+    const uint32_t sign = (uint32_t)(bits >> 32) & 0x80000000u, rest = bits & 0x1fffffff;
+    const int32_t exponent = (int32_t)(bits >> 52 & 0x7ff) - (1023 - 127);
+    uint32_t to = (uint32_t)(bits >> 29) & 0x7fffff;
+    if (exponent == 0x7ff - (1023 - 127)) /* infinite, or not a number */
+        to = 0x7f800000u | to | (to || rest ? 0x400000u : 0);
+    else if (exponent > 254)
+        to = 0x7f800000u;
+    else if (exponent < 1)
+        to = 0;
+    else {
+        to |= (uint32_t)exponent << 23;
+        to += rest > 0x10000000 || (rest == 0x10000000 && (to & 1));
+    }
+    return rn__float_of_bits((int32_t)(sign | to));
+}
+static double rn__double_of(rn__wide value) {
+    const uint32_t bits = (uint32_t)rn__float_bits(value), exponent = bits >> 23 & 0xff;
+    uint64_t to = (uint64_t)(bits & 0x7fffff) << 29;
+    double result;
+    if (exponent) to |= (uint64_t)(exponent < 255 ? exponent + (1023 - 127) : 0x7ff) << 52;
+    if (!exponent) to = 0;
+    to |= (uint64_t)(bits >> 31) << 63;
+    RN__COPY_BITS(result, to);
+    return result;
+}
+#else
+static rn__wide rn__wide_of(double value) { return value; }
+static double rn__double_of(rn__wide value) { return value; }
+#endif
+
+/* A number that is whole, from 0 on; of a float below 2^32, for which there are instructions. */
+static uint64_t rn__whole(rn__wide value) { return RN__SMALL ? (uint32_t)value : (uint64_t)value; }
+
+/* 0 or -0? A NaN is not, whatever -ffast-math makes of it. */
+static int rn__is_zero(rn__wide value) { return !(rn__double_bits(rn__double_of(value)) << 1); }
+
+RN__FUNCTION rn__wide rn__larger(rn__wide a, rn__wide b) { return a > b ? a : b; }
+
+/* Root and whole part; in small builds within the last digit (Newton's iteration, from half the
+   exponent on), and of numbers below 2^31. */
+#if RN__SMALL
+RN__FUNCTION rn__wide rn__sqrt(rn__wide x) {
+    rn__wide root = rn__float_of_bits((rn__float_bits(x) >> 1) + 0x1fc00000);
+    if (!(x > 0) || rn__float_bits(x) >= 0x7f800000)
+        return rn__is_zero(x) ? x : x + (x - x) / (x - x);
+    for (int i = 0; i < 4; i++) root = (rn__wide)0.5 * (root + x / root);
+    return root;
+}
+static rn__wide rn__floor(rn__wide x) {
+    const rn__wide whole = (rn__wide)(int32_t)x;
+    return whole > x ? whole - 1 : whole;
+}
+#else
+RN__FUNCTION rn__wide rn__sqrt(rn__wide x) { return sqrt(x); }
+static rn__wide rn__floor(rn__wide x) { return floor(x); }
+#endif
+
 /* A number with `decimals` digits behind the point, rounded. 2.46 with one decimal: 24.6 is rounded
-   to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite. */
-static void rn__put_fixed(rn__text *text, double value, int decimals) {
-    double scale = 1, whole; /* 10 to the number of decimals */
+   to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite; in
+   small builds those beyond 10^9, and there are no more digits than a float has. */
+static void rn__put_fixed(rn__text *text, rn__wide value, int decimals) {
+    const rn__wide most = (rn__wide)(RN__SMALL ? 1e9 : 1e15);
+    rn__wide scale = 1, whole; /* 10 to the number of decimals */
     /* NaN fails both comparisons, too. */
-    if (!(value >= -1e15 && value <= 1e15)) {
+    if (!(value >= -most && value <= most)) {
         rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
         return;
     }
     if (value < 0) rn__put(text, '-');
+    value = value < 0 ? -value : value;
+    for (rn__wide v = value; RN__SMALL && decimals && v >= 10; v /= 10) decimals--;
     for (int i = 0; i < decimals; i++) scale *= 10;
-    value = floor(fabs(value) * scale + 0.5);
-    whole = floor(value / scale);
-    rn__put_unsigned(text, (uint64_t)whole, 10, 1);
+    value = rn__floor(value * scale + (rn__wide)0.5);
+    whole = rn__floor(value / scale);
+    rn__put_unsigned(text, rn__whole(whole), 10, 1);
     if (!decimals) return;
     rn__put(text, '.');
-    rn__put_unsigned(text, (uint64_t)(value - whole * scale), 10, decimals);
+    rn__put_unsigned(text, rn__whole(value - whole * scale), 10, decimals);
 }
 
 /* The types that %lld and %llu take. int64_t and uint64_t are as wide, but on many machines they
@@ -1465,7 +1672,7 @@ static void rn__format_list(rn__text *text, const char *format, va_list argument
         if (*format == 's')
             string = va_arg(arguments, const char *);
         else if (*format == 'f')
-            rn__put_fixed(&item, va_arg(arguments, double), decimals);
+            rn__put_fixed(&item, rn__wide_of(va_arg(arguments, double)), decimals);
         else if (*format == 'd') {
             const int64_t value = wide ? va_arg(arguments, long long) : va_arg(arguments, int);
             if (value < 0) rn__put(&item, '-');
@@ -1533,24 +1740,16 @@ static int rn__scan_unsigned(const char **s, uint64_t *value) {
     return *s > start;
 }
 
-/* The bits of a number as a whole number, and back: what C has no cast for. */
-static uint64_t rn__double_bits(double value) {
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
+#if RN__SMALL
+static rn__wide rn__power_of_ten(int exponent) {
+    rn__wide power = 1;
+    for (; exponent > 0; exponent--) power *= 10;
+    for (; exponent < 0; exponent++) power /= 10;
+    return power;
 }
-
-RN__FUNCTION int32_t rn__float_bits(float x) {
-    int32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float rn__float_of_bits(int32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
+#else
+static rn__wide rn__power_of_ten(int exponent) { return pow(10, exponent); }
+#endif
 
 /* Reads all of s as a decimal number such as -1.5e-3, or as 0x and the 16 hexadecimal digits of the
    bits of a double, which is how files hold it. Decimals are for people: the last bit of a long one
@@ -1558,26 +1757,27 @@ static inline float rn__float_of_bits(int32_t bits) {
 static int rn__scan_double(const char *s, double *value) {
     const char *hexadecimal = "0123456789abcdef", *digit;
     uint64_t bits = 0, digits;
-    double v = 0, sign = 1, scale = 1; /* all digits as one number, and what to divide it by */
-    int any = 0;                       /* 1: there was a digit */
-    if (s[0] == '0' && s[1] == 'x') {  /* bits */
+    rn__wide v = 0, sign = 1, scale = 1; /* all digits as one number, and what to divide it by */
+    int any = 0;                         /* 1: there was a digit */
+    if (s[0] == '0' && s[1] == 'x') {    /* bits */
         for (s += 2; *s && (digit = strchr(hexadecimal, *s)) != NULL; s++, any++)
             bits = bits << 4 | (uint64_t)(digit - hexadecimal);
         memcpy(value, &bits, sizeof bits);
         return any == 16 && *s == 0;
     }
     if (*s == '-' || *s == '+') sign = *s++ == '-' ? -1 : 1;
-    for (; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0');
+    for (; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (rn__wide)(*s - '0');
     if (*s == '.')
-        for (s++; *s >= '0' && *s <= '9'; s++, any = 1) v = v * 10 + (*s - '0'), scale *= 10;
+        for (s++; *s >= '0' && *s <= '9'; s++, any = 1)
+            v = v * 10 + (rn__wide)(*s - '0'), scale *= 10;
     v /= scale;
     if (any && (*s == 'e' || *s == 'E')) { /* exponent */
         int negative = *++s == '-';        /* the sign of the exponent, whose first letter was e */
         if (*s == '-' || *s == '+') s++;
         if (!rn__scan_unsigned(&s, &digits) || digits > 400) return 0;
-        v *= pow(10, negative ? -(double)digits : (double)digits);
+        v *= rn__power_of_ten(negative ? -(int)digits : (int)digits);
     }
-    *value = sign * v;
+    *value = rn__double_of(sign * v);
     return any && *s == 0;
 }
 
@@ -2127,7 +2327,7 @@ RN__FUNCTION rn__meeting rn__meet(rn__team *team, int threads) {
 }
 
 /* Ends a work on so many images. */
-RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, double images) {
+RN__FUNCTION void rn__part(rn__team *team, const rn__meeting *m, rn__work work, int images) {
 #ifdef RN__TEAMS
     if (!team) return;
     if (m->leads && (int)work < RN__TIMED) {
@@ -2414,16 +2614,16 @@ typedef enum rn__use {
 
 /* One member of a struct: where it lies, and how it is read, written and checked. */
 typedef struct rn__field {
-    const char *key; /* the member's name */
-    rn__type type;
-    int count;                /* more than 1: a list of numbers */
-    size_t size;              /* bytes of one; an enum may have fewer than an int */
-    size_t offset;            /* in the struct */
+    const char *key;          /* the member's name */
+    unsigned char type;       /* rn__type. (Narrow: a table in flash has a row for each.) */
+    unsigned char count;      /* more than 1: a list of numbers */
+    unsigned char size;       /* bytes of one */
+    unsigned short offset;    /* in the struct */
     const char *const *names; /* of an enum's values; NULL: a number */
-    rn__use use;
-    double least, most; /* what rn_resolve accepts, once zeros are replaced; of an enum, all
+    unsigned char use;        /* rn__use */
+    rn__wide least, most;     /* what rn_resolve accepts, once zeros are replaced; of an enum, all
                                  that has a name; most 0: anything */
-    double standard;    /* replaces zero; 0: nothing does, or rn_resolve decides */
+    double standard;          /* replaces zero; 0: nothing does, or rn_resolve decides */
     const char *former; /* key in older files, those that hold desc.image_height; NULL: same */
 } rn__field;
 
@@ -2458,7 +2658,8 @@ enum { RN__MOST_UNITS = 1 << 13, RN__MOST_DEPTH = 2 + 3 * RN_MAX_STAGES * RN__MO
 #define RN__FIELD(member, type, c_type)                                                       \
 #member, type, (int)(sizeof(((rn_desc *)NULL)->member) / sizeof(c_type)), sizeof(c_type), \
         offsetof(rn_desc, member)
-#define RN__OPTION(member, use) /* an enum */ \
+#define RN__WIDE(limit) ((rn__wide)(limit)) /* one that no float is exactly */
+#define RN__OPTION(member, use)             /* an enum */ \
     { RN__FIELD(member, RN__INT, rn_##member), rn__##member##_names, use, 0, 0, 0, NULL }
 static const rn__field rn__fields[] = {
     /* The shape of the net: */
@@ -2483,7 +2684,7 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(residual_scale, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 1, NULL},
     {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
     {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
-    {RN__FIELD(dropout, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, 0.999, 0.5, NULL},
+    {RN__FIELD(dropout, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, RN__WIDE(0.999), 0.5, NULL},
     RN__OPTION(resize, RN__FOR_WEIGHTS),
     {RN__FIELD(always_project, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(raw_identity, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
@@ -2491,27 +2692,29 @@ static const rn__field rn__fields[] = {
     RN__OPTION(padding, RN__FOR_WEIGHTS),
     {RN__FIELD(conv_bias, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(weight_standardisation, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
-    {RN__FIELD(standardisation_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, 1e-12, 1, 1e-8,
-     NULL},
+    {RN__FIELD(standardisation_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, RN__WIDE(1e-12), 1,
+     1e-8, NULL},
     RN__OPTION(norm, RN__FOR_WEIGHTS),
     {RN__FIELD(norm_groups, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1 << 19, 0, NULL},
     /* The training: */
     RN__OPTION(init, RN__MAY_DIFFER),
-    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, 1e-12, 1, 1e-5, NULL},
-    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 1e-9, 1, 0.1, NULL},
+    {RN__FIELD(bn_eps, RN__DOUBLE, double), NULL, RN__FOR_WEIGHTS, RN__WIDE(1e-12), 1, 1e-5, NULL},
+    {RN__FIELD(bn_momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, RN__WIDE(1e-9), 1, 0.1,
+     NULL},
     {RN__FIELD(bn_group, RN__INT, int), NULL, RN__FOR_RESUMING, 0, 1 << 24, 0, NULL},
     RN__OPTION(sgd, RN__MAY_DIFFER),
-    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
+    {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0, NULL},
     {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 1e6, 0, NULL},
     {RN__FIELD(decay_scope, RN__INT, rn_decay), rn__decay_names, RN__MAY_DIFFER, 0, 0, 0, NULL},
     {RN__FIELD(frozen_below, RN__INT, int), NULL, RN__FOR_RESUMING, 0, RN_MAX_STAGES + 1, 0, NULL},
-    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 0.999999, 0, NULL},
+    {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0,
+     NULL},
     /* The images: */
     {RN__FIELD(mean, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, -1e6, 1e6, 0, NULL},
-    {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__LEAST_DEVIATION, 1e6, 1,
-     "std"},
+    {RN__FIELD(deviation, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, RN__WIDE(RN__LEAST_DEVIATION),
+     1e6, 1, "std"},
     RN__OPTION(channel_order, RN__FOR_WEIGHTS),
-    {RN__FIELD(crop_fraction, RN__FLOAT, float), NULL, RN__MAY_DIFFER, 0.01, 1, 0, NULL},
+    {RN__FIELD(crop_fraction, RN__FLOAT, float), NULL, RN__MAY_DIFFER, RN__WIDE(0.01), 1, 0, NULL},
     RN__OPTION(interpolation, RN__MAY_DIFFER),
     {RN__FIELD(seed, RN__UINT64, uint64_t), NULL, RN__MAY_DIFFER, 0, 0, 0, NULL},
     /* The machine: */
@@ -2525,36 +2728,41 @@ static const rn__field rn__fields[] = {
 enum { RN__FIELDS = (int)(sizeof rn__fields / sizeof rn__fields[0]) };
 
 /* Numbers travel as doubles, which hold all of them exactly but 64-bit integers: these are told by
-   rn__is_uint64, and their text is made and read apart. */
+   rn__is_uint64, and their text is made and read apart. (In small builds as floats, which hold
+   those that are not doubles, too, for whole ones are up to 2^24.) */
 static int rn__is_uint64(const rn__field *field) {
     return field->type == RN__UINT64 || field->type == RN__BYTES;
 }
 
 typedef union rn__number {
-    uint8_t tiny; /* with -fshort-enums an enum has one byte or two */
-    uint16_t medium;
     int integer;
     float single;
     double number;
 } rn__number;
 
 /* Number k of a field of an object, which is an rn_desc or an rn_net. */
-static double rn__get_number(const void *object, const rn__field *field, int k) {
-    rn__number in = {0}; /* bytes beyond the size stay zero */
+static rn__wide rn__get_number(const void *object, const rn__field *field, int k) {
+    rn__number in = {0};
     memcpy(&in, (const char *)object + field->offset + (size_t)k * field->size, field->size);
-    if (field->type == RN__FLOAT) return (double)in.single;
-    if (field->type == RN__DOUBLE) return in.number;
-    return field->size == 1 ? in.tiny : field->size == 2 ? in.medium : in.integer;
+    if (field->type == RN__FLOAT) return (rn__wide)in.single;
+    if (field->type == RN__DOUBLE) return rn__wide_of(in.number);
+    return (rn__wide)in.integer;
 }
 
-static void rn__set_number(void *object, const rn__field *field, int k, double number) {
+static void rn__set_number(void *object, const rn__field *field, int k, rn__wide number) {
     rn__number in = {0};
     if (field->type == RN__FLOAT) in.single = (float)number;
-    if (field->type == RN__DOUBLE) in.number = number;
-    if (field->size == 1) in.tiny = (uint8_t)number;
-    if (field->size == 2) in.medium = (uint16_t)number;
-    if (field->type == RN__INT && field->size == sizeof(int)) in.integer = (int)number;
+    if (field->type == RN__DOUBLE) in.number = rn__double_of(number);
+    if (field->type == RN__INT) in.integer = (int)number;
     memcpy((char *)object + field->offset + (size_t)k * field->size, &in, field->size);
+}
+
+/* The same, of a double, to the bit where the field is one. */
+static void rn__set_double(void *object, const rn__field *field, int k, double number) {
+    if (field->type == RN__DOUBLE)
+        memcpy((char *)object + field->offset + (size_t)k * field->size, &number, sizeof number);
+    else
+        rn__set_number(object, field, k, rn__wide_of(number));
 }
 
 /* Is b the name a, in which '-' may stand for '_', as people write it on command lines? */
@@ -2564,10 +2772,10 @@ static int rn__same_name(const char *a, const char *b) {
 }
 
 /* Name of value i of an enum, whatever number is in it. */
-static const char *rn__name_of(const char *const *names, double i) {
+static const char *rn__name_of(const char *const *names, rn__wide i) {
     int k = 0;
-    while (names[k] && k < i) k++;
-    return names[k] && k <= i && i <= k ? names[k] : "?";
+    while (names[k] && (rn__wide)k < i) k++;
+    return names[k] && (rn__wide)k <= i && i <= (rn__wide)k ? names[k] : "?";
 }
 
 /* A field as text: its numbers with commas. Floats are written as the bits of a double, so that no
@@ -2575,8 +2783,8 @@ static const char *rn__name_of(const char *const *names, double i) {
 static void rn__put_field(rn__text *text, const void *object, const rn__field *field,
                           int decimals) {
     for (int k = 0; k < field->count; k++) {
-        const double number = rn__get_number(object, field, k);
-        uint64_t whole;
+        const rn__wide number = rn__get_number(object, field, k);
+        uint64_t whole; /* or the bits of a double, exactly */
         if (k) rn__put(text, ',');
         if (field->names)
             rn__puts(text, rn__name_of(field->names, number));
@@ -2587,8 +2795,12 @@ static void rn__put_field(rn__text *text, const void *object, const rn__field *f
             rn__format(text, "%llu", (rn__llu)whole);
         } else if (decimals)
             rn__put_fixed(text, number, decimals);
-        else
-            rn__format(text, "0x%016llx", (rn__llu)rn__double_bits(number));
+        else {
+            whole = rn__double_bits(rn__double_of(number));
+            if (field->type == RN__DOUBLE)
+                memcpy(&whole, (const char *)object + field->offset, sizeof whole);
+            rn__format(text, "0x%016llx", (rn__llu)whole);
+        }
     }
 }
 
@@ -2604,6 +2816,10 @@ static int rn__parse_whole(void *object, const rn__field *field, const char *at)
     return 1;
 }
 
+static int rn__is_int(rn__wide x) {
+    return x > -(rn__wide)INT_MAX && x < (rn__wide)INT_MAX && rn__floor(x) >= x;
+}
+
 /* One number, or several between commas; those left out at the end are zero. */
 static int rn__parse_numbers(void *object, const rn__field *field, const char *at) {
     for (int k = 0; k < field->count; k++) {
@@ -2615,9 +2831,8 @@ static int rn__parse_numbers(void *object, const rn__field *field, const char *a
         if (given && !rn__scan_double(item.data, &number)) return 0;
         if (!rn__is_finite(number) && field->most > 0) return 0;
         /* A whole number that fits an int. */
-        if (field->type == RN__INT && !(fabs(number) < INT_MAX && floor(number) >= number))
-            return 0;
-        rn__set_number(object, field, k, number);
+        if (field->type == RN__INT && !rn__is_int(rn__wide_of(number))) return 0;
+        rn__set_double(object, field, k, number);
     }
     return !*at;
 }
@@ -2629,7 +2844,8 @@ static rn_status rn__set_field(void *object, const rn__field *field, const char 
     const char *const *names = field->names;
     RN__TEXT(takes, 160);                     /* for the sentence: what could have been given */
     for (int i = 0; names && names[i]; i++) { /* "full_preact, original or relu_preact" */
-        if (rn__same_name(names[i], value)) return rn__set_number(object, field, 0, i), RN_OK;
+        if (rn__same_name(names[i], value))
+            return rn__set_number(object, field, 0, (rn__wide)i), RN_OK;
         rn__format(&takes, "%s%s", !i ? "" : names[i + 1] ? ", " : " or ", names[i]);
     }
     if (!names && (rn__is_uint64(field) ? rn__parse_whole(object, field, value)
@@ -2649,7 +2865,8 @@ static rn_status rn__set_field(void *object, const rn__field *field, const char 
    was. */
 static rn_status rn__parse_enum(void *value, size_t size, const char *key, const char *const *names,
                                 const char *name, rn_error *error) {
-    const rn__field field = {key, RN__INT, 1, size, 0, names, RN__MAY_DIFFER, 0, 0, 0, NULL};
+    const rn__field field = {key, RN__INT, 1,   (unsigned char)size, 0, names, RN__MAY_DIFFER, 0,
+                             0,   0,       NULL};
     return rn__set_field(value, &field, name, error);
 }
 
@@ -2715,22 +2932,35 @@ static rn_resize rn__resize_b(const rn_desc *desc) {
                : RN_RESIZE_B_BN;
 }
 
+/* What MLPerf Tiny's nets have besides, most of it as Keras has it. */
+static void rn__set_mlperf_tiny(rn_desc *desc) {
+    desc->order = RN_ORIGINAL;
+    desc->conv_bias = 1;
+    desc->padding = RN_PADDING_SAME;
+    desc->bn_eps = 1e-3;
+    for (int c = 0; c < 4; c++) {
+        desc->mean[c] = 0;
+        desc->deviation[c] = 1 / 255.0f;
+    }
+}
+
 /* The table beside its declaration, column by column. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect) {
     /* By dialect, in the order of the enum. */
-    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV, RN_SGD_TORCH,
-                                 RN_SGD_NESTEROV};
+    static const rn_sgd sgd[] = {RN_SGD_CAFFE, RN_SGD_NESTEROV, RN_SGD_NESTEROV,
+                                 RN_SGD_TORCH, RN_SGD_NESTEROV, RN_SGD_NESTEROV};
     int cifar_a = desc->stem == RN_STEM_CIFAR && desc->block != RN_BOTTLENECK;
-    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K;
-    if ((unsigned)dialect > (unsigned)RN_TIMM) return;
-    desc->init = RN_FAN_OUT;
+    int authors = dialect == RN_PAPER || dialect == RN_MSRA_1K, tiny = dialect == RN_MLPERF_TINY;
+    if ((unsigned)dialect > (unsigned)RN_MLPERF_TINY) return;
+    if (tiny) rn__set_mlperf_tiny(desc);
+    desc->init = tiny ? RN_FAN_IN : RN_FAN_OUT;
     desc->sgd = sgd[dialect];
     desc->stride_on = authors ? RN_STRIDE_FIRST : RN_STRIDE_3X3;
-    desc->decay_scope = dialect == RN_PAPER ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
+    desc->decay_scope = dialect == RN_PAPER || tiny ? RN_DECAY_WEIGHTS : RN_DECAY_ALL;
     desc->resize = rn__resize_b(desc);
     /* What is not B*. */
     if (dialect == RN_PAPER) desc->resize = RN_RESIZE_AUTO;
-    if (dialect == RN_MSRA_1K) desc->resize = RN_RESIZE_B;
+    if (dialect == RN_MSRA_1K || tiny) desc->resize = RN_RESIZE_B;
     if (dialect == RN_FB && cifar_a) desc->resize = RN_RESIZE_A;
     if (dialect == RN_TIMM) desc->resize = desc->stem == RN_STEM_DEEP ? RN_RESIZE_D : RN_RESIZE_B;
     desc->bare_stem = desc->raw_identity = dialect == RN_TIMM;
@@ -2800,6 +3030,19 @@ static rn_status rn__resolve_units(rn_desc *desc, rn_error *error) {
     return RN_OK;
 }
 
+static rn_status rn__refuse_number(const rn__field *field, rn__wide value, rn__wide most,
+                                   rn_error *error) {
+    const int decimals = field->type == RN__INT ? 0 : 6;
+    RN__TEXT(is, 32);
+    RN__TEXT(from, 32);
+    RN__TEXT(to, 32);
+    rn__put_fixed(&is, value, decimals);
+    rn__put_fixed(&from, field->least, decimals);
+    rn__put_fixed(&to, most, decimals);
+    return rn__fail(error, RN_BAD_DESCRIPTION, "%s is %s and must lie in %s to %s", field->key,
+                    is.data, from.data, to.data);
+}
+
 /* Every field lies within the limits of its row; an enum has a value that has a name. */
 static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
     int i, k, names; /* names: how many an enum has */
@@ -2808,12 +3051,10 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         if (rn__is_uint64(field)) continue;
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
-            double value = rn__get_number(desc, field, k), most = names ? names - 1 : field->most;
-            RN__FAIL_IF(!rn__is_finite(value) || value < field->least || value > most,
-                        RN_BAD_DESCRIPTION,
-                        field->type == RN__INT ? "%s is %.0f and must lie in %.0f to %.0f"
-                                               : "%s is %.6f and must lie in %.6f to %.6f",
-                        field->key, value, field->least, most);
+            const rn__wide value = rn__get_number(desc, field, k);
+            const rn__wide most = names ? (rn__wide)(names - 1) : field->most;
+            if (!rn__is_finite(rn__double_of(value)) || value < field->least || value > most)
+                return rn__refuse_number(field, value, most, error);
         }
     }
     return RN_OK;
@@ -2887,14 +3128,14 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     stem = &rn__stems[d.stem];
     halvings = stem->stride / 2 + stem->pools;
     for (int i = 0; i < RN__FIELDS; i++)
-        for (int k = 0; k < rn__fields[i].count && rn__fields[i].standard != 0; k++)
-            if (!(rn__double_bits(rn__get_number(&d, &rn__fields[i], k)) << 1)) /* NaN is no zero */
-                rn__set_number(&d, &rn__fields[i], k, rn__fields[i].standard);
+        for (int k = 0; k < rn__fields[i].count && rn__double_bits(rn__fields[i].standard); k++)
+            if (rn__is_zero(rn__get_number(&d, &rn__fields[i], k)))
+                rn__set_double(&d, &rn__fields[i], k, rn__fields[i].standard);
     if (!d.base_width) d.base_width = stem->width;
     if (!d.classes) d.classes = stem->classes;
     if (!d.height) d.height = stem->size;
     if (!d.width) d.width = stem->size;
-    if (!(rn__double_bits((double)d.crop_fraction) << 1)) d.crop_fraction = stem->crop_fraction;
+    if (rn__is_zero((rn__wide)d.crop_fraction)) d.crop_fraction = stem->crop_fraction;
     if (!RN__FAST) d.naive = 1; /* no other execution is there */
     RN__TRY(rn__check_fields(&d, error));
     RN__TRY(rn__resolve_units(&d, error));
@@ -4634,11 +4875,13 @@ typedef struct rn__operation {
     signed char lazy_gradient;
     signed char activation; /* rn__activation behind the normalisation that it does or reads by */
     signed char adds;       /* its second input, to the first or to what it makes of that, */
-    signed char after_add;  /* with this rn__activation behind the addition */
+    signed char after_add;  /* with this rn__activation behind the addition, and all else */
     /* 1: in training it leaves moments for the normalisation behind it, in backward sums for the
        lazy one before it; both lie in the engine's `handed`. */
     signed char leaves_moments, leaves_sums;
-    signed char does_next; /* in inference: a convolution with the batch norm behind it */
+    /* 1: in inference a convolution with the batch norm behind it, which is the next operation; in
+       small builds the next node of this one, folded into weights and bias, see rn__folded. */
+    signed char does_next;
     signed char keeps_inputs, keeps_output; /* its backward reads them, too */
     signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
     signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
@@ -4675,6 +4918,11 @@ typedef struct rn__executor {
     void *packed_block;
 } rn__executor;
 
+/* Never in small builds, which the compiler then knows; and likewise without training. */
+static int rn__is_naive(const rn_net *net) { return !RN__SMALL && net->desc.naive; }
+
+static int rn__is_training(rn_mode mode) { return RN__TRAINS && mode == RN_TRAINING; }
+
 static const rn_node *rn__first_node(const rn_net *net, const rn__operation *op) {
     return &net->nodes[op->node];
 }
@@ -4682,7 +4930,7 @@ static const rn_node *rn__first_node(const rn_net *net, const rn__operation *op)
 /* Does node i do in this net what it does in inference, whatever the pass? An operation is what its
    first node is. */
 static int rn__only_infers(const rn_net *net, int i) {
-    return net->mode == RN_INFERENCE || i < net->first_trained;
+    return !rn__is_training(net->mode) || i < net->first_trained;
 }
 
 /* The first operation with a backward; 0 is that of the images, which has nothing to do there. */
@@ -4707,9 +4955,21 @@ static signed char rn__activation_of(const rn_net *net, int norm, int last) {
                                                  : RN__NO_ACTIVATION;
 }
 
+/* In small builds the batch norm that alone reads a convolution is folded into it, which then has
+   the weights w scale and the bias (bias - mean) scale + beta. So a unit's shortcut is added where
+   it lies, and a net takes the memory of two values, not of three. Is node i such a batch norm? */
+static int rn__folded(const rn_net *net, const int *last_readers, int i) {
+    return RN__SMALL && i > 0 && rn__has(&net->nodes[i - 1], RN__CONVOLVES) &&
+           rn__continues(net, last_readers, i, RN__NORMALISES) &&
+           !rn__has(&net->nodes[i], RN__PER_IMAGE);
+}
+
 /* Takes the nodes behind op->node that are done with it. */
 static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *op) {
     const rn_node *node = rn__first_node(net, op);
+    const int convolves = rn__has(node, RN__CONVOLVES);
+    op->does_next = convolves && rn__folded(net, last_readers, op->last + 1);
+    op->last += op->does_next;
     /* BN and ReLU */
     if (rn__has(node, RN__NORMALISES)) {
         op->last += rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES);
@@ -4721,8 +4981,8 @@ static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *
         op->adds = 1;
         op->last++;
     }
-    /* and the ReLU behind that, as the original order has it */
-    if (op->adds && !rn__has(node, RN__CONVOLVES) &&
+    /* and the ReLU behind that, as the original order has it; in small builds a convolution's */
+    if ((convolves ? RN__SMALL : op->adds) &&
         rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES)) {
         op->after_add = RN__RECTIFIED;
         op->last++;
@@ -4734,7 +4994,8 @@ static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *
 static int rn__lazy_normalisation(const rn_net *net, const int *last_readers, int v) {
     int norm = v;
     if (v > 0 && rn__continues(net, last_readers, v, RN__ACTIVATES)) norm = v - 1;
-    if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES)) return -1;
+    if (v < 0 || !rn__has(&net->nodes[norm], RN__NORMALISES) || rn__folded(net, last_readers, norm))
+        return -1;
     for (int k = v + 1; k <= last_readers[v]; k++)
         if ((net->nodes[k].inputs[0] == v && !rn__has(&net->nodes[k], RN__CONVOLVES)) ||
             net->nodes[k].inputs[1] == v)
@@ -4764,6 +5025,16 @@ static int rn__index_of(const rn_net *net, int v) {
 
 static const rn__operation *rn__operation_of(const rn_net *net, int v) {
     return &net->executor->operations[rn__index_of(net, v)];
+}
+
+/* Does it have a batch norm's part as another operation, or folded? */
+static int rn__does_next(const rn__operation *op) { return !RN__SMALL && op->does_next; }
+RN__FUNCTION int rn__folds(const rn__operation *op) { return RN__SMALL && op->does_next; }
+
+/* Is node i, a normalisation, folded into the convolution before it? */
+RN__FUNCTION int rn__is_folded(const rn_net *net, int i) {
+    const rn__operation *op = rn__operation_of(net, i);
+    return rn__folds(op) && op->node + 1 == i;
 }
 
 /* The operation whose value in memory op reads for its first input: that of a lazy one's input. */
@@ -4811,13 +5082,14 @@ static void rn__hand_on(const rn_net *net, const int *last_readers, int k) {
         !rn__has(rn__first_node(net, next), RN__NORMALISES))
         return;
     op->leaves_moments = 1;
-    /* A BN that alone reads a convolution: its gradient is lazy, and in inference it is done with
-       it. */
+    /* A BN that alone reads a convolution, and is not folded into it: its gradient is lazy, and in
+       inference it is done with it. */
     if (!convolves || op->adds || !rn__continues(net, last_readers, next->node, RN__NORMALISES))
         return;
     /* a bias sums what stands in memory */
     op->lazy_gradient = op->keeps_output = !node->bias && op->node >= net->first_trained;
-    op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
+    if (!RN__SMALL)
+        op->does_next = !next->lazy && !rn__has(rn__first_node(net, next), RN__PER_IMAGE);
 }
 
 /* Compiles the list into operations, with `fuses` for the fast execution; last_readers: room for
@@ -4860,7 +5132,7 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
    execution. */
 static size_t rn__value_count(const rn_net *net, int v, int count) {
     const rn_node *node = &net->nodes[v];
-    size_t c = (size_t)(net->desc.naive ? node->c : rn__blocks(node->c) * RN__BLOCK);
+    size_t c = (size_t)(rn__is_naive(net) ? node->c : rn__blocks(node->c) * RN__BLOCK);
     size_t pixels = rn__multiply_size((size_t)node->h, (size_t)node->w);
     return rn__multiply_size(rn__multiply_size(c, (size_t)count), pixels);
 }
@@ -4972,7 +5244,7 @@ static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
 
 /* Does node i do in this pass what it does in training, or in inference? */
 static int rn__trains(const rn__run *run, int i) {
-    return run->mode == RN_TRAINING && i >= run->net->first_trained;
+    return rn__is_training(run->mode) && i >= run->net->first_trained;
 }
 
 /* Where the parameters of node i are in this pass. */
@@ -4993,7 +5265,7 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     if (rn__slot_of(node, RN__MEAN))
         of.statistics = training ? rn__batch_statistics(net, i, run->first)
                                  : net->statistics + node->statistics;
-    if (rn__has(node, RN__PER_IMAGE) && !net->desc.naive)
+    if (rn__has(node, RN__PER_IMAGE) && !rn__is_naive(net))
         of.statistics = (rn_real *)(void *)run->workspace + net->part * node->statistics;
     return of;
 }
@@ -5019,7 +5291,7 @@ static rn_key rn__dropout_key(const rn__run *run, int i) {
 
 /* rn__naive_conv2d and so on: one call forward, one backward. */
 #define RN__NAIVE(name, forward, backward)                           \
-    static rn_status rn__naive_##name(rn__step *s) {                 \
+    RN__FUNCTION rn_status rn__naive_##name(rn__step *s) {           \
         return RN__BACKWARD(s) ? RN__TRAINING(backward) : (forward); \
     }
 /* Short words for arguments: what is wanted of the gradients, stride and padding, window, weight
@@ -5051,7 +5323,7 @@ RN__FUNCTION rn_status rn__naive_add_backward(rn__step *s) {
 }
 
 /* The images are read where the caller has them. */
-static rn_status rn__naive_input(rn__step *s) {
+RN__FUNCTION rn_status rn__naive_input(rn__step *s) {
     (void)s;
     return RN_OK;
 }
@@ -5105,7 +5377,7 @@ RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__W, RN__B, NULL),
           rn_linear_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, s->accumulate, NULL))
 /* A node that is left out does nothing, but a sum is its second term, and that gets all the
    gradient. */
-static rn_status rn__naive_left_out(rn__step *s) {
+RN__FUNCTION rn_status rn__naive_left_out(rn__step *s) {
     if (!rn__has(s->node, RN__ADDS)) return RN_OK;
     s->dx.data = NULL;
     return RN__BACKWARD(s) ? RN__TRAINING(rn__naive_add_backward(s))
@@ -5291,14 +5563,16 @@ enum {
     RN__FILLED_PIXELS = 6,        /* * more than so many pixels of each on average, of 16, */
     RN__WEIGHTS_A_TILE = 1 << 14, /* * and at most so many weights C K for each */
     /* The second cache */
-    RN__BAND_FLOATS = 1 << 15,     /* input of a band of rows: 128 KB */
-    RN__LEAST_ROWS = 4,            /* but a band has so many rows */
-    RN__NEAR_PIXELS = 1 << 13,     /* blocks' pixels of an output that stays there, 512 KB: larger
+    RN__BAND_FLOATS = RN__SMALL ? 1 << 11 : 1 << 15, /* input of a band of rows: 128 KB */
+    RN__LEAST_ROWS = 4,                              /* but a band has so many rows */
+    RN__NEAR_PIXELS = 1 << 13, /* blocks' pixels of an output that stays there, 512 KB: larger
                                       ones are fetched before they are written */
-    RN__TOGETHER_FLOATS = 1 << 15, /* 1x1 weights that leave room: up to so many, both gradients are
+    RN__TOGETHER_FLOATS =
+        RN__SMALL ? 0 : 1 << 15, /* 1x1 weights that leave room: up to so many, both gradients are
                                       made image by image */
     /* Memory */
-    RN__PACKED_FLOATS = 1 << 15,  /* weights that are packed at once, whatever the images take */
+    RN__PACKED_FLOATS = RN__SMALL ? 0 : 1 << 15, /* weights that are packed at once, whatever the
+                                                    images take; a block in small builds */
     RN__PARTIAL_FLOATS = 1 << 17, /* weight gradients of pieces: buffers are 512 KB or one */
     /* A piece: images whose weight gradients are summed by themselves. Powers of two, so that
        micro-batches can be whole pieces. */
@@ -5386,7 +5660,9 @@ typedef struct rn__coefficients {
        calls v; dx = scale dy (s + a x s (1 - s)) + b (x - mean) */
 } rn__coefficients;
 
-/* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. */
+/* The kernels of an instruction set. Outputs come first; `pixels` counts 16 floats each. Those that
+   a build does not have are NULL: of training, of kinds that are left out, and in small ones
+   Winograd's. */
 typedef struct rn__kernels {
     const char *name;
     int pairs; /* does conv_rows take pairs? */
@@ -5447,16 +5723,25 @@ typedef struct rn__kernels {
 #define RN__CONTRACT
 #endif
 
-/* A loop of a constant number of steps, written out: i from 0 on. */
-#define RN__UNROLLED(i, count) \
-    RN__UNROLL                 \
+/* A loop of a constant number of steps, written out: i from 0 on. In small builds only the sums of
+   a convolution are, in RN__NAME(conv_tile). */
+#define RN__WRITTEN_OUT(i, count) \
+    RN__UNROLL                    \
     for (int i = 0; i < (count); i++)
+#if RN__SMALL
+#define RN__UNROLLED(i, count) for (int i = 0; i < (count); i++)
+#else
+#define RN__UNROLLED(i, count) RN__WRITTEN_OUT(i, count)
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define RN__INLINE static inline __attribute__((always_inline))
-#define RN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define RN__INLINE static inline
+#endif
+#if (defined(__GNUC__) || defined(__clang__)) && !RN__SMALL
+#define RN__PREFETCH(p) __builtin_prefetch(p)
+#else
 #define RN__PREFETCH(p) ((void)(p))
 #endif
 
@@ -5464,7 +5749,7 @@ typedef struct rn__kernels {
 #if defined(RN__VECTORS) && defined(__aarch64__)
 #define RN__WIDTH 4
 #define RN__TILE 6
-#elif defined(RN__VECTORS) && defined(__SSE2__)
+#elif defined(RN__VECTORS) && (defined(__SSE2__) || defined(__wasm_simd128__))
 #define RN__WIDTH 4
 #define RN__TILE 3
 #else
@@ -5543,6 +5828,7 @@ RN__FUNCTION const rn__kernels *rn__choose_kernels(rn_isa isa) {
 #define RN__LANES (RN__BLOCK / RN__WIDTH)  /* vectors of a pixel */
 #define RN__CHAINS (RN__LANES < 4 ? 4 : 2) /* sums in flight, to hide the adder's latency */
 #define RN__EACH_LANE RN__UNROLLED(l, RN__LANES)
+#define RN__EACH_SUM RN__WRITTEN_OUT(l, RN__LANES) /* that a convolution holds in registers */
 
 #if RN__WIDTH > 1
 typedef float RN__V __attribute__((vector_size(4 * RN__WIDTH)));
@@ -5587,19 +5873,19 @@ RN__INLINE void RN__NAME(write_tile)(const int tile, const int paired, float *co
                                      RN__V sum[2][RN__TILE][RN__LANES],
                                      const rn__conv_rows *shape) {
     const ptrdiff_t addend = shape->addend, pair = shape->pair_out, fetch = shape->fetch;
-    const int adds = shape->adds, fetches = shape->fetches;
-    RN__UNROLLED(i, tile)
-        RN__UNROLLED(k, paired + 1) {
-            float *p = to[i] + k * pair;
-            if (adds) RN__EACH_LANE sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
-            RN__EACH_LANE RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
-        }
+    const int adds = shape->adds, fetches = !RN__SMALL && shape->fetches;
+    RN__WRITTEN_OUT(i, tile)
+    RN__WRITTEN_OUT(k, paired + 1) {
+        float *p = to[i] + k * pair;
+        if (adds) RN__EACH_SUM sum[k][i][l] += RN__LOAD(p + addend + l * RN__WIDTH);
+        RN__EACH_SUM RN__STORE(p + l * RN__WIDTH, sum[k][i][l]);
+    }
     if (!fetches) return;
-    RN__UNROLLED(i, tile)
-        RN__UNROLLED(k, paired + 1) {
-            RN__PREFETCH(to[i] + k * pair + RN__PAGE);
-            RN__PREFETCH(to[i] + k * pair + fetch);
-        }
+    RN__WRITTEN_OUT(i, tile)
+    RN__WRITTEN_OUT(k, paired + 1) {
+        RN__PREFETCH(to[i] + k * pair + RN__PAGE);
+        RN__PREFETCH(to[i] + k * pair + fetch);
+    }
 }
 
 /* One tile of a convolution: `tile` output pixels of one block or, paired, of two (constants once
@@ -5622,22 +5908,22 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
         const RN__V zero = {0};
         RN__V sum[2][RN__TILE][RN__LANES]; /* in registers */
         float *to[RN__TILE];
-        RN__UNROLLED(i, tile) { /* begins with nothing, the bias or the sums so far */
+        RN__WRITTEN_OUT(i, tile) { /* begins with nothing, the bias or the sums so far */
             to[i] =
                 i < half ? out[0] + i * shape->out_pixel : out[1] + (i - half) * shape->out_pixel;
             to[i] += m * shape->out_matrix;
-            RN__UNROLLED(k, paired + 1) {
+            RN__WRITTEN_OUT(k, paired + 1) {
                 const float *from = bias ? bias + m * RN__BLOCK + k * shape->pair_bias : NULL;
                 if (shape->resume) from = to[i] + k * shape->pair_out;
-                RN__EACH_LANE sum[k][i][l] = zero;
-                if (from) RN__EACH_LANE sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
+                RN__EACH_SUM sum[k][i][l] = zero;
+                if (from) RN__EACH_SUM sum[k][i][l] = RN__LOAD(from + l * RN__WIDTH);
             }
         }
         for (int b = 0; b < shape->blocks; b++) {
             const int channels = b + 1 < shape->blocks ? RN__BLOCK : shape->last;
-            for (int k = 0; k < shape->nexts; k++) { /* fetched beside this tile */
+            for (int k = 0; !RN__SMALL && k < shape->nexts; k++) { /* fetched beside this tile */
                 const float *next = shape->next[k] + b * shape->next_block + first;
-                RN__UNROLLED(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
+                RN__WRITTEN_OUT(i, tile) RN__PREFETCH(next + i * RN__BLOCK);
             }
             for (int t = 0; t < shape->tap_count; t++, weight += RN__BLOCK * RN__BLOCK) {
                 const ptrdiff_t at =
@@ -5647,15 +5933,15 @@ RN__INLINE void RN__NAME(conv_tile)(const int tile, const int paired, float *con
                     RN__V row[2][RN__LANES];
                     if (RN__PAIR) /* it computes faster than memory reads; the others lose by it */
                         RN__PREFETCH(in[0] + at + c * RN__BLOCK + RN__PAGE);
-                    RN__UNROLLED(k, paired + 1) {
+                    RN__WRITTEN_OUT(k, paired + 1) {
                         const float *at_k = w + k * shape->pair_weight;
                         /* with few pixels in a tile, weights stream through the first cache */
                         RN__PREFETCH(at_k + RN__WEIGHTS_AHEAD * RN__BLOCK);
-                        RN__EACH_LANE row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
+                        RN__EACH_SUM row[k][l] = RN__LOAD(at_k + l * RN__WIDTH);
                     }
-                    RN__UNROLLED(i, tile) {
+                    RN__WRITTEN_OUT(i, tile) {
                         const float x = i < half ? p[i * RN__BLOCK] : q[(i - half) * RN__BLOCK];
-                        RN__UNROLLED(k, paired + 1) RN__EACH_LANE sum[k][i][l] += row[k][l] * x;
+                        RN__WRITTEN_OUT(k, paired + 1) RN__EACH_SUM sum[k][i][l] += row[k][l] * x;
                     }
                 }
             }
@@ -5709,6 +5995,7 @@ static void RN__NAME(conv_rows)(float *out, const rn__conv_rows *shape, const fl
     }
 }
 
+#if RN__TRAINS
 /* Channels of a tile of outer products: what divides a block, and leaves room in the registers. */
 #define RN__OUTER (RN__TILE < 2 ? 1 : RN__TILE < 4 ? 2 : RN__TILE < 16 ? 4 : 16)
 
@@ -5750,6 +6037,7 @@ static void RN__NAME(conv_weight)(float *dw, const rn__outer_rows *shape, const 
         for (int c = 0; c < shape->channels; c += RN__OUTER)
             RN__NAME(outer_tile)(RN__OUTER, dw + c * RN__BLOCK, shape, x + c, dy);
 }
+#endif
 
 /* ---- Winograd F(4x4, 3x3) ------------------------------------------------------------------
    Lavin and Gray 2015: a 4 x 4 tile of a 3x3 convolution of stride 1 takes 36 products a pair of
@@ -5851,11 +6139,15 @@ RN__INLINE void RN__NAME(winograd_line_weight)(RN__V *out, const RN__V *u) {
             }                                                                                     \
         }                                                                                         \
     }
+#if !RN__SMALL
 RN__WINOGRAD(input, 6, 6)
 RN__WINOGRAD(output, 6, 4)
-RN__WINOGRAD(gradient, 4, 6)
 RN__WINOGRAD(filter, 3, 6)
+#endif
+#if RN__TRAINS
+RN__WINOGRAD(gradient, 4, 6)
 RN__WINOGRAD(weight, 6, 3)
+#endif
 
 /* Pixels that lie `step` floats apart, put next to each other. */
 static void RN__NAME(read_row)(float *to, const float *from, ptrdiff_t pixels, ptrdiff_t step) {
@@ -5885,7 +6177,7 @@ static void RN__NAME(sum)(float *sums, const float *x, ptrdiff_t pixels) {
        mean = K + s / n,    m2 = t - s^2 / n
    and with those before (`done` values of mean K, and m2) they are merged (Chan et al. 1979):
        mean = K + (s / n) n / (done + n),    m2 += t - s^2 / n + (s / n)^2 done n / (done + n) */
-static void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
+RN__FUNCTION void RN__NAME(moments)(float *mean, float *m2, const float *x, ptrdiff_t pixels) {
     RN__CONTRACT
     enum { CHAINS = RN__LANES == 1 ? 4 : RN__LANES == 2 ? 2 : 1 }; /* as registers hold */
     const ptrdiff_t most = RN__MOMENT_PIXELS;
@@ -5995,29 +6287,31 @@ RN__INLINE void RN__NAME(evonorm_with)(float *out, const float *in, ptrdiff_t st
     }
 }
 
-static void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step, const float *addend,
-                              ptrdiff_t pixels, const rn__coefficients *by, int relu_after) {
-    if (addend || relu_after)
+RN__FUNCTION void RN__NAME(evonorm)(float *out, const float *in, ptrdiff_t step,
+                                    const float *addend, ptrdiff_t pixels,
+                                    const rn__coefficients *by, int relu_after) {
+    if (RN__SMALL || addend || relu_after)
         RN__NAME(evonorm_with)(out, in, step, addend, pixels, by, relu_after, addend != NULL);
     else
         RN__NAME(evonorm_with)(out, in, step, NULL, pixels, by, 0, 0);
 }
 
-/* Of the combinations of flags those that nets use are compiled apart. */
+/* Of the combinations of flags those that nets use are compiled apart, but in small builds. */
 static void RN__NAME(normalise)(float *out, const float *in, ptrdiff_t step, const float *addend,
                                 ptrdiff_t pixels, const rn__coefficients *by, int activation,
                                 int relu_after) {
     const int adds = addend != NULL, relu = activation == RN__RECTIFIED;
-    if (activation == RN__GATED)
+    if (RN__HAS_KIND(RN_EVONORM_S0) && activation == RN__GATED)
         RN__NAME(evonorm)(out, in, step, addend, pixels, by, relu_after);
-    else if (adds && relu_after && !relu)
+    else if (!RN__SMALL && adds && relu_after && !relu)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, 1, 1, 0);
-    else if (adds || relu_after)
+    else if (RN__SMALL || adds || relu_after)
         RN__NAME(normalise_with)(out, in, step, addend, pixels, by, adds, relu_after, relu);
     else
         RN__WITH(relu, normalise_with, out, in, step, NULL, pixels, by, 0, 0);
 }
 
+#if RN__TRAINS
 /* Backward through BN and ReLU. RN__MASKED is g: the gradient dy of vector l, or zero where the
    ReLU behind the normalisation stopped x, from which the mean is already taken:
 
@@ -6130,6 +6424,7 @@ static void RN__NAME(bn_gradient)(float *dx, const float *dy, const float *x, pt
     else
         RN__NAME(bn_gradient_with)(dx, dy, x, pixels, by, 0, accumulate);
 }
+#endif
 
 /* For element-wise kernels: i runs over vectors, in steps of RN__WIDTH floats. */
 #define RN__EACH_VECTOR for (ptrdiff_t i = 0; i < pixels * RN__BLOCK; i += RN__WIDTH)
@@ -6147,12 +6442,15 @@ RN__INLINE void RN__NAME(add_with)(float *out, const float *a, const float *b, p
 
 /* Without b only the ReLU is left to do. */
 static void RN__NAME(add)(float *out, const float *a, const float *b, ptrdiff_t pixels, int relu) {
-    if (b)
+    if (RN__SMALL)
+        RN__NAME(add_with)(out, a, b, pixels, b != NULL, relu);
+    else if (b)
         RN__WITH(relu, add_with, out, a, b, pixels, 1);
     else
         RN__NAME(add_with)(out, a, b, pixels, 0, relu);
 }
 
+#if RN__TRAINS
 /* dy where the ReLU's output is positive. */
 static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out, ptrdiff_t pixels,
                                     int accumulate) {
@@ -6163,6 +6461,7 @@ static void RN__NAME(relu_gradient)(float *dx, const float *dy, const float *out
         RN__STORE(dx + i, g);
     }
 }
+#endif
 
 /* out = in times a factor; a copy or an addition if that is 1. */
 static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float factor,
@@ -6175,7 +6474,8 @@ static void RN__NAME(scale)(float *out, const float *in, ptrdiff_t pixels, float
 }
 
 /* y = x g with g = sigmoid(sign z). */
-static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels, float sign) {
+RN__FUNCTION void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t pixels,
+                                 float sign) {
     RN__EACH_VECTOR {
         RN__V logit = RN__LOAD(z + i) * sign, gate, rest;
         RN__NAME(sigmoid)(&gate, &rest, &logit);
@@ -6183,6 +6483,7 @@ static void RN__NAME(gate)(float *y, const float *x, const float *z, ptrdiff_t p
     }
 }
 
+#if RN__TRAINS
 /* dx = dy g, and dz = dy x g (1 - g) sign; 1 - g comes from the sigmoid without cancelling. */
 static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const float *x,
                                     const float *z, ptrdiff_t pixels, float sign, int accumulate,
@@ -6198,9 +6499,11 @@ static void RN__NAME(gate_gradient)(float *dx, float *dz, const float *dy, const
         if (dz) RN__STORE(dz + i, to_z);
     }
 }
+#endif
 
 /* The largest pixel by pixel of a window of max-pool, channel by channel. */
-static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels, ptrdiff_t step) {
+RN__FUNCTION void RN__NAME(largest)(float *out, const float *in, int rows, int pixels,
+                                    ptrdiff_t step) {
     for (int l = 0; l < RN__BLOCK; l += RN__WIDTH) {
         RN__V most = RN__LOAD(in + l);
         for (int y = 0; y < rows; y++)
@@ -6212,6 +6515,7 @@ static void RN__NAME(largest)(float *out, const float *in, int rows, int pixels,
     }
 }
 
+#if RN__TRAINS
 /* Counts in bad what is not finite, told by its bits: an exponent of ones, whatever the sign. */
 #define RN__COUNT_BAD(v) \
     (bad += RN__WHERE_ABOVE(v, 0x7f7fffff, one) + RN__WHERE_ABOVE(-(v), 0x7f7fffff, one))
@@ -6240,18 +6544,29 @@ static int RN__NAME(sgd)(float *weight, float *velocity, const float *gradient, 
     for (int i = 1; i < RN__WIDTH; i++) counts[0] += counts[i];
     return counts[0] <= 0;
 }
+#define RN__OF_TRAINING(name) RN__NAME(name)
+#else
+#define RN__OF_TRAINING(name) NULL
+#endif
 
+#if RN__SMALL
+#define RN__OF_WINOGRAD(name) NULL
+#else
+#define RN__OF_WINOGRAD(name) RN__NAME(name)
+#endif
 #define RN__STRING_(text) #text
 #define RN__STRING(text) RN__STRING_(text)
 /* clang-format off */
 static const rn__kernels RN__NAME(kernels) = {
     &RN__STRING(RN__ISA)[1], RN__PAIR > 0,
-    RN__NAME(conv_rows), RN__NAME(conv_weight), RN__NAME(winograd_input),
-    RN__NAME(winograd_output), RN__NAME(winograd_gradient), RN__NAME(winograd_filter),
-    RN__NAME(winograd_weight), RN__NAME(read_row), RN__NAME(sum), RN__NAME(moments),
-    RN__NAME(normalise), RN__NAME(bn_sums), RN__NAME(bn_gradient), RN__NAME(add),
-    RN__NAME(relu_gradient), RN__NAME(scale), RN__NAME(gate), RN__NAME(gate_gradient),
-    RN__NAME(largest), RN__NAME(sgd)};
+    RN__NAME(conv_rows), RN__OF_TRAINING(conv_weight), RN__OF_WINOGRAD(winograd_input),
+    RN__OF_WINOGRAD(winograd_output), RN__OF_TRAINING(winograd_gradient),
+    RN__OF_WINOGRAD(winograd_filter), RN__OF_TRAINING(winograd_weight), RN__NAME(read_row),
+    RN__NAME(sum), RN__TRAINS || RN__HAS_IMAGE_NORM ? RN__NAME(moments) : NULL,
+    RN__NAME(normalise), RN__OF_TRAINING(bn_sums), RN__OF_TRAINING(bn_gradient), RN__NAME(add),
+    RN__OF_TRAINING(relu_gradient), RN__NAME(scale), RN__HAS_KIND(RN_GATE) ? RN__NAME(gate) : NULL,
+    RN__OF_TRAINING(gate_gradient), RN__HAS_KIND(RN_MAX_POOL) ? RN__NAME(largest) : NULL,
+    RN__OF_TRAINING(sgd)};
 /* clang-format on */
 
 #undef RN__ISA
@@ -6316,6 +6631,7 @@ typedef struct rn__engine {
         float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
         float *filters; /* [K][2] of weights that are standardised: mean, 1 / sigma */
+        float *biases;  /* [K] of a convolution into which a batch norm is folded */
     } handed;
 } rn__engine;
 
@@ -6341,7 +6657,7 @@ RN__FUNCTION void rn__take_own(rn__engine *engine, size_t bytes) {
    returns its bytes. Running statistics need no moments. */
 RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, const rn__executor *x, int n,
                                      rn_mode mode) {
-    const int measures = mode == RN_TRAINING || x->statistics_bytes > 0;
+    const int measures = rn__is_training(mode) || x->statistics_bytes > 0;
     size_t planes = rn__multiply_size((size_t)n, (size_t)rn__blocks(x->most_channels));
     rn__arena arena = {engine->workspace, 0};
     if (measures)
@@ -6349,9 +6665,13 @@ RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, const rn__executor *x, 
             (float *)rn__carve(&arena, planes, RN__SUMS * RN__BLOCK * sizeof(float));
     engine->handed.forward =
         (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
-    engine->handed.backward =
-        (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
+    engine->handed.backward = engine->handed.forward;
+    if (!RN__SMALL)
+        engine->handed.backward =
+            (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
     engine->handed.filters = (float *)rn__carve(&arena, (size_t)x->most_filters, 2 * sizeof(float));
+    if (RN__SMALL)
+        engine->handed.biases = (float *)rn__carve(&arena, (size_t)x->most_filters, sizeof(float));
     if (engine->workspace) engine->workspace += arena.used;
     return arena.used;
 }
@@ -6406,7 +6726,7 @@ struct rn__task {
     rn__blocked y, x, z, dy, dx, dz;
     int accumulate, accumulate_second; /* on top of what is in dx, in dz */
     int flag;                          /* a ReLU behind the addition; copying: out of the blocks */
-    double factor;                     /* scale's factor, dropout's ratio */
+    float factor;                      /* scale's factor, dropout's ratio */
     rn_key key;                        /* of dropout */
     rn_tensor tensor;                  /* outside of the net */
     float *partial;                    /* [images][blocks][RN__SUMS][16] */
@@ -6424,8 +6744,8 @@ static rn__task rn__make_task(const rn__engine *engine, void (*job)(const rn__ta
 }
 
 /* What a task writes, and what it makes it of. */
-static const rn__blocked *rn__to(const rn__task *p) { return p->backward ? &p->dx : &p->y; }
-static const rn__blocked *rn__from(const rn__task *p) { return p->backward ? &p->dy : &p->x; }
+static const rn__blocked *rn__to(const rn__task *p) { return RN__BACKWARD(p) ? &p->dx : &p->y; }
+static const rn__blocked *rn__from(const rn__task *p) { return RN__BACKWARD(p) ? &p->dy : &p->x; }
 
 /* The planes of an image, or a plane. */
 static void rn__planes_job(void *context, int i, int thread) {
@@ -6555,7 +6875,8 @@ typedef struct rn__weights {
     const float *packed;    /* weights packed beforehand for forward, see rn__prepack; NULL: not */
     float *dweight, *dbias; /* NULL: not wanted */
     const float *filters;   /* [K][2]: mean and 1 / sigma of each filter, by which weights are
-                               standardised when they are packed; NULL: they are not */
+                               standardised when they are packed; NULL: they are not. Or with
+                               the scale of a batch norm that is folded into them */
 } rn__weights;
 
 /* What an output pixel reads along one axis of the input. */
@@ -6648,9 +6969,12 @@ typedef struct rn__weight_plan {
 } rn__weight_plan;
 
 typedef struct rn__conv {
-    rn__value_plan forward, input;
+    rn__value_plan forward;
+#if RN__TRAINS
+    rn__value_plan input;
     rn__weight_plan weights;
     int together;     /* both gradients are made at once, image by image */
+#endif
     rn__room room[2]; /* workspace: forward alone; training */
 } rn__conv;
 
@@ -6664,8 +6988,8 @@ static int rn__as_it_lies(const rn__filter *f) {
    one image alone, so that the bits do not depend on how many come in a call. */
 static int rn__suits_winograd(const rn__filter *f, int backward, int h, int w) {
     const ptrdiff_t tiles = (ptrdiff_t)rn__divide_up(h, RN__EDGE) * rn__divide_up(w, RN__EDGE);
-    return f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 && !f->behind &&
-           (backward ? f->k : f->c) >= RN__BLOCK / 2 && tiles >= RN__LEAST_TILES &&
+    return !RN__SMALL && f->r == 3 && f->s == 3 && f->stride == 1 && f->padding == 1 &&
+           !f->behind && (backward ? f->k : f->c) >= RN__BLOCK / 2 && tiles >= RN__LEAST_TILES &&
            (ptrdiff_t)h * w > RN__FILLED_PIXELS * tiles &&
            (int64_t)f->c * f->k <= (int64_t)tiles * RN__WEIGHTS_A_TILE;
 }
@@ -6721,9 +7045,9 @@ static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
     for (int phase = 0; phase < phases; phase++) {
         phase_taps[phase] = count;
         for (int i = 0; i <= last; i++) {
-            const int index = g->backward ? last - i : i, r = index / f->s, c = index % f->s;
-            int y = g->backward ? phase / step + f->padding - r : r - f->padding;
-            int x = g->backward ? phase % step + f->padding - c : c - f->padding;
+            const int index = RN__BACKWARD(g) ? last - i : i, r = index / f->s, c = index % f->s;
+            int y = RN__BACKWARD(g) ? phase / step + f->padding - r : r - f->padding;
+            int x = RN__BACKWARD(g) ? phase % step + f->padding - c : c - f->padding;
             if (y % step || x % step) continue; /* does not reach this phase */
             y = y / step - g->y.first;
             x = x / step - g->x.first; /* places behind the first that is read */
@@ -6738,8 +7062,11 @@ static void rn__find_taps(rn__geometry *g, rn__arena *arena) {
     g->phase_taps = phase_taps;
 }
 
+/* Does it go through Winograd's transforms? Never in small builds, which have none. */
+static int rn__is_winograd(const rn__geometry *g) { return !RN__SMALL && g->winograd; }
+
 /* Matrices of weights of a pair of blocks: Winograd's are multiplied one by one. */
-static int rn__matrices(const rn__geometry *g) { return g->winograd ? RN__MATRICES : 1; }
+static int rn__matrices(const rn__geometry *g) { return rn__is_winograd(g) ? RN__MATRICES : 1; }
 
 /* Floats of a block of the scratch image for `rows` rows of the output. */
 static ptrdiff_t rn__scratch_block(const rn__geometry *g, int rows) {
@@ -6771,7 +7098,7 @@ static rn__split rn__find_split(const rn__geometry *g, int n, int h, int workers
     fit = fit < least ? least : fit > s.rows ? s.rows : fit; /* rows of a band */
     s.bands = rn__divide_up(s.rows, (int)fit);
     s.bands = rn__max(s.bands, rn__min(wanted, s.rows / RN__LEAST_ROWS)); /* one for each worker */
-    if (g->winograd) {
+    if (rn__is_winograd(g)) {
         const int pixels = RN__KERNEL_TILES * RN__EDGE * RN__EDGE;
         int tiles;
         s.bands = rn__min(s.bands, rn__max(1, s.rows * g->columns / pixels));
@@ -6817,7 +7144,7 @@ static rn__arena *rn__own_arena(rn__room *room, int threads) {
 static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, int threads,
                                           int copies, size_t images, rn__room *room) {
     const size_t blocks = (size_t)g->out_blocks, least = RN__PACKED_FLOATS;
-    const size_t fit = (images > least ? images : least) / g->block_floats;
+    const size_t fit = (images > least && !RN__SMALL ? images : least) / g->block_floats;
     rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
     const rn__split s = rn__find_split(g, n, h, 1);
     rn__value_plan plan;
@@ -6826,7 +7153,7 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     plan.splits[0] = s, plan.splits[1] = rn__find_split(g, n, h, threads);
     plan.n = n, plan.h = h;
     plan.packed_blocks = fit < blocks ? rn__max(1, (int)fit) : g->out_blocks;
-    if (!g->backward)
+    if (!RN__BACKWARD(g))
         plan.at.bias = rn__reserve(shared, blocks, (size_t)rn__matrices(g) * RN__BLOCK);
     plan.at.weights = rn__reserve(shared, (size_t)plan.packed_blocks, g->block_floats);
     if (copies)
@@ -6836,6 +7163,7 @@ static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, i
     return plan;
 }
 
+#if RN__TRAINS
 /* The plan of the weight gradient but for its memory. g is forward's geometry, which makes oh x ow
    pixels of rows of w; image: floats of one image of x and dy. */
 static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w, int oh, int ow,
@@ -6847,8 +7175,8 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
     size_t fit = RN__PIECE_FLOATS / (image ? image : 1);
     memset(&plan, 0, sizeof plan);
     *s = rn__find_split(g, n, oh, 1);
-    s->images = g->winograd ? RN__WINOGRAD_PIECE_IMAGES : RN__PIECE_IMAGES;
-    if (g->winograd) {
+    s->images = rn__is_winograd(g) ? RN__WINOGRAD_PIECE_IMAGES : RN__PIECE_IMAGES;
+    if (rn__is_winograd(g)) {
         const int tiles = s->rows / RN__EDGE * (g->columns / RN__EDGE);
         fit = (size_t)(RN__PIECE_TILES / tiles);
         s->tiles = tiles;
@@ -6860,14 +7188,14 @@ static rn__weight_plan rn__find_weight_plan(const rn__geometry *g, int n, int w,
                           (pairs >= RN__SHARED_PAIRS && floats > image);
     }
     while (s->images > 1 && (size_t)s->images > fit) s->images /= 2; /* stays a power of two */
-    if (g->winograd) { /* tiles of all images of the piece, one after the other */
+    if (rn__is_winograd(g)) { /* tiles of all images of the piece, one after the other */
         s->tiles = rn__min(RN__WEIGHT_TILES, s->tiles * s->images);
         s->in_matrix = rn__matrix_step(g->in_blocks, s->tiles);
         s->out_matrix = rn__matrix_step(g->out_blocks, s->tiles);
     }
-    plan.k_blocks = !plan.by_weights ? g->out_blocks
-                    : g->winograd    ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
-                                     : 1;
+    plan.k_blocks = !plan.by_weights     ? g->out_blocks
+                    : rn__is_winograd(g) ? rn__min(RN__SHARED_BLOCKS, g->out_blocks)
+                                         : 1;
     fit = RN__PARTIAL_FLOATS / rn__multiply_size(g->pair_floats, pairs); /* buffers */
     plan.buffers = rn__max(1, (int)fit);
     return plan;
@@ -6880,38 +7208,44 @@ static void rn__lay_out_weights(rn__weight_plan *plan, const rn__geometry *g, in
     const rn__split *s = &plan->split;
     const size_t k = (size_t)g->out_blocks, pairs = k * (size_t)g->in_blocks;
     const int buffers = rn__min(plan->buffers + threads - 1, rn__divide_up(n, s->images));
-    const int rows = g->winograd ? rn__band_rows(g, s) : s->dy_rows;
+    const int rows = rn__is_winograd(g) ? rn__band_rows(g, s) : s->dy_rows;
     rn__arena *shared = &room->shared, *own = rn__own_arena(room, threads);
     rn__layout *at = &plan->at;
     if (copies_x)
         at->scratch = rn__reserve(own, (size_t)g->in_blocks, (size_t)rn__scratch_block(g, rows));
     if (copies_dy) at->dy = rn__reserve(own, k, (size_t)(g->columns * s->dy_rows) * RN__BLOCK);
     at->tiles = rn__reserve(own, RN__MATRICES, (size_t)(s->in_matrix + s->out_matrix));
-    if (g->winograd) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
+    if (rn__is_winograd(g)) at->dw = rn__reserve(own, (size_t)plan->k_blocks, g->block_floats);
     at->weights = rn__reserve(shared, pairs, g->pair_floats);
     if (!plan->by_weights)
         at->partial = rn__reserve(shared, (size_t)buffers * pairs, g->pair_floats);
     at->bias = rn__reserve(shared, (size_t)n * k, RN__BLOCK);
 }
 
+#endif
+
 /* Do the counts of a convolution fit the machine's integers: planes and jobs, and the floats of an
    image, of rows and tiles as a thread reads them, and of packed weights? Asked before any of them
    is worked out. */
 static int rn__conv_fits(const rn__filter *f, int n, int h, int w) {
-    const double in_blocks = rn__blocks(f->c), out_blocks = rn__blocks(f->k);
-    const double oh = rn__window_output(h + f->behind, f->r, f->stride, f->padding);
-    const double ow = rn__window_output(w + f->behind, f->s, f->stride, f->padding);
-    const double taps = (double)f->r * f->s, both = in_blocks + out_blocks + 1, block = RN__BLOCK;
-    const double row = block * both * ((double)w + ow + 2.0 * f->padding + f->s + 4.0 * f->stride);
-    const double packed = taps < 10 ? fmax(taps, RN__MATRICES) : taps; /* Winograd's have 9 */
-    double most = row * (20.0 + f->r + 4.0 * f->stride);
-    most = fmax(most, block * block * in_blocks * out_blocks * packed);
-    most = fmax(most, block * (in_blocks * h * w + out_blocks * oh * ow));
-    most = fmax(most, (double)(RN__MATRICES * RN__MOST_TILES) * block * both);
-    return most < (double)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
-           n * (both + h + oh + 8) < INT_MAX && (h + 8.0) * (w + 8.0) < INT_MAX &&
-           (oh + 8) * (ow + 8) < INT_MAX && both * (w + ow + 8) * 20 < INT_MAX &&
-           in_blocks * out_blocks < INT_MAX && taps * 2 * block * block < INT_MAX;
+    const rn__wide in_blocks = (rn__wide)rn__blocks(f->c), out_blocks = (rn__wide)rn__blocks(f->k);
+    const rn__wide oh = (rn__wide)rn__window_output(h + f->behind, f->r, f->stride, f->padding);
+    const rn__wide ow = (rn__wide)rn__window_output(w + f->behind, f->s, f->stride, f->padding);
+    const rn__wide height = (rn__wide)h, width = (rn__wide)w, block = RN__BLOCK,
+                   images = (rn__wide)n;
+    const rn__wide taps = (rn__wide)f->r * (rn__wide)f->s, both = in_blocks + out_blocks + 1;
+    const rn__wide step = 4 * (rn__wide)f->stride, integers = (rn__wide)INT_MAX;
+    const rn__wide row =
+        block * both * (width + ow + 2 * (rn__wide)f->padding + (rn__wide)f->s + step);
+    const rn__wide matrices = RN__SMALL || taps >= 10 ? 0 : RN__MATRICES; /* Winograd's have 9 */
+    rn__wide most = row * (20 + (rn__wide)f->r + step);
+    most = rn__larger(most, block * block * in_blocks * out_blocks * rn__larger(taps, matrices));
+    most = rn__larger(most, block * (in_blocks * height * width + out_blocks * oh * ow));
+    most = rn__larger(most, (rn__wide)(RN__MATRICES * RN__MOST_TILES) * block * both);
+    return most < (rn__wide)(PTRDIFF_MAX / (ptrdiff_t)sizeof(float)) &&
+           images * (both + height + oh + 8) < integers && (height + 8) * (width + 8) < integers &&
+           (oh + 8) * (ow + 8) < integers && both * (width + ow + 8) * 20 < integers &&
+           in_blocks * out_blocks < integers && taps * 2 * block * block < integers;
 }
 
 /* Plans a convolution of up to n images of h x w. The taps lie in the arena; without memory it is
@@ -6936,10 +7270,15 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
     g = rn__find_geometry(&f, 0, !engine->direct && rn__suits_winograd(&f, 0, oh, ow), ow);
     rn__find_taps(&g, arena);
     conv.forward = rn__find_value_plan(&g, n, oh, threads, copies, images, &conv.room[0]);
+#if !RN__TRAINS
+    (void)training, (void)weights, (void)input;
+    conv.room[1] = conv.room[0];
+#else
     if (!training) return conv;
     conv.weights = rn__find_weight_plan(&g, n, w, oh, ow, image);
     rn__lay_out_weights(&conv.weights, &g, n, threads, copies,
-                        lazy || (g.winograd && (oh % RN__EDGE || ow % RN__EDGE)), &weights);
+                        lazy || (rn__is_winograd(&g) && (oh % RN__EDGE || ow % RN__EDGE)),
+                        &weights);
     /* Made at once, image by image, so that what both gradients read is still in cache for the
        second. It pays for 1x1 convolutions, which compute little for what they read, unless their
        weights fill the cache. They are all packed at once then: see the constants. */
@@ -6950,6 +7289,7 @@ RN__FUNCTION rn__conv rn__plan_conv(const rn__engine *engine, rn__filter f, int 
     conv.input =
         rn__find_value_plan(&g, n, h, threads, copies, images, conv.together ? &weights : &input);
     conv.room[1] = rn__larger_room(rn__larger_room(weights, input), conv.room[0]);
+#endif
     return conv;
 }
 
@@ -6987,7 +7327,7 @@ static void rn__pack(const rn__geometry *g, int pair, int row, int rows, int pha
     const float *stored = weights->weight, *filters = weights->filters;
     const rn__filter *f = &g->filter;
     const int out = pair / g->in_blocks * RN__BLOCK, in = pair % g->in_blocks * RN__BLOCK + row;
-    const int back = g->backward, size = f->r * f->s;
+    const int back = RN__BACKWARD(g), size = f->r * f->s;
     const int k_first = back ? in : out, c_first = back ? out : in;
     const int k_most = back ? rows : RN__BLOCK, c_most = back ? RN__BLOCK : rows;
     const int k_step = back ? RN__BLOCK : 1, c_step = back ? 1 : RN__BLOCK;
@@ -7069,11 +7409,11 @@ static void rn__pack_job(void *context, int i, int thread) {
     for (int phase = 0; phase < g->out_step * g->out_step; phase++) {
         float *to = rn__packed(r, block, phase);
         for (int pair = block * g->in_blocks; pair < (block + 1) * g->in_blocks; pair++) {
-            if (!g->winograd) {
+            if (!rn__is_winograd(g)) {
                 rn__pack(g, pair, 0, RN__BLOCK, phase, to, r->weights, NULL);
                 to += (g->phase_taps[phase + 1] - g->phase_taps[phase]) * square;
             }
-            for (int c = 0; c < RN__BLOCK && g->winograd; c++, to += RN__BLOCK) {
+            for (int c = 0; c < RN__BLOCK && rn__is_winograd(g); c++, to += RN__BLOCK) {
                 if (c % rows == 0) rn__pack(g, pair, c, rows, phase, taps, r->weights, NULL);
                 r->kernels->winograd_filter(to, 6 * step, step, taps + c % rows * RN__BLOCK,
                                             3 * rows * RN__BLOCK, rows * RN__BLOCK, 0);
@@ -7174,7 +7514,7 @@ static void rn__direct_band(const rn__conv_run *r, const rn__region *job) {
     shape.pair_out = rn__plane_pixels(&r->out) * RN__BLOCK;
     shape.pair_bias = RN__BLOCK;
     in = rn__read_band(r, job->n, first, last - first, job->thread, &shape.in_block);
-    rn__look_ahead(r, job->n, last, &shape);
+    if (!RN__SMALL) rn__look_ahead(r, job->n, last, &shape);
     if (stretch < blocks) shape.nexts = 0; /* blocks would be counted anew in each */
     for (int k = job->k; k < job->k_end; k += 1 + shape.paired, shape.nexts = 0)
         for (int phase = 0; phase < step * step; phase++) { /* one, unless a stride is undone */
@@ -7278,15 +7618,15 @@ static void rn__winograd_products(const rn__conv_run *r, const rn__tiles *tiles,
 static void rn__outer(const rn__conv_run *r, rn__outer_rows shape, float *dw, int k, int k_end,
                       const float *x, const float *dy) {
     const rn__geometry *g = r->g;
-    const int count = g->winograd ? RN__MATRICES : g->filter.r * g->filter.s;
+    const int count = rn__is_winograd(g) ? RN__MATRICES : g->filter.r * g->filter.s;
     for (; k < k_end; k++)
         for (int c = 0; c < g->in_blocks; c++) {
             const float *from = x + c * shape.x_block, *by = dy + k * shape.dy_block;
             shape.channels = rn__min(RN__BLOCK, r->in.c - c * RN__BLOCK);
             for (int t = 0; t < count; t++, dw += RN__BLOCK * RN__BLOCK, by += r->split.out_matrix)
                 r->kernels->conv_weight(
-                    dw, &shape, from + (g->winograd ? t * r->split.in_matrix : g->taps[t].offset),
-                    by);
+                    dw, &shape,
+                    from + (rn__is_winograd(g) ? t * r->split.in_matrix : g->taps[t].offset), by);
         }
 }
 
@@ -7392,7 +7732,7 @@ static void rn__conv_job(void *context, int i, int thread) {
     const int k = r->first_block + slice * blocks / s->slices;
     const int k_end = r->first_block + (slice + 1) * blocks / s->slices;
     const rn__region job = {n, n_end, band, band + 1, k, k_end, thread};
-    if (r->g->winograd)
+    if (rn__is_winograd(r->g))
         rn__winograd_walk(r, &job, NULL);
     else
         rn__direct_band(r, &job);
@@ -7449,7 +7789,9 @@ static void rn__run_conv(rn__conv_run *r, const float *packed, int packed_blocks
 }
 
 /* May forward add any value to its output? Winograd's adds only what is there. */
-static int rn__adds_others(const rn__conv *conv) { return !conv->forward.geometry.winograd; }
+static int rn__adds_others(const rn__conv *conv) {
+    return !rn__is_winograd(&conv->forward.geometry);
+}
 
 /* y = the convolution of x, plus the bias, plus addend: y itself or, see above, another value of
    its shape; or NULL. after->job is called for every plane of y, while that is in cache if the jobs
@@ -7461,7 +7803,7 @@ RN__FUNCTION void rn__conv_forward(const rn__engine *engine, const rn__conv *con
                                    const rn__weights *weights, rn__blocked y, rn__blocked x,
                                    const float *addend, rn__task *after) {
     rn__conv_run r = rn__start_run(engine, &conv->forward, weights, y, x, addend, after);
-    const int matrices = rn__matrices(r.g), at = r.g->winograd ? 7 : 0;
+    const int matrices = rn__matrices(r.g), at = rn__is_winograd(r.g) ? 7 : 0;
     float *bias = rn__shared(engine, r.at->bias);
     if (weights->bias) {
         r.bias = bias;
@@ -7488,6 +7830,7 @@ RN__FUNCTION void rn__prepack(const rn__engine *engine, const rn__conv *conv,
     rn__pack_blocks(&r, r.g->out_blocks);
 }
 
+#if RN__TRAINS
 /* ---- weight gradient ------------------------------------------------------------------------ */
 
 /* The gradient of the weights at work: pieces of images, a round of them at a time.
@@ -7520,18 +7863,19 @@ static void rn__add_piece(const rn__conv_run *r, int piece, int k, int k_end, fl
     const int images = r->split.images, last = rn__min((piece + 1) * images, r->in.n);
     const int jobs = input ? input->split.bands * input->split.slices : 0; /* of an image */
     const int square = RN__BLOCK * RN__BLOCK, rows = (k_end - k) * r->g->in_blocks * RN__BLOCK;
-    float *dw = r->g->winograd ? rn__own(r, r->at->dw, thread) : to;
+    float *dw = rn__is_winograd(r->g) ? rn__own(r, r->at->dw, thread) : to;
     rn__region job = {0, 0, 0, r->split.bands, k, k_end, thread};
-    if (r->g->winograd) memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
+    if (rn__is_winograd(r->g))
+        memset(dw, 0, (size_t)(k_end - k) * r->g->block_floats * sizeof(float));
     for (job.n = piece * images; job.n < last; job.n = job.n_end) {
         job.n_end = input ? job.n + 1 : last; /* dy and x are in cache for the second gradient */
         for (int i = 0; i < jobs; i++) rn__conv_job((void *)input, job.n * jobs + i, thread);
-        if (r->g->winograd)
+        if (rn__is_winograd(r->g))
             rn__winograd_walk(r, &job, dw);
         else
             rn__direct_walk(r, &job, dw);
     }
-    for (int c = 0; c < rows && r->g->winograd; c++, to += RN__BLOCK, dw += RN__BLOCK) {
+    for (int c = 0; c < rows && rn__is_winograd(r->g); c++, to += RN__BLOCK, dw += RN__BLOCK) {
         r->kernels->winograd_weight(to, 3 * square, square, dw, 6 * square, square, 1);
         /* behind the last row of a square, over the other 8 taps, or the other 35 matrices */
         if (c % RN__BLOCK == RN__BLOCK - 1) to += 8 * square, dw += 35 * square;
@@ -7643,6 +7987,8 @@ RN__FUNCTION void rn__conv_backward(const rn__engine *engine, const rn__conv *co
     if (after && together) rn__run_task(after);
 }
 
+#endif /* RN__TRAINS */
+
 /* ---- linear layers --------------------------------------------------------------------------
    A linear layer is a 1 x 1 convolution of one image that has the images of the batch as its rows:
 
@@ -7695,6 +8041,7 @@ RN__FUNCTION void rn__linear_forward(const rn__engine *engine, const rn__conv *c
     rn__put_rows(&rest, out, y, 0);
 }
 
+#if RN__TRAINS
 /* The images' bias gradients are added one after the other, however many a call has. */
 RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *conv,
                                       const rn__weights *weights, rn__blocked dx, rn__blocked dy,
@@ -7711,6 +8058,7 @@ RN__FUNCTION void rn__linear_backward(const rn__engine *engine, const rn__conv *
         for (int k = 0; k < dy.c; k++)
             weights->dbias[k] += dy.data[(ptrdiff_t)n * rn__blocks(dy.c) * RN__BLOCK + k];
 }
+#endif
 
 /* >>fast layers ==============================================================================
    In: blocked values, and an operation of the program. Out: its value, or the gradients of its
@@ -7751,7 +8099,7 @@ typedef struct rn__norm {
     float *statistics;
     const float *weight, *bias, *gate; /* [C]; gate: EvoNorm's v, else NULL */
     float *dweight, *dbias, *dgate;    /* [C], added to */
-    double eps;
+    rn__wide eps;
     int group;    /* images that share statistics; 0: all */
     int channels; /* that share them, too; 0: a batch norm, whose channels stand alone */
 } rn__norm;
@@ -7770,7 +8118,8 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         }
         for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
         for (int i = 0; i < count && !norm->channels; i++)
-            made->scale[i] = (float)((double)weight[i] / sqrt((double)spread[i] + norm->eps));
+            made->scale[i] =
+                (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
         for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
@@ -7830,7 +8179,7 @@ static void rn__add_plane(const rn__task *task, int plane) {
     if (task->z.data || task->flag || y != rn__plane(&task->x, plane))
         task->kernels->add(y, rn__plane(&task->x, plane), rn__plane(&task->z, plane), pixels,
                            task->flag);
-    if (task->partial) {
+    if ((RN__TRAINS || RN__HAS_IMAGE_NORM) && task->partial) {
         float *partial = rn__partial_of(task, plane);
         task->kernels->moments(partial, partial + RN__BLOCK, y, pixels);
     }
@@ -7852,7 +8201,7 @@ static void rn__materialise_plane(const rn__task *task, int plane) {
     const rn__blocked *x = &task->x;
     const ptrdiff_t pixels = rn__plane_pixels(x);
     float *to = rn__plane(rn__to(task), plane);
-    if (task->backward)
+    if (RN__BACKWARD(task))
         task->kernels->bn_gradient(to, rn__plane(x, plane), x->partner + plane * pixels * RN__BLOCK,
                                    pixels, rn__coefficients_of(x, plane), x->activation,
                                    task->accumulate);
@@ -7873,22 +8222,22 @@ static const float *rn__moment_of(const float *of_image, int i) {
 static void rn__image_statistics_job(void *context, int image, int thread) {
     const rn__groups *of = (const rn__groups *)context;
     const int c = of->x->c, size = of->norm->channels;
-    const double values = (double)rn__plane_pixels(of->x);
+    const rn__wide values = (rn__wide)rn__plane_pixels(of->x);
     const float *moments = of->partial + (ptrdiff_t)image * rn__blocks(c) * RN__SUMS * RN__BLOCK;
     float *statistics = of->norm->statistics + (ptrdiff_t)image * 2 * c;
     (void)thread;
     for (int first = 0; first < c; first += size) {
-        double mean = 0, squares = 0;
+        rn__wide mean = 0, squares = 0;
         float inverse;
-        for (int i = first; i < first + size; i++) mean += (double)*rn__moment_of(moments, i);
-        mean /= size;
+        for (int i = first; i < first + size; i++) mean += (rn__wide)*rn__moment_of(moments, i);
+        mean /= (rn__wide)size;
         for (int i = first; i < first + size; i++) {
             const float *p = rn__moment_of(moments, i);
-            const double distance = (double)p[0] - mean;
-            squares += (double)p[RN__BLOCK] + values * distance * distance;
+            const rn__wide distance = (rn__wide)p[0] - mean;
+            squares += (rn__wide)p[RN__BLOCK] + values * distance * distance;
         }
         squares += squares - squares; /* infinite: not a number, which shows; 1 / sigma were 0 */
-        inverse = (float)(1 / sqrt(squares / (values * size) + of->norm->eps));
+        inverse = (float)(1 / rn__sqrt(squares / (values * (rn__wide)size) + of->norm->eps));
         for (int i = first; i < first + size; i++) {
             statistics[i] = (float)mean;
             statistics[c + i] = inverse;
@@ -7903,7 +8252,7 @@ static void rn__image_statistics_job(void *context, int image, int thread) {
        mean = u + (v - u) q / (p + q),    squares = U + V + (v - u)^2 p q / (p + q) */
 RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *norm, rn__blocked in,
                                     int measured) {
-    const double values = (double)rn__plane_pixels(&in);
+    const rn__wide values = (rn__wide)rn__plane_pixels(&in);
     const int size = rn__group_size(norm->group, in.n), blocks = rn__blocks(in.c);
     rn__task task =
         rn__addition(engine, in, in, rn__blocked_in(NULL, 0, 0, 0, 0), engine->handed.partial);
@@ -7914,17 +8263,18 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         rn__each_group(engine, &images, in.n, rn__image_statistics_job);
         return;
     }
+    if (!RN__TRAINS) return; /* those of the batch */
     for (int first = 0; first < in.n; first += size, statistics += 2 * in.c)
         for (int block = 0; block < blocks; block++) {
-            double count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
+            rn__wide count = 0, mean[RN__BLOCK] = {0}, m2[RN__BLOCK] = {0};
             for (int n = first; n < rn__min(first + size, in.n); n++) {
                 const float *p = rn__partial_of(&task, n * blocks + block);
-                const double share = values / (count + values), both = count * share;
+                const rn__wide share = values / (count + values), both = count * share;
                 count += values;
                 for (int c = 0; c < RN__BLOCK; c++) {
-                    const double delta = (double)p[c] - mean[c];
+                    const rn__wide delta = (rn__wide)p[c] - mean[c];
                     mean[c] += delta * share;
-                    m2[c] += (double)p[RN__BLOCK + c] + delta * delta * both;
+                    m2[c] += (rn__wide)p[RN__BLOCK + c] + delta * delta * both;
                 }
             }
             for (int c = 0; c < RN__BLOCK && block * RN__BLOCK + c < in.c; c++) {
@@ -8079,7 +8429,7 @@ RN__FUNCTION rn__blocked rn__bn_backward(const rn__engine *engine, const rn__nor
 static void rn__relu_plane(const rn__task *task, int plane) {
     const ptrdiff_t pixels = rn__plane_pixels(&task->y);
     float *y = rn__plane(&task->y, plane);
-    if (task->backward)
+    if (RN__BACKWARD(task))
         task->kernels->relu_gradient(rn__plane(&task->dx, plane), rn__plane(&task->dy, plane), y,
                                      pixels, task->accumulate);
     else
@@ -8090,9 +8440,10 @@ static void rn__relu_plane(const rn__task *task, int plane) {
 static void rn__scale_plane(const rn__task *task, int plane) {
     const rn__blocked *to = rn__to(task);
     task->kernels->scale(rn__plane(to, plane), rn__plane(rn__from(task), plane),
-                         rn__plane_pixels(to), (float)task->factor, task->accumulate);
+                         rn__plane_pixels(to), task->factor, task->accumulate);
 }
 
+#if RN__TRAINS
 /* x times a mask of 0 and 1, the one of rn_dropout: a draw has the bits of four elements, and
    elements count in NCHW order, so that the mask of a blocked value is the same. */
 static void rn__dropout_plane(const rn__task *task, int plane) {
@@ -8102,7 +8453,7 @@ static void rn__dropout_plane(const rn__task *task, int plane) {
     const uint64_t pixels = (uint64_t)rn__plane_pixels(to);
     const uint64_t channel = (uint64_t)(plane / blocks) * (uint64_t)to->c + (uint64_t)first;
     const uint64_t stream = rn__stream(task->key);
-    const uint32_t least = rn__least_kept(task->factor);
+    const uint32_t least = rn__least_kept((double)task->factor);
     float *out = rn__plane(to, plane);
     const float *in = rn__plane(rn__from(task), plane);
     uint64_t i, draws[RN__BLOCK];
@@ -8118,13 +8469,14 @@ static void rn__dropout_plane(const rn__task *task, int plane) {
         task->kernels->add(out, kept, task->accumulate ? out : NULL, 1, 0);
     }
 }
+#endif
 
 /* y = x sigmoid(z), or x (1 - sigmoid(z)), which is x sigmoid(-z). */
 static void rn__gate_plane(const rn__task *task, int plane) {
     const float *x = rn__plane(&task->x, plane), *z = rn__plane(&task->z, plane);
     const float sign = task->node->complement ? -1.0f : 1.0f;
     const ptrdiff_t pixels = rn__plane_pixels(&task->x);
-    if (task->backward)
+    if (RN__BACKWARD(task))
         task->kernels->gate_gradient(rn__plane(&task->dx, plane), rn__plane(&task->dz, plane),
                                      rn__plane(&task->dy, plane), x, z, pixels, sign,
                                      task->accumulate, task->accumulate_second);
@@ -8137,19 +8489,19 @@ static void rn__gate_plane(const rn__task *task, int plane) {
    least, and where that is its value no pixel gets anything. */
 static void rn__max_pool_plane(const rn__task *task, int plane) {
     const rn_node *node = task->node;
-    const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
+    const rn__blocked *pooled = RN__BACKWARD(task) ? &task->dy : &task->y;
     const int width = task->x.w;
     const rn_tensor image = rn_tensor_in(NULL, 1, 1, task->x.h, width);
     const float *x = rn__plane(&task->x, plane);
     float *p = rn__plane(pooled, plane), *dx = rn__plane(&task->dx, plane);
     ptrdiff_t best[RN__BLOCK], at;
-    if (task->backward && !task->accumulate) rn__clear_plane(&task->dx, plane);
+    if (RN__BACKWARD(task) && !task->accumulate) rn__clear_plane(&task->dx, plane);
     for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &image, node->kernel,
                                            node->kernel, node->stride, node->padding);
         const int zero = node->zeros && rn__reaches_over(&v, node->kernel);
         at = ((ptrdiff_t)v.h0 * width + v.w0) * RN__BLOCK;
-        if (!task->backward) {
+        if (!RN__BACKWARD(task)) {
             task->kernels->largest(p, x + at, v.h1 - v.h0, v.w1 - v.w0,
                                    (ptrdiff_t)width * RN__BLOCK);
             if (zero) task->kernels->add(p, p, NULL, 1, 1);
@@ -8170,11 +8522,11 @@ static void rn__max_pool_plane(const rn__task *task, int plane) {
 /* Every pixel under a window gives an equal share to its mean, and gets as much of the gradient. */
 static void rn__avg_pool_plane(const rn__task *task, int plane) {
     const rn_node *node = task->node;
-    const rn__blocked *pooled = task->backward ? &task->dy : &task->y;
-    const rn__blocked *image = task->backward ? &task->dx : &task->x;
+    const rn__blocked *pooled = RN__BACKWARD(task) ? &task->dy : &task->y;
+    const rn__blocked *image = RN__BACKWARD(task) ? &task->dx : &task->x;
     const rn_tensor size = rn_tensor_in(NULL, 1, 1, image->h, image->w);
     float *p = rn__plane(pooled, plane), *pixels = rn__plane(image, plane);
-    if (task->backward && !task->accumulate) rn__clear_plane(image, plane);
+    if (RN__BACKWARD(task) && !task->accumulate) rn__clear_plane(image, plane);
     for (int i = 0; i < pooled->h * pooled->w; i++, p += RN__BLOCK) {
         const rn__window v = rn__window_at(i / pooled->w, i % pooled->w, &size, node->kernel,
                                            node->kernel, node->stride, 0);
@@ -8182,7 +8534,7 @@ static void rn__avg_pool_plane(const rn__task *task, int plane) {
         for (int h = v.h0; h < v.h1; h++)
             for (int w = v.w0; w < v.w1; w++) {
                 float *at = pixels + ((ptrdiff_t)h * image->w + w) * RN__BLOCK;
-                if (task->backward)
+                if (RN__BACKWARD(task))
                     task->kernels->scale(at, p, 1, share, 1);
                 else
                     task->kernels->scale(p, at, 1, share, h > v.h0 || w > v.w0);
@@ -8195,9 +8547,9 @@ static void rn__global_avg_pool_plane(const rn__task *task, int plane) {
     ptrdiff_t i, pixels = rn__plane_pixels(&task->x);
     float *to = rn__plane(rn__to(task), plane), *from = rn__plane(rn__from(task), plane);
     const float share = 1 / (float)pixels;
-    for (i = 0; i < pixels && task->backward; i++, to += RN__BLOCK)
+    for (i = 0; i < pixels && RN__BACKWARD(task); i++, to += RN__BLOCK)
         task->kernels->scale(to, from, 1, share, task->accumulate);
-    if (task->backward) return;
+    if (RN__BACKWARD(task)) return;
     task->kernels->sum(to, from, pixels);
     task->kernels->scale(to, to, 1, share, 0);
 }
@@ -8205,11 +8557,11 @@ static void rn__global_avg_pool_plane(const rn__task *task, int plane) {
 /* Channel c of y gets channel c - front of x, every stride-th pixel; backward channel c of dx gets
    c + front of dy, its pixels stride apart. */
 static void rn__pad_subsample_plane(const rn__task *task, int plane) {
-    const rn__blocked *a = rn__to(task), *b = rn__from(task), *smaller = task->backward ? b : a;
+    const rn__blocked *a = rn__to(task), *b = rn__from(task), *smaller = RN__BACKWARD(task) ? b : a;
     const int blocks = rn__blocks(a->c), first = plane % blocks * RN__BLOCK;
-    const int front = task->backward ? task->node->front : -task->node->front;
-    const int a_step = task->backward ? task->node->stride : 1;
-    const int b_step = task->backward ? 1 : task->node->stride;
+    const int front = RN__BACKWARD(task) ? task->node->front : -task->node->front;
+    const int a_step = RN__BACKWARD(task) ? task->node->stride : 1;
+    const int b_step = RN__BACKWARD(task) ? 1 : task->node->stride;
     if (!task->accumulate) rn__clear_plane(a, plane);
     for (int lane = 0; lane < rn__min(RN__BLOCK, a->c - first); lane++) {
         const int c = first + lane + front;
@@ -8267,7 +8619,7 @@ static rn__norm rn__norm_of(const rn__run *run, int i) {
     norm.gate = of.parameters[RN__GATE];
     norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
     norm.dgate = of.gradients[RN__GATE];
-    norm.eps = run->net->desc.bn_eps;
+    norm.eps = rn__wide_of(run->net->desc.bn_eps);
     norm.group = rn__norm_group(run, i);
     norm.channels = rn__has(node, RN__PER_IMAGE) ? node->c / run->net->desc.norm_groups : 0;
     return norm;
@@ -8320,17 +8672,17 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
 
 /* The images come from NCHW into blocks: the only place where a net's input changes its layout, as
    rn__copy_logits is for its output. */
-static void rn__fast_input(rn__task *p) {
+RN__FUNCTION void rn__fast_input(rn__task *p) {
     rn_tensor images = rn_tensor_in(NULL, p->y.n, p->y.c, p->y.h, p->y.w);
     memcpy(&images.data, &p->run->images, sizeof images.data); /* only read */
     rn__block(&p->engine, p->y, images);
 }
 
 /* Kinds that are a plane's job and no more. */
-#define RN__PLANE_BY_PLANE(name)               \
-    static void rn__fast_##name(rn__task *p) { \
-        p->job = rn__##name##_plane;           \
-        rn__run_task(p);                       \
+#define RN__PLANE_BY_PLANE(name)                     \
+    RN__FUNCTION void rn__fast_##name(rn__task *p) { \
+        p->job = rn__##name##_plane;                 \
+        rn__run_task(p);                             \
     }
 RN__PLANE_BY_PLANE(relu)
 RN__PLANE_BY_PLANE(gate)
@@ -8340,30 +8692,34 @@ RN__PLANE_BY_PLANE(global_avg_pool)
 RN__PLANE_BY_PLANE(pad_subsample)
 
 /* The same forward and backward. */
-static void rn__fast_scale(rn__task *p) {
+RN__FUNCTION void rn__fast_scale(rn__task *p) {
     p->job = rn__scale_plane;
-    p->factor = (double)p->node->scale;
+    p->factor = p->node->scale;
     rn__run_task(p);
 }
 
 /* In inference every element is multiplied by the probability to be kept. */
-static void rn__fast_dropout(rn__task *p) {
-    p->job = p->training ? rn__dropout_plane : rn__scale_plane;
-    p->factor = p->training ? (double)p->node->dropout : 1 - (double)p->node->dropout;
+RN__FUNCTION void rn__fast_dropout(rn__task *p) {
+    p->job = rn__scale_plane;
+    p->factor = 1 - p->node->dropout;
+#if RN__TRAINS
+    if (p->training) p->job = rn__dropout_plane, p->factor = p->node->dropout;
     p->key = rn__dropout_key(p->run, p->op->node);
+#endif
     rn__run_task(p);
 }
 
 /* The plan of node i's filter, whose taps lie in the arena. What does not convolve is a linear
-   layer: a 1x1 convolution that has the images as its rows. */
+   layer: a 1x1 convolution that has the images as its rows, or in small builds as its images. */
 RN__APART rn__conv rn__plan_node(const rn_net *net, int i, rn__arena *arena) {
     const rn_node *node = &net->nodes[i], *x = &net->nodes[node->inputs[0]];
     const rn__engine engine = rn__engine_of(net);
     const rn__filter filter = {node->c,      x->c,          node->kernel,        node->kernel,
                                node->stride, node->padding, node->padding_behind};
     const int training = !rn__only_infers(net, i);
-    return rn__has(node, RN__CONVOLVES)
-               ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, 1, arena)
+    const int lazy = rn__has(node, RN__CONVOLVES);
+    return lazy || RN__SMALL
+               ? rn__plan_conv(&engine, filter, net->part, x->h, x->w, training, lazy, arena)
                : rn__plan_linear(&engine, filter, net->part, training, arena);
 }
 
@@ -8379,7 +8735,7 @@ typedef struct rn__filters {
     const rn__kernels *kernels;
     const float *weight; /* [K][count] */
     ptrdiff_t count;
-    double eps;
+    rn__wide eps;
     float *moments;  /* [K][2]: mean and 1 / sigma */
     float *gradient; /* [K][count], by the standardised weight; becomes that by the weight itself */
 } rn__filters;
@@ -8391,7 +8747,7 @@ static rn__filters rn__filters_of(const rn__engine *engine, const rn__run *run, 
     f.kernels = engine->kernels;
     f.weight = rn__bind(run, i).parameters[RN__WEIGHT];
     f.count = (ptrdiff_t)rn__input_channels(run->net->nodes, i) * node->kernel * node->kernel;
-    f.eps = run->net->desc.standardisation_eps;
+    f.eps = rn__wide_of(run->net->desc.standardisation_eps);
     f.moments = engine->handed.filters;
     return f;
 }
@@ -8399,19 +8755,24 @@ static rn__filters rn__filters_of(const rn__engine *engine, const rn__run *run, 
 static void rn__filter_moments_job(void *context, int k, int thread) {
     const rn__filters *f = (const rn__filters *)context;
     const float *w = f->weight + k * f->count;
-    const ptrdiff_t pixels = f->count / RN__BLOCK;
+    const ptrdiff_t pixels = RN__SMALL ? 0 : f->count / RN__BLOCK; /* there is no kernel then */
     float mean[RN__BLOCK], squares[RN__BLOCK];
-    double sum = 0, total = 0;
+    rn__wide sum = 0, total = 0;
     (void)thread;
     if (pixels) f->kernels->moments(mean, squares, w, pixels);
-    for (int c = 0; c < RN__BLOCK && pixels; c++) sum += (double)mean[c] * (double)pixels;
-    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) sum += (double)w[i];
-    sum /= (double)f->count;
-    for (int c = 0; c < RN__BLOCK && pixels; c++)
-        total += (double)squares[c] + (double)pixels * pow((double)mean[c] - sum, 2);
-    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) total += pow((double)w[i] - sum, 2);
+    for (int c = 0; c < RN__BLOCK && pixels; c++) sum += (rn__wide)mean[c] * (rn__wide)pixels;
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) sum += (rn__wide)w[i];
+    sum /= (rn__wide)f->count;
+    for (int c = 0; c < RN__BLOCK && pixels; c++) {
+        const rn__wide distance = (rn__wide)mean[c] - sum;
+        total += (rn__wide)squares[c] + (rn__wide)pixels * (distance * distance);
+    }
+    for (ptrdiff_t i = pixels * RN__BLOCK; i < f->count; i++) {
+        const rn__wide distance = (rn__wide)w[i] - sum;
+        total += distance * distance;
+    }
     f->moments[2 * k] = (float)sum;
-    f->moments[2 * k + 1] = (float)(1 / sqrt(total / (double)f->count + f->eps));
+    f->moments[2 * k + 1] = (float)(1 / rn__sqrt(total / (rn__wide)f->count + f->eps));
 }
 
 #ifndef RESNET_NO_TRAIN
@@ -8453,6 +8814,23 @@ static void rn__standardise_gradient(const rn__run *run, int i) {
 }
 #endif
 
+/* Folds the batch norm behind convolution i into how its weights are packed, and into its bias. */
+RN__FUNCTION void rn__fold(const rn__engine *engine, const rn__run *run, int i,
+                           rn__weights *weights) {
+    const rn__norm norm = rn__norm_of(run, i + 1);
+    const int channels = run->net->nodes[i].c;
+    float *filter = engine->handed.filters, *bias = engine->handed.biases;
+    for (int k = 0; k < channels; k++, filter += 2) {
+        const rn__wide sigma = rn__sqrt((rn__wide)norm.statistics[channels + k] + norm.eps);
+        const float scale = (float)((rn__wide)norm.weight[k] / sigma);
+        if (!weights->filters) filter[0] = 0, filter[1] = 1;
+        filter[1] *= scale;
+        bias[k] = (weights->bias ? weights->bias[k] : 0) - norm.statistics[k];
+        bias[k] = bias[k] * scale + norm.bias[k];
+    }
+    weights->filters = engine->handed.filters, weights->bias = bias;
+}
+
 /* The weights of node i: as they are stored, and packed if rn_freeze did it. Those to standardise
    come with the moments of their filters, made here. */
 static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, int i) {
@@ -8468,15 +8846,23 @@ static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, 
         rn__parallel(engine->team, engine->workers, run->net->nodes[i].c, rn__filter_moments_job,
                      &filters);
     }
+    if (rn__folds(rn__operation_of(run->net, i))) rn__fold(engine, run, i, &weights);
     return weights;
 }
 
 /* In fast execution, too, a linear layer is an operation of its own, see >>fast convolution. */
-static void rn__fast_linear(rn__task *p) {
+RN__FUNCTION void rn__fast_linear(rn__task *p) {
     const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
-    if (RN__BACKWARD(p))
+#if RN__TRAINS
+    if (p->backward) {
         rn__linear_backward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->dx, p->dy,
                             p->x, p->accumulate);
+        return;
+    }
+#endif
+    if (RN__SMALL)
+        rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, NULL,
+                         NULL);
     else
         rn__linear_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x);
 }
@@ -8528,7 +8914,7 @@ static void rn__fast_add(rn__task *p) {
 
 /* An operation that is left out: a sum is its second term alone, and that gets all the gradient. */
 static void rn__fast_left_out(rn__task *p) {
-    if (p->backward) p->dx.data = NULL;
+    if (RN__BACKWARD(p)) p->dx.data = NULL;
     p->x = p->z;
     p->z.data = NULL;
     if (p->op->adds) rn__fast_add(p);
@@ -8547,7 +8933,7 @@ RN__APART void rn__prepare_normalisation(rn__task *p) {
    whole BN, while the output is in cache. */
 RN__APART void rn__conv2d_forward(rn__task *p) {
     const rn__weights weights = rn__weights_of(&p->engine, p->run, p->op->node);
-    const int next = p->op->does_next && !rn__trains(p->run, p->op[1].node);
+    const int next = rn__does_next(p->op) && !rn__trains(p->run, p->op[1].node);
     float *moments = rn__moments_to(p);
     const float *addend = NULL;
     /* Winograd can add what is there already, but no other array: the task behind it does. */
@@ -8558,12 +8944,16 @@ RN__APART void rn__conv2d_forward(rn__task *p) {
     {
         rn__task with = next ? rn__task_of(p->run, p->k + 1, 0)
                              : rn__addition(&p->engine, p->y, p->y, p->z, moments);
-        if (next) rn__prepare_normalisation(&with);
+        if (next)
+            rn__prepare_normalisation(&with);
+        else
+            with.flag = p->op->after_add;
         rn__conv_forward(&p->engine, rn__conv_of(p->run->net, p->op), &weights, p->y, p->x, addend,
-                         p->z.data || moments || next ? &with : NULL);
+                         p->z.data || moments || next || with.flag ? &with : NULL);
     }
 }
 
+#if RN__TRAINS
 /* The gradient of the output may be a lazy one, of the BN behind; the sums for a lazy BN in front
    are taken while the input's gradient is in cache. */
 RN__APART void rn__conv2d_backward(rn__task *p) {
@@ -8580,13 +8970,13 @@ RN__APART void rn__conv2d_backward(rn__task *p) {
                           p->accumulate, p->op->leaves_sums ? &with : NULL);
     }
 }
+#else
+#define rn__conv2d_backward rn__conv2d_forward /* never called */
+#endif
 
 /* Apart, so that neither takes the other's stack. */
-static void rn__fast_conv2d(rn__task *p) {
-    if (RN__BACKWARD(p))
-        rn__conv2d_backward(p);
-    else
-        rn__conv2d_forward(p);
+RN__FUNCTION void rn__fast_conv2d(rn__task *p) {
+    (RN__BACKWARD(p) ? rn__conv2d_backward : rn__conv2d_forward)(p);
 }
 
 /* Forward it makes its statistics, of the moments that the operation before left if there are any
@@ -8594,7 +8984,7 @@ static void rn__fast_conv2d(rn__task *p) {
    inference, the convolution before it did. Backward it makes the coefficients of its gradient, of
    the sums that the convolution behind left if it is lazy; then it writes the gradient, unless the
    convolution before it reads it by these coefficients. */
-static void rn__fast_normalisation(rn__task *p) {
+RN__FUNCTION void rn__fast_normalisation(rn__task *p) {
     const int rewritten = p->run->net->executor->rewritten;
     const rn__operation *op = p->op;
     const rn__norm norm = rn__norm_of(p->run, op->node);
@@ -8608,9 +8998,9 @@ static void rn__fast_normalisation(rn__task *p) {
         if (!op[-1].lazy_gradient && p->dx.data) rn__run_task(p);
         return;
     }
-    if (rn__measures(p->run, op->node))
+    if ((RN__TRAINS || RN__HAS_IMAGE_NORM) && rn__measures(p->run, op->node))
         rn__bn_statistics(&p->engine, &norm, p->x, op[-1].leaves_moments && !rewritten);
-    if (op->lazy || (!p->training && op[-1].does_next)) return;
+    if (op->lazy || (!p->training && rn__does_next(op - 1))) return;
     rn__prepare_normalisation(p);
     rn__run_task(p);
 }
@@ -8795,41 +9185,51 @@ static void rn__shape_one_pixel(rn_node *node, const rn_node *input) {
     node->h = node->w = 1;
 }
 
-/* What the printer writes behind the name. */
-static void rn__describe_window(const rn_desc *desc, const rn_node *node, rn__text *out) {
+/* What the printer writes behind the name; nothing in small builds. */
+RN__FUNCTION void rn__describe_window(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %dx%d", node->kernel, node->kernel);
     if (node->padding_behind) rn__format(out, " padded %d+%d", node->padding, node->padding + 1);
     if (node->standardised) rn__puts(out, " standardised");
     if (node->zeros) rn__puts(out, " with zeros");
 }
-static void rn__describe_groups(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_groups(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)node;
     rn__format(out, " %d group%s", desc->norm_groups, desc->norm_groups > 1 ? "s" : "");
 }
-static void rn__describe_front(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_front(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %d zero channels in front", node->front);
 }
-static void rn__describe_scale(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_scale(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %.3f", (double)node->scale);
 }
-static void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__format(out, " %.3f", (double)node->dropout);
 }
-static void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
+RN__FUNCTION void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
     rn__puts(out, node->complement ? " x (1 - sigmoid)" : " x sigmoid");
 }
 
-#if RN__FAST
-#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, rn__fast_##fast
+#if RN__SMALL
+#define RN__DESCRIBE(what) NULL
 #else
-#define RN__TWO_FUNCTIONS(naive, fast) rn__naive_##naive, NULL
+#define RN__DESCRIBE(what) rn__describe_##what
 #endif
-#define RN__FUNCTIONS(name) RN__TWO_FUNCTIONS(name, name)
+/* Naive and fast, as far as a build has them. */
+#define RN__IF_KIND(kind, function) (RN__HAS_KIND(kind) ? (function) : NULL)
+#if RN__SMALL
+#define RN__TWO_FUNCTIONS(kind, naive, fast) NULL, RN__IF_KIND(kind, rn__fast_##fast)
+#elif RN__FAST
+#define RN__TWO_FUNCTIONS(kind, naive, fast) \
+    RN__IF_KIND(kind, rn__naive_##naive), RN__IF_KIND(kind, rn__fast_##fast)
+#else
+#define RN__TWO_FUNCTIONS(kind, naive, fast) RN__IF_KIND(kind, rn__naive_##naive), NULL
+#endif
+#define RN__FUNCTIONS(kind, name) RN__TWO_FUNCTIONS(kind, name, name)
 /* Slots: suffix, role, dimensions, first value, learned, is a weight, only with bias. */
 static const rn__slot rn__filter_slots[RN__SLOTS] = {{"weight", RN_CONV_WEIGHT, 4, RN__HE, 1, 1, 0},
                                                      {"bias", RN_CONV_BIAS, 1, RN__GIVEN, 1, 0, 1}};
@@ -8856,31 +9256,36 @@ enum { RN__POINTWISE = RN__IN_PLACE | RN__GRADIENT_IN_PLACE };
 
 /* Rows in the order of rn_kind: name, properties, slots, shape, description, functions. */
 static const rn__kind rn__kinds[] = {
-    {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(input)},
+    {"input", 0, NULL, NULL, NULL, RN__FUNCTIONS(RN_INPUT, input)},
     {"conv2d", RN__KEEPS_INPUT | RN__HAS_FILTER | RN__CONVOLVES, rn__filter_slots,
-     rn__shape_windows, rn__describe_window, RN__FUNCTIONS(conv2d)},
+     rn__shape_windows, RN__DESCRIBE(window), RN__FUNCTIONS(RN_CONV2D, conv2d)},
     {"batch_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES, rn__norm_slots,
-     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(batch_norm, normalisation)},
+     rn__shape_windows, NULL, RN__TWO_FUNCTIONS(RN_BATCH_NORM, batch_norm, normalisation)},
     {"relu", RN__KEEPS_OUTPUT | RN__POINTWISE | RN__ACTIVATES, NULL, rn__shape_windows, NULL,
-     RN__FUNCTIONS(relu)},
-    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_gate, RN__FUNCTIONS(gate)},
-    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_dropout,
-     RN__FUNCTIONS(dropout)},
-    {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, rn__describe_window,
-     RN__FUNCTIONS(max_pool)},
-    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL, RN__FUNCTIONS(global_avg_pool)},
+     RN__FUNCTIONS(RN_RELU, relu)},
+    {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(gate),
+     RN__FUNCTIONS(RN_GATE, gate)},
+    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(dropout),
+     RN__FUNCTIONS(RN_DROPOUT, dropout)},
+    {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(window),
+     RN__FUNCTIONS(RN_MAX_POOL, max_pool)},
+    {"global_avg_pool", 0, NULL, rn__shape_one_pixel, NULL,
+     RN__FUNCTIONS(RN_GLOBAL_AVG_POOL, global_avg_pool)},
     {"linear", RN__KEEPS_INPUT | RN__HAS_FILTER, rn__linear_slots, rn__shape_one_pixel, NULL,
-     RN__FUNCTIONS(linear)},
-    {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(add)},
-    {"scale", RN__POINTWISE, NULL, rn__shape_windows, rn__describe_scale, RN__FUNCTIONS(scale)},
-    {"pad_subsample", 0, NULL, rn__shape_windows, rn__describe_front, RN__FUNCTIONS(pad_subsample)},
-    {"avg_pool", 0, NULL, rn__shape_cut_windows, rn__describe_window, RN__FUNCTIONS(avg_pool)},
+     RN__FUNCTIONS(RN_LINEAR, linear)},
+    {"add", RN__IN_PLACE | RN__ADDS, NULL, rn__shape_windows, NULL, RN__FUNCTIONS(RN_ADD, add)},
+    {"scale", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(scale),
+     RN__FUNCTIONS(RN_SCALE, scale)},
+    {"pad_subsample", 0, NULL, rn__shape_windows, RN__DESCRIBE(front),
+     RN__FUNCTIONS(RN_PAD_SUBSAMPLE, pad_subsample)},
+    {"avg_pool", 0, NULL, rn__shape_cut_windows, RN__DESCRIBE(window),
+     RN__FUNCTIONS(RN_AVG_POOL, avg_pool)},
     {"group_norm", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE,
-     rn__group_norm_slots, rn__shape_windows, rn__describe_groups,
-     RN__TWO_FUNCTIONS(group_norm, normalisation)},
+     rn__group_norm_slots, rn__shape_windows, RN__DESCRIBE(groups),
+     RN__TWO_FUNCTIONS(RN_GROUP_NORM, group_norm, normalisation)},
     {"evonorm_s0", RN__KEEPS_INPUT | RN__POINTWISE | RN__NORMALISES | RN__PER_IMAGE | RN__GATES,
-     rn__evonorm_slots, rn__shape_windows, rn__describe_groups,
-     RN__TWO_FUNCTIONS(evonorm_s0, normalisation)},
+     rn__evonorm_slots, rn__shape_windows, RN__DESCRIBE(groups),
+     RN__TWO_FUNCTIONS(RN_EVONORM_S0, evonorm_s0, normalisation)},
 };
 RN__REQUIRE(a_row_for_each_kind, sizeof rn__kinds / sizeof rn__kinds[0] == RN_KINDS);
 
@@ -8891,7 +9296,7 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const rn__kind *kind = rn__kind_of(rn__first_node(net, op)->kind);
-    if (net->desc.naive) {
+    if (rn__is_naive(net)) {
         rn__step step = rn__make_step(run, k, backward);
         rn_status status = (op->left_out ? rn__naive_left_out : kind->naive)(&step);
         RESNET_ASSERT(status == RN_OK); /* it checks shapes; the nodes have them right */
@@ -8954,7 +9359,7 @@ static void rn__plan_reading(rn__plan *plan, int v, int k, int keeps) {
     const rn__executor *x = plan->net->executor;
     rn__span *value = &plan->values[v], *again = &plan->again[v];
     value->end = rn__max(value->end, k);
-    if (!plan->training) return;
+    if (!RN__TRAINS || !plan->training) return;
     if (keeps) again->end = rn__max(again->end, rn__backward_time(x, k));
     if (x->operations[k].again) again->end = rn__max(again->end, rn__again_time(x, k));
     if (k >= x->operations[v].segment[1]) value->outer = 1;
@@ -8979,7 +9384,7 @@ static void rn__plan_value(rn__plan *plan, int k) {
     value->start = k;
     value->end = rn__max(value->end, k);
     value->bytes = rn__value_bytes(plan->net, k);
-    if (plan->training && op->keeps_output)
+    if (RN__TRAINS && plan->training && op->keeps_output)
         again->end = rn__max(again->end, rn__backward_time(x, k));
     if (!again->end) return;
     if (!repeated) {
@@ -9005,7 +9410,7 @@ static void rn__plan_values(rn__plan *plan) {
     plan->values[n - 1].end = n; /* the loss reads it */
     for (int k = n - 1; k >= 0; k--) {
         const rn__operation *op = &x->operations[k];
-        if (!op->lazy && (k > 0 || !plan->net->desc.naive)) /* naive reads the caller's images */
+        if (!op->lazy && (k > 0 || !rn__is_naive(plan->net))) /* naive reads the caller's images */
             rn__plan_value(plan, k);
         if (k > 0) rn__plan_reading(plan, rn__read_of(plan->net, op), k, op->keeps_inputs);
         if (op->inputs[1] >= 0) /* a sum does not ask for its terms again */
@@ -9090,7 +9495,7 @@ static void rn__plan_sharing(rn__plan *plan) {
         if (output->start < 0 || v < 0 || plan->values[v].start < 0) continue;
         if (rn__root_ends(plan, &plan->values[v]) == k) rn__share(plan, output, &plan->values[v]);
     }
-    for (int k = n - 1; k >= plan->first && plan->training; k--) {
+    for (int k = n - 1; k >= plan->first && RN__TRAINS && plan->training; k--) {
         const rn__operation *op = &x->operations[k];
         rn__span *output = &plan->gradients[k];
         if (rn__root_ends(plan, output) != rn__gradient_end(x, k)) continue;
@@ -9237,7 +9642,7 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     memset(&plan, 0, sizeof plan);
     plan.net = net;
     plan.n = n;
-    plan.training = mode == RN_TRAINING;
+    plan.training = rn__is_training(mode);
     plan.first = rn__max(rn__first_backward(net), 1);
     plan.keep_convolutions = keep_convolutions;
     plan.values = spans;
@@ -9245,13 +9650,13 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     plan.again = spans + 2 * n;
     plan.tree = -1;
     rn__plan_values(&plan);
-    if (plan.training) rn__plan_gradients(&plan);
+    if (rn__is_training(mode)) rn__plan_gradients(&plan);
     rn__plan_sharing(&plan);
     for (int k = 0; k < n; k++) rn__place(&plan, &plan.values[k], k);
-    if (plan.training) rn__place_backward(&plan);
+    if (rn__is_training(mode)) rn__place_backward(&plan);
     for (int k = 0; k < n; k++) {
         rn__operation *op = &x->operations[k];
-        op->offset[mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE] =
+        op->offset[rn__is_training(mode) ? RN__AT_TRAINING : RN__AT_INFERENCE] =
             rn__offset(&plan, &plan.values[k]);
         op->offset[RN__AT_BACKWARD] =
             rn__offset(&plan, plan.again[k].start < 0 ? &plan.values[k] : &plan.again[k]);
@@ -9418,12 +9823,13 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     int first[MOST], count = 0, i, k, mode;
     memset(most, 0, sizeof most);
     for (i = 0; i < net->node_count; i++) /* also those that are no operation of their own */
-        if (rn__has(&net->nodes[i], RN__NORMALISES))
+        if (rn__has(&net->nodes[i], RN__NORMALISES) && !rn__is_folded(net, i))
             x->most_channels = rn__max(x->most_channels, net->nodes[i].c);
     /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
-        if (node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
+        if (node->standardised || rn__folds(&x->operations[k]))
+            x->most_filters = rn__max(x->most_filters, node->c);
         if (!rn__has(node, RN__HAS_FILTER)) continue;
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
         RESNET_ASSERT(i < MOST);
@@ -9490,7 +9896,7 @@ static rn_net *rn__carve_head(rn__arena *arena, int nodes) {
 static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *built) {
     rn__executor *x = net->executor;
     size_t parameters = (size_t)built->parameters, bytes = 0;
-    int training = net->mode == RN_TRAINING;
+    const int training = rn__is_training(net->mode);
     net->parameter_count = built->parameters;
     net->trained_count = built->parameters - net->nodes[net->first_trained].parameters;
     net->statistic_count = built->statistics;
@@ -9512,14 +9918,28 @@ static void rn__carve_body(rn__arena *arena, rn_net *net, const rn__builder *bui
 #if RN__FAST
     x->statistics_bytes = rn__align_size(rn__multiply_size(
         rn__multiply_size((size_t)built->image_statistics, (size_t)net->part), sizeof(float)));
-    if (!net->desc.naive) rn__plan_convs(arena, net);
+    if (!rn__is_naive(net)) rn__plan_convs(arena, net);
 #endif
-    if (net->desc.naive) rn__plan_naive(net);
+    if (rn__is_naive(net)) rn__plan_naive(net);
     for (int mode = 0; mode <= training; mode++) {
         size_t room = rn__add_size(x->activation_bytes[mode], x->workspace_bytes[mode]);
         if (room > bytes) bytes = room;
     }
     x->activations = (char *)rn__carve(arena, bytes, 1);
+}
+
+/* Is every kind of node compiled? */
+static rn_status rn__check_kinds(const rn_net *net, rn_error *error) {
+#ifdef RESNET_KINDS
+    for (int i = 0; i < net->node_count; i++) {
+        const rn__kind *kind = rn__kind_of(net->nodes[i].kind);
+        RN__FAIL_IF(!kind->fast && !kind->naive, RN_BAD_DESCRIPTION,
+                    "the net has a node of kind %s, which is compiled only if RESNET_KINDS says so",
+                    kind->name);
+    }
+#endif
+    (void)net, (void)error;
+    return RN_OK;
 }
 
 /* Lays the whole net out in `room` bytes at base (aligned), with net->bytes the size of the whole
@@ -9551,16 +9971,17 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     net->part = desc->micro_batch ? rn__min(desc->micro_batch, batch) : batch;
     net->read_only = (how & RN__OVER) != 0;
     rn__build(&built, desc, net->nodes);
+    RN__TRY(rn__check_kinds(net, error));
     net->first_trained = rn__first_trained(net);
-    if (!desc->naive) RN__TRY(rn__take_kernels(net, error));
-    rn__compile(net, !desc->naive, (int *)(void *)spans);
+    if (!rn__is_naive(net)) RN__TRY(rn__take_kernels(net, error));
+    rn__compile(net, !rn__is_naive(net), (int *)(void *)spans);
     arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built); /* as yet without activations */
     if (desc->budget && desc->budget < PTRDIFF_MAX)
         most = desc->budget > measured.used ? (size_t)desc->budget - measured.used : 0;
     rn__plan_mode(net, RN_INFERENCE, 0, spans);
-    if (mode == RN_TRAINING) rn__plan_training(net, most, spans);
+    if (rn__is_training(mode)) rn__plan_training(net, most, spans);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built);
     net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
@@ -9568,7 +9989,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     RN__FAIL_IF(net->bytes > PTRDIFF_MAX, RN_TOO_LARGE,
                 "the net needs more bytes than this machine can address; use "
                 "a smaller batch, width or image");
-    if (mode == RN_TRAINING && desc->budget && net->bytes > desc->budget)
+    if (rn__is_training(mode) && desc->budget && net->bytes > desc->budget)
         return rn__fail(
             error, RN_TOO_SMALL,
             "the budget is %llu bytes and this net takes at least %zu for training at "
@@ -9590,6 +10011,8 @@ static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_e
 #endif
     RN__FAIL_IF(mode != RN_INFERENCE && mode != RN_TRAINING, RN_BAD_ARGUMENT,
                 "mode must be RN_INFERENCE or RN_TRAINING");
+    RN__FAIL_IF(RN__SMALL && desc->naive, RN_BAD_ARGUMENT,
+                "compiled with RESNET_SMALL: there is no naive execution; let desc.naive be 0");
     return rn_resolve(desc, error);
 }
 
@@ -9779,7 +10202,7 @@ RNDEF void rn_initialise(rn_net *net) {
 /* In fast execution a value of h = w = 1 (the logits) is a plain tensor whose images lie a blocked
    value apart. */
 static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
-    if (!net->desc.naive) t.stride_n = rn__blocks(t.c) * RN__BLOCK;
+    if (!rn__is_naive(net)) t.stride_n = rn__blocks(t.c) * RN__BLOCK;
     return t;
 }
 
@@ -9787,8 +10210,8 @@ static rn_tensor rn__plain_vector(const rn_net *net, rn_tensor t) {
 RN__APART void rn__copy_logits(const rn__run *run, const rn_tensor *to) {
     const rn_net *net = run->net;
     const int last = net->executor->count - 1;
-    rn_tensor_copy(*to, rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last))),
-                   NULL);
+    const rn_tensor from = rn__plain_vector(net, rn__operand(run, last, rn__value_at(run, last)));
+    RN__EACH(to, n, c, h, w) *rn__at(to, n, c, h, w) = *rn__at(&from, n, c, h, w);
 }
 
 /* Goes forward or backward through the net with all threads that can be had. */
@@ -9806,7 +10229,7 @@ static rn__run rn__run_of(const rn_net *net, rn_mode mode, char *memory) {
     run.net = net;
     run.mode = mode;
     run.end = net->executor->count;
-    run.place = mode == RN_TRAINING ? RN__AT_TRAINING : RN__AT_INFERENCE;
+    run.place = rn__is_training(mode) ? RN__AT_TRAINING : RN__AT_INFERENCE;
     run.activations = memory;
     run.workspace = memory + net->executor->activation_bytes[mode];
     run.with.workers = 1;
@@ -9848,7 +10271,7 @@ static size_t rn__pack_node(const rn__engine *engine, const rn__run *run, int i,
     const rn_net *net = run->net;
     const rn_node *node = &net->nodes[i];
     const rn__conv *conv = rn__conv_of(net, rn__operation_of(net, i));
-    if (rn__has(node, RN__PER_IMAGE)) return 0;
+    if (rn__has(node, RN__PER_IMAGE) || rn__is_folded(net, i)) return 0;
     if (rn__has(node, RN__NORMALISES)) {
         const rn__norm norm = rn__norm_of(run, i);
         if (to)
@@ -9882,7 +10305,7 @@ static float **rn__pack_net(const rn_net *net, rn__arena *arena) {
 RNDEF size_t rn_freeze_bytes(const rn_net *net) {
     rn__arena arena = {NULL, 0};
 #if RN__FAST
-    if (!net->desc.naive) rn__pack_net(net, &arena);
+    if (!rn__is_naive(net)) rn__pack_net(net, &arena);
 #endif
     (void)net;
     return arena.used;
@@ -9893,7 +10316,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
 #if RN__FAST
     rn__executor *x = net->executor;
     rn__arena arena = {NULL, 0};
-    if (net->desc.naive) return RN_OK;
+    if (rn__is_naive(net)) return RN_OK;
     arena.base = (char *)x->packed;
     if (!x->packed) {
         rn_error inner = {RN_OK, ""};
@@ -9965,7 +10388,7 @@ typedef struct rn__source_value {
 
 /* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
    with the normalisation behind it. */
-static int rn__stores(const rn__operation *op) { return !op->lazy && !op->does_next; }
+static int rn__stores(const rn__operation *op) { return !op->lazy && !rn__does_next(op); }
 
 /* The operation that stores the value of node i; -1: none does. */
 static int rn__stored_by(const rn_net *net, int i) {
@@ -10007,7 +10430,7 @@ RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumula
     rn_tensor from = rn__operand(run, k, rn__value_at(run, k));
     if (i == 0) memcpy(&from.data, &run->images, sizeof from.data); /* only read */
 #if RN__FAST
-    if (i && !run->net->desc.naive) {
+    if (i && !rn__is_naive(run->net)) {
         const rn__engine engine = rn__engine_at_work(run);
         rn__unblock(&engine, to, rn__blocked_operand(run, k, from.data), accumulate);
         return;
@@ -10018,7 +10441,7 @@ RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumula
     rn_tensor_copy(to, from, NULL);
 }
 
-#if RN__FAST
+#if RN__FAST && !RN__SMALL
 /* Operation k, a convolution, without what is done with it. */
 RN__APART void rn__convolve_alone(const rn__run *run, int k) {
     const rn__task p = rn__task_of(run, k, 0);
@@ -10060,7 +10483,7 @@ static void rn__do_up_to(const rn__excerpt *want, int i) {
 static void rn__take_features(rn__run *run) {
     const rn__excerpt *want = (const rn__excerpt *)(const void *)run;
     rn__forward(run);
-#if RN__FAST
+#if RN__FAST && !RN__SMALL
     if (want->from.alone >= 0) rn__convolve_alone(run, want->from.alone);
     rn__do_up_to(want, want->node);
 #else
@@ -10086,6 +10509,10 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
     want.node = node;
     want.from = rn__source_of(net, node);
     want.run.end = want.from.end;
+    RN__FAIL_IF(RN__SMALL && want.from.stored != node, RN_BAD_ARGUMENT,
+                "compiled with RESNET_SMALL: the value of node %d is computed with others and not "
+                "stored; take that of a node behind it",
+                node);
     while (rn__next_part(&want.run, images, count)) {
         want.to =
             rn_tensor_in(features + want.run.first * size, want.run.count, of->c, of->h, of->w);
@@ -10205,7 +10632,7 @@ static void rn__standardise_gradients(rn__run *run) {
                          net->nodes[i].kernel);
         dw = f;
         dw.data = of.gradients[RN__WEIGHT];
-        if (net->desc.naive)
+        if (rn__is_naive(net))
             rn_standardise_backward(&dw, &dw, &f, net->desc.standardisation_eps, NULL);
 #if RN__FAST
         else
@@ -10346,7 +10773,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
-    if (!gradient && op->does_next && op[1].node < net->first_trained) since = -1;
+    if (!gradient && rn__does_next(op) && op[1].node < net->first_trained) since = -1;
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
@@ -10392,7 +10819,7 @@ static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const
                     "%s cannot be written: it is one with that of node %d, which is yet to "
                     "be read; write it in a later probe, or that of their addition",
                     subject, op->last);
-        RN__FAIL_IF(!gradient && !net->desc.naive && op->inputs[0] == own_k && k <= x->time &&
+        RN__FAIL_IF(!gradient && !rn__is_naive(net) && op->inputs[0] == own_k && k <= x->time &&
                         rn__has(rn__first_node(net, op), RN__NORMALISES),
                     RN_BAD_ARGUMENT,
                     "%s cannot be written: the batch norm at node %d has read it; write it "
@@ -10424,7 +10851,7 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
     RN__TRY(
         rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
-    if (!net->desc.naive) {
+    if (!rn__is_naive(net)) {
         const rn__engine engine = rn__engine_of(net);
         const rn__blocked in = rn__blocked_in(inside.data, inside.n, inside.c, inside.h, inside.w);
         if (into_net)

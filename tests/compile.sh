@@ -87,6 +87,8 @@ for compiler in $compilers; do
     echo "$compiler c99 o2 -O2" $openmp
     echo "$compiler c++11 o3 -O3 -DRESNET_STATIC" $openmp
     echo "$compiler c99 o4 -O2 -DRESNET_NO_TRAIN -DRESNET_REAL=double"
+    echo "$compiler c99 o5 -O2 -DRESNET_SMALL -DRESNET_NO_STDIO"
+    echo "$compiler c++11 o6 -O1 -DRESNET_SMALL -DRESNET_STATIC"
 done >"$work/list"
 xargs -P 2 -L 1 "$0" program "$work" <"$work/list"
 while read -r line; do
@@ -114,7 +116,7 @@ only() {
 # options: every combination, a line each
 options() {
     for a in '' -DRESNET_NO_STDIO; do for b in '' -DRESNET_NO_TRAIN; do for c in '' -DRESNET_NO_SIMD; do
-        for d in '' -DRESNET_REAL=double; do for e in '' -DRESNET_STATIC; do echo $a $b $c $d $e; done; done
+        for d in '' -DRESNET_REAL=double -DRESNET_SMALL; do for e in '' -DRESNET_STATIC; do echo $a $b $c $d $e; done; done
     done; done; done
 }
 # Of the two, clang alone finds unused functions without generating code; it takes a tenth of a second.
@@ -225,7 +227,7 @@ check "no function has more than 80 lines" functions
 
 if clang-format --version 2>/dev/null | grep -q 'version 14'; then
     for file in "$root/resnet.h" "$here"/*.[ch] "$here"/*/*.[ch] "$root"/examples/*.[ch] \
-        "$root"/tools/*.[ch]; do
+        "$root"/examples/*/*.[ch] "$root"/tools/*.[ch] "$root"/tools/*/*.[ch]; do
         check "format of $file" clang-format --dry-run --Werror --ferror-limit=1 "$file"
     done
 else

@@ -245,7 +245,7 @@ static void any_input(void) {
         schedule = (int)(rn_schedule_kind)n; /* of fewer bits, maybe */
         kind = (int)(rn_kind)n;
         rn_set_dialect(&same, (rn_dialect)n);
-        CHECK(dialect >= 0 && dialect <= RN_TIMM ? 1 : !memcmp(&same, &desc, sizeof desc));
+        CHECK(dialect >= 0 && dialect <= RN_MLPERF_TINY ? 1 : !memcmp(&same, &desc, sizeof desc));
         same = desc;
         CHECK((schedule < 0 || schedule > RN_ONE_CYCLE) ==
               !strcmp(rn_schedule_name((rn_schedule_kind)n), "?"));

@@ -1153,7 +1153,8 @@ static void check_words(void) {
     CHECK_INT(dialect, RN_MSRA_1K);
     CHECK_INT(rn_dialect_parse(&dialect, "keras", &error), RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text,
-               "dialect cannot be \"keras\"; it takes paper, msra_1k, fb, torchvision or timm");
+               "dialect cannot be \"keras\"; it takes paper, msra_1k, fb, torchvision, timm or "
+               "mlperf_tiny");
 }
 
 /* The table beside rn_set_dialect. */
@@ -1165,9 +1166,11 @@ static void check_dialects(void) {
         {RN_FB, RN_STRIDE_3X3, RN_RESIZE_A, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B_BN},
         {RN_TORCHVISION, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_TORCH, RN_DECAY_ALL, RN_RESIZE_B_BN},
         {RN_TIMM, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_NESTEROV, RN_DECAY_ALL, RN_RESIZE_B},
+        {RN_MLPERF_TINY, RN_STRIDE_3X3, RN_RESIZE_B, RN_SGD_NESTEROV, RN_DECAY_WEIGHTS,
+         RN_RESIZE_B},
     };
     int i;
-    for (i = 0; i < 5; i++) {
+    for (i = 0; i < 6; i++) {
         rn_desc desc = rn_cifar(20);
         rn_set_dialect(&desc, (rn_dialect)want[i][0]);
         CHECK_INT(desc.bare_stem + desc.raw_identity, want[i][0] == RN_TIMM ? 2 : 0);
@@ -1185,6 +1188,30 @@ static void check_dialects(void) {
         CHECK_INT(desc.always_project, want[i][0] == RN_TIMM);
         CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
     }
+}
+
+/* Its net, whatever the description was before; other dialects leave what it alone means. */
+static void check_mlperf_tiny(void) {
+    rn_desc desc = rn_cifar(8);
+    rn_net *net;
+    desc.mean[1] = desc.deviation[1] = 0.5f;
+    rn_set_dialect(&desc, RN_FB);
+    CHECK(!desc.order && !desc.conv_bias && !desc.padding);
+    CHECK_NEAR(desc.bn_eps + desc.mean[1], 0.5, 0);
+    rn_set_dialect(&desc, RN_MLPERF_TINY);
+    CHECK_INT(desc.order, RN_ORIGINAL);
+    CHECK_INT(desc.padding, RN_PADDING_SAME);
+    CHECK_INT(desc.init, RN_FAN_IN);
+    CHECK_NEAR(desc.bn_eps, 1e-3, 0);
+    CHECK_NEAR(desc.mean[1], 0, 0);
+    CHECK_NEAR(desc.deviation[1] * 255, 1, 1e-6);
+    net = net_create(&desc, 1, RN_INFERENCE);
+    if (net) CHECK_INT(net->parameter_count, 77360 + 346 + 2 * 240); /* with BN */
+    rn_destroy(net);
+    desc.base_width = 40;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    if (net) CHECK_INT(net->parameter_count, 479480 + 850 + 2 * 600);
+    rn_destroy(net);
 }
 
 /* A projection has its norm, whatever the shape. */
@@ -1216,6 +1243,7 @@ static void check_descriptions(void) {
     check_round_trip();
     check_words();
     check_dialects();
+    check_mlperf_tiny();
     check_projections();
     check_status();
 }

@@ -68,9 +68,10 @@ static inline size_t value_row_bytes(const lowered *net, const layer *l) {
 
 /* ---- when rows live -------------------------------------------------------------------------- */
 
-/* The rows of a value or a window. Step t takes the times 3t (a convolution reads its input), 3t + 1
-   (it reads its window, all others their inputs) and 3t + 2 (it has written its row). Where a layer
-   writes each number over the one that it was made of, it may write at 3t + 1 already. */
+/* The rows of a value or a window. Step t takes the times 3t (a convolution copies rows of its input
+   into its window) and 3t + 1 (it reads its window, all others their inputs, and writes its row).
+   Where a layer writes each number over the one that it was made of, the row may lie over that of an
+   input which is read last at that time. */
 typedef struct stay {
     int layer, window;  /* of a window: 1 */
     int count;          /* rows */
@@ -143,7 +144,7 @@ static inline void make_rows(planner *p, int l, int rows) {
                 rows_read(p->net, made, which, y, &first, &last);
                 for (r = first; r < last; r++) live(p, p->value[made->inputs[which]], r, t + 1, 0);
             }
-        live(p, p->value[l], y, p->window[l] >= 0 ? t + 2 : t + 1, 1);
+        live(p, p->value[l], y, t + 1, 1);
     }
 }
 

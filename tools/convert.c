@@ -3,8 +3,9 @@
    cc -O2 -o tools/convert tools/convert.c -lm && tools/convert --help
 
    In: a safetensors file with the names of torchvision's ResNets, of the CIFAR nets that are copied
-   most, or of timm's resnetv2. Out: a weights file with description, normalisation of the images
-   and, if they are given, names of the classes.
+   most, or of timm's resnetv2; batch norms may be folded into the convolutions, as they are in
+   MLPerf Tiny's ResNet-8. Out: a weights file with description, normalisation of the images and, if
+   they are given, names of the classes.
 
    The file is walked three times: `study` gathers what names and shapes tell, from which `describe`
    makes the description; `compare` lists whatever does not fit the net of that description; and
@@ -146,8 +147,9 @@ typedef struct facts {
     int kernel, stem_convs[3]; /* of the stem: of conv1; filters of conv1 to conv3 */
     int channels, classes;
     int stem_norms[4], tail_norm; /* bn1 to bn3 in the stem; at the end */
-    int running, evonorm, biased; /* running means; vectors v; biases of convolutions */
-    int shortcut_norm;
+    int normed, running, evonorm; /* norms; running means; vectors v */
+    int biased, shortcut_norm;    /* biases of convolutions */
+    int quantised;                /* scales of integers */
     stage_facts stages[RN_MAX_STAGES];
 } facts;
 
@@ -199,14 +201,16 @@ static void study(facts *f, const char *path) {
     memset(f, 0, sizeof *f);
     open_archive(&archive, path);
     while (next_tensor(&archive, &e)) {
-        const place at = find_place(e.name, &f->names);
+        place at = find_place(e.name, &f->names);
         int size[4]; /* sizes that no net has stick at one that none has either */
         for (i = 0; i < 4; i++) size[i] = e.shape[i] > 1 << 30 ? 1 << 30 : (int)e.shape[i];
         if (!*f->first) strcpy(f->first, e.name);
         if (!strcmp(at.part, "conv1.weight") && prefix_length(e.name) < sizeof f->names.prefix)
             sprintf(f->names.prefix, "%.*s", (int)prefix_length(e.name), e.name);
+        f->normed |= norm_in(at.part, "bn") != NULL;
         f->running |= ends(e.name, ".running_mean");
         f->evonorm |= ends(e.name, ".v");
+        f->quantised |= ends(e.name, ".weight_scale");
         f->biased |= begins(at.part, "conv") && ends(at.part, ".bias");
         if (at.stage)
             note_in_unit(f, &at, size);
@@ -234,6 +238,11 @@ static void refuse_others(const facts *f, const char *path) {
              "\"%s\"; known are those of torchvision's resnet18 to 152, of kuangliu's and other "
              "CIFAR nets, and of timm's resnetv2",
              path, missing_part(f), f->first);
+    if (f->quantised)
+        quit(1,
+             "%s holds integers and their scales; tools/emit_c takes it as it is, and this program "
+             "the net in float",
+             path);
     if (!f->classes)
         quit(1,
              "%s has no classifier (%s): it gives features, and not classes; take the file of the "
@@ -251,10 +260,15 @@ static void refuse_others(const facts *f, const char *path) {
              path, f->kernel, f->kernel);
 }
 
+/* Norms are folded into the convolutions' weights and biases. The order is the original one then:
+   in no other stands each norm behind a convolution. */
+static int is_folded(const facts *f) { return !f->normed && f->biased && !f->names.timm; }
+
 /* Norms stand before convolutions if a unit's first has the channels in front of it; where these
    and its filters are equally many everywhere, if the stem has no norm. */
 static int is_preact(const facts *f) {
     int i;
+    if (is_folded(f)) return 0;
     if (f->names.timm) return 1;
     for (i = 0; i < RN_MAX_STAGES; i++) {
         const stage_facts *s = &f->stages[i];
@@ -278,7 +292,9 @@ static void describe(const facts *f, rn_desc *d) {
     }
     d->block = f->stages[0].conv3 ? RN_BOTTLENECK : f->stages[0].conv2 ? RN_BASIC : RN_SINGLE;
     d->order = preact ? RN_FULL_PREACT : RN_ORIGINAL;
-    d->norm = f->evonorm ? RN_NORM_EVONORM_S0 : f->running ? RN_NORM_BATCH : RN_NORM_GROUP;
+    d->norm = f->evonorm                   ? RN_NORM_EVONORM_S0
+              : f->running || is_folded(f) ? RN_NORM_BATCH
+                                           : RN_NORM_GROUP;
     d->conv_bias = f->biased;
     d->always_project = f->stages[0].projects && d->outputs[0] == d->stem_width;
     d->raw_identity = preact;
@@ -302,8 +318,9 @@ static void describe(const facts *f, rn_desc *d) {
 
 static const float colours[][2][3] = {{{0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}},
                                       {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}},
-                                      {{0.4914f, 0.4822f, 0.4465f}, {0.2023f, 0.1994f, 0.2010f}}};
-enum { OF_IMAGENET, OF_INCEPTION, OF_CIFAR };
+                                      {{0.4914f, 0.4822f, 0.4465f}, {0.2023f, 0.1994f, 0.2010f}},
+                                      {{0, 0, 0}, {1 / 255.0f, 1 / 255.0f, 1 / 255.0f}}};
+enum { OF_IMAGENET, OF_INCEPTION, OF_CIFAR, OF_BYTES };
 
 /* By the tags of published weights (timm writes them behind a dot), or by whose program it was. */
 typedef struct preset {
@@ -317,6 +334,7 @@ static const preset presets[] = {
     {"IMAGENET1K_V2", 224, OF_IMAGENET, 0.9655f, RN_BILINEAR}, /* of 232 */
     {"akamaster", 32, OF_IMAGENET, 1, RN_BICUBIC},
     {"kuangliu", 32, OF_CIFAR, 1, RN_BICUBIC},
+    {"mlperf_tiny", 32, OF_BYTES, 1, RN_BICUBIC},
     {"a1h_in1k", 224, OF_INCEPTION, 0.95f, RN_BICUBIC},
     {"ah_in1k", 224, OF_INCEPTION, 0.95f, RN_BICUBIC},
     {"ra4_e3600_r224_in1k", 224, OF_INCEPTION, 0.9f, RN_BICUBIC},
@@ -330,8 +348,16 @@ enum { PRESETS = (int)(sizeof presets / sizeof presets[0]) };
 
 static int is_bit(const rn_desc *d) { return d->stem == RN_STEM_BIT; }
 
+/* The form of MLPerf Tiny's ResNet-8, of any width. */
+static int is_mlperf_tiny(const facts *f, const rn_desc *d) {
+    return is_folded(f) && d->stem == RN_STEM_CIFAR && d->block == RN_BASIC &&
+           d->resize == RN_RESIZE_B && !d->always_project && d->channels == 3 && d->units[0] == 1 &&
+           d->units[1] == 1 && d->units[2] == 1 && !d->units[3];
+}
+
 /* The tag that most nets of such a kind have. */
 static const char *usual_tag(const facts *f, const rn_desc *d) {
+    if (is_mlperf_tiny(f, d)) return "mlperf_tiny";
     if (!f->names.timm && d->stem != RN_STEM_CIFAR) return "IMAGENET1K_V1";
     if (!f->names.timm) return d->units[3] || d->bare_tail ? "kuangliu" : "akamaster";
     if (is_bit(d)) return d->classes == 21843 ? "goog_in21k" : "goog_in21k_ft_in1k";
@@ -340,11 +366,12 @@ static const char *usual_tag(const facts *f, const rn_desc *d) {
 }
 
 /* Writes what a tag means, resnetv2_50.a1h_in1k or a1h_in1k alone. */
-static void set_pictures(rn_desc *d, const char *tag) {
+static void set_pictures(const facts *f, rn_desc *d, const char *tag) {
     const char *dot = strrchr(tag, '.');
     char known[600] = "";
     int i;
     if (dot) tag = dot + 1;
+    if (is_folded(f) && !strcmp(tag, "mlperf_tiny")) rn_set_dialect(d, RN_MLPERF_TINY);
     for (i = 0; i < PRESETS && strcmp(presets[i].tag, tag) != 0; i++)
         strcat(strcat(known, i ? ", " : ""), presets[i].tag);
     if (i == PRESETS)
@@ -380,7 +407,12 @@ static void model_name(const facts *f, const rn_desc *d, char name[96]) {
     static const char *const endings[] = {"", "_gn", "_evos"};
     const int average = d->resize == RN_RESIZE_D, plain = is_standard(d, 1, 1);
     const int factor = d->stem_width / 64;
-    if (f->names.timm && is_bit(d) && is_standard(d, factor, 1))
+    if (is_mlperf_tiny(f, d) && (d->stem_width == 16 || d->stem_width == 40) &&
+        d->widths[1] == 2 * d->stem_width && d->widths[2] == 4 * d->stem_width)
+        snprintf(name, 96, "MLPerf Tiny's %sResNet-8", d->stem_width == 40 ? "large " : "");
+    else if (is_mlperf_tiny(f, d))
+        snprintf(name, 96, "a ResNet-8 of the form of MLPerf Tiny's");
+    else if (f->names.timm && is_bit(d) && is_standard(d, factor, 1))
         snprintf(name, 96, "timm's resnetv2_%dx%d_bit", d->depth, factor);
     else if (f->names.timm && plain && !is_bit(d) && average == (d->stem == RN_STEM_DEEP))
         snprintf(name, 96, "timm's resnetv2_%d%s%s", d->depth, average ? "d" : "",
@@ -426,7 +458,7 @@ static void print_found(const facts *f, const rn_desc *d, const char *path) {
 
 /* What no tensor tells, and how to say otherwise. */
 static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
-    char text[2][96];
+    char text[3][96];
     printf("assumed, for no tensor tells it:\n  images %dx%d, the centre %g of the picture, %s, ",
            d->height, d->width, (double)d->crop_fraction, value_of(d, "interpolation", text[0]));
     printf("%s", value_of(d, "channel_order", text[1]));
@@ -435,9 +467,11 @@ static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
     printf(",\n    as of %s (--tag NAME, or --height --width --crop_fraction --interpolation\n"
            "    --channel_order --mean --deviation)\n",
            tag);
-    printf("  strides on %s, resize %s (--stride_on, --resize)\n",
+    printf("  strides on %s, resize %s, padding %s (--stride_on, --resize, --padding)\n",
            d->block == RN_BOTTLENECK ? value_of(d, "stride_on", text[0]) : "the first convolution",
-           value_of(d, "resize", text[1]));
+           value_of(d, "resize", text[1]), value_of(d, "padding", text[2]));
+    if (is_folded(f))
+        printf("  order original, for norms are folded; the net's own change nothing (--order)\n");
     if (d->norm) printf("  norms of %d groups (--norm_groups)\n", d->norm_groups);
     printf("  eps of norms %g (--bn_eps)\n", d->bn_eps);
     if (f->kernel == 7 && d->weight_standardisation)
@@ -451,7 +485,7 @@ static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
 
 /* Refuses files that are not what it reads, and to write the one that it reads. */
 static void check_files(const char *in, const char *out) {
-    unsigned char b[4] = {0};
+    unsigned char b[8] = {0};
     char format[32] = "";
     struct stat a, o;
     FILE *file = fopen(in, "rb");
@@ -459,12 +493,17 @@ static void check_files(const char *in, const char *out) {
     if (!strcmp(in, out) || (!stat(in, &a) && !stat(out, &o) && a.st_ino && /* Windows: 0 */
                              a.st_ino == o.st_ino && a.st_dev == o.st_dev))
         quit(2, "%s and %s are the same file, which would be lost", in, out);
-    if (!file || fread(b, 1, 4, file) < 4) b[0] = 0; /* rn_archive_open says why */
+    if (!file || fread(b, 1, 8, file) < 8) b[0] = 0; /* rn_archive_open says why */
     if (file) fclose(file);
     if (!memcmp(b, "PK\3\4", 4) || !memcmp(b, "\200\2", 2))
         quit(1,
              "%s is a PyTorch pickle; tools/convert.py %s NAME.safetensors makes a file that this "
              "program reads",
+             in, in);
+    if (!memcmp(b + 4, "TFL3", 4))
+        quit(1,
+             "%s is a TFLite file; tools/convert_tflite.py %s NAME.safetensors makes a file that "
+             "this program reads",
              in, in);
     if (!memcmp(b, "\37\213", 2))
         quit(1, "%s is compressed; take what this writes: gunzip < %s > NAME", in, in);
@@ -554,6 +593,11 @@ static int is_conv_bias(const rn_net *net, const rn_parameter *p) {
     return net->nodes[p->node].kind == RN_CONV2D && p->role == RN_CONV_BIAS;
 }
 
+/* Part of a norm that is folded. */
+static int is_of_folded(const rn_net *net, const facts *f, const rn_parameter *p) {
+    return is_folded(f) && net->nodes[p->node].kind == RN_BATCH_NORM;
+}
+
 /* A place of its own for each tensor of a net: no node has more than so many. */
 enum { MOST_TENSORS = 8 };
 static char *filled_mark(char *filled, const rn_parameter *p) {
@@ -601,7 +645,7 @@ static int compare(const rn_net *net, const facts *f, const char *path) {
     }
     rn_archive_close(&archive);
     for (memset(&p, 0, sizeof p); rn_next_parameter(net, &p);) {
-        if (*filled_mark(filled, &p)) continue;
+        if (*filled_mark(filled, &p) || is_of_folded(net, f, &p)) continue;
         biases += is_conv_bias(net, &p);
         their_name(p.name, net->desc.norm, &f->names, ours);
         if (!is_conv_bias(net, &p)) add_fault(&list, "missing: %s", ours);
@@ -677,13 +721,26 @@ static rn_net *make_net(const rn_desc *desc, const rn_net *like, rn_real **param
     return net;
 }
 
+/* What a file may leave out: no bias, and norms of scale 1 and shift 0. 1 - eps is rounded, so that
+   the scale, weight / sqrt(running_var + eps), is 1 within 2^-26: a product with it rounds to the
+   very number. */
+static void fill_defaults(rn_net *net) {
+    rn_parameter p;
+    ptrdiff_t i;
+    for (memset(&p, 0, sizeof p); rn_next_parameter(net, &p);) {
+        const rn_real value = p.role == RN_BN_WEIGHT     ? 1
+                              : p.role == RN_RUNNING_VAR ? (rn_real)(1 - net->desc.bn_eps)
+                                                         : 0;
+        for (i = 0; i < p.count && p.dims == 1; i++) p.data[i] = value;
+    }
+}
+
 /* In the order of the file; `compare` has seen that each has its place. */
 static void copy_tensors(rn_net *net, const char *path) {
     rn_archive archive;
     rn_parameter p;
     rn_entry e;
-    for (memset(&p, 0, sizeof p); rn_next_parameter(net, &p);)
-        if (is_conv_bias(net, &p)) memset(p.data, 0, (size_t)p.count * sizeof *p.data);
+    fill_defaults(net);
     open_archive(&archive, path);
     while (next_tensor(&archive, &e))
         if (find_parameter(net, &e, &p)) copy_tensor(&archive, &e, &p);
@@ -701,9 +758,11 @@ static void help(void) {
         "  the usual PyTorch CIFAR nets (fc or linear, with biases or without), kuangliu's ResNet\n"
         "  and PreActResNet,\n"
         "  timm's resnetv2: 18, 34, 18d, 34d, 50, 101, 152, 50d, 50d_gn, 50d_evos, ..._bit,\n"
+        "  MLPerf Tiny's ResNet-8 (tools/convert_tflite.py makes the file of its .tflite),\n"
         "or of nets like these with other units and widths; module., _orig_mod. and model. in "
         "front\n"
-        "of names count as nothing. tools/convert.py makes such a file from a .pth or .pt.\n"
+        "of names count as nothing. Batch norms of the original order may be folded into the\n"
+        "convolutions. tools/convert.py makes such a file from a .pth or .pt.\n"
         "OUT becomes a weights file of resnet.h, with all that is needed to use it.\n\n"
         "  --classes FILE  names of the classes, a line each, which OUT keeps\n"
         "  --tag NAME      pictures come in as for these published weights (behind the dot of\n"
@@ -714,7 +773,7 @@ static void help(void) {
            "and the fields of the description (cifar --help lists them) that no tensor tells, as\n"
            "  --height --width --crop_fraction --interpolation --channel_order --mean --deviation\n"
            "  --norm_groups N --bn_eps X --weight_standardisation 0 --stem imagenet\n"
-           "  --resize A, --stride_on first\n"
+           "  --resize A, --stride_on first, --padding same\n"
            "convert says which of them it assumed.\n");
     exit(0);
 }
@@ -757,7 +816,7 @@ static rn_desc make_description(const facts *f, int count, char **words, const c
     rn_stem stem;
     describe(f, &desc);
     if (!*tag) *tag = usual_tag(f, &desc);
-    set_pictures(&desc, *tag);
+    set_pictures(f, &desc, *tag);
     stem = desc.stem;
     read_words(count, words, &desc);
     if (desc.stem != stem &&

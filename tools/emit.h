@@ -97,6 +97,12 @@ static inline void put_element(emitter *e, size_t i, const char *number) {
 
 static inline void end_array(emitter *e) { put(e, "};\n"); }
 
+/* What says how a layer is computed: so many ints and pointers, on a machine of 32 bits. */
+static inline void begin_numbers(emitter *e, int l, const char *type, size_t words) {
+    put(e, "static const %s %s_numbers = {\n    ", type, c_name(e, l));
+    e->constant_bytes += 4 * words;
+}
+
 static inline void put_whole(emitter *e, size_t i, long number) {
     char text[32];
     snprintf(text, sizeof text, "%ld", number);
@@ -151,6 +157,30 @@ static inline const char *window_row(emitter *e, int l, const char *row) {
 /* The row that is being made: "y", but of a value of one row "0". */
 static inline const char *row_index(const layer *of) { return of->h > 1 ? "y" : "0"; }
 
+/* The row that is being made, and that of an input with the same index. */
+static inline const char *row_made(emitter *e, int l) {
+    return value_row(e, l, row_index(&e->net->layers[l]));
+}
+
+static inline const char *row_read(emitter *e, int l, int which) {
+    const layer *of = &e->net->layers[l];
+    return value_row(e, of->inputs[which], row_index(of));
+}
+
+/* Where the rows of layer l's value begin, and how many there are in the ring. */
+static inline const char *first_row(emitter *e, int l) {
+    const size_t element = element_bytes(e->net, &e->net->layers[l]);
+    char text[EXPRESSION];
+    if (l == 0) return "image";
+    snprintf(text, sizeof text, "arena.%s + %zu", arena_member(e->net, element),
+             e->arena->values[l].offset / element);
+    return keep(e, text);
+}
+
+static inline int ring_rows(const emitter *e, int l) {
+    return l ? e->arena->values[l].rows : e->net->layers[0].h;
+}
+
 /* Copies the rows into the window that row y of the value needs and that are not there yet:
    GATHER(to, from, REST), where `from` is 0 for a row of the padding. */
 static inline void put_gather(emitter *e, int l, const char *gather, const char *rest) {
@@ -173,6 +203,27 @@ static inline void put_gather(emitter *e, int l, const char *gather, const char 
     }
     put(e, "            %s(%s,\n", gather, window_row(e, l, next));
     put(e, "                %s%s, %s);\n        }\n", outside, from, rest);
+}
+
+/* A pool's numbers, the same in floats and in integers. */
+static inline void put_pool_constants(emitter *e, int l) {
+    const layer *of = &e->net->layers[l], *in = &e->net->layers[of->inputs[0]];
+    begin_numbers(e, l, "pooling", 8);
+    put(e, "/* kernel, stride, padding */ %d, %d, %d,\n    /* height, width, channels */ %d, %d, ",
+        of->kernel, of->stride, of->padding, in->h, in->w);
+    put(e, "%d, /* rows, pixels */ %d, %d};\n", in->c, ring_rows(e, of->inputs[0]), of->w);
+}
+
+/* Kernels' text, of which a net needs some sections: one goes from the line of dashes that names it
+   to the next one; the last ends at #endif. */
+static inline void put_sections(emitter *e, const char *const *text,
+                                int (*needs)(const lowered *net, const char *section)) {
+    char section[32];
+    int i, wanted = 0;
+    for (i = 0; text[i + 1]; i++) {
+        if (sscanf(text[i], "/* ---- %31s", section) == 1) wanted = needs(e->net, section);
+        if (wanted) put(e, "%s\n", text[i]);
+    }
 }
 
 /* ---- a layer --------------------------------------------------------------------------------- */
@@ -316,7 +367,7 @@ static inline void put_selftest(emitter *e, const back_end *back, const float *i
         for (i = 0; i < counts[1]; i++)
             if (fabsf(result[i]) > largest) largest = fabsf(result[i]);
         put(e, " {\n        const float difference = result[i] - test_logits[i];\n");
-        put(e, "        wrong += !(difference <= %.3gf && difference >= %.3gf);\n    }\n",
+        put(e, "        wrong += !(difference <= %.3ef && difference >= %.3ef);\n    }\n",
             (double)largest * 1e-5, (double)largest * -1e-5);
     }
     put(e, "    return wrong;\n}\n");

@@ -141,17 +141,20 @@ static inline int read_unit(folded *x, int stage, int unit, int input) {
     return x->net->count - 1;
 }
 
-/* The net of such a file, for images of that size; 0 if the file is of another kind. */
+/* The net of such a file, for images of that size; 0 if the file is of another kind: one of
+   resnet.h, which has a description, or with norms. */
 static inline int read_folded(lowered *net, const char *path, int height, int width) {
     folded x;
     rn_entry entry;
     rn_error error;
+    rn_desc desc;
     layer *l;
     int stage, unit, at = 0;
     char name[48];
     x.path = path, x.net = net;
-    check(rn_archive_open(&x.archive, path, NULL, &error), &error);
     memset(net, 0, sizeof *net);
+    if (!rn_load_desc(&desc, path, NULL, NULL)) return 0;
+    check(rn_archive_open(&x.archive, path, NULL, &error), &error);
     if (!has_entry(&x, "conv1", "weight", &entry) || entry.dims != 4 ||
         !has_entry(&x, "conv1", "bias", &entry) || has_entry(&x, "bn1", "weight", &entry)) {
         rn_archive_close(&x.archive);

@@ -47,6 +47,9 @@ int main(void) {
         size_t bytes;
         int failed;
         desc.naive = naive;
+#ifdef RESNET_SMALL /* has the other execution alone */
+        if (naive) return rn_create(&desc, BATCH, RN_INFERENCE, NULL, &error) ? 6 : other_layers();
+#endif
         buffer.buffer = memory;
         buffer.bytes = ROOM;
 #ifdef RESNET_NO_TRAIN
