@@ -240,6 +240,37 @@ static void test_ranges(void) {
     CHECK_NEAR(edges[1], 975, 20);
 }
 
+/* An affine layer's integers are its real numbers, rounded to the nearest, but for what its
+   multiplier is rounded by. */
+static void test_affine(void) {
+    static const float weights[] = {0.7f, -1.3f, 4, 0.001f, 0, 1};
+    static const float biases[] = {0.2f, -3, 100, 0.5f, 2, -0.25f};
+    lowered net;
+    layer *l;
+    int wide, x, c;
+    for (wide = 0; wide < 2; wide++) {
+        memset(&net, 0, sizeof net);
+        l = add_layer(&net, LAYER_INPUT, "x", -1);
+        l->c = 6, l->h = l->w = 1, l->q.wide = wide;
+        l->q.scale = wide ? 0.0011f : 0.043f, l->q.zero_point = wide ? 0 : -17;
+        l = add_affine(&net, "y", 0, 1);
+        l->q.scale = 0.031f, l->q.zero_point = 9;
+        for (c = 0; c < 6; c++) l->weight[c] = weights[c], l->bias[c] = biases[c];
+        set_arithmetic(&net);
+        for (c = 0; c < 6; c++)
+            for (x = wide ? -32768 : -111; x <= (wide ? 32767 : 144); x += 1 + 13 * wide) {
+                const double real =
+                    ((double)weights[c] * (double)net.layers[0].q.scale * x + (double)biases[c]) /
+                        (double)l->q.scale +
+                    9;
+                const int32_t y = (x * l->q.multiplier[c] + l->q.bias[c]) >> l->q.shift[c];
+                const double rounding = 0.5 * (1 + abs(x) * ldexp(1, -l->q.shift[c]));
+                if (fabs(real) < 200) CHECK(fabs(y - real) < rounding + 1e-3);
+            }
+        free_lowered(&net);
+    }
+}
+
 /* ---- the layer that is broken ----------------------------------------------------------------- */
 
 static void test_broken_layer(void) {
@@ -426,6 +457,7 @@ static void test_published(void) {
 int main(void) {
     test_published();
     test_ranges();
+    test_affine();
     test_broken_layer();
     test_dead_channels();
     test_all_nets();
