@@ -9,8 +9,6 @@ here=$(cd "$(dirname "$0")" && pwd)
 root=$(dirname "$here")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-ASAN_OPTIONS=detect_leaks=0 # what a program that ends with a message leaves is no leak
-export ASAN_OPTIONS
 # shellcheck source=check.sh
 . "$here/check.sh"
 cd "$work" || exit 1
@@ -41,16 +39,14 @@ int main(int count, char **words) {
     return rn_save(net, words[2], NULL, &error) != RN_OK;
 }
 END
-build() { # build NAME SOURCE
-    ${CC:-cc} -std=c99 ${CFLAGS:--O2} -o "$1" "$2" -lm || exit 1
-}
-build cifar "$root/examples/cifar.c"
-build quantise "$root/tools/quantise.c"
-build stretch stretch.c
+${CC:-cc} -O1 -o cifar "$root/examples/cifar.c" -lm || exit 1
+${CC:-cc} -O1 -o stretch stretch.c -lm || exit 1
+make -s -C "$root/tools" quantise || exit 1
+quantise=$root/tools/quantise
 
 data=$root/examples/data
 ./cifar --dataset idx --data "$data" --depth 8 --batch 25 --iterations 120 --threads 1 \
-    --out trained >train.log 2>&1 || { cat train.log; exit 1; }
+    --schedule constant --lr 0.05 --pad 1 --out trained >train.log 2>&1 || { cat train.log; exit 1; }
 net=trained/best.safetensors
 [ -e $net ] || { ls trained; exit 1; }
 
@@ -58,22 +54,21 @@ net=trained/best.safetensors
 says() {
     status=$1 pattern=$2
     shift 2
-    ./quantise "$@" >said.txt 2>&1
+    $quantise "$@" >said.txt 2>&1
     got=$?
     cat said.txt
     [ "$got" = "$status" ] && grep -q -- "$pattern" said.txt
 }
-# loses POINTS ARGUMENTS...: at most so many points of 1000 test images; nothing breaks
-loses() {
-    most=$1
-    shift
+# keeps ARGUMENTS...: of the 2000 test images integers name as many as floats, within 1.5 points, and
+# 93 of 100 alike; nothing breaks
+keeps() {
     says 0 "^No layer breaks" $net --data "$data" --dataset idx "$@" || return 1
-    sed -n 's/^1000 test images: float \([0-9.]*\) % right, int8 \([0-9.]*\) % .*/\1 \2/p' said.txt |
-        awk -v most="$most" '{ n++; if ($1 < 60 || $1 - $2 > most) bad = 1 } END { exit n != 1 || bad }'
+    sed -n 's/^2000 test images: float \([0-9.]*\) % right, int8 \([0-9.]*\) % .* class for \([0-9.]*\) %.*/\1 \2 \3/p' \
+        said.txt | awk '{ n++; if ($1 < 50 || $1 - $2 > 1.5 || $3 < 93) bad = 1 } END { exit n != 1 || bad }'
 }
-check "mse" loses 0.8
-check "percentile" loses 0.8 --ranges percentile --images 300
-check "minmax" loses 0.8 --ranges=minmax --threads 2
+check "mse" keeps
+check "percentile" keeps --ranges percentile --images 300
+check "minmax" keeps --ranges=minmax --threads 2
 check "a narrow percentile cuts" says 0 "beyond its range" $net --data "$data" --dataset idx --test 50 \
     --ranges percentile --percentile 80
 check "one image is enough" says 0 "^7 test images" $net --data "$data" --dataset idx --test 7 \
@@ -95,7 +90,7 @@ stretched() {
     ./stretch $net stretched || return 1
     says 0 "^The first layer that breaks (has less than 10 dB) is layer2.0.conv2, by itself" \
         stretched --data "$data" --dataset idx --test 100 || return 1
-    grep -q "layer2.0.conv1 reads" said.txt || grep -q "what it reads" said.txt
+    grep -q "8 bits are too few for it, or for what it reads (layer2.0.conv1)" said.txt
 }
 check "the layer that breaks" stretched
 
@@ -104,7 +99,7 @@ check "no weights" says 2 "takes a weights file" --data "$data"
 check "no data" says 2 "--data" $net
 check "no such file" says 1 "cannot open none" none --data "$data" --dataset idx
 check "no such data" says 1 "nowhere" $net --data nowhere --dataset idx
-check "other data" says 2 "is 1, but the data's is 3\|cannot open" $net --data nowhere
+check "other data" says 1 "IDX files need --dataset idx" $net --data "$data"
 check "no weights in it" says 1 "table.csv" table.csv --data "$data" --dataset idx
 check "no such rule" says 2 "percentile, mse or minmax" $net --data "$data" --ranges median
 check "no such flag" says 2 "there is no flag --int4" $net --data "$data" --int4

@@ -95,15 +95,17 @@ static void print_ranks(const lowered *net, const ranked *list, long layers) {
 }
 
 /* What to do about a layer that is bad in itself. */
-static void print_remedy(const ranked *r) {
+static void print_remedy(const lowered *net, const ranked *r) {
+    const layer *reads = &net->layers[net->layers[r->layer].inputs[0]];
     if (r->cut > 0.05)
-        printf(
-            "%.2f %% of its numbers lie beyond its range: try a higher --percentile, or --ranges "
-            "minmax.\n",
-            r->cut);
+        printf("%.2f %% of its numbers lie beyond its range: try a higher --percentile, --ranges "
+               "minmax,\nor more --images.\n",
+               r->cut);
     else
-        printf("Hardly a number lies beyond its range, which is too wide for most of them: try "
-               "--ranges mse,\nor a lower --percentile. More --images may help, too.\n");
+        printf("Hardly a number lies beyond its range: 8 bits are too few for it, or for what it "
+               "reads (%s),\nbecause a few channels or numbers are far larger than the others: try "
+               "--ranges mse,\nor a lower --percentile.\n",
+               reads->name);
 }
 
 /* Names the first layer that breaks, where that comes from, and what to try. */
@@ -118,7 +120,7 @@ static void print_first_broken(const lowered *net, const ranked *list) {
            net->layers[list[i].layer].name);
     if (list[i].alone < WEAK) {
         printf(", by itself: it has %.1f dB alone.\n", list[i].alone);
-        print_remedy(&list[i]);
+        print_remedy(net, &list[i]);
         return;
     }
     for (worst = last = 0; last < i; last++)
@@ -126,7 +128,7 @@ static void print_first_broken(const lowered *net, const ranked *list) {
     printf(", by the noise of those before it: alone it\nhas %.1f dB. The weakest of them is %s, "
            "%.1f dB alone. ",
            list[i].alone, net->layers[list[worst].layer].name, list[worst].alone);
-    print_remedy(&list[worst]);
+    print_remedy(net, &list[worst]);
 }
 
 static void save_csv(const char *path, const lowered *net, const ranked *list) {
