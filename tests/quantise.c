@@ -1,5 +1,5 @@
-/* quantise.c - nets in integers: the plain formulas and the fast ones give the same numbers, of nets
-   of all orders, shortcuts, resizes, blocks and stems, with dead channels and images that no sample
+/* quantise.c - nets in integers: the plain formulas and the fast ones give the same numbers, of
+   nets of all orders, shortcuts, resizes, blocks and stems, with dead channels and images that no sample
    was like; floats as the header has them; integers near the floats; ranges by every rule; which
    values are wide; a layer that is broken on purpose is named. Where MLPerf Tiny's net is beside the
    project: its multipliers, its weights made again of the floats, and every number between its
@@ -16,7 +16,7 @@
 #include "../tools/folded.h"
 #include "../tools/quantise.h"
 
-/* ---- images that are made up: blots of colour ------------------------------------------------- */
+/* ---- images that are made up: blots of colour ------------------------------------------------ */
 
 typedef struct blots {
     int channels, height, width, contrast;
@@ -45,7 +45,7 @@ static rn_source blot_source(blots *b, const layer *in, int contrast) {
     return source;
 }
 
-/* ---- any net ---------------------------------------------------------------------------------- */
+/* ---- any net --------------------------------------------------------------------------------- */
 
 static calibration_options few_samples(range_rule ranges) {
     calibration_options how = default_calibration();
@@ -197,7 +197,7 @@ static void test_all_nets(void) {
     }
 }
 
-/* ---- ranges ----------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 /* 20,000 numbers of a ReLU, thousandths from 0 to 9.999, and a last one, by two threads. */
 static void make_histogram(histogram *h, float last) {
@@ -271,7 +271,7 @@ static void test_affine(void) {
     }
 }
 
-/* ---- the layer that is broken ----------------------------------------------------------------- */
+/* ---- the layer that is broken ---------------------------------------------------------------- */
 
 static void test_broken_layer(void) {
     rn_desc desc = rn_cifar(14);
@@ -344,7 +344,7 @@ static void test_dead_channels(void) {
     }
 }
 
-/* ---- MLPerf Tiny's net, where it is there ----------------------------------------------------- */
+/* ---- MLPerf Tiny's net, where it is there ---------------------------------------------------- */
 
 static const char shared[] = "../../shared/mlperf_tiny/";
 static char shared_path[256];

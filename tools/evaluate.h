@@ -1,13 +1,13 @@
-/* evaluate.h - what a lowered net makes of images, on the machine that runs the tools: in floats; in
-   integers as lowered.h has the formulas, plainly; and the same integers fast, for whole data
+/* evaluate.h - what a lowered net makes of images, on the machine that runs the tools: in floats;
+   in integers as lowered.h has the formulas, plainly; and the same integers fast, for whole data
    sets. Every layer's value stays to be looked at. */
 #ifndef EVALUATE_H
 #define EVALUATE_H
 
 #include "lowered.h"
 
-/* Functions that gcc compiles for two instruction sets, of which a program takes the better one that
-   the machine has, and whose loops become vectors. */
+/* Functions that gcc compiles for two instruction sets, of which a program takes the better one
+   that the machine has, and whose loops become vectors. */
 #if defined(__GLIBC__) && defined(__x86_64__) && !defined(__clang__)
 #define FOR_EACH_MACHINE __attribute__((target_clones("avx2", "default"), optimize("O3")))
 #elif defined(__GNUC__) && !defined(__clang__)
@@ -166,7 +166,7 @@ static inline void float_pad_subsample(const float_run *r, int i) {
     check(rn_pad_subsample_forward(&to, &x, l->stride, l->front, &error), &error);
 }
 
-/* ---- floats, plainly: a number at a time, values [H,W,C] -------------------------------------- */
+/* ---- floats, plainly: a number at a time, values [H,W,C] ------------------------------------- */
 
 typedef struct plain_run {
     const lowered *net;
@@ -252,7 +252,7 @@ static inline double real_pad_subsample(const plain_run *r, const layer *l, int 
     return there ? real_at(r, l, 0, y * l->stride, x * l->stride, from) : 0;
 }
 
-/* ---- integers, plainly: a number at a time, values [H,W,C] ------------------------------------ */
+/* ---- integers, plainly: a number at a time, values [H,W,C] ----------------------------------- */
 
 typedef struct integer_run {
     const lowered *net;

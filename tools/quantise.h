@@ -172,7 +172,7 @@ static inline void set_arithmetic(lowered *net) {
     for (i = 0; i < net->count; i++) settings[net->layers[i].kind](net, &net->layers[i]);
 }
 
-/* ---- which values are wide -------------------------------------------------------------------- */
+/* ---- which values are wide ------------------------------------------------------------------- */
 
 /* May input `which` of such a layer be wide? */
 static inline int takes_wide(layer_kind kind, int which) {
@@ -241,7 +241,7 @@ static inline void narrow_readers(lowered *net) {
     }
 }
 
-/* ---- what the samples have -------------------------------------------------------------------- */
+/* ---- what the samples have ------------------------------------------------------------------- */
 
 enum { BINS = 4096 };
 
@@ -333,7 +333,7 @@ static inline histogram *sample_values(const lowered *net, const rn_source *sour
     return s.histograms;
 }
 
-/* ---- ranges ----------------------------------------------------------------------------------- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 /* Where numbers of sign s (0 negative) begin of which all but `outside` are nearer to 0. */
 static inline double percentile_edge(const histogram *h, int s, double outside) {
@@ -392,7 +392,7 @@ static inline void choose_edges(const histogram *h, const calibration_options *h
             edges[s] = percentile_edge(h, s, all * (100 - how->percentile) / 100);
 }
 
-/* ---- weights ---------------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------------------- */
 
 /* Filters and biases as integers are made of: those of the image's convolutions have the mean and
    the deviation in them, so that they read whole numbers, p - centre. */
@@ -456,7 +456,7 @@ static inline void quantise_weights(const lowered *net, layer *l, const float_fi
     }
 }
 
-/* ---- scales ----------------------------------------------------------------------------------- */
+/* ---- scales ---------------------------------------------------------------------------------- */
 
 /* What a layer's arithmetic could come to, whatever the image. */
 static inline double worst_value(const lowered *net, const layer *l, const float_filters *f) {
