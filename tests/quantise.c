@@ -1,9 +1,9 @@
 /* quantise.c - nets in integers: the plain formulas and the fast ones give the same numbers, of
-   nets of all orders, shortcuts, resizes, blocks and stems, with dead channels and images that no sample
-   was like; floats as the header has them; integers near the floats; ranges by every rule; which
-   values are wide; a layer that is broken on purpose is named. Where MLPerf Tiny's net is beside the
-   project: its multipliers, its weights made again of the floats, and every number between its
-   layers for four images.
+   nets of all orders, shortcuts, resizes, blocks and stems, with dead channels and images that no
+   sample was like; floats as the header has them; integers near the floats; ranges by every rule;
+   which values are wide; a layer that is broken on purpose is seen. Where MLPerf Tiny's net is
+   beside the project: its multipliers, its weights made again of the floats, and every number
+   between its layers for four images.
 
    cc -std=c99 -O2 -fopenmp -o quantise tests/quantise.c -lm && ./quantise */
 
@@ -98,7 +98,8 @@ static long count_differences(const lowered *net, const rn_source *source, int i
     return differences;
 }
 
-/* The largest difference between the logits of the header, of fast and of plain floats; relative. */
+/* The largest difference between the logits of the header, of fast and of plain floats,
+   relative. */
 static double float_difference(rn_net *from, const lowered *net, const rn_source *source) {
     float_run r = make_float_run(net, 1);
     const layer *in = &net->layers[0], *last = &net->layers[net->count - 1];
