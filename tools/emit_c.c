@@ -20,6 +20,7 @@ typedef struct job {
     const char *weights, *to, *name;
     const char *calibration; /* a directory; NULL: float, or what the weights are */
     calibration_options options;
+    rn_desc desc; /* of a net that is not folded: how its images are cropped */
     long height, width; /* of folded nets */
     long arena;         /* bytes; 0: layer by layer */
 } job;
@@ -30,7 +31,6 @@ static lowered read_net(job *j) {
     lowered net;
     rn_net *from;
     rn_error error;
-    rn_desc desc;
     if (read_folded(&net, j->weights, (int)j->height, (int)j->width)) {
         printf(
             "%s: norms are folded; padding as TensorFlow's, pixels from 0 to 255, %ld x %ld, are "
@@ -38,7 +38,8 @@ static lowered read_net(job *j) {
             j->weights, j->height, j->width);
         if (net.quantised) set_arithmetic(&net);
     } else {
-        check(rn_load_desc(&desc, j->weights, NULL, &error), &error);
+        check(rn_load_desc(&j->desc, j->weights, NULL, &error), &error);
+        j->options.desc = &j->desc;
         from = rn_create_from(NULL, 1, RN_INFERENCE, j->weights, NULL, &large_pages, &error);
         if (!from) check(error.status, &error);
         net = lower_net(from);
