@@ -271,9 +271,11 @@ static inline void put_demand(emitter *e, int l, int which) {
     const char *name = c_name(e, input);
     char rows[48];
     if (input == 0 || (which == 1 && input == of->inputs[0])) return;
-    if (of->kind == LAYER_GLOBAL_AVG_POOL || of->h == 1)
-        snprintf(rows, sizeof rows, "%d", h);
-    else if (of->stride == 1 && of->kernel == 1)
+    if (of->h == 1) {
+        int first, last;
+        rows_read(e->net, of, which, 0, &first, &last);
+        snprintf(rows, sizeof rows, "%d", last);
+    } else if (of->stride == 1 && of->kernel == 1)
         snprintf(rows, sizeof rows, "y + 1");
     else {
         char last[40];
