@@ -20,7 +20,7 @@ typedef struct job {
     const char *weights, *to, *name;
     const char *calibration; /* a directory; NULL: float, or what the weights are */
     calibration_options options;
-    rn_desc desc; /* of a net that is not folded: how its images are cropped */
+    rn_desc desc;       /* of a net that is not folded: how its images are cropped */
     long height, width; /* of folded nets */
     long arena;         /* bytes; 0: layer by layer */
 } job;
@@ -62,6 +62,9 @@ static void make_test_vector(const lowered *net, float *image, float *result) {
         image[i] = net->quantised ? byte - 128 : (byte / 255 - net->mean[c]) / net->deviation[c];
     }
     evaluate_naively(net, image, result);
+    for (i = 0; i < array_count(&net->layers[net->count - 1]); i++)
+        if (!(fabsf(result[i]) <= FLT_MAX))
+            quit(1, "the logits of a test image are not finite: the weights are too large");
 }
 
 /* ---- what it says ---------------------------------------------------------------------------- */

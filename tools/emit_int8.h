@@ -37,20 +37,6 @@ static inline int wides(const lowered *net, const layer *of) {
     return input_of(net, of, 0)->q.wide + 2 * second + 4 * of->q.wide;
 }
 
-/* The largest that a convolution's sum can be, whatever the image. */
-static inline double largest_sum(const lowered *net, const layer *of) {
-    const size_t count = weight_count(net, of) / (size_t)of->c;
-    double largest = 0;
-    size_t i;
-    int k;
-    for (k = 0; k < of->c; k++) {
-        double sum = fabs((double)of->q.bias[k]);
-        for (i = 0; i < count; i++) sum += 255.0 * abs(of->q.weight[(size_t)k * count + i]);
-        if (sum > largest) largest = sum;
-    }
-    return largest;
-}
-
 /* Of a multiplier of 0 any shift will do. */
 static inline int shift_of(const layer *of, int k) {
     return of->q.multiplier[k] ? of->q.shift[k] : -1;
@@ -60,14 +46,8 @@ static inline int shift_of(const layer *of, int k) {
 enum { WIDE = 1, ANY = 2, FLOOR = 4, CUT = 8 };
 
 static inline int convolution_flags(const lowered *net, const layer *of) {
-    const double largest = largest_sum(net, of);
-    int any = largest >= 1 << 30, k;
-    for (k = 0; k < of->c; k++) {
-        const int shift = shift_of(of, k);
-        any |= shift >= 0;
-        if (ldexp(largest, shift > 0 ? shift : 0) >= 2147483648.0)
-            quit(1, "%s: its sums may be %.4g, which 32 bits do not hold", of->name, largest);
-    }
+    int any = 0, k;
+    for (k = 0; k < of->c; k++) any |= shift_of(of, k) >= 0 || largest_sum(net, of, k) >= 1 << 30;
     return (of->q.wide ? WIDE : 0) | (any ? ANY : 0) |
            (least_of(of) > (of->q.wide ? -32768 : -128) ? FLOOR : 0) |
            (of->c % 2 || of->w % PIXELS_OF_A_TILE ? CUT : 0);
@@ -221,9 +201,6 @@ static inline void put_int8_add_constants(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
     const int32_t *m = of->q.multiplier;
     const int *s = of->q.shift;
-    int i;
-    for (i = 0; i < 3; i++)
-        if (s[i] > 0) quit(1, "%s: its scale is too small for those of its terms", of->name);
     begin_numbers(e, l, "addition", 11);
     put(e, "/* zero points, left */ {%d, %d}, %d,\n", zero_point_of_input(e->net, of, 0),
         zero_point_of_input(e->net, of, 1), of->q.left);

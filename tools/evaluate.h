@@ -271,6 +271,15 @@ static inline int32_t scale_twice(int32_t x, int32_t multiplier, int shift) {
     return (h >> right) + ((h & mask) > (mask >> 1) + (h < 0));
 }
 
+/* The largest that a convolution's sum of filter k can be, whatever the image. */
+static inline double largest_sum(const lowered *net, const layer *l, int k) {
+    const size_t count = weight_count(net, l) / (size_t)l->c;
+    double sum = fabs((double)l->q.bias[k]);
+    size_t i;
+    for (i = 0; i < count; i++) sum += 255.0 * abs(l->q.weight[(size_t)k * count + i]);
+    return sum;
+}
+
 static inline int least_of(const layer *l) {
     return l->relu ? l->q.zero_point : l->q.wide ? -32768 : -128;
 }

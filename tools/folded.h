@@ -90,8 +90,10 @@ static inline int read_convolution(folded *x, const char *name, int input, int s
     if (!has_entry(x, name, "weight", &entry)) quit(1, "%s has no tensor %s.weight", x->path, name);
     l->linear = entry.dims == 2;
     if ((entry.dims != 4 && entry.dims != 2) || entry.shape[0] < 1 || entry.shape[0] > 65536 ||
-        entry.shape[2] > 15 || entry.shape[3] != entry.shape[2] || entry.shape[1] != l->c)
-        quit(1, "%s: %s.weight should be [filters, %d, kernel, kernel]", x->path, name, l->c);
+        entry.shape[2] < 1 || entry.shape[2] > 15 || entry.shape[3] != entry.shape[2] ||
+        entry.shape[1] != l->c)
+        quit(1, "%s: %s.weight should be [filters, %d, kernel, kernel], the kernel from 1 to 15",
+             x->path, name, l->c);
     l->c = (int)entry.shape[0];
     l->kernel = (int)entry.shape[2];
     l->stride = stride;
@@ -141,6 +143,26 @@ static inline int read_unit(folded *x, int stage, int unit, int input) {
     return x->net->count - 1;
 }
 
+/* A stage ends where a unit's first weight is missing; then those behind it must be, too. */
+static inline void refuse_leftovers(folded *x) {
+    rn_entry entry;
+    rn_error error;
+    int found, i;
+    rn_archive_close(&x->archive);
+    check(rn_archive_open(&x->archive, x->path, NULL, &error), &error);
+    while ((found = rn_archive_next(&x->archive, &entry, &error)) == 1) {
+        const char *suffix = strrchr(entry.name, '.');
+        if (!suffix || strcmp(suffix, ".weight") != 0 || !strcmp(entry.name, "fc.weight")) continue;
+        for (i = 0; i < x->net->count; i++)
+            if (strlen(x->net->layers[i].name) == (size_t)(suffix - entry.name) &&
+                !strncmp(x->net->layers[i].name, entry.name, (size_t)(suffix - entry.name)))
+                break;
+        if (i == x->net->count)
+            quit(1, "%s: %s belongs to no layer; is one missing before it?", x->path, entry.name);
+    }
+    if (found < 0) check(error.status, &error);
+}
+
 /* The net of such a file, for images of that size; 0 if the file is of another kind: one of
    resnet.h, which has a description, or with norms. */
 static inline int read_folded(lowered *net, const char *path, int height, int width) {
@@ -165,6 +187,8 @@ static inline int read_folded(lowered *net, const char *path, int height, int wi
     snprintf(net->title, sizeof net->title, "residual net");
     for (unit = 0; unit < 4; unit++) net->mean[unit] = 0, net->deviation[unit] = 1.0f / 255;
     l = add_layer(net, LAYER_INPUT, "input", -1);
+    if (entry.shape[1] < 1 || entry.shape[1] > 4)
+        quit(1, "%s: conv1.weight should be of 1 to 4 channels, as images have", path);
     l->c = (int)entry.shape[1], l->h = height, l->w = width;
     read_scale(&x, l, "input");
     if (net->quantised && (l->q.scale != 1 || l->q.zero_point != -128))
@@ -178,11 +202,15 @@ static inline int read_folded(lowered *net, const char *path, int height, int wi
         }
         if (unit == 0) break;
     }
+    refuse_leftovers(&x);
     l = add_layer(net, LAYER_GLOBAL_AVG_POOL, "avgpool", at);
     l->h = l->w = 1;
     read_scale(&x, l, "avgpool");
+    l->q.rescales =
+        l->q.scale != net->layers[at].q.scale || l->q.zero_point != net->layers[at].q.zero_point;
     read_convolution(&x, "fc", net->count - 1, 1, 0);
     rn_archive_close(&x.archive);
+    refuse_infinite(net);
     return 1;
 }
 

@@ -96,8 +96,7 @@ typedef struct lowered {
        input have mean and deviation in their weights, see tools/quantise.h. */
     float mean[4], deviation[4];
     int centre[4];
-    int bgr;           /* 1: the net's first channel is blue; weights are as for RGB already */
-    char *class_names; /* one a line; NULL: none */
+    int bgr; /* 1: the net's first channel is blue; weights are as for RGB already */
 } lowered;
 
 static inline float *allocate_floats(size_t count) {
@@ -160,6 +159,20 @@ static inline void rows_read(const lowered *net, const layer *l, int which, int 
     if (*last > h) *last = h;
 }
 
+/* Neither floats of C nor integers can be made of NaN and infinity. */
+static inline void refuse_infinite(const lowered *net) {
+    int i;
+    for (i = 0; i < net->count; i++) {
+        const layer *l = &net->layers[i];
+        const size_t biases = l->bias ? (size_t)l->c : 0, filters = weight_count(net, l);
+        const size_t weights = l->weight && !filters ? (size_t)l->c : filters;
+        size_t k;
+        for (k = 0; k < weights + biases; k++)
+            if (!(fabsf(k < weights ? l->weight[k] : l->bias[k - weights]) <= FLT_MAX))
+                quit(1, "%s: a weight or bias is not finite; did the training diverge?", l->name);
+    }
+}
+
 static inline void free_lowered(lowered *net) {
     int i;
     for (i = 0; i < net->count; i++) {
@@ -167,7 +180,7 @@ static inline void free_lowered(lowered *net) {
         free(l->weight), free(l->bias), free(l->q.weight), free(l->q.weight_scale);
         free(l->q.bias), free(l->q.multiplier), free(l->q.shift);
     }
-    free(net->layers), free(net->class_names);
+    free(net->layers);
     memset(net, 0, sizeof *net);
 }
 
@@ -376,6 +389,7 @@ static inline lowered lower_net(const rn_net *net) {
     }
     for (i = 0; i < net->node_count; i++) lowerings[net->nodes[i].kind](&x, i);
     free(x.readers), free(x.layers), free(x.factors);
+    refuse_infinite(&to);
     return to;
 }
 

@@ -55,13 +55,17 @@ static inline void print_calibration_options(void) {
 
 /* ---- from scales to the integers of the arithmetic ------------------------------------------- */
 
-/* A real factor as multiplier 2^(shift - 31). */
-static inline void set_factor(integers *q, int at, double real) {
+/* A real factor as multiplier 2^(shift - 31), of numbers up to `largest`. */
+static inline void set_factor(layer *l, int at, double real, double largest) {
     const double two31 = 2147483648.0;
+    integers *q = &l->q;
     int shift;
     int64_t multiplier = (int64_t)floor(frexp(real, &shift) * two31 + 0.5);
     if (multiplier == (int64_t)1 << 31) multiplier /= 2, shift++;
     if (shift < -31) multiplier = shift = 0;
+    if (ldexp(largest, shift > 0 ? shift : 0) >= two31)
+        quit(1, "%s: its scale is too small for what it reads: 32 bits do not hold its sums",
+             l->name);
     q->multiplier[at] = (int32_t)multiplier;
     q->shift[at] = shift;
 }
@@ -85,7 +89,7 @@ static inline void set_convolution(const lowered *net, layer *l) {
     for (k = 1; k < l->c; k++) rounds &= !(l->q.weight_scale[k] != l->q.weight_scale[0]);
     for (k = 0; k < l->c; k++) {
         const double product = in * (double)l->q.weight_scale[k];
-        set_factor(&l->q, k, (rounds ? (double)(float)product : product) / out);
+        set_factor(l, k, (rounds ? (double)(float)product : product) / out, largest_sum(net, l, k));
     }
 }
 
@@ -115,6 +119,7 @@ static inline void set_affine(const lowered *net, layer *l) {
 }
 
 static inline void set_add(const lowered *net, layer *l) {
+    const double largest = 1 << 30;
     double scales[2], twice;
     int wide = l->q.wide, i;
     make_factors(&l->q, 3);
@@ -124,15 +129,16 @@ static inline void set_add(const lowered *net, layer *l) {
     }
     twice = 2 * (fabs(scales[0]) > fabs(scales[1]) ? fabs(scales[0]) : fabs(scales[1]));
     l->q.left = wide ? 15 : 20;
-    for (i = 0; i < 2; i++) set_factor(&l->q, i, twice > 0 ? scales[i] / twice : 0);
-    set_factor(&l->q, 2, twice / (ldexp(1, l->q.left) * (double)l->q.scale));
+    for (i = 0; i < 2; i++) set_factor(l, i, twice > 0 ? scales[i] / twice : 0, largest);
+    set_factor(l, 2, twice / (ldexp(1, l->q.left) * (double)l->q.scale), largest);
 }
 
 static inline void set_gate(const lowered *net, layer *l) {
-    const integers *gate = input_integers(net, l, 1);
+    const integers *in = input_integers(net, l, 0), *gate = input_integers(net, l, 1);
+    const double largest = 32767.0 * (in->wide ? 32768 : 255);
     int i;
     make_factors(&l->q, 1);
-    set_factor(&l->q, 0, (double)input_integers(net, l, 0)->scale / (32768 * (double)l->q.scale));
+    set_factor(l, 0, (double)in->scale / (32768 * (double)l->q.scale), largest);
     for (i = 0; i < 256; i++) {
         const double x = (double)gate->scale * (i - 128 - gate->zero_point);
         const double g = floor(32768 / (1 + exp(l->complement ? x : -x)) + 0.5);
@@ -145,7 +151,7 @@ static inline void set_means(const lowered *net, layer *l, int first, int last) 
     int n;
     if (!l->q.rescales) return;
     make_factors(&l->q, last - first + 1);
-    for (n = first; n <= last; n++) set_factor(&l->q, n - first, factor / n);
+    for (n = first; n <= last; n++) set_factor(l, n - first, factor / n, 255.0 * n);
 }
 
 static inline void set_avg_pool(const lowered *net, layer *l) {
@@ -477,9 +483,10 @@ static inline double worst_value(const lowered *net, const layer *l, const float
     return worst;
 }
 
-/* No scale is so small that sums in its unit could leave 32 bits. */
+/* No scale is so small that sums in its unit could leave 32 bits, even if shifted a bit more than
+   their factor is. */
 static inline double least_scale(double worst) {
-    const double least = worst / 1073741824, none = 1e-30;
+    const double least = worst / 536870912, none = 1e-30;
     return least > none ? least : none;
 }
 
