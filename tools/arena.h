@@ -216,7 +216,7 @@ static inline size_t collision(const planner *p, int at_a, int at_b, int y, int 
 /* The least offset of stay `at` where none of its rows is in the way of those placed already. */
 static inline void place_stay(planner *p, int at) {
     stay *s = &p->stays[at];
-    int i, y, z, moved = 1;
+    int i, y, z, first, moved = 1;
     s->offset = 0;
     while (moved) {
         moved = 0;
@@ -227,13 +227,16 @@ static inline void place_stay(planner *p, int at) {
             if (b->offset >= s->offset + (size_t)s->rows * s->row_bytes ||
                 s->offset >= b->offset + (size_t)b->rows * b->row_bytes)
                 continue;
-            for (y = 0; y < s->count && !moved; y++)
-                for (z = 0; s->born[y] >= 0 && z < b->count && !moved; z++) {
-                    const size_t next = b->born[z] < 0 ? 0 : collision(p, at, i, y, z);
+            for (y = first = 0; y < s->count && !moved; y++) { /* rows are born one after another */
+                while (first < b->count && s->born[y] >= 0 && b->dies[first] < s->born[y]) first++;
+                for (z = first; z < b->count && b->born[z] <= s->dies[y] && !moved; z++) {
+                    const int both = s->born[y] >= 0 && b->born[z] >= 0;
+                    const size_t next = both ? collision(p, at, i, y, z) : 0;
                     if (!next) continue;
                     s->offset = (next + ARENA_ALIGNMENT - 1) / ARENA_ALIGNMENT * ARENA_ALIGNMENT;
                     moved = 1;
                 }
+            }
         }
     }
     s->placed = 1;

@@ -303,10 +303,6 @@ static inline void put_layer(emitter *e, const back_end *back, int l) {
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static inline size_t array_count(const layer *l) {
-    return (size_t)l->c * (size_t)l->h * (size_t)l->w;
-}
-
 /* What the arena is: one array, seen as numbers of the kinds that lie in it. */
 static inline void put_arena(emitter *e) {
     const size_t bytes = e->arena->bytes;
@@ -345,7 +341,7 @@ static inline void put_selftest(emitter *e, const back_end *back, const float *i
                                 const float *result) {
     const layer *last = &e->net->layers[e->net->count - 1];
     const float *const numbers[2] = {image, result};
-    const size_t counts[2] = {array_count(&e->net->layers[0]), array_count(last)};
+    const size_t counts[2] = {value_count(&e->net->layers[0]), value_count(last)};
     static const char *const names[] = {"test_image", "test_logits"};
     const char *const types[2] = {back->input, back->output};
     size_t i;

@@ -56,13 +56,13 @@ static void make_test_vector(const lowered *net, float *image, float *result) {
     const layer *in = &net->layers[0];
     const rn_key key = {1, RN_PURPOSE_AUGMENT, 0};
     size_t i;
-    for (i = 0; i < array_count(in); i++) {
+    for (i = 0; i < value_count(in); i++) {
         const float byte = (float)(rn_random(key, i) & 255);
         const int c = (int)(i % (size_t)in->c) & 3;
         image[i] = net->quantised ? byte - 128 : (byte / 255 - net->mean[c]) / net->deviation[c];
     }
     evaluate_naively(net, image, result);
-    for (i = 0; i < array_count(&net->layers[net->count - 1]); i++)
+    for (i = 0; i < value_count(&net->layers[net->count - 1]); i++)
         if (!(fabsf(result[i]) <= FLT_MAX))
             quit(1, "the logits of a test image are not finite: the weights are too large");
 }
@@ -97,8 +97,8 @@ static void emit(job *j) {
     lowered net = read_net(j);
     arena a = choose_arena(j, &net);
     const back_end *back = net.quantised ? &int8_back_end : &float_back_end;
-    float *image = allocate_floats(array_count(&net.layers[0]));
-    float *result = allocate_floats(array_count(&net.layers[net.count - 1]));
+    float *image = allocate_floats(value_count(&net.layers[0]));
+    float *result = allocate_floats(value_count(&net.layers[net.count - 1]));
     char *text;
     make_test_vector(&net, image, result);
     text = emit_net(&net, &a, back, j->name, name_alone(j->weights), image, result);

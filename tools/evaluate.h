@@ -16,10 +16,6 @@
 #define FOR_EACH_MACHINE
 #endif
 
-static inline size_t value_count(const layer *l) {
-    return (size_t)l->c * (size_t)l->h * (size_t)l->w;
-}
-
 /* ---- floats: values are [N,C,H,W] ------------------------------------------------------------ */
 
 typedef struct float_run {

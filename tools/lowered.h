@@ -138,6 +138,10 @@ static inline int count_readers(const lowered *net, int i) {
     return readers;
 }
 
+static inline size_t value_count(const layer *l) {
+    return (size_t)l->c * (size_t)l->h * (size_t)l->w;
+}
+
 static inline size_t weight_count(const lowered *net, const layer *l) {
     if (l->kind != LAYER_CONVOLUTION) return 0;
     return (size_t)l->c * (size_t)net->layers[l->inputs[0]].c * (size_t)(l->kernel * l->kernel);
@@ -226,12 +230,20 @@ static inline layer *lower_layer(lowering *x, int i, layer_kind kind) {
     return l;
 }
 
-/* May the layer that makes node i's input take what node i does? Only if nobody else reads it. */
-static inline layer *layer_before(lowering *x, int i, unsigned kinds) {
+/* The layer that is to do what node i does: the one that makes its input, if it is of one of these
+   kinds and nobody else reads it; else an affine one that is added. */
+static inline layer *layer_taking(lowering *x, int i, unsigned kinds) {
     const int input = x->net->nodes[i].inputs[0];
     layer *l = &x->to->layers[x->layers[input]];
-    if (x->readers[input] != 1 || x->factors[input] != 1 || l->relu) return NULL;
-    return kinds >> l->kind & 1 ? l : NULL;
+    if (x->readers[input] == 1 && !(x->factors[input] != 1) && !l->relu && kinds >> l->kind & 1)
+        x->layers[i] = x->layers[input];
+    else {
+        const int from = value_layer(x, input);
+        l = add_affine(x->to, "", from, 1);
+        rn_node_name(x->net, i, l->name);
+        x->layers[i] = x->to->count - 1;
+    }
+    return l;
 }
 
 static inline void lower_input(lowering *x, int i) { lower_layer(x, i, LAYER_INPUT); }
@@ -275,17 +287,9 @@ static inline void lower_batch_norm(lowering *x, int i) {
     const float *weight = parameter_of(x, i, "weight"), *bias = parameter_of(x, i, "bias");
     const float *mean = parameter_of(x, i, "running_mean"),
                 *var = parameter_of(x, i, "running_var");
-    layer *l = layer_before(x, i, 1u << LAYER_CONVOLUTION);
+    layer *l = layer_taking(x, i, 1u << LAYER_CONVOLUTION);
     size_t filter, j;
     int c;
-    x->layers[i] = x->layers[x->net->nodes[i].inputs[0]];
-    if (!l) {
-        char name[64];
-        const int input = value_layer(x, x->net->nodes[i].inputs[0]);
-        rn_node_name(x->net, i, name);
-        l = add_affine(x->to, name, input, 1);
-        x->layers[i] = x->to->count - 1;
-    }
     filter = l->kind == LAYER_CONVOLUTION ? weight_count(x->to, l) / (size_t)l->c : 1;
     for (c = 0; c < l->c; c++) {
         const double factor = (double)weight[c] / sqrt((double)var[c] + x->net->desc.bn_eps);
@@ -298,15 +302,7 @@ static inline void lower_batch_norm(lowering *x, int i) {
 }
 
 static inline void lower_relu(lowering *x, int i) {
-    layer *l = layer_before(x, i, 1u << LAYER_CONVOLUTION | 1u << LAYER_AFFINE | 1u << LAYER_ADD);
-    x->layers[i] = x->layers[x->net->nodes[i].inputs[0]];
-    if (!l) {
-        char name[64];
-        const int input = value_layer(x, x->net->nodes[i].inputs[0]);
-        rn_node_name(x->net, i, name);
-        l = add_affine(x->to, name, input, 1);
-        x->layers[i] = x->to->count - 1;
-    }
+    layer *l = layer_taking(x, i, 1u << LAYER_CONVOLUTION | 1u << LAYER_AFFINE | 1u << LAYER_ADD);
     l->relu = 1;
 }
 
