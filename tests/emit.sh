@@ -250,6 +250,26 @@ check "too small an arena" says 1 "the least that is found" net00 out.c --arena 
 check "one file" says 2 "same file" net00 net00
 check "no data" says 1 "." net00 out.c --int8 nowhere --dataset idx
 check "help" says 0 "^usage: emit_c" --help
+# folded OTHER BYTES: a file of that name, a folded net of zeros; in its JSON maybe another tensor; its
+# last bytes, octal
+folded() {
+    tensor='"%s":{"dtype":"F32","shape":%s,"data_offsets":%s}'
+    # shellcheck disable=SC2059
+    json="{$(printf "$tensor,$tensor,$tensor,$tensor" conv1.weight '[1,1,1,1]' '[0,4]' conv1.bias '[1]' '[4,8]' \
+        fc.weight '[2,1]' '[8,16]' fc.bias '[2]' '[16,24]')$1}"
+    printf '\000\002\000\000\000\000\000\000%-512s' "$json" >folded
+    head -c 20 /dev/zero >>folded
+    # shellcheck disable=SC2059
+    printf "${2:-\\000\\000\\000\\000}" >>folded
+}
+folded ''
+folded_emitted() { $emit_c folded folded.c; }
+check "a folded net" folded_emitted
+folded '' '\000\000\300\177'
+check "NaN" says 1 "fc: a weight or bias is not finite" folded out.c
+folded ',"layer1.0.conv2.weight":{"dtype":"F32","shape":[1],"data_offsets":[24,28]}' \
+    '\000\000\000\000\000\000\000\000'
+check "a weight too many" says 1 "layer1.0.conv2.weight belongs to no layer" folded out.c
 echo "int main(void) { return 0; }" >text
 check "no weights" says 1 "." text out.c
 
