@@ -1,5 +1,5 @@
-/* emit.h - what is common to the C files that tools/emit_c writes, in floats and in integers: names,
-   places, the functions that make rows on demand, the function that predicts.
+/* emit.h - what is common to the C files that tools/emit_c writes, in floats and in integers:
+   names, places, the functions that make rows on demand, the function that predicts.
 
    A back end is two rows of functions, one function for each kind of layer: its constants, and the
    code that makes row y of its value. All of it is indented for the body of

@@ -7,7 +7,7 @@
 #include "evaluate.h"
 #include "int8_text.h" /* kernels/int8.h line by line, from the Makefile */
 
-/* ---- of a layer ------------------------------------------------------------------------------- */
+/* ---- of a layer ------------------------------------------------------------------------------ */
 
 static inline const layer *input_of(const lowered *net, const layer *of, int which) {
     return &net->layers[of->inputs[which]];
@@ -65,7 +65,7 @@ static inline const char *convolution_name(emitter *e, int l) {
     return keep(e, name);
 }
 
-/* ---- kernels ---------------------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------------------- */
 
 /* Does the net need this section of kernels/int8.h? */
 static inline int needs_int8_section(const lowered *net, const char *section) {
@@ -118,7 +118,7 @@ static inline void put_int8_kernels(emitter *e) {
     }
 }
 
-/* ---- constants -------------------------------------------------------------------------------- */
+/* ---- constants ------------------------------------------------------------------------------- */
 
 /* An array of whole numbers, with zeros behind them. */
 static inline void put_int32s(emitter *e, int l, const char *suffix, const int32_t *numbers,
@@ -247,7 +247,7 @@ static inline void put_int8_avg_pool_constants(emitter *e, int l) {
 
 static inline void put_int8_global_avg_pool_constants(emitter *e, int l) { put_rescaling(e, l, 1); }
 
-/* ---- row y ------------------------------------------------------------------------------------ */
+/* ---- row y ----------------------------------------------------------------------------------- */
 
 static inline void put_int8_convolution_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l], *in = input_of(e->net, of, 0);

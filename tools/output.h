@@ -1,5 +1,5 @@
 /* output.h - files that tools write: whole and on the disk before they take an older one's place.
-   The program includes resnet.h with its implementation first: it saves files as the header does. */
+   The program includes resnet.h with its implementation first: it saves files as that does. */
 #ifndef OUTPUT_H
 #define OUTPUT_H
 

@@ -30,8 +30,8 @@ void board_paint_stack(void);
 size_t board_stack_used(void);
 size_t board_stack_bytes(void); /* all there is; 0: not known */
 
-/* Files of the computer on which QEMU or the debugger runs, whole. Read returns how many bytes there
-   were, at most `bytes`, 0 without a file; write returns 0 for success. */
+/* Files of the computer on which QEMU or the debugger runs, whole. Read returns how many bytes
+   there were, at most `bytes`, 0 without a file; write returns 0 for success. */
 size_t board_read_file(const char *path, void *data, size_t bytes);
 int board_write_file(const char *path, const void *data, size_t bytes);
 

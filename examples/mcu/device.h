@@ -14,8 +14,8 @@ static void fail(const char *words) {
 }
 
 /* No files and no allocator but what the program hands over; no threads; of the kinds of nodes those
-   that the nets here have. Without vectors your computer sums in the same order as a Cortex-M, whose
-   results it then gives within rounding. */
+   that the nets here have. Without vectors your computer sums in the same order as a Cortex-M,
+   whose results it then gives within rounding. */
 #define RESNET_KINDS                                                                              \
     (1 << RN_INPUT | 1 << RN_CONV2D | 1 << RN_GROUP_NORM | 1 << RN_RELU | 1 << RN_PAD_SUBSAMPLE | \
      1 << RN_ADD | 1 << RN_GLOBAL_AVG_POOL | 1 << RN_LINEAR)
@@ -30,7 +30,7 @@ static inline void check(rn_status status, const rn_error *error) {
     if (status) fail(error->text);
 }
 
-/* ---- words of the command line: name=value ----------------------------------------------------- */
+/* ---- words of the command line: name=value --------------------------------------------------- */
 
 /* The number behind "name=" in the word, which then replaces *value. 1 if the word begins so. */
 static inline int has_number(const char *word, const char *name, uint64_t *value) {
@@ -51,7 +51,7 @@ static inline int has_text(const char *word, const char *name, const char **valu
     return 1;
 }
 
-/* ---- pictures ---------------------------------------------------------------------------------- */
+/* ---- pictures -------------------------------------------------------------------------------- */
 
 /* Pictures in flash, grey, as bytes; see flash.c, which makes them. */
 typedef struct pictures {
@@ -89,7 +89,7 @@ static inline int count_right(rn_net *net, const rn_source *source, rn_real *ima
     return right;
 }
 
-/* ---- progress ---------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 /* "LABEL NUMBER" */
 static inline void write_count(const char *label, int64_t number) {

@@ -59,7 +59,7 @@ static void choose(selection *s, const char *directory, int train, int first, in
     s->source.user = s;
 }
 
-/* ---- headers ----------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static FILE *begin_header(const char *path, char *other, size_t capacity) {
     FILE *file;
@@ -121,7 +121,7 @@ static void make_pictures(const char *directory, int first, int classes, int tra
     end_header(file, other, path);
 }
 
-/* ---- the trunk --------------------------------------------------------------------------------- */
+/* ---- the trunk ------------------------------------------------------------------------------- */
 
 static rn_desc describe_trunk(void) {
     rn_desc desc = rn_cifar(8);

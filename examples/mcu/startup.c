@@ -97,7 +97,7 @@ int *__errno(void) {
     return &number;
 }
 
-/* ---- numbers, without stdio's 20 KB ----------------------------------------------------------- */
+/* ---- numbers, without stdio's 20 KB ---------------------------------------------------------- */
 
 static void write_digits(uint64_t number, int digits) {
     char text[24], *at = text + sizeof text - 1;
@@ -154,7 +154,7 @@ uint64_t board_instructions(void) {
     return (((uint64_t)rounds << 24) + ticks) * 1000000000u / BOARD_HERTZ;
 }
 
-/* ---- the stack -------------------------------------------------------------------------------- */
+/* ---- the stack ------------------------------------------------------------------------------- */
 
 enum { PAINT = 0x5AC35AC3 };
 
@@ -174,7 +174,7 @@ size_t board_stack_bytes(void) {
     return (size_t)(board_stack_end - board_stack_begin) * sizeof *board_stack_begin;
 }
 
-/* ---- reset ------------------------------------------------------------------------------------ */
+/* ---- reset ----------------------------------------------------------------------------------- */
 
 /* Whatever goes wrong in hardware: an address that does not exist, a stack that is too small. It
    begins with an empty stack, for the old one may be full. */

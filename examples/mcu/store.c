@@ -14,7 +14,7 @@ static uint8_t flash[2 * STORE_SLOT];
 static const char *kept_in;                 /* path; NULL: nowhere */
 static uint64_t until_the_cut = UINT64_MAX; /* bytes */
 
-/* ---- the flash -------------------------------------------------------------------------------- */
+/* ---- the flash ------------------------------------------------------------------------------- */
 
 /* Every byte that changes: here the power may go. */
 static void wear(void) {
@@ -137,7 +137,7 @@ static int store_remove(void *user, const char *path) {
     return 0;
 }
 
-/* ---- what store.h declares -------------------------------------------------------------------- */
+/* ---- what store.h declares ------------------------------------------------------------------- */
 
 int store_begin(const char *path) {
     kept_in = path;

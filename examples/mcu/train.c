@@ -1,5 +1,5 @@
-/* train.c - a residual net learns on the device: from pictures in flash, by full backpropagation, in
-   256 KB of RAM. A power cut costs the steps since the last checkpoint and nothing else: the run
+/* train.c - a residual net learns on the device: from pictures in flash, by full backpropagation,
+   in 256 KB of RAM. A power cut costs the steps since the last checkpoint and nothing else: the run
    that goes on gets to the same bits.
 
    make -C examples/mcu run        on a Cortex-M4, by QEMU

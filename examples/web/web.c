@@ -67,7 +67,7 @@ static int close_file(void *user, void *file) {
     return 0;
 }
 
-/* Takes the images out of the four files, which are freed. Returns how many test images there are. */
+/* Takes the images out of the four files, which are freed. Returns the number of test images. */
 int EXPORT(web_load)(void) {
     rn_files access = {0};
     access.open = open_file;

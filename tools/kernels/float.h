@@ -1,5 +1,5 @@
-/* float.h - the kernels of a net that tools/emit_c writes in float. It takes the sections that a net
-   needs; a section begins with a line of dashes that names it. A value lies [H][W][C] and is made
+/* float.h - the kernels of a net that tools/emit_c writes in float. It takes the sections that a
+   net needs; a section begins with a line of dashes that names it. A value lies [H][W][C] and is made
    row by row; a row is W C numbers. */
 #ifndef KERNELS_FLOAT_H
 #define KERNELS_FLOAT_H
@@ -7,8 +7,8 @@
 #include <string.h>
 
 /* ---- convolution --------------------------------------------------------------------------------
-   Of a window, a ring of R rows of the input with the padding around them, long enough for pixels in
-   tiles of 4. Weights lie [K/4][R][S][C][4]: four filters side by side, which are loaded together;
+   Of a window, a ring of R rows of the input with the padding around them, long enough for tiles of
+   4 pixels. Weights lie [K/4][R][S][C][4]: four filters side by side, which are loaded together;
    where K is no multiple of 4, filters and biases of zeros fill up. */
 typedef struct convolution {
     const float *weight, *bias;
@@ -21,7 +21,7 @@ typedef struct convolution {
     int relu;     /* 1: what is negative becomes 0 */
 } convolution;
 
-/* multiply: sums[p][f] += numbers[p step + i] weight[i][f], i < n, of 4 pixels p and 4 filters f. */
+/* multiply: sums[p][f] += numbers[p step + i] weight[i][f], i < n, of 4 pixels p, 4 filters f. */
 #if defined(__ARM_FEATURE_MVE) && __ARM_FEATURE_MVE & 2 && !defined(PLAIN)
 #include <arm_mve.h>
 typedef float32x4_t four;
@@ -240,7 +240,7 @@ static void global_avg_pool(const float *in, int pixels, int channels, float *ou
 
 /* ---- pad_subsample --------------------------------------------------------------------------- */
 
-/* Every stride-th pixel of a row with `channels` channels, as `more` with zeros in front and behind. */
+/* Every stride-th pixel of a row of `channels` channels, as `more` with zeros in front and behind. */
 static void pad_subsample(const float *in, int stride, int channels, int front, int more,
                           int pixels, float *out) {
     for (int x = 0; x < pixels; x++, in += stride * channels, out += more) {
