@@ -70,8 +70,8 @@ static inline size_t value_row_bytes(const lowered *net, const layer *l) {
 
 /* The rows of a value or a window. Step t takes the times 3t (a convolution copies rows of its
    input into its window) and 3t + 1 (it reads its window, all others their inputs, and writes its
-   row). Where a layer writes each number over the one that it was made of, the row may lie over that of
-   an input which is read last at that time. */
+   row). Where a layer writes each number over the one that it was made of, the row may lie over
+   that of an input which is read last at that time. */
 typedef struct stay {
     int layer, window;  /* of a window: 1 */
     int count;          /* rows */

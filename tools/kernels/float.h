@@ -1,6 +1,6 @@
 /* float.h - the kernels of a net that tools/emit_c writes in float. It takes the sections that a
-   net needs; a section begins with a line of dashes that names it. A value lies [H][W][C] and is made
-   row by row; a row is W C numbers. */
+   net needs; a section begins with a line of dashes that names it. A value lies [H][W][C] and
+   is made row by row; a row is W C numbers. */
 #ifndef KERNELS_FLOAT_H
 #define KERNELS_FLOAT_H
 
@@ -240,7 +240,7 @@ static void global_avg_pool(const float *in, int pixels, int channels, float *ou
 
 /* ---- pad_subsample --------------------------------------------------------------------------- */
 
-/* Every stride-th pixel of a row of `channels` channels, as `more` with zeros in front and behind. */
+/* Every stride-th pixel of a row of `channels` channels, as `more`, zeros in front and behind. */
 static void pad_subsample(const float *in, int stride, int channels, int front, int more,
                           int pixels, float *out) {
     for (int x = 0; x < pixels; x++, in += stride * channels, out += more) {
