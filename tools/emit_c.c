@@ -20,7 +20,7 @@ typedef struct job {
     const char *weights, *to, *name;
     const char *calibration; /* a directory; NULL: float, or what the weights are */
     calibration_options options;
-    rn_desc desc; /* of a net that is not folded: how its images are cropped */
+    rn_desc desc;       /* of a net that is not folded: how its images are cropped */
     long height, width; /* of folded nets */
     long arena;         /* bytes; 0: layer by layer */
 } job;
