@@ -11140,32 +11140,32 @@ __declspec(dllimport) int __stdcall MoveFileExW(const wchar_t *, const wchar_t *
 
 /* The path as Windows wants it: 16-bit characters, from UTF-8 or, if it is not UTF-8, from the
    system's code page. 0 if it is too long. */
-enum { RN__WIDE = 520 };
-static int rn__wide(const char *path, wchar_t wide[RN__WIDE]) {
+enum { RN__UTF16 = 520 };
+static int rn__utf16(const char *path, wchar_t wide[RN__UTF16]) {
     const unsigned utf8 = 65001, strictly = 8, ansi = 0;
-    return MultiByteToWideChar(utf8, strictly, path, -1, wide, RN__WIDE) ||
-           MultiByteToWideChar(ansi, 0, path, -1, wide, RN__WIDE);
+    return MultiByteToWideChar(utf8, strictly, path, -1, wide, RN__UTF16) ||
+           MultiByteToWideChar(ansi, 0, path, -1, wide, RN__UTF16);
 }
 
 /* The rest of the file calls these three for fopen, rename and remove. */
 static FILE *rn__fopen(const char *path, const char *mode) {
-    wchar_t wide[RN__WIDE];
+    wchar_t wide[RN__UTF16];
     /* Always binary: \n stays what it is. */
-    return rn__wide(path, wide) ? _wfopen(wide, *mode == 'w' ? L"wb" : L"rb") : NULL;
+    return rn__utf16(path, wide) ? _wfopen(wide, *mode == 'w' ? L"wb" : L"rb") : NULL;
 }
 
 /* rename would refuse to replace a file. */
 static int rn__rename(const char *from, const char *to) {
     const unsigned long replace = 1, write_through = 8;
-    wchar_t wide[2][RN__WIDE];
+    wchar_t wide[2][RN__UTF16];
     /* 0 for success, as of rename. */
-    return !rn__wide(from, wide[0]) || !rn__wide(to, wide[1]) ||
+    return !rn__utf16(from, wide[0]) || !rn__utf16(to, wide[1]) ||
            !MoveFileExW(wide[0], wide[1], replace | write_through);
 }
 
 static int rn__remove_file(const char *path) {
-    wchar_t wide[RN__WIDE];
-    return !rn__wide(path, wide) || _wremove(wide);
+    wchar_t wide[RN__UTF16];
+    return !rn__utf16(path, wide) || _wremove(wide);
 }
 /* Synchronises; seeks and tells with 64 bits, for long has 32. */
 #define RN__FSYNC(file) _commit(_fileno(file))
