@@ -6,7 +6,7 @@
    the original order. In integers (weight I8, bias I32) each has .weight_scale F32, too, one for
    all or one for each filter, and .scale F32 and .zero_point I32 of its value, as have
    layer1.0.add, ..., and avgpool; and there are input.scale and input.zero_point. What such
-   files do not say is taken for granted as TensorFlow has it: padding "SAME", pixels from 0 to 255. */
+   files do not say is as TensorFlow has it: padding "SAME", pixels from 0 to 255. */
 #ifndef FOLDED_H
 #define FOLDED_H
 
