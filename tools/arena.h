@@ -114,11 +114,6 @@ static inline void live(planner *p, int at, int row, int time, int birth) {
     if (time > s->dies[row]) s->dies[row] = time;
 }
 
-/* Does it read its inputs pixel by pixel, each just before it writes the same one? */
-static inline int goes_in_place(const layer *l) {
-    return l->kind == LAYER_AFFINE || l->kind == LAYER_ADD || l->kind == LAYER_GATE;
-}
-
 /* The rows of layer l before `rows` are made, as the emitted functions do it. */
 static inline void make_rows(planner *p, int l, int rows) {
     const layer *made = &p->net->layers[l];
@@ -158,11 +153,11 @@ static inline void find_times(planner *p) {
         const int is_ours = l > 0 && l < net->count - 1;
         p->done[l] = p->gathered[l] = 0;
         p->value[l] = is_ours ? add_stay(p, l, 0, of->h, value_row_bytes(net, of)) : -1;
-        p->window[l] = of->kind == LAYER_CONVOLUTION
+        p->window[l] = has(of, HAS_FILTERS)
                            ? add_stay(p, l, 1, (of->h - 1) * of->stride + of->kernel,
                                       window_row_bytes(net, of))
                            : -1;
-        if (is_ours && goes_in_place(of)) {
+        if (is_ours && has(of, POINTWISE)) {
             p->stays[p->value[l]].in_place = p->value[of->inputs[0]];
             if (of->inputs[1] >= 0) p->stays[p->value[l]].in_place_other = p->value[of->inputs[1]];
         }
@@ -317,13 +312,13 @@ static inline size_t try_demands(planner *p, const char *demanded, arena *result
 static inline void demand_maps(const lowered *net, char *demanded, int by_units) {
     int l, k;
     for (l = 0; l < net->count; l++) {
-        const layer_kind kind = net->layers[l].kind;
+        const layer *of = &net->layers[l];
         int readers = 0, in_place = 0;
         for (k = 0; k < net->count; k++)
             if (net->layers[k].inputs[0] == l || net->layers[k].inputs[1] == l)
-                readers++, in_place += goes_in_place(&net->layers[k]);
-        demanded[l] = l > 0 && kind != LAYER_AFFINE && !(readers == 1 && in_place == 1) &&
-                      !(by_units && readers == 1 && kind == LAYER_CONVOLUTION);
+                readers++, in_place += has(&net->layers[k], POINTWISE);
+        demanded[l] = l > 0 && !has(of, IS_READ_ON_THE_FLY) && !(readers == 1 && in_place == 1) &&
+                      !(by_units && readers == 1 && has(of, HAS_FILTERS));
     }
     demanded[net->count - 1] = 1;
 }

@@ -235,22 +235,10 @@ static inline const char *shape_of(emitter *e, int l) {
     return keep(e, text);
 }
 
-static const char *const layer_words[] = {"input",
-                                          "convolution",
-                                          "affine",
-                                          "addition",
-                                          "gate",
-                                          "max-pool",
-                                          "mean of windows",
-                                          "mean of all pixels",
-                                          "every so many pixels"};
-typedef char
-    words_for_each_kind[sizeof layer_words / sizeof layer_words[0] == LAYER_KINDS ? 1 : -1];
-
 /* What it does and to which shapes, for the reader. */
 static inline void put_layer_comment(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
-    put(e, "\n/* %s: %s", of->name, of->linear ? "fully connected" : layer_words[of->kind]);
+    put(e, "\n/* %s: %s", of->name, of->linear ? "fully connected" : layer_rows[of->kind].words);
     if (of->kernel > 1) put(e, " %dx%d", of->kernel, of->kernel);
     if (of->stride > 1) put(e, ", stride %d", of->stride);
     put(e, ", %s", shape_of(e, of->inputs[0]));
@@ -316,11 +304,11 @@ static inline void put_arena(emitter *e) {
     put(e, "} arena;\n\n/* Rows made so far of each value, and rows copied so far into each "
            "window. */\n"
            "static struct {\n");
-    for (l = 1; l < e->net->count; l++)
-        put(e, "    short %s%s%s%s;\n", c_name(e, l),
-            e->net->layers[l].kind == LAYER_CONVOLUTION ? ", " : "",
-            e->net->layers[l].kind == LAYER_CONVOLUTION ? c_name(e, l) : "",
-            e->net->layers[l].kind == LAYER_CONVOLUTION ? "_window" : "");
+    for (l = 1; l < e->net->count; l++) {
+        put(e, "    short %s", c_name(e, l));
+        if (has(&e->net->layers[l], HAS_FILTERS)) put(e, ", %s_window", c_name(e, l));
+        put(e, ";\n");
+    }
     put(e, "} done;\n\nstatic inline int least(int a, int b) { return a < b ? a : b; }\n");
 }
 

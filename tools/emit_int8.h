@@ -23,7 +23,7 @@ static inline int reads_centred_image(const lowered *net, const layer *of) {
 
 static inline int zero_point_of_input(const lowered *net, const layer *of, int which) {
     if (of->inputs[which] != 0) return input_of(net, of, which)->q.zero_point;
-    if (of->kind != LAYER_CONVOLUTION && reads_centred_image(net, of))
+    if (!has(of, HAS_FILTERS) && reads_centred_image(net, of))
         quit(1,
              "%s reads the image, whose channels have zero points of their own: in integers only "
              "convolutions can",
@@ -109,9 +109,9 @@ static inline void put_int8_kernels(emitter *e) {
     put_sections(e, int8_text, needs_int8_section);
     put(e, "/* Convolutions of this net: kernel, channels, stride are constants of the code. */\n");
     for (l = 1; l < e->net->count; l++) {
-        if (e->net->layers[l].kind != LAYER_CONVOLUTION) continue;
+        if (!has(&e->net->layers[l], HAS_FILTERS)) continue;
         for (k = 1; k < l; k++)
-            if (e->net->layers[k].kind == LAYER_CONVOLUTION &&
+            if (has(&e->net->layers[k], HAS_FILTERS) &&
                 !strcmp(convolution_name(e, k), convolution_name(e, l)))
                 break;
         if (k == l) put_convolution_kernel(e, l);

@@ -49,7 +49,7 @@ static inline float_run make_float_run(const lowered *net, int images) {
     for (i = 0; i < net->count; i++) {
         const layer *l = &net->layers[i];
         r.values[i] = allocate_floats(value_count(l) * (size_t)images);
-        if (l->kind == LAYER_CONVOLUTION) {
+        if (has(l, HAS_FILTERS)) {
             const rn_tensor x = padded_tensor(net, l, images, NULL), f = filters_of(net, l);
             const size_t bytes = rn_conv2d_bytes(&x, &f, l->stride, 0, 1);
             if (bytes > r.workspace_bytes) r.workspace_bytes = bytes;
@@ -609,7 +609,7 @@ static inline int16_t **make_filters(const lowered *net) {
     int i;
     for (i = 0; i < net->count; i++)
         filters[i] =
-            net->layers[i].kind == LAYER_CONVOLUTION ? arrange_filters(net, &net->layers[i]) : NULL;
+            has(&net->layers[i], HAS_FILTERS) ? arrange_filters(net, &net->layers[i]) : NULL;
     return filters;
 }
 
@@ -627,7 +627,7 @@ static inline integer_run make_integer_run(const lowered *net, int16_t *const *f
     for (i = 0; i < net->count; i++) {
         const layer *l = &net->layers[i];
         r.values[i] = (int16_t *)allocate(value_count(l) * sizeof(int16_t));
-        if (l->kind == LAYER_CONVOLUTION) {
+        if (has(l, HAS_FILTERS)) {
             const rn_tensor x = padded_tensor(net, l, 1, NULL);
             if ((size_t)x.stride_n > window) window = (size_t)x.stride_n;
             if (taps_of(net, l) > patches) patches = taps_of(net, l);

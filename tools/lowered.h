@@ -29,6 +29,44 @@ typedef enum layer_kind {
     LAYER_KINDS
 } layer_kind;
 
+/* What a kind of layer is like. */
+enum {
+    HAS_FILTERS = 1,        /* weight [K][C][R][S]; it reads its input through a window */
+    POINTWISE = 2,          /* a number of its value is made of those at the same place alone */
+    READS_ALL_ROWS = 4,     /* for a row of its value */
+    TAKES_NORM = 8,         /* a norm behind it can be multiplied into it */
+    TAKES_RELU = 16,        /* a ReLU behind it is a part of it */
+    IS_READ_ON_THE_FLY = 32 /* its value is cheap: made a row at a time, whoever reads it */
+};
+/* And in integers, see tools/quantise.h. */
+enum {
+    MAY_BE_WIDE = 64,
+    READS_WIDE = 128,      /* its input, or inputs[0], may be wide */
+    READS_BOTH_WIDE = 256, /* inputs[1], too */
+    HANDS_ON_WIDTH = 512,  /* where it is wide, inputs[0] should be, too */
+    IS_AS_WIDE = 1024,     /* as its input, no more and no less */
+    IS_TRUNK = 2048,       /* without a ReLU it is wide, and so are its terms */
+    KEEPS_SCALE = 4096,    /* its input's */
+    RESCALES = 8192        /* a mean: its value may have a scale of its own */
+};
+
+/* A row for each kind, in the order of layer_kind. */
+typedef struct layer_traits {
+    const char *words;
+    unsigned properties;
+} layer_traits;
+static const layer_traits layer_rows[] = {
+    {"input", 0},
+    {"convolution", HAS_FILTERS | TAKES_NORM | TAKES_RELU | MAY_BE_WIDE},
+    {"affine", POINTWISE | TAKES_RELU | IS_READ_ON_THE_FLY | MAY_BE_WIDE | READS_WIDE},
+    {"addition", POINTWISE | TAKES_RELU | MAY_BE_WIDE | READS_WIDE | READS_BOTH_WIDE | IS_TRUNK},
+    {"gate", POINTWISE | MAY_BE_WIDE | READS_WIDE | HANDS_ON_WIDTH},
+    {"max-pool", KEEPS_SCALE},
+    {"mean of windows", RESCALES},
+    {"mean of all pixels", READS_ALL_ROWS | RESCALES},
+    {"every so many pixels", MAY_BE_WIDE | READS_WIDE | HANDS_ON_WIDTH | IS_AS_WIDE | KEEPS_SCALE}};
+typedef char a_row_for_each_kind[sizeof layer_rows / sizeof layer_rows[0] == LAYER_KINDS ? 1 : -1];
+
 /* How a layer is computed in integers; only of nets that are quantised. A value q stands for the
    real number scale (q - zero_point). All pointers are from malloc. */
 typedef struct integers {
@@ -85,6 +123,10 @@ typedef struct layer {
     float *bias;                 /* [K], [C] */
     integers q;
 } layer;
+
+static inline int has(const layer *l, unsigned property) {
+    return (layer_rows[l->kind].properties & property) != 0;
+}
 
 typedef struct lowered {
     layer *layers; /* in the order of execution; the first is the input, the last makes logits */
@@ -143,7 +185,7 @@ static inline size_t value_count(const layer *l) {
 }
 
 static inline size_t weight_count(const lowered *net, const layer *l) {
-    if (l->kind != LAYER_CONVOLUTION) return 0;
+    if (!has(l, HAS_FILTERS)) return 0;
     return (size_t)l->c * (size_t)net->layers[l->inputs[0]].c * (size_t)(l->kernel * l->kernel);
 }
 
@@ -158,7 +200,7 @@ static inline void rows_read(const lowered *net, const layer *l, int which, int 
     const int h = net->layers[l->inputs[which]].h;
     *first = y * l->stride - l->padding;
     *last = *first + l->kernel;
-    if (l->kind == LAYER_GLOBAL_AVG_POOL) *first = 0, *last = h;
+    if (has(l, READS_ALL_ROWS)) *first = 0, *last = h;
     if (*first < 0) *first = 0;
     if (*last > h) *last = h;
 }
@@ -230,12 +272,12 @@ static inline layer *lower_layer(lowering *x, int i, layer_kind kind) {
     return l;
 }
 
-/* The layer that is to do what node i does: the one that makes its input, if it is of one of these
-   kinds and nobody else reads it; else an affine one that is added. */
-static inline layer *layer_taking(lowering *x, int i, unsigned kinds) {
+/* The layer that is to do what node i does: the one that makes its input, if it takes such things
+   and nobody else reads it; else an affine one that is added. */
+static inline layer *layer_taking(lowering *x, int i, unsigned property) {
     const int input = x->net->nodes[i].inputs[0];
     layer *l = &x->to->layers[x->layers[input]];
-    if (x->readers[input] == 1 && !(x->factors[input] != 1) && !l->relu && kinds >> l->kind & 1)
+    if (x->readers[input] == 1 && !(x->factors[input] != 1) && !l->relu && has(l, property))
         x->layers[i] = x->layers[input];
     else {
         const int from = value_layer(x, input);
@@ -287,10 +329,10 @@ static inline void lower_batch_norm(lowering *x, int i) {
     const float *weight = parameter_of(x, i, "weight"), *bias = parameter_of(x, i, "bias");
     const float *mean = parameter_of(x, i, "running_mean"),
                 *var = parameter_of(x, i, "running_var");
-    layer *l = layer_taking(x, i, 1u << LAYER_CONVOLUTION);
+    layer *l = layer_taking(x, i, TAKES_NORM);
     size_t filter, j;
     int c;
-    filter = l->kind == LAYER_CONVOLUTION ? weight_count(x->to, l) / (size_t)l->c : 1;
+    filter = has(l, HAS_FILTERS) ? weight_count(x->to, l) / (size_t)l->c : 1;
     for (c = 0; c < l->c; c++) {
         const double factor = (double)weight[c] / sqrt((double)var[c] + x->net->desc.bn_eps);
         for (j = 0; j < filter; j++) {
@@ -302,7 +344,7 @@ static inline void lower_batch_norm(lowering *x, int i) {
 }
 
 static inline void lower_relu(lowering *x, int i) {
-    layer *l = layer_taking(x, i, 1u << LAYER_CONVOLUTION | 1u << LAYER_AFFINE | 1u << LAYER_ADD);
+    layer *l = layer_taking(x, i, TAKES_RELU);
     l->relu = 1;
 }
 

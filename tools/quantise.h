@@ -180,23 +180,21 @@ static inline void set_arithmetic(lowered *net) {
 
 /* ---- which values are wide ------------------------------------------------------------------- */
 
-/* May input `which` of such a layer be wide? */
-static inline int takes_wide(layer_kind kind, int which) {
-    return kind == LAYER_AFFINE || kind == LAYER_ADD || kind == LAYER_PAD_SUBSAMPLE ||
-           (kind == LAYER_GATE && !which);
+/* May input `which` of a layer be wide? */
+static inline int takes_wide(const layer *l, int which) {
+    return has(l, which ? READS_BOTH_WIDE : READS_WIDE);
 }
 
 /* Value i becomes wide, and what it is a copy or a multiple of, if nothing forbids it. */
 static inline void widen(lowered *net, int i) {
     layer *l = &net->layers[i];
     int k, which;
-    if (!takes_wide(l->kind, 0) && l->kind != LAYER_CONVOLUTION) return;
+    if (!has(l, MAY_BE_WIDE)) return;
     for (k = 0; k < net->count; k++)
         for (which = 0; which < 2; which++)
-            if (net->layers[k].inputs[which] == i && !takes_wide(net->layers[k].kind, which))
-                return;
-    if (l->kind == LAYER_PAD_SUBSAMPLE || l->kind == LAYER_GATE) widen(net, l->inputs[0]);
-    l->q.wide = l->kind != LAYER_PAD_SUBSAMPLE || net->layers[l->inputs[0]].q.wide;
+            if (net->layers[k].inputs[which] == i && !takes_wide(&net->layers[k], which)) return;
+    if (has(l, HANDS_ON_WIDTH)) widen(net, l->inputs[0]);
+    l->q.wide = !has(l, IS_AS_WIDE) || net->layers[l->inputs[0]].q.wide;
 }
 
 /* Additions without a ReLU are a net's trunk: they and their terms are wide, so that dozens of them
@@ -204,12 +202,12 @@ static inline void widen(lowered *net, int i) {
 static inline void widen_trunk(lowered *net) {
     int i;
     for (i = 0; i < net->count; i++)
-        if (net->layers[i].kind == LAYER_ADD && !net->layers[i].relu) {
+        if (has(&net->layers[i], IS_TRUNK) && !net->layers[i].relu) {
             net->layers[i].q.wide = 1;
             widen(net, net->layers[i].inputs[0]), widen(net, net->layers[i].inputs[1]);
         }
     for (i = 0; i < net->count; i++) /* copies of a trunk that was found later */
-        if (net->layers[i].kind == LAYER_PAD_SUBSAMPLE)
+        if (has(&net->layers[i], IS_AS_WIDE))
             net->layers[i].q.wide = net->layers[net->layers[i].inputs[0]].q.wide;
 }
 
@@ -236,13 +234,12 @@ static inline void narrow_readers(lowered *net) {
         if (!net->layers[i].q.wide) continue;
         for (needed = 0, k = i + 1; k < net->count; k++)
             for (which = 0; which < 2; which++)
-                needed |=
-                    net->layers[k].inputs[which] == i && !takes_wide(net->layers[k].kind, which);
+                needed |= net->layers[k].inputs[which] == i && !takes_wide(&net->layers[k], which);
         if (!needed) continue;
         insert_affine(net, i);
         for (k = i + 2; k < net->count; k++)
             for (which = 0; which < 2; which++)
-                if (net->layers[k].inputs[which] == i && !takes_wide(net->layers[k].kind, which))
+                if (net->layers[k].inputs[which] == i && !takes_wide(&net->layers[k], which))
                     net->layers[k].inputs[which] = i + 1;
     }
 }
@@ -472,7 +469,7 @@ static inline double worst_value(const lowered *net, const layer *l, const float
         if (l->inputs[i] >= 0)
             inputs[i] = (double)input_integers(net, l, i)->scale *
                         (input_integers(net, l, i)->wide ? 32768 : 255);
-    if (l->kind != LAYER_CONVOLUTION)
+    if (!has(l, HAS_FILTERS))
         return inputs[0] * fabs((double)l->factors[0]) + inputs[1] * fabs((double)l->factors[1]);
     for (k = 0; k < l->c; k++) {
         double sum;
@@ -499,8 +496,8 @@ static inline void choose_wide_scales(lowered *net, const histogram *h, int *gro
         for (which = 0; which < 2; which++) {
             const layer *l = &net->layers[i];
             const int j = l->inputs[which], old = j < 0 ? -1 : groups[j];
-            const int joins = l->kind == LAYER_PAD_SUBSAMPLE ||
-                              (l->kind == LAYER_ADD && !(l->factors[which] != 1));
+            const int joins =
+                has(l, KEEPS_SCALE) || (has(l, IS_TRUNK) && !(l->factors[which] != 1));
             if (old < 0 || !joins || !l->q.wide || !net->layers[j].q.wide) continue;
             for (k = 0; k < net->count; k++)
                 if (groups[k] == old) groups[k] = groups[i];
@@ -527,7 +524,7 @@ static inline void choose_scale(lowered *net, int i, const double edges[2], doub
             if (net->layers[k].q.wide && groups[k] == groups[i] &&
                 (double)net->layers[k].q.scale < least)
                 net->layers[k].q.scale = (float)least;
-    } else if (l->kind == LAYER_MAX_POOL || l->kind == LAYER_PAD_SUBSAMPLE) {
+    } else if (has(l, KEEPS_SCALE)) {
         l->q.scale = net->layers[l->inputs[0]].q.scale;
         l->q.zero_point = net->layers[l->inputs[0]].q.zero_point;
     } else {
@@ -536,7 +533,7 @@ static inline void choose_scale(lowered *net, int i, const double edges[2], doub
         l->q.scale = (float)scale;
         zero_point = floor(edges[0] / (double)l->q.scale + 0.5) - 128;
         l->q.zero_point = (int)(zero_point > 127 ? 127 : zero_point);
-        l->q.rescales = l->kind == LAYER_AVG_POOL || l->kind == LAYER_GLOBAL_AVG_POOL;
+        l->q.rescales = has(l, RESCALES);
     }
 }
 
@@ -566,10 +563,10 @@ static inline void quantise(lowered *net, const rn_source *source, const calibra
         layer *l = &net->layers[i];
         float_filters f = {NULL, NULL, 0};
         double edges[2];
-        if (l->kind == LAYER_CONVOLUTION) f = take_filters(net, l);
+        if (has(l, HAS_FILTERS)) f = take_filters(net, l);
         choose_edges(&h[i], how, i == net->count - 1, edges);
         choose_scale(net, i, edges, least_scale(worst_value(net, l, &f)), groups);
-        if (l->kind == LAYER_CONVOLUTION) quantise_weights(net, l, &f);
+        if (has(l, HAS_FILTERS)) quantise_weights(net, l, &f);
         free_taken(&f);
     }
     set_arithmetic(net);
