@@ -61,7 +61,7 @@ static int is_consistent(const lowered *net) {
         for (which = 0; which < 2; which++) {
             if (l->inputs[which] < 0) continue;
             if (l->inputs[which] >= i) return 0;
-            if (input_integers(net, l, which)->wide && !takes_wide(l->kind, which)) return 0;
+            if (input_integers(net, l, which)->wide && !takes_wide(l, which)) return 0;
         }
         if (!(l->q.scale > 0) || (l->q.wide && l->q.zero_point)) return 0;
         if (l->relu && !l->q.wide && l->q.zero_point != -128) return 0;
