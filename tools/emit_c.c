@@ -28,23 +28,7 @@ typedef struct job {
 /* ---- the net --------------------------------------------------------------------------------- */
 
 static lowered read_net(job *j) {
-    lowered net;
-    rn_net *from;
-    rn_error error;
-    if (read_folded(&net, j->weights, (int)j->height, (int)j->width)) {
-        printf(
-            "%s: norms are folded; padding as TensorFlow's, pixels from 0 to 255, %ld x %ld, are "
-            "assumed\n",
-            j->weights, j->height, j->width);
-        if (net.quantised) set_arithmetic(&net);
-    } else {
-        check(rn_load_desc(&j->desc, j->weights, NULL, &error), &error);
-        j->options.desc = &j->desc;
-        from = rn_create_from(NULL, 1, RN_INFERENCE, j->weights, NULL, &large_pages, &error);
-        if (!from) check(error.status, &error);
-        net = lower_net(from);
-        rn_destroy(from);
-    }
+    lowered net = read_layers(j->weights, (int)j->height, (int)j->width, &j->desc, &j->options);
     if (j->calibration && net.quantised)
         quit(2, "%s is in integers already; leave --int8 out", j->weights);
     if (j->calibration) calibrate(&net, j->calibration, &j->options);

@@ -11,6 +11,7 @@
 #define FOLDED_H
 
 #include "lowered.h"
+#include "quantise.h"
 
 typedef struct folded {
     rn_archive archive;
@@ -212,6 +213,29 @@ static inline int read_folded(lowered *net, const char *path, int height, int wi
     rn_archive_close(&x.archive);
     refuse_infinite(net);
     return 1;
+}
+
+/* The layers of any weights file, folded or of resnet.h, whose images are cropped as *desc then
+   says. Of a folded one it prints what is taken for granted. */
+static inline lowered read_layers(const char *path, int height, int width, rn_desc *desc,
+                                  calibration_options *options) {
+    lowered net;
+    rn_net *from;
+    rn_error error;
+    if (read_folded(&net, path, height, width)) {
+        printf("%s: norms are folded; padding as TensorFlow's, pixels from 0 to 255, %d x %d, are "
+               "assumed\n",
+               path, height, width);
+        if (net.quantised) set_arithmetic(&net);
+        return net;
+    }
+    from = rn_create_from(NULL, 1, RN_INFERENCE, path, NULL, &large_pages, &error);
+    if (!from) check(error.status, &error);
+    net = lower_net(from);
+    *desc = from->desc;
+    options->desc = desc;
+    rn_destroy(from);
+    return net;
 }
 
 #endif

@@ -21,23 +21,6 @@ typedef struct job {
     long height, width;
 } job;
 
-static lowered read_net(job *j) {
-    lowered net;
-    rn_net *from;
-    rn_error error;
-    if (read_folded(&net, j->weights, (int)j->height, (int)j->width)) {
-        if (net.quantised) set_arithmetic(&net);
-        return net;
-    }
-    from = rn_create_from(NULL, 1, RN_INFERENCE, j->weights, NULL, &large_pages, &error);
-    if (!from) check(error.status, &error);
-    net = lower_net(from);
-    j->desc = from->desc;
-    j->options.desc = &j->desc;
-    rn_destroy(from);
-    return net;
-}
-
 /* ---- errors by layer ------------------------------------------------------------------------- */
 
 typedef struct ranked {
@@ -175,7 +158,7 @@ static void report_accuracy(const job *j, const evaluator *e, const rn_source *s
 }
 
 static void run(job *j) {
-    lowered net = read_net(j);
+    lowered net = read_layers(j->weights, (int)j->height, (int)j->width, &j->desc, &j->options);
     const int given = net.quantised;
     rn_data test;
     evaluator e;
