@@ -12,10 +12,11 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
 . "$here/check.sh"
+# shellcheck source=boards.sh
+. "$here/boards.sh"
 cd "$work" || exit 1
 
 make -s -C "$root/tools" emit_c || exit 1
-mcu=$root/examples/mcu
 
 # ---- nets, images [N][H][W][C] and the logits that they should have --------------------------------
 
@@ -158,27 +159,6 @@ on_this_computer() { # on_this_computer NET FLAG...
         ./run "$net.images" found && ./compare found "$net.expected"
 }
 
-choose() { # choose BOARD: its machine, processor and memory
-    origin=0x20000000
-    case $1 in
-    m3) machine=mps2-an385 target="-mcpu=cortex-m3" ;;
-    m4) machine=mps2-an386 target="-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard" ;;
-    m7) machine=mps2-an500 target="-mcpu=cortex-m7 -mfpu=fpv5-d16 -mfloat-abi=hard" ;;
-    m55)
-        machine=mps3-an547 origin=0x30000000
-        target="-mcpu=cortex-m55 -mfloat-abi=hard -DBOARD_HERTZ=32000000u
-            -Wl,--defsym=FLASH_BYTES=524288 -Wl,--defsym=FLASH_ORIGIN=0x10000000
-            -Wl,--defsym=RAM_ORIGIN=$origin"
-        ;;
-    esac
-    target="$target -mthumb -O2 -nostartfiles -T $mcu/mps2.ld -I$mcu"
-}
-run_on_board() { # run_on_board WORD...
-    words=
-    for word in "$@"; do words="$words,arg=$word"; done
-    timeout 120 qemu-system-arm -M "$machine" -icount shift=0 -nographic -monitor none -serial none \
-        -semihosting-config "enable=on,target=native$words" -kernel board.elf
-}
 no_double() { # of the functions that a processor without an FPU for double needs
     ! arm-none-eabi-nm board.elf | grep -E '__aeabi_(d|.*2d)'
 }
@@ -186,30 +166,12 @@ on_board() { # on_board BOARD NET: within 1e-5 of this computer's logits and of 
     choose "$1"
     net=$2
     # shellcheck disable=SC2046,SC2086
-    arm-none-eabi-gcc $warnings $target $(sizes "$net") -ffunction-sections -fdata-sections \
-        -Wl,--gc-sections -o board.elf predict.c "$net.c" "$mcu/startup.c" -lm &&
+    arm-none-eabi-gcc $warnings -O2 $target $(sizes "$net") -o board.elf predict.c "$net.c" "$mcu/startup.c" -lm &&
         no_double && run_on_board "$net.images" on_board && ./compare on_board found &&
         ./compare on_board "$net.expected"
 }
-kernels_on_board() { # newlib's printf wants memory behind ours
-    choose "$1"
-    # shellcheck disable=SC2086
-    arm-none-eabi-gcc -std=c99 $target --specs=rdimon.specs -Wl,--defsym=RAM_BYTES=393216 \
-        -Wl,--defsym=end=$((origin + 393216)) -o board.elf "$here/float_kernels.c" \
-        "$mcu/startup.c" -lm && run_on_board
-}
 
-boards=
-if ! command -v arm-none-eabi-gcc >/dev/null || ! command -v qemu-system-arm >/dev/null; then
-    echo "emit_float: skipped boards, for there is no arm-none-eabi-gcc or no qemu-system-arm"
-else
-    for board in m3 m4 m7 m55; do
-        choose $board
-        if qemu-system-arm -M help | grep -q "^$machine "; then boards="$boards $board"; else
-            echo "emit_float: skipped $board, for this qemu-system-arm has no $machine"
-        fi
-    done
-fi
+find_boards emit_float m3 m4 m7 m55
 
 # ---- all of it -----------------------------------------------------------------------------------
 
@@ -221,7 +183,7 @@ for net in gated scaled original ${tiny:+published}; do
         [ "$net $board" = "published m3" ] || check "$net: on $board" on_board "$board" "$net"
     done
 done
-for board in $boards; do check "kernels on $board" kernels_on_board "$board"; done
+for board in $boards; do check "kernels on $board" kernels_on_board "$board" float_kernels.c; done
 [ -n "$tiny" ] || echo "emit_float: skipped ../shared/mlperf_tiny, which is not there"
 
 echo "emit_float: $checks checks, $failures failed"

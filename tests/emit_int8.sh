@@ -12,11 +12,12 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
 . "$here/check.sh"
+# shellcheck source=boards.sh
+. "$here/boards.sh"
 cd "$work" || exit 1
 
 make -s -C "$root/tools" emit_c || exit 1
 emit_c=$root/tools/emit_c
-mcu=$root/examples/mcu
 tiny=$root/../shared/mlperf_tiny
 [ -e "$tiny/weights_int8.safetensors" ] || tiny=
 
@@ -190,27 +191,6 @@ on_this_computer() { # on_this_computer PROGRAM NET WORD...
         ./run "$@"
 }
 
-choose() { # choose BOARD: its machine, processor and memory
-    origin=0x20000000
-    case $1 in
-    m3) machine=mps2-an385 target="-mcpu=cortex-m3" ;;
-    m4) machine=mps2-an386 target="-mcpu=cortex-m4 -mfpu=fpv4-sp-d16 -mfloat-abi=hard" ;;
-    m55)
-        machine=mps3-an547 origin=0x30000000
-        target="-mcpu=cortex-m55 -mfloat-abi=hard -DBOARD_HERTZ=32000000u
-            -Wl,--defsym=FLASH_BYTES=524288 -Wl,--defsym=FLASH_ORIGIN=0x10000000
-            -Wl,--defsym=RAM_ORIGIN=$origin"
-        ;;
-    esac
-    target="$target -mthumb -nostartfiles -T $mcu/mps2.ld -I$mcu -ffunction-sections
-        -fdata-sections -Wl,--gc-sections"
-}
-run_on_board() { # run_on_board WORD...
-    words=
-    for word in "$@"; do words="$words,arg=$word"; done
-    timeout 120 qemu-system-arm -M "$machine" -icount shift=0 -nographic -monitor none -serial none \
-        -semihosting-config "enable=on,target=native$words" -kernel board.elf
-}
 no_float() { ! arm-none-eabi-nm board.elf | grep -E '__aeabi_(f|d|.*2f|.*2d)'; }
 on_board() { # on_board BOARD FLAG PROGRAM NET WORD...
     choose "$1"
@@ -220,25 +200,8 @@ on_board() { # on_board BOARD FLAG PROGRAM NET WORD...
     arm-none-eabi-gcc $warnings $flag $target -o board.elf "$program.c" "$net.c" \
         "$mcu/startup.c" && no_float && run_on_board "$@"
 }
-kernels_on_board() { # newlib's printf wants memory behind ours
-    choose "$1"
-    # shellcheck disable=SC2086
-    arm-none-eabi-gcc -std=c99 -O2 $target --specs=rdimon.specs -Wl,--defsym=RAM_BYTES=393216 \
-        -Wl,--defsym=end=$((origin + 393216)) -o board.elf "$here/int8_kernels.c" \
-        "$mcu/startup.c" && run_on_board
-}
 
-boards=
-if ! command -v arm-none-eabi-gcc >/dev/null || ! command -v qemu-system-arm >/dev/null; then
-    echo "emit_int8: skipped boards, for there is no arm-none-eabi-gcc or no qemu-system-arm"
-else
-    for board in m3 m4 m55; do
-        choose $board
-        if qemu-system-arm -M help | grep -q "^$machine "; then boards="$boards $board"; else
-            echo "emit_int8: skipped $board, for this qemu-system-arm has no $machine"
-        fi
-    done
-fi
+find_boards emit_int8 m3 m4 m55
 
 # ---- the published net ---------------------------------------------------------------------------
 
@@ -313,7 +276,7 @@ for net in gated scaled original; do
         check "$net: on $board, not optimised" on_board "$board" -O0 selftest $net
     done
 done
-for board in $boards; do check "kernels on $board" kernels_on_board "$board"; done
+for board in $boards; do check "kernels on $board" kernels_on_board "$board" int8_kernels.c; done
 
 echo "emit_int8: $checks checks, $failures failed"
 [ "$failures" = 0 ]
