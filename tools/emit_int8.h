@@ -273,21 +273,18 @@ static inline void put_int8_affine_row(emitter *e, int l) {
         c_name(e, l), row_read(e, l, 0), wides(e->net, of), of->w, of->c, row_made(e, l));
 }
 
-static inline void put_int8_add_row(emitter *e, int l) {
+/* A kernel that makes a row of two. */
+static inline void put_int8_pair(emitter *e, int l, const char *kernel) {
     const layer *of = &e->net->layers[l];
-    put(e, "        add(&%s_numbers, %s, %s,\n", c_name(e, l), row_read(e, l, 0),
+    put(e, "        %s(&%s_numbers, %s, %s,\n", kernel, c_name(e, l), row_read(e, l, 0),
         row_read(e, l, 1));
     put(e, "            /* wide */ %d, %d, %s);\n", wides(e->net, of), of->w * of->c,
         row_made(e, l));
 }
 
-static inline void put_int8_gate_row(emitter *e, int l) {
-    const layer *of = &e->net->layers[l];
-    put(e, "        gate(&%s_numbers, %s, %s,\n", c_name(e, l), row_read(e, l, 0),
-        row_read(e, l, 1));
-    put(e, "            /* wide */ %d, %d, %s);\n", wides(e->net, of), of->w * of->c,
-        row_made(e, l));
-}
+static inline void put_int8_add_row(emitter *e, int l) { put_int8_pair(e, l, "add"); }
+
+static inline void put_int8_gate_row(emitter *e, int l) { put_int8_pair(e, l, "gate"); }
 
 static inline void put_int8_max_pool_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
