@@ -1,0 +1,206 @@
+/* log.h - what a run of training keeps in its directory: log.csv, a row an epoch; last.ckpt, from
+   which it goes on to the bits of a run never stopped; best.safetensors, the net of its lowest test
+   error. Stands on example.h. */
+#ifndef LOG_H
+#define LOG_H
+
+#include "example.h"
+
+typedef struct run_log {
+    const char *directory;
+    trainer *trainer; /* the caller's, as are these */
+    const rn_source *test;
+    progress *progress;
+    int quiet;           /* 1: neither best.safetensors nor a line an epoch */
+    FILE *file;          /* log.csv */
+    uint64_t logged;     /* step of its last row */
+    double earlier;      /* seconds of the parts of the run before this one */
+    double begun;        /* when this one began */
+    double error, best;  /* of the test images, in percent: the last, the lowest */
+    const char *resumed; /* what the data is called if the run goes on; NULL: a new one */
+} run_log;
+
+/* Path of a file in a directory, which stays until the next call. */
+static inline const char *path_in(const char *directory, const char *name) {
+    static char path[1000];
+    if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
+        quit(2, "the name of the directory --out is too long");
+    return path;
+}
+
+/* The images of both parts of a data set, by which a checkpoint knows them. */
+static inline uint64_t checksum_sets(const rn_source *train, const rn_source *test) {
+    uint64_t sum = 0;
+    rn_error error;
+    check(rn_source_checksum(train, &sum, &error), &error);
+    check(rn_source_checksum(test, &sum, &error), &error);
+    return sum;
+}
+
+/* ---- log.csv --------------------------------------------------------------------------------- */
+
+static inline void check_log(const run_log *l, int failed) {
+    if (failed) quit(1, "cannot write %s: %s", path_in(l->directory, "log.csv"), strerror(errno));
+}
+
+static inline void write_row(run_log *l, const rn_result *test) {
+    const trainer *t = l->trainer;
+    const rn_net *net = t->net;
+    const int known = t->seen > 0;
+    fprintf(l->file, "%" PRIu64 ",%" PRIu64 ",%g,%g,%g,%g,%g,%.1f,%.1f\n", net->epoch + 1,
+            net->step, known ? t->loss / t->seen : NAN,
+            known ? error_rate(t->correct, t->seen) : NAN, test->loss, l->error,
+            rn_learning_rate(&net->schedule, net->step - 1), t->speed, net->trainer.seconds);
+    check_log(l, fflush(l->file));
+    l->logged = net->step;
+}
+
+/* The next row of an epoch that was tested; 0 at the end. */
+static inline int read_row(FILE *log, double *step, double *error) {
+    char line[512];
+    while (fgets(line, sizeof line, log) && strchr(line, '\n'))
+        if (sscanf(line, "%*d,%lf,%*f,%*f,%*f,%lf", step, error) == 2 && !isnan(*error)) return 1;
+    return 0;
+}
+
+/* Goes on behind the rows up to the checkpoint. What followed it is trained again, to the same
+   numbers. The best net tells itself how good it is; of one that does not, the rows do. */
+static inline void read_log(run_log *l) {
+    const char *best = path_in(l->directory, "best.safetensors");
+    const uint64_t bits = stored_number(best, "trainer.test_accuracy");
+    const int untold = is_there(best) && !bits;
+    double step, error, accuracy;
+    long end = 0;
+    memcpy(&accuracy, &bits, sizeof accuracy);
+    if (bits) l->best = 100 - accuracy;
+    while (read_row(l->file, &step, &error) && step <= (double)l->trainer->net->step) {
+        end = ftell(l->file);
+        l->logged = (uint64_t)step;
+        l->error = error;
+        if (untold) l->best = fmin(l->best, error);
+    }
+    check_log(l, ftruncate(fileno(l->file), end) || fseek(l->file, 0, SEEK_END));
+    if (!end)
+        fprintf(l->file, "epoch,iteration,train_loss,train_error,test_loss,test_error,"
+                         "learning_rate,images_per_second,seconds\n");
+    check_log(l, fflush(l->file));
+}
+
+/* Renames the results of an earlier run; but one that finished no epoch makes way for those that
+   are aside already. */
+static inline void put_aside(const char *directory) {
+    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt"};
+    FILE *log = fopen(path_in(directory, names[0]), "r");
+    double step, error;
+    int i, rename_it = !is_there(path_in(directory, "log.csv.old")) ||
+                       (log && read_row(log, &step, &error));
+    char old[1010];
+    if (log) fclose(log);
+    rename_it |= is_there(path_in(directory, names[1]));
+    for (i = 0; i < 3; i++) {
+        const char *path = path_in(directory, names[i]);
+        snprintf(old, sizeof old, "%s.old", path);
+        if (is_there(path) && (rename_it ? rename(path, old) : remove(path)))
+            quit(1, "cannot rename or remove %s: %s", path, strerror(errno));
+    }
+}
+
+/* ---- a run, from its beginning or from last.ckpt --------------------------------------------- */
+
+static inline void save_checkpoint(run_log *l) {
+    rn_trainer *to = &l->trainer->net->trainer; /* from which the checkpoint is made */
+    rn_error error;
+    to->loss = l->trainer->loss;
+    to->correct = l->trainer->correct;
+    to->seconds = l->earlier + seconds_now() - l->begun;
+    check(rn_save_checkpoint(l->trainer->net, path_in(l->directory, "last.ckpt"), NULL, &error),
+          &error);
+}
+
+/* Goes on from the checkpoint, which must be of these images; older ones do not tell. */
+static inline void load_checkpoint(run_log *l, uint64_t data) {
+    trainer *t = l->trainer;
+    rn_net *net = t->net;
+    const uint64_t batch = (uint64_t)t->batch;
+    rn_error error;
+    check(rn_load(net, path_in(l->directory, "last.ckpt"), NULL, &error), &error);
+    if (net->trainer.data && net->trainer.data != data)
+        quit(2, "last.ckpt was trained on other images than those of --data %s", l->resumed);
+    if (net->step != net->epoch * steps_per_epoch(t) + (net->cursor + batch - 1) / batch)
+        quit(2, "last.ckpt is of a run with another --batch or other data");
+    t->seen = net->trainer.batch ? (double)net->cursor : 0;
+    t->loss = net->trainer.loss;
+    t->correct = net->trainer.correct;
+    l->earlier = net->trainer.seconds;
+}
+
+/* The trainer's net gets what its checkpoint says if the run goes on; what a checkpoint will say of
+   data (checksum_sets) and batches otherwise. The schedule is the caller's to set. */
+static inline void begin_run(run_log *l, uint64_t data) {
+    const trainer *t = l->trainer;
+    rn_trainer *to = &t->net->trainer;
+    l->begun = seconds_now();
+    if (l->resumed) load_checkpoint(l, data);
+    to->data = data;
+    to->batch = (uint64_t)t->batch;
+    to->pad = (uint64_t)t->augment.pad;
+    to->flip = (uint64_t)t->augment.flip;
+}
+
+/* After begin_run: log.csv in the directory, which is made. */
+static inline void open_log(run_log *l) {
+    make_directory(l->directory);
+    if (!l->resumed) put_aside(l->directory);
+    l->file = fopen(path_in(l->directory, "log.csv"), "a+");
+    check_log(l, !l->file);
+    rewind(l->file);
+    read_log(l);
+}
+
+/* Tests the net as test_net does. */
+static inline rn_status test_run(run_log *l, FILE *predictions, rn_result *result,
+                                 rn_error *error) {
+    const rn_status status = test_net(l->trainer, l->test, predictions, result, error);
+    if (!status && !stopped) l->error = error_rate(result->correct, (double)l->test->count);
+    return status;
+}
+
+static inline rn_status finish_epoch(run_log *l, rn_error *error) {
+    const trainer *t = l->trainer;
+    rn_net *net = t->net;
+    rn_result result;
+    rn_status status = test_run(l, NULL, &result, error);
+    if (status || stopped) return status;
+    net->trainer.test_accuracy = 100 - l->error;
+    if (!l->quiet && l->error < l->best - 1e-6) {
+        l->best = l->error;
+        check(rn_save(net, path_in(l->directory, "best.safetensors"), NULL, error), error);
+    }
+    save_checkpoint(l);
+    write_row(l, &result);
+    if (l->quiet) return RN_OK;
+    end_progress(l->progress);
+    printf("epoch %d/%d: ", (int)net->epoch + 1, (int)count_epochs(t));
+    if (t->seen > 0)
+        printf("loss %.4f, error %.2f %%; ", t->loss / t->seen, error_rate(t->correct, t->seen));
+    printf("in test %.4g, %.2f %%; %.0f images/s\n", result.loss, l->error, t->speed);
+    fflush(stdout);
+    return RN_OK;
+}
+
+/* Trains to the end of the schedule, tests after each epoch, saves a checkpoint then and every ten
+   minutes, and one when it is `stopped`. */
+static inline rn_status train_run(run_log *l, const char *title, rn_error *error) {
+    const rn_net *net = l->trainer->net;
+    while (!stopped && (net->step < net->schedule.steps || l->logged != net->step)) {
+        const int tests = is_due(l->trainer) && l->logged != net->step;
+        const rn_status status = tests ? finish_epoch(l, error)
+                                       : train_epoch(l->trainer, 600, l->progress, title, error);
+        if (status) return status;
+        if (!stopped && !is_due(l->trainer)) save_checkpoint(l);
+    }
+    if (stopped) save_checkpoint(l);
+    return RN_OK;
+}
+
+#endif /* LOG_H */
