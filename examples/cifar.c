@@ -25,10 +25,10 @@ static void help(const recipe *r) {
            "signal's number (130, 143, 129, 138).\n\n");
     print_recipe(r);
     printf(
-        "  --out DIR           gets log.csv, best.safetensors, last.ckpt, and for folders\n"
-        "                      classes.txt, the names of the classes (out); those of an\n"
-        "                      earlier run are renamed to NAME.old (an earlier .old is kept if\n"
-        "                      that run finished no epoch)\n"
+        "  --out DIR           gets log.csv, best.safetensors, last.ckpt, manifest.txt (command,\n"
+        "                      data, compiler, machine), and for folders classes.txt, the names\n"
+        "                      of the classes (out); those of an earlier run are renamed to\n"
+        "                      NAME.old (an earlier .old is kept if that run finished no epoch)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
         "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
         "                      --schedule and what is of the machine (threads, naive, direct,\n"
@@ -185,6 +185,7 @@ int main(int count, char **words) {
     r.log.trainer = &r.t;
     r.log.test = &r.test.source;
     r.log.progress = &r.progress;
+    r.log.manifest = begin_manifest(count, words, &r.recipe, &r.train.source, &r.test.source);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);
     if (r.eval || r.predictions) test_last(&r);

@@ -1,10 +1,10 @@
 /* log.h - what a run of training keeps in its directory: log.csv, a row an epoch; last.ckpt, from
    which it goes on to the bits of a run never stopped; best.safetensors, the net of its lowest test
-   error. Stands on example.h. */
+   error; manifest.txt, how they came about. Stands on example.h. */
 #ifndef LOG_H
 #define LOG_H
 
-#include "example.h"
+#include "manifest.h"
 
 typedef struct run_log {
     const char *directory;
@@ -18,6 +18,7 @@ typedef struct run_log {
     double begun;        /* when this one began */
     double error, best;  /* of the test images, in percent: the last, the lowest */
     const char *resumed; /* what the data is called if the run goes on; NULL: a new one */
+    manifest manifest;   /* of begin_manifest; all zero: none is written */
 } run_log;
 
 /* Path of a file in a directory, which stays until the next call. */
@@ -89,7 +90,7 @@ static inline void read_log(run_log *l) {
 /* Renames the results of an earlier run; but one that finished no epoch makes way for those that
    are aside already. */
 static inline void put_aside(const char *directory) {
-    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt"};
+    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt", "manifest.txt"};
     FILE *log = fopen(path_in(directory, names[0]), "r");
     double step, error;
     int i, rename_it = !is_there(path_in(directory, "log.csv.old")) ||
@@ -97,7 +98,7 @@ static inline void put_aside(const char *directory) {
     char old[1010];
     if (log) fclose(log);
     rename_it |= is_there(path_in(directory, names[1]));
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 4; i++) {
         const char *path = path_in(directory, names[i]);
         snprintf(old, sizeof old, "%s.old", path);
         if (is_there(path) && (rename_it ? rename(path, old) : remove(path)))
@@ -115,6 +116,7 @@ static inline void save_checkpoint(run_log *l) {
     to->seconds = l->earlier + seconds_now() - l->begun;
     check(rn_save_checkpoint(l->trainer->net, path_in(l->directory, "last.ckpt"), NULL, &error),
           &error);
+    write_manifest(&l->manifest, l->trainer->net, path_in(l->directory, "manifest.txt"));
 }
 
 /* Goes on from the checkpoint, which must be of these images; older ones do not tell. */
@@ -147,7 +149,7 @@ static inline void begin_run(run_log *l, uint64_t data) {
     to->flip = (uint64_t)t->augment.flip;
 }
 
-/* After begin_run: log.csv in the directory, which is made. */
+/* After begin_run: log.csv and manifest.txt in the directory, which is made. */
 static inline void open_log(run_log *l) {
     make_directory(l->directory);
     if (!l->resumed) put_aside(l->directory);
@@ -155,6 +157,8 @@ static inline void open_log(run_log *l) {
     check_log(l, !l->file);
     rewind(l->file);
     read_log(l);
+    if (l->resumed) continue_manifest(&l->manifest, path_in(l->directory, "manifest.txt"));
+    write_manifest(&l->manifest, l->trainer->net, path_in(l->directory, "manifest.txt"));
 }
 
 /* Tests the net as test_net does. */
