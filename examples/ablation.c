@@ -8,59 +8,9 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
+#include "paper.h"
 
 enum { MOST_SEEDS = 99 };
-
-typedef struct table_row {
-    int table, times;      /* times the units of the depth: 3 in ResNet-1001's place */
-    const char *name;      /* in the paper, of ResNet-110 and CIFAR-10 unless it says otherwise */
-    const char *published; /* test error in percent */
-    const char *fields;    /* of the description, as flags of examples/cifar take them */
-} table_row;
-
-static const table_row rows[] = {
-    {1, 1, "identity", "6.61", "block=basic order=original"},
-    {1, 1, "scale 0", "fail", "block=basic order=original shortcut=scale"},
-    {1, 1, "scale 0.5", "fail", "block=basic order=original shortcut=scale shortcut_scale=0.5"},
-    {1, 1, "scale 0.5, F x 0.5", "12.35",
-     "block=basic order=original shortcut=scale shortcut_scale=0.5 residual_scale=0.5"},
-    {1, 1, "exclusive gate, bias 0", "fail", "block=basic order=original shortcut=exclusive_gate"},
-    {1, 1, "exclusive gate, bias -5", "fail",
-     "block=basic order=original shortcut=exclusive_gate gate_bias=-5"},
-    {1, 1, "exclusive gate, bias -6", "8.70",
-     "block=basic order=original shortcut=exclusive_gate gate_bias=-6"},
-    {1, 1, "exclusive gate, bias -7", "9.81",
-     "block=basic order=original shortcut=exclusive_gate gate_bias=-7"},
-    {1, 1, "shortcut-only gate, bias 0", "12.86",
-     "block=basic order=original shortcut=shortcut_gate"},
-    {1, 1, "shortcut-only gate, bias -6", "6.91",
-     "block=basic order=original shortcut=shortcut_gate gate_bias=-6"},
-    {1, 1, "1x1 convolution", "12.22", "block=basic order=original shortcut=conv1x1"},
-    {1, 1, "dropout 0.5", "fail", "block=basic order=original shortcut=dropout"},
-    {2, 1, "original", "6.61", "block=basic order=original"},
-    {2, 1, "BN after addition", "8.17", "block=basic order=bn_after_add"},
-    {2, 1, "ReLU before addition", "7.84", "block=basic order=relu_before_add"},
-    {2, 1, "ReLU-only pre-activation", "6.71", "block=basic order=relu_preact"},
-    {2, 1, "full pre-activation", "6.37", "block=basic order=full_preact"},
-    {2, 1, "ResNet-164, original", "5.93", "block=bottleneck order=original"},
-    {2, 1, "ResNet-164, BN after addition", "6.50", "block=bottleneck order=bn_after_add"},
-    {2, 1, "ResNet-164, ReLU before addition", "6.14", "block=bottleneck order=relu_before_add"},
-    {2, 1, "ResNet-164, ReLU-only pre-act.", "5.91", "block=bottleneck order=relu_preact"},
-    {2, 1, "ResNet-164, full pre-activation", "5.46", "block=bottleneck order=full_preact"},
-    {3, 1, "1-layer units, original", "9.90", "block=single order=original"},
-    {3, 1, "1-layer units, pre-activation", "8.91", "block=single order=full_preact"},
-    {3, 1, "ResNet-110, original", "6.61", "block=basic order=original"},
-    {3, 1, "ResNet-110, pre-activation", "6.37", "block=basic order=full_preact"},
-    {3, 1, "ResNet-164, original", "5.93", "block=bottleneck order=original"},
-    {3, 1, "ResNet-164, pre-activation", "5.46", "block=bottleneck order=full_preact"},
-    {3, 3, "ResNet-1001, original", "7.61", "block=bottleneck order=original"},
-    {3, 3, "ResNet-1001, pre-activation", "4.92", "block=bottleneck order=full_preact"},
-    {3, 1, "CIFAR-100, ResNet-164, original", "25.16", "block=bottleneck order=original"},
-    {3, 1, "CIFAR-100, ResNet-164, pre-act.", "24.33", "block=bottleneck order=full_preact"},
-    {3, 3, "CIFAR-100, ResNet-1001, original", "27.82", "block=bottleneck order=original"},
-    {3, 3, "CIFAR-100, ResNet-1001, pre-act.", "22.71", "block=bottleneck order=full_preact"},
-};
-enum { ROWS = (int)(sizeof rows / sizeof rows[0]) };
 
 static void help(const recipe *r, long depth, long seeds) {
     printf(
@@ -79,19 +29,14 @@ static void help(const recipe *r, long depth, long seeds) {
 }
 
 /* The description of a row's net, resolved. */
-static rn_desc row_description(const table_row *row, rn_desc desc, long depth) {
-    char fields[128], *field, *value;
+static rn_desc row_description(const paper_row *row, rn_desc desc, long depth) {
     int layers, i;
     rn_error error;
-    snprintf(fields, sizeof fields, "%s", row->fields);
-    for (field = strtok(fields, " "); field; field = strtok(NULL, " ")) {
-        value = strchr(field, '=');
-        *value++ = 0;
-        check(rn_desc_set(&desc, field, value, &error), &error);
-    }
+    check(paper_describe(row, &desc, &error), &error);
     layers = desc.block == RN_SINGLE ? 3 : desc.block == RN_BASIC ? 6 : 9; /* of a unit a stage */
     for (i = 0; i < 3; i++)
-        desc.units[i] = row->times * (int)fmax(1, floor((double)(depth - 2) / layers + 0.5));
+        desc.units[i] =
+            (row->depth == 1001 ? 3 : 1) * (int)fmax(1, floor((double)(depth - 2) / layers + 0.5));
     check(rn_resolve(&desc, &error), &error);
     return desc;
 }
@@ -130,7 +75,7 @@ static double measure(const rn_desc *base, long seeds, const recipe *r, const rn
     for (i = 0; i < seeds; i++) {
         rn_desc desc = *base;
         desc.seed += (uint64_t)i;
-        snprintf(title, sizeof title, "%d/%d seed %d ", number, ROWS, i + 1);
+        snprintf(title, sizeof title, "%d/%d seed %d ", number, PAPER_ROWS, i + 1);
         errors[i] = train_one(&desc, r, train, test, p, title);
     }
     qsort(errors, (size_t)seeds, sizeof errors[0], ascending);
@@ -140,7 +85,9 @@ static double measure(const rn_desc *base, long seeds, const recipe *r, const rn
 /* The first row with the same net. */
 static int first_alike(int i) {
     int k = 0;
-    while (strcmp(rows[k].fields, rows[i].fields) != 0 || rows[k].times != rows[i].times) k++;
+    while (strcmp(paper_rows[k].fields, paper_rows[i].fields) != 0 ||
+           paper_rows[k].depth / 1000 != paper_rows[i].depth / 1000)
+        k++;
     return k;
 }
 
@@ -152,20 +99,21 @@ static uint64_t count_steps(int table, long seeds, const recipe *r, const rn_sou
     memset(&t, 0, sizeof t);
     t.source = source;
     t.batch = (int)r->batch;
-    for (k = 0; k < ROWS; k++) {
-        for (i = k; i < ROWS && (first_alike(i) != k || (table && rows[i].table != table));) i++;
-        nets += i < ROWS;
+    for (k = 0; k < PAPER_ROWS; k++) {
+        for (i = k;
+             i < PAPER_ROWS && (first_alike(i) != k || (table && paper_rows[i].table != table));)
+            i++;
+        nets += i < PAPER_ROWS;
     }
     return nets * (uint64_t)seeds * choose_schedule(r, steps_per_epoch(&t)).steps;
 }
 
 int main(int count, char **words) {
-    static const char *const titles[] = {"shortcuts", "orders of activation", "units"};
     arguments a = {count, 1, words};
     recipe r = make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_ONE_CYCLE, 0.1, 1));
     rn_desc base = rn_cifar(0), desc;
     long depth = 14, seeds = 3, table = 0;
-    double measured[ROWS] = {0};
+    double measured[PAPER_ROWS] = {0};
     rn_data train, test;
     progress p;
     int i, k;
@@ -180,25 +128,25 @@ int main(int count, char **words) {
             !has_field(&a, &base))
             quit(2, "there is no flag %s", words[a.at]);
     }
-    row_description(&rows[0], base, depth);
+    row_description(&paper_rows[0], base, depth);
     open_sets(&r, &base, &train, &test);
     p = begin_progress(count_steps((int)table, seeds, &r, &train.source));
     printf("%td training and %td test images; median of %ld\n", train.source.count,
            test.source.count, seeds);
-    for (i = 0; i < ROWS; i++) {
-        if (table && rows[i].table != table) continue;
-        if (!i || rows[i].table != rows[i - 1].table)
-            printf("\nTable %d: %-28s depth   here %%   paper %%\n", rows[i].table,
-                   titles[rows[i].table - 1]);
-        desc = row_description(&rows[i], base, depth);
+    for (i = 0; i < PAPER_ROWS; i++) {
+        if (table && paper_rows[i].table != table) continue;
+        if (!i || paper_rows[i].table != paper_rows[i - 1].table)
+            printf("\nTable %d: %-28s depth   here %%   paper %%\n", paper_rows[i].table,
+                   paper_titles[paper_rows[i].table - 1]);
+        desc = row_description(&paper_rows[i], base, depth);
         k = first_alike(i);
         if (!(measured[k] > 0)) measured[k] = measure(&desc, seeds, &r, &train, &test, &p, i + 1);
         end_progress(&p);
-        printf("%-36s %6d ", rows[i].name, desc.depth);
+        printf("%-36s %6d ", paper_rows[i].name, desc.depth);
         if (measured[k] > 100)
-            printf("    fail %9s\n", rows[i].published);
+            printf("    fail %9s\n", paper_rows[i].published);
         else
-            printf("%8.2f %9s\n", measured[k], rows[i].published);
+            printf("%8.2f %9s\n", measured[k], paper_rows[i].published);
         fflush(stdout);
     }
     rn_data_free(&train);
