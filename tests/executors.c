@@ -2,12 +2,14 @@
    net records every value and gradient when it is new; a fast net compares each of its steps with
    the recording (1e-5 of the tensor's largest magnitude) and then goes on with the recorded
    numbers, so that every step has the same input in both and errors do not pile up. Every order,
-   block, shortcut, resize shortcut and stem, and the nets beside the paper's, with odd sizes, widths that are no multiple of 16,
-   batches that are not full, batch norm in groups, one and two threads, every instruction set of
-   the machine. At every step every node is asked for its value and gradient: what can be read is
-   what the naive net has, the rest is refused with the reason. What a probe writes has the same
-   consequences in both. Of every other net some stages are frozen. Then whole nets, whose bits must
-   not depend on the number of threads, and inference. With arguments, such as --order original --shortcut highway, one net (--help).
+   block, shortcut, resize shortcut and stem, and the nets beside the paper's, with odd sizes,
+   widths that are no multiple of 16, batches that are not full, batch norm in groups, one and two
+   threads, every instruction set of the machine. At every step every node is asked for its value
+   and gradient: what can be read is what the naive net has, the rest is refused with the reason.
+   What a probe writes has the same consequences in both. Of every other net some stages are frozen.
+   Then whole nets, whose bits must not depend on the number of threads, and inference. With
+   arguments, such as --only highway, the nets that have it, or such as --order original --shortcut
+   highway, one net (--help).
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 
@@ -884,12 +886,16 @@ static void check_all(void) {
     check_all_threads();
 }
 
+static void check_asked(const rn_desc *desc, uint64_t seed) { check_variant(desc, 3, 3, seed); }
+
 int main(int argc, char **argv) {
     rn_desc desc;
-    if (net_arguments(argc, argv, "compares the executions of every kind of net", &desc))
-        check_one(&desc);
-    else
-        check_all();
+    if (!net_only(argc, argv, check_asked)) {
+        if (net_arguments(argc, argv, "compares the executions of every kind of net", &desc))
+            check_one(&desc);
+        else
+            check_all();
+    }
     printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
            worst_inference, drawn_again);
     printf("executors: %d values and %d gradients written\n", written_values, written_gradients);

@@ -340,18 +340,117 @@ static inline int net_zero_by_analysis(const rn_net *net, const rn_parameter *p)
            net_constant_dies(net, p->node);
 }
 
-/* ---- one net by arguments ------------------------------------------------------------------- */
+/* ---- nets by arguments ---------------------------------------------------------------------- */
+
+/* The list of an option has so many values; `value` is one of them, or -1. */
+static inline int net_count_values(const char *const *names) {
+    int count = 0;
+    while (names && names[count]) count++;
+    return count;
+}
+
+static inline int net_value_of(const rn__field *field, const char *word) {
+    int value = net_count_values(field->names) - 1;
+    while (value >= 0 && !rn__same_name(field->names[value], word)) value--;
+    return value;
+}
+
+/* Whatever the description knows, also what was added to it since this was written. */
+static inline void net_print_options(FILE *to) {
+    int i, k;
+    for (i = 0; i < RN__FIELDS; i++) {
+        if (!rn__fields[i].names) continue;
+        fprintf(to, "  %s:", rn__fields[i].key);
+        for (k = 0; rn__fields[i].names[k]; k++) fprintf(to, " %s", rn__fields[i].names[k]);
+        fputc('\n', to);
+    }
+}
 
 static inline void net_help(const char *program, const char *what) {
     int i;
-    printf("usage: %s [--KEY VALUE]...\n"
+    printf("usage: %s [--only WORD... | --KEY VALUE...]\n"
            "Without arguments: %s.\n"
-           "With some: of the one small net that they describe, in seconds, to learn whether a\n"
-           "change is right. KEY is a field of the description (see rn_desc_set):\n ",
+           "--only: of some fifteen small nets that have what the words say, with every order and\n"
+           "block and, by turns, all other options; seconds. A word is a value of one of these\n"
+           "options, KEY=VALUE, or a KEY alone, for 1:\n",
            program, what);
+    net_print_options(stdout);
+    printf("--KEY VALUE: of the one small net that is so described. KEY is a field of the\n"
+           "description (see rn_desc_set):\n ");
     for (i = 0; rn_desc_key(i); i++) printf(" --%s", rn_desc_key(i));
-    printf("\nfor example %s --order original --shortcut highway --resize B_bn --units 2,2\n",
-           program);
+    printf("\nfor example %s --only highway\n"
+           "or %s --order original --shortcut highway --resize B_bn --units 2,2\n",
+           program, program);
+}
+
+/* Sets what a word behind --only says; a program ends that has no sense for it. */
+static inline void net_set_word(rn_desc *desc, const char *word) {
+    char key[64];
+    const char *equals = strchr(word, '=');
+    const rn__field *found = NULL;
+    rn_error error = {RN_OK, ""};
+    int i, options = 0;
+    for (i = 0; i < RN__FIELDS && !equals; i++)
+        if (net_value_of(&rn__fields[i], word) >= 0) found = &rn__fields[i], options++;
+    if (options > 1) {
+        fprintf(stderr, "--only %s: several options have that value; say KEY=%s\n", word, word);
+        net_print_options(stderr);
+        exit(2);
+    }
+    if (equals) snprintf(key, sizeof key, "%.*s", (int)(equals - word), word);
+    if (!(equals  ? rn_desc_set(desc, key, equals + 1, &error)
+          : found ? rn_desc_set(desc, found->key, word, &error)
+                  : rn_desc_set(desc, word, "1", &error)))
+        return;
+    fprintf(stderr, "--only %s: %s; it takes a value of an option, KEY=VALUE, or a KEY:\n", word,
+            error.text);
+    net_print_options(stderr);
+    exit(2);
+}
+
+/* Net i of --only without its words: order and block by i, all else by turns, where the description
+   allows. */
+static inline rn_desc net_by_turns(int i) {
+    const int orders = net_count_values(rn__order_names);
+    const int shortcuts = net_count_values(rn__shortcut_names);
+    const int resizes = net_count_values(rn__resize_names);
+    const int norms = net_count_values(rn__norm_names);
+    const int block = RN_BASIC + i / orders % (BLOCKS - RN_BASIC), turn = i + i / orders;
+    rn_desc desc =
+        net_desc((rn_order)(i % orders), (rn_block)block, (rn_shortcut)(turn % shortcuts),
+                 (rn_resize)(turn % resizes), turn % 8 ? RN_STEM_CIFAR : RN_STEM_DEEP);
+    rn_desc resolved;
+    desc.base_width = block == RN_BOTTLENECK ? 2 : 4;
+    desc.weight_standardisation = turn % 5 == 0;
+    desc.norm = (rn_norm)(turn % norms);
+    resolved = desc;
+    if (rn_resolve(&resolved, NULL)) desc.norm = RN_NORM_BATCH;
+    return desc;
+}
+
+/* Are the arguments --only WORD...? Then all nets with these words are checked. */
+static inline int net_only(int argc, char **argv,
+                           void (*check)(const rn_desc *desc, uint64_t seed)) {
+    const int nets = net_count_values(rn__order_names) * (BLOCKS - RN_BASIC);
+    rn_error error = {RN_OK, ""};
+    int i, k, checked = 0;
+    if (argc < 3 || strcmp(argv[1], "--only")) return 0;
+    for (i = 0; i < nets; i++) {
+        rn_desc desc = net_by_turns(i), resolved;
+        for (k = 2; k < argc; k++) net_set_word(&desc, argv[k]);
+        resolved = desc;
+        if (rn_resolve(&resolved, &error)) continue; /* words that exclude an option */
+        check(&desc, (uint64_t)i + 1);
+        checked++;
+    }
+    if (!checked) {
+        fprintf(stderr, "--only: no net has all of this: %s\n", error.text);
+        exit(2);
+    }
+    printf("%s: %d nets with", argv[0], checked);
+    for (k = 2; k < argc; k++) printf(" %s", argv[k]);
+    printf("\n");
+    return 1;
 }
 
 static inline void net_set(rn_desc *desc, int argc, char **argv) {
