@@ -94,8 +94,8 @@
        RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers
                                      without Winograd, with batch norms folded into convolutions,
                                      in float: neither double nor libm is linked. Well below half
-                                     the code and the memory; desc.naive is refused, rn_describe
-                                     says less, and rn_features knows fewer nodes
+                                     the code and the memory; desc.naive and desc.unfused are
+                                     refused, rn_describe says less, and rn_features knows fewer nodes
        RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
                                      1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
                                      refused in words
@@ -168,6 +168,7 @@
 #define rn_next_parameter RN__PASTE_REAL(rn_next_parameter, RESNET_REAL)
 #define rn_find_parameter RN__PASTE_REAL(rn_find_parameter, RESNET_REAL)
 #define rn_predict RN__PASTE_REAL(rn_predict, RESNET_REAL)
+#define rn_predict_probed RN__PASTE_REAL(rn_predict_probed, RESNET_REAL)
 #define rn_features RN__PASTE_REAL(rn_features, RESNET_REAL)
 #define rn_argmax RN__PASTE_REAL(rn_argmax, RESNET_REAL)
 #define rn_train_step RN__PASTE_REAL(rn_train_step, RESNET_REAL)
@@ -422,6 +423,8 @@ typedef struct rn_desc {
     int threads;                    /* at most, each with a workspace, see rn_create; 1 */
     int naive;                      /* 1: run the naive layers, in NCHW */
     int direct;                     /* 1: no Winograd, every convolution product by product */
+    int unfused; /* 1: the fast layers, but node by node, with every value and gradient in memory
+                    when it is new, for probes; takes more time and memory, see rn_bytes */
     int micro_batch; /* images in memory at a time, see rn_backpropagate; 0: the batch */
     uint64_t budget; /* bytes that a training net may take, see rn_bytes; 0: no limit */
     rn_isa isa;      /* auto */
@@ -546,10 +549,11 @@ typedef struct rn_trainer {
 } rn_trainer;
 
 struct rn_net;
-/* Called after each step of a training pass when set (rn_predict calls none): forward with the node
-   whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value and
-   its kin see, and may change, what the next step reads. For tests, pictures and searches for
-   trouble. A step of the fast execution may be several nodes; it is reported once. With a budget,
+/* Called after each step of a training pass, and of rn_predict_probed, when set: forward with the
+   node whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value
+   and its kin see, and may change, what the next step reads. For tests, pictures and searches for
+   trouble. A step of the fast execution may be several nodes, unless desc.unfused says else; it is
+   reported once. With a budget,
    steps that are computed again are not reported, and do not see what a probe wrote. Gradients of
    weights that are standardised are, until backward has ended, those by the standardised ones. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
@@ -687,9 +691,12 @@ RNTRAIN rn_status rn_update(rn_net *net, double learning_rate, rn_error *error);
    of rn_predict_bytes(net) bytes, aligned to 64; the net's threads help the first of them.
    rn_workspace(net) lends the net's own, which is free between training steps, and serves one call
    at a time. No probe is called. RN_NOT_FINITE, naming the image, if a logit is infinite or not a
-   number; all logits are written even so. */
+   number; all logits are written even so.
+   rn_predict_probed is the same in rn_workspace(net), step by step with net->probe. */
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
                            rn_real *logits, rn_error *error);
+RNDEF rn_status rn_predict_probed(rn_net *net, const rn_real *images, int count, rn_real *logits,
+                                  rn_error *error);
 RNDEF size_t rn_predict_bytes(const rn_net *net);
 RNDEF void *rn_workspace(rn_net *net);
 
@@ -766,6 +773,27 @@ RNDEF int rn_find_node(const rn_net *net, const char *name);         /* its inde
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
 /* These three say "?" and 0 of a node or kind that does not exist. */
+
+/* The residual units one by one, as equations (1) and (2) have them, y_l = h(x_l) + F(x_l) and
+   x_{l+1} = f(y_l), each named by the node that makes it:
+       rn_unit u = {0};
+       while (rn_next_unit(net, &u)) use(u.input, u.residual);
+   In backward dE/dx_l is complete when a probe reports node `first`, dE/dx_{l+1} when it reports
+   `next`; in between, when it reports `add`, h(x_l) has for its gradient what the addition alone
+   hands on, the unchanged term of equation (5). Where the shortcut is the identity, `shortcut` is
+   `input`. */
+typedef struct rn_unit {
+    int stage, unit; /* from 1; from 0, in its stage */
+    int first, next; /* its nodes are those from first on and before next */
+    int input;       /* x_l */
+    int shortcut;    /* h(x_l), with its scale or gate */
+    int residual;    /* F(x_l), likewise */
+    int add;         /* y_l */
+    int output;      /* x_{l+1} */
+    int gates[2];    /* logits by which F and h are gated, see rn_node.complement; -1: none */
+} rn_unit;
+
+RNDEF int rn_next_unit(const rn_net *net, rn_unit *unit);
 
 /* Level 2 =====================================================================================
    Tensors, and every layer as a function of its own: the naive ones, to be read beside the papers
@@ -992,8 +1020,9 @@ RNTRAIN rn_status rn_conv2d_backward(rn_tensor *dx, rn_tensor *dw, rn_real *db, 
                                      int padding, int accumulate, rn_isa isa, int threads,
                                      void *workspace, size_t workspace_bytes, rn_error *error);
 
-/* Values and gradients of a training net, in a probe or after a step, as NCHW [net->held, c, h, w]
-   of that node (held: how many images are in memory).
+/* Values and gradients of a net, in a probe or after a training step or rn_predict_probed (which
+   has no gradients), as NCHW [net->held, c, h, w] of that node (held: how many images are in
+   memory).
 
    What is not there is refused with RN_BAD_ARGUMENT, the reason and the way out: what the fast
    execution never stores, for it computes several nodes in one step; a value before its node was
@@ -1010,6 +1039,23 @@ RNDEF rn_status rn_read_value(const rn_net *net, int node, rn_tensor to, rn_erro
 RNDEF rn_status rn_write_value(rn_net *net, int node, rn_tensor from, rn_error *error);
 RNDEF rn_status rn_read_gradient(const rn_net *net, int node, rn_tensor to, rn_error *error);
 RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_error *error);
+
+/* What numbers are like. All zero before the first; then more numbers add up, such as those of the
+   parts of a batch. Norm sqrt(squares), mean sum / count, and so on. */
+typedef struct rn_moments {
+    double count, sum, squares; /* how many, the sum of them and of their squares */
+    double positive, zeros;     /* how many are above zero, and zero */
+    double largest;             /* magnitude */
+    double *histogram;  /* [bins], the caller's, of equal width from `least` to `most`; the */
+    double least, most; /* outer two also have what is beyond */
+    int bins;           /* 0: none are wanted */
+} rn_moments;
+
+/* Adds the numbers of a tensor; and those of a value or gradient where they are in the net, without
+   a copy, when rn_read_value or rn_read_gradient would read them. */
+RNDEF void rn_add_moments(rn_moments *moments, rn_tensor tensor);
+RNDEF rn_status rn_add_value(rn_moments *moments, const rn_net *net, int node, rn_error *error);
+RNDEF rn_status rn_add_gradient(rn_moments *moments, const rn_net *net, int node, rn_error *error);
 
 /* Random numbers ==============================================================================
    Number `index` of a stream is a function of the stream's key and the index alone. There is no
@@ -1077,7 +1123,7 @@ RNDEF rn_status rn_load(rn_net *net, const char *path, const rn_files *files, rn
 RNDEF rn_status rn_load_trunk(rn_net *net, const char *path, const rn_files *files,
                               rn_error *error);
 /* The description stored in a file, for rn_create before rn_load. What is of the machine (threads,
-   naive, direct, isa, micro_batch, budget) gets its default, whatever the file says. */
+   naive, direct, unfused, isa, micro_batch, budget) gets its default, whatever the file says. */
 RNDEF rn_status rn_load_desc(rn_desc *desc, const char *path, const rn_files *files,
                              rn_error *error);
 
@@ -2722,6 +2768,7 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(threads, RN__INT, int), NULL, RN__OF_MACHINE, 1, 1024, 1, NULL},
     {RN__FIELD(naive, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1, 0, NULL},
     {RN__FIELD(direct, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1, 0, NULL},
+    {RN__FIELD(unfused, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1, 0, NULL},
     {RN__FIELD(micro_batch, RN__INT, int), NULL, RN__OF_MACHINE, 0, 1 << 24, 0, NULL},
     {RN__FIELD(budget, RN__BYTES, uint64_t), NULL, RN__OF_MACHINE, 0, 0, 0, NULL},
     RN__OPTION(isa, RN__OF_MACHINE),
@@ -3635,6 +3682,30 @@ RNDEF int rn_find_node(const rn_net *net, const char *name) {
         if (!strcmp(own, name)) return i;
     }
     return -1;
+}
+
+/* From u->next on, by what an addition is and reads: the stem's nodes have stage 0, those of the tail
+   -1, and what enters a unit its first node reads. */
+RNDEF int rn_next_unit(const rn_net *net, rn_unit *u) {
+    const rn_node *nodes = net->nodes;
+    int i = u->next;
+    while (i < net->node_count && nodes[i].stage < 1) i++;
+    if (i == net->node_count) return 0;
+    u->stage = nodes[i].stage;
+    u->unit = nodes[i].unit;
+    u->first = i;
+    u->input = nodes[i].inputs[0];
+    for (; nodes[i].stage == u->stage && nodes[i].unit == u->unit; i++)
+        if (rn__has(&nodes[i], RN__ADDS)) u->add = i;
+    u->next = i;
+    u->output = i - 1;
+    u->residual = nodes[u->add].inputs[0];
+    u->shortcut = nodes[u->add].inputs[1];
+    for (int k = 0; k < 2; k++) { /* only gates read two values, but for additions */
+        const int term = nodes[u->add].inputs[k];
+        u->gates[k] = term > u->input ? nodes[term].inputs[1] : -1;
+    }
+    return 1;
 }
 
 /* The slots of a node, then those of the next one. p->index is where the walk goes on. */
@@ -4910,11 +4981,12 @@ typedef struct rn__executor {
     int most_filters;        /* of a convolution that standardises its weight */
     size_t statistics_bytes; /* of norms of each image, where the workspace begins; 0: none */
     char *activations;       /* activations, then workspace */
-    int time;                /* of the last operation of a training pass, in the planner's count */
-    int rewritten;           /* 1: since then a value or gradient was written from outside */
-    struct rn__conv *convs;  /* plans of the convolutions and linear layers, one a shape */
-    int prepacked;           /* by rn_freeze: `packed` belongs to the parameters as they are */
-    float **packed;          /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
+    int place;     /* of the values of the pass that is probed, RN__AT_INFERENCE and so on */
+    int time;      /* of its last operation, in the planner's count */
+    int rewritten; /* 1: since then a value or gradient was written from outside */
+    struct rn__conv *convs; /* plans of the convolutions and linear layers, one a shape */
+    int prepacked;          /* by rn_freeze: `packed` belongs to the parameters as they are */
+    float **packed;         /* [nodes] of rn_freeze: weights or coefficients; NULL: none */
     rn_memory packed_memory;
     void *packed_block;
 } rn__executor;
@@ -5109,6 +5181,7 @@ static void rn__compile(rn_net *net, int fuses, int *last_readers) {
         memset(op, 0, sizeof *op);
         op->node = op->last = i;
         op->adds = rn__has(&net->nodes[i], RN__ADDS) != 0;
+        if (rn__has(&net->nodes[i], RN__NORMALISES)) op->activation = rn__activation_of(net, i, i);
         if (fuses) rn__fuse(net, last_readers, op);
         next = op->last + 1;
         op->lazy = fuses && rn__lazy_normalisation(net, last_readers, op->last) == i;
@@ -5443,7 +5516,14 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
 /* Does operation k, naive or fast: see >>kinds, whose table says how. */
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward);
 
-/* Notes the time in a training pass, and tells the probe that an operation is done. */
+/* Begins a pass that may be probed, of the images of a run. */
+static void rn__begin_probing(rn_net *net, const rn__run *run) {
+    net->held = run->count;
+    net->executor->place = run->place;
+    net->executor->time = net->executor->rewritten = 0;
+}
+
+/* Notes the time in such a pass, and tells the probe that an operation is done. */
 static void rn__report(rn_net *net, int time, int k, int backward) {
     const rn__operation *op = &net->executor->operations[k];
     net->executor->time = time;
@@ -9975,7 +10055,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     RN__TRY(rn__check_kinds(net, error));
     net->first_trained = rn__first_trained(net);
     if (!rn__is_naive(net)) RN__TRY(rn__take_kernels(net, error));
-    rn__compile(net, !rn__is_naive(net), (int *)(void *)spans);
+    rn__compile(net, !rn__is_naive(net) && !desc->unfused, (int *)(void *)spans);
     arena.used -= rn__operation_bytes(built.count) - rn__operation_bytes(net->executor->count);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built); /* as yet without activations */
@@ -10012,8 +10092,9 @@ static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_e
 #endif
     RN__FAIL_IF(mode != RN_INFERENCE && mode != RN_TRAINING, RN_BAD_ARGUMENT,
                 "mode must be RN_INFERENCE or RN_TRAINING");
-    RN__FAIL_IF(RN__SMALL && desc->naive, RN_BAD_ARGUMENT,
-                "compiled with RESNET_SMALL: there is no naive execution; let desc.naive be 0");
+    RN__FAIL_IF(RN__SMALL && (desc->naive || desc->unfused), RN_BAD_ARGUMENT,
+                "compiled with RESNET_SMALL: there is no naive execution, nor an unfused one; let "
+                "desc.naive and desc.unfused be 0");
     return rn_resolve(desc, error);
 }
 
@@ -10342,14 +10423,16 @@ static rn_status rn__check_workspace(const rn_net *net, const void *workspace, r
 
 /* Part by part of the images, as many as memory is planned for; the bits of each do not depend on
    which others come along. */
-RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
-                           rn_real *logits, rn_error *error) {
+static rn_status rn__predict(const rn_net *net, void *workspace, rn_net *probed,
+                             const rn_real *images, int count, rn_real *logits, rn_error *error) {
     rn_tensor part;
     rn__run run;
     RN__TRY(rn__check_step(net, images, count, error));
     RN__TRY(rn__check_workspace(net, workspace, error));
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
+    run.probed = probed;
     while (rn__next_part(&run, images, count)) {
+        if (probed) rn__begin_probing(probed, &run);
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
                             net->desc.classes, 1, 1);
         rn__go(&run, RN__PREDICTS, rn__forward);
@@ -10363,6 +10446,16 @@ RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *im
                     "pixels, then at the net's weights",
                     i);
     return RN_OK;
+}
+
+RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
+                           rn_real *logits, rn_error *error) {
+    return rn__predict(net, workspace, NULL, images, count, logits, error);
+}
+
+RNDEF rn_status rn_predict_probed(rn_net *net, const rn_real *images, int count, rn_real *logits,
+                                  rn_error *error) {
+    return rn__predict(net, net ? rn_workspace(net) : NULL, net, images, count, logits, error);
 }
 
 /* ---- features: the value of any node --------------------------------------------------------
@@ -10594,8 +10687,7 @@ static rn_loss rn__loss_of(const rn_net *net) {
 /* Forward of the images in memory. */
 static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
     int finite;
-    net->held = run->count;
-    net->executor->time = net->executor->rewritten = 0;
+    rn__begin_probing(net, run);
     run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn__copy_logits(run, &logits);
@@ -10682,8 +10774,8 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 #endif /* RESNET_NO_TRAIN */
 
 /* >>probes ===================================================================================
-   In: a node, and the time in a training pass. Out: its value or gradient, copied out of the net or
-   into it, or a sentence that says why that cannot be. The planner lets buffers share memory, so
+   In: a node, and the time in a pass. Out: its value or gradient, copied out of the net or into it
+   or summed up where it is, or a sentence that says why that cannot be. The planner lets buffers share memory, so
    that a thing is there only from the time when it is written until another takes its place:
 
        time of writing  <=  now  <  time when another thing is written over it
@@ -10691,7 +10783,7 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
    Both are worked out from the program's times when somebody asks, and nothing is noted in a pass
    but the time. What is fused or lazy is never there, and refused with the name of what is. */
 
-/* The three things of a node that a training pass stores. */
+/* The three things of a node that a training pass stores; inference has values alone. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
 /* The time (see >>program) at which the pass last wrote such a thing of operation k or, if it has
@@ -10701,10 +10793,11 @@ static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
     const rn__executor *x = net->executor;
     const rn__operation *op = &x->operations[k];
     int time = x->count;
-    *offset = what == RN__VALUE         ? op->offset[RN__AT_TRAINING]
+    *offset = what == RN__VALUE         ? op->offset[x->place]
               : what == RN__VALUE_AGAIN ? op->offset[RN__AT_BACKWARD]
                                         : op->gradient_offset;
     if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
+    if (what != RN__VALUE && x->place == RN__AT_INFERENCE) return -1;
     if (what == RN__VALUE) return k;
     if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
     for (int i = op->last_reader; i > k; i--) { /* the loss reads the last value */
@@ -10751,7 +10844,7 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
         reason = "its readers compute it from";
         other = rn__has(&net->nodes[v], RN__ACTIVATES) ? net->nodes[v].inputs[0] : v;
         other = net->nodes[other].inputs[0];
-    } else if (!gradient && v == op->last) { /* a frozen convolution */
+    } else if (!gradient && v == op->last) { /* a convolution in inference */
         other = op[1].last;
     } else if (v == op->last) { /* a lazy gradient */
         reason = "its step computes it from that of";
@@ -10760,7 +10853,7 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     rn_node_name(net, other, name);
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s does not exist in the fast execution: %s %s (node %d); take that one, or "
-                    "desc.naive = 1",
+                    "desc.unfused = 1, or desc.naive = 1",
                     subject, reason, name, other);
 }
 
@@ -10774,7 +10867,9 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
         since = rn__time_of(net, k, gradient ? RN__GRADIENT : RN__VALUE, offset);
-    if (!gradient && rn__does_next(op) && op[1].node < net->first_trained) since = -1;
+    if (!gradient && rn__does_next(op) &&
+        (x->place == RN__AT_INFERENCE || op[1].node < net->first_trained))
+        since = -1;
     /* Never there; not there yet. */
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
@@ -10830,16 +10925,18 @@ static rn_status rn__check_writing(const rn_net *net, int v, int gradient, const
     return RN_OK;
 }
 
-/* Copies a value or gradient into the net or out of it, from or to the executor's layout. */
-static rn_status rn__exchange(const char *function, const rn_net *net, int v, int gradient,
-                              int into_net, rn_tensor outside, rn_error *error) {
+/* A value or gradient in memory, as a tensor in NCHW; its strides are those of the naive
+   execution. */
+static rn_status rn__look_up(const char *function, const rn_net *net, int v, int gradient,
+                             int into_net, rn_tensor *inside, rn_error *error) {
     char name[64], subject[128];
     rn__text text = rn__text_in(subject, sizeof subject);
-    rn_tensor inside;
+    const rn_node *node;
     ptrdiff_t offset;
-    RN__FAIL_IF(net->mode != RN_TRAINING || !net->held, RN_BAD_ARGUMENT,
+    RN__FAIL_IF(!net->held || (gradient && net->executor->place == RN__AT_INFERENCE),
+                RN_BAD_ARGUMENT,
                 "%s: values and gradients are there in the probes of a training step and "
-                "behind it, up to rn_workspace",
+                "behind it, values also in those of rn_predict_probed; up to rn_workspace",
                 function);
     RN__TRY(rn__expect_within(function, "node", v, 0, net->node_count - 1, error));
     rn_node_name(net, v, name);
@@ -10847,8 +10944,17 @@ static rn_status rn__exchange(const char *function, const rn_net *net, int v, in
                v);
     RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
     if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
-    inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset), net->held,
-                          net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
+    node = &net->nodes[v];
+    *inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset), net->held,
+                           node->c, node->h, node->w);
+    return RN_OK;
+}
+
+/* Copies a value or gradient into the net or out of it, from or to the executor's layout. */
+static rn_status rn__exchange(const char *function, const rn_net *net, int v, int gradient,
+                              int into_net, rn_tensor outside, rn_error *error) {
+    rn_tensor inside;
+    RN__TRY(rn__look_up(function, net, v, gradient, into_net, &inside, error));
     RN__TRY(
         rn__expect(function, "tensor", &outside, inside.n, inside.c, inside.h, inside.w, error));
 #if RN__FAST
@@ -10886,6 +10992,60 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
     RN__TRY(rn__exchange(__func__, net, node, 1, 1, from, error));
     net->executor->rewritten = 1;
     return RN_OK;
+}
+
+/* ---- moments --------------------------------------------------------------------------------- */
+
+/* The bin of a number; one that is none is in the first. */
+static int rn__bin_of(const rn_moments *m, double number) {
+    const double bin = (number - m->least) / (m->most - m->least) * m->bins;
+    return bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0;
+}
+
+RNDEF void rn_add_moments(rn_moments *moments, rn_tensor tensor) {
+    rn_moments m = *moments;
+    RN__EACH(&tensor, n, c, h, w) {
+        const double number = rn__get(&tensor, n, c, h, w), magnitude = fabs(number);
+        m.count++;
+        m.sum += number;
+        m.squares += number * number;
+        m.positive += number > 0;
+        m.zeros += number <= 0 && number >= 0;
+        if (magnitude > m.largest) m.largest = magnitude;
+        if (m.bins > 0) m.histogram[rn__bin_of(&m, number)]++;
+    }
+    *moments = m;
+}
+
+/* In blocks of 16 channels a value is a tensor for each block; else it is one. */
+static rn_status rn__add_inside(const char *function, rn_moments *moments, const rn_net *net, int v,
+                                int gradient, rn_error *error) {
+    rn_tensor inside;
+    RN__TRY(rn__look_up(function, net, v, gradient, 0, &inside, error));
+#if RN__FAST
+    if (!rn__is_naive(net)) {
+        rn_tensor block = inside;
+        block.stride_c = 1;
+        block.stride_w = RN__BLOCK;
+        block.stride_h = block.w * block.stride_w;
+        block.stride_n = rn__blocks(inside.c) * block.h * block.stride_h;
+        for (int c = 0; c < inside.c; c += RN__BLOCK, block.data += block.h * block.stride_h) {
+            block.c = rn__min(RN__BLOCK, inside.c - c);
+            rn_add_moments(moments, block);
+        }
+        return RN_OK;
+    }
+#endif
+    rn_add_moments(moments, inside);
+    return RN_OK;
+}
+
+RNDEF rn_status rn_add_value(rn_moments *moments, const rn_net *net, int node, rn_error *error) {
+    return rn__add_inside(__func__, moments, net, node, 0, error);
+}
+
+RNDEF rn_status rn_add_gradient(rn_moments *moments, const rn_net *net, int node, rn_error *error) {
+    return rn__add_inside(__func__, moments, net, node, 1, error);
 }
 
 /* >>optimiser ================================================================================

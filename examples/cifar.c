@@ -32,7 +32,7 @@ static void help(const recipe *r) {
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
         "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
         "                      --schedule and what is of the machine (threads, naive, direct,\n"
-        "                      micro_batch, budget, isa) may change, other changes are refused\n"
+        "                      unfused, micro_batch, budget, isa) may change, other changes are refused\n"
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line, by the\n"
         "                      net at the end\n"

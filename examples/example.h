@@ -236,7 +236,7 @@ static inline int is_there(const char *path) {
    machine, and those of the images' size only if training goes on. */
 static inline void refuse_changes(const arguments *a, const char *path, const rn_desc *stored,
                                   rn_desc asked, int training) {
-    static const char machine[] = " threads naive direct micro_batch budget isa ";
+    static const char machine[] = " threads naive direct unfused micro_batch budget isa ";
     char key[64], texts[2][96];
     int i;
     rn_resolve(&asked, NULL);

@@ -4,10 +4,10 @@
    numbers, so that every step has the same input in both and errors do not pile up. Every order,
    block, shortcut, resize shortcut and stem, and the nets beside the paper's, with odd sizes,
    widths that are no multiple of 16, batches that are not full, batch norm in groups, one and two
-   threads, every instruction set of the machine. At every step every node is asked for its value
-   and gradient: what can be read is what the naive net has, the rest is refused with the reason.
-   What a probe writes has the same consequences in both. Of every other net some stages are frozen.
-   Then whole nets, whose bits must not depend on the number of threads, and inference. With
+   threads, every instruction set of the machine; and unfused, node by node. At every step every node
+   is asked for its value and gradient: what can be read is what the naive net has, the rest is
+   refused with the reason. What a probe writes has the same consequences in both. Of every other
+   net some stages are frozen. Then whole nets, whose bits must not depend on the number of threads, and inference. With
    arguments, such as --only highway, the nets that have it, or such as --order original --shortcut
    highway, one net (--help).
 
@@ -231,6 +231,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         r->values_met++;
         check_written_late(r, net, i);
         if (!is_value_stored(net, i)) {
+            CHECK(!net->desc.unfused);
             CHECK(rn__operation_of(net, i)->lazy || does_norm(net, rn__operation_of(net, i)));
             return;
         }
@@ -248,6 +249,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         rn_real *got;
         if (!has_gradient(net, a)) continue;
         if (!is_gradient_stored(net, a)) {
+            CHECK(!net->desc.unfused);
             CHECK(rn__operation_of(net, a)->lazy_gradient);
             continue;
         }
@@ -302,11 +304,12 @@ static void take_numbers(rn_net *net, const rn_net *naive) {
 
 /* A fast net against the recording of the naive one. */
 static void check_fast(const rn_net *naive, record *r, const net_batch *batch, rn_isa isa,
-                       int threads) {
+                       int threads, int unfused) {
     rn_desc desc = naive->desc;
     rn_net *net;
     rn_result result;
     desc.naive = 0;
+    desc.unfused = unfused;
     desc.isa = isa;
     desc.threads = threads;
     net = net_create(&desc, naive->batch, RN_TRAINING);
@@ -318,7 +321,7 @@ static void check_fast(const rn_net *naive, record *r, const net_batch *batch, r
     r->values_met = r->gradients_met = 0;
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, &result, NULL),
               RN_OK);
-    CHECK_INT(r->values_met, net->executor->count - 1);
+    CHECK_INT(r->values_met, (unfused ? net->node_count : net->executor->count) - 1);
     CHECK_INT(r->gradients_met, net->executor->count - rn__max(rn__first_backward(net), 1));
     compare_arrays(r, net);
     rn_destroy(net);
@@ -387,7 +390,8 @@ static void check_variant(const rn_desc *given, int batch, int count, uint64_t s
                             (naive->statistic_count - rn__frozen_statistics(naive)));
     for (isa = RN_ISA_PORTABLE; isa < ISAS; isa++)
         for (threads = 1; threads <= 2 && has_isa((rn_isa)isa); threads++)
-            check_fast(naive, &r, &images, (rn_isa)isa, threads);
+            check_fast(naive, &r, &images, (rn_isa)isa, threads, 0);
+    check_fast(naive, &r, &images, RN_ISA_AUTO, 1 + (int)(seed % 2), 1);
     check_budget(naive, &r, &images);
     worst = fmax(worst, r.worst);
     free_record(&r, naive);

@@ -647,7 +647,7 @@ static void repair(disk_file *f) {
 /* How a file says that its machine computed is not taken, be it possible or not. */
 static void test_machine(void) {
     static const char *const values[] = {"7", "4711", "-3", "many", "1", "avx512", "\\u00e9"};
-    static const char *const keys[] = {"threads", "naive",       "direct",
+    static const char *const keys[] = {"threads", "naive",       "direct", "unfused",
                                        "isa",     "micro_batch", "budget"};
     rn_desc desc, machine;
     char json[800], value[96], expected[96];
@@ -657,11 +657,12 @@ static void test_machine(void) {
     OK(rn_load_desc(&machine, "a", files, &error)); /* a file that says nothing */
     CHECK_INT(machine.threads, 1);
     CHECK_INT(machine.naive, sizeof(rn_real) != sizeof(float));
-    CHECK(machine.budget == 0 && machine.micro_batch == 0 && machine.direct == 0);
+    CHECK(machine.budget == 0 && machine.micro_batch == 0 && machine.direct == 0 &&
+          machine.unfused == 0);
     for (i = 0; i < 7; i++) {
         n = snprintf(json, sizeof json,
                      "{\"__metadata__\":{\"format\":\"resnet.h\",\"crc\":\"00000000\"");
-        for (k = 0; k < 6; k++)
+        for (k = 0; k < 7; k++)
             n += snprintf(json + n, sizeof json - (size_t)n, ",\"desc.%s\":\"%s\"", keys[k],
                           values[i]);
         snprintf(json + n, sizeof json - (size_t)n, "}}");
