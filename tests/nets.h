@@ -420,7 +420,7 @@ static inline rn_desc net_by_turns(int i) {
         net_desc((rn_order)(i % orders), (rn_block)block, (rn_shortcut)(turn % shortcuts),
                  (rn_resize)(turn % resizes), turn % 8 ? RN_STEM_CIFAR : RN_STEM_DEEP);
     rn_desc resolved;
-    desc.base_width = block == RN_BOTTLENECK ? 2 : 4;
+    if (desc.stem == RN_STEM_DEEP) desc.base_width = 4; /* begins with half of it */
     desc.weight_standardisation = turn % 5 == 0;
     desc.norm = (rn_norm)(turn % norms);
     resolved = desc;
