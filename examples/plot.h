@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <float.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -61,6 +62,23 @@ static inline void plot_band(plot *p, const char *name, const double *x, const d
 /* A horizontal dashed line with words at its end, such as a published figure. */
 static inline void plot_guide(plot *p, double y, const char *label);
 
+/* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
+   unit, and whether on a logarithmic scale. The first column lies at the x axis's least, the last
+   one at its most, and so do rows along y, so the first row is at the bottom, unless that axis runs
+   backwards; axes that leave the ends open count columns and rows from 0. */
+static inline void plot_heat(plot *p, const double *values, int columns, int rows,
+                             const char *quantity, int log);
+
+/* Lines of equal value, labelled, through values[rows][columns], which lie as for plot_heat. */
+static inline void plot_contours(plot *p, const double *values, int columns, int rows,
+                                 const double *levels, int count);
+
+/* Pictures in rows, pixels[count][channels][height][width] of grey or of red, green and blue, each
+   above its caption, of which '\n' begins a new line; captions may be NULL. Their panel has no axes
+   and shows nothing else. */
+static inline void plot_images(plot *p, const unsigned char *pixels, int count, int channels,
+                               int height, int width, const char *const *captions);
+
 /* Writes the file under a temporary name, renames it to path, and frees the figure, also where it
    fails. Returns 0, or -1 with errno. */
 static inline int plot_save(plot *p, const char *path);
@@ -75,9 +93,13 @@ typedef struct plot_frame plot_frame;
 struct plot_mark {
     const plot_kind *kind;
     int series;        /* index of its name, -1: none */
-    int count;         /* points, bars */
-    double *x, *y, *z; /* [count]; bars: x[count + 1]; band: low is y, high is z */
+    int count;         /* points, bars, levels, pictures */
+    double *x, *y, *z; /* [count]; bars: x[count + 1]; band: low is y, high is z; contours: the
+                          levels are z; maps and contours: y[rows][columns] */
+    int columns, rows, channels, log;
+    unsigned char *pixels;
     char *label;
+    char **captions; /* [count] */
     plot_mark *next;
 };
 
@@ -293,6 +315,148 @@ static inline double plot_width(const char *words, int bytes, double size) {
     return width * size;
 }
 
+/* Words in a room that they may be too long for: then they are smaller, or cut. */
+static inline void plot_put_text(plot_buffer *out, const char *words, double room, double size) {
+    const double width = plot_width(words, -1, size), least = 12;
+    int bytes = (int)strlen(words);
+    size = width > room ? fmax(least, size * room / width) : size;
+    if (plot_width(words, bytes, size) > room + 1)
+        while (bytes > 0 &&
+               (plot_width(words, bytes, size) + size > room || (words[bytes] & 0xC0) == 0x80))
+            bytes--;
+    plot_format(out, " font-size=\"%c\">", size);
+    plot_put_words(out, words, bytes);
+    plot_puts(out, words[bytes] ? "\xE2\x80\xA6</text>\n" : "</text>\n");
+}
+
+/* ---- pictures as PNG ------------------------------------------------------------------------- */
+
+static inline void plot_put_word(plot_buffer *out, unsigned long word) {
+    char bytes[4];
+    for (int i = 0; i < 4; i++) bytes[i] = (char)(word >> (24 - 8 * i) & 255);
+    plot_put(out, bytes, 4);
+}
+
+/* A chunk of a PNG file with its checksum. */
+static inline void plot_put_chunk(plot_buffer *out, const char *name, const char *data,
+                                  size_t length) {
+    unsigned long crc = 0xFFFFFFFF;
+    const size_t begin = out->length + 4;
+    plot_put_word(out, (unsigned long)length);
+    plot_put(out, name, 4);
+    plot_put(out, data, length);
+    for (size_t i = begin; i < out->length; i++) {
+        crc ^= (unsigned char)out->text[i];
+        for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
+    }
+    plot_put_word(out, crc ^ 0xFFFFFFFF);
+}
+
+/* Bytes as zlib's format holds them without compression. */
+static inline void plot_put_stored(plot_buffer *out, const char *data, size_t length) {
+    unsigned long a = 1, b = 0;
+    plot_put(out, "\x78\x01", 2);
+    for (size_t at = 0; at < length || !at;) {
+        const size_t part = length - at < 65535 ? length - at : 65535;
+        char head[5];
+        head[0] = at + part == length;
+        head[1] = (char)(part & 255), head[2] = (char)(part >> 8);
+        head[3] = (char)~head[1], head[4] = (char)~head[2];
+        plot_put(out, head, 5);
+        plot_put(out, data + at, part);
+        at += part;
+        if (!part) break;
+    }
+    for (size_t i = 0; i < length; i++) {
+        a = (a + (unsigned char)data[i]) % 65521;
+        b = (b + a) % 65521;
+    }
+    plot_put_word(out, b << 16 | a);
+}
+
+/* pixels[height][width][channels], channels 1 or 3, as a PNG file; a palette of 256 colours, of
+   which the first is transparent, says what the values of one channel mean, NULL: greys. */
+static inline void plot_put_png(plot_buffer *out, const unsigned char *pixels, int width,
+                                int height, int channels, const unsigned char palette[768]) {
+    plot_buffer rows, data;
+    const size_t row = (size_t)width * (size_t)channels;
+    char head[5] = {8, 0, 0, 0, 0};
+    memset(&rows, 0, sizeof rows);
+    data = rows;
+    for (int y = 0; y < height; y++) {
+        plot_put(&rows, "", 1); /* no filter */
+        plot_put(&rows, (const char *)pixels + (size_t)y * row, row);
+    }
+    plot_put(out, "\x89PNG\r\n\x1a\n", 8);
+    plot_put_word(&data, (unsigned long)width);
+    plot_put_word(&data, (unsigned long)height);
+    head[1] = palette ? 3 : channels == 3 ? 2 : 0;
+    plot_put(&data, head, 5);
+    plot_put_chunk(out, "IHDR", data.text, data.length);
+    if (palette) plot_put_chunk(out, "PLTE", (const char *)palette, 768);
+    if (palette) plot_put_chunk(out, "tRNS", "", 1);
+    data.length = 0;
+    plot_put_stored(&data, rows.text, rows.length);
+    plot_put_chunk(out, "IDAT", data.text, data.length);
+    plot_put_chunk(out, "IEND", "", 0);
+    out->failed |= rows.failed | data.failed;
+    free(rows.text), free(data.text);
+}
+
+static inline void plot_put_base64(plot_buffer *out, const char *data, size_t length) {
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < length; i += 3) {
+        unsigned long word = 0;
+        char four[4];
+        for (size_t k = 0; k < 3; k++)
+            word = word << 8 | (i + k < length ? (unsigned char)data[i + k] : 0);
+        for (int k = 0; k < 4; k++) four[k] = letters[word >> (18 - 6 * k) & 63];
+        if (i + 1 >= length) four[2] = '=';
+        if (i + 2 >= length) four[3] = '=';
+        plot_put(out, four, 4);
+    }
+}
+
+/* A rectangle of the figure. */
+typedef struct plot_box {
+    double x, y, width, height;
+} plot_box;
+
+/* A picture, as for plot_put_png, stretched over a box; its pixels stay squares. */
+static inline void plot_put_image(plot_buffer *out, plot_box box, const unsigned char *pixels,
+                                  int width, int height, int channels,
+                                  const unsigned char *palette) {
+    plot_buffer png;
+    memset(&png, 0, sizeof png);
+    plot_put_png(&png, pixels, width, height, channels, palette);
+    plot_format(out,
+                "<image x=\"%c\" y=\"%c\" width=\"%c\" height=\"%c\" preserveAspectRatio=\"none\" "
+                "image-rendering=\"pixelated\" href=\"data:image/png;base64,",
+                box.x, box.y, box.width, box.height);
+    plot_put_base64(out, png.text, png.length);
+    plot_puts(out, "\"/>\n");
+    out->failed |= png.failed;
+    free(png.text);
+}
+
+/* The palette of maps: viridis, and transparent for no value. */
+static inline void plot_make_palette(unsigned char palette[768]) {
+    static const unsigned char viridis[11][3] = {{68, 1, 84},    {72, 36, 117},  {65, 68, 135},
+                                                 {53, 95, 141},  {42, 120, 142}, {33, 145, 140},
+                                                 {34, 168, 132}, {68, 191, 112}, {122, 209, 81},
+                                                 {189, 223, 38}, {253, 231, 37}};
+    memset(palette, 0, 3);
+    for (int i = 1; i < 256; i++) {
+        const double at = (i - 1) / 254.0 * 10;
+        const int k = at < 9 ? (int)at : 9;
+        for (int c = 0; c < 3; c++)
+            palette[3 * i + c] =
+                (unsigned char)(viridis[k][c] + (at - k) * (viridis[k + 1][c] - viridis[k][c]) +
+                                0.5);
+    }
+}
+
 /* ---- axes ------------------------------------------------------------------------------------ */
 
 /* Data to coordinates. */
@@ -425,7 +589,11 @@ static inline int plot_ascending(const void *a, const void *b) {
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
-enum { PLOT_STYLES = 8 };
+enum {
+    PLOT_FONT = 13, /* of ticks; the smallest is 12 */
+    PLOT_KEY = 64,  /* room for a map's bar of colours */
+    PLOT_STYLES = 8
+};
 /* After Okabe and Ito, as dark or bright as three times the luminance of white and black grounds
    asks for; dashes and markers tell apart what colours do not. */
 static const char *const plot_colours[PLOT_STYLES] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -453,13 +621,18 @@ static inline int plot_style(int series) {
 /* Where marks of a panel are drawn. */
 typedef struct plot_canvas {
     plot_buffer *out;
+    const plot_frame *frame;
     plot_scale x, y;
     double left, top, right, bottom;
+    int on_grid; /* there are maps or contours, for which lines at the ticks are none */
+    int on_map;  /* the ground is a map of colours */
 } plot_canvas;
 
 struct plot_kind {
     const char *name;
     int swatch;
+    int is_map;      /* has a bar of colours, and cells of half a width beyond the first and last */
+    int is_pictures; /* has the panel for itself, without axes */
     void (*reach)(const plot_mark *m, plot_extent *x, plot_extent *y);
     void (*draw)(const plot_canvas *c, const plot_mark *m);
 };
@@ -699,13 +872,368 @@ static inline void plot_reach_guide(const plot_mark *m, plot_extent *x, plot_ext
     plot_reach(y, m->y[0]);
 }
 
+/* ---- maps and contours ----------------------------------------------------------------------- */
+
+static inline int plot_is_given(const plot_axis *a) {
+    const double least = plot_on_axis(a->log, a->least), most = plot_on_axis(a->log, a->most);
+    return plot_is_finite(least) && plot_is_finite(most) && fabs(most - least) > 0;
+}
+
+/* The coordinate of column or row i, perhaps a fraction, of so many. */
+static inline double plot_node(const plot_axis *a, const plot_scale *s, int count, double i) {
+    double at = i;
+    if (plot_is_given(a)) {
+        const double least = plot_on_axis(a->log, a->least), most = plot_on_axis(a->log, a->most);
+        at = count > 1 ? least + i * (most - least) / (count - 1)
+                       : least + (i + 0.5) * (most - least);
+    }
+    return s->from + (at - s->least) / (s->most - s->least) * (s->to - s->from);
+}
+
+/* The values of a map on a scale from 0 to 1. */
+static inline plot_scale plot_fit_map(const plot_mark *m) {
+    plot_extent e = {m->log, 0, 0, 0, 0, NULL, 0};
+    plot_scale s;
+    plot_reach_all(&e, m->y, m->count);
+    s.log = m->log, s.whole = 0, s.from = 0, s.to = 1;
+    s.least = e.count ? e.least : 0, s.most = e.count ? e.most : 1;
+    if (!(s.most > s.least)) s.least -= 0.5, s.most += 0.5;
+    return s;
+}
+
+static inline void plot_draw_heat(const plot_canvas *c, const plot_mark *m) {
+    const plot_axis *x = &c->frame->x, *y = &c->frame->y;
+    const plot_scale s = plot_fit_map(m);
+    const double x0 = plot_node(x, &c->x, m->columns, -0.5);
+    const double x1 = plot_node(x, &c->x, m->columns, m->columns - 0.5);
+    const double y0 = plot_node(y, &c->y, m->rows, -0.5);
+    const double y1 = plot_node(y, &c->y, m->rows, m->rows - 0.5);
+    const plot_box box = {fmin(x0, x1), fmin(y0, y1), fabs(x1 - x0), fabs(y1 - y0)};
+    unsigned char *pixels = (unsigned char *)malloc((size_t)m->count + 1), palette[768];
+    if (!pixels) c->out->failed = 1;
+    if (!pixels || !m->count) {
+        free(pixels);
+        return;
+    }
+    for (int j = 0; j < m->rows; j++)
+        for (int i = 0; i < m->columns; i++) {
+            const int row = y1 < y0 ? m->rows - 1 - j : j,
+                      column = x1 < x0 ? m->columns - 1 - i : i;
+            const double at =
+                plot_place(&s, m->y[(size_t)row * (size_t)m->columns + (size_t)column]);
+            pixels[(size_t)j * (size_t)m->columns + (size_t)i] =
+                (unsigned char)(plot_is_finite(at) ? 1 + (int)(254 * at + 0.5) : 0);
+        }
+    plot_make_palette(palette);
+    plot_put_image(c->out, box, pixels, m->columns, m->rows, 1, palette);
+    free(pixels);
+}
+
+/* The bar of a map's colours, at the right of the panel. */
+static inline void plot_draw_key(const plot_canvas *c, const plot_mark *m) {
+    const plot_box box = {c->right + 12, c->top, 12, c->bottom - c->top};
+    plot_scale s = plot_fit_map(m);
+    unsigned char pixels[255], palette[768];
+    plot_tick ticks[PLOT_TICKS];
+    const int count = plot_ticks(&s, 6, ticks);
+    char text[40];
+    for (int i = 0; i < 255; i++) pixels[i] = (unsigned char)(255 - i);
+    plot_make_palette(palette);
+    plot_put_image(c->out, box, pixels, 1, 255, 1, palette);
+    s.from = c->bottom, s.to = c->top;
+    plot_format(c->out, "<path class=\"plot-axis\" d=\"M%c %cv%ch12v%cz", box.x, box.y, box.height,
+                -box.height);
+    for (int i = 0; i < count; i++)
+        plot_format(c->out, "M%c %ch%c", box.x + 12, plot_place(&s, ticks[i].value),
+                    ticks[i].major ? 5.0 : 3.0);
+    plot_puts(c->out, "\"/>\n");
+    for (int i = 0; i < count; i++) {
+        if (!ticks[i].major) continue;
+        plot_tick_label(text, ticks[i].value);
+        plot_format(c->out, "<text x=\"%c\" y=\"%c\">%w</text>\n", box.x + 20,
+                    plot_place(&s, ticks[i].value) + 4.5, text);
+    }
+    if (!m->label) return;
+    plot_format(c->out, "<text x=\"%c\" y=\"18\" text-anchor=\"end\"", box.x + PLOT_KEY - 12);
+    plot_put_text(c->out, m->label, 120, PLOT_FONT);
+}
+
+/* Lines through the edges of a grid where it crosses a level. Edge 2 i leads from node i to the next
+   in its row, edge 2 i + 1 to that above it. */
+typedef struct plot_tracer {
+    const plot_canvas *c;
+    const plot_mark *m;
+    double level;
+    int *links;    /* [edges][2]: the edges to which a line goes on, -1: none */
+    double *x, *y; /* [points] of one line, room for all edges and one more */
+    int points;
+    plot_box labels[100]; /* where there is a label already */
+    int labelled;
+} plot_tracer;
+
+/* The node at the other end of an edge. */
+static inline int plot_edge_end(const plot_mark *m, int edge) {
+    return edge / 2 + (edge % 2 ? m->columns : 1);
+}
+
+static inline int plot_is_crossed(const plot_tracer *t, int edge) {
+    return (t->m->y[edge / 2] >= t->level) != (t->m->y[plot_edge_end(t->m, edge)] >= t->level);
+}
+
+static inline void plot_link(int *links, int a, int b) {
+    links[2 * a + (links[2 * a] >= 0)] = b;
+    links[2 * b + (links[2 * b] >= 0)] = a;
+}
+
+/* Links the crossed edges of the cell above and right of a node; of a saddle, whose four edges are
+   crossed, as the mean of its corners says. */
+static inline void plot_link_cell(plot_tracer *t, int node) {
+    const double *at = &t->m->y[node];
+    const int columns = t->m->columns;
+    const int edges[4] = {2 * node, 2 * node + 3, 2 * (node + columns), 2 * node + 1};
+    const double mean = (at[0] + at[1] + at[columns] + at[columns + 1]) / 4;
+    int crossed[4], count = 0;
+    if (!plot_is_finite(mean)) return;
+    for (int k = 0; k < 4; k++)
+        if (plot_is_crossed(t, edges[k])) crossed[count++] = edges[k];
+    if (count == 2) plot_link(t->links, crossed[0], crossed[1]);
+    if (count == 4) { /* bottom and right, or bottom and left */
+        const int with = (at[0] >= t->level) == (mean >= t->level) ? 1 : 3;
+        plot_link(t->links, edges[0], edges[with]);
+        plot_link(t->links, edges[2], edges[4 - with]);
+    }
+}
+
+/* Where the level crosses an edge. */
+static inline void plot_cross(plot_tracer *t, int edge) {
+    const plot_canvas *c = t->c;
+    const plot_mark *m = t->m;
+    const int node = edge / 2;
+    const double a = m->y[node], b = m->y[plot_edge_end(m, edge)], part = (t->level - a) / (b - a);
+    t->x[t->points] =
+        plot_node(&c->frame->x, &c->x, m->columns, node % m->columns + (edge % 2 ? 0 : part));
+    t->y[t->points++] =
+        plot_node(&c->frame->y, &c->y, m->rows, node / m->columns + (edge % 2 ? part : 0));
+}
+
+/* Takes the line that begins at an edge out of the links. */
+static inline void plot_follow(plot_tracer *t, int edge) {
+    t->points = 0;
+    for (int next; edge >= 0; edge = next) {
+        plot_cross(t, edge);
+        next = t->links[2 * edge] >= 0 ? t->links[2 * edge] : t->links[2 * edge + 1];
+        t->links[2 * edge] = t->links[2 * edge + 1] = -1;
+        for (int k = 0; next >= 0 && k < 2; k++)
+            if (t->links[2 * next + k] == edge) t->links[2 * next + k] = -1;
+    }
+}
+
+/* Is there a place for a label of this box, apart from the others? */
+static inline int plot_is_free(const plot_tracer *t, const plot_box *box) {
+    const double right = box->x + box->width, bottom = box->y + box->height;
+    if (!plot_is_inside(t->c, box->x, box->y) || !plot_is_inside(t->c, right, bottom)) return 0;
+    for (int i = 0; i < t->labelled; i++) {
+        const plot_box *other = &t->labels[i];
+        if (box->x < other->x + other->width && other->x < right &&
+            box->y < other->y + other->height && other->y < bottom)
+            return 0;
+    }
+    return t->labelled < (int)(sizeof t->labels / sizeof t->labels[0]);
+}
+
+/* A box on the line, of no width where the line is too short or has no place. */
+static inline plot_box plot_place_label(plot_tracer *t, const char *text) {
+    static const double places[] = {0.5, 0.35, 0.65, 0.2, 0.8, 0.42, 0.58, 0.1, 0.9};
+    plot_box box = {0, 0, plot_width(text, -1, 12) + 4, 14};
+    const plot_box none = {0, 0, 0, 0};
+    double length = 0;
+    for (int i = 1; i < t->points; i++)
+        length += hypot(t->x[i] - t->x[i - 1], t->y[i] - t->y[i - 1]);
+    for (int k = 0; k < 9 && length > 2.5 * box.width; k++) {
+        const int at = (int)(places[k] * (t->points - 1));
+        box.x = t->x[at] - box.width / 2, box.y = t->y[at] - box.height / 2;
+        if (!plot_is_free(t, &box)) continue;
+        t->labels[t->labelled++] = box;
+        return box;
+    }
+    return none;
+}
+
+static inline void plot_draw_lines(plot_tracer *t, plot_box gap) {
+    int down = 0;
+    for (int i = 0; i < t->points; i++) {
+        const double x = t->x[i], y = t->y[i];
+        const int in_gap =
+            x > gap.x && x < gap.x + gap.width && y > gap.y && y < gap.y + gap.height;
+        if (!in_gap) plot_format(t->c->out, down ? "L%c %c" : "M%c %c", x, y);
+        down = !in_gap;
+    }
+}
+
+/* One line: on a map white on black, elsewhere with a gap for its label. */
+static inline void plot_draw_contour(plot_tracer *t) {
+    plot_buffer *out = t->c->out;
+    const plot_box none = {0, 0, 0, 0};
+    plot_box label;
+    char text[40];
+    plot_tick_label(text, t->level);
+    label = plot_place_label(t, text);
+    for (int pass = !t->c->on_map; pass < 2; pass++) {
+        plot_format(out, "<path class=\"%s\" d=\"",
+                    !t->c->on_map ? "plot-contour"
+                    : pass        ? "plot-light"
+                                  : "plot-shade");
+        plot_draw_lines(t, label.width > 0 ? label : none);
+        plot_puts(out, "\"/>\n");
+    }
+    if (label.width > 0)
+        plot_format(out,
+                    "<text class=\"plot-small%s\" x=\"%c\" y=\"%c\" text-anchor=\"middle\">%w"
+                    "</text>\n",
+                    t->c->on_map ? " plot-halo" : "", label.x + label.width / 2,
+                    label.y + label.height / 2 + 4, text);
+}
+
+static inline void plot_trace_level(plot_tracer *t) {
+    const int edges = 2 * t->m->columns * t->m->rows;
+    for (int i = 0; i < 2 * edges; i++) t->links[i] = -1;
+    for (int j = 0; j + 1 < t->m->rows; j++)
+        for (int i = 0; i + 1 < t->m->columns; i++) plot_link_cell(t, j * t->m->columns + i);
+    for (int closed = 0; closed < 2; closed++) /* lines with ends first */
+        for (int e = 0; e < edges; e++) {
+            const int *links = &t->links[2 * e];
+            if ((links[0] >= 0) + (links[1] >= 0) != 1 + closed) continue;
+            plot_follow(t, e);
+            if (closed) t->x[t->points] = t->x[0], t->y[t->points] = t->y[0], t->points++;
+            plot_draw_contour(t);
+        }
+}
+
+static inline void plot_draw_contours(const plot_canvas *c, const plot_mark *m) {
+    const size_t edges = 2 * (size_t)m->columns * (size_t)m->rows;
+    plot_tracer t;
+    memset(&t, 0, sizeof t);
+    t.c = c, t.m = m;
+    t.links = (int *)malloc(2 * (edges + 1) * sizeof(int));
+    t.x = (double *)malloc((edges + 1) * sizeof(double));
+    t.y = (double *)malloc((edges + 1) * sizeof(double));
+    if (!t.links || !t.x || !t.y) c->out->failed = 1;
+    for (int i = 0; i < m->count && !c->out->failed; i++) {
+        t.level = m->z[i];
+        if (plot_is_finite(t.level)) plot_trace_level(&t);
+    }
+    free(t.links), free(t.x), free(t.y);
+}
+
+static inline void plot_reach_grid(const plot_mark *m, plot_extent *x, plot_extent *y) {
+    const double beyond = m->kind->is_map ? 0.5 : 0;
+    if (m->columns < 1 || m->rows < 1) return;
+    x->least = y->least = -beyond;
+    x->most = m->columns - 1 + beyond, y->most = m->rows - 1 + beyond;
+    x->count += m->columns, y->count += m->rows;
+    x->whole = y->whole = 1;
+}
+
+/* ---- pictures -------------------------------------------------------------------------------- */
+
+/* How pictures lie in a panel. */
+typedef struct plot_gallery {
+    double width, height; /* of one */
+    double across, down;  /* from one to the next */
+    int columns;          /* pictures of a row */
+} plot_gallery;
+
+enum { PLOT_CAPTION = 15 }; /* height of a line */
+
+static inline plot_gallery plot_arrange(const plot_mark *m, double room) {
+    const int least = m->captions ? 84 : 48; /* width that captions need */
+    plot_gallery g;
+    int lines = 0;
+    for (int i = 0; m->captions && i < m->count; i++) {
+        int own = 1;
+        for (const char *at = m->captions[i]; at && *at; at++) own += *at == '\n';
+        if (own > lines) lines = own;
+    }
+    g.width = m->columns < least && m->columns > 0 ? least / m->columns * m->columns : least;
+    g.height = g.width * m->rows / (m->columns > 0 ? m->columns : 1);
+    g.across = fmax(g.width, m->captions ? least : 0) + 8;
+    g.down = g.height + PLOT_CAPTION * lines + 10;
+    g.columns = (int)((room + 8) / g.across);
+    if (g.columns < 1) g.columns = 1;
+    return g;
+}
+
+static inline void plot_put_caption(plot_buffer *out, const char *text, double x, double y,
+                                    double room) {
+    for (int line = 0; *text; line++) {
+        char words[200];
+        const size_t length = strcspn(text, "\n");
+        const size_t kept = length < sizeof words ? length : sizeof words - 1;
+        memcpy(words, text, kept);
+        words[kept] = 0;
+        plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\"", x,
+                    y + PLOT_CAPTION * line);
+        plot_put_text(out, words, room, PLOT_FONT);
+        text += length + (text[length] != 0);
+    }
+}
+
+/* Picture i with its channels side by side in each pixel. */
+static inline void plot_interleave(const plot_mark *m, int i, unsigned char *pixels) {
+    const size_t area = (size_t)m->rows * (size_t)m->columns;
+    const unsigned char *from = m->pixels + (size_t)i * area * (size_t)m->channels;
+    const size_t channels = m->channels < 3 ? 1 : 3;
+    for (size_t k = 0; k < area; k++)
+        for (size_t c = 0; c < channels; c++) pixels[k * channels + c] = from[c * area + k];
+}
+
+static inline void plot_draw_images(const plot_canvas *c, const plot_mark *m) {
+    const plot_gallery g = plot_arrange(m, c->right - c->left);
+    const size_t area = (size_t)m->rows * (size_t)m->columns;
+    unsigned char *pixels = (unsigned char *)malloc(3 * area + 1);
+    if (!pixels) c->out->failed = 1;
+    for (int i = 0; i < m->count && !c->out->failed && area; i++) {
+        plot_box box = {c->left + (i % g.columns) * g.across, c->top + (i / g.columns) * g.down, 0,
+                        0};
+        box.x += (g.across - 8 - g.width) / 2;
+        box.width = g.width, box.height = g.height;
+        plot_interleave(m, i, pixels);
+        plot_put_image(c->out, box, pixels, m->columns, m->rows, m->channels < 3 ? 1 : 3, NULL);
+        if (m->captions && m->captions[i])
+            plot_put_caption(c->out, m->captions[i], box.x + box.width / 2, box.y + box.height + 13,
+                             g.across - 4);
+    }
+    free(pixels);
+}
+
+static inline void plot_reach_nothing(const plot_mark *m, plot_extent *x, plot_extent *y) {
+    (void)m, (void)x, (void)y;
+}
+
+/* ---- kinds of mark --------------------------------------------------------------------------- */
+
 static const plot_kind plot_kinds[] = {
-    {"line", PLOT_LINE, plot_reach_points, plot_draw_line},
-    {"points", PLOT_POINTS, plot_reach_points, plot_draw_points},
-    {"bars", PLOT_BARS, plot_reach_bars, plot_draw_bars},
-    {"band", PLOT_BAND, plot_reach_band, plot_draw_band},
-    {"guide", 0, plot_reach_guide, plot_draw_guide},
+    {"line", PLOT_LINE, 0, 0, plot_reach_points, plot_draw_line},
+    {"points", PLOT_POINTS, 0, 0, plot_reach_points, plot_draw_points},
+    {"bars", PLOT_BARS, 0, 0, plot_reach_bars, plot_draw_bars},
+    {"band", PLOT_BAND, 0, 0, plot_reach_band, plot_draw_band},
+    {"guide", 0, 0, 0, plot_reach_guide, plot_draw_guide},
+    {"map", 0, 1, 0, plot_reach_grid, plot_draw_heat},
+    {"contours", 0, 0, 0, plot_reach_grid, plot_draw_contours},
+    {"pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images},
 };
+
+/* The first mark of a panel that is a map, or pictures; NULL: none. */
+static inline const plot_mark *plot_find_map(const plot_frame *f) {
+    const plot_mark *m = f->first;
+    while (m && !m->kind->is_map) m = m->next;
+    return m;
+}
+static inline const plot_mark *plot_find_pictures(const plot_frame *f) {
+    const plot_mark *m = f->first;
+    while (m && !m->kind->is_pictures) m = m->next;
+    return m;
+}
 
 /* A new mark in the last panel; NULL if that fails. */
 static inline plot_mark *plot_add(plot *p, int kind, const char *name, int count) {
@@ -767,6 +1295,48 @@ static inline void plot_guide(plot *p, double y, const char *label) {
     m->label = plot_copy_text(p, label);
 }
 
+/* A mark of values[rows][columns]; NULL if that fails. */
+static inline plot_mark *plot_add_grid(plot *p, int kind, const double *values, int columns,
+                                       int rows) {
+    const int fits = columns > 0 && rows > 0 && columns < INT_MAX / 4 / rows;
+    plot_mark *m = plot_add(p, kind, NULL, fits ? columns * rows : 0);
+    if (!m) return NULL;
+    m->columns = fits ? columns : 0, m->rows = fits ? rows : 0;
+    m->y = plot_copy(p, values, m->count);
+    return m;
+}
+
+static inline void plot_heat(plot *p, const double *values, int columns, int rows,
+                             const char *quantity, int log) {
+    plot_mark *m = plot_add_grid(p, 5, values, columns, rows);
+    if (!m) return;
+    m->label = plot_copy_text(p, quantity);
+    m->log = log;
+}
+
+static inline void plot_contours(plot *p, const double *values, int columns, int rows,
+                                 const double *levels, int count) {
+    plot_mark *m = plot_add_grid(p, 6, values, columns, rows);
+    if (!m) return;
+    m->count = count < 0 || !m->columns ? 0 : count;
+    m->z = plot_copy(p, levels, m->count);
+}
+
+static inline void plot_images(plot *p, const unsigned char *pixels, int count, int channels,
+                               int height, int width, const char *const *captions) {
+    plot_mark *m = plot_add(p, 7, NULL, count);
+    size_t bytes;
+    if (!m) return;
+    m->columns = width < 0 ? 0 : width, m->rows = height < 0 ? 0 : height;
+    m->channels = channels < 1 ? 1 : channels;
+    bytes = (size_t)m->count * (size_t)m->channels * (size_t)m->rows * (size_t)m->columns;
+    m->pixels = (unsigned char *)plot_memory(p, bytes, 1);
+    if (m->pixels) memcpy(m->pixels, pixels, bytes);
+    if (captions) m->captions = (char **)plot_memory(p, (size_t)m->count, sizeof *m->captions);
+    for (int i = 0; m->captions && i < m->count; i++)
+        m->captions[i] = plot_copy_text(p, captions[i]);
+}
+
 /* ---- a panel --------------------------------------------------------------------------------- */
 
 enum {
@@ -774,8 +1344,7 @@ enum {
     PLOT_NARROW = 360, /* of one of several */
     PLOT_HIGH = 300,
     PLOT_GAP = 16,
-    PLOT_FONT = 13, /* of ticks; the smallest is 12 */
-    PLOT_TOP = 30,  /* for the title of a panel */
+    PLOT_TOP = 30, /* for the title of a panel */
     PLOT_BOTTOM = 46
 };
 
@@ -793,9 +1362,8 @@ static inline double plot_usual_most(plot_extent *e) {
 static inline plot_scale plot_fit(const plot_axis *a, plot_extent *e, int with_margin) {
     plot_scale s = {a->log, e->whole, e->least, e->most, 0, 0};
     double margin;
-    const double least = plot_on_axis(a->log, a->least), most = plot_on_axis(a->log, a->most);
-    if (plot_is_finite(least) && plot_is_finite(most) && fabs(most - least) > 0) {
-        s.least = least, s.most = most;
+    if (plot_is_given(a)) {
+        s.least = plot_on_axis(a->log, a->least), s.most = plot_on_axis(a->log, a->most);
         return s;
     }
     if (!e->count) {
@@ -815,33 +1383,33 @@ static inline plot_scale plot_fit(const plot_axis *a, plot_extent *e, int with_m
     return s;
 }
 
+/* Makes room for the half cells beyond the ends that an axis gives. */
+static inline void plot_widen(const plot_axis *a, plot_scale *s, int count) {
+    const double half = count > 1 ? (s->most - s->least) / (count - 1) / 2 : 0;
+    if (plot_is_given(a)) s->least -= half, s->most += half;
+}
+
 /* The scales of a panel's axes; 0 if it has no value to show. */
 static inline int plot_fit_axes(const plot_frame *f, plot_canvas *c) {
     plot_extent x = {f->x.log, 0, 0, 0, 0, NULL, 0}, y = {f->y.log, 0, 0, 0, 0, NULL, 0};
+    const plot_mark *map = plot_find_map(f);
     size_t points = 1;
-    for (const plot_mark *m = f->first; m; m = m->next) points += (size_t)m->count;
+    for (const plot_mark *m = f->first; m; m = m->next) {
+        points += (size_t)m->count;
+        c->on_grid |= m->columns > 0;
+    }
     y.values = (double *)malloc(points * sizeof(double));
     if (!y.values) c->out->failed = 1;
     if (!y.values) return 0;
     for (const plot_mark *m = f->first; m; m = m->next) m->kind->reach(m, &x, &y);
     c->x = plot_fit(&f->x, &x, 0);
-    c->y = plot_fit(&f->y, &y, 1);
+    c->y = plot_fit(&f->y, &y, !c->on_grid);
+    if (map) {
+        plot_widen(&f->x, &c->x, map->columns);
+        plot_widen(&f->y, &c->y, map->rows);
+    }
     free(y.values);
     return y.count;
-}
-
-/* Words in a room that they may be too long for: then they are smaller, or cut. */
-static inline void plot_put_text(plot_buffer *out, const char *words, double room, double size) {
-    const double width = plot_width(words, -1, size), least = 12;
-    int bytes = (int)strlen(words);
-    size = width > room ? fmax(least, size * room / width) : size;
-    if (plot_width(words, bytes, size) > room + 1)
-        while (bytes > 0 &&
-               (plot_width(words, bytes, size) + size > room || (words[bytes] & 0xC0) == 0x80))
-            bytes--;
-    plot_format(out, " font-size=\"%c\">", size);
-    plot_put_words(out, words, bytes);
-    plot_puts(out, words[bytes] ? "\xE2\x80\xA6</text>\n" : "</text>\n");
 }
 
 static inline void plot_put_x_axis(const plot_canvas *c, const char *label) {
@@ -873,7 +1441,7 @@ static inline void plot_put_y_axis(const plot_canvas *c, const char *label, cons
     char text[40];
     plot_puts(out, "<path class=\"plot-grid\" d=\"");
     for (int i = 0; i < count; i++)
-        if (ticks[i].major)
+        if (ticks[i].major && !c->on_grid)
             plot_format(out, "M%c %cH%c", c->left, plot_place(&c->y, ticks[i].value), c->right);
     plot_format(out, "\"/>\n<path class=\"plot-axis\" d=\"M%c %cV%c", c->left, c->top, c->bottom);
     for (int i = 0; i < count; i++)
@@ -904,25 +1472,54 @@ static inline double plot_left_margin(const plot_frame *f, const plot_tick *tick
     return widest + 12 + (f->y.label ? 22 : 4);
 }
 
+static inline double plot_panel_height(const plot_frame *f, double width) {
+    const plot_mark *m = plot_find_pictures(f);
+    plot_gallery g;
+    if (!m) return PLOT_HIGH;
+    g = plot_arrange(m, width - 8);
+    return (f->title ? PLOT_TOP : 4) + ((m->count - 1) / g.columns + 1) * g.down;
+}
+
+static inline void plot_put_title(const plot_canvas *c, const plot_frame *f) {
+    if (!f->title) return;
+    plot_format(c->out, "<text class=\"plot-name\" x=\"%c\" y=\"18\"", c->left);
+    plot_put_text(c->out, f->title, c->right - c->left, PLOT_FONT + 2);
+}
+
+static inline void plot_put_pictures(plot_canvas *c, const plot_frame *f, const plot_mark *m,
+                                     double width) {
+    c->left = 4, c->right = width - 4;
+    c->top = f->title ? PLOT_TOP : 4;
+    plot_put_title(c, f);
+    m->kind->draw(c, m);
+}
+
 static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, double width) {
+    const plot_mark *map = plot_find_map(f), *pictures = plot_find_pictures(f);
     plot_canvas c;
     plot_tick ticks[PLOT_TICKS];
     int count, filled;
     memset(&c, 0, sizeof c);
-    c.out = out;
+    c.out = out, c.frame = f;
+    if (pictures) {
+        plot_put_pictures(&c, f, pictures, width);
+        return;
+    }
     filled = plot_fit_axes(f, &c);
+    c.on_map = map != NULL;
     c.top = PLOT_TOP, c.bottom = PLOT_HIGH - PLOT_BOTTOM;
     c.y.from = c.bottom, c.y.to = c.top;
     count = plot_ticks(&c.y, 6, ticks);
     c.left = c.x.from = plot_left_margin(f, ticks, count);
-    c.right = c.x.to = width - 14;
-    if (f->title) {
-        plot_format(out, "<text class=\"plot-name\" x=\"%c\" y=\"18\"", c.left);
-        plot_put_text(out, f->title, c.right - c.left, PLOT_FONT + 2);
-    }
+    c.right = c.x.to = width - 14 - (map ? PLOT_KEY : 0);
+    plot_put_title(&c, f);
+    if (map) plot_draw_key(&c, map);
+    for (const plot_mark *m = f->first; m; m = m->next)
+        if (m->kind->is_map) m->kind->draw(&c, m); /* below the axes */
     plot_put_y_axis(&c, f->y.label, ticks, count);
     plot_put_x_axis(&c, f->x.label);
-    for (const plot_mark *m = f->first; m; m = m->next) m->kind->draw(&c, m);
+    for (const plot_mark *m = f->first; m; m = m->next)
+        if (!m->kind->is_map) m->kind->draw(&c, m);
     if (!filled)
         plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\">no values</text>\n",
                     (c.left + c.right) / 2, (c.top + c.bottom) / 2);
@@ -942,6 +1539,10 @@ static const char plot_rules[] =
     ".plot .plot-bars{fill-opacity:.4}.plot .plot-band{fill-opacity:.22}"
     ".plot .plot-axis{stroke:currentColor}"
     ".plot .plot-grid{stroke:currentColor;stroke-opacity:.18}"
+    ".plot .plot-contour{fill:none;stroke:currentColor}"
+    ".plot .plot-light{fill:none;stroke:#fff;stroke-width:1.2}"
+    ".plot .plot-shade{fill:none;stroke:#000;stroke-opacity:.6;stroke-width:3}"
+    ".plot .plot-halo{fill:#fff;stroke:#000;stroke-opacity:.6;stroke-width:3;paint-order:stroke}"
     ".plot .plot-guide{stroke:currentColor;stroke-width:1.2;stroke-dasharray:5 4}"
     ".plot .plot-line{stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
     ".plot .plot-dots{stroke-width:3;stroke-linecap:round;stroke-opacity:.7}"
@@ -1020,63 +1621,91 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
     }
 }
 
-static inline void plot_put_panels(plot_buffer *out, const plot *p, double width, double heads[2],
-                                   double scale) {
-    const int columns = p->columns < p->panels ? p->columns : p->panels;
+/* How the panels of a figure lie: in rows, and below each other on a narrow page. */
+typedef struct plot_layout {
+    int columns;
+    double width;              /* of a panel */
+    double whole;              /* of the figure */
+    double scale;              /* by which a panel is larger on a narrow page */
+    double wide[2], narrow[2]; /* height of title and legend, and of the figure, in either */
+} plot_layout;
+
+static inline plot_layout plot_lay_out(const plot *p, double wide_head, double narrow_head) {
+    plot_layout l;
+    double row = 0;
+    int i = 0;
+    l.columns = p->columns < p->panels ? p->columns : p->panels > 0 ? p->panels : 1;
+    l.width = l.columns > 1 ? PLOT_NARROW : PLOT_WIDE;
+    l.whole = l.columns * (l.width + PLOT_GAP) - PLOT_GAP;
+    l.scale = l.whole / l.width;
+    l.wide[0] = l.wide[1] = wide_head, l.narrow[0] = l.narrow[1] = narrow_head;
+    for (const plot_frame *f = p->first; f; f = f->next, i++) {
+        const double height = plot_panel_height(f, l.width) + PLOT_GAP;
+        l.narrow[1] += height;
+        row = i % l.columns ? fmax(row, height) : height;
+        if (i % l.columns == l.columns - 1 || !f->next) l.wide[1] += row;
+    }
+    return l;
+}
+
+static inline void plot_put_panels(plot_buffer *out, const plot *p, const plot_layout *l) {
+    double wide = l->wide[0], narrow = l->narrow[0], row = 0;
     int i = 0;
     for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        plot_format(out, "<g class=\"plot-panel\" transform=\"translate(%c %c)\"",
-                    (i % columns) * (width + PLOT_GAP),
-                    heads[0] + (i / columns) * (PLOT_HIGH + PLOT_GAP));
-        if (columns > 1)
-            plot_format(out, " style=\"--plot-place:translate(0,%cpx) scale(%g)\"",
-                        (heads[1] + i * (PLOT_HIGH + PLOT_GAP)) * scale, scale);
+        const double height = plot_panel_height(f, l->width) + PLOT_GAP;
+        if (i % l->columns == 0) wide += row, row = 0;
+        row = fmax(row, height);
+        plot_format(out, "<g transform=\"translate(%c %c)\"",
+                    (i % l->columns) * (l->width + PLOT_GAP), wide);
+        if (l->columns > 1)
+            plot_format(out,
+                        " class=\"plot-panel\" style=\"--plot-place:translate(0,%cpx) scale(%g)\"",
+                        narrow * l->scale, l->scale);
         plot_puts(out, ">\n");
-        plot_put_panel(out, f, width);
+        plot_put_panel(out, f, l->width);
         plot_puts(out, "</g>\n");
+        narrow += height;
     }
 }
 
-/* The figure as text, to be freed; NULL, and errno, if there is no memory. */
-static inline char *plot_text(const plot *p) {
-    const int panels = p->panels ? p->panels : 1;
-    const int columns = p->columns < panels ? p->columns : panels,
-              rows = (panels - 1) / columns + 1;
-    const double width = columns > 1 ? PLOT_NARROW : PLOT_WIDE;
-    const double whole = columns * (width + PLOT_GAP) - PLOT_GAP, scale = whole / width;
-    plot_buffer out, wide, thin;
-    double heads[2], heights[2];
-    memset(&out, 0, sizeof out);
-    wide = thin = out;
-    heads[0] = plot_put_head(&wide, p, whole);
-    heads[1] = plot_put_head(&thin, p, width);
-    heights[0] = heads[0] + rows * (PLOT_HIGH + PLOT_GAP) - PLOT_GAP;
-    heights[1] = heads[1] + panels * (PLOT_HIGH + PLOT_GAP) - PLOT_GAP;
+static inline void plot_put_figure(plot_buffer *out, const plot *p, const plot_layout *l,
+                                   const char *wide, const char *narrow) {
     plot_format(
-        &out,
+        out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" role=\"img\" width=\"%c\" "
         "height=\"%c\" viewBox=\"0 0 %c %c\" preserveAspectRatio=\"xMinYMin\" "
         "color=\"#767676\" font-size=\"%d\" font-family=\"system-ui,'Segoe UI',Helvetica,"
         "Arial,'DejaVu Sans',sans-serif\"",
-        whole, heights[0], whole, heights[0], PLOT_FONT);
-    if (columns > 1) plot_format(&out, " style=\"--plot-shape:%c/%c\"", width, heights[1]);
-    plot_format(&out, ">\n<title>%w</title>\n<desc>", p->title ? p->title : "Figure");
-    plot_tell(&out, p);
-    plot_format(&out, "</desc>\n%s<g class=\"plot-wide\">\n%s</g>\n", plot_rules,
-                wide.text ? wide.text : "");
-    if (columns > 1)
-        plot_format(&out,
+        l->whole, l->wide[1], l->whole, l->wide[1], PLOT_FONT);
+    if (l->columns > 1) plot_format(out, " style=\"--plot-shape:%c/%c\"", l->width, l->narrow[1]);
+    plot_format(out, ">\n<title>%w</title>\n<desc>", p->title ? p->title : "Figure");
+    plot_tell(out, p);
+    plot_format(out, "</desc>\n%s<g%s>\n%s</g>\n", plot_rules,
+                l->columns > 1 ? " class=\"plot-wide\"" : "", wide);
+    if (l->columns > 1)
+        plot_format(out,
                     "<g class=\"plot-thin\" display=\"none\" transform=\"scale(%g)\">\n%s"
                     "</g>\n",
-                    scale, thin.text ? thin.text : "");
-    plot_put_panels(&out, p, width, heads, scale);
-    plot_puts(&out, "</svg>\n");
-    if (out.failed || wide.failed || thin.failed) {
+                    l->scale, narrow);
+    plot_put_panels(out, p, l);
+    plot_puts(out, "</svg>\n");
+}
+
+/* The figure as text, to be freed; NULL if there is no memory. */
+static inline char *plot_text(const plot *p) {
+    plot_buffer out, wide, narrow;
+    plot_layout l = plot_lay_out(p, 0, 0);
+    memset(&out, 0, sizeof out);
+    wide = narrow = out;
+    plot_puts(&wide, "");
+    plot_puts(&narrow, "");
+    l = plot_lay_out(p, plot_put_head(&wide, p, l.whole), plot_put_head(&narrow, p, l.width));
+    if (!wide.failed && !narrow.failed) plot_put_figure(&out, p, &l, wide.text, narrow.text);
+    if (out.failed || wide.failed || narrow.failed) {
         free(out.text);
         out.text = NULL;
-        errno = ENOMEM;
     }
-    free(wide.text), free(thin.text);
+    free(wide.text), free(narrow.text);
     return out.text;
 }
 
@@ -1088,7 +1717,9 @@ static inline void plot_free(plot *p) {
         next_frame = f->next;
         for (m = f->first; m; m = next) {
             next = m->next;
-            free(m->x), free(m->y), free(m->z), free(m->label), free(m);
+            for (int i = 0; m->captions && i < m->count; i++) free(m->captions[i]);
+            free(m->x), free(m->y), free(m->z), free(m->pixels), free(m->captions);
+            free(m->label), free(m);
         }
         free(f->title), free((char *)f->x.label), free((char *)f->y.label), free(f);
     }
