@@ -25,14 +25,16 @@ static void help(const recipe *r) {
            "signal's number (130, 143, 129, 138).\n\n");
     print_recipe(r);
     printf(
-        "  --out DIR           gets log.csv, best.safetensors, last.ckpt, manifest.txt (command,\n"
-        "                      data, compiler, machine), and for folders classes.txt, the names\n"
-        "                      of the classes (out); those of an earlier run are renamed to\n"
+        "  --out DIR           gets log.csv and its picture log.svg, best.safetensors, last.ckpt,\n"
+        "                      manifest.txt (command, data, compiler, machine), and for folders\n"
+        "                      classes.txt, the names of the classes (out); those of an earlier "
+        "run are renamed to\n"
         "                      NAME.old (an earlier .old is kept if that run finished no epoch)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
         "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
         "                      --schedule and what is of the machine (threads, naive, direct,\n"
-        "                      unfused, micro_batch, budget, isa) may change, other changes are refused\n"
+        "                      unfused, micro_batch, budget, isa) may change, other changes are "
+        "refused\n"
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line, by the\n"
         "                      net at the end\n"

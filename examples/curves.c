@@ -1,14 +1,13 @@
 /* curves.c - the paper's Fig. 1 at a length of your choice: the training loss of one very deep net
    in the original and in the full pre-activation order, from the same seed on the same batches.
-   Writes a log of each, which tools/plot_log.py draws:
-
-       examples/curves --data DIR --out fig1 && tools/plot_log.py fig1/x.csv... fig1/fig1.svg
+   Writes a log of each, and draws both as fig1.svg.
 
    cc -O2 -fopenmp -o examples/curves examples/curves.c -lm && examples/curves --help */
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
+#include "plot_log.h"
 
 static const char *const orders[] = {"full_preact", "original"};
 
@@ -17,7 +16,8 @@ static void help(const recipe *r, long every) {
            "Trains ResNet-1001, full pre-activation and then original, from the same seed on the\n"
            "same batches, and logs the training loss as it falls. Ctrl-C ends it.\n\n");
     print_recipe(r);
-    printf("  --out DIR           gets full_preact.csv and original.csv (curves)\n"
+    printf("  --out DIR           gets full_preact.csv, original.csv and fig1.svg, their\n"
+           "                      picture (curves)\n"
            "  --every N           steps whose mean loss is a row of the log (%ld)\n\n"
            "Fields of the description (rn_desc in resnet.h), order apart:\n",
            every);
@@ -25,12 +25,16 @@ static void help(const recipe *r, long every) {
     exit(0);
 }
 
+static void make_path(char path[1000], const char *directory, const char *name, const char *end) {
+    if (snprintf(path, 1000, "%s/%s%s", directory, name, end) >= 1000)
+        quit(2, "the name of the directory --out is too long");
+}
+
 static FILE *open_log(const char *directory, const char *name) {
     char path[1000];
     FILE *log;
     make_directory(directory);
-    if (snprintf(path, sizeof path, "%s/%s.csv", directory, name) >= (int)sizeof path)
-        quit(2, "the name of the directory --out is too long");
+    make_path(path, directory, name, ".csv");
     log = fopen(path, "w");
     if (!log) quit(1, "cannot write %s: %s", path, strerror(errno));
     fprintf(log, "epoch,iteration,train_loss,train_error,test_loss,test_error\n");
@@ -60,6 +64,20 @@ static void train(trainer *t, long every, FILE *log, progress *p, const char *ti
     if (seen > 0)
         printf("%-12s loss %.4f, error %.2f %% after %" PRIu64 " steps\n", title, loss / seen,
                error_rate(correct, seen), net->step);
+}
+
+static void draw(const char *directory, int depth, int logs) {
+    char paths[2][1000], picture[1000], title[64], error[PLOT_SENTENCE];
+    const char *const words[2] = {paths[0], paths[1]};
+    const plot_logs_job job = {words, orders, logs, title, "iteration"};
+    for (int i = 0; i < logs; i++) make_path(paths[i], directory, orders[i], ".csv");
+    make_path(picture, directory, "fig1", ".svg");
+    snprintf(title, sizeof title, "ResNet-%d, %s", depth,
+             logs > 1 ? "both orders" : "full pre-activation");
+    if (plot_logs(&job, picture, error))
+        printf("drawn as %s\n", picture);
+    else if (!stopped) /* perhaps before the first row */
+        quit(1, "%s", error);
 }
 
 int main(int count, char **words) {
@@ -96,5 +114,6 @@ int main(int count, char **words) {
         free_trainer(&t);
     }
     rn_data_free(&images);
+    draw(out, desc.depth, i);
     return stopped ? 128 + stopped : finish();
 }

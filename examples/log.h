@@ -1,10 +1,11 @@
 /* log.h - what a run of training keeps in its directory: log.csv, a row an epoch; last.ckpt, from
    which it goes on to the bits of a run never stopped; best.safetensors, the net of its lowest test
-   error; manifest.txt, how they came about. Stands on example.h. */
+   error; log.svg, the curves of log.csv; manifest.txt, how they came about. Stands on example.h. */
 #ifndef LOG_H
 #define LOG_H
 
 #include "manifest.h"
+#include "plot_log.h"
 
 typedef struct run_log {
     const char *directory;
@@ -87,10 +88,36 @@ static inline void read_log(run_log *l) {
     check_log(l, fflush(l->file));
 }
 
+/* Such as "ResNet-20, order full_preact, shortcut identity". */
+static inline void name_net(const rn_desc *desc, char name[160]) {
+    char value[96];
+    int length = snprintf(name, 160, "ResNet-%d", desc->depth);
+    for (int i = 0; rn_desc_key(i); i++) {
+        const char *key = rn_desc_key(i);
+        if (strcmp(key, "order") != 0 && strcmp(key, "shortcut") != 0) continue;
+        rn_desc_get(desc, i, value);
+        length += snprintf(name + length, 160 - (size_t)length, ", %s %.40s", key, value);
+    }
+}
+
+/* Draws log.csv as log.svg. A run does not end because that fails. */
+static inline void draw_log(const run_log *l) {
+    char csv[1000], title[160], error[PLOT_SENTENCE];
+    const char *paths[1];
+    const plot_logs_job job = {paths, NULL, 1, title, NULL};
+    snprintf(csv, sizeof csv, "%s", path_in(l->directory, "log.csv"));
+    paths[0] = csv;
+    name_net(&l->trainer->net->desc, title);
+    if (plot_logs(&job, path_in(l->directory, "log.svg"), error)) return;
+    end_progress(l->progress);
+    fprintf(stderr, "%s: %s\n", program, error);
+}
+
 /* Renames the results of an earlier run; but one that finished no epoch makes way for those that
    are aside already. */
 static inline void put_aside(const char *directory) {
-    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt", "manifest.txt"};
+    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt", "manifest.txt",
+                                        "log.svg"};
     FILE *log = fopen(path_in(directory, names[0]), "r");
     double step, error;
     int i, rename_it = !is_there(path_in(directory, "log.csv.old")) ||
@@ -98,7 +125,7 @@ static inline void put_aside(const char *directory) {
     char old[1010];
     if (log) fclose(log);
     rename_it |= is_there(path_in(directory, names[1]));
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < 5; i++) {
         const char *path = path_in(directory, names[i]);
         snprintf(old, sizeof old, "%s.old", path);
         if (is_there(path) && (rename_it ? rename(path, old) : remove(path)))
@@ -182,6 +209,7 @@ static inline rn_status finish_epoch(run_log *l, rn_error *error) {
     }
     save_checkpoint(l);
     write_row(l, &result);
+    draw_log(l);
     if (l->quiet) return RN_OK;
     end_progress(l->progress);
     printf("epoch %d/%d: ", (int)net->epoch + 1, (int)count_epochs(t));

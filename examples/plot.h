@@ -1340,7 +1340,7 @@ static inline void plot_images(plot *p, const unsigned char *pixels, int count, 
 /* ---- a panel --------------------------------------------------------------------------------- */
 
 enum {
-    PLOT_WIDE = 600,   /* of the only panel of a row */
+    PLOT_WIDE = 480,   /* of the only panel of a row */
     PLOT_NARROW = 360, /* of one of several */
     PLOT_HIGH = 300,
     PLOT_GAP = 16,

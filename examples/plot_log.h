@@ -1,0 +1,246 @@
+/* plot_log.h - logs of training as pictures: the columns of CSV files, and what examples/cifar,
+   examples/curves and others put into them as curves. Stands on plot.h alone. Functions that can
+   fail return 0 and write a sentence that says why. */
+#ifndef PLOT_LOG_H
+#define PLOT_LOG_H
+
+#include "plot.h"
+
+enum { PLOT_SENTENCE = 1200 }; /* bytes of an error */
+
+/* A file of numbers with commas between them, whose first line names its columns. */
+typedef struct plot_table {
+    char *names; /* each with a zero behind it */
+    int columns, rows;
+    double *values; /* [rows][columns], NaN where there is none */
+} plot_table;
+
+static inline void plot_free_table(plot_table *t) {
+    free(t->names), free(t->values);
+    memset(t, 0, sizeof *t);
+}
+
+/* All of a file with a zero at its end, to be freed; NULL and errno if that fails. */
+static inline char *plot_read_file(const char *path) {
+    FILE *file = fopen(path, "rb");
+    plot_buffer text;
+    char part[4096];
+    size_t count;
+    int failed;
+    if (!file) return NULL;
+    memset(&text, 0, sizeof text);
+    plot_puts(&text, "");
+    while ((count = fread(part, 1, sizeof part, file)) > 0) plot_put(&text, part, count);
+    failed = ferror(file) || text.failed;
+    fclose(file);
+    if (!failed) return text.text;
+    free(text.text);
+    errno = text.failed ? ENOMEM : EIO;
+    return NULL;
+}
+
+/* The numbers of a line into a row; returns how many there are, or -1 where one is no number. */
+static inline int plot_read_numbers(const char *line, const char *end, double *row, int columns) {
+    int count = 0;
+    for (const char *at = line;; at++) {
+        char *behind;
+        double value;
+        while (at < end && (*at == ' ' || *at == '\t')) at++;
+        value = strtod(at, &behind);
+        if (at == end || *at == ',' || *at == '\r')
+            value = NAN, behind = (char *)at;
+        else if (behind == at || behind > end)
+            return -1;
+        while (behind < end && strchr(" \t\r", *behind)) behind++;
+        if (behind < end && *behind != ',') return -1;
+        if (count < columns) row[count] = value;
+        count++;
+        at = behind;
+        if (at >= end) return count;
+    }
+}
+
+/* Takes the names of the columns out of the first line; returns where the next one begins. */
+static inline const char *plot_read_names(plot_table *t, const char *text) {
+    const size_t length = strcspn(text, "\n");
+    t->names = (char *)malloc(length + 2);
+    if (!t->names) return NULL;
+    memcpy(t->names, text, length);
+    if (length && t->names[length - 1] == '\r') t->names[length - 1] = ',';
+    t->names[length] = t->names[length + 1] = 0;
+    t->columns = 1;
+    for (char *at = t->names; *at; at++) {
+        if (*at != ',') continue;
+        *at = 0;
+        t->columns += at + 1 < t->names + length;
+    }
+    return text + length + (text[length] == '\n');
+}
+
+/* A last line that is still being written, without its end, is left out. */
+static inline int plot_read_rows(plot_table *t, const char *at, const char *path,
+                                 char error[PLOT_SENTENCE]) {
+    int lines = 0;
+    for (const char *c = at; *c; c++) lines += *c == '\n';
+    t->values = (double *)malloc(((size_t)lines * (size_t)t->columns + 1) * sizeof(double));
+    if (!t->values) snprintf(error, PLOT_SENTENCE, "no memory for %s", path);
+    for (int line = 0; line < lines && t->values; line++) {
+        const char *end = strchr(at, '\n');
+        double *row = t->values + (size_t)t->rows * (size_t)t->columns;
+        const int count = plot_read_numbers(at, end, row, t->columns);
+        const int blank = at + strspn(at, " \t\r") == end;
+        at = end + 1;
+        if (blank) continue;
+        t->rows++;
+        if (count == t->columns) continue;
+        snprintf(error, PLOT_SENTENCE,
+                 count < 0 ? "%s, line %d: not a number" : "%s, line %d: %d values, but %d columns",
+                 path, line + 2, count, t->columns);
+        return 0;
+    }
+    return t->values != NULL;
+}
+
+static inline int plot_read_table(plot_table *t, const char *path, char error[PLOT_SENTENCE]) {
+    char *text = plot_read_file(path);
+    const char *rows;
+    int done = 0;
+    memset(t, 0, sizeof *t);
+    if (!text)
+        snprintf(error, PLOT_SENTENCE, "cannot read %s: %s", path, strerror(errno));
+    else if (!*text)
+        snprintf(error, PLOT_SENTENCE, "%s is empty", path);
+    else if (!(rows = plot_read_names(t, text)))
+        snprintf(error, PLOT_SENTENCE, "no memory for %s", path);
+    else
+        done = plot_read_rows(t, rows, path, error);
+    free(text);
+    if (!done) plot_free_table(t);
+    return done;
+}
+
+/* A column by its name, to be freed; NULL if there is none, or no memory. */
+static inline double *plot_column(const plot_table *t, const char *name) {
+    const char *at = t->names;
+    for (int i = 0; i < t->columns; i++, at += strlen(at) + 1) {
+        double *column;
+        if (strcmp(at, name) != 0) continue;
+        column = (double *)malloc(((size_t)t->rows + 1) * sizeof(double));
+        for (int row = 0; row < t->rows && column; row++)
+            column[row] = t->values[(size_t)row * (size_t)t->columns + (size_t)i];
+        return column;
+    }
+    return NULL;
+}
+
+/* ---- curves of training ---------------------------------------------------------------------- */
+
+/* Are there numbers in a column of one of the tables? */
+static inline int plot_has_column(const plot_table *tables, int count, const char *name) {
+    int found = 0;
+    for (int i = 0; i < count && !found; i++) {
+        double *column = plot_column(&tables[i], name);
+        for (int row = 0; column && row < tables[i].rows; row++)
+            found |= plot_is_finite(column[row]);
+        free(column);
+    }
+    return found;
+}
+
+/* The horizontal axis: the epoch, unless some epoch has several rows. */
+static inline const char *plot_choose_x(const plot_table *tables, int count) {
+    int repeated = !plot_has_column(tables, count, "epoch");
+    for (int i = 0; i < count; i++) {
+        double *epoch = plot_column(&tables[i], "epoch");
+        for (int row = 1; epoch && row < tables[i].rows; row++)
+            repeated |= epoch[row] <= epoch[row - 1];
+        free(epoch);
+    }
+    return repeated && plot_has_column(tables, count, "iteration") ? "iteration" : "epoch";
+}
+
+static inline void plot_table_line(plot *p, const plot_table *t, const char *name, const char *x,
+                                   const char *y) {
+    double *across = plot_column(t, x), *up = plot_column(t, y);
+    if (across && up) plot_line(p, name, across, up, t->rows);
+    free(across), free(up);
+}
+
+/* One log: training and test in one panel. */
+static inline void plot_one_log(plot *p, const plot_table *t, const char *across) {
+    static const char *const panels[3][5] = {
+        {"Loss", "loss (nats)", "train_loss", "test_loss", ""},
+        {"Error", "error (%)", "train_error", "test_error", ""},
+        {"Learning rate", "learning rate", "", "", "learning_rate"}};
+    static const char *const names[3] = {"training", "test", NULL};
+    const plot_axis x = {across, 0, 0, 0};
+    for (int i = 0; i < 3; i++) {
+        const plot_axis y = {panels[i][1], 0, 0, 0};
+        int there = 0;
+        for (int k = 0; k < 3; k++) {
+            if (!plot_has_column(t, 1, panels[i][2 + k])) continue;
+            if (!there++) plot_panel(p, panels[i][0], x, y);
+            plot_table_line(p, t, names[k], across, panels[i][2 + k]);
+        }
+    }
+}
+
+/* Several logs: one in each colour. */
+static inline void plot_many_logs(plot *p, const plot_table *tables, const char *const *names,
+                                  int count, const char *across) {
+    static const char *const panels[4][3] = {{"Test error", "error (%)", "test_error"},
+                                             {"Training error", "error (%)", "train_error"},
+                                             {"Test loss", "loss (nats)", "test_loss"},
+                                             {"Training loss", "loss (nats)", "train_loss"}};
+    const plot_axis x = {across, 0, 0, 0};
+    for (int i = 0; i < 4; i++) {
+        const plot_axis y = {panels[i][1], 0, 0, 0};
+        if (!plot_has_column(tables, count, panels[i][2])) continue;
+        plot_panel(p, panels[i][0], x, y);
+        for (int k = 0; k < count; k++)
+            plot_table_line(p, &tables[k], names[k], across, panels[i][2]);
+    }
+}
+
+typedef struct plot_logs_job {
+    const char *const *paths; /* [count] */
+    const char *const *names; /* [count], for the legend; NULL will do for a single log */
+    int count;
+    const char *title;
+    const char *across; /* the column of the horizontal axis; NULL: as plot_choose_x says */
+} plot_logs_job;
+
+/* Draws logs, which are CSV files with some of the columns epoch, iteration, train_loss,
+   train_error, test_loss, test_error (errors in percent) and learning_rate: loss and error of
+   training and test if it is one, each of these of all logs if there are more. */
+static inline int plot_logs(const plot_logs_job *job, const char *picture,
+                            char error[PLOT_SENTENCE]) {
+    const int count = job->count;
+    plot_table *tables = (plot_table *)calloc((size_t)count + 1, sizeof *tables);
+    int read = 0, rows = 0;
+    plot *p = plot_begin(job->title, 2);
+    snprintf(error, PLOT_SENTENCE, "no memory for %s", picture);
+    while (tables && read < count && plot_read_table(&tables[read], job->paths[read], error))
+        rows += tables[read++].rows;
+    if (read == count && tables && p) {
+        const char *across = job->across ? job->across : plot_choose_x(tables, count);
+        *error = 0;
+        if (count == 1)
+            plot_one_log(p, tables, across);
+        else
+            plot_many_logs(p, tables, job->names, count, across);
+        if (!p->panels)
+            snprintf(error, PLOT_SENTENCE,
+                     rows ? "%s has no column of a log of training" : "%s has no row of values yet",
+                     count ? job->paths[0] : "no file");
+    }
+    for (int i = 0; i < read; i++) plot_free_table(&tables[i]);
+    free(tables);
+    if (*error)
+        plot_free(p);
+    else if (plot_save(p, picture))
+        snprintf(error, PLOT_SENTENCE, "cannot write %s: %s", picture, strerror(errno));
+    return !*error;
+}
+
+#endif /* PLOT_LOG_H */
