@@ -1,32 +1,24 @@
-/* ablation.c - every row of the paper's Tables 1, 2 and 3 at a depth and budget of your choice: the
-   median test error of several seeds beside the published one. What fails at depth 110 may well
-   train when it is shallow: go deep (--depth 110 --epochs 164) to see all of it. With one unit a
-   stage (depth 8), some orders are the same net.
+/* ablation.c - every row of the paper's Tables 1, 2 and 3 at a depth and in a time of your choice:
+   median, mean and deviation of the test errors of several seeds beside the published one, and the
+   curves. What fails at depth 110 may well train when it is shallow: go deep (--depth 110 --epochs
+   164) to see all of it. With one unit a stage (depth 8), some orders are the same net.
 
    cc -O2 -fopenmp -o examples/ablation examples/ablation.c -lm && examples/ablation --help */
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
-#include "example.h"
+#include "study.h"
 #include "paper.h"
 
-enum { MOST_SEEDS = 99 };
+typedef struct ablation {
+    long table;             /* 0: all */
+    const char *rows;       /* --rows */
+    int plan_only;          /* --plan */
+    int chosen[PAPER_ROWS]; /* variant of a row, -1: it was not chosen */
+    study study;
+} ablation;
 
-static void help(const recipe *r, long depth, long seeds) {
-    printf(
-        "usage: ablation [--flag VALUE | --flag=VALUE]...\n\n"
-        "Trains the nets of the paper's Tables 1, 2 and 3 and prints their test errors: the\n"
-        "median over seeds, \"fail\" where the loss is no longer finite or the error stays near\n"
-        "chance. Nets that stand in several rows are trained once.\n\n"
-        "  --table N           1, 2 or 3 (default all)\n"
-        "  --depth N           of basic units; the others get the units that come closest (%ld)\n"
-        "  --seeds N           runs a row (%ld); --seed N is the first one\n",
-        depth, seeds);
-    print_recipe(r);
-    printf("\nFields of the description, where rows do not differ in them:\n");
-    print_fields();
-    exit(0);
-}
+/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* The description of a row's net, resolved. */
 static rn_desc row_description(const paper_row *row, rn_desc desc, long depth) {
@@ -35,121 +27,271 @@ static rn_desc row_description(const paper_row *row, rn_desc desc, long depth) {
     check(paper_describe(row, &desc, &error), &error);
     layers = desc.block == RN_SINGLE ? 3 : desc.block == RN_BASIC ? 6 : 9; /* of a unit a stage */
     for (i = 0; i < 3; i++)
-        desc.units[i] =
-            (row->depth == 1001 ? 3 : 1) * (int)fmax(1, floor((double)(depth - 2) / layers + 0.5));
+        desc.units[i] = (row->depth == 1001 ? 3 : 1) * /* in that net's place */
+                        (int)fmax(1, floor((double)(depth - 2) / layers + 0.5));
     check(rn_resolve(&desc, &error), &error);
     return desc;
 }
 
-/* Test error of one training in percent, HUGE_VAL if it fails. */
-static double train_one(const rn_desc *desc, const recipe *r, const rn_data *train,
-                        const rn_data *test, progress *p, const char *title) {
-    trainer t = make_trainer(desc, r, RN_TRAINING, &train->source);
-    rn_status status = RN_OK;
-    rn_error error;
-    rn_result result = {0, 0};
-    double end = p->done, percent, chance = 100.0 * (desc->classes - 1) / desc->classes;
-    t.net->schedule = choose_schedule(r, steps_per_epoch(&t));
-    end += (double)t.net->schedule.steps;
-    while (!status && t.net->step < t.net->schedule.steps)
-        status = train_epoch(&t, 1e9, p, title, &error);
-    if (!status) status = test_net(&t, &test->source, NULL, &result, &error);
-    if (status != RN_NOT_FINITE) check(status, &error);
-    p->done = end;
-    free_trainer(&t);
-    percent = error_rate(result.correct, (double)test->source.count);
-    return status || percent > 0.9 * chance ? HUGE_VAL : percent;
+/* Number of a row in its table, from 1. */
+static int row_number(int i) {
+    int number = 1;
+    while (i > 0 && paper_rows[i - 1].table == paper_rows[i].table) i--, number++;
+    return number;
 }
 
-static int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The median over seeds. */
-static double measure(const rn_desc *base, long seeds, const recipe *r, const rn_data *train,
-                      const rn_data *test, progress *p, int number) {
-    double errors[MOST_SEEDS];
-    char title[48];
-    int i;
-    for (i = 0; i < seeds; i++) {
-        rn_desc desc = *base;
-        desc.seed += (uint64_t)i;
-        snprintf(title, sizeof title, "%d/%d seed %d ", number, PAPER_ROWS, i + 1);
-        errors[i] = train_one(&desc, r, train, test, p, title);
-    }
-    qsort(errors, (size_t)seeds, sizeof errors[0], ascending);
-    return (errors[(seeds - 1) / 2] + errors[seeds / 2]) / 2;
-}
-
-/* The first row with the same net. */
-static int first_alike(int i) {
+/* Does a word of --rows mean the row? 2: it is its name or number; 1: its name begins so. */
+static int means_row(const char *word, int length, int i, long table) {
+    const char *name = paper_rows[i].name;
     int k = 0;
-    while (strcmp(paper_rows[k].fields, paper_rows[i].fields) != 0 ||
-           paper_rows[k].depth / 1000 != paper_rows[i].depth / 1000)
-        k++;
-    return k;
+    if ((table && paper_rows[i].table != table) || !length) return 0;
+    if (table && (int)strspn(word, "0123456789") == length)
+        return 2 * (atoi(word) == row_number(i));
+    for (; k < length && name[k]; k++) /* letters in either case */
+        if ((word[k] | 32) != (name[k] | 32)) return 0;
+    return k == length ? 1 + !name[k] : 0;
 }
 
-/* Steps that all the nets of a table (0: of all tables) take together. */
-static uint64_t count_steps(int table, long seeds, const recipe *r, const rn_source *source) {
-    trainer t;
-    uint64_t nets = 0;
+/* Marks the rows that a word means, by name or number if there is such a one, else all that begin
+   so. */
+static void choose_word(ablation *a, const char *word, int length) {
+    int i, best = 0;
+    for (i = 0; i < PAPER_ROWS; i++)
+        if (means_row(word, length, i, a->table) > best)
+            best = means_row(word, length, i, a->table);
+    for (i = 0; i < PAPER_ROWS; i++)
+        if (best && means_row(word, length, i, a->table) == best) a->chosen[i] = 0;
+    if (best) return;
+    fprintf(stderr, "%s: --rows has \"%.*s\"; the rows%s are\n", program, length, word,
+            a->table ? "" : " (which have numbers if --table says whose)");
+    for (i = 0; i < PAPER_ROWS; i++)
+        if (!a->table || paper_rows[i].table == a->table)
+            fprintf(stderr, "  table %d, %2d: %s\n", paper_rows[i].table, row_number(i),
+                    paper_rows[i].name);
+    exit(2);
+}
+
+/* Makes the nets of the rows, each once. A net is called as its first row in all tables, whichever
+   are chosen, so that studies of several tables can share their runs. Rows of CIFAR-100 are nets of
+   other rows once more, so they are there for its data only. */
+static void choose_rows(ablation *a) {
+    study *s = &a->study;
+    const char *word = a->rows ? a->rows : "";
     int i, k;
-    memset(&t, 0, sizeof t);
-    t.source = source;
-    t.batch = (int)r->batch;
-    for (k = 0; k < PAPER_ROWS; k++) {
-        for (i = k;
-             i < PAPER_ROWS && (first_alike(i) != k || (table && paper_rows[i].table != table));)
-            i++;
-        nets += i < PAPER_ROWS;
+    for (i = 0; i < PAPER_ROWS; i++) {
+        const int fits = paper_rows[i].classes == 10 || s->recipe.set == CIFAR100;
+        a->chosen[i] = !a->rows && fits && (!a->table || paper_rows[i].table == a->table) ? 0 : -1;
     }
-    return nets * (uint64_t)seeds * choose_schedule(r, steps_per_epoch(&t)).steps;
+    for (; *word; word += strspn(word, ", ")) {
+        const int length = (int)strcspn(word, ",");
+        choose_word(a, word, length);
+        word += length;
+    }
+    for (i = 0; i < PAPER_ROWS; i++) {
+        const rn_desc desc = row_description(&paper_rows[i], s->base, s->depth);
+        if (a->chosen[i] < 0) continue;
+        for (k = 0; k < i; k++) {
+            const rn_desc other = row_description(&paper_rows[k], s->base, s->depth);
+            if (same_description(&other, &desc)) break;
+        }
+        a->chosen[i] = add_variant(s, paper_rows[k].name, desc);
+    }
+    if (!s->variant_count) quit(2, "--rows is empty");
+}
+
+/* The variant of a row if it was chosen, else NULL; *first tells whether it is its table's first. */
+static const variant *row_variant(const ablation *a, int i, int *first) {
+    int k = i - 1;
+    while (k >= 0 && paper_rows[k].table == paper_rows[i].table && a->chosen[k] < 0) k--;
+    *first = k < 0 || paper_rows[k].table != paper_rows[i].table;
+    return a->chosen[i] < 0 ? NULL : &a->study.variants[a->chosen[i]];
+}
+
+/* ---- output ---------------------------------------------------------------------------------- */
+
+/* What will be trained, and how long it will take if that was measured. */
+static void print_study(const ablation *a) {
+    const study *s = &a->study;
+    const uint64_t steps = s->schedule.steps;
+    const int timed = s->variants[0].step > 0;
+    const double seconds = rest_seconds(s, 0, 0, s->seeds, steps);
+    int i, first;
+    for (i = 0; timed && i < PAPER_ROWS; i++) {
+        const variant *v = row_variant(a, i, &first);
+        if (!v) continue;
+        if (first)
+            printf("\nTable %d: %-25s depth    steps   ms a step   minutes a run\n",
+                   paper_rows[i].table, paper_titles[paper_rows[i].table - 1]);
+        printf("%3d %-30s %5d %8" PRIu64 " %11.1f %15.2f\n", row_number(i), paper_rows[i].name,
+               v->desc.depth, steps, 1000 * v->step, run_seconds(s, v, NULL, steps) / 60);
+    }
+    printf("%s%d nets, %d seeds, %" PRIu64 " steps (%.3g epochs) each", timed ? "\n" : "",
+           s->variant_count, s->seeds, steps, (double)steps / (double)s->epoch_steps);
+    if (timed) printf(": about %s", time_text(seconds));
+    if (s->time > 0) printf(" of %s", time_text(s->time));
+    if (s->earlier > 0) printf(", after %s before", time_text(s->earlier));
+    printf("\n");
+    if (s->seeds < s->asked)
+        printf("--time has room for no more than %d of %ld seeds\n", s->seeds, s->asked);
+    fflush(stdout);
+}
+
+static void print_number(double number) {
+    if (isnan(number))
+        printf("        -");
+    else if (number > 100)
+        printf("     fail");
+    else
+        printf(" %8.2f", number);
+}
+
+static void print_results(const ablation *a) {
+    int i, first;
+    for (i = 0; i < PAPER_ROWS; i++) {
+        const variant *v = row_variant(a, i, &first);
+        summary of;
+        if (!v) continue;
+        of = summarise(v->runs, (int)a->study.asked);
+        if (first)
+            printf("\nTable %d: %-21s depth  runs  failed   median     mean    dev.    paper\n",
+                   paper_rows[i].table, paper_titles[paper_rows[i].table - 1]);
+        printf("%-30s %5d %5d %7d", paper_rows[i].name, v->desc.depth, of.runs, of.failed);
+        print_number(of.median);
+        print_number(of.mean);
+        print_number(of.deviation);
+        printf(" %8s\n", paper_rows[i].published);
+    }
+}
+
+/* What was trained, beside what the paper trained. */
+static void print_words(const ablation *a) {
+    const study *s = &a->study;
+    const rn_schedule *of = &s->schedule;
+    printf(
+        "\nHere: percent wrong of %td test images (%s), after %" PRIu64 " steps of %ld\n"
+        "images (%.3g epochs of %td), learning rate up to %g (%s); basic units at depth\n"
+        "%ld, the others as shown. Failed: the loss became no number, or the error stayed over\n"
+        "%.0f %%. Median of all runs; mean and standard deviation of those that did not fail.\n"
+        "Paper: CIFAR, 64,000 steps of 128 images (164 epochs); ResNet-110 with basic units,\n"
+        "ResNet-164 and ResNet-1001 with bottleneck units; failed: over 20 %%. A net that is not\n"
+        "as deep may train where the paper's failed, and a difference not larger than the\n"
+        "deviations says nothing.\n",
+        s->test.source.count, dataset_names[s->recipe.set], of->steps, s->recipe.batch,
+        (double)of->steps / (double)s->epoch_steps, s->train.source.count, of->learning_rate,
+        rn_schedule_name(of->kind), s->depth, failing_error(s));
+    if (!a->table || a->table == 1)
+        printf("Highway gates are not the paper's: Srivastava et al. (2015) defend gating.\n");
+    printf("Logs of the runs, ablation.csv: %s\n", s->out);
+}
+
+/* The field's value. */
+static void field_of(const rn_desc *desc, const char *key, char text[96]) {
+    int i = 0;
+    while (strcmp(rn_desc_key(i), key) != 0) i++;
+    rn_desc_get(desc, i, text);
+}
+
+static void write_line(FILE *file, const study *s, const paper_row *row, const variant *v, int k) {
+    const outcome *o = &v->runs[k];
+    const uint64_t seed = s->base.seed + (uint64_t)k;
+    char block[96];
+    field_of(&v->desc, "block", block);
+    fprintf(file, "%d,%s,%d,%s,%s,%" PRIu64 ",%" PRIu64, row->table, row->name, v->desc.depth,
+            block, rn_schedule_name(s->schedule.kind), o->steps, seed);
+    fprintf(file, ",%.10g,%.10g,%.1f,%s,%s,%s-seed%" PRIu64 "\n", o->error, o->loss, o->seconds,
+            state_names[o->state], row->published, v->name, seed);
+}
+
+/* ablation.csv: all runs that were begun, a net's under each of its rows. */
+static void write_csv(const ablation *a) {
+    const study *s = &a->study;
+    char path[1000], temporary[1024];
+    FILE *file;
+    int i, k, first;
+    snprintf(path, sizeof path, "%s", study_path(s, "ablation.csv"));
+    file = open_new(path, temporary);
+    fprintf(file, "table,row,depth,block,schedule,steps,seed,error,loss,seconds,status,paper,"
+                  "directory\n");
+    for (i = 0; i < PAPER_ROWS; i++) {
+        const variant *v = row_variant(a, i, &first);
+        for (k = 0; v && k < s->asked; k++)
+            if (v->runs[k].state != PENDING) write_line(file, s, &paper_rows[i], v, k);
+    }
+    close_new(file, temporary, path);
+}
+
+/* ---- the program ----------------------------------------------------------------------------- */
+
+static void help(const study *s) {
+    printf(
+        "usage: ablation [--flag VALUE | --flag=VALUE]...\n\n"
+        "Trains the nets of the paper's Tables 1, 2 and 3 and prints their test errors beside the\n"
+        "paper's: median, mean and standard deviation over seeds, and how many runs failed. All\n"
+        "runs have the same length. Nets that stand in several rows are trained once. Ctrl-C\n"
+        "saves the run that it stops; the same command goes on with it.\n\n"
+        "  --table N           1, 2 or 3 (default all)\n"
+        "  --rows LIST         only these: names, their beginnings, or with --table numbers, such\n"
+        "                      as \"identity,scale 0.5\" or 1,3\n"
+        "  --depth N           of basic units; the others get the units that come closest (%ld)\n"
+        "  --seeds N           runs a row (%ld); --seed N is the first one\n"
+        "  --time TIME         how long it may take, such as 30m: measures how fast the nets are,\n"
+        "                      then gives all runs the steps that fit, or fewer seeds; --epochs\n"
+        "                      and --iterations are the most\n"
+        "  --least N           steps a run with which --time is content (%ld)\n"
+        "  --plan              measure, print the plan and exit\n"
+        "  --out DIR           gets ablation.csv, a line a run; study.txt, by which it goes on;\n"
+        "                      and a directory for each run with log.csv, manifest.txt and\n"
+        "                      result.csv (%s)\n",
+        s->depth, s->asked, s->least, s->out);
+    print_recipe(&s->recipe);
+    printf("\nFields of the description, where rows do not differ in them:\n");
+    print_fields();
+    exit(0);
+}
+
+static void read_flags(ablation *all, int count, char **words) {
+    arguments a = {count, 1, words};
+    study *s = &all->study;
+    for (; a.at < count; a.at++) {
+        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(s);
+        if (!has_whole(&a, "table", 1, 3, &all->table) && !has_text(&a, "rows", &all->rows) &&
+            !has_whole(&a, "depth", 5, 100000, &s->depth) &&
+            !has_whole(&a, "seeds", 1, MOST_SEEDS, &s->asked) &&
+            !has_whole(&a, "least", 1, PAPER_STEPS, &s->least) && !has_time(&a, "time", &s->time) &&
+            !has_switch(&a, "plan", &all->plan_only) && !has_text(&a, "out", &s->out) &&
+            !has_recipe(&a, &s->recipe) && !has_field(&a, &s->base))
+            quit(2, "there is no flag %s", words[a.at]);
+    }
+    s->length_given = is_given(a, "epochs") || is_given(a, "iterations");
+    s->count = count;
+    s->words = words;
 }
 
 int main(int count, char **words) {
-    arguments a = {count, 1, words};
-    recipe r = make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_ONE_CYCLE, 0.1, 1));
-    rn_desc base = rn_cifar(0), desc;
-    long depth = 14, seeds = 3, table = 0;
-    double measured[PAPER_ROWS] = {0};
-    rn_data train, test;
-    progress p;
-    int i, k;
+    static ablation a;
+    study *s = &a.study;
     program = "ablation";
-    r.epochs = 4;
-    rn_set_dialect(&base, RN_PAPER);
-    base.threads = all_cores();
-    for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r, depth, seeds);
-        if (!has_whole(&a, "table", 1, 3, &table) && !has_whole(&a, "depth", 5, 100000, &depth) &&
-            !has_whole(&a, "seeds", 1, MOST_SEEDS, &seeds) && !has_recipe(&a, &r) &&
-            !has_field(&a, &base))
-            quit(2, "there is no flag %s", words[a.at]);
-    }
-    row_description(&paper_rows[0], base, depth);
-    open_sets(&r, &base, &train, &test);
-    p = begin_progress(count_steps((int)table, seeds, &r, &train.source));
-    printf("%td training and %td test images; median of %ld\n", train.source.count,
-           test.source.count, seeds);
-    for (i = 0; i < PAPER_ROWS; i++) {
-        if (table && paper_rows[i].table != table) continue;
-        if (!i || paper_rows[i].table != paper_rows[i - 1].table)
-            printf("\nTable %d: %-28s depth   here %%   paper %%\n", paper_rows[i].table,
-                   paper_titles[paper_rows[i].table - 1]);
-        desc = row_description(&paper_rows[i], base, depth);
-        k = first_alike(i);
-        if (!(measured[k] > 0)) measured[k] = measure(&desc, seeds, &r, &train, &test, &p, i + 1);
-        end_progress(&p);
-        printf("%-36s %6d ", paper_rows[i].name, desc.depth);
-        if (measured[k] > 100)
-            printf("    fail %9s\n", paper_rows[i].published);
-        else
-            printf("%8.2f %9s\n", measured[k], paper_rows[i].published);
+    begin_flags(s, "ablation",
+                make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_ONE_CYCLE, 0.1, 1)));
+    read_flags(&a, count, words);
+    row_description(&paper_rows[0], s->base, s->depth); /* before data is asked for */
+    open_study(s);
+    choose_rows(&a);
+    begin_study(s, a.plan_only);
+    print_study(&a);
+    if (a.plan_only) return finish();
+    begin_runs(s);
+    do write_csv(&a);
+    while (next_run(s));
+    write_csv(&a);
+    end_progress(&s->progress);
+    if (stopped) {
+        printf("stopped; the same command goes on\n");
         fflush(stdout);
+        exit(128 + stopped);
     }
-    rn_data_free(&train);
-    rn_data_free(&test);
+    print_results(&a);
+    print_words(&a);
+    end_study(s);
     return finish();
 }

@@ -78,6 +78,24 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
+/* Opens a file that close_new will rename to path: what was there stays until it is whole. */
+static inline FILE *open_new(const char *path, char temporary[1024]) {
+    FILE *file;
+    if (snprintf(temporary, 1024, "%s.tmp", path) >= 1024)
+        quit(1, "a path of %zu characters is too long", strlen(path));
+    file = fopen(temporary, "w");
+    if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
+    return file;
+}
+
+static inline void close_new(FILE *file, const char *temporary, const char *path) {
+    if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
+#ifdef _WIN32
+    remove(path); /* which rename there does not */
+#endif
+    if (rename(temporary, path)) quit(1, "cannot rename %s: %s", temporary, strerror(errno));
+}
+
 /* Makes a directory, or finds it there. */
 static inline void make_directory(const char *path) {
     struct stat there;
@@ -488,7 +506,8 @@ static inline double seconds_now(void) {
 }
 
 typedef struct progress {
-    double done, total;  /* steps */
+    double done, total;  /* steps, or what else they are weighed by */
+    double step;         /* what a step of training adds: 1 */
     double begun, shown; /* seconds */
     int live;            /* standard output is a terminal */
 } progress;
@@ -497,6 +516,7 @@ static inline progress begin_progress(uint64_t total) {
     progress p;
     p.done = 0;
     p.total = (double)total;
+    p.step = 1;
     p.begun = p.shown = seconds_now();
     p.live = isatty(fileno(stdout));
     return p;
@@ -674,7 +694,7 @@ static inline rn_status train_epoch(trainer *t, double seconds, progress *p, con
     do {
         if ((status = train_next(t, error))) return status;
         t->speed = (t->seen - before) / (seconds_now() - began);
-        p->done++;
+        p->done += p->step;
         show_progress(
             p, "%sepoch %" PRIu64 "/%" PRIu64 " %3.0f %%  loss %.3f  error %.1f %%  %.0f images/s",
             title, net->epoch + 1, count_epochs(t),

@@ -66,7 +66,7 @@ static inline int manifest_value(const char *path, const char *key, char *value,
     while (file && !found && fgets(line, sizeof line, file)) {
         found = !strncmp(line, key, length) && line[length] == '=';
         line[strcspn(line, "\r\n")] = 0;
-        if (found) snprintf(value, room, "%s", line + length + 1);
+        if (found) snprintf(value, room, "%.*s", (int)room - 1, line + length + 1);
     }
     if (file) fclose(file);
     return found;
@@ -188,10 +188,7 @@ static inline void write_manifest(const manifest *m, const rn_net *net, const ch
     char temporary[1024];
     FILE *file;
     if (!m->recipe) return;
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        quit(1, "a path of %zu characters is too long", strlen(path));
-    file = fopen(temporary, "w");
-    if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
+    file = open_new(path, temporary);
     fprintf(file, "program=%s\ncommand=%s\n", program, *m->first ? m->first : m->command);
     if (*m->first) fprintf(file, "resumed=%s\n", m->command);
     fprintf(file, "began=%s\nseconds=%.1f\n", m->began, net->trainer.seconds);
@@ -204,11 +201,7 @@ static inline void write_manifest(const manifest *m, const rn_net *net, const ch
     print_data(file, m, net);
     print_machine(file, net);
     print_description(file, &net->desc);
-    if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
-#ifdef _WIN32
-    remove(path); /* which rename there does not */
-#endif
-    if (rename(temporary, path)) quit(1, "cannot rename %s: %s", temporary, strerror(errno));
+    close_new(file, temporary, path);
 }
 
 #endif /* MANIFEST_H */
