@@ -6,10 +6,11 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "log.h"
+#include "look.h"
 
 typedef struct run {
     recipe recipe;
-    const char *out, *eval, *predictions, *dialect;
+    const char *out, *eval, *predictions, *mistakes, *filters, *dialect;
     int resume, describe, plan;
     trainer t;
     rn_data train, test;
@@ -38,6 +39,8 @@ static void help(const recipe *r) {
         "  --eval WEIGHTS      do not train, test these\n"
         "  --predictions FILE  write the class predicted for each test image, one a line, by the\n"
         "                      net at the end\n"
+        "  --mistakes FILE.svg draw the test images that this net gets wrong and is surest of\n"
+        "  --filters FILE.svg  draw the filters of its first convolution\n"
         "  --describe          print the net and exit\n"
         "  --plan              print what is in memory when, draw it as DIR/plan.svg, and exit\n"
         "  --dialect NAME      paper, msra_1k, fb, torchvision, timm or mlperf_tiny\n"
@@ -57,6 +60,7 @@ static void read_flags(run *r, rn_desc *desc, int count, char **words) {
         if (!has_switch(&a, "resume", &r->resume) && !has_switch(&a, "describe", &r->describe) &&
             !has_switch(&a, "plan", &r->plan) && !has_text(&a, "out", &r->out) &&
             !has_text(&a, "eval", &r->eval) && !has_text(&a, "predictions", &r->predictions) &&
+            !has_text(&a, "mistakes", &r->mistakes) && !has_text(&a, "filters", &r->filters) &&
             !has_recipe(&a, &r->recipe) && !has_text(&a, "dialect", &r->dialect) &&
             !has_field(&a, desc))
             quit(2, "there is no flag %s", words[a.at]);
@@ -118,6 +122,31 @@ static void test_last(run *r) {
     if (stopped) exit(128 + stopped);
     if (predictions && (ferror(predictions) | fclose(predictions)))
         quit(1, "writing %s failed: is the disk full?", r->predictions);
+}
+
+/* What the classes are called: by the folder, the weights file, or a list beside the data. */
+static class_names find_names(const run *r) {
+    static const char *const lists[] = {"cifar-100-binary/fine_label_names.txt",
+                                        "cifar-100-binary/coarse_label_names.txt", "classes.txt"};
+    const int classes = r->t.net->desc.classes;
+    class_names names = {NULL, 0, 0};
+    if (r->recipe.set == FOLDER) return count_names(join_classes(&r->test), '\n');
+    if (r->eval) names = stored_names(r->eval);
+    for (int i = 0; i < 3 && (!names.text || names.count != classes); i++) {
+        char path[1000];
+        snprintf(path, sizeof path, "%s/%s", r->recipe.data, lists[i]);
+        if (is_there(path)) names = read_names(path);
+    }
+    if (names.count != classes) names.text = NULL;
+    return names;
+}
+
+static void draw_pictures(run *r) {
+    if (r->mistakes) {
+        const class_names names = find_names(r);
+        draw_mistakes(&r->t, &r->test.source, &names, r->mistakes);
+    }
+    if (r->filters) draw_filters(r->t.net, r->filters);
 }
 
 /* Batch, pad and flip of the checkpoint, if it tells; then flags on top, which may not differ. */
@@ -191,6 +220,7 @@ int main(int count, char **words) {
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);
     if (r.eval || r.predictions) test_last(&r);
+    draw_pictures(&r);
     printf("test error %.2f %%\n", r.log.error);
     free_trainer(&r.t);
     rn_data_free(&r.train);

@@ -1199,6 +1199,8 @@ static inline void plot_draw_images(const plot_canvas *c, const plot_mark *m) {
         box.width = g.width, box.height = g.height;
         plot_interleave(m, i, pixels);
         plot_put_image(c->out, box, pixels, m->columns, m->rows, m->channels < 3 ? 1 : 3, NULL);
+        plot_format(c->out, "<path class=\"plot-grid\" fill=\"none\" d=\"M%c %ch%cv%ch%cz\"/>\n",
+                    box.x, box.y, box.width, box.height, -box.width);
         if (m->captions && m->captions[i])
             plot_put_caption(c->out, m->captions[i], box.x + box.width / 2, box.y + box.height + 13,
                              g.across - 4);
@@ -1557,7 +1559,7 @@ static inline int plot_put_lines(plot_buffer *out, const char *words, double siz
         int length = (int)strcspn(words, " "), next;
         while (words[length] == ' ') {
             next = length + 1 + (int)strcspn(words + length + 1, " ");
-            if (plot_width(words, next, size) > room) break;
+            if (plot_width(words, next, 1.2 * size) > room) break; /* which are bold */
             length = next;
         }
         plot_format(out, "<text class=\"plot-title\" x=\"4\" y=\"%c\">", 18 + 22.0 * lines++);

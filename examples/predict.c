@@ -6,13 +6,7 @@
 #define _DEFAULT_SOURCE
 #define _FILE_OFFSET_BITS 64 /* files over 2 GB, where a long has 32 bits */
 #define RESNET_IMPLEMENTATION
-#include "example.h"
-
-static const char *const cifar10_names[] = {"airplane", "automobile", "bird",  "cat",  "deer",
-                                            "dog",      "frog",       "horse", "ship", "truck"};
-static const char *const fashion_names[] = {"T-shirt/top", "trouser",   "pullover", "dress",
-                                            "coat",        "sandal",    "shirt",    "sneaker",
-                                            "bag",         "ankle boot"};
+#include "names.h"
 
 static void help(void) {
     printf(
@@ -121,89 +115,6 @@ static pixmap read_image(const char *path, long index, int classes) {
     return m;
 }
 
-/* ---- names of the classes -------------------------------------------------------------------- */
-
-/* Text cut into names: a name ends at `separator`, a carriage return before it does not belong to
-   it. */
-typedef struct class_names {
-    const char *text;
-    char separator;
-    int count;
-} class_names;
-
-static class_names count_names(const char *text, char separator) {
-    class_names names = {text, separator, 1};
-    for (; *text; text++) names.count += *text == separator;
-    if (separator == '\n' && text > names.text && text[-1] == '\n') names.count--; /* at the end */
-    return names;
-}
-
-/* All of a text file, a name a line. */
-static class_names read_names(const char *path) {
-    FILE *file = fopen(path, "rb");
-    size_t used = 0, room = 1 << 12, got;
-    char *text = (char *)malloc(room);
-    if (!file) quit(2, "cannot open %s: %s", path, strerror(errno));
-    while (text && (got = fread(text + used, 1, room - 1 - used, file)) > 0)
-        if ((used += got) == room - 1) text = (char *)realloc(text, room *= 2);
-    if (!text || ferror(file)) quit(1, "cannot read %s", path);
-    text[used] = 0;
-    fclose(file);
-    return count_names(text, '\n');
-}
-
-/* Those that tools/convert put into the weights file; no text if it has none. */
-static class_names stored_names(const char *path) {
-    class_names none = {NULL, 0, 0};
-    rn_archive a;
-    rn_error error;
-    size_t room = 1 << 14;
-    char *text = (char *)malloc(room);
-    rn_status status = rn_archive_open(&a, path, NULL, &error);
-    check(status, &error);
-    while (text && (status = rn_archive_metadata(&a, "class_names", text, room, &error)) &&
-           status == RN_TOO_SMALL)
-        text = (char *)realloc(text, room *= 2);
-    rn_archive_close(&a);
-    if (!text) quit(1, "no memory for the class names of %s", path);
-    if (status == RN_MISMATCH) return none;
-    check(status, &error);
-    return count_names(text, '\n');
-}
-
-/* Flags count more than the file, and that more than data sets that look like the net's. A file
-   whose names are of other classes is not worth a word that is wrong, but one that says so. */
-static class_names choose_names(const rn_desc *desc, const char *weights, const char *list,
-                                const char *file) {
-    class_names names = list   ? count_names(list, ',')
-                        : file ? read_names(file)
-                               : stored_names(weights);
-    if ((list || file) && names.count != desc->classes)
-        quit(2, "%s has %d names and the net %d classes", list ? "--names" : file, names.count,
-             desc->classes);
-    if (names.text && names.count != desc->classes) {
-        fprintf(stderr, "%s: %s has %d class names, but %d classes; --classes FILE names them\n",
-                program, weights, names.count, desc->classes);
-        names.text = NULL;
-    }
-    return names;
-}
-
-static void print_name(const rn_desc *desc, const class_names *names, int class_index) {
-    const char *name = names->text, *end;
-    if (!name) {
-        if (desc->classes == 10)
-            fputs(desc->channels == 3 ? cifar10_names[class_index] : fashion_names[class_index],
-                  stdout);
-        return;
-    }
-    for (; class_index; name++) class_index -= *name == names->separator;
-    end = strchr(name, names->separator);
-    if (!end) end = name + strlen(name);
-    if (end > name && end[-1] == '\r') end--;
-    printf("%.*s", (int)(end - name), name);
-}
-
 /* ---- what the net says ----------------------------------------------------------------------- */
 
 /* The windows of --crops, or all of the picture. Returns how many. */
@@ -309,11 +220,11 @@ static void print_features(rn_net *net, const pixmap *m, const char *name) {
 /* The five likeliest classes, or all if there are no more than twenty. */
 static void print_classes(const rn_desc *desc, const class_names *names, rn_real *probabilities) {
     int lines = desc->classes > 20 ? 5 : desc->classes, best;
+    char name[256];
     for (; lines; lines--) {
         best = rn_argmax(probabilities, desc->classes);
-        printf("%7.3f %%  %d ", 100 * (double)probabilities[best], best);
-        print_name(desc, names, best);
-        printf("\n");
+        name_class(names, desc, best, name);
+        printf("%7.3f %%  %d %s\n", 100 * (double)probabilities[best], best, name);
         probabilities[best] = -1;
     }
 }
@@ -340,6 +251,7 @@ int main(int count, char **words) {
     rn_real *probabilities;
     class_names names;
     pixmap m;
+    char label[256];
     long index = -1, crops = 0, scale = 0;
     program = "predict";
     for (; a.at < count; a.at++) {
@@ -373,9 +285,8 @@ int main(int count, char **words) {
     predict_picture(net, &m, crops, scale, probabilities);
     print_classes(&net->desc, &names, probabilities);
     if (m.label >= 0 && m.label < net->desc.classes) {
-        printf("the file says %d ", m.label);
-        print_name(&net->desc, &names, m.label);
-        printf("\n");
+        name_class(&names, &net->desc, m.label, label);
+        printf("the file says %d %s\n", m.label, label);
     }
     free(probabilities);
     free(m.pixels);
