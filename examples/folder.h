@@ -69,8 +69,10 @@ static inline void free_names(name_list *n) {
     free(n->list);
 }
 
-/* Names of the directories, or of the pictures, in a directory, but hidden ones. */
-static inline name_list list_directory(const char *path, int directories) {
+/* Names of the directories, or of the files, in a directory, that fit (NULL: all), but hidden
+   ones. */
+static inline name_list list_directory(const char *path, int directories,
+                                       int (*fits)(const char *name)) {
     DIR *directory = opendir(path);
     const struct dirent *entry;
     name_list n = {NULL, 0};
@@ -79,8 +81,7 @@ static inline name_list list_directory(const char *path, int directories) {
         char *whole = join_path(path, entry->d_name);
         const int is = is_directory(whole);
         free(whole);
-        if (entry->d_name[0] == '.' || is != directories ||
-            (!directories && !has_picture_name(entry->d_name)))
+        if (entry->d_name[0] == '.' || is != directories || (fits && !fits(entry->d_name)))
             continue;
         if (!(n.count & (n.count - 1))) { /* full at 0, 1, 2, 4, 8, ... */
             n.list = (char **)realloc(n.list, (n.count ? 2 * (size_t)n.count : 1) * sizeof *n.list);
@@ -99,7 +100,7 @@ static inline int is_for_testing(int i) { return i % 5 == 4; }
 /* Adds the pictures of a class: all, or those for training (part 1) or for testing (part 0). */
 static inline void add_class(folder *f, const char *root, int label, int part) {
     char *path = join_path(root, f->classes.list[label]);
-    name_list n = list_directory(path, 0);
+    name_list n = list_directory(path, 0, has_picture_name);
     if (!n.count)
         quit(1,
              "%s holds no picture, a file whose name ends in .ppm, .pgm, .pbm, .pam, .png, .jpg or "
@@ -206,8 +207,8 @@ static inline char *find_part(const char *directory, int train, int *part) {
 static inline void list_classes(folder *f, const char *directory, const char *root) {
     int part;
     char *first = find_part(directory, 1, &part);
-    name_list others = list_directory(root, 1);
-    f->classes = list_directory(first, 1);
+    name_list others = list_directory(root, 1, NULL);
+    f->classes = list_directory(first, 1, NULL);
     if (f->classes.count < 2)
         quit(1, "%s has %d directories, but it should have one for each class, two or more", first,
              f->classes.count);
