@@ -1,4 +1,4 @@
-/* report.c - one page of HTML from the directories of runs: what was trained, how its residual units
+/* report.c - one page of HTML from the directories of runs: what was trained, how its units
    look, what came out beside the paper's figures, curves, pictures, memory, and how to do it again.
 
    cc -O2 -o tools/report tools/report.c -lm && tools/report --help */
@@ -8,7 +8,7 @@
 #include "output.h"
 #include "report_paper.h"
 
-enum { MOST_PLAN = 1500000 }; /* bytes */
+enum { MOST_PLAN = 1500000 /* bytes */, FEW_RUNS = 5 };
 
 /* A directory that was named. */
 typedef struct study {
@@ -86,53 +86,53 @@ static void name_runs(report *r) {
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-static const plot_axis epoch_axis = {"epoch", 0, 0, 0};
-
-static plot_axis an_axis(const char *label, int log) {
-    const plot_axis axis = {label, log, 0, 0};
-    return axis;
+/* A copy without -seedN at its end. */
+static char *name_without_seed(const char *name) {
+    char *copy = copy_text(name), *at = copy + strlen(copy);
+    while (at > copy && at[-1] >= '0' && at[-1] <= '9') at--;
+    if (*at && at - copy > 5 && !strncmp(at - 5, "-seed", 5)) at[-5] = 0;
+    return copy;
 }
 
-static void draw_column(plot *p, const report_run *r, int column, const char *name) {
-    if (r->rows) plot_line(p, name, r->numbers[EPOCH], r->numbers[column], r->rows);
-}
-
-/* All runs in one picture. */
+/* All runs in one picture, where those that differ in nothing but the -seedN at the ends of their
+   names have one colour. */
 static void put_overlay(report *r) {
-    plot *p = plot_begin("All runs", 2);
-    int i, panel;
-    for (panel = 0; panel < 2; panel++) {
-        plot_panel(p, panel ? "Training" : "Test images", epoch_axis,
-                   panel ? an_axis("loss (nats)", 1) : an_axis("error (%)", 0));
-        for (i = 0; i < r->count; i++)
-            draw_column(p, &r->runs[i], panel ? TRAIN_LOSS : TEST_ERROR, r->runs[i].name);
-    }
+    plot_table *logs = (plot_table *)allocate((size_t)r->count * sizeof *logs);
+    char **names = (char **)allocate((size_t)r->count * sizeof *names);
+    plot *p = plot_begin(NULL, 2);
+    int i, count = 0;
+    for (i = 0; i < r->count; i++)
+        if (r->runs[i].log.rows) {
+            logs[count] = r->runs[i].log;
+            names[count++] = name_without_seed(r->runs[i].name);
+        }
+    if (p) plot_many_logs(p, logs, (const char *const *)names, count, plot_choose_x(logs, count));
     plot_puts(&r->page, "<h2 id=\"curves\">Curves</h2>\n");
-    put_plot(&r->page, p,
-             "Error of the test images after each epoch, and the mean loss of the training images "
-             "during it.");
+    put_plot(
+        &r->page, p,
+        "Errors and losses: of the test images after each epoch, of the training images, cropped "
+        "and mirrored at random, during it.");
+    for (i = 0; i < count; i++) free(names[i]);
+    free(logs);
+    free(names);
 }
 
 static void put_curves(plot_buffer *out, const report_run *r) {
     plot *p;
+    csv table;
     plot_puts(out, "<h3>Curves</h3>\n");
-    if (!r->log.text) {
-        put_missing(out, "log.csv", NULL, "; the trainer writes it, a row after each epoch");
+    if (!r->log.rows) {
+        put_missing(out, "rows in log.csv", NULL, "; the trainer writes one after each epoch");
         return;
     }
     p = plot_begin(NULL, 3);
-    plot_panel(p, "Loss", epoch_axis, an_axis("loss (nats)", 1));
-    draw_column(p, r, TRAIN_LOSS, "training images, during the epoch");
-    draw_column(p, r, TEST_LOSS, "test images, after it");
-    plot_panel(p, "Error", epoch_axis, an_axis("error (%)", 0));
-    draw_column(p, r, TRAIN_ERROR, "training images, during the epoch");
-    draw_column(p, r, TEST_ERROR, "test images, after it");
-    plot_panel(p, "Learning rate", epoch_axis, an_axis("learning rate", 0));
-    draw_column(p, r, RATE, "learning rate, at the end of the epoch");
+    if (p) plot_one_log(p, &r->log, plot_choose_x(&r->log, 1));
     put_plot(out, p,
              "Training images are cropped and mirrored at random and seen while the net still "
              "changes, so that their error may lie above that of the test images.");
-    put_csv(out, &r->log, "log.csv");
+    table = read_csv(r->path, "log.csv");
+    put_csv(out, &table, "log.csv");
+    free_csv(&table);
 }
 
 /* ---- what the laboratory's programs add ------------------------------------------------------ */
@@ -364,7 +364,7 @@ static void put_description(plot_buffer *out, const report_run *r) {
 }
 
 static void put_manifest(plot_buffer *out, const report_run *r) {
-    char *text = read_text(in_run(r, "manifest.txt"), NULL), *at, *end;
+    char *text = read_text(in_run(r, "manifest.txt")), *at, *end;
     plot_puts(out, "<h3>Manifest</h3>\n");
     if (!text) {
         put_missing(out, "manifest.txt", NULL,
@@ -399,6 +399,10 @@ static void put_run(report *r, int i) {
     plot_format(out, "<section aria-labelledby=\"run%d\">\n<h2 id=\"run%d\">%w</h2>\n", i + 1,
                 i + 1, of->name);
     put_story(out, of);
+    if (r->count > FEW_RUNS)
+        plot_puts(out,
+                  "<details>\n<summary>The residual unit, curves, pictures, memory, description, "
+                  "manifest</summary>\n");
     if (of->net) {
         plot_puts(out, "<p class=\"soft\">Values behind");
         for (k = 1; k <= RN_MAX_STAGES && describe_stage(of->net, k, stage); k++)
@@ -413,7 +417,7 @@ static void put_run(report *r, int i) {
     put_memory(out, of);
     put_description(out, of);
     put_manifest(out, of);
-    plot_puts(out, "</section>\n");
+    plot_puts(out, r->count > FEW_RUNS ? "</details>\n</section>\n" : "</section>\n");
 }
 
 static void put_contents(report *r) {

@@ -211,7 +211,7 @@ static inline void put_plot(plot_buffer *out, plot *p, const char *caption) {
 
 /* An SVG file of a directory; 0 if there is none. */
 static inline int put_picture(plot_buffer *out, const char *path, const char *caption) {
-    char *text = read_text(path, NULL);
+    char *text = read_text(path);
     const char *fault = text ? picture_fault(skip_declaration(text)) : NULL;
     if (!text) return 0;
     if (fault) quit(1, "%s %s; remove it, or let its program write it again", path, fault);

@@ -57,7 +57,7 @@ static inline void put_training_words(plot_buffer *out, const report_run *r) {
 
 /* What was trained, and what came out. */
 static inline void put_story(plot_buffer *out, const report_run *r) {
-    const double error = last_number(r, TEST_ERROR), images = run_number(r, "test_images");
+    const double error = log_number(r, "test_error", 0), images = run_number(r, "test_images");
     double macs = 0;
     int i;
     if (r->net) {
@@ -76,12 +76,12 @@ static inline void put_story(plot_buffer *out, const report_run *r) {
         return;
     }
     plot_puts(out, "<p><strong>After ");
-    put_text(out, "epoch %.0f%s it errs on ", last_number(r, EPOCH),
+    put_text(out, "epoch %.0f%s it errs on ", log_number(r, "epoch", 0),
              is_finished(r) ? ", its last," : ", which is not its last,");
     put_error(out, error, images);
     plot_puts(out, ".</strong>");
-    if (least_number(r, TEST_ERROR) < error)
-        put_text(out, " The lowest after any epoch was %.2f %%.", least_number(r, TEST_ERROR));
+    if (log_number(r, "test_error", 1) < error)
+        put_text(out, " The lowest after any epoch was %.2f %%.", log_number(r, "test_error", 1));
     plot_puts(out, "</p>\n");
 }
 
@@ -106,13 +106,23 @@ static inline void put_net_name(plot_buffer *out, const report_run *r) {
     }
 }
 
+/* The error that the run ended with, and whether it failed. */
+static inline void put_result(plot_buffer *out, const report_run *r) {
+    const double error = log_number(r, "test_error", 0);
+    if (!isnan(error)) put_text(out, "%.2f", error);
+    if (has_failed(r)) plot_puts(out, isnan(error) ? "fail" : " (fail)");
+    if (isnan(error) && !has_failed(r)) plot_puts(out, "\xE2\x80\x93");
+}
+
 static inline void put_outcome_row(plot_buffer *out, const report_run *r, int number) {
     const double seconds = run_number(r, "seconds");
     plot_format(out, "<tr><th scope=\"row\"><a href=\"#run%d\">%w</a></th>", number, r->name);
-    put_number_cell(out, last_number(r, TEST_ERROR), 2);
-    put_number_cell(out, least_number(r, TEST_ERROR), 2);
-    put_number_cell(out, last_number(r, TRAIN_ERROR), 2);
-    put_number_cell(out, last_number(r, EPOCH), 0);
+    plot_puts(out, "<td class=\"number\">");
+    put_result(out, r);
+    plot_puts(out, "</td>");
+    put_number_cell(out, log_number(r, "test_error", 1), 2);
+    put_number_cell(out, log_number(r, "train_error", 0), 2);
+    put_number_cell(out, log_number(r, "epoch", 0), 0);
     put_number_cell(out, seconds > 0 ? seconds / 60 : NAN, 1);
     put_number_cell(out, r->net ? (double)r->net->parameter_count / 1e6 : NAN, 2);
     plot_puts(out, "<td class=\"words\">");
@@ -184,14 +194,14 @@ static inline int put_our_runs(plot_buffer *out, const paper_row *row, const rep
     int i, ours = 0, known = 0;
     plot_puts(out, "<td class=\"words\">");
     for (i = 0; i < count; i++) {
-        const double error = last_number(&runs[i], TEST_ERROR);
-        if (!corresponds(row, &runs[i])) continue;
-        plot_format(out, "%s<a href=\"#run%d\">%w</a>", ours++ ? "<br>" : "", i + 1, runs[i].name);
-        put_text(out, ", ResNet-%d%s", runs[i].desc.depth,
-                 is_finished(&runs[i]) ? "" : ", not finished");
-        if (isnan(error)) continue;
-        put_text(out, ": %.2f", error);
-        errors[known++] = error;
+        const report_run *r = &runs[i];
+        const double error = has_failed(r) ? HUGE_VAL : log_number(r, "test_error", 0);
+        if (!corresponds(row, r)) continue;
+        plot_format(out, "%s<a href=\"#run%d\">%w</a>", ours++ ? "<br>" : "", i + 1, r->name);
+        put_text(out, ", ResNet-%d%s: ", r->desc.depth,
+                 is_finished(r) || has_failed(r) ? "" : ", not finished");
+        put_result(out, r);
+        if (!isnan(error)) errors[known++] = error;
     }
     plot_puts(out, "</td>");
     qsort(errors, (size_t)known, sizeof *errors, compare_numbers);
@@ -216,9 +226,13 @@ static inline void put_paper_table(plot_buffer *out, int table, const report_run
         plot_format(out, "<tr%s><th scope=\"row\">%w</th>",
                     put_our_runs(&cell, row, runs, count, &median) ? " class=\"ours\"" : "",
                     row->name);
-        put_number_cell(out, median, 2);
+        if (isinf(median))
+            plot_puts(out, "<td class=\"number\">fail</td>");
+        else
+            put_number_cell(out, median, 2);
         plot_format(out, "<td class=\"number\">%w</td><td class=\"number\">%d</td>%s",
-                    row->published, row->depth, cell.text);
+                    strcmp(row->published, "-") ? row->published : "not in it", row->depth,
+                    cell.text);
         plot_puts(out, "</tr>\n");
         free(cell.text);
     }
@@ -254,12 +268,14 @@ static inline void tell_conditions(const report_run *r, char words[512]) {
 static inline void put_conditions(plot_buffer *out, const report_run *runs, int count) {
     char words[512], others[512];
     int i, k;
-    plot_puts(out,
-              "<p>The paper\xE2\x80\x99s figures are medians of five runs on CIFAR-10 (50,000 "
-              "training images; CIFAR-100 where a row says so), of 64,000 steps of 128 images "
-              "each: learning rate 0.1, a tenth from step 32,000 and a hundredth from step "
-              "48,000 on. Where depth, data or schedule differ, compare the order of the rows, "
-              "not the figures. The runs here:</p>\n<ul class=\"plain\">\n");
+    plot_puts(out, "<p>The paper\xE2\x80\x99s figures are medians of five runs on CIFAR-10 (50,000 "
+                   "training images; CIFAR-100 where a row says so), of 64,000 steps of 128 images "
+                   "each: learning rate 0.1, a tenth from step 32,000 and a hundredth from step "
+                   "48,000 on; \xE2\x80\x9C"
+                   "fail\xE2\x80\x9D is an error over 20 %. Highway gates are not in it: "
+                   "Srivastava et al. (2015) defend gating. Where depth, data or schedule differ, "
+                   "compare the order of the rows, "
+                   "not the figures. The runs here:</p>\n<ul class=\"plain\">\n");
     for (i = 0; i < count; i++) {
         if (!runs[i].net) continue;
         tell_conditions(&runs[i], words);

@@ -4,6 +4,7 @@
 #define REPORT_RUN_H
 
 #include "../examples/manifest.h"
+#include "../examples/plot_log.h"
 
 /* ---- tables: CSV files with a first line of names -------------------------------------------- */
 
@@ -15,25 +16,10 @@ typedef struct csv {
     char path[1000];
 } csv;
 
-/* The bytes of a file with a zero behind them, to be freed; NULL if there is none. */
-static inline char *read_text(const char *path, size_t *bytes) {
-    FILE *file = fopen(path, "rb");
-    size_t room = 4096, length = 0, got;
-    char *text;
-    if (!file && errno == ENOENT) return NULL;
-    if (!file) quit(1, "cannot open %s: %s", path, strerror(errno));
-    text = (char *)allocate(room + 1);
-    while ((got = fread(text + length, 1, room - length, file)) > 0) {
-        length += got;
-        if (length < room) continue;
-        room *= 2;
-        text = (char *)realloc(text, room + 1);
-        if (!text) quit(1, "no memory for %s", path);
-    }
-    if (ferror(file)) quit(1, "cannot read %s: %s", path, strerror(errno));
-    fclose(file);
-    text[length] = 0;
-    if (bytes) *bytes = length;
+/* The text of a file, to be freed; NULL if there is none. */
+static inline char *read_text(const char *path) {
+    char *text = is_there(path) ? plot_read_file(path) : NULL;
+    if (!text && is_there(path)) quit(1, "cannot read %s: %s", path, strerror(errno));
     return text;
 }
 
@@ -89,14 +75,12 @@ static inline char *read_line(csv *t, char *at, int line, int *count) {
 /* The table in a file; a last line that is still being written is left out. */
 static inline csv read_csv(const char *directory, const char *name) {
     csv t;
-    size_t bytes;
     int line = 1, count = 0, lines = 1;
     char *at, *end;
     memset(&t, 0, sizeof t);
     snprintf(t.path, sizeof t.path, "%s/%s", directory, name);
-    t.text = read_text(t.path, &bytes);
+    t.text = read_text(t.path);
     if (!t.text) return t;
-    if (strlen(t.text) != bytes) quit(1, "%s is no text: it has a zero byte", t.path);
     end = strrchr(t.text, '\n');
     if (!end) quit(1, "%s has no line; remove it, or let its program end", t.path);
     end[1] = 0;
@@ -114,7 +98,7 @@ static inline csv read_csv(const char *directory, const char *name) {
     return t;
 }
 
-static inline void free_csv(csv *t) {
+static inline void free_csv(const csv *t) {
     free(t->text);
     free(t->cells);
     free(t->lines);
@@ -124,44 +108,12 @@ static inline const char *csv_cell(const csv *t, int row, int column) {
     return t->cells[(row + 1) * t->columns + column];
 }
 
-static inline int csv_column(const csv *t, const char *name) {
-    int i;
-    for (i = 0; i < t->columns; i++)
-        if (!strcmp(t->cells[i], name)) return i;
-    return -1;
-}
-
-/* A column as numbers [rows], to be freed; NaN where it says nan or nothing, or there is no such
-   column. */
-static inline double *csv_numbers(const csv *t, const char *name) {
-    const int column = csv_column(t, name);
-    double *numbers = (double *)allocate((size_t)t->rows * sizeof(double));
-    int i;
-    for (i = 0; i < t->rows; i++) {
-        const char *cell = column < 0 ? "" : csv_cell(t, i, column);
-        char *end;
-        numbers[i] = strtod(cell, &end);
-        if (*end && strncmp(cell, "-nan", 4) != 0) /* as Windows writes it */
-            quit(1, "%s, line %d: %s is \"%.40s\", which is no number; mend or remove the line",
-                 t->path, t->lines[i + 1], name, cell);
-        if (!*cell || *end) numbers[i] = NAN;
-    }
-    return numbers;
-}
-
 /* ---- a run ----------------------------------------------------------------------------------- */
-
-/* Columns of log.csv. */
-enum { EPOCH, ITERATION, TRAIN_LOSS, TRAIN_ERROR, TEST_LOSS, TEST_ERROR, RATE, LOG_COLUMNS };
-static const char *const log_names[] = {"epoch",     "iteration",  "train_loss",   "train_error",
-                                        "test_loss", "test_error", "learning_rate"};
 
 typedef struct report_run {
     char *path;
     const char *name; /* on the page: the path, or its end */
-    csv log;
-    double *numbers[LOG_COLUMNS]; /* [rows] of the log; NULL without one */
-    int rows;
+    plot_table log;   /* rows 0: there is none, or nothing in it */
     rn_desc desc;     /* resolved */
     const char *from; /* the file that told it; NULL: none did */
     rn_net *net;      /* for its nodes; NULL: none */
@@ -249,46 +201,46 @@ static inline int is_run(const char *path) {
 static inline report_run open_run(const char *path) {
     report_run r;
     size_t length;
-    int i;
+    char error[PLOT_SENTENCE];
     memset(&r, 0, sizeof r);
     r.path = copy_text(path);
     for (length = strlen(path); length > 1 && strchr("/\\", r.path[length - 1]);)
         r.path[--length] = 0;
     r.name = r.path;
-    r.log = read_csv(r.path, "log.csv");
-    r.rows = r.log.rows;
-    for (i = 0; i < LOG_COLUMNS && r.log.text; i++)
-        r.numbers[i] = csv_numbers(&r.log, log_names[i]);
+    if (is_there(in_run(&r, "log.csv")) && !plot_read_table(&r.log, in_run(&r, "log.csv"), error))
+        quit(1, "%s; mend or remove that line", error);
     read_desc(&r);
     return r;
 }
 
 static inline void close_run(report_run *r) {
-    int i;
-    for (i = 0; i < LOG_COLUMNS; i++) free(r->numbers[i]);
-    free_csv(&r->log);
+    plot_free_table(&r->log);
     rn_destroy(r->net);
     free(r->path);
 }
 
-/* The last number of a column that is one; NaN: none. */
-static inline double last_number(const report_run *r, int column) {
-    int i = r->rows - 1;
-    while (i >= 0 && isnan(r->numbers[column][i])) i--;
-    return i < 0 ? NAN : r->numbers[column][i];
+/* The last number of a column of the log, or its least; NaN: it has none. */
+static inline double log_number(const report_run *r, const char *name, int least) {
+    double *column = r->log.rows ? plot_column(&r->log, name) : NULL, number = NAN;
+    int i;
+    for (i = 0; column && i < r->log.rows; i++)
+        if (!isnan(column[i])) number = least ? fmin(number, column[i]) : column[i];
+    free(column);
+    return number;
 }
 
-static inline double least_number(const report_run *r, int column) {
-    double least = NAN;
-    int i;
-    for (i = 0; i < r->rows; i++) least = fmin(least, r->numbers[column][i]);
-    return least;
+/* Did it end without a net that is better than chance? examples/ablation says so. */
+static inline int has_failed(const report_run *r) {
+    const csv result = read_csv(r->path, "result.csv");
+    const int failed = result.text && result.rows && !strcmp(csv_cell(&result, 0, 0), "failed");
+    free_csv(&result);
+    return failed;
 }
 
 /* 1: it was trained to its end; 0: it was not, or that is not known. */
 static inline int is_finished(const report_run *r) {
     const double steps = run_number(r, "iterations");
-    return steps > 0 && last_number(r, ITERATION) >= steps;
+    return steps > 0 && log_number(r, "iteration", 0) >= steps;
 }
 
 #endif /* REPORT_RUN_H */
