@@ -64,8 +64,7 @@ static inline void plot_guide(plot *p, double y, const char *label);
 
 /* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
    unit, and whether on a logarithmic scale. The first column lies at the x axis's least, the last
-   one at its most, and so do rows along y, so the first row is at the bottom, unless that axis runs
-   backwards; axes that leave the ends open count columns and rows from 0. */
+   one at its most, and so do rows along y: the first row is at the bottom. Axes that leave the ends open count columns and rows from 0. */
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log);
 
@@ -229,17 +228,23 @@ static inline void plot_put_coordinate(plot_buffer *out, double value) {
     plot_put(out, digits, (size_t)length);
 }
 
-/* A number with so many significant digits, as printf's %g writes it in C's own locale. */
-static inline void plot_format_number(char text[40], double value, int digits) {
-    char raw[64];
+/* A number that printf wrote, with a point whatever the locale's own is, which may take several
+   bytes. */
+static inline void plot_set_point(char text[40], const char *number) {
     int to = 0;
-    snprintf(raw, sizeof raw, "%.*g", digits, fabs(value) > 0 ? value : 0.0);
-    for (const char *from = raw; *from && to < 38; from++)
-        if (strchr("0123456789+-einfa", *from))
-            text[to++] = *from;
-        else if (!to || text[to - 1] != '.') /* a decimal point may take several bytes */
+    for (; *number && to < 38; number++)
+        if (strchr("0123456789+-einfa", *number))
+            text[to++] = *number;
+        else if (!to || text[to - 1] != '.')
             text[to++] = '.';
     text[to] = 0;
+}
+
+/* A number with so many significant digits, as %g writes it. */
+static inline void plot_format_number(char text[40], double value, int digits) {
+    char number[64];
+    snprintf(number, sizeof number, "%.*g", digits, fabs(value) > 0 ? value : 0.0);
+    plot_set_point(text, number);
 }
 
 /* Length of the UTF-8 character that begins here, 0 if none that XML allows does. */
@@ -549,11 +554,13 @@ static inline void plot_tick_label(char text[40], double value) {
         strcat(text, size >= 1e6 ? "M" : "k");
     } else if (size > 0 && (size < 0.9999e-3 || size >= 1e9)) {
         const int power = (int)floor(log10(size) + 1e-9);
-        char digits[8];
-        plot_format_number(text, value / pow(10, power), 4);
-        strcpy(text, strcmp(text, "1") == 0 ? "" : strcmp(text, "-1") == 0 ? "-" : text);
-        if (*text && strcmp(text, "-") != 0) strcat(text, "\xC2\xB7");
-        strcat(text, power < 0 ? "10\xE2\x81\xBB" : "10");
+        char factor[40], digits[8];
+        plot_format_number(factor, value / pow(10, power), 4);
+        if (!strcmp(factor, "1") || !strcmp(factor, "-1"))
+            factor[strlen(factor) - 1] = 0;
+        else
+            strcat(factor, "\xC2\xB7"); /* a raised dot */
+        snprintf(text, 40, "%.20s10%s", factor, power < 0 ? "\xE2\x81\xBB" : "");
         snprintf(digits, sizeof digits, "%d", abs(power) % 1000);
         for (const char *d = digits; *d; d++) strcat(text, raised[*d - '0']);
     } else
@@ -642,6 +649,10 @@ static inline void plot_dash(plot_buffer *out, int series) {
     if (*dash) plot_format(out, " stroke-dasharray=\"%s\"", dash);
 }
 
+static inline double plot_within(double value, double least, double most) {
+    return fmin(fmax(value, least), most);
+}
+
 /* A pen that draws inside the canvas only. */
 typedef struct plot_pen {
     const plot_canvas *c;
@@ -662,8 +673,11 @@ static inline int plot_clip(const plot_canvas *c, double from[2], double to[2]) 
         if (p[i] > 0) last = fmin(last, q[i] / p[i]);
     }
     if (!(first <= last)) return 0;
-    to[0] = x + last * dx, to[1] = y + last * dy;
-    from[0] = x + first * dx, from[1] = y + first * dy;
+    /* Very long lines round to points elsewhere. */
+    to[0] = plot_within(x + last * dx, c->left, c->right);
+    to[1] = plot_within(y + last * dy, c->top, c->bottom);
+    from[0] = plot_within(x + first * dx, c->left, c->right);
+    from[1] = plot_within(y + first * dy, c->top, c->bottom);
     return 1;
 }
 
@@ -781,10 +795,6 @@ static inline void plot_draw_points(const plot_canvas *c, const plot_mark *m) {
     free(taken);
 }
 
-static inline double plot_within(double value, double least, double most) {
-    return fmin(fmax(value, least), most);
-}
-
 static inline void plot_draw_bars(const plot_canvas *c, const plot_mark *m) {
     const double floor_y = plot_is_finite(plot_place(&c->y, 0)) ? plot_place(&c->y, 0) : c->bottom;
     const double base = plot_within(floor_y, c->top, c->bottom);
@@ -856,6 +866,7 @@ static inline void plot_reach_points(const plot_mark *m, plot_extent *x, plot_ex
 }
 
 static inline void plot_reach_bars(const plot_mark *m, plot_extent *x, plot_extent *y) {
+    if (!m->count) return;
     plot_reach_all(x, m->x, m->count + 1);
     plot_reach_all(y, m->y, m->count);
     plot_reach(y, 0);
@@ -901,9 +912,18 @@ static inline plot_scale plot_fit_map(const plot_mark *m) {
     return s;
 }
 
+/* A map's values as indices of its palette, pixels[rows][columns], the last row first. */
+static inline void plot_paint_map(const plot_mark *m, unsigned char *pixels) {
+    const plot_scale s = plot_fit_map(m);
+    for (int j = m->rows - 1; j >= 0; j--)
+        for (int i = 0; i < m->columns; i++) {
+            const double at = plot_place(&s, m->y[j * m->columns + i]);
+            *pixels++ = (unsigned char)(plot_is_finite(at) ? 1 + (int)(254 * at + 0.5) : 0);
+        }
+}
+
 static inline void plot_draw_heat(const plot_canvas *c, const plot_mark *m) {
     const plot_axis *x = &c->frame->x, *y = &c->frame->y;
-    const plot_scale s = plot_fit_map(m);
     const double x0 = plot_node(x, &c->x, m->columns, -0.5);
     const double x1 = plot_node(x, &c->x, m->columns, m->columns - 0.5);
     const double y0 = plot_node(y, &c->y, m->rows, -0.5);
@@ -911,21 +931,11 @@ static inline void plot_draw_heat(const plot_canvas *c, const plot_mark *m) {
     const plot_box box = {fmin(x0, x1), fmin(y0, y1), fabs(x1 - x0), fabs(y1 - y0)};
     unsigned char *pixels = (unsigned char *)malloc((size_t)m->count + 1), palette[768];
     if (!pixels) c->out->failed = 1;
-    if (!pixels || !m->count) {
-        free(pixels);
-        return;
+    if (pixels && m->count) {
+        plot_paint_map(m, pixels);
+        plot_make_palette(palette);
+        plot_put_image(c->out, box, pixels, m->columns, m->rows, 1, palette);
     }
-    for (int j = 0; j < m->rows; j++)
-        for (int i = 0; i < m->columns; i++) {
-            const int row = y1 < y0 ? m->rows - 1 - j : j,
-                      column = x1 < x0 ? m->columns - 1 - i : i;
-            const double at =
-                plot_place(&s, m->y[(size_t)row * (size_t)m->columns + (size_t)column]);
-            pixels[(size_t)j * (size_t)m->columns + (size_t)i] =
-                (unsigned char)(plot_is_finite(at) ? 1 + (int)(254 * at + 0.5) : 0);
-        }
-    plot_make_palette(palette);
-    plot_put_image(c->out, box, pixels, m->columns, m->rows, 1, palette);
     free(pixels);
 }
 
@@ -1396,6 +1406,7 @@ static inline int plot_fit_axes(const plot_frame *f, plot_canvas *c) {
     plot_extent x = {f->x.log, 0, 0, 0, 0, NULL, 0}, y = {f->y.log, 0, 0, 0, 0, NULL, 0};
     const plot_mark *map = plot_find_map(f);
     size_t points = 1;
+    int filled = 0;
     for (const plot_mark *m = f->first; m; m = m->next) {
         points += (size_t)m->count;
         c->on_grid |= m->columns > 0;
@@ -1403,7 +1414,11 @@ static inline int plot_fit_axes(const plot_frame *f, plot_canvas *c) {
     y.values = (double *)malloc(points * sizeof(double));
     if (!y.values) c->out->failed = 1;
     if (!y.values) return 0;
-    for (const plot_mark *m = f->first; m; m = m->next) m->kind->reach(m, &x, &y);
+    for (const plot_mark *m = f->first; m; m = m->next) {
+        const int before = y.count;
+        m->kind->reach(m, &x, &y);
+        if (m->kind->swatch || m->columns) filled |= y.count > before; /* guides are no values */
+    }
     c->x = plot_fit(&f->x, &x, 0);
     c->y = plot_fit(&f->y, &y, !c->on_grid);
     if (map) {
@@ -1411,7 +1426,7 @@ static inline int plot_fit_axes(const plot_frame *f, plot_canvas *c) {
         plot_widen(&f->y, &c->y, map->rows);
     }
     free(y.values);
-    return y.count;
+    return filled;
 }
 
 static inline void plot_put_x_axis(const plot_canvas *c, const char *label) {
