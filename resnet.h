@@ -410,6 +410,8 @@ typedef struct rn_desc {
     double momentum;        /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;    /* 0; rn_cifar and rn_imagenet write 1e-4 */
     rn_decay decay_scope;   /* every parameter */
+    double norm_bias_rate;  /* 1; the norms' biases learn at the rate times this, but decay as all
+                                 else (64: hlb-CIFAR10; Jordan 2024, see rn_augment, section 3.4) */
     int frozen_below;       /* k from 1 on: the stem and the stages below k do not train, as if in
                                  inference: see rn_train_step; 5: nor does all else but the
                                  classifier; 0: all trains */
@@ -541,11 +543,12 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 /* What a trainer wants to find again beside the schedule: kept in checkpoints, test_accuracy in
    rn_save's files, too. The header only carries it; what is zero is not known. */
 typedef struct rn_trainer {
-    uint64_t data;             /* rn_source_checksum of the images */
-    uint64_t batch, pad, flip; /* images of a step; as in rn_augment */
-    double loss, correct;      /* sums over the images of this epoch so far */
-    double seconds;            /* of training so far */
-    double test_accuracy;      /* percent of the test images that it got right at the last test */
+    uint64_t data;                     /* rn_source_checksum of the images */
+    uint64_t batch, pad, flip;         /* images of a step; as in rn_augment */
+    uint64_t lookahead, tta, hold_out; /* as examples/cifar has them */
+    double loss, correct;              /* sums over the images of this epoch so far */
+    double seconds;                    /* of training so far */
+    double test_accuracy; /* percent of the test images that it got right at the last test */
 } rn_trainer;
 
 struct rn_net;
@@ -1232,8 +1235,10 @@ RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, 
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
-    int pad;  /* zero-pad the normalised image by this and crop at random (the paper: 4) */
-    int flip; /* 1: mirror left to right with probability 1/2 */
+    int pad; /* zero-pad the normalised image by this and crop at random (the paper: 4) */
+    int flip; /* 1: mirror left to right with probability 1/2; 2: so in epoch 0, and from then on each
+                 image every other epoch: two epochs show both its sides (alternating flip, Jordan
+                 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498, section 3.6) */
 } rn_augment;
 
 /* Images at positions [first, first + count) of an epoch, normalised as desc says and in its
@@ -2753,6 +2758,8 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(momentum, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0, NULL},
     {RN__FIELD(weight_decay, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, 1e6, 0, NULL},
     {RN__FIELD(decay_scope, RN__INT, rn_decay), rn__decay_names, RN__MAY_DIFFER, 0, 0, 0, NULL},
+    {RN__FIELD(norm_bias_rate, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, RN__WIDE(1e-6), 1e6, 1,
+     NULL},
     {RN__FIELD(frozen_below, RN__INT, int), NULL, RN__FOR_RESUMING, 0, RN_MAX_STAGES + 1, 0, NULL},
     {RN__FIELD(label_smoothing, RN__DOUBLE, double), NULL, RN__MAY_DIFFER, 0, RN__WIDE(0.999999), 0,
      NULL},
@@ -11058,7 +11065,7 @@ RNDEF rn_status rn_add_gradient(rn_moments *moments, const rn_net *net, int node
    trial costs little, for it reads what the update will find in the cache.
 
    Parameters lie one behind the other, so the update does not go tensor by tensor but by runs of
-   tensors that agree about weight decay, each shared among the threads in pieces:
+   tensors that agree about rate and weight decay, each shared among the threads in pieces:
 
        parameters  | conv1.weight | bn1.weight | bn1.bias | conv2.weight | ... | fc.bias |
        runs, if all parameters decay
@@ -11128,7 +11135,7 @@ static int rn__naive_sgd(rn_real *weight, rn_real *velocity, const rn_real *grad
 
 enum { RN__SGD_JOBS = 64 };
 
-/* Parameters [first, first + count) of the net, which all decay or none of which does. */
+/* Parameters [first, first + count) of the net, which all learn in one way. */
 typedef struct rn__sgd_run {
     const rn_net *net;
     rn__sgd_step step;
@@ -11174,35 +11181,43 @@ static int rn__do_sgd(rn__sgd_run *run) {
     return finite;
 }
 
-/* The three forms of SGD differ in what the velocity takes of the gradient (1 or the rate) and in
-   what the weight takes of gradient and velocity, see rn_sgd.
+/* How a tensor learns. The three forms of SGD differ in what the velocity takes of the gradient (1
+   or the rate) and in what the weight takes of gradient and velocity, see rn_sgd. */
+static rn__sgd_step rn__sgd_step_of(const rn_net *net, const rn_parameter *p, rn_real rate) {
+    const rn_desc *desc = &net->desc;
+    /* torch is what is neither of these */
+    const int caffe = desc->sgd == RN_SGD_CAFFE, nesterov = desc->sgd == RN_SGD_NESTEROV;
+    const int decays = desc->decay_scope == RN_DECAY_ALL || rn__slot_behind(net, p)->is_weight;
+    const int shifts = p->index - 1 == RN__BIAS && rn__has(&net->nodes[p->node], RN__NORMALISES);
+    const double times = shifts ? desc->norm_bias_rate : 1;
+    rn__sgd_step step;
+    rate *= (rn_real)times;
+    step.decay = (rn_real)(decays ? desc->weight_decay / times : 0);
+    step.momentum = (rn_real)desc->momentum;
+    step.into_velocity = caffe ? rate : 1;
+    step.of_gradient = nesterov ? rate : 0;
+    step.of_velocity = caffe ? 1 : nesterov ? rate * step.momentum : rate;
+    return step;
+}
 
-   Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
+/* Updates all parameters (write 1), or tries to. 0 if some would not be finite; with `blame` every
    parameter is a run of its own, and it gets the first of those. */
 static int rn__update_parameters(const rn_net *net, rn_real rate, int write, rn_parameter *blame) {
-    /* torch is what is neither of these */
-    const int caffe = net->desc.sgd == RN_SGD_CAFFE, nesterov = net->desc.sgd == RN_SGD_NESTEROV;
     rn__sgd_run run;
     rn_parameter p;
-    int decayed = 0; /* of the run as it is */
     memset(&p, 0, sizeof p);
     memset(&run, 0, sizeof run);
     run.net = net;
     run.first = rn__frozen_count(net);
     run.write = write;
-    run.step.momentum = (rn_real)net->desc.momentum;
-    run.step.into_velocity = caffe ? rate : 1;
-    run.step.of_gradient = nesterov ? rate : 0;
-    run.step.of_velocity = caffe ? 1 : nesterov ? rate * run.step.momentum : rate;
     while (rn_next_parameter(net, &p)) {
-        const int decays =
-            net->desc.decay_scope == RN_DECAY_ALL || rn__slot_behind(net, &p)->is_weight;
+        rn__sgd_step step;
         if (!p.gradient) continue; /* running statistics, and what is frozen */
-        /* A tensor that does not decay as the run does ends it and begins another. */
-        if (run.count && decays != decayed && !rn__do_sgd(&run)) return 0;
-        run.step.decay = (rn_real)(decays ? net->desc.weight_decay : 0);
+        step = rn__sgd_step_of(net, &p, rate);
+        /* A tensor that does not learn as the run does ends it and begins another. */
+        if (run.count && memcmp(&step, &run.step, sizeof step) != 0 && !rn__do_sgd(&run)) return 0;
+        run.step = step;
         run.count += p.count;
-        decayed = decays;
         if (blame && !rn__do_sgd(&run)) {
             *blame = p;
             return 0;
@@ -11924,16 +11939,23 @@ static void rn__order_channels(const rn_desc *desc, const rn_tensor *images) {
        9 . . .        0 5 6 7
 
    It is done in place, row by row, in the order in which no row is overwritten before it has moved.
-   Random numbers 3i, 3i + 1 and 3i + 2 of the epoch's stream belong to position i. */
+   Random numbers 3i, 3i + 1 and 3i + 2 of the epoch's stream belong to position i; but where flips
+   alternate, number 3i + 2 of epoch 0 belongs to image i of the source, and decides for all. */
 static void rn__augment(rn_real *image, const rn_source *source, const rn_augment *augment,
                         rn_key key, uint64_t position) {
+    const rn_key order = {key.seed, RN_PURPOSE_SHUFFLE, key.epoch};
+    const rn_key first = {key.seed, RN_PURPOSE_AUGMENT, 0};
     /* Where a crop can begin, in either direction. */
     int places = 2 * augment->pad + 1, width = source->width;
     int dy = (int)(rn_uniform(key, 3 * position) * places) - augment->pad;
     int dx = (int)(rn_uniform(key, 3 * position + 1) * places) - augment->pad;
-    int flip = augment->flip && rn_uniform(key, 3 * position + 2) < 0.5;
+    int flip = augment->flip == 1 && rn_uniform(key, 3 * position + 2) < 0.5;
     int from = rn__max(dx, 0), to = rn__max(-dx, 0); /* column `from` moves to column `to` */
     ptrdiff_t rows = (ptrdiff_t)source->channels * source->height, i;
+    if (augment->flip == 2) {
+        const uint64_t index = rn_shuffle(order, position, (uint64_t)source->count);
+        flip = (rn_uniform(first, 3 * index + 2) < 0.5) != (key.epoch % 2 != 0);
+    }
     for (i = 0; i < rows; i++) {
         /* Rows move up: the first one first. Down: the last one first. Row h comes to row `at`. */
         ptrdiff_t at = dy >= 0 ? i : rows - 1 - i, h = at % source->height + dy;
@@ -12003,9 +12025,11 @@ RNDEF rn_status rn_batch(const rn_source *source, const rn_desc *desc, const rn_
     RN__FAIL_IF(first < 0 || count < 1 || first > source->count - count, RN_BAD_ARGUMENT,
                 "rn_batch: the source has no %d images from %lld of %lld", count, (rn__lld)first,
                 (rn__lld)source->count);
-    if (augment) /* a part of the image is always left */
+    if (augment) { /* a part of the image is always left */
         RN__TRY(rn__expect_within("rn_batch", "pad", augment->pad, 0,
                                   rn__min(source->height, source->width) - 1, error));
+        RN__TRY(rn__expect_within("rn_batch", "flip", augment->flip, 0, 2, error));
+    }
     RN__FAIL_IF(!rn_tensor_bytes(count, source->channels, source->height, source->width),
                 RN_TOO_LARGE, "rn_batch: %d images [%d,%d,%d] are more than memory can address",
                 count, source->channels, source->height, source->width);
@@ -13060,6 +13084,9 @@ static const rn__field rn__progress[] = {
     RN__PROGRESS(trainer.batch, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.pad, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.flip, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.lookahead, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.tta, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.hold_out, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.loss, RN__DOUBLE, RN__IF_SET),
     RN__PROGRESS(trainer.correct, RN__DOUBLE, RN__IF_SET),
     RN__PROGRESS(trainer.seconds, RN__DOUBLE, RN__IF_SET),
