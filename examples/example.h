@@ -390,12 +390,14 @@ typedef struct recipe {
     int kind;                                  /* -1: not given */
     double learning_rate;                      /* 0: not given */
     const char *net;                           /* what errors call it */
-    long memory; /* MB of pictures of a folder that stay decoded, of each part */
+    long memory;    /* MB of pictures of a folder that stay decoded, of each part */
+    long lookahead; /* steps, see look_ahead; 0: none */
+    long tta;       /* see test_net */
 } recipe;
 
 static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
                                  rn_schedule schedule) {
-    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024};
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024, 0, 0};
     return r;
 }
 
@@ -410,13 +412,20 @@ static inline int has_recipe(arguments *a, recipe *r) {
         r->kind = (int)kind;
         return 1;
     }
+    if (has_whole(a, "epochs", 1, 1000000, &r->epochs)) {
+        r->iterations = 0; /* the one that is read last counts */
+        return 1;
+    }
+    if (has_whole(a, "iterations", 1, 1000000000, &r->iterations)) {
+        r->epochs = 0;
+        return 1;
+    }
     return has_dataset(a, &r->set) || has_text(a, "data", &r->data) ||
            has_whole(a, "batch", 1, 1 << 20, &r->batch) ||
-           has_whole(a, "epochs", 1, 1000000, &r->epochs) ||
-           has_whole(a, "iterations", 1, 1000000000, &r->iterations) ||
            has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
-           has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 1, &r->flip) ||
-           has_whole(a, "memory", 0, 1 << 20, &r->memory);
+           has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 2, &r->flip) ||
+           has_whole(a, "lookahead", 0, 1000000, &r->lookahead) ||
+           has_whole(a, "tta", 0, 2, &r->tta) || has_whole(a, "memory", 0, 1 << 20, &r->memory);
 }
 
 static inline void print_recipe(const recipe *r) {
@@ -439,11 +448,18 @@ static inline void print_recipe(const recipe *r) {
     if (r->epochs) printf(" (%ld)", r->epochs);
     printf("\n  --iterations N      instead of --epochs, the length in steps");
     if (!r->epochs) printf(" (%" PRIu64 ")", r->schedule.steps);
-    printf("\n  --lr X              largest learning rate (%g)\n"
-           "  --schedule NAME     constant, steps, cosine or one_cycle (%s)\n"
-           "  --pad N             crop at random from the image padded by N (%ld)\n"
-           "  --flip N            1: mirror half of the images (%ld)\n",
-           r->schedule.learning_rate, rn_schedule_name(r->schedule.kind), r->pad, r->flip);
+    printf(
+        "\n  --lr X              largest learning rate (%g)\n"
+        "  --schedule NAME     constant, steps, cosine or one_cycle (%s)\n"
+        "  --pad N             crop at random from the image padded by N (%ld)\n"
+        "  --flip N            1: mirror half of the images; 2: alternating, each of them every\n"
+        "                      other epoch (%ld)\n"
+        "  --lookahead N       every N steps, such as 5, the weights go back part of the way to\n"
+        "                      slow ones: nearly none at first, three quarters at last (%ld)\n"
+        "  --tta N             the last test, or --eval, takes of each image the mean answer to\n"
+        "                      1: it and its mirror image; 2: also both moved by a pixel (%ld)\n",
+        r->schedule.learning_rate, rn_schedule_name(r->schedule.kind), r->pad, r->flip,
+        r->lookahead, r->tta);
 }
 
 /* The recipe's schedule with what the flags say otherwise. */
@@ -605,9 +621,11 @@ typedef struct trainer {
     rn_augment augment;
     int batch; /* images of a step */
     double seen, loss, correct;
-    double speed;             /* images a second in this epoch */
-    rn_real *images, *logits; /* room for one batch */
+    double speed;                    /* images a second in this epoch */
+    rn_real *images, *logits, *sums; /* room for one batch; sums: of logits */
     int *labels;
+    int lookahead, tta; /* as in recipe */
+    rn_real *slow;      /* parameters and running statistics, for look_ahead; or NULL */
 } trainer;
 
 /* Images of the next step; 0 at the end of an epoch. Its last, smaller batch counts, unless it is a
@@ -631,6 +649,11 @@ static inline int is_due(const trainer *t) {
     return !next_count(t) || t->net->step >= t->net->schedule.steps;
 }
 
+/* Numbers of a net that change in training: parameters, then running statistics. */
+static inline ptrdiff_t count_learned(const rn_net *net) {
+    return net->parameter_count + net->statistic_count;
+}
+
 static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode mode,
                                    const rn_source *source) {
     const rn_desc *d;
@@ -641,6 +664,7 @@ static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode
     t.augment.pad = (int)r->pad;
     t.augment.flip = (int)r->flip;
     t.batch = (int)r->batch;
+    t.tta = (int)r->tta;
     t.net = rn_create(desc, t.batch, mode, &large_pages, &error);
     if (!t.net) check(error.status, &error);
     if (mode == RN_TRAINING && (r->pad >= source->height || r->pad >= source->width))
@@ -650,15 +674,46 @@ static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode
     d = &t.net->desc;
     t.images = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->channels, d->height, d->width));
     t.logits = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->classes, 1, 1));
+    t.sums = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->classes, 1, 1));
     t.labels = (int *)allocate((size_t)t.batch * sizeof(int));
+    if (mode == RN_TRAINING && r->lookahead) {
+        t.lookahead = (int)r->lookahead;
+        t.slow = (rn_real *)allocate((size_t)count_learned(t.net) * sizeof(rn_real));
+    }
     return t;
 }
 
 static inline void free_trainer(trainer *t) {
     free(t->images);
     free(t->logits);
+    free(t->sums);
     free(t->labels);
+    free(t->slow);
     rn_destroy(t->net);
+}
+
+/* Steps of this epoch since slow weights and the net's became one; 0: they have just done so, as
+   they do at the end of an epoch, too. Then a checkpoint keeps both. */
+static inline int steps_ahead(const trainer *t) {
+    const uint64_t steps = (t->net->cursor + (uint64_t)t->batch - 1) / (uint64_t)t->batch;
+    return t->lookahead && !is_due(t) ? (int)(steps % (uint64_t)t->lookahead) : 0;
+}
+
+/* Lookahead (Zhang et al. 2019, arXiv 1907.08610) as in Jordan 2024 (arXiv 2404.00498, section
+   3.4): after some steps slow weights, and running statistics, go towards the net's, and the net's
+   become what they are then. They stay behind by 0.95^steps (the part of training done)^3: with
+   five steps by nothing at first, by three quarters at last. */
+static inline void look_ahead(trainer *t, int steps) {
+    rn_net *net = t->net;
+    const double done = (double)net->step / (double)net->schedule.steps;
+    double behind = done * done * done;
+    ptrdiff_t i;
+    for (; steps > 0; steps--) behind *= 0.95;
+    for (i = 0; i < count_learned(net); i++) {
+        rn_real *fast = i < net->parameter_count ? net->parameters + i
+                                                 : net->statistics + (i - net->parameter_count);
+        *fast += (rn_real)behind * (t->slow[i] - *fast);
+    }
 }
 
 /* One step of training; it begins a new epoch where the last one ended. */
@@ -667,7 +722,12 @@ static inline rn_status train_next(trainer *t, rn_error *error) {
     rn_result result;
     rn_status status;
     double rate = rn_learning_rate(&net->schedule, net->step);
-    int count = next_count(t);
+    int count = next_count(t), ahead = steps_ahead(t);
+    if (t->lookahead && !ahead) {
+        memcpy(t->slow, net->parameters, (size_t)net->parameter_count * sizeof(rn_real));
+        memcpy(t->slow + net->parameter_count, net->statistics,
+               (size_t)net->statistic_count * sizeof(rn_real));
+    }
     if (!count) {
         net->epoch++;
         net->cursor = 0;
@@ -682,6 +742,7 @@ static inline rn_status train_next(trainer *t, rn_error *error) {
     t->seen += count;
     t->loss += result.loss * count;
     t->correct += result.correct;
+    if (t->lookahead && !steps_ahead(t)) look_ahead(t, ahead + 1);
     return RN_OK;
 }
 
@@ -700,15 +761,63 @@ static inline rn_status train_epoch(trainer *t, double seconds, progress *p, con
             title, net->epoch + 1, count_epochs(t),
             100 * (double)net->cursor / (double)t->source->count, t->loss / t->seen,
             error_rate(t->correct, t->seen), t->speed);
-    } while (!stopped && !is_due(t) && seconds_now() - began < seconds);
+    } while (!is_due(t) && (steps_ahead(t) || (!stopped && seconds_now() - began < seconds)));
     return RN_OK;
 }
 
-/* Mean loss and number of right answers of the net in inference; its predictions go to a file if
-   there is one, a class a line. Ctrl-C ends it early, with results of no worth. */
+/* Images, moved down and to the right by `shift`, 1 or -1, with zeros coming in; then mirrored. */
+static inline void change_view(rn_tensor *images, int shift, int mirror) {
+    const int h = images->h, w = images->w, edge = shift > 0 ? 0 : -1; /* where zeros come in */
+    const ptrdiff_t by = w + 1, plane = (ptrdiff_t)h * w;
+    ptrdiff_t i, rows = (ptrdiff_t)images->n * images->c * h;
+    int x;
+    for (i = 0; shift && i < rows; i += h) {
+        rn_real *to = images->data + i * w;
+        memmove(shift > 0 ? to + by : to, shift > 0 ? to : to + by,
+                (size_t)(plane - by) * sizeof *to);
+        for (x = 0; x < w; x++) to[(edge ? plane - w : 0) + x] = 0;
+        for (x = 0; x < h; x++) to[(ptrdiff_t)x * w + (edge ? w - 1 : 0)] = 0;
+    }
+    for (i = 0; mirror && i < rows; i++)
+        for (x = 0; x < w / 2; x++) {
+            rn_real *row = images->data + i * w, swapped = row[x];
+            row[x] = row[w - 1 - x];
+            row[w - 1 - x] = swapped;
+        }
+}
+
+/* Logits of images [first, first + count) in t->logits, and their labels in t->labels: with tta 1
+   the mean over image and mirror image, with 2 half of that, and half the mean over both moved by a
+   pixel to either corner (multi-crop evaluation, Jordan 2024, arXiv 2404.00498, section 3.5). */
+static inline rn_status predict_views(trainer *t, const rn_source *source, int tta, ptrdiff_t first,
+                                      int count, rn_error *error) {
+    static const int shifts[] = {0, 0, -1, -1, 1, 1}, counts[] = {1, 2, 6};
+    const rn_desc *d = &t->net->desc;
+    const ptrdiff_t numbers = (ptrdiff_t)count * d->classes;
+    rn_tensor images = rn_tensor_in(t->images, count, d->channels, d->height, d->width);
+    int view;
+    ptrdiff_t i;
+    for (view = 0; view < counts[tta]; view++) {
+        const double weight = tta < 2 ? 1.0 / counts[tta] : view < 2 ? 0.25 : 0.125;
+        rn_status status = rn_batch(source, d, NULL, 0, first, count, t->images, t->labels, error);
+        if (status) return status;
+        change_view(&images, shifts[view], view % 2);
+        status = rn_predict(t->net, rn_workspace(t->net), t->images, count, t->logits, error);
+        if (status) return status;
+        for (i = 0; i < numbers; i++)
+            t->sums[i] = (view ? t->sums[i] : 0) + (rn_real)weight * t->logits[i];
+    }
+    memcpy(t->logits, t->sums, (size_t)numbers * sizeof(rn_real));
+    return RN_OK;
+}
+
+/* Mean loss and number of right answers of the net in inference, when its training is over by the
+   views of t->tta; its predictions go to a file if there is one, a class a line. Ctrl-C ends it
+   early, with results of no worth. */
 static inline rn_status test_net(trainer *t, const rn_source *source, FILE *predictions,
                                  rn_result *result, rn_error *error) {
     const rn_net *net = t->net;
+    const int over = net->mode == RN_INFERENCE || net->step >= net->schedule.steps;
     int classes = net->desc.classes, count, i;
     ptrdiff_t first;
     memset(result, 0, sizeof *result);
@@ -718,9 +827,7 @@ static inline rn_status test_net(trainer *t, const rn_source *source, FILE *pred
         rn_status status;
         count = source->count - first < net->batch ? (int)(source->count - first) : net->batch;
         logits = rn_tensor_in(t->logits, count, classes, 1, 1);
-        status = rn_batch(source, &net->desc, NULL, 0, first, count, t->images, t->labels, error);
-        if (!status)
-            status = rn_predict(net, rn_workspace(t->net), t->images, count, t->logits, error);
+        status = predict_views(t, source, over ? t->tta : 0, first, count, error);
         if (!status)
             status = rn_softmax_cross_entropy_forward(&part, &logits, t->labels, NULL, error);
         if (status) return status;

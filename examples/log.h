@@ -174,6 +174,8 @@ static inline void begin_run(run_log *l, uint64_t data) {
     to->batch = (uint64_t)t->batch;
     to->pad = (uint64_t)t->augment.pad;
     to->flip = (uint64_t)t->augment.flip;
+    to->lookahead = (uint64_t)t->lookahead;
+    to->tta = (uint64_t)t->tta;
 }
 
 /* After begin_run: log.csv and manifest.txt in the directory, which is made. */

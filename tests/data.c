@@ -530,6 +530,59 @@ static void test_augmentation(void) {
     }
 }
 
+/* Which images of an epoch are mirrored, by index, read in batches of `size`. */
+static void read_flips(const rn_desc *desc, uint64_t epoch, int size, int flips[COUNT]) {
+    static rn_real images[COUNT * PIXELS];
+    const rn_augment alternating = {PAD, 2};
+    const rn_key key = {desc->seed, RN_PURPOSE_SHUFFLE, epoch};
+    int labels[COUNT], i, cell;
+    rn_source source = make_source(C);
+    source.user = &source;
+    for (i = 0; i < COUNT; i += size)
+        OK(rn_batch(&source, desc, &alternating, epoch, i, i + size > COUNT ? COUNT - i : size,
+                    images + i * PIXELS, labels + i, &error));
+    for (i = 0; i < COUNT; i++) {
+        const ptrdiff_t index = (ptrdiff_t)rn_shuffle(key, (uint64_t)i, COUNT);
+        enum { PLACES = 2 * PAD + 1 };
+        flips[index] = -1;
+        for (cell = 0; cell < PLACES * PLACES * 2; cell++)
+            if (is_crop(images + i * PIXELS, desc, index, cell / 2 % PLACES - PAD,
+                        cell / 2 / PLACES - PAD, cell % 2))
+                flips[index] = cell % 2;
+        CHECK(flips[index] >= 0);
+    }
+}
+
+/* By chance in epoch 0, and then every other epoch, whatever the batches and wherever a run begins;
+   places are those of other flips. */
+static void test_alternating(void) {
+    enum { SEEDS = 100 };
+    int first[COUNT], flips[COUNT], labels[COUNT], i, size, mirrored = 0, alike = 0, moved = 0;
+    static rn_real images[2][COUNT * PIXELS];
+    const rn_augment other = {PAD, 0}, alternating = {PAD, 2};
+    rn_source source = make_source(C);
+    rn_desc desc = make_desc();
+    uint64_t epoch;
+    source.user = &source;
+    for (desc.seed = 0; desc.seed < SEEDS; desc.seed++) {
+        read_flips(&desc, 0, COUNT, first);
+        for (i = 0; i < COUNT; i++) mirrored += first[i], alike += first[i] == first[0];
+    }
+    CHECK_NEAR(mirrored, SEEDS * COUNT / 2, 4 * sqrt(SEEDS * COUNT / 4.0));
+    CHECK_NEAR(alike, SEEDS * (COUNT + 1) / 2, 4 * sqrt(SEEDS * COUNT / 4.0)); /* each its own */
+    for (epoch = 7; epoch-- > 0;) /* backward: no epoch knows of another */
+        for (size = 1; size <= COUNT; size += 3) {
+            read_flips(&desc, epoch, size, flips);
+            if (epoch == 6) memcpy(first, flips, sizeof first);
+            for (i = 0; i < COUNT; i++) CHECK_INT(flips[i], first[i] ^ (int)(epoch % 2));
+        }
+    OK(rn_batch(&source, &desc, &alternating, 2, 0, COUNT, images[0], labels, &error));
+    OK(rn_batch(&source, &desc, &other, 2, 0, COUNT, images[1], labels, &error));
+    for (i = 0; i < COUNT; i++)
+        moved += !memcmp(images[0] + i * PIXELS, images[1] + i * PIXELS, PIXELS * sizeof(rn_real));
+    CHECK(moved > 0 && moved < COUNT); /* those that are not mirrored */
+}
+
 /* The same images whatever the batches, and others for another seed or epoch. */
 static void test_independence(void) {
     static rn_real whole[COUNT * PIXELS], other[COUNT * PIXELS];
@@ -594,6 +647,9 @@ static void test_batch_errors(void) {
           "pad is 5");
     augment.pad = W - 1;
     OK(rn_batch(&source, &desc, &augment, 0, 0, 1, images, labels, &error));
+    augment.flip = 3;
+    FAILS(rn_batch(&source, &desc, &augment, 0, 0, 1, images, labels, &error), RN_BAD_ARGUMENT,
+          "rn_batch: flip is 3 and should be 0 to 2");
     none.read = NULL;
     FAILS(rn_batch(&none, &desc, NULL, 0, 0, 1, images, labels, &error), RN_BAD_ARGUMENT,
           "lacks read");
@@ -775,6 +831,7 @@ int main(void) {
     test_failing_reads();
     test_normalisation();
     test_augmentation();
+    test_alternating();
     test_independence();
     test_batch_errors();
     test_measure();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # resume.sh - the trainer, stopped and started again: each signal saves a checkpoint from which the
 # run goes on to the same numbers; what the checkpoint knows need not be repeated and may not be
-# changed; neither a lost log nor a run that ended at once costs a good net; and a net whose
+# changed; recipes; neither a lost log nor a run that ended at once costs a good net; and a net whose
 # predictions are no numbers is not tested as if they were.
 #
 # tests/resume.sh   (from anywhere; it writes to a temporary directory)
@@ -166,6 +166,47 @@ check "--eval on colours" fails 2 "channels of run/best.safetensors is 1, but th
 check "no CIFAR" fails 1 "need --dataset idx" --resume --out run --dataset cifar10
 check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
+
+# ---- the fast recipe -------------------------------------------------------------------------------
+
+# Weights look ahead, so it stops where slow and fast ones are one; and flips alternate.
+fast="--recipe fast --base_width 8 --batch 25 --lookahead 4 --epochs"
+stopped_fast() { # in a later epoch, nine steps each
+    # shellcheck disable=SC2086
+    ./cifar --dataset idx --data data --threads 1 $fast 30 --out fast >out.txt &
+    pid=$!
+    wait_for fast/last.ckpt || return 1
+    kill -s INT $pid
+    wait $pid
+    pid=
+    step=$(sed -n 's/^stopped after iteration \([0-9]*\) of .*/\1/p' out.txt)
+    [ "${step:-0}" -gt 8 ] && [ $((step % 9 % 4)) = 0 ] || { cat out.txt; return 1; }
+}
+# shellcheck disable=SC2086
+{
+    check "SIGINT where slow weights are the net's" stopped_fast
+    check "another lookahead" fails 2 "has lookahead 4; leave --lookahead out" --resume --out fast --lookahead 0
+    check "another average of views" fails 2 "has tta 2; leave --tta out" --resume --out fast --tta 1
+    check "a recipe again" fails 2 "begins a training; with --resume leave it out" --resume --out fast --recipe fast
+    check "going on fast" train --resume --out fast
+    check "a fast run never stopped" train $fast 30 --out fast_whole
+    check "a resumed fast run is the same run" same_run fast fast_whole
+    check "flags count more than a recipe" sh -c 'grep -q \"desc.base_width\":\"8\" fast/last.ckpt &&
+        grep -q \"trainer.flip\":\"2\" fast/last.ckpt'
+    check "no such recipe" fails 2 "should be paper or fast" --recipe slow
+    check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 14 |
+        grep "^recipe fast: --depth 8 "'
+    check "a share held out" sh -c "./cifar --dataset idx --data data $small --iterations 1 --hold_out 5 \
+        --out held | grep '; 164 training, 41 test images'"
+    check "the share is known" train --resume --out held --iterations 2
+    check "another share" fails 2 "has hold_out 5; leave --hold_out out" --resume --out held --hold_out 4
+    check "a share of one" fails 2 "no image to train on" $small --hold_out 1
+    check "a share of none" fails 2 "--hold_out 206 is more than the 205" $small --hold_out 206
+}
+# the paper's recipe is the default: says the same, trains to the same bits
+check "the paper's recipe" train --recipe paper --depth 8 --iterations 2 --out paper
+check "no recipe" train --depth 8 --iterations 2 --out none
+check "they are one" cmp paper/best.safetensors none/best.safetensors
 
 # ---- a lost log ------------------------------------------------------------------------------------
 

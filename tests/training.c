@@ -191,7 +191,8 @@ static void check_counts(void) {
 
 /* ---- SGD ------------------------------------------------------------------------------------- */
 
-static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
+/* The norms' biases learn at `faster` times the rate, by one and the same decay of a step. */
+static void check_sgd_form(rn_sgd form, rn_decay scope, int naive, double faster) {
     rn_desc desc =
         net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_EXCLUSIVE, RN_RESIZE_B_BN, RN_STEM_CIFAR);
     const double rates[] = {0.1, 0.05, 0.025}, m = 0.9, decay = 0.03;
@@ -204,6 +205,11 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
     desc.sgd = form;
     desc.decay_scope = scope;
     desc.weight_decay = decay;
+    desc.norm_bias_rate = faster;
+    if (faster > 0 && faster < 1) {
+        desc.norm = naive ? RN_NORM_EVONORM_S0 : RN_NORM_GROUP;
+        desc.resize = RN_RESIZE_B;
+    }
     desc.naive = naive;
     if (!naive) desc.base_width = 40; /* enough parameters to be shared out among jobs */
     net = net_create(&desc, 4, RN_TRAINING);
@@ -215,17 +221,20 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
     w = (double *)net_take((size_t)n * sizeof(double));
     v = (double *)net_take((size_t)n * sizeof(double));
     for (step = 0; step < 3; step++) {
-        double r = rates[step];
         CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
         memset(&p, 0, sizeof p);
         for (i = 0; i < n; i++) w[i] = (double)net->parameters[i];
         while (rn_next_parameter(net, &p)) {
             int decays = scope == RN_DECAY_ALL || strstr(p.name, "conv") || strstr(p.name, "fc.") ||
                          strstr(p.name, "gate") || strstr(p.name, "shortcut.");
+            const int shifts =
+                p.role == RN_BN_BIAS || p.role == RN_GN_BIAS || p.role == RN_EVONORM_BIAS;
+            const double r = rates[step] * (shifts && faster > 0 ? faster : 1);
             if (scope == RN_DECAY_WEIGHTS && !strstr(p.name, ".weight")) decays = 0;
             if (!p.gradient) continue;
             for (i = p.gradient - net->gradients; i < p.gradient - net->gradients + p.count; i++) {
-                double g = (double)net->gradients[i] + (decays ? decay * w[i] : 0);
+                double g =
+                    (double)net->gradients[i] + (decays ? decay * rates[step] / r * w[i] : 0);
                 if (form == RN_SGD_CAFFE) {
                     v[i] = m * v[i] + r * g;
                     w[i] -= v[i];
@@ -235,7 +244,7 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
                 }
             }
         }
-        CHECK_INT(rn_update(net, r, NULL), RN_OK);
+        CHECK_INT(rn_update(net, rates[step], NULL), RN_OK);
         CHECK_INT(net->step, step + 1);
         for (i = 0; i < n; i++) {
             CHECK_NEAR(net->parameters[i], w[i], 2e-7 * fmax(1, fabs(w[i])));
@@ -252,7 +261,11 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive) {
 static void check_sgd(void) {
     int form, scope;
     for (form = 0; form < 3; form++)
-        for (scope = 0; scope < 2; scope++) check_sgd_form((rn_sgd)form, (rn_decay)scope, scope);
+        for (scope = 0; scope < 2; scope++) {
+            check_sgd_form((rn_sgd)form, (rn_decay)scope, scope, 0);
+            check_sgd_form((rn_sgd)form, (rn_decay)scope, scope, 64);
+            check_sgd_form((rn_sgd)form, (rn_decay)scope, !scope, 0.5);
+        }
 }
 
 /* ---- schedules ------------------------------------------------------------------------------- */
