@@ -151,7 +151,7 @@ static void print_results(const ablation *a) {
         const variant *v = row_variant(a, i, &first);
         summary of;
         if (!v) continue;
-        of = summarise(v->runs, (int)a->study.asked);
+        of = summarise(v->runs, MOST_SEEDS);
         if (first)
             printf("\nTable %d: %-21s depth  runs  failed   median     mean    dev.    paper\n",
                    paper_rows[i].table, paper_titles[paper_rows[i].table - 1]);
@@ -181,7 +181,7 @@ static void print_words(const ablation *a) {
         rn_schedule_name(of->kind), s->depth, failing_error(s));
     if (!a->table || a->table == 1)
         printf("Highway gates are not the paper's: Srivastava et al. (2015) defend gating.\n");
-    printf("Logs of the runs, ablation.csv: %s\n", s->out);
+    printf("Runs, ablation.csv, ablation.svg: %s\n", s->out);
 }
 
 /* The field's value. */
@@ -220,6 +220,107 @@ static void write_csv(const ablation *a) {
     close_new(file, temporary, path);
 }
 
+/* ---- ablation.svg ---------------------------------------------------------------------------- */
+
+/* A column of a run's log, and the epochs at which its rows were written, both to be freed, and how
+   many they are; 0 if there are none. */
+static int read_curve(const study *s, const variant *v, int k, const char *column, double **x,
+                      double **y) {
+    char directory[900], error[PLOT_SENTENCE];
+    plot_table table;
+    int rows, i;
+    *x = *y = NULL;
+    run_directory(s, v, k, directory);
+    if (v->runs[k].state == PENDING ||
+        !plot_read_table(&table, path_in(directory, "log.csv"), error))
+        return 0;
+    *x = plot_column(&table, "iteration");
+    *y = plot_column(&table, column);
+    rows = *x && *y ? table.rows : 0;
+    for (i = 0; i < rows; i++) (*x)[i] /= (double)s->epoch_steps;
+    plot_free_table(&table);
+    return rows;
+}
+
+/* A line for each seed. */
+static void draw_curves(plot *p, const study *s, const variant *v, const char *column,
+                        const char *name) {
+    double *x, *y;
+    int k;
+    for (k = 0; k < s->asked; k++) {
+        const int count = read_curve(s, v, k, column, &x, &y);
+        if (count == 1)
+            plot_points(p, name, x, y, count);
+        else if (count)
+            plot_line(p, name, x, y, count);
+        free(x), free(y);
+    }
+}
+
+/* The ends of an axis for the training losses of all runs, so that panels can be compared. */
+static plot_axis loss_axis(const study *s) {
+    plot_axis axis = {"training loss (nats)", 1, HUGE_VAL, 0};
+    double *x, *y;
+    int i, k, row;
+    for (i = 0; i < s->variant_count; i++)
+        for (k = 0; k < s->asked; k++) {
+            const int count = read_curve(s, &s->variants[i], k, "train_loss", &x, &y);
+            for (row = 0; row < count; row++) {
+                if (!(y[row] > 0 && y[row] < 1e9)) continue;
+                axis.least = fmin(axis.least, y[row]);
+                axis.most = fmax(axis.most, y[row]);
+            }
+            free(x), free(y);
+        }
+    axis.least *= 0.9;
+    axis.most *= 1.1;
+    if (axis.least > axis.most) axis.least = axis.most = 0;
+    return axis;
+}
+
+/* The row and its median error as far as it is known. */
+static void name_panel(const char *row, const variant *v, char title[200]) {
+    const double median = summarise(v->runs, MOST_SEEDS).median;
+    if (isnan(median))
+        snprintf(title, 200, "%s", row);
+    else if (median > 100)
+        snprintf(title, 200, "%s: fail", row);
+    else
+        snprintf(title, 200, "%s: %.2f %%", row, median);
+}
+
+/* Two panels a row: loss and error. The first row is drawn in grey in those of the others. */
+static void draw_study(const ablation *a) {
+    const study *s = &a->study;
+    const plot_axis loss = loss_axis(s), error = {"error (%)", 0, 0, 100};
+    const plot_axis epoch = {"epoch", 0, 0, (double)s->schedule.steps / (double)s->epoch_steps};
+    const variant *reference = NULL;
+    char title[200];
+    plot *p;
+    int i, first = 0;
+    while (a->chosen[first] < 0) first++;
+    snprintf(title, sizeof title,
+             "Basic units at depth %ld, %d seeds, %" PRIu64 " steps of %ld; in grey: %s", s->depth,
+             s->seeds, s->schedule.steps, s->recipe.batch, paper_rows[first].name);
+    p = plot_begin(title, 4);
+    for (i = 0; i < PAPER_ROWS; i++) {
+        const variant *v = row_variant(a, i, &first);
+        if (!v) continue;
+        if (!reference) reference = v;
+        plot_panel(p, paper_rows[i].name, epoch, loss);
+        if (v != reference) draw_curves(p, s, reference, "train_loss", NULL);
+        draw_curves(p, s, v, "train_loss", "training");
+        name_panel(paper_rows[i].name, v, title);
+        plot_panel(p, title, epoch, error);
+        if (v != reference) draw_curves(p, s, reference, "test_error", NULL);
+        draw_curves(p, s, v, "train_error", "training");
+        draw_curves(p, s, v, "test_error", "test");
+    }
+    if (plot_save(p, study_path(s, "ablation.svg")))
+        fprintf(stderr, "%s: cannot write %s: %s\n", program, study_path(s, "ablation.svg"),
+                strerror(errno));
+}
+
 /* ---- the program ----------------------------------------------------------------------------- */
 
 static void help(const study *s) {
@@ -239,9 +340,9 @@ static void help(const study *s) {
         "                      and --iterations are the most\n"
         "  --least N           steps a run with which --time is content (%ld)\n"
         "  --plan              measure, print the plan and exit\n"
-        "  --out DIR           gets ablation.csv, a line a run; study.txt, by which it goes on;\n"
-        "                      and a directory for each run with log.csv, manifest.txt and\n"
-        "                      result.csv (%s)\n",
+        "  --out DIR           gets ablation.csv, a line a run; ablation.svg, its curves;\n"
+        "                      study.txt, by which it goes on; and a directory for each run with\n"
+        "                      log.csv, log.svg, manifest.txt and result.csv (%s)\n",
         s->depth, s->asked, s->least, s->out);
     print_recipe(&s->recipe);
     printf("\nFields of the description, where rows do not differ in them:\n");
@@ -281,9 +382,12 @@ int main(int count, char **words) {
     print_study(&a);
     if (a.plan_only) return finish();
     begin_runs(s);
-    do write_csv(&a);
-    while (next_run(s));
+    do {
+        write_csv(&a);
+        draw_study(&a);
+    } while (next_run(s));
     write_csv(&a);
+    draw_study(&a);
     end_progress(&s->progress);
     if (stopped) {
         printf("stopped; the same command goes on\n");

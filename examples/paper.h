@@ -9,11 +9,12 @@
 
 typedef struct paper_row {
     int table;
-    int depth, classes;    /* of the paper's net; 10 or 100: of CIFAR */
-    const char *name;      /* in the paper, of ResNet-110 and CIFAR-10 unless it says otherwise;
+    int depth, classes; /* of the paper's net; 10 or 100: of CIFAR */
+    const char *name;   /* in the paper, of ResNet-110 and CIFAR-10 unless it says otherwise;
                               without commas */
-    const char *published; /* test error in percent, the median of five runs, or "fail"; "-": none */
-    const char *fields;    /* of the description, as flags of examples/cifar take them */
+    const char
+        *published;     /* test error in percent, the median of five runs, or "fail"; "-": none */
+    const char *fields; /* of the description, as flags of examples/cifar take them */
 } paper_row;
 
 /* The last two of Table 1 are not the paper's: highway networks (Srivastava et al. 2015) in their
@@ -67,8 +68,7 @@ static const paper_row paper_rows[] = {
     {3, 164, 100, "CIFAR-100 ResNet-164 original", "25.16", "block=bottleneck order=original"},
     {3, 164, 100, "CIFAR-100 ResNet-164 pre-act.", "24.33", "block=bottleneck order=full_preact"},
     {3, 1001, 100, "CIFAR-100 ResNet-1001 original", "27.82", "block=bottleneck order=original"},
-    {3, 1001, 100, "CIFAR-100 ResNet-1001 pre-act.", "22.71",
-     "block=bottleneck order=full_preact"},
+    {3, 1001, 100, "CIFAR-100 ResNet-1001 pre-act.", "22.71", "block=bottleneck order=full_preact"},
 };
 enum { PAPER_ROWS = (int)(sizeof paper_rows / sizeof paper_rows[0]) };
 

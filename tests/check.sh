@@ -1,4 +1,5 @@
-# check.sh - the counting of checks, for the scripts that read this file. $work is their directory.
+# check.sh - the counting of checks, small data and waiting, for the scripts that read this file.
+# $work is their directory, $root the project's.
 
 checks=0
 failures=0
@@ -13,4 +14,27 @@ check() {
     echo "$(basename "$0" .sh): failed: $what"
     head -20 "$work/log"
     return 1
+}
+
+# idx NAME COUNT DIRECTORY: the first images of the bundled set, and their labels
+idx() {
+    mkdir -p "$3"
+    count=$(printf '\\%03o\\%03o' $(($2 / 256)) $(($2 % 256)))
+    { # the count stands in bytes 4 to 7
+        printf "\\000\\000\\010\\003\\000\\000$count"
+        tail -c +9 "$root/examples/data/$1-images-idx3-ubyte" | head -c $(($2 * 784 + 8))
+    } >"$3/$1-images-idx3-ubyte"
+    {
+        printf "\\000\\000\\010\\001\\000\\000$count"
+        tail -c +9 "$root/examples/data/$1-labels-idx1-ubyte" | head -c "$2"
+    } >"$3/$1-labels-idx1-ubyte"
+}
+# wait_for FILE: at most a minute
+wait_for() {
+    tries=0
+    until [ -s "$1" ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 600 ] || return 1
+        sleep 0.1
+    done
 }

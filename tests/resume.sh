@@ -18,19 +18,6 @@ for program in cifar predict; do
     ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
 done
 
-# idx NAME COUNT DIRECTORY: the first images of the bundled set, and their labels
-idx() {
-    mkdir -p "$3"
-    count=$(printf '\\%03o\\%03o' $(($2 / 256)) $(($2 % 256)))
-    { # the count stands in bytes 4 to 7
-        printf "\\000\\000\\010\\003\\000\\000$count"
-        tail -c +9 "$root/examples/data/$1-images-idx3-ubyte" | head -c $(($2 * 784 + 8))
-    } >"$3/$1-images-idx3-ubyte"
-    {
-        printf "\\000\\000\\010\\001\\000\\000$count"
-        tail -c +9 "$root/examples/data/$1-labels-idx1-ubyte" | head -c "$2"
-    } >"$3/$1-labels-idx1-ubyte"
-}
 idx train 205 data # the last batch of an epoch is a smaller one
 idx t10k 100 data
 
@@ -48,16 +35,6 @@ fails() {
     echo "status $found, not $status, or no \"$words\":"
     cat out.txt
     return 1
-}
-
-# wait_for FILE: at most a minute
-wait_for() {
-    tries=0
-    until [ -s "$1" ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || return 1
-        sleep 0.1
-    done
 }
 
 # column 1 to 7 of a log: all but speed and time
