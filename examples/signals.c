@@ -1,0 +1,716 @@
+/* signals.c - what flows through residual nets, unit by unit: values, gradients, what shortcuts alone
+   carry, what ReLUs cut, gates, scales of norms, steps against weights; and equations (4) to (8) of
+   the paper as identities of a real net. Draws several nets in one picture.
+
+   cc -O2 -fopenmp -o examples/signals examples/signals.c -lm && examples/signals --help */
+
+#define _DEFAULT_SOURCE
+#define RESNET_IMPLEMENTATION
+#include "log.h"
+#include "plot.h"
+#include "signals.h"
+
+enum { MOST_NETS = 6, MOST_POINTS = 4096 };
+
+/* A row of signals.csv: of a net, after so many steps, the value of a signal at a place. */
+typedef struct row {
+    int net; /* index of its label */
+    double step;
+    char signal[24];
+    char name[64]; /* of the unit, parameter or stage */
+    double at;     /* number of the unit or parameter from 1, or where on a histogram's axis */
+    double value;
+} row;
+
+typedef struct subject {
+    const char *label;
+    const char *fields;  /* FIELD=VALUE ..., on top of the flags; NULL: none */
+    const char *weights; /* a file; NULL: a new net */
+} subject;
+
+typedef struct laboratory {
+    recipe recipe;
+    const char *out;
+    long images, every;
+    int inference;
+    subject subjects[MOST_NETS];
+    int count; /* of them */
+    char *labels[4 * MOST_NETS];
+    int label_count;
+    row *rows;
+    size_t row_count, room;
+    const char *overlays[MOST_NETS];
+    int overlay_count;
+    rn_data train, test;
+    progress progress;
+} laboratory;
+
+static void help(const laboratory *lab) {
+    printf(
+        "usage: signals [--flag VALUE | --flag=VALUE]...\n\n"
+        "Measures what flows through residual nets, trained ones or new ones, these also while\n"
+        "they train; tells in words whether equations (4) to (8) of the paper hold; and writes\n"
+        "DIR/signals.csv and DIR/signals.svg.\n\n"
+        "  --weights FILE      a trained net (as often as you like, up to %d nets in all)\n"
+        "  --net \"FIELD=VALUE ...\"  a new net, as the other flags describe it but for these\n"
+        "                      fields; likewise. Without both: the net of the other flags\n"
+        "  --label TEXT        what the last of these is called in words and pictures\n"
+        "  --overlay FILE      the nets of another signals.csv, drawn in the same picture\n"
+        "  --images N          measured at the first N training images (%ld)\n"
+        "  --every N           new nets: measured every N steps of training, at its begin and end\n"
+        "                      (%ld); without --epochs and --iterations only at the begin\n"
+        "  --inference         values alone, by running statistics as in prediction\n"
+        "  --out DIR           (%s)\n",
+        MOST_NETS, lab->images, lab->every, lab->out);
+    print_recipe(&lab->recipe);
+    printf("\nFields of the description (see rn_desc in resnet.h):\n");
+    print_fields();
+    printf("\nfor example  signals --depth 56 --order original --net shortcut=identity \\\n"
+           "                 --net \"shortcut=scale shortcut_scale=0.5\" --iterations 100\n");
+    exit(0);
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+/* The label's index, which may be new. */
+static int find_label(laboratory *lab, const char *label) {
+    for (int i = 0; i < lab->label_count; i++)
+        if (!strcmp(lab->labels[i], label)) return i;
+    if (lab->label_count == 4 * MOST_NETS) quit(2, "more than %d nets", 4 * MOST_NETS);
+    lab->labels[lab->label_count] = (char *)allocate(strlen(label) + 1);
+    strcpy(lab->labels[lab->label_count], label);
+    return lab->label_count++;
+}
+
+static void add_row(laboratory *lab, const row *like, const char *signal, double at, double value) {
+    row *to;
+    if (!isfinite(value)) return;
+    if (lab->row_count == lab->room) {
+        row *more;
+        lab->room = 2 * lab->room + 1024;
+        more = (row *)realloc(lab->rows, lab->room * sizeof *more);
+        if (!more) quit(1, "no memory for %zu rows", lab->room);
+        lab->rows = more;
+    }
+    to = &lab->rows[lab->row_count++];
+    *to = *like;
+    snprintf(to->signal, sizeof to->signal, "%s", signal);
+    to->at = at;
+    to->value = value;
+}
+
+static void write_rows(const laboratory *lab, const char *path) {
+    char temporary[1010];
+    FILE *file;
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    file = fopen(temporary, "w");
+    if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
+    fprintf(file, "net,step,signal,name,at,value\n");
+    for (size_t i = 0; i < lab->row_count; i++) {
+        const row *r = &lab->rows[i];
+        fprintf(file, "\"%s\",%.0f,%s,%s,%.6g,%.9g\n", lab->labels[r->net], r->step, r->signal,
+                r->name, r->at, r->value);
+    }
+    if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
+#ifdef _WIN32
+    remove(path); /* which rename there does not */
+#endif
+    if (rename(temporary, path)) quit(1, "cannot rename %s: %s", temporary, strerror(errno));
+}
+
+/* The rows of another run, whose net keeps its label, with the file's name if there is one such. */
+static void read_rows(laboratory *lab, const char *path) {
+    FILE *file = fopen(path, "r");
+    char line[512];
+    int number = 1, taken = lab->label_count;
+    if (!file) quit(1, "cannot read %s: %s", path, strerror(errno));
+    if (!fgets(line, sizeof line, file) || strcmp(line, "net,step,signal,name,at,value\n") != 0)
+        quit(1, "%s is no signals.csv", path);
+    while (fgets(line, sizeof line, file)) {
+        char label[200], own[420], signal[24];
+        double at, value;
+        row r;
+        memset(&r, 0, sizeof r);
+        number++;
+        if (sscanf(line, "\"%199[^\"]\",%lf,%23[^,],%63[^,],%lf,%lf", label, &r.step, signal,
+                   r.name, &at, &value) != 6)
+            quit(1, "%s: line %d is damaged", path, number);
+        snprintf(own, sizeof own, "%s", label);
+        for (int i = 0; i < taken; i++)
+            if (!strcmp(lab->labels[i], label)) snprintf(own, sizeof own, "%s: %s", path, label);
+        r.net = find_label(lab, own);
+        add_row(lab, &r, signal, at, value);
+    }
+    fclose(file);
+}
+
+/* ---- measuring ------------------------------------------------------------------------------- */
+
+/* Norm of the tensor of all images, divided by the square root of their number: of one image. */
+static double norm_of_image(const rn_moments *m, int images) { return sqrt(m->squares / images); }
+
+static void add_units(laboratory *lab, const signals *s, const rn_net *net, row like) {
+    const int images = (int)lab->images;
+    for (int k = 0; k <= s->count; k++) {
+        const unit_signals *at = &s->units[k];
+        const int last = k == s->count, backward = at->dx.count > 0;
+        const double l = k + 1, total = sqrt(at->dx.squares);
+        snprintf(like.name, sizeof like.name, "layer%d.%d", at->unit.stage, at->unit.unit);
+        if (last) strcpy(like.name, "end");
+        add_row(lab, &like, "x_norm", l, norm_of_image(&at->x, images));
+        if (backward) add_row(lab, &like, "gradient_norm", l, total);
+        if (backward) add_row(lab, &like, "shortcuts_alone", l, sqrt(at->alone.squares));
+        if (last) break;
+        add_row(lab, &like, "f_norm", l, norm_of_image(&at->f, images));
+        add_row(lab, &like, "f_to_h", l, sqrt(at->f.squares / at->h.squares));
+        add_row(lab, &like, "cut", l, share_cut(net, at));
+        if (backward) add_row(lab, &like, "handed_on", l, sqrt(at->dh.squares));
+        if (backward && at->by_f >= 0) add_row(lab, &like, "by_f", l, sqrt(at->by_f));
+        if (at->gates[0].count > 0)
+            add_row(lab, &like, "gate_of_f", l, at->gates[0].sum / at->gates[0].count);
+        if (at->gates[1].count > 0)
+            add_row(lab, &like, "gate_of_h", l, at->gates[1].sum / at->gates[1].count);
+    }
+}
+
+/* A density: its area is 1. */
+static void add_histogram(laboratory *lab, const rn_moments *m, row like, const char *signal) {
+    const double width = (m->most - m->least) / SIGNAL_BINS;
+    for (int i = 0; i < m->bins; i++)
+        add_row(lab, &like, signal, m->least + (i + 0.5) * width,
+                m->histogram[i] / m->count / width);
+}
+
+static void add_stages(laboratory *lab, const signals *s, row like) {
+    for (int k = 0; k < RN_MAX_STAGES && s->stages[k].units; k++) {
+        snprintf(like.name, sizeof like.name, "stage %d", k + 1);
+        add_histogram(lab, &s->stages[k].x, like, "x_density");
+        add_histogram(lab, &s->stages[k].dx, like, "gradient_density");
+    }
+}
+
+static int is_norm_weight(rn_role role) {
+    return role == RN_BN_WEIGHT || role == RN_GN_WEIGHT || role == RN_EVONORM_WEIGHT;
+}
+
+static double deviation_of(const rn_real *a, const rn_real *minus, ptrdiff_t count) {
+    double sum = 0, squares = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+        const double number = (double)a[i] - (minus ? (double)minus[i] : 0);
+        sum += number;
+        squares += number * number;
+    }
+    return sqrt(fmax(0, squares / (double)count - sum / (double)count * (sum / (double)count)));
+}
+
+/* Mean magnitude of each norm's scales; and where `before` is given, the deviation of each weight's
+   update over that of the weight, which was `before`. */
+static void add_parameters(laboratory *lab, const rn_net *net, const rn_real *before, row like) {
+    rn_parameter p;
+    int number = 0;
+    memset(&p, 0, sizeof p);
+    while (rn_next_parameter(net, &p)) {
+        const rn_real *old = before ? before + (p.data - net->parameters) : NULL;
+        double scale = 0;
+        snprintf(like.name, sizeof like.name, "%.63s", p.name);
+        if (p.role == RN_RUNNING_MEAN || p.role == RN_RUNNING_VAR) continue;
+        number++;
+        for (ptrdiff_t i = 0; i < p.count; i++) scale += fabs((double)p.data[i]);
+        if (!before && is_norm_weight(p.role))
+            add_row(lab, &like, "norm_scale", number, scale / (double)p.count);
+        if (before && p.dims > 1)
+            add_row(lab, &like, "update_to_weight", number,
+                    deviation_of(p.data, old, p.count) / deviation_of(old, NULL, p.count));
+    }
+}
+
+/* ---- in words -------------------------------------------------------------------------------- */
+
+/* Equation (4): is the stage the sum of its residual functions? */
+static void tell_sums(const signals *s) {
+    for (int k = 0; k < RN_MAX_STAGES && s->stages[k].units; k++) {
+        const stage_signals *stage = &s->stages[k];
+        const double apart = stage->gap / stage->size;
+        printf("  (4) stage %d, %d units: x_L and x_l + sum of F(x_i) differ by %.1e of x_L%s\n",
+               k + 1, stage->units, apart,
+               apart < 1e-5 ? ", which is rounding: the identity holds"
+                            : ": it does not hold, for h or f is not the identity");
+    }
+}
+
+/* Equation (5): does the addition hand on what it gets? Where f is a ReLU, it has masked that. */
+static void tell_handed_on(const signals *s) {
+    double unequal = 0, count = 0, least = HUGE_VAL, most = 0;
+    int whole = 0, identity = 0;
+    for (int k = 0; k < s->count; k++) {
+        const unit_signals *at = &s->units[k];
+        const double by_f = sqrt(at->by_f / at->dh.squares);
+        unequal += at->unequal;
+        count += at->dh.count;
+        whole += at->unequal <= 0;
+        if (at->by_f < 0) continue;
+        identity++;
+        least = fmin(least, by_f);
+        most = fmax(most, by_f);
+    }
+    printf(
+        "  (5) what the addition hands on to h(x_l) is dE/dx_{l+1}, bit for bit, in %d of %d units",
+        whole, s->count);
+    if (unequal > 0)
+        printf(";\n      %.1f %% of all numbers are others: f, behind the addition, lets them not "
+               "pass",
+               100 * unequal / count);
+    printf("\n");
+    if (identity)
+        printf("      F's path adds to that, in the %d units where h is the identity, a vector of\n"
+               "      %.2f to %.2f times its norm\n",
+               identity, least, most);
+}
+
+/* Equations (6) to (8): of each stage, behind its first unit, whose shape may change. */
+static void tell_products(const signals *s, const rn_net *net) {
+    for (int stage = 1, k = 0; k < s->count; stage++) {
+        double product = 1;
+        const unit_signals *from, *to;
+        for (from = &s->units[++k]; k < s->count && s->units[k].unit.stage == stage; k++)
+            product *= shortcut_factor(net, &s->units[k]);
+        to = &s->units[k];
+        if (from >= to) continue;
+        printf("  (8) stage %d: the product of %d shortcuts' factors is %.2g; down the shortcuts\n",
+               stage, (int)(to - from), product);
+        if (from->alone.squares > 0)
+            printf("      alone the gradient's norm goes to %.2g of what it was",
+                   sqrt(from->alone.squares / to->alone.squares));
+        else
+            printf("      alone nothing of the gradient gets through");
+        printf(", and in all to %.3g of it\n", sqrt(from->dx.squares / to->dx.squares));
+    }
+}
+
+static double first_to_last(const signals *s) {
+    return sqrt(s->units[0].dx.squares / s->units[s->count - 1].dx.squares);
+}
+
+static void tell(const signals *s, const rn_net *net, const char *label, uint64_t step) {
+    printf("%s, after %" PRIu64 " steps, %d units:\n", label, step, s->count);
+    tell_sums(s);
+    if (!(s->units[0].dx.count > 0)) return;
+    tell_handed_on(s);
+    tell_products(s, net);
+    printf("  dE/dx at the first unit has %.3g times the norm that it has at the last\n",
+           first_to_last(s));
+    fflush(stdout);
+}
+
+/* ---- nets and their training ----------------------------------------------------------------- */
+
+static void apply_fields(rn_desc *desc, const char *fields) {
+    char copy[512], *field, *value;
+    rn_error error;
+    snprintf(copy, sizeof copy, "%s", fields);
+    for (field = strtok(copy, " "); field; field = strtok(NULL, " ")) {
+        value = strchr(field, '=');
+        if (!value) quit(2, "--net takes FIELD=VALUE, and not \"%s\"", field);
+        *value++ = 0;
+        if (rn_desc_set(desc, field, value, &error)) quit(2, "--net: %s", error.text);
+        if (!strcmp(field, "depth")) memset(desc->units, 0, sizeof desc->units);
+    }
+}
+
+/* The description of a subject, of a file or by flags. */
+static rn_desc describe_subject(const subject *s, const rn_desc *flags) {
+    rn_desc desc = *flags;
+    rn_error error;
+    if (s->weights) {
+        check(rn_load_desc(&desc, s->weights, NULL, &error), &error);
+        desc.threads = flags->threads;
+        desc.budget = flags->budget;
+        desc.isa = flags->isa;
+        desc.naive = flags->naive;
+    } else if (s->fields)
+        apply_fields(&desc, s->fields);
+    return desc;
+}
+
+/* Measures the parameters of `of` in the net that is there for it, at the first training images. */
+static void measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
+    const rn_desc *d = &net->desc;
+    const int count = (int)lab->images;
+    rn_real *images = (rn_real *)allocate(rn_tensor_bytes(count, d->channels, d->height, d->width));
+    int *labels = (int *)allocate((size_t)count * sizeof(int));
+    rn_error error;
+    memcpy(net->parameters, of->parameters, (size_t)of->parameter_count * sizeof(rn_real));
+    memcpy(net->statistics, of->statistics, (size_t)of->statistic_count * sizeof(rn_real));
+    check(rn_batch(&lab->train.source, d, NULL, 0, 0, count, images, labels, &error), &error);
+    check(measure_signals(s, net, images, lab->inference ? NULL : labels, count, &error), &error);
+    free(images);
+    free(labels);
+    like.step = (double)of->step;
+    add_units(lab, s, net, like);
+    add_parameters(lab, net, NULL, like);
+    strcpy(like.name, "net");
+    if (!lab->inference) add_row(lab, &like, "first_to_last", (double)of->step, first_to_last(s));
+}
+
+/* The lines in words and the histograms, which are of the begin and the end alone. */
+static void measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
+    measure(lab, of, net, s, like);
+    like.step = (double)of->step;
+    add_stages(lab, s, like);
+    end_progress(&lab->progress);
+    tell(s, net, lab->labels[like.net], of->step);
+}
+
+/* One step of training, and how far it took the weights. */
+static rn_status take_step(laboratory *lab, trainer *t, rn_real *before, row like,
+                           rn_error *error) {
+    const size_t bytes = (size_t)t->net->parameter_count * sizeof(rn_real);
+    rn_status status;
+    like.step = (double)t->net->step;
+    memcpy(before, t->net->parameters, bytes);
+    status = train_next(t, error);
+    if (status) return status;
+    add_parameters(lab, t->net, before, like);
+    strcpy(like.name, "net");
+    add_row(lab, &like, "loss", like.step, t->loss / t->seen);
+    return RN_OK;
+}
+
+/* A new net: measured as it begins and while it trains. */
+static void train_subject(laboratory *lab, trainer *t, rn_net *net, signals *s, row like) {
+    rn_net *trained = t->net;
+    const uint64_t steps = trained->schedule.steps, every = (uint64_t)lab->every;
+    rn_real *before = (rn_real *)allocate((size_t)trained->parameter_count * sizeof(rn_real));
+    const char *label = lab->labels[like.net];
+    rn_error error;
+    measure_whole(lab, trained, net, s, like);
+    while (trained->step < steps && !stopped) {
+        const int measured = trained->step % every == 0;
+        rn_status status =
+            measured ? take_step(lab, t, before, like, &error) : train_next(t, &error);
+        if (status == RN_NOT_FINITE) {
+            end_progress(&lab->progress);
+            printf("%s: %s\n", label, error.text);
+            lab->progress.done += (double)(steps - trained->step);
+            break;
+        }
+        check(status, &error);
+        lab->progress.done++;
+        show_progress(&lab->progress, "%s  step %" PRIu64 "/%" PRIu64 "  loss %.3f", label,
+                      trained->step, steps, t->loss / t->seen);
+        if (trained->step % every == 0 && trained->step < steps)
+            measure(lab, trained, net, s, like);
+    }
+    if (trained->step && !stopped) measure_whole(lab, trained, net, s, like);
+    free(before);
+}
+
+static int is_trained(const recipe *r) { return r->epochs || r->iterations; }
+
+static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc, manifest *m) {
+    trainer t;
+    rn_desc unfused = *desc;
+    rn_error error;
+    signals s;
+    rn_net *net;
+    row like;
+    memset(&like, 0, sizeof like);
+    like.net = find_label(lab, of->label);
+    unfused.unfused = 1;
+    net = rn_create(&unfused, (int)lab->images, lab->inference ? RN_INFERENCE : RN_TRAINING,
+                    &large_pages, &error);
+    if (!net) check(error.status, &error);
+    check(open_signals(&s, net, &error), &error);
+    t = make_trainer(desc, &lab->recipe, of->weights ? RN_INFERENCE : RN_TRAINING,
+                     &lab->train.source);
+    if (of->weights) check(rn_load(t.net, of->weights, NULL, &error), &error);
+    if (!of->weights && is_trained(&lab->recipe)) {
+        t.net->schedule = choose_schedule(&lab->recipe, steps_per_epoch(&t));
+        train_subject(lab, &t, net, &s, like);
+    } else
+        measure_whole(lab, t.net, net, &s, like);
+    t.net->trainer.batch = (uint64_t)t.batch;
+    write_manifest(m, t.net, path_in(lab->out, "manifest.txt"));
+    close_signals(&s);
+    rn_destroy(net);
+    free_trainer(&t);
+}
+
+/* ---- pictures -------------------------------------------------------------------------------- */
+
+enum { FIRST = 1, LAST = 2, EITHER = 3 }; /* measurement that a panel is of */
+
+/* The first or last step at which a net has a signal; -1: it has none. */
+static double step_of(const laboratory *lab, int net, const char *signal, int when) {
+    double step = -1;
+    for (size_t i = 0; i < lab->row_count; i++) {
+        const row *r = &lab->rows[i];
+        if (r->net != net || strcmp(r->signal, signal) != 0) continue;
+        if (step < 0 || (when == LAST ? r->step > step : r->step < step)) step = r->step;
+    }
+    return step;
+}
+
+/* A signal's rows at a step (-1: at all), of a name (NULL: of all); how many. */
+static int pick(const laboratory *lab, int net, const char *signal, double step, const char *name,
+                double *x, double *y) {
+    int count = 0;
+    for (size_t i = 0; i < lab->row_count && count < MOST_POINTS; i++) {
+        const row *r = &lab->rows[i];
+        if (r->net != net || strcmp(r->signal, signal) != 0 || (name && strcmp(r->name, name) != 0))
+            continue;
+        if (step >= 0 && fabs(r->step - step) > 0) continue;
+        x[count] = r->at;
+        y[count++] = r->value;
+    }
+    return count;
+}
+
+/* Does any net have it, at a step of its own for the first and for the last? */
+static int has_signal(const laboratory *lab, const char *signal, int when) {
+    for (int net = 0; net < lab->label_count; net++) {
+        const double first = step_of(lab, net, signal, FIRST);
+        if (first >= 0 && (when != LAST || step_of(lab, net, signal, LAST) > first)) return 1;
+    }
+    return 0;
+}
+
+typedef struct panel {
+    const char *signal, *title, *label;
+    int log, when;
+    double guide;
+} panel;
+
+static const panel panels[] = {
+    {"gradient_norm", "Gradient of a unit's input, before training", "norm of dE/dx", 1, FIRST, 0},
+    {"gradient_norm", "the same, at the end", "norm of dE/dx", 1, LAST, 0},
+    {"shortcuts_alone", "Gradient by way of shortcuts alone", "norm of dE/dx", 1, FIRST, 0},
+    {"shortcuts_alone", "the same, at the end", "norm of dE/dx", 1, LAST, 0},
+    {"x_norm", "Input of a unit, before training", "norm of x, of an image", 1, FIRST, 0},
+    {"x_norm", "the same, at the end", "norm of x, of an image", 1, LAST, 0},
+    {"f_to_h", "Residual function against shortcut", "norm of F over norm of h", 1, FIRST, 0},
+    {"f_to_h", "the same, at the end", "norm of F over norm of h", 1, LAST, 0},
+    {"cut", "What the ReLU behind the addition cuts", "share of y", 0, FIRST, 0},
+    {"cut", "the same, at the end", "share of y", 0, LAST, 0},
+    {"gate_of_h", "Openings of the shortcut's gate", "mean", 0, FIRST, 0},
+    {"gate_of_h", "the same, at the end", "mean", 0, LAST, 0},
+    {"gate_of_f", "Openings of the gate of F", "mean", 0, FIRST, 0},
+    {"gate_of_f", "the same, at the end", "mean", 0, LAST, 0},
+};
+
+static void draw_units(const laboratory *lab, plot *p) {
+    static double x[MOST_POINTS], y[MOST_POINTS];
+    const plot_axis unit = {"unit", 0, 0, 0};
+    for (size_t i = 0; i < sizeof panels / sizeof panels[0]; i++) {
+        const panel *at = &panels[i];
+        plot_axis axis = {at->label, at->log, 0, 0};
+        if (!has_signal(lab, at->signal, at->when)) continue;
+        if (!at->log) axis.most = 1;
+        plot_panel(p, at->title, unit, axis);
+        for (int net = 0; net < lab->label_count; net++) {
+            const double step = step_of(lab, net, at->signal, at->when);
+            const int count = step < 0 ? 0 : pick(lab, net, at->signal, step, NULL, x, y);
+            if (count) plot_line(p, lab->labels[net], x, y, count);
+        }
+    }
+}
+
+/* Parameters from the image to the classes. */
+static void draw_parameters(const laboratory *lab, plot *p) {
+    static double x[MOST_POINTS], y[MOST_POINTS];
+    static const char *const signals_of[] = {"norm_scale", "update_to_weight"};
+    static const char *const titles[] = {"Scales of norms, at the end",
+                                         "Steps against weights, last measured"};
+    static const char *const labels[] = {"mean magnitude", "std of update / std of weight"};
+    const plot_axis number = {"parameter", 0, 0, 0};
+    for (int i = 0; i < 2; i++) {
+        const plot_axis axis = {labels[i], i, 0, 0};
+        if (!has_signal(lab, signals_of[i], FIRST)) continue;
+        plot_panel(p, titles[i], number, axis);
+        if (i) plot_guide(p, 1e-3, "1e-3");
+        for (int net = 0; net < lab->label_count; net++) {
+            const double step = step_of(lab, net, signals_of[i], LAST);
+            const int count = step < 0 ? 0 : pick(lab, net, signals_of[i], step, NULL, x, y);
+            if (count) plot_points(p, lab->labels[net], x, y, count);
+        }
+    }
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of all weights of a net, step by step: the median, and the span from the least to the most. */
+static void draw_updates(const laboratory *lab, plot *p) {
+    static double x[MOST_POINTS], y[MOST_POINTS], steps[MOST_POINTS], median[MOST_POINTS];
+    static double low[MOST_POINTS], high[MOST_POINTS];
+    const plot_axis step_axis = {"step", 0, 0, 0};
+    const plot_axis axis = {"std of update / std of weight", 1, 0, 0};
+    if (!has_signal(lab, "update_to_weight", LAST)) return;
+    plot_panel(p, "Steps against weights: median and span", step_axis, axis);
+    plot_guide(p, 1e-3, "1e-3");
+    for (int net = 0; net < lab->label_count; net++) {
+        const int measured = pick(lab, net, "loss", -1, NULL, steps, y);
+        for (int i = 0; i < measured; i++) {
+            const int count = pick(lab, net, "update_to_weight", steps[i], NULL, x, y);
+            qsort(y, (size_t)count, sizeof y[0], ascending);
+            median[i] = count ? y[count / 2] : NAN;
+            low[i] = count ? y[0] : NAN;
+            high[i] = count ? y[count - 1] : NAN;
+        }
+        if (measured) plot_band(p, lab->labels[net], steps, low, high, measured);
+        if (measured) plot_line(p, lab->labels[net], steps, median, measured);
+    }
+}
+
+/* What there is one number of a step. */
+static void draw_steps(const laboratory *lab, plot *p) {
+    static double x[MOST_POINTS], y[MOST_POINTS];
+    static const char *const names[] = {"first_to_last", "loss"};
+    static const char *const titles[] = {"Gradient of the first unit against the last",
+                                         "Training loss of the epoch so far"};
+    static const char *const labels[] = {"ratio of norms of dE/dx", "cross-entropy (nats)"};
+    const plot_axis step = {"step", 0, 0, 0};
+    for (int i = 0; i < 2; i++) {
+        const plot_axis axis = {labels[i], !i, 0, 0};
+        if (!has_signal(lab, names[i], LAST)) continue;
+        plot_panel(p, titles[i], step, axis);
+        if (!i) plot_guide(p, 1, "as large");
+        for (int net = 0; net < lab->label_count; net++) {
+            const int count = pick(lab, net, names[i], -1, NULL, x, y);
+            if (count) plot_line(p, lab->labels[net], x, y, count);
+        }
+    }
+}
+
+/* A panel a net, a line a stage. */
+static void draw_histograms(const laboratory *lab, plot *p, const char *signal, const char *what) {
+    static double x[MOST_POINTS], y[MOST_POINTS];
+    const plot_axis value = {what, 0, 0, 0}, density = {"density", 1, 0, 0};
+    for (int net = 0; net < lab->label_count; net++) {
+        const double step = step_of(lab, net, signal, LAST);
+        char title[200];
+        if (step < 0) continue;
+        snprintf(title, sizeof title, "%s, step %.0f", lab->labels[net], step);
+        plot_panel(p, title, value, density);
+        for (int stage = 1; stage <= RN_MAX_STAGES; stage++) {
+            char name[16];
+            int count;
+            snprintf(name, sizeof name, "stage %d", stage);
+            count = pick(lab, net, signal, step, name, x, y);
+            if (count) plot_line(p, name, x, y, count);
+        }
+    }
+}
+
+static void draw(const laboratory *lab, const char *path) {
+    plot *p = plot_begin("Signals of residual nets, unit by unit", 2);
+    draw_units(lab, p);
+    draw_steps(lab, p);
+    draw_updates(lab, p);
+    draw_parameters(lab, p);
+    draw_histograms(lab, p, "x_density", "inputs of units");
+    draw_histograms(lab, p, "gradient_density", "gradients of these");
+    if (plot_save(p, path)) quit(1, "cannot write %s: %s", path, strerror(errno));
+}
+
+/* ---- the command line ------------------------------------------------------------------------ */
+
+static subject *add_subject(laboratory *lab, const char *label) {
+    subject *s = &lab->subjects[lab->count];
+    if (lab->count++ == MOST_NETS) quit(2, "more than %d nets", MOST_NETS);
+    s->label = label;
+    return s;
+}
+
+static int has_subject(laboratory *lab, arguments *a) {
+    const char *text;
+    if (has_text(a, "weights", &text))
+        add_subject(lab, text)->weights = text;
+    else if (has_text(a, "net", &text))
+        add_subject(lab, text)->fields = text;
+    else if (has_text(a, "overlay", &text) && lab->overlay_count < MOST_NETS)
+        lab->overlays[lab->overlay_count++] = text;
+    else if (has_text(a, "label", &text)) {
+        if (strpbrk(text, "\"\n")) quit(2, "--label must not hold quotes or ends of lines");
+        if (!lab->count) quit(2, "--label names the --net or --weights before it");
+        lab->subjects[lab->count - 1].label = text;
+    } else
+        return 0;
+    return 1;
+}
+
+static void read_flags(laboratory *lab, rn_desc *desc, int count, char **words) {
+    arguments a = {count, 1, words};
+    for (; a.at < count; a.at++) {
+        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(lab);
+        if (!has_subject(lab, &a) && !has_text(&a, "out", &lab->out) &&
+            !has_whole(&a, "images", 2, 1 << 20, &lab->images) &&
+            !has_whole(&a, "every", 1, 1000000000, &lab->every) &&
+            !has_switch(&a, "inference", &lab->inference) && !has_recipe(&a, &lab->recipe) &&
+            !has_field(&a, desc))
+            quit(2, "there is no flag %s", words[a.at]);
+    }
+    if (!lab->count && !lab->overlay_count) add_subject(lab, "net");
+    for (int i = 0; i < lab->count; i++)
+        for (int k = 0; k < i; k++)
+            if (!strcmp(lab->subjects[i].label, lab->subjects[k].label))
+                quit(2, "two nets are called %s; give one another --label", lab->subjects[i].label);
+}
+
+/* Reads the data, measures all nets. */
+static void run_subjects(laboratory *lab, const rn_desc *flags, int count, char **words) {
+    rn_desc descs[MOST_NETS];
+    uint64_t steps = 0;
+    manifest m;
+    trainer t;
+    memset(&t, 0, sizeof t);
+    for (int i = 0; i < lab->count; i++) {
+        rn_data *train = i ? NULL : &lab->train;
+        descs[i] = describe_subject(&lab->subjects[i], flags);
+        lab->recipe.net = lab->subjects[i].label;
+        if (i) {
+            fit_to_data(&descs[i], &lab->train.source, lab->recipe.net);
+            if (!is_measured(&descs[i]))
+                memcpy(descs[i].mean, descs[0].mean, sizeof descs[i].mean),
+                    memcpy(descs[i].deviation, descs[0].deviation, sizeof descs[i].deviation);
+        } else
+            open_sets(&lab->recipe, &descs[i], train, &lab->test);
+        check_description(descs[i]);
+        if (lab->subjects[i].weights || !is_trained(&lab->recipe)) continue;
+        t.source = &lab->train.source;
+        t.batch = (int)lab->recipe.batch;
+        steps += choose_schedule(&lab->recipe, steps_per_epoch(&t)).steps;
+    }
+    if (lab->images > lab->train.source.count)
+        quit(2, "--images is %ld, and there are %td", lab->images, lab->train.source.count);
+    m = begin_manifest(count, words, &lab->recipe, &lab->train.source, &lab->test.source);
+    lab->progress = begin_progress(steps);
+    for (int i = 0; i < lab->count && !stopped; i++)
+        run_subject(lab, &lab->subjects[i], &descs[i], &m);
+    rn_data_free(&lab->train);
+    rn_data_free(&lab->test);
+}
+
+int main(int count, char **words) {
+    static laboratory lab = {.out = "out", .images = 64, .every = 10};
+    rn_desc desc = rn_cifar(20);
+    program = "signals";
+    lab.recipe = make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_CONSTANT, 0.1, 1));
+    rn_set_dialect(&desc, RN_PAPER);
+    desc.threads = all_cores();
+    read_flags(&lab, &desc, count, words);
+    make_directory(lab.out);
+    catch_signals();
+    if (lab.count) run_subjects(&lab, &desc, count, words);
+    for (int i = 0; i < lab.overlay_count; i++) read_rows(&lab, lab.overlays[i]);
+    write_rows(&lab, path_in(lab.out, "signals.csv"));
+    draw(&lab, path_in(lab.out, "signals.svg"));
+    printf("%zu numbers in %s, drawn beside it as signals.svg\n", lab.row_count,
+           path_in(lab.out, "signals.csv"));
+    for (int i = 0; i < lab.label_count; i++) free(lab.labels[i]);
+    free(lab.rows);
+    if (stopped) exit(128 + stopped);
+    return finish();
+}
