@@ -596,11 +596,19 @@ static inline int plot_ascending(const void *a, const void *b) {
 
 /* ---- drawing --------------------------------------------------------------------------------- */
 
-enum {
-    PLOT_FONT = 13, /* of ticks; the smallest is 12 */
-    PLOT_KEY = 64,  /* room for a map's bar of colours */
-    PLOT_STYLES = 8
-};
+enum { PLOT_STYLES = 8 };
+
+/* Lengths, in units of the figure, which are pixels where it has its full size. */
+static const double plot_font = 13;    /* of ticks; the smallest is 12 */
+static const double plot_key = 64;     /* room for a map's bar of colours */
+static const double plot_caption = 15; /* height of a line */
+static const double plot_wide = 480;   /* of the only panel of a row */
+static const double plot_narrow = 360; /* of one of several */
+static const double plot_high = 300;   /* of a panel with axes */
+static const double plot_gap = 16;     /* between panels */
+static const double plot_top = 30;     /* for the title of a panel */
+static const double plot_bottom = 46;  /* for the ticks and label of the x axis */
+
 /* After Okabe and Ito, as dark or bright as three times the luminance of white and black grounds
    asks for; dashes and markers tell apart what colours do not. */
 static const char *const plot_colours[PLOT_STYLES] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
@@ -964,8 +972,8 @@ static inline void plot_draw_key(const plot_canvas *c, const plot_mark *m) {
                     plot_place(&s, ticks[i].value) + 4.5, text);
     }
     if (!m->label) return;
-    plot_format(c->out, "<text x=\"%c\" y=\"18\" text-anchor=\"end\"", box.x + PLOT_KEY - 12);
-    plot_put_text(c->out, m->label, 120, PLOT_FONT);
+    plot_format(c->out, "<text x=\"%c\" y=\"18\" text-anchor=\"end\"", box.x + plot_key - 12);
+    plot_put_text(c->out, m->label, 120, plot_font);
 }
 
 /* Lines through the edges of a grid where it crosses a level. Edge 2 i leads from node i to the next
@@ -1153,8 +1161,6 @@ typedef struct plot_gallery {
     int columns;          /* pictures of a row */
 } plot_gallery;
 
-enum { PLOT_CAPTION = 15 }; /* height of a line */
-
 static inline plot_gallery plot_arrange(const plot_mark *m, double room) {
     const int least = m->captions ? 84 : 48; /* width that captions need */
     plot_gallery g;
@@ -1167,7 +1173,7 @@ static inline plot_gallery plot_arrange(const plot_mark *m, double room) {
     g.width = m->columns < least && m->columns > 0 ? least / m->columns * m->columns : least;
     g.height = g.width * m->rows / (m->columns > 0 ? m->columns : 1);
     g.across = fmax(g.width, m->captions ? least : 0) + 8;
-    g.down = g.height + PLOT_CAPTION * lines + 10;
+    g.down = g.height + plot_caption * lines + 10;
     g.columns = (int)((room + 8) / g.across);
     if (g.columns < 1) g.columns = 1;
     return g;
@@ -1182,8 +1188,8 @@ static inline void plot_put_caption(plot_buffer *out, const char *text, double x
         memcpy(words, text, kept);
         words[kept] = 0;
         plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\"", x,
-                    y + PLOT_CAPTION * line);
-        plot_put_text(out, words, room, PLOT_FONT);
+                    y + plot_caption * line);
+        plot_put_text(out, words, room, plot_font);
         text += length + (text[length] != 0);
     }
 }
@@ -1351,15 +1357,6 @@ static inline void plot_images(plot *p, const unsigned char *pixels, int count, 
 
 /* ---- a panel --------------------------------------------------------------------------------- */
 
-enum {
-    PLOT_WIDE = 480,   /* of the only panel of a row */
-    PLOT_NARROW = 360, /* of one of several */
-    PLOT_HIGH = 300,
-    PLOT_GAP = 16,
-    PLOT_TOP = 30, /* for the title of a panel */
-    PLOT_BOTTOM = 46
-};
-
 /* Where values of a diverging run would make all others flat, the axis ends at twice what 95 % of
    them keep below. */
 static inline double plot_usual_most(plot_extent *e) {
@@ -1448,7 +1445,7 @@ static inline void plot_put_x_axis(const plot_canvas *c, const char *label) {
     if (!label) return;
     plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\"", (c->left + c->right) / 2,
                 c->bottom + 37);
-    plot_put_text(out, label, c->right - c->left + 40, PLOT_FONT + 1);
+    plot_put_text(out, label, c->right - c->left + 40, plot_font + 1);
 }
 
 /* Ticks and labels at the left, and lines across the panel. */
@@ -1474,7 +1471,7 @@ static inline void plot_put_y_axis(const plot_canvas *c, const char *label, cons
     if (!label) return;
     plot_format(out, "<text transform=\"translate(14 %c) rotate(-90)\" text-anchor=\"middle\"",
                 (c->top + c->bottom) / 2);
-    plot_put_text(out, label, c->bottom - c->top + 30, PLOT_FONT + 1);
+    plot_put_text(out, label, c->bottom - c->top + 30, plot_font + 1);
 }
 
 /* Room for the labels of the ticks at the left. */
@@ -1484,7 +1481,7 @@ static inline double plot_left_margin(const plot_frame *f, const plot_tick *tick
     for (int i = 0; i < count; i++) {
         if (!ticks[i].major) continue;
         plot_tick_label(text, ticks[i].value);
-        widest = fmax(widest, plot_width(text, -1, PLOT_FONT));
+        widest = fmax(widest, plot_width(text, -1, plot_font));
     }
     return widest + 12 + (f->y.label ? 22 : 4);
 }
@@ -1492,21 +1489,21 @@ static inline double plot_left_margin(const plot_frame *f, const plot_tick *tick
 static inline double plot_panel_height(const plot_frame *f, double width) {
     const plot_mark *m = plot_find_pictures(f);
     plot_gallery g;
-    if (!m) return PLOT_HIGH;
+    if (!m) return plot_high;
     g = plot_arrange(m, width - 8);
-    return (f->title ? PLOT_TOP : 4) + ((m->count - 1) / g.columns + 1) * g.down;
+    return (f->title ? plot_top : 4) + ((m->count - 1) / g.columns + 1) * g.down;
 }
 
 static inline void plot_put_title(const plot_canvas *c, const plot_frame *f) {
     if (!f->title) return;
     plot_format(c->out, "<text class=\"plot-name\" x=\"%c\" y=\"18\"", c->left);
-    plot_put_text(c->out, f->title, c->right - c->left, PLOT_FONT + 2);
+    plot_put_text(c->out, f->title, c->right - c->left, plot_font + 2);
 }
 
 static inline void plot_put_pictures(plot_canvas *c, const plot_frame *f, const plot_mark *m,
                                      double width) {
     c->left = 4, c->right = width - 4;
-    c->top = f->title ? PLOT_TOP : 4;
+    c->top = f->title ? plot_top : 4;
     plot_put_title(c, f);
     m->kind->draw(c, m);
 }
@@ -1524,11 +1521,11 @@ static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, double 
     }
     filled = plot_fit_axes(f, &c);
     c.on_map = map != NULL;
-    c.top = PLOT_TOP, c.bottom = PLOT_HIGH - PLOT_BOTTOM;
+    c.top = plot_top, c.bottom = plot_high - plot_bottom;
     c.y.from = c.bottom, c.y.to = c.top;
     count = plot_ticks(&c.y, 6, ticks);
     c.left = c.x.from = plot_left_margin(f, ticks, count);
-    c.right = c.x.to = width - 14 - (map ? PLOT_KEY : 0);
+    c.right = c.x.to = width - 14 - (map ? plot_key : 0);
     plot_put_title(&c, f);
     if (map) plot_draw_key(&c, map);
     for (const plot_mark *m = f->first; m; m = m->next)
@@ -1611,11 +1608,11 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
 static inline double plot_put_head(plot_buffer *out, const plot *p, double room) {
     double x = 4, y = p->title ? 22.0 * plot_put_lines(out, p->title, 17, room - 8) + 8 : 0;
     for (int i = 0; i < p->series; i++) {
-        const double width = fmin(plot_width(p->names[i], -1, PLOT_FONT), room - 44);
+        const double width = fmin(plot_width(p->names[i], -1, plot_font), room - 44);
         if (x > 4 && x + 36 + width > room) x = 4, y += 22;
         plot_put_swatch(out, i, p->kinds[i], x, y + 10);
         plot_format(out, "<text x=\"%c\" y=\"%c\"", x + 34, y + 14.5);
-        plot_put_text(out, p->names[i], room - 38, PLOT_FONT);
+        plot_put_text(out, p->names[i], room - 38, plot_font);
         x += 34 + width + 18;
     }
     return p->series ? y + 28 : y;
@@ -1652,12 +1649,12 @@ static inline plot_layout plot_lay_out(const plot *p, double wide_head, double n
     double row = 0;
     int i = 0;
     l.columns = p->columns < p->panels ? p->columns : p->panels > 0 ? p->panels : 1;
-    l.width = l.columns > 1 ? PLOT_NARROW : PLOT_WIDE;
-    l.whole = l.columns * (l.width + PLOT_GAP) - PLOT_GAP;
+    l.width = l.columns > 1 ? plot_narrow : plot_wide;
+    l.whole = l.columns * (l.width + plot_gap) - plot_gap;
     l.scale = l.whole / l.width;
     l.wide[0] = l.wide[1] = wide_head, l.narrow[0] = l.narrow[1] = narrow_head;
     for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, l.width) + PLOT_GAP;
+        const double height = plot_panel_height(f, l.width) + plot_gap;
         l.narrow[1] += height;
         row = i % l.columns ? fmax(row, height) : height;
         if (i % l.columns == l.columns - 1 || !f->next) l.wide[1] += row;
@@ -1669,11 +1666,11 @@ static inline void plot_put_panels(plot_buffer *out, const plot *p, const plot_l
     double wide = l->wide[0], narrow = l->narrow[0], row = 0;
     int i = 0;
     for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, l->width) + PLOT_GAP;
+        const double height = plot_panel_height(f, l->width) + plot_gap;
         if (i % l->columns == 0) wide += row, row = 0;
         row = fmax(row, height);
         plot_format(out, "<g transform=\"translate(%c %c)\"",
-                    (i % l->columns) * (l->width + PLOT_GAP), wide);
+                    (i % l->columns) * (l->width + plot_gap), wide);
         if (l->columns > 1)
             plot_format(out,
                         " class=\"plot-panel\" style=\"--plot-place:translate(0,%cpx) scale(%g)\"",
@@ -1691,9 +1688,9 @@ static inline void plot_put_figure(plot_buffer *out, const plot *p, const plot_l
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" role=\"img\" width=\"%c\" "
         "height=\"%c\" viewBox=\"0 0 %c %c\" preserveAspectRatio=\"xMinYMin\" "
-        "color=\"#767676\" font-size=\"%d\" font-family=\"system-ui,'Segoe UI',Helvetica,"
+        "color=\"#767676\" font-size=\"%c\" font-family=\"system-ui,'Segoe UI',Helvetica,"
         "Arial,'DejaVu Sans',sans-serif\"",
-        l->whole, l->wide[1], l->whole, l->wide[1], PLOT_FONT);
+        l->whole, l->wide[1], l->whole, l->wide[1], plot_font);
     if (l->columns > 1) plot_format(out, " style=\"--plot-shape:%c/%c\"", l->width, l->narrow[1]);
     plot_format(out, ">\n<title>%w</title>\n<desc>", p->title ? p->title : "Figure");
     plot_tell(out, p);

@@ -237,7 +237,7 @@ static void check_places(void) {
     static const plot_axis x_axis = {"x", 0, 0, 10}, y_axis = {"y", 0, -1, 1};
     static const plot_axis back = {"x", 0, 10, 0}, decades = {"y", 1, 1, 1000};
     static const double x[] = {0, 5, 10}, y[] = {-1, 0, 1}, powers[] = {1, 10, 1000};
-    const double right = PLOT_WIDE - 14;
+    const double right = plot_wide - 14;
     double left;
     free(draw_line(x_axis, y_axis, x, y, 3));
     left = frame.x[0];
@@ -300,7 +300,7 @@ static void check_many(void) {
     }
     CHECK(up >= 0 && down >= 0);
     CHECK_NEAR(found.x[up > 0 ? up : 0],
-               frame.x[0] + SPIKE / 64000.0 * (PLOT_WIDE - 14 - frame.x[0]), 0.06);
+               frame.x[0] + SPIKE / 64000.0 * (plot_wide - 14 - frame.x[0]), 0.06);
     free(text);
 }
 
@@ -355,7 +355,7 @@ static void check_bars(void) {
     CHECK_INT(found.count, 8);
     CHECK_NEAR(found.y[1], frame.y[1] - (frame.y[1] - frame.y[0]) / 4, 0.06);
     CHECK_NEAR(found.y[5], frame.y[0], 0.06);
-    CHECK_NEAR(found.x[4], (frame.x[0] + PLOT_WIDE - 14) / 2, 0.06);
+    CHECK_NEAR(found.x[4], (frame.x[0] + plot_wide - 14) / 2, 0.06);
     read_path(&found, text, "plot-band", 1);
     CHECK_INT(found.count, 4);
     CHECK_NEAR(found.y[2], frame.y[0], 0.06); /* 9 is beyond the axis */
@@ -476,7 +476,7 @@ static void check_circle(int on_map) {
     static double values[SIDE * SIDE];
     static const plot_axis axis = {"x", 0, -1, 1};
     const double reach = on_map ? 1 + 1.0 / (SIDE - 1) : 1;
-    const double right = PLOT_WIDE - 14 - (on_map ? PLOT_KEY : 0);
+    const double right = plot_wide - 14 - (on_map ? plot_key : 0);
     char *text;
     for (int i = 0; i < SIDE * SIDE; i++)
         values[i] = hypot(i % SIDE / 20.0 - 1, i / SIDE / 20.0 - 1);

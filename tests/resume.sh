@@ -143,6 +143,18 @@ check "--eval on colours" fails 2 "channels of run/best.safetensors is 1, but th
 check "no CIFAR" fails 1 "need --dataset idx" --resume --out run --dataset cifar10
 check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
+check "the log is drawn" grep -c ">learning rate</text>" predicting/log.svg
+check "of the run before, too" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
+    --out predicting >out.txt && [ -s predicting/log.svg.old ] && [ -s predicting/log.svg ]"
+check "mistakes and filters" sh -c "./cifar --dataset idx --data data \
+    --eval run/best.safetensors --predictions named --mistakes wrong.svg --filters filters.svg >out.txt"
+# The picture counts what the predictions get wrong; it has as many filters as the net.
+wrong=$(od -An -v -tu1 -w1 -j8 data/t10k-labels-idx1-ubyte | tr -d ' ' | paste - named |
+    awk '$1 != $2' | wc -l)
+check "all mistakes are counted" grep "gets $wrong of 100 test images wrong" wrong.svg
+check "the surest are shown" sh -c "[ \"\$(grep -c '<image ' wrong.svg)\" = $((wrong < 30 ? wrong : 30)) ]"
+check "by name" grep ">ankle boot</text>" wrong.svg
+check "a picture a filter" sh -c '[ "$(grep -c "<image " filters.svg)" = "$(sed -n "s/.*the \([0-9]*\) filters.*/\1/p" filters.svg | head -1)" ]'
 
 # ---- the fast recipe -------------------------------------------------------------------------------
 
