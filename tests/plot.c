@@ -9,6 +9,27 @@
 
 static const char *skip_space(const char *at) { return at + strspn(at, " \t\r\n"); }
 
+/* Behind a character that XML allows, read as UTF-8 by its value; NULL where none is. */
+static const char *skip_utf8(const char *text) {
+    const unsigned char *s = (const unsigned char *)text;
+    const int more = s[0] < 0x80       ? 0
+                     : s[0] >> 5 == 6  ? 1
+                     : s[0] >> 4 == 14 ? 2
+                     : s[0] >> 3 == 30 ? 3
+                                       : -1;
+    static const unsigned long least[] = {0x20, 0x80, 0x800, 0x10000};
+    unsigned long value = more < 1 ? s[0] : s[0] & (0x3Fu >> more);
+    if (more < 0) return NULL;
+    for (int i = 1; i <= more; i++) {
+        if (s[i] >> 6 != 2) return NULL;
+        value = value << 6 | (s[i] & 0x3F);
+    }
+    if (value < least[more] || (value >= 0xD800 && value < 0xE000) || value == 0xFFFE ||
+        value == 0xFFFF || value > 0x10FFFF)
+        return NULL;
+    return text + more + 1;
+}
+
 /* Behind an entity or a character that may stand in text, NULL where none does. */
 static const char *skip_character(const char *at) {
     static const char *const entities[] = {"&amp;", "&lt;", "&gt;", "&quot;"};
@@ -16,7 +37,7 @@ static const char *skip_character(const char *at) {
         if (!strncmp(at, entities[i], strlen(entities[i]))) return at + strlen(entities[i]);
     if (*at == '&' || *at == '<') return NULL;
     if (*at == '\n') return at + 1;
-    return plot_character(at) ? at + plot_character(at) : NULL;
+    return skip_utf8(at);
 }
 
 /* Behind the attributes of a tag, NULL if they are not well-formed or one is there twice. */
@@ -356,6 +377,8 @@ static void check_bars(void) {
     CHECK_NEAR(found.y[1], frame.y[1] - (frame.y[1] - frame.y[0]) / 4, 0.06);
     CHECK_NEAR(found.y[5], frame.y[0], 0.06);
     CHECK_NEAR(found.x[4], (frame.x[0] + plot_wide - 14) / 2, 0.06);
+    CHECK_NEAR(found.y[0], frame.y[1], 0.06);
+    CHECK_NEAR(found.y[7], frame.y[1], 0.06);
     read_path(&found, text, "plot-band", 1);
     CHECK_INT(found.count, 4);
     CHECK_NEAR(found.y[2], frame.y[0], 0.06); /* 9 is beyond the axis */
@@ -553,6 +576,7 @@ static void check_png(void) {
     plot_buffer out = {NULL, 0, 0, 0};
     const char *at;
     size_t length = 0, wrong = 0;
+    unsigned long long a = 1, b = 0; /* sums of Adler-32 */
     int last = 0;
     for (int i = 0; i < HEIGHT * WIDTH * 3; i++) pixels[i] = (unsigned char)(i * 7 + i / 251);
     plot_put_png(&out, pixels, WIDTH, HEIGHT, 3, NULL);
@@ -576,6 +600,8 @@ static void check_png(void) {
         wrong += memcmp(rows + y * (WIDTH * 3 + 1) + 1, pixels + y * WIDTH * 3, WIDTH * 3) != 0;
     }
     CHECK_INT(wrong, 0);
+    for (size_t i = 0; i < sizeof rows; i++) a += rows[i], b += a;
+    CHECK_INT(word_at(at), b % 65521 << 16 | a % 65521);
     free(out.text);
 }
 
@@ -652,6 +678,11 @@ static void check_nothing(void) {
     text = finish_figure(p);
     CHECK_TEXT(text, ">no values</text>");
     free(text);
+    p = plot_begin("A guide alone", 1);
+    plot_guide(p, 5, "the paper's");
+    text = finish_figure(p);
+    CHECK_TEXT(text, ">no values</text>");
+    free(text);
     p = plot_begin("Huge", 1);
     plot_line(p, "huge", huge, huge, 2);
     free(finish_figure(p));
@@ -684,6 +715,9 @@ static void check_saving(void) {
     errno = 0;
     CHECK(plot_save(p, "no_such_directory/plot_test.svg") == -1 && errno == ENOENT);
     remove("plot_test.svg");
+    p = plot_begin("A directory", 1);
+    CHECK_INT(plot_save(p, "."), -1);
+    CHECK(!exists("..tmp"));
 }
 
 /* ---- logs ------------------------------------------------------------------------------------ */
@@ -754,6 +788,10 @@ static void check_logs(void) {
     free(text);
     text = draw_logs(2, "epoch");
     CHECK(text && strstr(text, ">epoch</text>") && !strstr(text, ">iteration</text>"));
+    free(text);
+    write_file("plot_test.csv", "iteration,train_loss,test_error\n10,2,\n20,1,\n");
+    text = draw_logs(2, NULL); /* no panel without values */
+    CHECK(text && !strstr(text, ">Test error</text>") && strstr(text, ">Training loss</text>"));
     free(text);
     write_file("plot_test.csv", "a,b\n1,2\n");
     CHECK(!draw_logs(1, NULL));
