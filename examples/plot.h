@@ -64,7 +64,8 @@ static inline void plot_guide(plot *p, double y, const char *label);
 
 /* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
    unit, and whether on a logarithmic scale. The first column lies at the x axis's least, the last
-   one at its most, and so do rows along y: the first row is at the bottom. Axes that leave the ends open count columns and rows from 0. */
+   one at its most, and so do rows along y: the first row is at the bottom. Axes that leave the ends
+   open count columns and rows from 0. Maps of one quantity have one scale in all panels. */
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log);
 
@@ -96,6 +97,7 @@ struct plot_mark {
     double *x, *y, *z; /* [count]; bars: x[count + 1]; band: low is y, high is z; contours: the
                           levels are z; maps and contours: y[rows][columns] */
     int columns, rows, channels, log;
+    double ends[2]; /* map: of its scale */
     unsigned char *pixels;
     char *label;
     char **captions; /* [count] */
@@ -911,11 +913,7 @@ static inline double plot_node(const plot_axis *a, const plot_scale *s, int coun
 
 /* The values of a map on a scale from 0 to 1. */
 static inline plot_scale plot_fit_map(const plot_mark *m) {
-    plot_extent e = {m->log, 0, 0, 0, 0, NULL, 0};
-    plot_scale s;
-    plot_reach_all(&e, m->y, m->count);
-    s.log = m->log, s.whole = 0, s.from = 0, s.to = 1;
-    s.least = e.count ? e.least : 0, s.most = e.count ? e.most : 1;
+    plot_scale s = {m->log, 0, m->ends[0], m->ends[1], 0, 1};
     if (!(s.most > s.least)) s.least -= 0.5, s.most += 0.5;
     return s;
 }
@@ -1324,12 +1322,26 @@ static inline plot_mark *plot_add_grid(plot *p, int kind, const double *values, 
     return m;
 }
 
+/* Gives maps of the quantity of this one the ends of all their values. */
+static inline void plot_share_scale(plot *p, const plot_mark *map) {
+    plot_extent e = {map->log, 0, 0, 0, 0, NULL, 0};
+    for (int pass = 0; pass < 2; pass++)
+        for (plot_frame *f = p->first; f; f = f->next)
+            for (plot_mark *m = f->first; m; m = m->next) {
+                const int alike = m->label && map->label && !strcmp(m->label, map->label);
+                if (!m->kind->is_map || m->log != map->log || (m != map && !alike)) continue;
+                if (!pass && m->y) plot_reach_all(&e, m->y, m->count);
+                m->ends[0] = e.count ? e.least : 0, m->ends[1] = e.count ? e.most : 1;
+            }
+}
+
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log) {
     plot_mark *m = plot_add_grid(p, 5, values, columns, rows);
     if (!m) return;
     m->label = plot_copy_text(p, quantity);
     m->log = log;
+    plot_share_scale(p, m);
 }
 
 static inline void plot_contours(plot *p, const double *values, int columns, int rows,

@@ -466,6 +466,28 @@ static void read_map(const double *values, int columns, int rows, int is_log,
     free(finish_figure(p));
 }
 
+/* Maps of one quantity have one scale, others their own. */
+static void check_scales(void) {
+    static const double low[] = {0, 1}, high[] = {3, 4};
+    plot *p = plot_begin("Maps", 2);
+    const plot_axis axis = {"", 0, 0, 0};
+    unsigned char pixels[2];
+    plot_heat(p, low, 2, 1, "loss", 0);
+    plot_panel(p, NULL, axis, axis);
+    plot_heat(p, high, 2, 1, "loss", 0);
+    plot_panel(p, NULL, axis, axis);
+    plot_heat(p, high, 2, 1, "norm", 0);
+    plot_paint_map(p->first->first, pixels);
+    CHECK_INT(pixels[0], 1);
+    CHECK_INT(pixels[1], 1 + 64);
+    plot_paint_map(p->first->next->first, pixels);
+    CHECK_INT(pixels[0], 1 + 191);
+    CHECK_INT(pixels[1], 255);
+    plot_paint_map(p->last->first, pixels);
+    CHECK_INT(pixels[0], 1);
+    free(finish_figure(p));
+}
+
 static void check_map(void) {
     static const double values[] = {0, 1, NAN, 0.5}, powers[] = {1, 10, 100, 0};
     unsigned char pixels[4];
@@ -806,7 +828,8 @@ int main(void) {
     check_places(), check_clipping(), check_gaps(), check_many(), check_ends();
     check_bars(), check_dots();
     check_series(), check_contrast();
-    check_map(), check_circle(0), check_circle(1), check_saddle(), check_contour_gaps();
+    check_map(), check_scales(), check_circle(0), check_circle(1), check_saddle(),
+        check_contour_gaps();
     check_checksums(), check_png(), check_images();
     check_hostile(), check_nothing(), check_saving();
     check_table(), check_logs();
