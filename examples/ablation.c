@@ -99,7 +99,7 @@ static void choose_rows(ablation *a) {
     if (!s->variant_count) quit(2, "--rows is empty");
 }
 
-/* The variant of a row if it was chosen, else NULL; *first tells whether it is its table's first. */
+/* The variant of a row if it was chosen, else NULL; *first: is it its table's first? */
 static const variant *row_variant(const ablation *a, int i, int *first) {
     int k = i - 1;
     while (k >= 0 && paper_rows[k].table == paper_rows[i].table && a->chosen[k] < 0) k--;
@@ -125,8 +125,9 @@ static void print_study(const ablation *a) {
         printf("%3d %-30s %5d %8" PRIu64 " %11.1f %15.2f\n", row_number(i), paper_rows[i].name,
                v->desc.depth, steps, 1000 * v->step, run_seconds(s, v, NULL, steps) / 60);
     }
-    printf("%s%d nets, %d seeds, %" PRIu64 " steps (%.3g epochs) each", timed ? "\n" : "",
-           s->variant_count, s->seeds, steps, (double)steps / (double)s->epoch_steps);
+    printf("%s%d nets, %d %s, %" PRIu64 " steps (%.3g epochs) each", timed ? "\n" : "",
+           s->variant_count, s->seeds, s->seeds == 1 ? "seed" : "seeds", steps,
+           (double)steps / (double)s->epoch_steps);
     if (timed) printf(": about %s", time_text(seconds));
     if (s->time > 0) printf(" of %s", time_text(s->time));
     if (s->earlier > 0) printf(", after %s before", time_text(s->earlier));

@@ -1,6 +1,6 @@
-/* paper.h - the figures of "Identity Mappings in Deep Residual Networks" (He, Zhang, Ren, Sun 2016):
-   the rows of its Tables 1, 2 and 3, each with its net, to hold others against. Include it behind
-   resnet.h. */
+/* paper.h - the figures of "Identity Mappings in Deep Residual Networks" (He, Zhang, Ren and Sun,
+   2016): the rows of its Tables 1, 2 and 3, each with its net, to hold others against. Include it
+   behind resnet.h. */
 #ifndef PAPER_H
 #define PAPER_H
 

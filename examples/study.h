@@ -319,7 +319,7 @@ static inline void measure_variant(study *s, variant *v, double allowance) {
     rn_error error;
     rn_status status;
     int steps = 0;
-    t.net->schedule = rn_make_schedule(RN_CONSTANT, 1e-9, 1);
+    t.net->schedule = rn_make_schedule(RN_CONSTANT, 1e-9, PAPER_STEPS);
     status = train_next(&t, &error); /* the first one finds its memory cold */
     v->start = seconds_now() - began;
     began = seconds_now();
@@ -562,8 +562,8 @@ static inline double expected_end(const study *s, int k, int i) {
            slowness(s) * rest_seconds(s, k, i, k + 1, s->schedule.steps);
 }
 
-/* May this run begin? Where the time turns out too short for a seed, that is left out; but the first
-   one is made, and no run is shortened. */
+/* May this run begin? Where the time turns out too short for a seed, that is left out; but the
+   first one is made, and no run is shortened. */
 static inline int has_time_left(study *s, int k, int i) {
     const double end = expected_end(s, k, i);
     if (!(s->time > 0) || end <= 1.1 * s->time || (!k && (s->warned || !(s->planned > 0))))
@@ -609,7 +609,7 @@ static inline void end_study(study *s) {
     rn_data_free(&s->test);
 }
 
-/* ---- statistics ------------------------------------------------------------------------------- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 typedef struct summary {
     int runs, failed;
