@@ -95,7 +95,8 @@
                                      without Winograd, with batch norms folded into convolutions,
                                      in float: neither double nor libm is linked. Well below half
                                      the code and the memory; desc.naive and desc.unfused are
-                                     refused, rn_describe says less, and rn_features knows fewer nodes
+                                     refused, rn_describe says less, and rn_features knows fewer
+                                     nodes
        RESNET_KINDS            one   the kinds of nodes that are compiled, default all, as bits:
                                      1 << RN_INPUT | 1 << RN_CONV2D | ...; nets with others are
                                      refused in words
@@ -168,7 +169,6 @@
 #define rn_next_parameter RN__PASTE_REAL(rn_next_parameter, RESNET_REAL)
 #define rn_find_parameter RN__PASTE_REAL(rn_find_parameter, RESNET_REAL)
 #define rn_predict RN__PASTE_REAL(rn_predict, RESNET_REAL)
-#define rn_predict_probed RN__PASTE_REAL(rn_predict_probed, RESNET_REAL)
 #define rn_features RN__PASTE_REAL(rn_features, RESNET_REAL)
 #define rn_argmax RN__PASTE_REAL(rn_argmax, RESNET_REAL)
 #define rn_train_step RN__PASTE_REAL(rn_train_step, RESNET_REAL)
@@ -553,12 +553,12 @@ typedef struct rn_trainer {
 
 struct rn_net;
 /* Called after each step of a training pass, and of rn_predict_probed, when set: forward with the
-   node whose value is new, backward (1) with the node whose inputs' gradients are new. rn_read_value
-   and its kin see, and may change, what the next step reads. For tests, pictures and searches for
-   trouble. A step of the fast execution may be several nodes, unless desc.unfused says else; it is
-   reported once. With a budget,
-   steps that are computed again are not reported, and do not see what a probe wrote. Gradients of
-   weights that are standardised are, until backward has ended, those by the standardised ones. */
+   node whose value is new, backward (1) with the node whose inputs' gradients are new.
+   rn_read_value and its kin see, and may change, what the next step reads. For tests, pictures and
+   searches for trouble. A step of the fast execution may be several nodes, unless desc.unfused says
+   else; it is reported once. With a budget, steps that are computed again are not reported, and do
+   not see what a probe wrote. Gradients of weights that are standardised are, until backward has
+   ended, those by the standardised ones. */
 typedef void (*rn_probe)(void *user, struct rn_net *net, int node, int backward);
 
 /* A net. Everything lies in one block: this struct, the nodes, then the arrays. Read what you like;
@@ -788,14 +788,10 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
 typedef struct rn_unit {
     int stage, unit; /* from 1; from 0, in its stage */
     int first, next; /* its nodes are those from first on and before next */
-    int input;       /* x_l */
-    int shortcut;    /* h(x_l), with its scale or gate */
-    int residual;    /* F(x_l), likewise */
-    int add;         /* y_l */
-    int output;      /* x_{l+1} */
-    int gates[2];    /* logits by which F and h are gated, see rn_node.complement; -1: none */
+    /* x_l; h(x_l) and F(x_l) with their scales and gates; y_l; x_{l+1} */
+    int input, shortcut, residual, add, output;
+    int gates[2]; /* logits by which F and h are gated, see rn_node.complement; -1: none */
 } rn_unit;
-
 RNDEF int rn_next_unit(const rn_net *net, rn_unit *unit);
 
 /* Level 2 =====================================================================================
@@ -1046,19 +1042,20 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
 /* What numbers are like. All zero before the first; then more numbers add up, such as those of the
    parts of a batch. Norm sqrt(squares), mean sum / count, and so on. */
 typedef struct rn_moments {
-    double count, sum, squares; /* how many, the sum of them and of their squares */
-    double positive, zeros;     /* how many are above zero, and zero */
-    double largest;             /* magnitude */
-    double *histogram;  /* [bins], the caller's, of equal width from `least` to `most`; the */
-    double least, most; /* outer two also have what is beyond */
-    int bins;           /* 0: none are wanted */
+    /* how many, the sum of them and of their squares; how many are above zero, and zero; the
+       largest magnitude */
+    double count, sum, squares, positive, zeros, largest;
+    /* A histogram, the caller's, of bins of equal width from `least` to `most`, of which the outer
+       two also have what is beyond; bins 0: none is wanted. */
+    double *histogram, least, most;
+    int bins;
 } rn_moments;
 
-/* Adds the numbers of a tensor; and those of a value or gradient where they are in the net, without
-   a copy, when rn_read_value or rn_read_gradient would read them. */
+/* Adds the numbers of a tensor; and those of a node's value (backward 0) or gradient (1) where they
+   are in the net, without a copy, when rn_read_value or rn_read_gradient would read them. */
 RNDEF void rn_add_moments(rn_moments *moments, rn_tensor tensor);
-RNDEF rn_status rn_add_value(rn_moments *moments, const rn_net *net, int node, rn_error *error);
-RNDEF rn_status rn_add_gradient(rn_moments *moments, const rn_net *net, int node, rn_error *error);
+RNDEF rn_status rn_add_moments_of(rn_moments *moments, const rn_net *net, int node, int backward,
+                                  rn_error *error);
 
 /* Random numbers ==============================================================================
    Number `index` of a stream is a function of the stream's key and the index alone. There is no
@@ -3691,8 +3688,8 @@ RNDEF int rn_find_node(const rn_net *net, const char *name) {
     return -1;
 }
 
-/* From u->next on, by what an addition is and reads: the stem's nodes have stage 0, those of the tail
-   -1, and what enters a unit its first node reads. */
+/* From u->next on, by what an addition is and reads: nodes of the stem have stage 0, those of the
+   tail -1, and what enters a unit its first node reads. Behind the last unit *u stays. */
 RNDEF int rn_next_unit(const rn_net *net, rn_unit *u) {
     const rn_node *nodes = net->nodes;
     int i = u->next;
@@ -3700,18 +3697,15 @@ RNDEF int rn_next_unit(const rn_net *net, rn_unit *u) {
     if (i == net->node_count) return 0;
     u->stage = nodes[i].stage;
     u->unit = nodes[i].unit;
-    u->first = i;
     u->input = nodes[i].inputs[0];
-    for (; nodes[i].stage == u->stage && nodes[i].unit == u->unit; i++)
-        if (rn__has(&nodes[i], RN__ADDS)) u->add = i;
-    u->next = i;
-    u->output = i - 1;
+    u->first = u->next = i;
+    for (; nodes[u->next].stage == u->stage && nodes[u->next].unit == u->unit; u->next++)
+        if (rn__has(&nodes[u->next], RN__ADDS)) u->add = u->next;
+    u->output = u->next - 1;
     u->residual = nodes[u->add].inputs[0];
     u->shortcut = nodes[u->add].inputs[1];
-    for (int k = 0; k < 2; k++) { /* only gates read two values, but for additions */
-        const int term = nodes[u->add].inputs[k];
-        u->gates[k] = term > u->input ? nodes[term].inputs[1] : -1;
-    }
+    u->gates[0] = nodes[u->residual].inputs[1]; /* only gates and additions read two values */
+    u->gates[1] = u->shortcut > u->input ? nodes[u->shortcut].inputs[1] : -1;
     return 1;
 }
 
@@ -5524,7 +5518,8 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
 RN__APART void rn__run_operation(const rn__run *run, int k, int backward);
 
 /* Begins a pass that may be probed, of the images of a run. */
-static void rn__begin_probing(rn_net *net, const rn__run *run) {
+static void rn__begin_probing(rn_net *net, rn__run *run) {
+    run->probed = net;
     net->held = run->count;
     net->executor->place = run->place;
     net->executor->time = net->executor->rewritten = 0;
@@ -10100,8 +10095,7 @@ static rn_status rn__check_creation(rn_desc *desc, int batch, rn_mode mode, rn_e
     RN__FAIL_IF(mode != RN_INFERENCE && mode != RN_TRAINING, RN_BAD_ARGUMENT,
                 "mode must be RN_INFERENCE or RN_TRAINING");
     RN__FAIL_IF(RN__SMALL && (desc->naive || desc->unfused), RN_BAD_ARGUMENT,
-                "compiled with RESNET_SMALL: there is no naive execution, nor an unfused one; let "
-                "desc.naive and desc.unfused be 0");
+                "compiled with RESNET_SMALL, without these: let desc.naive, desc.unfused be 0");
     return rn_resolve(desc, error);
 }
 
@@ -10437,7 +10431,6 @@ static rn_status rn__predict(const rn_net *net, void *workspace, rn_net *probed,
     RN__TRY(rn__check_step(net, images, count, error));
     RN__TRY(rn__check_workspace(net, workspace, error));
     run = rn__run_of(net, RN_INFERENCE, (char *)workspace);
-    run.probed = probed;
     while (rn__next_part(&run, images, count)) {
         if (probed) rn__begin_probing(probed, &run);
         part = rn_tensor_in(logits + (ptrdiff_t)run.first * net->desc.classes, run.count,
@@ -10695,7 +10688,6 @@ static rn_loss rn__loss_of(const rn_net *net) {
 static rn_status rn__forward_part(rn_net *net, rn__run *run, rn_tensor logits, rn_error *error) {
     int finite;
     rn__begin_probing(net, run);
-    run->probed = net;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
     rn__copy_logits(run, &logits);
     /* A ReLU hides minus infinity, statistics do not. */
@@ -10782,8 +10774,9 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
 
 /* >>probes ===================================================================================
    In: a node, and the time in a pass. Out: its value or gradient, copied out of the net or into it
-   or summed up where it is, or a sentence that says why that cannot be. The planner lets buffers share memory, so
-   that a thing is there only from the time when it is written until another takes its place:
+   or summed up where it is, or a sentence that says why that cannot be. The planner lets buffers
+   share memory, so that a thing is there only from the time when it is written until another takes
+   its place:
 
        time of writing  <=  now  <  time when another thing is written over it
 
@@ -10938,7 +10931,6 @@ static rn_status rn__look_up(const char *function, const rn_net *net, int v, int
                              int into_net, rn_tensor *inside, rn_error *error) {
     char name[64], subject[128];
     rn__text text = rn__text_in(subject, sizeof subject);
-    const rn_node *node;
     ptrdiff_t offset;
     RN__FAIL_IF(!net->held || (gradient && net->executor->place == RN__AT_INFERENCE),
                 RN_BAD_ARGUMENT,
@@ -10951,9 +10943,8 @@ static rn_status rn__look_up(const char *function, const rn_net *net, int v, int
                v);
     RN__TRY(rn__find(net, v, gradient, &offset, subject, error));
     if (into_net) RN__TRY(rn__check_writing(net, v, gradient, subject, error));
-    node = &net->nodes[v];
     *inside = rn_tensor_in((rn_real *)(void *)(net->executor->activations + offset), net->held,
-                           node->c, node->h, node->w);
+                           net->nodes[v].c, net->nodes[v].h, net->nodes[v].w);
     return RN_OK;
 }
 
@@ -11003,56 +10994,37 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
 
 /* ---- moments --------------------------------------------------------------------------------- */
 
-/* The bin of a number; one that is none is in the first. */
-static int rn__bin_of(const rn_moments *m, double number) {
-    const double bin = (number - m->least) / (m->most - m->least) * m->bins;
-    return bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0;
-}
-
-RNDEF void rn_add_moments(rn_moments *moments, rn_tensor tensor) {
-    rn_moments m = *moments;
+/* A number that is none is in the first bin. */
+RNDEF void rn_add_moments(rn_moments *m, rn_tensor tensor) {
     RN__EACH(&tensor, n, c, h, w) {
-        const double number = rn__get(&tensor, n, c, h, w), magnitude = fabs(number);
-        m.count++;
-        m.sum += number;
-        m.squares += number * number;
-        m.positive += number > 0;
-        m.zeros += number <= 0 && number >= 0;
-        if (magnitude > m.largest) m.largest = magnitude;
-        if (m.bins > 0) m.histogram[rn__bin_of(&m, number)]++;
+        const double number = rn__get(&tensor, n, c, h, w);
+        const double bin = (number - m->least) / (m->most - m->least) * m->bins;
+        m->count++;
+        m->sum += number;
+        m->squares += number * number;
+        m->positive += number > 0;
+        m->zeros += number <= 0 && number >= 0;
+        if (fabs(number) > m->largest) m->largest = fabs(number);
+        if (m->bins) m->histogram[bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0]++;
     }
-    *moments = m;
 }
 
-/* In blocks of 16 channels a value is a tensor for each block; else it is one. */
-static rn_status rn__add_inside(const char *function, rn_moments *moments, const rn_net *net, int v,
-                                int gradient, rn_error *error) {
-    rn_tensor inside;
-    RN__TRY(rn__look_up(function, net, v, gradient, 0, &inside, error));
-#if RN__FAST
+/* Where channels lie in blocks of 16, a value is a tensor for each block; else it is one. */
+RNDEF rn_status rn_add_moments_of(rn_moments *moments, const rn_net *net, int node, int backward,
+                                  rn_error *error) {
+    rn_tensor t;
+    RN__TRY(rn__look_up(__func__, net, node, backward, 0, &t, error));
     if (!rn__is_naive(net)) {
-        rn_tensor block = inside;
-        block.stride_c = 1;
-        block.stride_w = RN__BLOCK;
-        block.stride_h = block.w * block.stride_w;
-        block.stride_n = rn__blocks(inside.c) * block.h * block.stride_h;
-        for (int c = 0; c < inside.c; c += RN__BLOCK, block.data += block.h * block.stride_h) {
-            block.c = rn__min(RN__BLOCK, inside.c - c);
-            rn_add_moments(moments, block);
-        }
-        return RN_OK;
+        t.stride_c = 1;
+        t.stride_w = RN__BLOCK;
+        t.stride_h = t.w * t.stride_w;
+        t.stride_n = rn__blocks(t.c) * t.h * t.stride_h;
     }
-#endif
-    rn_add_moments(moments, inside);
+    for (int left = t.c; left > 0; left -= t.c, t.data += t.h * t.stride_h) {
+        t.c = rn__is_naive(net) ? left : rn__min(RN__BLOCK, left);
+        rn_add_moments(moments, t);
+    }
     return RN_OK;
-}
-
-RNDEF rn_status rn_add_value(rn_moments *moments, const rn_net *net, int node, rn_error *error) {
-    return rn__add_inside(__func__, moments, net, node, 0, error);
-}
-
-RNDEF rn_status rn_add_gradient(rn_moments *moments, const rn_net *net, int node, rn_error *error) {
-    return rn__add_inside(__func__, moments, net, node, 1, error);
 }
 
 /* >>optimiser ================================================================================

@@ -1,6 +1,6 @@
-/* signals.c - what flows through residual nets, unit by unit: values, gradients, what shortcuts alone
-   carry, what ReLUs cut, gates, scales of norms, steps against weights; and equations (4) to (8) of
-   the paper as identities of a real net. Draws several nets in one picture.
+/* signals.c - what flows through residual nets, unit by unit: values, gradients, what shortcuts
+   alone carry, what ReLUs cut, gates, scales of norms, steps against weights; and equations (4) to
+   (8) of the paper as identities of a real net. Draws several nets in one picture.
 
    cc -O2 -fopenmp -o examples/signals examples/signals.c -lm && examples/signals --help */
 
@@ -149,6 +149,20 @@ static void read_rows(laboratory *lab, const char *path) {
 /* Norm of the tensor of all images, divided by the square root of their number: of one image. */
 static double norm_of_image(const rn_moments *m, int images) { return sqrt(m->squares / images); }
 
+/* Has a shortcut a factor other than 1? */
+static int has_factors(const rn_net *net, const signals *s) {
+    for (int k = 0; k < s->count; k++)
+        if (fabs(shortcut_factor(net, &s->units[k]) - 1) > 0) return 1;
+    return 0;
+}
+
+/* Equation (8): the gradient of x_L times the factors of the shortcuts from unit k on. */
+static double product_from(const rn_net *net, const signals *s, int k) {
+    double product = sqrt(s->units[s->count].dx.squares);
+    for (; k < s->count; k++) product *= shortcut_factor(net, &s->units[k]);
+    return product;
+}
+
 static void add_units(laboratory *lab, const signals *s, const rn_net *net, row like) {
     const int images = (int)lab->images;
     for (int k = 0; k <= s->count; k++) {
@@ -160,6 +174,8 @@ static void add_units(laboratory *lab, const signals *s, const rn_net *net, row 
         add_row(lab, &like, "x_norm", l, norm_of_image(&at->x, images));
         if (backward) add_row(lab, &like, "gradient_norm", l, total);
         if (backward) add_row(lab, &like, "shortcuts_alone", l, sqrt(at->alone.squares));
+        if (backward && has_factors(net, s))
+            add_row(lab, &like, "product", l, product_from(net, s, k));
         if (last) break;
         add_row(lab, &like, "f_norm", l, norm_of_image(&at->f, images));
         add_row(lab, &like, "f_to_h", l, sqrt(at->f.squares / at->h.squares));
@@ -173,12 +189,25 @@ static void add_units(laboratory *lab, const signals *s, const rn_net *net, row 
     }
 }
 
-/* A density: its area is 1. */
+/* A density: its area would be 1, but the outer bins, where all that is beyond is, are left out. */
 static void add_histogram(laboratory *lab, const rn_moments *m, row like, const char *signal) {
     const double width = (m->most - m->least) / SIGNAL_BINS;
-    for (int i = 0; i < m->bins; i++)
+    for (int i = 1; i < m->bins - 1; i++)
         add_row(lab, &like, signal, m->least + (i + 0.5) * width,
                 m->histogram[i] / m->count / width);
+}
+
+/* Of the gates of all units. */
+static void add_openings(laboratory *lab, const signals *s, row like) {
+    static const char *const names[] = {"gates of F", "gates of h"};
+    for (int k = 0; k < 2; k++) {
+        double count = 0;
+        for (int i = 0; i < SIGNAL_BINS; i++) count += s->openings[k][i];
+        strcpy(like.name, names[k]);
+        for (int i = 0; i < SIGNAL_BINS && count > 0; i++)
+            add_row(lab, &like, "gate_density", (i + 0.5) / SIGNAL_BINS,
+                    s->openings[k][i] / count * SIGNAL_BINS);
+    }
 }
 
 static void add_stages(laboratory *lab, const signals *s, row like) {
@@ -187,6 +216,7 @@ static void add_stages(laboratory *lab, const signals *s, row like) {
         add_histogram(lab, &s->stages[k].x, like, "x_density");
         add_histogram(lab, &s->stages[k].dx, like, "gradient_density");
     }
+    add_openings(lab, s, like);
 }
 
 static int is_norm_weight(rn_role role) {
@@ -287,6 +317,33 @@ static void tell_products(const signals *s, const rn_net *net) {
     }
 }
 
+/* The mean over units of what there is of them, and its span; nothing where there is nothing. */
+static void tell_span(const char *words, double sum, double least, double most, int count) {
+    if (count)
+        printf("  %s %.2f in the mean, %.2f to %.2f by unit\n", words, sum / count, least, most);
+}
+
+/* What the ReLU behind the addition cuts, and how far gates are open. */
+static void tell_cuts(const signals *s, const rn_net *net) {
+    static const char *const words[] = {"share that the ReLU behind the addition cuts:",
+                                        "openings of the gates of F:", "openings of those of h:"};
+    for (int what = 0; what < 3; what++) {
+        double sum = 0, least = HUGE_VAL, most = 0;
+        int count = 0;
+        for (int k = 0; k < s->count; k++) {
+            const unit_signals *at = &s->units[k];
+            const rn_moments *gate = &at->gates[what == 2];
+            const double value = what ? gate->sum / gate->count : share_cut(net, at);
+            if (isnan(value)) continue;
+            count++;
+            sum += value;
+            least = fmin(least, value);
+            most = fmax(most, value);
+        }
+        tell_span(words[what], sum, least, most, count);
+    }
+}
+
 static double first_to_last(const signals *s) {
     return sqrt(s->units[0].dx.squares / s->units[s->count - 1].dx.squares);
 }
@@ -294,6 +351,7 @@ static double first_to_last(const signals *s) {
 static void tell(const signals *s, const rn_net *net, const char *label, uint64_t step) {
     printf("%s, after %" PRIu64 " steps, %d units:\n", label, step, s->count);
     tell_sums(s);
+    tell_cuts(s, net);
     if (!(s->units[0].dx.count > 0)) return;
     tell_handed_on(s);
     tell_products(s, net);
@@ -498,6 +556,15 @@ static const panel panels[] = {
     {"gate_of_f", "the same, at the end", "mean", 0, LAST, 0},
 };
 
+/* Beside what is measured, what equation (8) says. */
+static void draw_product(const laboratory *lab, plot *p, int net, double step) {
+    static double x[MOST_POINTS], y[MOST_POINTS];
+    const int count = step < 0 ? 0 : pick(lab, net, "product", step, NULL, x, y);
+    char name[260];
+    snprintf(name, sizeof name, "product of factors, %s", lab->labels[net]);
+    if (count) plot_points(p, name, x, y, count);
+}
+
 static void draw_units(const laboratory *lab, plot *p) {
     static double x[MOST_POINTS], y[MOST_POINTS];
     const plot_axis unit = {"unit", 0, 0, 0};
@@ -511,6 +578,7 @@ static void draw_units(const laboratory *lab, plot *p) {
             const double step = step_of(lab, net, at->signal, at->when);
             const int count = step < 0 ? 0 : pick(lab, net, at->signal, step, NULL, x, y);
             if (count) plot_line(p, lab->labels[net], x, y, count);
+            if (!strcmp(at->signal, "shortcuts_alone")) draw_product(lab, p, net, step);
         }
     }
 }
@@ -584,8 +652,10 @@ static void draw_steps(const laboratory *lab, plot *p) {
     }
 }
 
-/* A panel a net, a line a stage. */
+/* A panel a net, a line a stage, or for gates a line each kind. */
 static void draw_histograms(const laboratory *lab, plot *p, const char *signal, const char *what) {
+    static const char *const names[] = {"stage 1", "stage 2",    "stage 3",
+                                        "stage 4", "gates of F", "gates of h"};
     static double x[MOST_POINTS], y[MOST_POINTS];
     const plot_axis value = {what, 0, 0, 0}, density = {"density", 1, 0, 0};
     for (int net = 0; net < lab->label_count; net++) {
@@ -594,12 +664,9 @@ static void draw_histograms(const laboratory *lab, plot *p, const char *signal, 
         if (step < 0) continue;
         snprintf(title, sizeof title, "%s, step %.0f", lab->labels[net], step);
         plot_panel(p, title, value, density);
-        for (int stage = 1; stage <= RN_MAX_STAGES; stage++) {
-            char name[16];
-            int count;
-            snprintf(name, sizeof name, "stage %d", stage);
-            count = pick(lab, net, signal, step, name, x, y);
-            if (count) plot_line(p, name, x, y, count);
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+            const int count = pick(lab, net, signal, step, names[i], x, y);
+            if (count) plot_line(p, names[i], x, y, count);
         }
     }
 }
@@ -612,6 +679,7 @@ static void draw(const laboratory *lab, const char *path) {
     draw_parameters(lab, p);
     draw_histograms(lab, p, "x_density", "inputs of units");
     draw_histograms(lab, p, "gradient_density", "gradients of these");
+    draw_histograms(lab, p, "gate_density", "openings of gates");
     if (plot_save(p, path)) quit(1, "cannot write %s: %s", path, strerror(errno));
 }
 

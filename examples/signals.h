@@ -135,10 +135,10 @@ static inline rn_status see_value(signals *s, unit_signals *at, const rn_net *ne
     const rn_unit *u = &at->unit;
     rn_error *error = &s->error;
     rn_status status = RN_OK;
-    if (i == u->input) status = rn_add_value(&at->x, net, i, error);
+    if (i == u->input) status = rn_add_moments_of(&at->x, net, i, 0, error);
     if (at == &s->units[s->count]) return status;
-    if (!status && i == u->shortcut) status = rn_add_value(&at->h, net, i, error);
-    if (!status && i == u->residual) status = rn_add_value(&at->f, net, i, error);
+    if (!status && i == u->shortcut) status = rn_add_moments_of(&at->h, net, i, 0, error);
+    if (!status && i == u->residual) status = rn_add_moments_of(&at->f, net, i, 0, error);
     for (int k = 0; k < 2 && !status; k++) {
         const int term = k ? u->shortcut : u->residual;
         if (i == u->gates[k])
@@ -185,7 +185,7 @@ static inline rn_status stop_at_f(signals *s, unit_signals *at, rn_net *net, int
     const rn_unit *u = &at->unit;
     const int from = net->nodes[u->residual].inputs[0], shared = from == u->shortcut;
     rn_status status = RN_OK;
-    if (i == u->first) status = rn_add_gradient(&at->alone, net, u->input, &s->error);
+    if (i == u->first) status = rn_add_moments_of(&at->alone, net, u->input, 1, &s->error);
     if (at == &s->units[s->count] || status) return status;
     if (shared && i == u->add)
         status = rn_read_gradient(net, from, signal_room(net, from, s->handed), &s->error);
@@ -204,9 +204,10 @@ static inline rn_status fill_histograms(signals *s, unit_signals *at, const rn_n
                                         int backward) {
     const rn_unit *u = &at->unit;
     stage_signals *stage = at < &s->units[s->count] ? &s->stages[u->stage - 1] : NULL;
-    if (stage && !backward && i == u->input) return rn_add_value(&stage->x, net, i, &s->error);
+    if (stage && !backward && i == u->input)
+        return rn_add_moments_of(&stage->x, net, i, 0, &s->error);
     if (stage && backward && i == u->first)
-        return rn_add_gradient(&stage->dx, net, u->input, &s->error);
+        return rn_add_moments_of(&stage->dx, net, u->input, 1, &s->error);
     return RN_OK;
 }
 
@@ -312,8 +313,8 @@ static inline double shortcut_factor(const rn_net *net, const unit_signals *at) 
     return node->kind == RN_SCALE ? (double)node->scale : 1;
 }
 
-/* Share of the numbers that the ReLU behind the addition cuts, which x_{l+1} has as zeros; NaN where
-   there is none. */
+/* Share of the numbers that the ReLU behind the addition cuts, which x_{l+1} has as zeros; NaN
+   where there is none. */
 static inline double share_cut(const rn_net *net, const unit_signals *at) {
     const rn_unit *u = &at->unit;
     return u->output > u->add && net->nodes[u->output].kind == RN_RELU

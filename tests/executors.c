@@ -4,12 +4,12 @@
    numbers, so that every step has the same input in both and errors do not pile up. Every order,
    block, shortcut, resize shortcut and stem, and the nets beside the paper's, with odd sizes,
    widths that are no multiple of 16, batches that are not full, batch norm in groups, one and two
-   threads, every instruction set of the machine; and unfused, node by node. At every step every node
-   is asked for its value and gradient: what can be read is what the naive net has, the rest is
+   threads, every instruction set of the machine; and unfused, node by node. At every step every
+   node is asked for its value and gradient: what can be read is what the naive net has, the rest is
    refused with the reason. What a probe writes has the same consequences in both. Of every other
-   net some stages are frozen. Then whole nets, whose bits must not depend on the number of threads, and inference. With
-   arguments, such as --only highway, the nets that have it, or such as --order original --shortcut
-   highway, one net (--help).
+   net some stages are frozen. Then whole nets, whose bits must not depend on the number of threads,
+   and inference. With arguments, such as --only highway, the nets that have it, or such as --order
+   original --shortcut highway, one net (--help).
 
    cc -std=c99 -O2 -fopenmp -o executors tests/executors.c -lm && ./executors */
 

@@ -215,7 +215,7 @@ static void compare_moments(void *user, rn_net *net, int i, int backward) {
             m.bins = 7;
             m.least = gradient ? -0.011 : -1.3; /* some numbers are beyond */
             m.most = gradient ? 0.017 : 2.1;
-            (gradient ? rn_add_gradient : rn_add_value)(&m, net, v, &errors[0]);
+            rn_add_moments_of(&m, net, v, gradient, &errors[0]);
             (gradient ? rn_read_gradient : rn_read_value)(net, v, tensor_of(net, v, copy),
                                                           &errors[1]);
             CHECK_INT(errors[0].status, errors[1].status);
