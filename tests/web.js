@@ -4,17 +4,16 @@
 //
 //     tests/web.js [DIRECTORY]      screenshots into DIRECTORY, if it is given
 //
-// web.sh builds the page and calls this. It speaks to the browser through chromedriver (WebDriver),
-// which is plain HTTP, so nothing has to be installed for Node.
+// web.sh builds the page and calls this.
 'use strict';
 const fs = require('fs'), http = require('http'), os = require('os'), path = require('path');
-const {spawn} = require('child_process');
+const browser = require('./browser.js');
+const {LIGHT, DARK, order, script, devtools, element, press, view} = browser;
 
 const ROOT = path.join(__dirname, '../examples/web'), PREFIX = '/some/place/';
 const TYPES = {'.html': 'text/html', '.css': 'text/css', '.js': 'text/javascript', '.wasm': 'application/wasm'};
 const PHONE = {width: 390, height: 844, deviceScaleFactor: 2, mobile: true};
 const DESK = {width: 1280, height: 800, deviceScaleFactor: 1, mobile: false};
-const LIGHT = 'light', DARK = 'dark';
 
 let checks = 0, failures = 0;
 function check(what, holds, found = '') {
@@ -35,64 +34,12 @@ function answer(request, response) {
     response.end(there ? fs.readFileSync(file) : 'not here');
 }
 
-// ---- the browser -------------------------------------------------------------------------------------
-
-let driver, session;
-
-function startDriver() {
-    driver = spawn(process.env.CHROMEDRIVER || 'chromedriver', ['--port=0'], {stdio: ['ignore', 'pipe', 'inherit']});
-    return new Promise((resolve, reject) => {
-        let text = '';
-        driver.on('error', reject);
-        driver.stdout.on('data', data => {
-            const found = /successfully on port (\d+)/.exec(text += data);
-            if (found) resolve(`http://127.0.0.1:${found[1]}/session`);
-        });
-    });
-}
-
-async function call(url, body) {
-    const response = await fetch(url, body && {method: 'POST', body: JSON.stringify(body)});
-    const {value} = await response.json();
-    if (!response.ok) throw new Error(`${url}: ${value.message}`);
-    return value;
-}
-
-const order = (what, body = {}) => call(`${session}/${what}`, body);
-const script = (text, ...args) => order('execute/sync', {script: text, args});
-const devtools = (cmd, params = {}) => order('goog/cdp/execute', {cmd, params});
-const element = async css => Object.values(await order('element', {using: 'css selector', value: css}))[0];
-const press = async css => order(`element/${await element(css)}/click`);
-
-async function openBrowser(profile) {
-    const sessions = await startDriver();
-    const args = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-        '--disable-background-networking', '--disable-component-update', '--disable-sync',
-        '--disable-dev-shm-usage', '--hide-scrollbars', `--user-data-dir=${profile}`];
-    const binary = process.env.CHROMIUM ? {binary: process.env.CHROMIUM} : {};
-    const made = await call(sessions, {capabilities: {alwaysMatch: {
-        'goog:chromeOptions': {args, ...binary}, 'goog:loggingPrefs': {browser: 'ALL'}}}});
-    session = `${sessions}/${made.sessionId}`;
-}
-
 // Waits until an expression is true in the page.
 async function until(expression, seconds = 30) {
     for (const end = Date.now() + 1000 * seconds; Date.now() < end; await new Promise(go => setTimeout(go, 50)))
         if (await script(`return ${expression}`)) return;
     throw new Error(`after ${seconds} s it does not hold: ${expression}; the page says: ${
         await script('return document.querySelector("#problem").textContent + document.querySelector("#state").textContent')}`);
-}
-
-async function view(size, colours) {
-    await devtools('Emulation.setDeviceMetricsOverride', size);
-    await devtools('Emulation.setEmulatedMedia', {features: [{name: 'prefers-color-scheme', value: colours}]});
-}
-
-async function picture(name) {
-    if (!process.argv[2]) return;
-    await script('return new Promise(requestAnimationFrame)');
-    const {data} = await devtools('Page.captureScreenshot', {captureBeyondViewport: true});
-    fs.writeFileSync(path.join(process.argv[2], `${name}.png`), Buffer.from(data, 'base64'));
 }
 
 // ---- what is looked at -------------------------------------------------------------------------------
@@ -103,7 +50,7 @@ const set = (id, value) => script('const e = document.getElementById(arguments[0
 const losses = () => script('return run.losses');
 
 async function checkWidth(name, {width}) {
-    const scroll = await script('return document.documentElement.scrollWidth');
+    const scroll = await browser.scrollWidth();
     check(`${name}: no scrolling sideways`, scroll <= width, `${scroll} > ${width}`);
 }
 
@@ -255,13 +202,13 @@ function checkModule() {
 }
 
 async function checkLog(when) {
-    const lines = (await order('se/log', {type: 'browser'})).filter(line => line.level !== 'INFO' && line.level !== 'DEBUG');
-    check(`${when}: no errors and no warnings`, !lines.length, lines.map(line => `\n    ${line.level} ${line.message}`).join(''));
+    const lines = await browser.complaints();
+    check(`${when}: no errors and no warnings`, !lines.length, lines.join(''));
 }
 
 async function all(server, directory) {
     checkModule();
-    await openBrowser(path.join(directory, 'profile'));
+    await browser.openBrowser(path.join(directory, 'profile'));
     const address = `http://127.0.0.1:${server.address().port}${PREFIX}`;
     await view(PHONE, LIGHT);
     await order('url', {url: address});
@@ -273,18 +220,18 @@ async function all(server, directory) {
     await checkDropped();
     await checkDrawn();
     await checkKeys();
-    await picture('phone-light');
+    await browser.picture(process.argv[2], 'phone-light');
     await view(PHONE, DARK);
-    await picture('phone-dark');
+    await browser.picture(process.argv[2], 'phone-dark');
     await view(DESK, DARK);
     await checkWidth('desk', DESK);
-    await picture('desk-dark');
+    await browser.picture(process.argv[2], 'desk-dark');
     await view(DESK, LIGHT);
     await checkChosen(directory);
     await press('#clear');
     await script('document.querySelector("#grid button").click()');
     await until('/Works offline/.test(document.querySelector("#offline").textContent)');
-    await picture('desk-light');
+    await browser.picture(process.argv[2], 'desk-light');
     await checkLog('with the server');
     await checkObstacles(address);
     await checkLog('where it cannot run');
@@ -315,8 +262,7 @@ async function main() {
     } catch (error) {
         check('it ran to its end:', false, `${error.message} ${error.cause || ''}`);
     }
-    if (session) await fetch(session, {method: 'DELETE'}).catch(() => {});
-    if (driver) driver.kill();
+    await browser.closeBrowser();
     server.closeAllConnections();
     server.close();
     fs.rmSync(directory, {recursive: true, force: true, maxRetries: 10, retryDelay: 100});

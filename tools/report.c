@@ -138,12 +138,12 @@ static void put_curves(plot_buffer *out, const report_run *r) {
 /* ---- what the laboratory's programs add ------------------------------------------------------ */
 
 static const struct part {
-    const char *name, *title, *words, *command; /* %s: the run's directory */
+    const char *name, *title, *words, *command; /* to which weights, data and --out are added */
 } parts[] = {
     {"signals", "Signals",
      "What flows through the units: sizes of x, of F(x) and of gradients, from the first unit to "
      "the last.",
-     "examples/signals"},
+     "examples/signals --weights"},
     {"lesions", "Lesions",
      "What the trained net still knows where units are left out or exchanged (Veit et al. 2016).",
      "examples/lesions"},
@@ -154,19 +154,41 @@ static const struct part {
 };
 enum { PARTS = (int)(sizeof parts / sizeof parts[0]) };
 
-/* The command that makes a part, as it may be typed where the report was made. */
+/* The word behind --data of a command as a shell takes it; 0 if there is none. */
+static int find_data(const char *command, char *word, size_t room) {
+    const char *at = strstr(command, " --data");
+    int quoted = 0;
+    while (at && at[7] != ' ' && at[7] != '=')
+        at = strstr(at + 1, " --data"); /* such as --dataset */
+    if (!at) return 0;
+    for (at += 8; *at && room > 1 && (quoted || *at != ' '); at++, room--) {
+        quoted ^= *at == '\'';
+        *word++ = *at;
+    }
+    *word = 0;
+    return 1;
+}
+
+/* The command that makes a part, as it may be typed where the run was made. */
 static void tell_command(const report_run *r, const char *example, char *text, size_t room) {
-    char path[1000];
+    char path[1000], command[2048], data[1000], set[32];
     snprintf(path, sizeof path, "%s", in_run(r, "best.safetensors"));
     snprintf(text, room, "%s", example);
-    append_text(text, room, " --weights");
     append_word(text, room, path);
+    if (run_value(r, "dataset", set, sizeof set)) {
+        append_text(text, room, " --dataset");
+        append_word(text, room, set);
+    }
+    if (run_value(r, "command", command, sizeof command) && find_data(command, data, sizeof data)) {
+        append_text(text, room, " --data ");
+        append_text(text, room, data);
+    }
     append_text(text, room, " --out");
     append_word(text, room, r->path);
 }
 
 static void put_part(plot_buffer *out, const report_run *r, const struct part *part) {
-    char picture[64], table[64], path[1000], command[2200];
+    char picture[64], table[64], path[1000], command[4096];
     csv t;
     int there;
     snprintf(picture, sizeof picture, "%s.svg", part->name);

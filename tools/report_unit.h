@@ -119,8 +119,10 @@ static inline int is_alike(const unit_view *a, const unit_view *b) {
 /* ---- words ----------------------------------------------------------------------------------- */
 
 /* What a box says, and its colour, by kind. */
-static inline const char *node_words(const rn_node *n, char words[64], const char **colour) {
-    static const char *const times = "\xC3\x97";
+static inline const char *node_words(const unit_view *u, int i, char words[64],
+                                     const char **colour) {
+    static const char *const times = "\xC3\x97", *const sigma = "\xCF\x83";
+    const rn_node *n = node_of(u, i), *logits = node_of(u, n->inputs[1] < 0 ? i : n->inputs[1]);
     *colour = "other";
     switch (n->kind) {
     case RN_CONV2D:
@@ -135,8 +137,9 @@ static inline const char *node_words(const rn_node *n, char words[64], const cha
     case RN_RELU: *colour = "relu"; return "ReLU";
     case RN_GATE:
         *colour = "gate";
-        return n->complement ? "\xC3\x97 (1 \xE2\x88\x92 \xCF\x83(gate))"
-                             : "\xC3\x97 \xCF\x83(gate)";
+        snprintf(words, 64, n->complement ? "%s (1 \xE2\x88\x92 %s(%.20s))" : "%s %s(%.20s)", times,
+                 sigma, logits->role);
+        break;
     case RN_DROPOUT: snprintf(words, 64, "dropout %g", (double)n->dropout); break;
     case RN_SCALE:
         *colour = "gate";
@@ -164,7 +167,7 @@ static inline void tell_path(plot_buffer *out, const unit_view *u, int last, con
     }
     tell_path(out, u, from, "");
     if (is_inside(u, from)) plot_puts(out, ", ");
-    plot_format(out, "%w", node_words(node_of(u, last), words, &colour));
+    plot_format(out, "%w", node_words(u, last, words, &colour));
 }
 
 static inline void tell_unit(plot_buffer *out, const unit_view *u) {
@@ -179,8 +182,7 @@ static inline void tell_unit(plot_buffer *out, const unit_view *u) {
     for (int i = u->add + 1; i <= last; i++) {
         char words[64];
         const char *colour;
-        plot_format(out, "%s%w", i > u->add + 1 ? ", " : "",
-                    node_words(node_of(u, i), words, &colour));
+        plot_format(out, "%s%w", i > u->add + 1 ? ", " : "", node_words(u, i, words, &colour));
     }
     plot_puts(out, ".");
 }
@@ -244,10 +246,11 @@ static inline void put_box(plot_buffer *out, const unit_view *u, int i) {
     plot_format(out,
                 "<g class=\"box %s\"><title>%w</title><rect x=\"%c\" y=\"%c\" width=\"%d\" "
                 "height=\"%d\" rx=\"6\"/>",
-                node_words(n, words, &colour) ? colour : "", name, x - BOX_WIDTH / 2.0,
+                node_words(u, i, words, &colour) ? colour : "", name, x - BOX_WIDTH / 2.0,
                 y - BOX_HEIGHT / 2.0, BOX_WIDTH, BOX_HEIGHT);
-    plot_format(out, "<text x=\"%c\" y=\"%c\">%w</text><text class=\"small\" x=\"%c\" y=\"%c\">%w ",
-                x, y - 3, node_words(n, words, &colour), x, y + 13, n->role);
+    plot_format(out, "<text x=\"%c\" y=\"%c\">%w</text><text class=\"small\" x=\"%c\" y=\"%c\">", x,
+                y - 3, node_words(u, i, words, &colour), x, y + 13);
+    if (strlen(n->role) <= 8) plot_format(out, "%w ", n->role); /* longer ones have no room */
     put_shape(out, n);
     plot_puts(out, "</text></g>\n");
 }
@@ -255,7 +258,7 @@ static inline void put_box(plot_buffer *out, const unit_view *u, int i) {
 /* x_l above, x_{l+1} below. */
 static inline void put_ends(plot_buffer *out, const unit_view *u) {
     const double x = column_x(u, 0), y = node_y(u, u->first + u->count - 1);
-    const int identity = !has_boxes(u, u->columns - 1);
+    int split = node_of(u, u->add)->inputs[1]; /* what the shortcut reads */
     plot_format(out,
                 "<text class=\"end\" x=\"%c\" y=\"16\">x<tspan class=\"small\" dy=\"4\">l</tspan>"
                 "<tspan class=\"small\" dy=\"-4\" dx=\"8\">",
@@ -267,8 +270,10 @@ static inline void put_ends(plot_buffer *out, const unit_view *u) {
                 "<text class=\"end\" x=\"%c\" y=\"%c\">x<tspan class=\"small\" dy=\"4\">l+1</tspan>"
                 "</text>\n",
                 x, y + half_height(u, u->first + u->count - 1) + 38);
+    while (is_inside(u, split) && u->column[split - u->first]) split = node_of(u, split)->inputs[0];
     plot_format(out, "<text class=\"small\" x=\"%c\" y=\"%c\">%s</text>\n",
-                column_x(u, u->columns - 1), 34.0, identity ? "h(x) = x" : "h(x)");
+                column_x(u, u->columns - 1), node_y(u, split) + ROW_HEIGHT / 2.0 - 6,
+                has_boxes(u, u->columns - 1) ? "h(x)" : "h(x) = x");
 }
 
 /* The unit as SVG: `label` is what it is called. */
