@@ -66,8 +66,8 @@ static inline void put_story(plot_buffer *out, const report_run *r) {
         put_text(out, "ResNet-%d: units of %s; order: %s; shortcut: %s. ", r->desc.depth,
                  block_words[r->desc.block], order_words[r->desc.order],
                  shortcut_words[r->desc.shortcut]);
-        put_text(out, "%td parameters, %.1f million multiply-adds an image.",
-                 r->net->parameter_count, macs / 1e6);
+        put_count(out, (double)r->net->parameter_count);
+        put_text(out, " parameters, %.1f million multiply-adds an image.", macs / 1e6);
         plot_puts(out, "</p>\n");
         put_training_words(out, r);
     }
