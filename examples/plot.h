@@ -652,6 +652,7 @@ struct plot_kind {
     int is_pictures; /* has the panel for itself, without axes */
     void (*reach)(const plot_mark *m, plot_extent *x, plot_extent *y);
     void (*draw)(const plot_canvas *c, const plot_mark *m);
+    void (*tell)(plot_buffer *out, const plot_mark *m); /* what follows its name */
 };
 
 static inline void plot_dash(plot_buffer *out, int series) {
@@ -1226,17 +1227,54 @@ static inline void plot_reach_nothing(const plot_mark *m, plot_extent *x, plot_e
     (void)m, (void)x, (void)y;
 }
 
+/* ---- marks in words, for those who do not see them ------------------------------------------- */
+
+/* The values of a line, points, bars or a band in words: how many, the ends, the least and most. */
+static inline void plot_tell_values(plot_buffer *out, const plot_mark *m) {
+    const double *high = m->z ? m->z : m->y;
+    int count = 0, first = 0, last = 0;
+    double least = 0, most = 0;
+    for (int i = 0; i < m->count; i++) {
+        if (!plot_is_finite(m->y[i]) || !plot_is_finite(high[i])) continue;
+        if (!count) first = i, least = m->y[i], most = high[i];
+        least = fmin(least, m->y[i]), most = fmax(most, high[i]);
+        last = i, count++;
+    }
+    plot_format(out, ", %d value%s", count, count == 1 ? "" : "s");
+    if (!count) return;
+    plot_format(out, ", %g at %g", m->y[first], m->x[first]);
+    if (count > 1) plot_format(out, " to %g at %g", m->y[last], m->x[last]);
+    if (count > 2) plot_format(out, ", least %g, most %g", least, most);
+}
+
+static inline void plot_tell_grid(plot_buffer *out, const plot_mark *m) {
+    plot_extent e = {0, 0, 0, 0, 0, NULL, 0};
+    plot_reach_all(&e, m->y, m->columns * m->rows);
+    plot_format(out, " of %d x %d values from %g to %g", m->columns, m->rows, e.least, e.most);
+    for (int i = 0; m->z && i < m->count; i++) plot_format(out, i ? ", %g" : " at %g", m->z[i]);
+}
+
+static inline void plot_tell_pictures(plot_buffer *out, const plot_mark *m) {
+    plot_format(out, ", %d of %d x %d pixels", m->count, m->columns, m->rows);
+    for (int i = 0; m->captions && i < m->count; i++)
+        if (m->captions[i]) plot_format(out, "; %w", m->captions[i]);
+}
+
+static inline void plot_tell_guide(plot_buffer *out, const plot_mark *m) {
+    plot_format(out, " at %g", m->y[0]);
+}
+
 /* ---- kinds of mark --------------------------------------------------------------------------- */
 
 static const plot_kind plot_kinds[] = {
-    {"line", PLOT_LINE, 0, 0, plot_reach_points, plot_draw_line},
-    {"points", PLOT_POINTS, 0, 0, plot_reach_points, plot_draw_points},
-    {"bars", PLOT_BARS, 0, 0, plot_reach_bars, plot_draw_bars},
-    {"band", PLOT_BAND, 0, 0, plot_reach_band, plot_draw_band},
-    {"guide", 0, 0, 0, plot_reach_guide, plot_draw_guide},
-    {"map", 0, 1, 0, plot_reach_grid, plot_draw_heat},
-    {"contours", 0, 0, 0, plot_reach_grid, plot_draw_contours},
-    {"pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images},
+    {"line", PLOT_LINE, 0, 0, plot_reach_points, plot_draw_line, plot_tell_values},
+    {"points", PLOT_POINTS, 0, 0, plot_reach_points, plot_draw_points, plot_tell_values},
+    {"bars", PLOT_BARS, 0, 0, plot_reach_bars, plot_draw_bars, plot_tell_values},
+    {"band", PLOT_BAND, 0, 0, plot_reach_band, plot_draw_band, plot_tell_values},
+    {"guide", 0, 0, 0, plot_reach_guide, plot_draw_guide, plot_tell_guide},
+    {"map", 0, 1, 0, plot_reach_grid, plot_draw_heat, plot_tell_grid},
+    {"contours", 0, 0, 0, plot_reach_grid, plot_draw_contours, plot_tell_grid},
+    {"pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images, plot_tell_pictures},
 };
 
 /* The first mark of a panel that is a map, or pictures; NULL: none. */
@@ -1553,6 +1591,12 @@ static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, double 
 
 /* ---- the figure ------------------------------------------------------------------------------ */
 
+/* On a narrow page, of figures of a class: the panels of a row stand below each other. */
+#define PLOT_STACKED(figure)                                                             \
+    "html .plot-row" figure "{aspect-ratio:var(--plot-shape);max-width:min(100%,440px)}" \
+    "html " figure " .plot-panel{transform:var(--plot-place)}"                           \
+    "html " figure " .plot-wide{display:none}html " figure " .plot-thin{display:inline}"
+
 /* The same in all files. A page's text colour counts inside it; alone, the file goes by what the
    reader prefers, in colours that can be read on the other ground as well. */
 static const char plot_rules[] =
@@ -1572,9 +1616,9 @@ static const char plot_rules[] =
     ".plot .plot-guide{stroke:currentColor;stroke-width:1.2;stroke-dasharray:5 4}"
     ".plot .plot-line{stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
     ".plot .plot-dots{stroke-width:3;stroke-linecap:round;stroke-opacity:.7}"
-    "@media (max-width:560px){html .plot{aspect-ratio:var(--plot-shape,auto)}"
-    "html .plot-panel{transform:var(--plot-place)}html .plot-wide{display:none}"
-    "html .plot-thin{display:inline}}</style>\n";
+    "@media (max-width:560px){" PLOT_STACKED("") "}"
+                                                 "@media (max-width:900px){" PLOT_STACKED(
+                                                     ".plot-many") "}</style>\n";
 
 /* Words in lines of a room; returns how many lines. */
 static inline int plot_put_lines(plot_buffer *out, const char *words, double size, double room) {
@@ -1635,13 +1679,17 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
     int number = 0;
     plot_format(out, "%d panel%s.", p->panels, p->panels == 1 ? "" : "s");
     for (const plot_frame *f = p->first; f; f = f->next) {
-        plot_format(out, " %d: %w; %w%s against %w%s.", ++number, f->title ? f->title : "untitled",
-                    f->y.label ? f->y.label : "values", f->y.log ? " (logarithmic)" : "",
-                    f->x.label ? f->x.label : "values", f->x.log ? " (logarithmic)" : "");
+        plot_format(out, " %d: %w", ++number, f->title ? f->title : "untitled");
+        if (!plot_find_pictures(f))
+            plot_format(out, "; %w%s against %w%s", f->y.label ? f->y.label : "values",
+                        f->y.log ? " (logarithmic)" : "", f->x.label ? f->x.label : "values",
+                        f->x.log ? " (logarithmic)" : "");
+        plot_puts(out, ".");
         for (const plot_mark *m = f->first; m; m = m->next) {
             plot_format(out, " %s", m->kind->name);
             if (m->series >= 0) plot_format(out, " %w", p->names[m->series]);
             if (m->label) plot_format(out, " %w", m->label);
+            m->kind->tell(out, m);
             plot_puts(out, ".");
         }
     }
@@ -1698,10 +1746,13 @@ static inline void plot_put_figure(plot_buffer *out, const plot *p, const plot_l
                                    const char *wide, const char *narrow) {
     plot_format(
         out,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot\" role=\"img\" width=\"%c\" "
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"plot%s\" role=\"img\" width=\"%c\" "
         "height=\"%c\" viewBox=\"0 0 %c %c\" preserveAspectRatio=\"xMinYMin\" "
         "color=\"#767676\" font-size=\"%c\" font-family=\"system-ui,'Segoe UI',Helvetica,"
         "Arial,'DejaVu Sans',sans-serif\"",
+        l->columns > 2   ? " plot-row plot-many"
+        : l->columns > 1 ? " plot-row"
+                         : "",
         l->whole, l->wide[1], l->whole, l->wide[1], plot_font);
     if (l->columns > 1) plot_format(out, " style=\"--plot-shape:%c/%c\"", l->width, l->narrow[1]);
     plot_format(out, ">\n<title>%w</title>\n<desc>", p->title ? p->title : "Figure");

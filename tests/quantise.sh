@@ -77,6 +77,7 @@ check "one image is enough" says 0 "^7 test images" $net --data "$data" --datase
 table() {
     says 0 "^table.csv: all layers" $net --data "$data" --dataset idx --test 20 --csv table.csv \
         --layers 100 || return 1
+    grep -q ">signal to noise (dB)</text>" table.svg || return 1
     head -1 table.csv | grep -q "^layer,bits,scale,zero_point,.*in_net_db,alone_db" || return 1
     awk -F, 'NR == 2 && $1 != "conv1" { bad = 1 } END { exit bad || NF != 10 || $1 != "fc" }' \
         table.csv || return 1

@@ -6,12 +6,18 @@
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "../resnet.h" /* looks inside, to save files as it does */
+#include "../examples/plot.h"
 #include "errors.h"
 #include "folded.h"
 #include "output.h"
 #include "quantise.h"
 
-enum { BROKEN = 10, WEAK = 20 }; /* dB: the noise is a third, a tenth of the signal */
+enum {
+    BROKEN = 10,
+    WEAK = 20,
+    EXACT = 900
+}; /* dB: the noise is a third, a tenth of the signal,
+                                                  none; then signal_to_noise says more */
 
 typedef struct job {
     const char *weights, *data, *csv;
@@ -49,7 +55,7 @@ static ranked *rank_layers(const lowered *net, const layer_error *errors) {
 }
 
 static void print_decibels(double x) {
-    if (x < 900)
+    if (x < EXACT)
         printf("%10.1f", x);
     else
         printf("%10s", "exact");
@@ -133,6 +139,41 @@ static void save_csv(const char *path, const lowered *net, const ranked *list) {
     printf("%s: all layers in the order of execution; \"exact\" is 999 dB\n", path);
 }
 
+/* Draws what save_csv writes; an exact layer has no point. */
+static void draw_errors(const char *path, const lowered *net, const ranked *list) {
+    const plot_axis order = {"layer, in the order of execution", 0, 0, 0};
+    const plot_axis decibels = {"signal to noise (dB)", 0, 0, 0};
+    const plot_axis beyond = {"numbers beyond the range (%)", 0, 0, 0};
+    const int count = net->count - 1;
+    double *values = (double *)allocate(4 * (size_t)count * sizeof(double));
+    double *x = values, *in_net = x + count, *alone = in_net + count, *cut = alone + count;
+    plot *p = plot_begin("Errors of 8-bit integers, layer by layer", 2);
+    for (int i = 0; i < count; i++) {
+        x[i] = i + 1;
+        in_net[i] = list[i].in_net < EXACT ? list[i].in_net : NAN;
+        alone[i] = list[i].alone < EXACT ? list[i].alone : NAN;
+        cut[i] = list[i].cut;
+    }
+    plot_panel(p, "Error against float", order, decibels);
+    plot_line(p, "in the net", x, in_net, count);
+    plot_line(p, "alone, reading floats", x, alone, count);
+    plot_guide(p, BROKEN, "below it a layer breaks");
+    plot_panel(p, "Beyond the range", order, beyond);
+    plot_line(p, "in the net", x, cut, count);
+    free(values);
+    if (plot_save(p, path)) quit(1, "cannot write %s: %s", path, strerror(errno));
+    printf("%s: its picture\n", path);
+}
+
+/* Where the picture of a table stands: NAME.csv has NAME.svg. Free it. */
+static char *picture_beside(const char *csv) {
+    const size_t length = strlen(csv);
+    char *path = (char *)allocate(length + 5);
+    strcpy(path, csv);
+    strcpy(path + length - (length > 4 && !strcmp(csv + length - 4, ".csv") ? 4 : 0), ".svg");
+    return path;
+}
+
 static void report_errors(const job *j, const evaluator *e, const rn_source *source) {
     const long images = j->errors < source->count ? j->errors : (long)source->count;
     layer_error *errors = survey_errors(e, source, (int)images);
@@ -140,7 +181,12 @@ static void report_errors(const job *j, const evaluator *e, const rn_source *sou
     printf("\n");
     print_ranks(e->net, list, j->layers);
     print_first_broken(e->net, list);
-    if (j->csv) save_csv(j->csv, e->net, list);
+    if (j->csv) {
+        char *picture = picture_beside(j->csv);
+        save_csv(j->csv, e->net, list);
+        draw_errors(picture, e->net, list);
+        free(picture);
+    }
     free(errors), free(list);
 }
 
@@ -189,7 +235,7 @@ static void help(const job *j) {
     printf("  --test N         only N of the test images (all)\n"
            "  --errors N       the errors by layer are those of N test images (%ld); 0: none\n"
            "  --layers N       so many layers are printed (%ld)\n"
-           "  --csv FILE       all of them as a table\n"
+           "  --csv FILE       all of them as a table, and beside it as a picture, NAME.svg\n"
            "  --threads N      (%ld)\n"
            "  --height N, --width N   of the images of a folded net (%ld)\n",
            j->errors, j->layers, j->threads, j->height);
