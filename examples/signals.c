@@ -2,6 +2,11 @@
    alone carry, what ReLUs cut, gates, scales of norms, steps against weights; and equations (4) to
    (8) of the paper as identities of a real net. Draws several nets in one picture.
 
+   Equation (8) is about the term of the gradient that comes down the shortcuts alone, and that falls
+   as the product says. The whole gradient need not: the other part of it goes through F, and where F
+   normalises, F(x) stays the same when x gets smaller, so that dF/dx gets larger by as much. What a
+   shortcut that scales takes away is the way past the weights, and not the norm.
+
    cc -O2 -fopenmp -o examples/signals examples/signals.c -lm && examples/signals --help */
 
 #define _DEFAULT_SOURCE

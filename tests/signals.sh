@@ -1,0 +1,122 @@
+#!/bin/sh
+# signals.sh - examples/signals at small size: several nets in one table and picture, while they train
+# and from files; the same bytes on any number of threads and where others' tables are laid over;
+# what it tells of equations (4), (5) and (8); what is refused; and an end by Ctrl-C that keeps what
+# was measured. (tests/probes holds the numbers to plain loops.)
+#
+# tests/signals.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+work=$(mktemp -d) || exit 1
+pid=
+trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+# shellcheck source=check.sh
+. "$here/check.sh"
+cd "$work" || exit 1
+for program in signals cifar; do
+    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+done
+idx train 105 data
+idx t10k 100 data
+
+# signals FLAGS...: of small nets; its words are in out.txt, too
+signals() {
+    ./signals --data data --depth 14 --base_width 4 --images 8 --batch 25 "$@" >out.txt 2>&1
+    status=$?
+    cat out.txt
+    return $status
+}
+# fails STATUS WORDS FLAGS...
+fails() {
+    expected=$1 words=$2
+    shift 2
+    signals "$@" >/dev/null
+    found=$?
+    [ "$found" = "$expected" ] && grep -q -e "$words" out.txt && return 0
+    echo "status $found, not $expected, or no \"$words\":"
+    cat out.txt
+    return 1
+}
+says() { grep -q -e "$1" out.txt || { cat out.txt; return 1; }; }
+# rows NET STEP SIGNAL COUNT
+rows() {
+    found=$(grep -c "^\"$1\",$2,$3," "$5")
+    [ "$found" = "$4" ] || { echo "$found rows of $3, not $4"; return 1; }
+}
+
+# ---- two nets while they train -----------------------------------------------------------------------
+
+half="shortcut=scale shortcut_scale=0.5"
+two() {
+    signals --net shortcut=identity --label whole --net "$half" --label half --iterations 6 \
+        --every 3 "$@"
+}
+check "two nets" two --out two --threads 1
+check "equation (4)" says "(4) stage 1, 2 units: .*: the identity holds"
+check "equation (4) of half" says "(4) stage 1, 2 units: .*: it does not hold"
+check "equation (5)" says "bit for bit, in 6 of 6 units"
+check "equation (8)" says "(8) stage 3: the product of 1 shortcuts' factors is 0.5;"
+check "equation (8), measured" says "alone the gradient's norm goes to 0.5 of what it was"
+for net in whole half; do
+    for step in 0 3 6; do
+        check "units" rows $net $step gradient_norm 7 two/signals.csv
+        check "norms" rows $net $step norm_scale 13 two/signals.csv
+    done
+    check "weights" rows $net 3 update_to_weight 14 two/signals.csv
+    check "no step behind the last" rows $net 6 update_to_weight 0 two/signals.csv
+    check "histograms" rows $net 6 x_density 177 two/signals.csv
+done
+check "products" rows half 0 product 7 two/signals.csv
+check "none of the identity" rows whole 0 product 0 two/signals.csv
+check "a picture" grep -q '</svg>' two/signals.svg
+check "a manifest" grep -q 'program=signals' two/manifest.txt
+check "with two threads" two --out again --threads 2
+check "the same numbers" cmp two/signals.csv again/signals.csv
+check "the same picture" cmp two/signals.svg again/signals.svg
+
+# ---- files, tables laid over, inference, gates ------------------------------------------------------
+
+check "a trained net" ./cifar --dataset idx --data data --depth 14 --base_width 4 --batch 25 \
+    --epochs 1 --order original --out run
+check "from its file" signals --weights run/best.safetensors --out file
+check "what ReLUs cut" says "share that the ReLU behind the addition cuts: 0\.[0-9]* in the mean"
+check "what does not pass" says "lets them not pass"
+check "its table" rows run/best.safetensors "[0-9]*" cut 6 file/signals.csv
+check "laid over" signals --net "$half" --overlay two/signals.csv --overlay file/signals.csv \
+    --out all
+check "all of them" sh -c "cut -d, -f1 all/signals.csv | sort -u | wc -l | grep -qx 5"
+check "tables alone" signals --overlay two/signals.csv --out table
+check "as they were" cmp two/signals.csv table/signals.csv
+check "two of one name" signals --overlay two/signals.csv --overlay again/signals.csv --out twins
+check "apart" rows again/signals.csv:.half 0 gradient_norm 7 twins/signals.csv
+check "inference" signals --inference --weights run/best.safetensors --label trained --out infer
+check "values" rows trained "[0-9]*" x_norm 7 infer/signals.csv
+check "without gradients" rows trained "[0-9]*" gradient_norm 0 infer/signals.csv
+check "gates" signals --net "shortcut=exclusive_gate gate_bias=-6" --label gates --out gates
+check "openings" says "openings of the gates of F: 0.0[01] in the mean"
+check "and of h" says "openings of those of h: \(0.99\|1.00\) in the mean"
+check "their histogram" rows gates 0 gate_density 122 gates/signals.csv
+
+# ---- what is refused, and Ctrl-C --------------------------------------------------------------------
+
+check "no such flag" fails 2 "there is no flag --nets" --nets a
+check "no such field" fails 2 "shortcuts" --net shortcuts=identity
+check "no value" fails 2 "FIELD=VALUE" --net shortcut
+check "one name twice" fails 2 "two nets are called" --net order=original --net order=original
+check "a label of nothing" fails 2 "names the --net" --label a
+check "more images than there are" fails 2 "there are 105" --images 200
+check "no table" fails 1 "is no signals.csv" --overlay data/train-labels-idx1-ubyte
+check "no file" fails 1 "cannot" --weights none.safetensors
+./signals --data data --depth 14 --iterations 100000 --out stopped --images 8 >out.txt 2>&1 &
+pid=$!
+sleep 1
+kill -s INT $pid
+wait $pid
+status=$?
+pid=
+check "Ctrl-C" [ $status = 130 ]
+check "what was measured" grep -q '"net",0,x_norm' stopped/signals.csv
+
+echo "signals: $checks checks, $failures failed"
+[ $failures = 0 ]
