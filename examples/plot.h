@@ -1601,7 +1601,7 @@ static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, double 
    reader prefers, in colours that can be read on the other ground as well. */
 static const char plot_rules[] =
     "<style>.plot{max-width:100%;height:auto}html .plot{color:inherit}"
-    ".plot:root{color:#57606a;color-scheme:light dark}"
+    ".plot:root{color:#656d76;color-scheme:light dark}"
     "@media (prefers-color-scheme:dark){.plot:root{color:#9aa4ae}}"
     ".plot text{fill:currentColor}.plot .plot-small{font-size:12px}"
     ".plot .plot-title{font-size:17px;font-weight:600}.plot .plot-name{font-weight:600}"

@@ -448,10 +448,10 @@ static void check_contrast(void) {
         CHECK(contrast(colour, white) >= 3 && contrast(colour, dark) >= 3);
         for (int k = 0; k < i; k++) CHECK(strcmp(plot_colours[i], plot_colours[k]) != 0);
     }
-    CHECK_TEXT(plot_rules, ".plot:root{color:#57606a");
-    CHECK(contrast(0x57606A, white) >= 4.5);
+    CHECK_TEXT(plot_rules, ".plot:root{color:#656d76");
+    CHECK(contrast(0x656D76, white) >= 4.5 && contrast(0x656D76, dark) >= 3.5);
     CHECK_TEXT(plot_rules, "dark){.plot:root{color:#9aa4ae");
-    CHECK(contrast(0x9AA4AE, dark) >= 4.5);
+    CHECK(contrast(0x9AA4AE, dark) >= 4.5 && contrast(0x9AA4AE, white) >= 2.5);
     CHECK(contrast(0x767676, white) >= 4.5 && contrast(0x767676, dark) >= 4);
 }
 
