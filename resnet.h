@@ -391,14 +391,16 @@ typedef struct rn_desc {
     float gate_bias;      /* b_g at the start, of T in highway; 0 */
     float carry_bias;     /* of C in highway; 0 */
     float dropout;        /* ratio of shortcuts' elements set to zero; 0.5 */
-    rn_resize resize;     /* auto */
-    int always_project;   /* 1: a stage's first unit has that shortcut whatever its shape */
-    int raw_identity;     /* 1: where it does not, that unit's shortcut is the value before its
+    float stochastic_depth; /* how likely a training step leaves out the last unit; 0: none is left
+                               out; see rn_train_step */
+    rn_resize resize;       /* auto */
+    int always_project;     /* 1: a stage's first unit has that shortcut whatever its shape */
+    int raw_identity;       /* 1: where it does not, that unit's shortcut is the value before its
                                  activation (timm, kuangliu); 0: the one behind it, as [IM] */
-    rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
-    rn_padding padding;         /* symmetric */
-    rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
-    int conv_bias;              /* 1: all convolutions have a bias; 0: those of gates */
+    rn_stride_on stride_on; /* of a bottleneck that shrinks: its first 1x1 */
+    rn_padding padding;     /* symmetric */
+    rn_init init;           /* He's normal(0, sqrt(2 / n)), n the fan-out */
+    int conv_bias;          /* 1: all convolutions have a bias; 0: those of gates */
     int weight_standardisation; /* 1: convolutions take (w - mean) / deviation of each filter */
     double standardisation_eps; /* 1e-8, inside that root (BiT; timm's nets else 1e-6) */
     rn_norm norm;               /* batch_norm */
@@ -505,6 +507,8 @@ typedef struct rn_node {
     signed char complement;     /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
     signed char standardised;   /* convolution: 1 if it standardises its weight */
     signed char zeros;          /* max-pool: 1 if the padding's zeros count */
+    signed char whole;          /* dropout: 1 for all numbers of a batch or none, and what they are
+                                   made of: see desc.stochastic_depth */
     int front;                  /* pad-subsample: zero channels before the input's */
     float scale, dropout;       /* scale: the factor; dropout: the ratio */
     float initial_bias;         /* of a convolution with bias, in a new net */
@@ -1061,7 +1065,13 @@ RNDEF rn_status rn_add_moments_of(rn_moments *moments, const rn_net *net, int no
    Number `index` of a stream is a function of the stream's key and the index alone. There is no
    state: numbers may be drawn in any order, again, and on several threads. */
 
-enum { RN_PURPOSE_INIT = 1, RN_PURPOSE_SHUFFLE, RN_PURPOSE_AUGMENT, RN_PURPOSE_DROPOUT };
+enum {
+    RN_PURPOSE_INIT = 1,
+    RN_PURPOSE_SHUFFLE,
+    RN_PURPOSE_AUGMENT,
+    RN_PURPOSE_DROPOUT,
+    RN_PURPOSE_DEPTH
+};
 
 RNDEF uint64_t rn_random(rn_key key, uint64_t index);
 RNDEF double rn_uniform(rn_key key, uint64_t index); /* in [0, 1) */
@@ -2734,6 +2744,8 @@ static const rn__field rn__fields[] = {
     {RN__FIELD(gate_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
     {RN__FIELD(carry_bias, RN__FLOAT, float), NULL, RN__MAY_DIFFER, -1e6, 1e6, 0, NULL},
     {RN__FIELD(dropout, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, RN__WIDE(0.999), 0.5, NULL},
+    {RN__FIELD(stochastic_depth, RN__FLOAT, float), NULL, RN__FOR_WEIGHTS, 0, RN__WIDE(0.999), 0,
+     NULL},
     RN__OPTION(resize, RN__FOR_WEIGHTS),
     {RN__FIELD(always_project, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
     {RN__FIELD(raw_identity, RN__INT, int), NULL, RN__FOR_WEIGHTS, 0, 1, 0, NULL},
@@ -3268,7 +3280,8 @@ enum {
     RN__ACTIVATES = 128,
     RN__ADDS = 256,      /* done with what makes its first term, if that can add */
     RN__PER_IMAGE = 512, /* normalises by statistics of each image, in inference, too */
-    RN__GATES = 1024     /* normalises and activates in one, as RN__GATED */
+    RN__GATES = 1024,    /* normalises and activates in one, as RN__GATED */
+    RN__DROPS = 2048     /* sets to zero by chance; where node->whole, an addition does it */
 };
 
 typedef struct rn__step rn__step; /* a node at work on tensors, see >>naive passes, */
@@ -3551,6 +3564,22 @@ static int rn__emit_shortcut(rn__builder *b, int x, int out, int *gate) {
     return x;
 }
 
+/* F(x) in a net of stochastic depth (Huang et al. 2016): unit l of L is there in training with
+   probability p_l = 1 - l / L stochastic_depth, and counts p_l F(x) in inference. */
+static int rn__emit_survival(rn__builder *b, int x) {
+    const rn_desc *desc = b->desc;
+    rn_node node = rn__node(RN_DROPOUT, "survival", x);
+    int l = b->unit + 1, units = 0;
+    if (!(desc->stochastic_depth > 0)) return x;
+    for (int stage = 1; stage <= RN_MAX_STAGES; stage++) {
+        units += desc->units[stage - 1];
+        if (stage < b->stage) l += desc->units[stage - 1];
+    }
+    node.dropout = desc->stochastic_depth * (float)l / (float)units;
+    node.whole = 1;
+    return rn__emit(b, node);
+}
+
 /* With BN and ReLU, whatever the order? */
 static int rn__stem_activates(const rn_desc *desc) {
     return rn__stems[desc->stem].activates && !desc->bare_stem;
@@ -3582,7 +3611,7 @@ static int rn__emit_unit(rn__builder *b, int x, int c, int filters, int out, int
     if (gate >= 0) residual = rn__emit_gate(b, residual, gate, "gated_residual", 0);
     if (kind == RN_SHORTCUT_SCALE)
         residual = rn__emit_scale(b, residual, "scaled_residual", desc->residual_scale);
-    add.inputs[0] = residual;
+    add.inputs[0] = rn__emit_survival(b, residual);
     add.inputs[1] = shortcut;
     x = rn__emit(b, add);
     return rn__emit_activation(b, x, rn__orders[desc->order].after_add, layers - 1, "relu");
@@ -4934,6 +4963,10 @@ typedef enum rn__activation {
    backward may have been computed again. */
 enum { RN__AT_INFERENCE, RN__AT_TRAINING, RN__AT_BACKWARD, RN__PLACES };
 
+/* Left out of every pass: set from outside, the file never does. Of this training step, as the unit
+   is that it belongs to: see rn__draw_units. */
+enum { RN__REMOVED = 1, RN__DRAWN = 2 };
+
 typedef struct rn__operation {
     int node, last;  /* does these nodes and those between; its value is that of the last */
     int inputs[2];   /* operations whose values it takes, and whose gradients it makes; -1: none */
@@ -4959,7 +4992,7 @@ typedef struct rn__operation {
     signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
     signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
     signed char conv;           /* its plan in `convs`, if it has a filter */
-    /* Set from outside, the file never does. 1: it is not done, and a sum is its second term. */
+    /* Not 0: it is not done, and a sum is its second term. A set of RN__REMOVED and RN__DRAWN. */
     signed char left_out;
     /* What the planner makes of it. */
     signed char again; /* computed again for backward, as a budget wants it */
@@ -4973,13 +5006,14 @@ typedef struct rn__executor {
     const struct rn__kernels *kernels; /* of the instruction set in use; NULL: naive */
     struct rn__team *team;             /* the threads that help; NULL: none */
     int process;                       /* in which they are: a forked child has none of them */
+    int most_biases;                   /* of a convolution whose bias becomes another one */
     rn__operation *operations;
     int count;                  /* of operations */
     size_t activation_bytes[2]; /* by mode */
     size_t workspace_bytes[2];
     size_t own_bytes[2];     /* of each thread, in the workspace */
     int most_channels;       /* of a normalisation */
-    int most_filters;        /* of a convolution that standardises its weight */
+    int most_filters;        /* of a convolution that standardises or scales its weight */
     size_t statistics_bytes; /* of norms of each image, where the workspace begins; 0: none */
     char *activations;       /* activations, then workspace */
     int place;     /* of the values of the pass that is probed, RN__AT_INFERENCE and so on */
@@ -5049,11 +5083,13 @@ static void rn__fuse(const rn_net *net, const int *last_readers, rn__operation *
         op->last += rn__continues(net, last_readers, op->last + 1, RN__ACTIVATES);
         op->activation = rn__activation_of(net, op->node, op->last);
     }
-    /* and the addition of a shortcut; a convolution adds as it writes */
-    if (rn__has(node, RN__NORMALISES | RN__CONVOLVES) &&
-        rn__continues(net, last_readers, op->last + 1, RN__ADDS)) {
-        op->adds = 1;
-        op->last++;
+    /* and the addition of a shortcut, of a unit that is whole or not; a convolution adds as it
+       writes */
+    if (rn__has(node, RN__NORMALISES | RN__CONVOLVES)) {
+        const int whole = node[op->last + 1 - op->node].whole;
+        op->adds =
+            rn__continues(net, last_readers, op->last + 1, whole ? RN__DROPS : RN__ADDS) != 0;
+        if (op->adds) op->last += 1 + whole;
     }
     /* and the ReLU behind that, as the original order has it; in small builds a convolution's */
     if ((convolves ? RN__SMALL : op->adds) &&
@@ -5109,6 +5145,22 @@ RN__FUNCTION int rn__folds(const rn__operation *op) { return RN__SMALL && op->do
 RN__FUNCTION int rn__is_folded(const rn_net *net, int i) {
     const rn__operation *op = rn__operation_of(net, i);
     return rn__folds(op) && op->node + 1 == i;
+}
+
+/* The node of stochastic depth through which an addition takes its first term; -1: it does not. */
+static int rn__survival_of(const rn_net *net, const rn__operation *op) {
+    for (int i = op->node; i <= op->last && op->adds; i++)
+        if (rn__has(&net->nodes[i], RN__ADDS) && net->nodes[net->nodes[i].inputs[0]].whole)
+            return net->nodes[i].inputs[0];
+    return -1;
+}
+
+/* Does it do nothing in a training step, neither forward nor backward? */
+static int rn__rests(const rn__operation *op) { return op->left_out && !op->adds; }
+
+/* Does it take the value of operation k in a training step, and make its gradient? */
+static int rn__takes(const rn__operation *op, int k) {
+    return (op->inputs[0] == k && !op->left_out) || (op->inputs[1] == k && !rn__rests(op));
 }
 
 /* The operation whose value in memory op reads for its first input: that of a lazy one's input. */
@@ -5260,6 +5312,8 @@ typedef struct rn__run {
     int end;          /* forward does the operations before it */
     int place;        /* of the values, RN__AT_INFERENCE and so on */
     int again;        /* backward, or forward once more: statistics are there, moments not wanted */
+    int expects;      /* units count as in inference: p_l F(x), whatever else is as in training */
+    int alone;        /* a convolution is done without anything that is done with it */
     rn__meeting with; /* whom it works with */
     rn_net *probed;   /* whose probe looks on; NULL: none does */
     int find_broken;  /* forward stops behind the first operation whose value is not finite, */
@@ -5319,7 +5373,23 @@ static rn_real *rn__batch_statistics(const rn_net *net, int i, int first) {
 
 /* Does node i do in this pass what it does in training, or in inference? */
 static int rn__trains(const rn__run *run, int i) {
-    return rn__is_training(run->mode) && i >= run->net->first_trained;
+    return rn__is_training(run->mode) && i >= run->net->first_trained &&
+           !(run->expects && run->net->nodes[i].whole);
+}
+
+/* Is an operation left out of this pass? */
+static int rn__is_left_out(const rn__run *run, const rn__operation *op) {
+    return op->left_out & (rn__is_training(run->mode) ? RN__REMOVED | RN__DRAWN : RN__REMOVED);
+}
+
+/* Does operation k add its input's gradient i to what operations behind it have left there? */
+static int rn__accumulates(const rn__run *run, int k, int i) {
+    const rn__operation *operations = run->net->executor->operations, *op = &operations[k];
+    const int v = op->inputs[i];
+    if (!op->accumulates[i]) return 0;
+    for (int reader = operations[v].last_reader; reader > k; reader--)
+        if (rn__takes(&operations[reader], v)) return 1;
+    return i == 0 && v == op->inputs[1];
 }
 
 /* Where the parameters of node i are in this pass. */
@@ -5429,11 +5499,13 @@ RN__NAIVE(relu, rn_relu_forward(&s->y, &s->x, NULL),
 RN__NAIVE(gate, rn_gate_forward(&s->y, &s->x, &s->z, s->node->complement, NULL),
           rn_gate_backward(RN__DX, rn__wanted(&s->dz), &s->dy, &s->x, &s->z, s->node->complement,
                            s->accumulate, s->accumulate_second, NULL))
-/* In inference every element is multiplied by the probability to be kept. */
+/* In inference every element is multiplied by the probability to be kept. In training a whole one
+   keeps all, or is left out with its unit. */
+#define RN__RATIO (s->node->whole ? 0 : (double)s->node->dropout)
 RN__NAIVE(dropout,
-          RN__IN_TRAINING(rn_dropout(&s->y, &s->x, (double)s->node->dropout, s->key, 0, NULL),
+          RN__IN_TRAINING(rn_dropout(&s->y, &s->x, RN__RATIO, s->key, 0, NULL),
                           rn_scale(&s->y, &s->x, 1 - (double)s->node->dropout, 0, NULL)),
-          rn_dropout(RN__DX, &s->dy, (double)s->node->dropout, s->key, s->accumulate, NULL))
+          rn_dropout(RN__DX, &s->dy, RN__RATIO, s->key, s->accumulate, NULL))
 /* Backward looks for the largest number of each window again. */
 RN__NAIVE(max_pool,
           (s->node->zeros ? rn_zero_max_pool_forward : rn_max_pool_forward)(&s->y, &s->x,
@@ -5450,10 +5522,8 @@ RN__NAIVE(global_avg_pool, rn_global_avg_pool_forward(&s->y, &s->x, NULL),
 /* The weight is a matrix, the bias is always there. */
 RN__NAIVE(linear, rn_linear_forward(&s->y, &s->x, RN__W, RN__B, NULL),
           rn_linear_backward(RN__DX, RN__DW, RN__DB, &s->dy, &s->x, RN__W, s->accumulate, NULL))
-/* A node that is left out does nothing, but a sum is its second term, and that gets all the
-   gradient. */
+/* A sum that is left out is its second term, and that gets all the gradient. */
 RN__FUNCTION rn_status rn__naive_left_out(rn__step *s) {
-    if (!rn__has(s->node, RN__ADDS)) return RN_OK;
     s->dx.data = NULL;
     return RN__BACKWARD(s) ? RN__TRAINING(rn__naive_add_backward(s))
                            : rn_scale(&s->y, &s->z, 1, 0, NULL);
@@ -5498,8 +5568,8 @@ RN__APART rn__step rn__make_step(const rn__run *run, int k, int backward) {
         s.dx = rn__operand(run, op->inputs[0], rn__gradient_at(run, op->inputs[0]));
         s.dz = rn__operand(run, op->inputs[1], rn__gradient_at(run, op->inputs[1]));
     }
-    s.accumulate = op->accumulates[0];
-    s.accumulate_second = op->accumulates[1];
+    s.accumulate = rn__accumulates(run, k, 0);
+    s.accumulate_second = rn__accumulates(run, k, 1);
     s.of = rn__bind(run, op->node);
     raw = rn_tensor_in(s.of.parameters[RN__WEIGHT], node->c, s.x.c, node->kernel, node->kernel);
     s.weight = s.dweight = raw;
@@ -5552,7 +5622,7 @@ static int rn__statistics_finite(const rn__run *run, int k) {
 /* And its value? A ReLU hides minus infinity, the statistics of the BN before it do not. */
 static int rn__operation_finite(const rn__run *run, int k) {
     const rn__operation *op = &run->net->executor->operations[k];
-    return (op->lazy ||
+    return (op->lazy || rn__rests(op) ||
             rn__all_finite(rn__value_at(run, k),
                            (ptrdiff_t)rn__value_count(run->net, op->last, run->count))) &&
            rn__statistics_finite(run, k);
@@ -5564,7 +5634,8 @@ static void rn__forward(rn__run *run) {
     run->broken = -1;
     for (int k = 0; k < run->end && run->broken < 0; k++) {
         rn__run_operation(run, k, 0);
-        if (run->probed && k) rn__report(run->probed, k, k, 0);
+        if (run->probed && k && !rn__rests(&run->net->executor->operations[k]))
+            rn__report(run->probed, k, k, 0);
         if (run->find_broken && k && !rn__operation_finite(run, k))
             run->broken = run->net->executor->operations[k].node;
     }
@@ -5592,7 +5663,7 @@ static void rn__backward(rn__run *forward) {
         for (int i = segment[0]; i <= k && k == segment[1] - 1; i++)
             if (x->operations[i].again) rn__run_operation(&run, i, 0);
         if (rn__makes_gradients(&run, k)) rn__run_operation(&run, k, 1);
-        rn__report(run.probed, rn__backward_time(x, k), k, 1);
+        if (!rn__rests(&x->operations[k])) rn__report(run.probed, rn__backward_time(x, k), k, 1);
     }
 }
 #endif
@@ -6713,8 +6784,9 @@ typedef struct rn__engine {
            three sums; NULL where nothing is measured */
         float *partial;
         rn__coefficients *forward, *backward; /* [groups][blocks] */
-        float *filters; /* [K][2] of weights that are standardised: mean, 1 / sigma */
-        float *biases;  /* [K] of a convolution into which a batch norm is folded */
+        /* [K][2] of weights w that are standardised or scaled, (w - mean) times a factor: these */
+        float *filters;
+        float *biases; /* [K] of a convolution into which a batch norm or a factor is folded */
     } handed;
 } rn__engine;
 
@@ -6753,8 +6825,8 @@ RN__FUNCTION size_t rn__carve_handed(rn__engine *engine, const rn__executor *x, 
         engine->handed.backward =
             (rn__coefficients *)rn__carve(&arena, planes, sizeof(rn__coefficients));
     engine->handed.filters = (float *)rn__carve(&arena, (size_t)x->most_filters, 2 * sizeof(float));
-    if (RN__SMALL)
-        engine->handed.biases = (float *)rn__carve(&arena, (size_t)x->most_filters, sizeof(float));
+    if (x->most_biases)
+        engine->handed.biases = (float *)rn__carve(&arena, (size_t)x->most_biases, sizeof(float));
     if (engine->workspace) engine->workspace += arena.used;
     return arena.used;
 }
@@ -8183,6 +8255,7 @@ typedef struct rn__norm {
     const float *weight, *bias, *gate; /* [C]; gate: EvoNorm's v, else NULL */
     float *dweight, *dbias, *dgate;    /* [C], added to */
     rn__wide eps;
+    float factor; /* of the output, see rn__factor_of; in inference alone */
     int group;    /* images that share statistics; 0: all */
     int channels; /* that share them, too; 0: a batch norm, whose channels stand alone */
 } rn__norm;
@@ -8203,6 +8276,8 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         for (int i = 0; i < count && !norm->channels; i++)
             made->scale[i] =
                 (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
+        for (int i = 0; i < count; i++)
+            made->scale[i] *= norm->factor, made->bias[i] *= norm->factor;
         for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
     }
 }
@@ -8679,10 +8754,18 @@ static rn__engine rn__engine_at_work(const rn__run *run) {
     return engine;
 }
 
+/* What the value of node i, which an addition takes, is multiplied by: in training a unit's residual
+   function is whole, in inference it counts as often as it was there. */
+static float rn__factor_of(const rn__run *run, int i) {
+    const rn__operation *op = rn__operation_of(run->net, i);
+    const int survival = op->node == i && !run->alone ? rn__survival_of(run->net, op) : -1;
+    return survival < 0 || rn__trains(run, survival) ? 1 : 1 - run->net->nodes[survival].dropout;
+}
+
 /* The packed weights or coefficients of node i; NULL: none. */
 static float *rn__packed_of(const rn__run *run, int i) {
     const rn__executor *x = run->net->executor;
-    return run->mode == RN_INFERENCE && x->prepacked ? x->packed[i] : NULL;
+    return run->mode == RN_INFERENCE && x->prepacked && !run->alone ? x->packed[i] : NULL;
 }
 
 /* Images that share statistics of the normalisation at node i; 0: all. */
@@ -8703,6 +8786,7 @@ static rn__norm rn__norm_of(const rn__run *run, int i) {
     norm.dweight = of.gradients[RN__WEIGHT], norm.dbias = of.gradients[RN__BIAS];
     norm.dgate = of.gradients[RN__GATE];
     norm.eps = rn__wide_of(run->net->desc.bn_eps);
+    norm.factor = rn__factor_of(run, i);
     norm.group = rn__norm_group(run, i);
     norm.channels = rn__has(node, RN__PER_IMAGE) ? node->c / run->net->desc.norm_groups : 0;
     return norm;
@@ -8743,13 +8827,13 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
     p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
     p.z = rn__blocked_operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
-    if (op->read_by >= 0)
+    if (op->read_by >= 0 && !rn__is_left_out(run, op))
         p.x = rn__normalised_value(&engine, run, op->read_by, op->activation, p.x);
     if (!backward) return p;
     p.dy = rn__blocked_operand(run, k, rn__gradient_at(run, k));
     p.dx = rn__blocked_operand(run, op->inputs[0], rn__gradient_at(run, op->inputs[0]));
     p.dz = rn__blocked_operand(run, op->inputs[1], rn__gradient_at(run, op->inputs[1]));
-    p.accumulate = op->accumulates[0], p.accumulate_second = op->accumulates[1];
+    p.accumulate = rn__accumulates(run, k, 0), p.accumulate_second = rn__accumulates(run, k, 1);
     return p;
 }
 
@@ -8788,6 +8872,10 @@ RN__FUNCTION void rn__fast_dropout(rn__task *p) {
 #if RN__TRAINS
     if (p->training) p->job = rn__dropout_plane, p->factor = p->node->dropout;
     p->key = rn__dropout_key(p->run, p->op->node);
+    if (p->training && p->node->whole) { /* it keeps all */
+        p->job = rn__scale_plane, p->factor = 1;
+        if (rn__to(p)->data == rn__from(p)->data) return;
+    }
 #endif
     rn__run_task(p);
 }
@@ -8914,11 +9002,25 @@ RN__FUNCTION void rn__fold(const rn__engine *engine, const rn__run *run, int i,
     weights->filters = engine->handed.filters, weights->bias = bias;
 }
 
+/* Multiplies what the convolution makes by a factor: all its filters, and its bias. */
+RN__FUNCTION void rn__scale_weights(const rn__engine *engine, int channels, float factor,
+                                    rn__weights *weights) {
+    float *filter = engine->handed.filters, *bias = engine->handed.biases;
+    for (int k = 0; k < channels; k++, filter += 2) {
+        if (!weights->filters) filter[0] = 0, filter[1] = 1;
+        filter[1] *= factor;
+        if (weights->bias) bias[k] = weights->bias[k] * factor;
+    }
+    weights->filters = engine->handed.filters;
+    if (weights->bias) weights->bias = bias;
+}
+
 /* The weights of node i: as they are stored, and packed if rn_freeze did it. Those to standardise
    come with the moments of their filters, made here. */
 static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, int i) {
     const rn__bound of = rn__bind(run, i);
     rn__weights weights;
+    float factor;
     weights.weight = of.parameters[RN__WEIGHT], weights.bias = of.parameters[RN__BIAS];
     weights.dweight = of.gradients[RN__WEIGHT], weights.dbias = of.gradients[RN__BIAS];
     weights.packed = rn__packed_of(run, i);
@@ -8930,6 +9032,8 @@ static rn__weights rn__weights_of(const rn__engine *engine, const rn__run *run, 
                      &filters);
     }
     if (rn__folds(rn__operation_of(run->net, i))) rn__fold(engine, run, i, &weights);
+    factor = rn__factor_of(run, i);
+    if (factor < 1) rn__scale_weights(engine, run->net->nodes[i].c, factor, &weights);
     return weights;
 }
 
@@ -8995,12 +9099,12 @@ static void rn__fast_add(rn__task *p) {
     rn__run_task(p);
 }
 
-/* An operation that is left out: a sum is its second term alone, and that gets all the gradient. */
+/* The same of what adds, whatever else it does. */
 static void rn__fast_left_out(rn__task *p) {
     if (RN__BACKWARD(p)) p->dx.data = NULL;
     p->x = p->z;
     p->z.data = NULL;
-    if (p->op->adds) rn__fast_add(p);
+    rn__fast_add(p);
 }
 
 /* Turns p, of a normalisation forward, into the task that writes its value. */
@@ -9290,7 +9394,7 @@ RN__FUNCTION void rn__describe_scale(const rn_desc *desc, const rn_node *node, r
 }
 RN__FUNCTION void rn__describe_dropout(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
-    rn__format(out, " %.3f", (double)node->dropout);
+    rn__format(out, " %.3f%s", (double)node->dropout, node->whole ? " of steps" : "");
 }
 RN__FUNCTION void rn__describe_gate(const rn_desc *desc, const rn_node *node, rn__text *out) {
     (void)desc;
@@ -9348,7 +9452,7 @@ static const rn__kind rn__kinds[] = {
      RN__FUNCTIONS(RN_RELU, relu)},
     {"gate", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(gate),
      RN__FUNCTIONS(RN_GATE, gate)},
-    {"dropout", RN__POINTWISE, NULL, rn__shape_windows, RN__DESCRIBE(dropout),
+    {"dropout", RN__POINTWISE | RN__DROPS, NULL, rn__shape_windows, RN__DESCRIBE(dropout),
      RN__FUNCTIONS(RN_DROPOUT, dropout)},
     {"max_pool", RN__KEEPS_INPUT, NULL, rn__shape_windows, RN__DESCRIBE(window),
      RN__FUNCTIONS(RN_MAX_POOL, max_pool)},
@@ -9379,9 +9483,11 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const rn__kind *kind = rn__kind_of(rn__first_node(net, op)->kind);
+    const int left_out = rn__is_left_out(run, op);
+    if (left_out && !op->adds) return;
     if (rn__is_naive(net)) {
         rn__step step = rn__make_step(run, k, backward);
-        rn_status status = (op->left_out ? rn__naive_left_out : kind->naive)(&step);
+        rn_status status = (left_out ? rn__naive_left_out : kind->naive)(&step);
         RESNET_ASSERT(status == RN_OK); /* it checks shapes; the nodes have them right */
         (void)status;
         return;
@@ -9389,7 +9495,7 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
 #if RN__FAST
     {
         rn__task task = rn__task_of(run, k, backward);
-        (op->left_out ? rn__fast_left_out : kind->fast)(&task);
+        (left_out ? rn__fast_left_out : kind->fast)(&task);
     }
 #endif
 }
@@ -9911,9 +10017,11 @@ static void rn__plan_convs(rn__arena *arena, rn_net *net) {
     /* Which operations have the plan of which first one. */
     for (k = 0; k < x->count; k++) {
         const rn_node *node = rn__first_node(net, &x->operations[k]);
-        if (node->standardised || rn__folds(&x->operations[k]))
-            x->most_filters = rn__max(x->most_filters, node->c);
+        const int others = /* weights and bias are not used as they are stored */
+            rn__folds(&x->operations[k]) || rn__survival_of(net, &x->operations[k]) >= 0;
         if (!rn__has(node, RN__HAS_FILTER)) continue;
+        if (others || node->standardised) x->most_filters = rn__max(x->most_filters, node->c);
+        if (others) x->most_biases = rn__max(x->most_biases, node->c);
         for (i = 0; i < count && !rn__same_plan(net, x->operations[k].node, first[i]);) i++;
         RESNET_ASSERT(i < MOST);
         if (i == count) first[count++] = x->operations[k].node;
@@ -10539,7 +10647,10 @@ RN__APART void rn__extract(const rn__run *run, int i, rn_tensor to, int accumula
 /* Operation k, a convolution, without what is done with it. */
 RN__APART void rn__convolve_alone(const rn__run *run, int k) {
     const rn__task p = rn__task_of(run, k, 0);
-    const rn__weights weights = rn__weights_of(&p.engine, run, p.op->node);
+    rn__run alone = *run;
+    rn__weights weights;
+    alone.alone = rn__factor_of(run, p.op->node) < 1;
+    weights = rn__weights_of(&p.engine, &alone, p.op->node);
     rn__conv_forward(&p.engine, rn__conv_of(run->net, p.op), &weights, p.y, p.x, NULL, NULL);
 }
 
@@ -10733,6 +10844,27 @@ static void rn__standardise_gradients(rn__run *run) {
     }
 }
 
+/* Draws the units that a training step leaves out: their additions take no first term, and what
+   nobody takes then is left out, too, back to the shortcut's end. With `all` none is left out. */
+static void rn__draw_units(const rn_net *net, int all) {
+    const rn_key key = {net->desc.seed, RN_PURPOSE_DEPTH, net->step};
+    rn__operation *operations = net->executor->operations;
+    if (!(net->desc.stochastic_depth > 0)) return;
+    for (int k = net->executor->count - 2; k >= 0; k--) operations[k].left_out |= RN__DRAWN;
+    for (int k = net->executor->count - 1; k > 0; k--) {
+        rn__operation *op = &operations[k];
+        const int i = rn__survival_of(net, op);
+        const rn_node *node = &net->nodes[rn__max(i, 0)];
+        const uint64_t unit = (uint64_t)node->stage << 32 | (uint64_t)node->unit;
+        if (op->left_out & RN__DRAWN) continue; /* as yet: nobody takes it */
+        if (i >= net->first_trained && !all && rn_uniform(key, unit) < (double)node->dropout)
+            op->left_out |= RN__DRAWN;
+        for (int input = 0; input < 2; input++)
+            if (op->inputs[input] >= 0 && !(input == 0 && op->left_out & RN__DRAWN))
+                operations[op->inputs[input]].left_out &= ~RN__DRAWN;
+    }
+}
+
 /* A batch in training mode: logits, statistics and loss, and gradients if `backward`. The loss is
    the mean over the batch, so that each image's gradient is divided by the weight of all: 1 each,
    or that of its class. */
@@ -10753,6 +10885,8 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
     if (backward) memset(net->gradients, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->images = count;
     run = rn__run_of(net, RN_TRAINING, net->executor->activations);
+    run.expects = !backward; /* who wants statistics, wants those of inference's units */
+    rn__draw_units(net, run.expects);
     while (rn__next_part(&run, images, count)) {
         const rn_tensor logits = rn_tensor_images(all, run.first, run.count);
         RN__TRY(rn__forward_part(net, &run, logits, error));
@@ -10798,12 +10932,12 @@ static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
                                         : op->gradient_offset;
     if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
     if (what != RN__VALUE && x->place == RN__AT_INFERENCE) return -1;
+    if (rn__rests(op)) return -1;
     if (what == RN__VALUE) return k;
     if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
     for (int i = op->last_reader; i > k; i--) { /* the loss reads the last value */
-        const int *inputs = x->operations[i].inputs, begun = rn__backward_time(x, i);
-        if ((inputs[0] == k || inputs[1] == k) && (i == op->last_reader || begun <= x->time))
-            time = begun;
+        const int begun = rn__backward_time(x, i);
+        if (rn__takes(&x->operations[i], k) && (time == x->count || begun <= x->time)) time = begun;
     }
     return time;
 }
@@ -10836,6 +10970,10 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     int other = op->last;
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
+    RN__FAIL_IF(rn__rests(op), RN_BAD_ARGUMENT,
+                "%s is not there: its unit is left out of this step; take it in a step whose "
+                "probe reports it",
+                subject);
     RN__FAIL_IF(gradient && (op->node < net->first_trained || op->node > v), RN_BAD_ARGUMENT,
                 "%s is not there: frozen_below is %d, and backward ends behind that node; "
                 "take that of a later node, or freeze less",
