@@ -391,8 +391,8 @@ typedef struct rn_desc {
     float gate_bias;      /* b_g at the start, of T in highway; 0 */
     float carry_bias;     /* of C in highway; 0 */
     float dropout;        /* ratio of shortcuts' elements set to zero; 0.5 */
-    float stochastic_depth; /* how likely a training step leaves out the last unit; 0: none is left
-                               out; see rn_train_step */
+    float stochastic_depth; /* 0; how likely a training step leaves out the last unit, earlier ones
+                               less: see rn_train_step */
     rn_resize resize;       /* auto */
     int always_project;     /* 1: a stage's first unit has that shortcut whatever its shape */
     int raw_identity;       /* 1: where it does not, that unit's shortcut is the value before its
@@ -423,7 +423,7 @@ typedef struct rn_desc {
     rn_channel_order channel_order; /* rgb */
     float crop_fraction; /* side of rn_centre_crop, of the shorter side; 1 (ImageNet 0.875) */
     rn_interpolation interpolation; /* bicubic */
-    uint64_t seed;                  /* of initialisation, dropout and rn_batch */
+    uint64_t seed;                  /* of initialisation, dropout, depth and rn_batch */
     int threads;                    /* at most, each with a workspace, see rn_create; 1 */
     int naive;                      /* 1: run the naive layers, in NCHW */
     int direct;                     /* 1: no Winograd, every convolution product by product */
@@ -507,8 +507,8 @@ typedef struct rn_node {
     signed char complement;     /* gate: 1 for x (1 - sigmoid), 0 for x sigmoid */
     signed char standardised;   /* convolution: 1 if it standardises its weight */
     signed char zeros;          /* max-pool: 1 if the padding's zeros count */
-    signed char whole;          /* dropout: 1 for all numbers of a batch or none, and what they are
-                                   made of: see desc.stochastic_depth */
+    signed char whole;          /* dropout: 1 for a whole batch and all that makes its input, see
+                                   desc.stochastic_depth */
     int front;                  /* pad-subsample: zero channels before the input's */
     float scale, dropout;       /* scale: the factor; dropout: the ratio */
     float initial_bias;         /* of a convolution with bias, in a new net */
@@ -593,7 +593,7 @@ typedef struct rn_net {
     rn_real *logits;           /* [batch][classes] of the last training forward */
 
     rn_schedule schedule; /* in checkpoints, with the next four; the header only carries them */
-    uint64_t step;        /* updates so far; also the key of dropout's random numbers */
+    uint64_t step;        /* updates so far; also the key of dropout's and depth's draws */
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
@@ -686,7 +686,17 @@ typedef struct rn_result {
    in inference: BN by its running statistics, which stay, no dropout. Backward ends behind them:
    their parameters stay to the bit, have no gradients and no velocity, not even room for them, and
    their values are kept no longer than forward reads them. All else gets the gradients that it
-   would have if the others trained, too, but in inference mode. */
+   would have if the others trained, too, but in inference mode.
+
+   With desc.stochastic_depth d (Huang et al. 2016, arXiv 1603.09382) a step leaves out residual
+   unit l of L, from 1, with probability l / L d: for all images its sum is the shortcut alone, and
+   nothing of F(x) is done, forward or backward. Its parameters get gradients of exactly zero
+   (momentum and decay go on), its running statistics stay, probes are told of none of its nodes.
+   Which units these are depends on seed, step and unit alone. In inference each is there, as
+   (1 - l / L d) F(x), by weights that are multiplied as they are packed (rn_freeze, RESNET_SMALL
+   likewise); so it is where frozen, and for rn_recalibrate. Whatever only F(x) needs is left out
+   with it (highway's T); what the shortcut needs, too, is not (an exclusive gate's convolution, a
+   dropout's mask, the activation before the split). */
 RNTRAIN rn_status rn_train_step(rn_net *net, const rn_real *images, const int *labels, int count,
                                 double learning_rate, rn_result *result, rn_error *error);
 RNTRAIN rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
@@ -792,7 +802,8 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
 typedef struct rn_unit {
     int stage, unit; /* from 1; from 0, in its stage */
     int first, next; /* its nodes are those from first on and before next */
-    /* x_l; h(x_l) and F(x_l) with their scales and gates; y_l; x_{l+1} */
+    /* x_l; h(x_l) and F(x_l) with their scales and gates (F in inference times its share, see
+       desc.stochastic_depth); y_l; x_{l+1} */
     int input, shortcut, residual, add, output;
     int gates[2]; /* logits by which F and h are gated, see rn_node.complement; -1: none */
 } rn_unit;
@@ -1355,7 +1366,8 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
 /* Running statistics anew, for parameters that no longer change: the plain mean over images of
    those of `batches` batches of net->batch images (the last may be fewer, the rest of the source),
    as the source stores them, in place of the moving average that training left; those of frozen
-   stages stay, and norms of images have none. Only forward runs: gradients stay. Overwrites
+   stages stay, and norms of images have none. No unit is left out (see desc.stochastic_depth): each
+   is multiplied as in inference. Only forward runs: gradients stay. Overwrites
    net->logits, images [batch,C,H,W] and labels [batch]. results (or NULL) gets loss and right
    answers over these images in training mode, and then in inference mode with the new statistics: a
    gap between the two is what BN's statistics cost. */
@@ -3733,7 +3745,8 @@ RNDEF int rn_next_unit(const rn_net *net, rn_unit *u) {
     u->output = u->next - 1;
     u->residual = nodes[u->add].inputs[0];
     u->shortcut = nodes[u->add].inputs[1];
-    u->gates[0] = nodes[u->residual].inputs[1]; /* only gates and additions read two values */
+    i = nodes[u->residual].whole ? nodes[u->residual].inputs[0] : u->residual;
+    u->gates[0] = nodes[i].inputs[1]; /* only gates and additions read two values */
     u->gates[1] = u->shortcut > u->input ? nodes[u->shortcut].inputs[1] : -1;
     return 1;
 }
@@ -5155,12 +5168,27 @@ static int rn__survival_of(const rn_net *net, const rn__operation *op) {
     return -1;
 }
 
-/* Does it do nothing in a training step, neither forward nor backward? */
-static int rn__rests(const rn__operation *op) { return op->left_out && !op->adds; }
+/* Is it left out of a pass with values at this place? */
+static int rn__is_left_out(const rn__operation *op, int place) {
+    return op->left_out & (place == RN__AT_INFERENCE ? RN__REMOVED : RN__REMOVED | RN__DRAWN);
+}
+
+/* And does nothing there? */
+static int rn__rests(const rn__operation *op, int place) {
+    return rn__is_left_out(op, place) && !op->adds;
+}
 
 /* Does it take the value of operation k in a training step, and make its gradient? */
 static int rn__takes(const rn__operation *op, int k) {
-    return (op->inputs[0] == k && !op->left_out) || (op->inputs[1] == k && !rn__rests(op));
+    return (op->inputs[0] == k && !op->left_out) ||
+           (op->inputs[1] == k && !rn__rests(op, RN__AT_TRAINING));
+}
+
+/* The last operation that does, whose backward begins that gradient; -1: the loss does. */
+static int rn__last_taker(const rn__executor *x, int k) {
+    int i = x->operations[k].last_reader;
+    while (i >= 0 && !rn__takes(&x->operations[i], k)) i--;
+    return i;
 }
 
 /* The operation whose value in memory op reads for its first input: that of a lazy one's input. */
@@ -5377,19 +5405,12 @@ static int rn__trains(const rn__run *run, int i) {
            !(run->expects && run->net->nodes[i].whole);
 }
 
-/* Is an operation left out of this pass? */
-static int rn__is_left_out(const rn__run *run, const rn__operation *op) {
-    return op->left_out & (rn__is_training(run->mode) ? RN__REMOVED | RN__DRAWN : RN__REMOVED);
-}
-
 /* Does operation k add its input's gradient i to what operations behind it have left there? */
 static int rn__accumulates(const rn__run *run, int k, int i) {
-    const rn__operation *operations = run->net->executor->operations, *op = &operations[k];
-    const int v = op->inputs[i];
-    if (!op->accumulates[i]) return 0;
-    for (int reader = operations[v].last_reader; reader > k; reader--)
-        if (rn__takes(&operations[reader], v)) return 1;
-    return i == 0 && v == op->inputs[1];
+    const rn__executor *x = run->net->executor;
+    const rn__operation *op = &x->operations[k];
+    return op->accumulates[i] &&
+           (rn__last_taker(x, op->inputs[i]) > k || (i == 0 && op->inputs[0] == op->inputs[1]));
 }
 
 /* Where the parameters of node i are in this pass. */
@@ -5622,7 +5643,7 @@ static int rn__statistics_finite(const rn__run *run, int k) {
 /* And its value? A ReLU hides minus infinity, the statistics of the BN before it do not. */
 static int rn__operation_finite(const rn__run *run, int k) {
     const rn__operation *op = &run->net->executor->operations[k];
-    return (op->lazy || rn__rests(op) ||
+    return (op->lazy || rn__rests(op, run->place) ||
             rn__all_finite(rn__value_at(run, k),
                            (ptrdiff_t)rn__value_count(run->net, op->last, run->count))) &&
            rn__statistics_finite(run, k);
@@ -5634,7 +5655,7 @@ static void rn__forward(rn__run *run) {
     run->broken = -1;
     for (int k = 0; k < run->end && run->broken < 0; k++) {
         rn__run_operation(run, k, 0);
-        if (run->probed && k && !rn__rests(&run->net->executor->operations[k]))
+        if (run->probed && k && !rn__rests(&run->net->executor->operations[k], run->place))
             rn__report(run->probed, k, k, 0);
         if (run->find_broken && k && !rn__operation_finite(run, k))
             run->broken = run->net->executor->operations[k].node;
@@ -5663,7 +5684,8 @@ static void rn__backward(rn__run *forward) {
         for (int i = segment[0]; i <= k && k == segment[1] - 1; i++)
             if (x->operations[i].again) rn__run_operation(&run, i, 0);
         if (rn__makes_gradients(&run, k)) rn__run_operation(&run, k, 1);
-        if (!rn__rests(&x->operations[k])) rn__report(run.probed, rn__backward_time(x, k), k, 1);
+        if (!rn__rests(&x->operations[k], run.place))
+            rn__report(run.probed, rn__backward_time(x, k), k, 1);
     }
 }
 #endif
@@ -8827,7 +8849,7 @@ RN__APART rn__task rn__task_of(const rn__run *run, int k, int backward) {
     p.y = rn__blocked_operand(run, k, rn__value_at(run, k));
     p.x = rn__blocked_operand(run, read, rn__value_at(run, read));
     p.z = rn__blocked_operand(run, op->inputs[1], rn__value_at(run, op->inputs[1]));
-    if (op->read_by >= 0 && !rn__is_left_out(run, op))
+    if (op->read_by >= 0 && !rn__is_left_out(op, run->place))
         p.x = rn__normalised_value(&engine, run, op->read_by, op->activation, p.x);
     if (!backward) return p;
     p.dy = rn__blocked_operand(run, k, rn__gradient_at(run, k));
@@ -9483,8 +9505,8 @@ RN__APART void rn__run_operation(const rn__run *run, int k, int backward) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
     const rn__kind *kind = rn__kind_of(rn__first_node(net, op)->kind);
-    const int left_out = rn__is_left_out(run, op);
-    if (left_out && !op->adds) return;
+    const int left_out = rn__is_left_out(op, run->place);
+    if (rn__rests(op, run->place)) return;
     if (rn__is_naive(net)) {
         rn__step step = rn__make_step(run, k, backward);
         rn_status status = (left_out ? rn__naive_left_out : kind->naive)(&step);
@@ -10926,18 +10948,19 @@ enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
     const rn__executor *x = net->executor;
     const rn__operation *op = &x->operations[k];
+    const int last = rn__last_taker(x, k);
     int time = x->count;
     *offset = what == RN__VALUE         ? op->offset[x->place]
               : what == RN__VALUE_AGAIN ? op->offset[RN__AT_BACKWARD]
                                         : op->gradient_offset;
     if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
     if (what != RN__VALUE && x->place == RN__AT_INFERENCE) return -1;
-    if (rn__rests(op)) return -1;
+    if (rn__rests(op, x->place)) return -1;
     if (what == RN__VALUE) return k;
     if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
-    for (int i = op->last_reader; i > k; i--) { /* the loss reads the last value */
+    for (int i = last; i > k; i--) { /* the loss reads the last value */
         const int begun = rn__backward_time(x, i);
-        if (rn__takes(&x->operations[i], k) && (time == x->count || begun <= x->time)) time = begun;
+        if (rn__takes(&x->operations[i], k) && (i == last || begun <= x->time)) time = begun;
     }
     return time;
 }
@@ -10970,9 +10993,9 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     int other = op->last;
     char name[64];
     RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
-    RN__FAIL_IF(rn__rests(op), RN_BAD_ARGUMENT,
-                "%s is not there: its unit is left out of this step; take it in a step whose "
-                "probe reports it",
+    RN__FAIL_IF(rn__rests(op, net->executor->place), RN_BAD_ARGUMENT,
+                "%s is not there: its unit is left out of this step; take it in one whose probe "
+                "reports it",
                 subject);
     RN__FAIL_IF(gradient && (op->node < net->first_trained || op->node > v), RN_BAD_ARGUMENT,
                 "%s is not there: frozen_below is %d, and backward ends behind that node; "
@@ -11001,6 +11024,7 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     const rn__executor *x = net->executor;
     const int k = rn__index_of(net, v);
     const rn__operation *op = &x->operations[k];
+    const int last = rn__last_taker(x, k);
     int since = v == op->last ? rn__time_of(net, k, RN__VALUE_AGAIN, offset) : -1, other;
     char name[64];
     if (v == op->last && (gradient || since < 0 || since > x->time))
@@ -11012,9 +11036,9 @@ static rn_status rn__find(const rn_net *net, int v, int gradient, ptrdiff_t *off
     if (since < 0) return rn__explain_absence(net, v, gradient, subject, error);
     RN__FAIL_IF(since > x->time, RN_BAD_ARGUMENT,
                 "%s does not exist yet: take it when the probe reports node %d%s", subject,
-                !gradient             ? v
-                : op->last_reader < 0 ? op->node
-                                      : x->operations[op->last_reader].node,
+                !gradient  ? v
+                : last < 0 ? op->node
+                           : x->operations[last].node,
                 gradient ? " in backward" : "");
     /* Or has been, and is no longer. */
     other = rn__overwriter(net, k, *offset, since);

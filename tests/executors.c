@@ -61,6 +61,7 @@ static rn_real *keep(rn_real *old, const rn_real *data, ptrdiff_t count) {
 static const rn_real *recorded_gradient(const record *r, const rn_net *net, int v, int i) {
     int k;
     for (k = i; k <= net_last_reader(net, v); k++) {
+        if (net_left_out(net, k)) continue;
         if (net->nodes[k].inputs[0] == v) return r->gradients[2 * k];
         if (net->nodes[k].inputs[1] == v) return r->gradients[2 * k + 1];
     }
@@ -74,14 +75,14 @@ static void check_refusal(int v, const rn_error *error) {
     CHECK_INT(error->status, RN_BAD_ARGUMENT);
     CHECK_TEXT(error->text, name);
     CHECK(v == 0 || strstr(error->text, "desc.naive") || strstr(error->text, "probe") ||
-          strstr(error->text, "frozen_below"));
+          strstr(error->text, "frozen_below") || strstr(error->text, "left out of this step"));
 }
 
-/* Has value v a gradient: not that of the images, nor what is frozen? (A frozen normalisation that
-   its readers do is no operation, and the one behind it answers.) */
+/* Has value v a gradient: not that of the images, nor what is frozen or left out? (A frozen
+   normalisation that its readers do is no operation, and the one behind it answers.) */
 static int has_gradient(const rn_net *net, int v) {
     const int node = rn__operation_of(net, v)->node;
-    return v > 0 && node <= v && node >= net->first_trained;
+    return v > 0 && node <= v && node >= net->first_trained && !net_left_out(net, v);
 }
 
 /* Asks every node for its value and gradient: the recorded ones, or a refusal. */
@@ -153,22 +154,32 @@ static void free_record(record *r, const rn_net *net) {
     free(r->statistics);
 }
 
+/* Is v a sum of which the shortcut alone is there? */
+static int is_shortcut_alone(const rn_net *net, int v) {
+    return net->nodes[v].kind == RN_ADD && net_left_out(net, net->nodes[v].inputs[0]);
+}
+
 /* Is an input of a ReLU so close to zero that rounding may switch it? */
 static int near_kink(const record *r, const rn_net *net) {
     int i;
     for (i = 1; i < net->node_count; i++) {
         int source = net->nodes[i].inputs[0];
         ptrdiff_t k, count = count_of(net, source);
-        double limit = KINK * net_largest(r->values[source], count);
-        if (net->nodes[i].kind != RN_RELU) continue;
+        /* padding's zeros, and of a ReLU before which nothing is added */
+        const int exact = net->nodes[source].zeros || is_shortcut_alone(net, source);
+        double limit;
+        if (net->nodes[i].kind != RN_RELU || net_left_out(net, i)) continue;
+        limit = KINK * net_largest(r->values[source], count);
         for (k = 0; k < count; k++) {
             const double value = fabs((double)r->values[source][k]);
-            if (net->nodes[source].zeros && !(value > 0)) continue; /* padding, which is exact */
+            if (exact && !(value > 0)) continue;
             if (value < limit) return 1;
         }
     }
     return 0;
 }
+
+static int resting; /* operations of units that are left out */
 
 /* ---- comparing ------------------------------------------------------------------------------- */
 
@@ -220,6 +231,7 @@ static void check_written_late(const record *r, rn_net *net, int i) {
     CHECK_INT(rn_write_value(net, input, tensor_of(net, input, r->values[input]), &error),
               RN_BAD_ARGUMENT);
     CHECK(strstr(error.text, "has read it") || strstr(error.text, "is gone") ||
+          strstr(error.text, "left out of this step") ||
           (bn < net->first_trained && strstr(error.text, "is one step with")));
 }
 
@@ -244,6 +256,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
         return;
     }
     r->gradients_met++;
+    if (net_left_out(net, i)) return; /* a sum's first term, with which it is one step */
     for (k = 0; k < 2; k++) {
         int a = net->nodes[i].inputs[k];
         rn_real *got;
@@ -275,7 +288,7 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
 /* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold
    only rounding errors of what goes into them, so they are compared with the net's largest
    gradient; so are those of nets of one channel, where batch norm takes away the scale of a 1x1
-   convolution. Small ones are compared with a thousandth of it. */
+   convolution, and of stochastic depth, where norms may follow each other and do likewise. Small ones are compared with a thousandth of it. */
 static void compare_arrays(record *r, const rn_net *net) {
     double most = net_largest(r->parameters, net->trained_count);
     int group = net->desc.bn_group ? net->desc.bn_group : net->images;
@@ -283,14 +296,15 @@ static void compare_arrays(record *r, const rn_net *net) {
     rn_parameter p;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
-        int zero = net->desc.base_width == 1 || net_zero_by_analysis(net, &p);
+        int zero = net->desc.base_width == 1 || net->desc.stochastic_depth > 0 ||
+                   net_zero_by_analysis(net, &p);
         if (p.gradient)
             compare(r, net, p.node, p.name, p.gradient,
                     r->parameters + (p.gradient - net->gradients), p.count,
                     zero ? most : 1e-3 * most);
     }
     for (i = net->first_trained; i < net->node_count; i++)
-        if (net->nodes[i].kind == RN_BATCH_NORM)
+        if (net->nodes[i].kind == RN_BATCH_NORM && !net_left_out(net, i))
             compare(r, net, i, "statistics", rn__batch_statistics(net, i, 0),
                     r->statistics + (rn__batch_statistics(net, i, 0) - net->batch_statistics),
                     (ptrdiff_t)groups * 2 * net->nodes[i].c, 0);
@@ -300,6 +314,16 @@ static void compare_arrays(record *r, const rn_net *net) {
 static void take_numbers(rn_net *net, const rn_net *naive) {
     memcpy(net->parameters, naive->parameters, (size_t)naive->parameter_count * sizeof(rn_real));
     memcpy(net->statistics, naive->statistics, (size_t)naive->statistic_count * sizeof(rn_real));
+}
+
+/* Operations, or nodes, from the first on that are not left out: a probe tells of each. */
+static int count_told(const rn_net *net, int first, int nodes) {
+    const int count = nodes ? net->node_count : net->executor->count;
+    int k, told = 0;
+    for (k = first; k < count; k++)
+        told += !net_left_out(net, nodes ? k : net->executor->operations[k].last);
+    resting += count - first - told;
+    return told;
 }
 
 /* A fast net against the recording of the naive one. */
@@ -321,8 +345,8 @@ static void check_fast(const rn_net *naive, record *r, const net_batch *batch, r
     r->values_met = r->gradients_met = 0;
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, &result, NULL),
               RN_OK);
-    CHECK_INT(r->values_met, (unfused ? net->node_count : net->executor->count) - 1);
-    CHECK_INT(r->gradients_met, net->executor->count - rn__max(rn__first_backward(net), 1));
+    CHECK_INT(r->values_met, count_told(net, 1, unfused));
+    CHECK_INT(r->gradients_met, count_told(net, rn__max(rn__first_backward(net), 1), 0));
     compare_arrays(r, net);
     rn_destroy(net);
 }
@@ -539,6 +563,13 @@ static void check_written(rn_net *naive, rn_net *fast, const net_batch *batch, w
     *(w->gradient ? &written_gradients : &written_values) += 1;
 }
 
+/* Of what is left out nothing is measured. */
+static void zero_statistics(rn_net *net) {
+    const ptrdiff_t count = rn__group_count(&net->desc, net->batch) *
+                            (net->statistic_count - rn__frozen_statistics(net));
+    memset(net->batch_statistics, 0, (size_t)count * sizeof(rn_real));
+}
+
 static void check_writing(const rn_desc *given, uint64_t seed) {
     rn_desc desc = *given;
     rn_net *naive, *fast;
@@ -553,6 +584,7 @@ static void check_writing(const rn_desc *given, uint64_t seed) {
     if (!naive || !fast) return;
     net_draw(naive, seed);
     take_numbers(fast, naive);
+    zero_statistics(naive), zero_statistics(fast);
     batch = net_draw_batch(&naive->desc, 4, seed);
     memset(&w, 0, sizeof w);
     w.record = new_record(naive);
@@ -865,6 +897,27 @@ static void check_all_inference(void) {
     }
 }
 
+/* Nets of stochastic depth: every order, block, shortcut and resize; most have units that are left
+   out and units that are not. */
+static void check_depth(void) {
+    int i;
+    for (i = 0; i < ORDERS * SHORTCUTS + NET_MEMBERS; i += EVERY) {
+        rn_desc desc = net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
+                                (rn_shortcut)(i / ORDERS % SHORTCUTS),
+                                (rn_resize)(RN_RESIZE_A + i % 6), (rn_stem)(i % 7 == 0));
+        if (i >= ORDERS * SHORTCUTS) desc = net_member(i % NET_MEMBERS);
+        desc.stochastic_depth = 0.8f;
+        desc.seed = (uint64_t)i + 1000;
+        desc.raw_identity |= i % 5 == 0;
+        desc.conv_bias |= i % 2;
+        desc.frozen_below = i % 8 == 3 ? 2 : 0;
+        check_variant(&desc, 3, 3, (uint64_t)i + 1000);
+        check_inference(&desc, (uint64_t)i);
+        if (i % 4 == 0) check_writing(&desc, (uint64_t)i);
+    }
+    CHECK(resting > 0);
+}
+
 /* All of the checks, of one net. */
 static void check_one(const rn_desc *desc) {
     int isa;
@@ -887,6 +940,7 @@ static void check_all(void) {
     check_all_left_out();
     check_sentences();
     check_all_inference();
+    check_depth();
     check_all_threads();
 }
 

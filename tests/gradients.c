@@ -95,8 +95,9 @@ static void probe(void *user, rn_net *net, int i, int backward) {
 
 /* ---- the check ------------------------------------------------------------------------------- */
 
-static double worst; /* largest error of all, relative to what it is compared with */
-static int shrunk;   /* differences that took a smaller step */
+static double worst;       /* largest error of all, relative to what it is compared with */
+static int shrunk;         /* differences that took a smaller step */
+static int left_out, kept; /* parameters by stochastic depth */
 
 static double loss_of(rn_net *net, const net_batch *batch, int count, decisions *made) {
     rn_result result = {0, 0};
@@ -148,8 +149,10 @@ static void check_tensor(rn_net *net, const net_batch *batch, int count, const r
     const rn_desc *desc = &net->desc;
     double own = net_largest(gradient, p->count), least = 1e-3 * net_largest_gradient;
     int zero = net_zero_by_analysis(net, p), i, samples = SAMPLES;
+    *(net_left_out(net, p->node) ? &left_out : &kept) += desc->stochastic_depth > 0;
     if (zero)
-        net_check(own <= 1e-11 * net_largest_gradient, __LINE__, desc, p->name, own, 0);
+        net_check(own <= (net_left_out(net, p->node) ? 0 : 1e-11) * net_largest_gradient, __LINE__,
+                  desc, p->name, own, 0);
     else
         net_check(own >= 1e-7 * net_largest_gradient, __LINE__, desc, p->name, own, 0);
     if (p->count < samples) samples = (int)p->count;
@@ -225,6 +228,23 @@ static void check_members(uint64_t seed) {
     }
 }
 
+/* Stochastic depth: every order, block, shortcut and resize, each with units that are left out and
+   units that are not. */
+static void check_depth(uint64_t seed) {
+    int i;
+    for (i = 0; i < ORDERS * SHORTCUTS; i++) {
+        rn_desc desc =
+            net_desc((rn_order)(i % ORDERS), (rn_block)(RN_BASIC + i % 3),
+                     (rn_shortcut)(i / ORDERS), (rn_resize)(RN_RESIZE_A + i % 6), RN_STEM_CIFAR);
+        desc.stochastic_depth = 0.8f;
+        desc.seed = (uint64_t)i;
+        desc.conv_bias = i % 2;
+        desc.raw_identity = i % 5 == 0;
+        check_net(&desc, 3, 3, seed++);
+    }
+    CHECK(left_out > 20 && kept > 20);
+}
+
 static void check_all(void) {
     static const rn_order orders[] = {RN_FULL_PREACT, RN_ORIGINAL, RN_BN_AFTER_ADD,
                                       RN_RELU_BEFORE_ADD, RN_RELU_PREACT};
@@ -279,6 +299,7 @@ static void check_all(void) {
     check_net(&desc, 4, 4, seed++);
     weighted = 0;
     check_members(seed);
+    check_depth(seed);
 }
 
 static void check_asked(const rn_desc *desc, uint64_t seed) { check_net(desc, 3, 3, seed); }

@@ -290,12 +290,40 @@ static inline double net_largest(const rn_real *data, ptrdiff_t count) {
     return largest;
 }
 
+/* The last node that reads value v; -1: none does. */
+static inline int net_last_reader(const rn_net *net, int v) {
+    int i;
+    for (i = net->node_count - 1; i > v; i--)
+        if (net->nodes[i].inputs[0] == v || net->nodes[i].inputs[1] == v) return i;
+    return -1;
+}
+
+/* Is the value of node v of no consequence in a training step, because stochastic depth leaves out
+   the unit that it belongs to? Then every way from it to the logits leads through nodes that end
+   such units. */
+static inline int net_left_out(const rn_net *net, int v) {
+    const rn_node *node = &net->nodes[v];
+    const uint64_t unit = (uint64_t)node->stage << 32 | (uint64_t)node->unit;
+    const int last = net_last_reader(net, v);
+    rn_key key = {0, RN_PURPOSE_DEPTH, 0};
+    int i;
+    key.seed = net->desc.seed, key.epoch = net->step;
+    if (node->whole && v >= net->first_trained && rn_uniform(key, unit) < (double)node->dropout)
+        return 1;
+    for (i = v + 1; i <= last; i++)
+        if ((net->nodes[i].inputs[0] == v || net->nodes[i].inputs[1] == v) && !net_left_out(net, i))
+            return 0;
+    return last >= 0;
+}
+
 /* What becomes of a constant added to each channel of what a node of this kind reads: it goes on as
    another such constant, it is taken away, or it changes more than that. */
 enum { NET_CHANGES, NET_HANDS_ON, NET_TAKES_AWAY };
 
 static inline int net_constant_through(const rn_net *net, const rn_node *node) {
+    if (net_left_out(net, (int)(node - net->nodes))) return NET_TAKES_AWAY;
     switch (node->kind) {
+    case RN_DROPOUT: return node->whole ? NET_HANDS_ON : NET_CHANGES;
     case RN_BATCH_NORM: return NET_TAKES_AWAY; /* it is part of the mean */
     case RN_GROUP_NORM:                        /* of a channel alone, likewise */
         return net->desc.norm_groups == node->c ? NET_TAKES_AWAY : NET_CHANGES;
@@ -308,16 +336,8 @@ static inline int net_constant_through(const rn_net *net, const rn_node *node) {
     case RN_AVG_POOL:
     case RN_GLOBAL_AVG_POOL:
     case RN_LINEAR: return NET_HANDS_ON;
-    default: return NET_CHANGES; /* ReLU, gate, dropout's mask, EvoNorm */
+    default: return NET_CHANGES; /* ReLU, gate, EvoNorm */
     }
-}
-
-/* The last node that reads value v; -1: none does. */
-static inline int net_last_reader(const rn_net *net, int v) {
-    int i;
-    for (i = net->node_count - 1; i > v; i--)
-        if (net->nodes[i].inputs[0] == v || net->nodes[i].inputs[1] == v) return i;
-    return -1;
 }
 
 /* Does a norm take it away on every path from value v to the logits? */
@@ -334,8 +354,9 @@ static inline int net_constant_dies(const rn_net *net, int v) {
 }
 
 /* Is the gradient of this parameter zero, but for rounding? Biases add a constant to each channel;
-   one that dies on its way leaves the loss as it is. */
+   one that dies on its way leaves the loss as it is. What is left out has none in any case. */
 static inline int net_zero_by_analysis(const rn_net *net, const rn_parameter *p) {
+    if (net_left_out(net, p->node)) return 1;
     return (net_is_norm_bias(p) || p->role == RN_CONV_BIAS || p->role == RN_LINEAR_BIAS) &&
            net_constant_dies(net, p->node);
 }
