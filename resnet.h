@@ -391,16 +391,14 @@ typedef struct rn_desc {
     float gate_bias;      /* b_g at the start, of T in highway; 0 */
     float carry_bias;     /* of C in highway; 0 */
     float dropout;        /* ratio of shortcuts' elements set to zero; 0.5 */
-    float stochastic_depth; /* 0; how likely a training step leaves out the last unit, earlier ones
-                               less: see rn_train_step */
-    rn_resize resize;       /* auto */
-    int always_project;     /* 1: a stage's first unit has that shortcut whatever its shape */
-    int raw_identity;       /* 1: where it does not, that unit's shortcut is the value before its
+    rn_resize resize;     /* auto */
+    int always_project;   /* 1: a stage's first unit has that shortcut whatever its shape */
+    int raw_identity;     /* 1: where it does not, that unit's shortcut is the value before its
                                  activation (timm, kuangliu); 0: the one behind it, as [IM] */
-    rn_stride_on stride_on; /* of a bottleneck that shrinks: its first 1x1 */
-    rn_padding padding;     /* symmetric */
-    rn_init init;           /* He's normal(0, sqrt(2 / n)), n the fan-out */
-    int conv_bias;          /* 1: all convolutions have a bias; 0: those of gates */
+    rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
+    rn_padding padding;         /* symmetric */
+    rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
+    int conv_bias;              /* 1: all convolutions have a bias; 0: those of gates */
     int weight_standardisation; /* 1: convolutions take (w - mean) / deviation of each filter */
     double standardisation_eps; /* 1e-8, inside that root (BiT; timm's nets else 1e-6) */
     rn_norm norm;               /* batch_norm */
@@ -417,6 +415,8 @@ typedef struct rn_desc {
     int frozen_below;       /* k from 1 on: the stem and the stages below k do not train, as if in
                                  inference: see rn_train_step; 5: nor does all else but the
                                  classifier; 0: all trains */
+    float stochastic_depth; /* 0; how likely a step leaves out the last residual unit, earlier ones
+                               less: see rn_train_step */
     double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
     float mean[4];          /* of the image's channels, colours as RGB, pixels in 0..1; 0 */
     float deviation[4];     /* 1 */
