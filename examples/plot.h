@@ -322,10 +322,13 @@ static inline double plot_width(const char *words, int bytes, double size) {
     return width * size;
 }
 
-/* Words in a room that they may be too long for: then they are smaller, or cut. */
-static inline void plot_put_text(plot_buffer *out, const char *words, double room, double size) {
-    const double width = plot_width(words, -1, size), least = 12;
-    int bytes = (int)strlen(words);
+/* The first so many bytes of words, -1: all, in a room that they may be too long for: then they are
+   smaller, or cut. */
+static inline void plot_put_text(plot_buffer *out, const char *words, int bytes, double room,
+                                 double size) {
+    const int all = bytes < 0 ? (int)strlen(words) : bytes;
+    const double width = plot_width(words, all, size), least = 12;
+    bytes = all;
     size = width > room ? fmax(least, size * room / width) : size;
     if (plot_width(words, bytes, size) > room + 1)
         while (bytes > 0 &&
@@ -333,7 +336,43 @@ static inline void plot_put_text(plot_buffer *out, const char *words, double roo
             bytes--;
     plot_format(out, " font-size=\"%c\">", size);
     plot_put_words(out, words, bytes);
-    plot_puts(out, words[bytes] ? "\xE2\x80\xA6</text>\n" : "</text>\n");
+    plot_puts(out, bytes < all ? "\xE2\x80\xA6</text>\n" : "</text>\n");
+}
+
+/* Bytes of a title, which is bold, that fill a line of a room. */
+static inline int plot_cut_line(const char *words, double size, double room) {
+    int length = (int)strcspn(words, " "), next;
+    while (words[length] == ' ') {
+        next = length + 1 + (int)strcspn(words + length + 1, " ");
+        if (plot_width(words, next, 1.15 * size) > room) break;
+        length = next;
+    }
+    return length;
+}
+
+/* Behind the spaces after a line. */
+static inline const char *plot_next_line(const char *words, int length) {
+    words += length;
+    return words + strspn(words, " ");
+}
+
+static inline int plot_count_lines(const char *words, double size, double room) {
+    int lines = 0;
+    for (; words && *words; lines++)
+        words = plot_next_line(words, plot_cut_line(words, size, room));
+    return lines;
+}
+
+/* A title in lines, the first one's feet at y. */
+static inline void plot_put_lines(plot_buffer *out, const char *words, double x, double y,
+                                  double size, double room) {
+    while (*words) {
+        const int length = plot_cut_line(words, size, room);
+        plot_format(out, "<text class=\"plot-title\" x=\"%c\" y=\"%c\"", x, y);
+        plot_put_text(out, words, length, room, size);
+        words = plot_next_line(words, length);
+        y += floor(1.3 * size);
+    }
 }
 
 /* ---- pictures as PNG ------------------------------------------------------------------------- */
@@ -601,15 +640,16 @@ static inline int plot_ascending(const void *a, const void *b) {
 enum { PLOT_STYLES = 8 };
 
 /* Lengths, in units of the figure, which are pixels where it has its full size. */
-static const double plot_font = 13;    /* of ticks; the smallest is 12 */
-static const double plot_key = 64;     /* room for a map's bar of colours */
-static const double plot_caption = 15; /* height of a line */
-static const double plot_wide = 480;   /* of the only panel of a row */
-static const double plot_narrow = 360; /* of one of several */
-static const double plot_high = 300;   /* of a panel with axes */
-static const double plot_gap = 16;     /* between panels */
-static const double plot_top = 30;     /* for the title of a panel */
-static const double plot_bottom = 46;  /* for the ticks and label of the x axis */
+static const double plot_font = 13;        /* of ticks; the smallest is 12 */
+static const double plot_key = 64;         /* room for a map's bar of colours */
+static const double plot_caption = 15;     /* height of a line */
+static const double plot_wide = 480;       /* of the only panel of a row */
+static const double plot_narrow = 360;     /* of one of several */
+static const double plot_high = 300;       /* of a panel with axes */
+static const double plot_gap = 16;         /* between panels */
+static const double plot_line_height = 19; /* of the title of a panel */
+static const double plot_top = 30;         /* for the title of a panel */
+static const double plot_bottom = 46;      /* for the ticks and label of the x axis */
 
 /* After Okabe and Ito, as dark or bright as three times the luminance of white and black grounds
    asks for; dashes and markers tell apart what colours do not. */
@@ -779,7 +819,7 @@ static inline void plot_draw_line(const plot_canvas *c, const plot_mark *m) {
     plot_end_run(&run, &pen);
     plot_puts(c->out, "\"/>\n");
     if (c->out->length == empty + 4) c->out->length = before; /* nothing of it is here */
-    if (m->series >= 0) plot_draw_markers(c, m, m->count <= 16 ? 0 : 70);
+    if (m->series >= 0 || m->count == 1) plot_draw_markers(c, m, m->count <= 16 ? 0 : 70);
 }
 
 /* Many points are dots, no two of them on one place. */
@@ -971,8 +1011,9 @@ static inline void plot_draw_key(const plot_canvas *c, const plot_mark *m) {
                     plot_place(&s, ticks[i].value) + 4.5, text);
     }
     if (!m->label) return;
-    plot_format(c->out, "<text x=\"%c\" y=\"18\" text-anchor=\"end\"", box.x + plot_key - 12);
-    plot_put_text(c->out, m->label, 120, plot_font);
+    plot_format(c->out, "<text x=\"%c\" y=\"%c\" text-anchor=\"end\"", box.x + plot_key - 12,
+                c->top - 12);
+    plot_put_text(c->out, m->label, -1, 120, plot_font);
 }
 
 /* Lines through the edges of a grid where it crosses a level. Edge 2 i leads from node i to the next
@@ -1058,6 +1099,17 @@ static inline int plot_is_free(const plot_tracer *t, const plot_box *box) {
     return t->labelled < (int)(sizeof t->labels / sizeof t->labels[0]);
 }
 
+/* The point so far along the line. */
+static inline void plot_walk(const plot_tracer *t, double distance, double *x, double *y) {
+    *x = t->x[0], *y = t->y[0];
+    for (int i = 1; i < t->points && distance > 0; i++) {
+        const double dx = t->x[i] - t->x[i - 1], dy = t->y[i] - t->y[i - 1];
+        const double step = hypot(dx, dy), part = step > distance ? distance / step : 1;
+        *x = t->x[i - 1] + part * dx, *y = t->y[i - 1] + part * dy;
+        distance -= step;
+    }
+}
+
 /* A box on the line, of no width where the line is too short or has no place. */
 static inline plot_box plot_place_label(plot_tracer *t, const char *text) {
     static const double places[] = {0.5, 0.35, 0.65, 0.2, 0.8, 0.42, 0.58, 0.1, 0.9};
@@ -1067,8 +1119,8 @@ static inline plot_box plot_place_label(plot_tracer *t, const char *text) {
     for (int i = 1; i < t->points; i++)
         length += hypot(t->x[i] - t->x[i - 1], t->y[i] - t->y[i - 1]);
     for (int k = 0; k < 9 && length > 2.5 * box.width; k++) {
-        const int at = (int)(places[k] * (t->points - 1));
-        box.x = t->x[at] - box.width / 2, box.y = t->y[at] - box.height / 2;
+        plot_walk(t, places[k] * length, &box.x, &box.y);
+        box.x -= box.width / 2, box.y -= box.height / 2;
         if (!plot_is_free(t, &box)) continue;
         t->labels[t->labelled++] = box;
         return box;
@@ -1076,21 +1128,29 @@ static inline plot_box plot_place_label(plot_tracer *t, const char *text) {
     return none;
 }
 
-static inline void plot_draw_lines(plot_tracer *t, plot_box gap) {
-    int down = 0;
+/* The line without what is in the gap. */
+static inline void plot_draw_lines(const plot_tracer *t, plot_box gap) {
+    plot_canvas inside;
+    memset(&inside, 0, sizeof inside);
+    inside.left = gap.x, inside.right = gap.x + gap.width;
+    inside.top = gap.y, inside.bottom = gap.y + gap.height;
     for (int i = 0; i < t->points; i++) {
-        const double x = t->x[i], y = t->y[i];
-        const int in_gap =
-            x > gap.x && x < gap.x + gap.width && y > gap.y && y < gap.y + gap.height;
-        if (!in_gap) plot_format(t->c->out, down ? "L%c %c" : "M%c %c", x, y);
-        down = !in_gap;
+        double from[2], to[2];
+        from[0] = t->x[i ? i - 1 : 0], from[1] = t->y[i ? i - 1 : 0];
+        to[0] = t->x[i], to[1] = t->y[i];
+        if (i && gap.width > 0 && plot_clip(&inside, from, to)) {
+            if (!plot_is_inside(&inside, t->x[i - 1], t->y[i - 1]))
+                plot_format(t->c->out, "L%c %c", from[0], from[1]);
+            plot_format(t->c->out, "M%c %c", to[0], to[1]);
+        }
+        if (!plot_is_inside(&inside, t->x[i], t->y[i]) || !(gap.width > 0))
+            plot_format(t->c->out, i ? "L%c %c" : "M%c %c", t->x[i], t->y[i]);
     }
 }
 
 /* One line: on a map white on black, elsewhere with a gap for its label. */
 static inline void plot_draw_contour(plot_tracer *t) {
     plot_buffer *out = t->c->out;
-    const plot_box none = {0, 0, 0, 0};
     plot_box label;
     char text[40];
     plot_tick_label(text, t->level);
@@ -1100,7 +1160,7 @@ static inline void plot_draw_contour(plot_tracer *t) {
                     !t->c->on_map ? "plot-contour"
                     : pass        ? "plot-light"
                                   : "plot-shade");
-        plot_draw_lines(t, label.width > 0 ? label : none);
+        plot_draw_lines(t, label);
         plot_puts(out, "\"/>\n");
     }
     if (label.width > 0)
@@ -1188,7 +1248,7 @@ static inline void plot_put_caption(plot_buffer *out, const char *text, double x
         words[kept] = 0;
         plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\"", x,
                     y + plot_caption * line);
-        plot_put_text(out, words, room, plot_font);
+        plot_put_text(out, words, -1, room, plot_font);
         text += length + (text[length] != 0);
     }
 }
@@ -1495,7 +1555,7 @@ static inline void plot_put_x_axis(const plot_canvas *c, const char *label) {
     if (!label) return;
     plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"middle\"", (c->left + c->right) / 2,
                 c->bottom + 37);
-    plot_put_text(out, label, c->right - c->left + 40, plot_font + 1);
+    plot_put_text(out, label, -1, c->right - c->left + 40, plot_font + 1);
 }
 
 /* Ticks and labels at the left, and lines across the panel. */
@@ -1521,7 +1581,7 @@ static inline void plot_put_y_axis(const plot_canvas *c, const char *label, cons
     if (!label) return;
     plot_format(out, "<text transform=\"translate(14 %c) rotate(-90)\" text-anchor=\"middle\"",
                 (c->top + c->bottom) / 2);
-    plot_put_text(out, label, c->bottom - c->top + 30, plot_font + 1);
+    plot_put_text(out, label, -1, c->bottom - c->top + 30, plot_font + 1);
 }
 
 /* Room for the labels of the ticks at the left. */
@@ -1536,47 +1596,67 @@ static inline double plot_left_margin(const plot_frame *f, const plot_tick *tick
     return widest + 12 + (f->y.label ? 22 : 4);
 }
 
-static inline double plot_panel_height(const plot_frame *f, double width) {
+/* How the panels of a figure lie: in rows, and below each other on a narrow page. */
+typedef struct plot_layout {
+    int columns;
+    int lines;                 /* of the longest title of a panel */
+    double width;              /* of a panel */
+    double whole;              /* of the figure */
+    double scale;              /* by which a panel is larger on a narrow page */
+    double wide[2], narrow[2]; /* height of title and legend, and of the figure, in either */
+} plot_layout;
+
+/* Room for the title of a panel. */
+static inline double plot_title_room(const plot_frame *f, double width) {
+    if (plot_find_pictures(f)) return width - 8;
+    return width - 70 - (plot_find_map(f) ? plot_key + 40 : 0);
+}
+
+/* Where a panel begins below its title. */
+static inline double plot_panel_top(const plot_frame *f, const plot_layout *l) {
+    return f->title || !plot_find_pictures(f) ? plot_top + plot_line_height * (l->lines - 1) : 4;
+}
+
+static inline double plot_panel_height(const plot_frame *f, const plot_layout *l) {
     const plot_mark *m = plot_find_pictures(f);
+    const double top = plot_panel_top(f, l);
     plot_gallery g;
-    if (!m) return plot_high;
-    g = plot_arrange(m, width - 8);
-    return (f->title ? plot_top : 4) + ((m->count - 1) / g.columns + 1) * g.down;
+    if (!m) return top - plot_top + plot_high;
+    g = plot_arrange(m, l->width - 8);
+    return top + ((m->count - 1) / g.columns + 1) * g.down;
 }
 
-static inline void plot_put_title(const plot_canvas *c, const plot_frame *f) {
-    if (!f->title) return;
-    plot_format(c->out, "<text class=\"plot-name\" x=\"%c\" y=\"18\"", c->left);
-    plot_put_text(c->out, f->title, c->right - c->left, plot_font + 2);
+/* The title's last line stands above the panel. */
+static inline void plot_put_title(const plot_canvas *c, const plot_frame *f, double width) {
+    const double room = plot_title_room(f, width), size = plot_font + 2;
+    const int lines = plot_count_lines(f->title, size, room);
+    if (f->title)
+        plot_put_lines(c->out, f->title, c->left, c->top - 12 - plot_line_height * (lines - 1),
+                       size, room);
 }
 
-static inline void plot_put_pictures(plot_canvas *c, const plot_frame *f, const plot_mark *m,
-                                     double width) {
-    c->left = 4, c->right = width - 4;
-    c->top = f->title ? plot_top : 4;
-    plot_put_title(c, f);
-    m->kind->draw(c, m);
-}
-
-static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, double width) {
+static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const plot_layout *l) {
     const plot_mark *map = plot_find_map(f), *pictures = plot_find_pictures(f);
     plot_canvas c;
     plot_tick ticks[PLOT_TICKS];
     int count, filled;
     memset(&c, 0, sizeof c);
     c.out = out, c.frame = f;
+    c.top = plot_panel_top(f, l);
     if (pictures) {
-        plot_put_pictures(&c, f, pictures, width);
+        c.left = 4, c.right = l->width - 4;
+        plot_put_title(&c, f, l->width);
+        pictures->kind->draw(&c, pictures);
         return;
     }
     filled = plot_fit_axes(f, &c);
     c.on_map = map != NULL;
-    c.top = plot_top, c.bottom = plot_high - plot_bottom;
+    c.bottom = plot_panel_height(f, l) - plot_bottom;
     c.y.from = c.bottom, c.y.to = c.top;
     count = plot_ticks(&c.y, 6, ticks);
     c.left = c.x.from = plot_left_margin(f, ticks, count);
-    c.right = c.x.to = width - 14 - (map ? plot_key : 0);
-    plot_put_title(&c, f);
+    c.right = c.x.to = l->width - 14 - (map ? plot_key : 0);
+    plot_put_title(&c, f, l->width);
     if (map) plot_draw_key(&c, map);
     for (const plot_mark *m = f->first; m; m = m->next)
         if (m->kind->is_map) m->kind->draw(&c, m); /* below the axes */
@@ -1604,7 +1684,7 @@ static const char plot_rules[] =
     ".plot:root{color:#656d76;color-scheme:light dark}"
     "@media (prefers-color-scheme:dark){.plot:root{color:#9aa4ae}}"
     ".plot text{fill:currentColor}.plot .plot-small{font-size:12px}"
-    ".plot .plot-title{font-size:17px;font-weight:600}.plot .plot-name{font-weight:600}"
+    ".plot .plot-title{font-weight:600}"
     ".plot .plot-axis,.plot .plot-grid,.plot .plot-guide,.plot .plot-line{fill:none}"
     ".plot .plot-bars{fill-opacity:.4}.plot .plot-band{fill-opacity:.22}"
     ".plot .plot-axis{stroke:currentColor}"
@@ -1619,25 +1699,6 @@ static const char plot_rules[] =
     "@media (max-width:560px){" PLOT_STACKED("") "}"
                                                  "@media (max-width:900px){" PLOT_STACKED(
                                                      ".plot-many") "}</style>\n";
-
-/* Words in lines of a room; returns how many lines. */
-static inline int plot_put_lines(plot_buffer *out, const char *words, double size, double room) {
-    int lines = 0;
-    while (*words) {
-        int length = (int)strcspn(words, " "), next;
-        while (words[length] == ' ') {
-            next = length + 1 + (int)strcspn(words + length + 1, " ");
-            if (plot_width(words, next, 1.2 * size) > room) break; /* which are bold */
-            length = next;
-        }
-        plot_format(out, "<text class=\"plot-title\" x=\"4\" y=\"%c\">", 18 + 22.0 * lines++);
-        plot_put_words(out, words, length);
-        plot_puts(out, "</text>\n");
-        words += length;
-        words += strspn(words, " ");
-    }
-    return lines;
-}
 
 /* A series as the legend shows it, 28 wide. */
 static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, double x, double y) {
@@ -1662,13 +1723,14 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
 
 /* Title and legend in a room; returns the height. */
 static inline double plot_put_head(plot_buffer *out, const plot *p, double room) {
-    double x = 4, y = p->title ? 22.0 * plot_put_lines(out, p->title, 17, room - 8) + 8 : 0;
+    double x = 4, y = p->title ? 22.0 * plot_count_lines(p->title, 17, room - 8) + 8 : 0;
+    if (p->title) plot_put_lines(out, p->title, 4, 18, 17, room - 8);
     for (int i = 0; i < p->series; i++) {
         const double width = fmin(plot_width(p->names[i], -1, plot_font), room - 44);
         if (x > 4 && x + 36 + width > room) x = 4, y += 22;
         plot_put_swatch(out, i, p->kinds[i], x, y + 10);
         plot_format(out, "<text x=\"%c\" y=\"%c\"", x + 34, y + 14.5);
-        plot_put_text(out, p->names[i], room - 38, plot_font);
+        plot_put_text(out, p->names[i], -1, room - 38, plot_font);
         x += 34 + width + 18;
     }
     return p->series ? y + 28 : y;
@@ -1695,15 +1757,6 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
     }
 }
 
-/* How the panels of a figure lie: in rows, and below each other on a narrow page. */
-typedef struct plot_layout {
-    int columns;
-    double width;              /* of a panel */
-    double whole;              /* of the figure */
-    double scale;              /* by which a panel is larger on a narrow page */
-    double wide[2], narrow[2]; /* height of title and legend, and of the figure, in either */
-} plot_layout;
-
 static inline plot_layout plot_lay_out(const plot *p, double wide_head, double narrow_head) {
     plot_layout l;
     double row = 0;
@@ -1712,9 +1765,14 @@ static inline plot_layout plot_lay_out(const plot *p, double wide_head, double n
     l.width = l.columns > 1 ? plot_narrow : plot_wide;
     l.whole = l.columns * (l.width + plot_gap) - plot_gap;
     l.scale = l.whole / l.width;
+    l.lines = 1;
+    for (const plot_frame *f = p->first; f; f = f->next) {
+        const int lines = plot_count_lines(f->title, plot_font + 2, plot_title_room(f, l.width));
+        if (lines > l.lines) l.lines = lines;
+    }
     l.wide[0] = l.wide[1] = wide_head, l.narrow[0] = l.narrow[1] = narrow_head;
     for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, l.width) + plot_gap;
+        const double height = plot_panel_height(f, &l) + plot_gap;
         l.narrow[1] += height;
         row = i % l.columns ? fmax(row, height) : height;
         if (i % l.columns == l.columns - 1 || !f->next) l.wide[1] += row;
@@ -1726,7 +1784,7 @@ static inline void plot_put_panels(plot_buffer *out, const plot *p, const plot_l
     double wide = l->wide[0], narrow = l->narrow[0], row = 0;
     int i = 0;
     for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, l->width) + plot_gap;
+        const double height = plot_panel_height(f, l) + plot_gap;
         if (i % l->columns == 0) wide += row, row = 0;
         row = fmax(row, height);
         plot_format(out, "<g transform=\"translate(%c %c)\"",
@@ -1736,7 +1794,7 @@ static inline void plot_put_panels(plot_buffer *out, const plot *p, const plot_l
                         " class=\"plot-panel\" style=\"--plot-place:translate(0,%cpx) scale(%g)\"",
                         narrow * l->scale, l->scale);
         plot_puts(out, ">\n");
-        plot_put_panel(out, f, l->width);
+        plot_put_panel(out, f, l);
         plot_puts(out, "</g>\n");
         narrow += height;
     }

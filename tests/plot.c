@@ -547,8 +547,8 @@ static void check_saddle(void) {
         int slopes = 0;
         for (int i = 0; i < 2; i++) {
             read_path(&found, text, "plot-contour", i);
-            CHECK_INT(found.count, 2);
-            slopes += (found.x[1] > found.x[0]) == (found.y[1] < found.y[0]) ? 1 : -1;
+            CHECK_INT(found.count, 4); /* the label's gap is between the middle two */
+            slopes += (found.x[3] > found.x[0]) == (found.y[3] < found.y[0]) ? 1 : -1;
         }
         CHECK_INT(slopes, high ? -2 : 2); /* rising, or falling to the right */
         free(text);
@@ -645,6 +645,45 @@ static void check_images(void) {
     CHECK_TEXT(text, ">not dog</text>");
     CHECK_TEXT(text, ">a &lt; b</text>");
     CHECK(!strstr(text, "plot-axis\""));
+    free(text);
+}
+
+/* ---- words ----------------------------------------------------------------------------------- */
+
+/* A long title of a panel has lines, and all panels make room for them. */
+static void check_titles(void) {
+    static const double x[] = {1, 2, 3}, y[] = {5, NAN, 7};
+    plot *p = plot_begin("Titles", 2);
+    char *text;
+    plot_panel(p, "order=full_preact shortcut=scale shortcut_scale=0.5, step 160", open_axis,
+               open_axis);
+    plot_line(p, "a", x, y, 3);
+    plot_panel(p, "Short", open_axis, open_axis);
+    plot_guide(p, 6, "here");
+    text = finish_figure(p);
+    CHECK_TEXT(text, ">order=full_preact shortcut=scale</text>");
+    CHECK_TEXT(text, ">shortcut_scale=0.5, step 160</text>");
+    for (int i = 0; i < 2; i++) { /* a panel has two axes */
+        read_path(&frame, text, "plot-axis", 2 * i);
+        CHECK_NEAR(frame.y[0], plot_top + plot_line_height, 0.06);
+        CHECK_NEAR(frame.y[1] - frame.y[0], plot_high - plot_bottom - plot_top, 0.06);
+    }
+    CHECK_TEXT(text, "line a, 2 values, 5 at 1 to 7 at 3.");
+    CHECK_TEXT(text, "guide here at 6.");
+    free(text);
+}
+
+/* A contour leaves out what its label covers, and no more. */
+static void check_label_gap(void) {
+    static const double values[] = {0, 0, 2, 2}; /* one line, straight across */
+    static const plot_axis axis = {"x", 0, 0, 1};
+    char *text = draw_contours(axis, values, 2, 2, 1, 0);
+    read_path(&found, text, "plot-contour", 0);
+    CHECK_INT(found.count, 4);
+    CHECK_INT(found.pieces, 2);
+    CHECK_NEAR(found.x[0], frame.x[0], 0.06);
+    CHECK_NEAR(found.x[2] - found.x[1], plot_width("1", -1, 12) + 4, 0.11);
+    CHECK_NEAR(found.x[3], plot_wide - 14, 0.06);
     free(text);
 }
 
@@ -831,6 +870,7 @@ int main(void) {
     check_map(), check_scales(), check_circle(0), check_circle(1), check_saddle(),
         check_contour_gaps();
     check_checksums(), check_png(), check_images();
+    check_titles(), check_label_gap();
     check_hostile(), check_nothing(), check_saving();
     check_table(), check_logs();
     return test_end("plot");
