@@ -152,8 +152,9 @@ static inline void find_runs(study *s) {
             const char *checkpoint;
             run_directory(s, v, k, directory);
             o->error = o->loss = NAN;
-            if (!read_result(directory, o) &&
-                is_there(checkpoint = path_in(directory, "last.ckpt"))) {
+            if (read_result(directory, o)) {
+                remove(path_in(directory, "last.ckpt")); /* if it was killed just then */
+            } else if (is_there(checkpoint = path_in(directory, "last.ckpt"))) {
                 const uint64_t bits = stored_number(checkpoint, "trainer.seconds");
                 o->state = CUT;
                 o->steps = stored_number(checkpoint, "step");
@@ -166,7 +167,7 @@ static inline void find_runs(study *s) {
 /* Flags that may change from one part of a study to the next. */
 static inline int may_change(const char *flag, int length) {
     static const char names[] = " out time seeds seed rows table data memory threads naive direct "
-                                "budget isa plan least ";
+                                "unfused budget isa plan least "; /* not micro_batch: bn_group */
     char name[40];
     snprintf(name, sizeof name, " %.*s ", length, flag);
     return strstr(names, name) != NULL;
