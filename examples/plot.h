@@ -220,7 +220,8 @@ static inline void plot_puts(plot_buffer *out, const char *text) {
 /* A coordinate with one decimal, whatever the locale. */
 static inline void plot_put_coordinate(plot_buffer *out, double value) {
     char digits[32];
-    const long tenths = (long)floor(fabs(value) * 10 + 0.5);
+    const int fits = fabs(value) < 1e8; /* all that lie in figures do */
+    const long tenths = fits ? (long)floor(fabs(value) * 10 + 0.5) : 0;
     int length =
         snprintf(digits, sizeof digits, "%s%ld", value < 0 && tenths ? "-" : "", tenths / 10);
     if (tenths % 10) {
