@@ -493,7 +493,7 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     } else
         measure_whole(lab, t.net, net, &s, like);
     t.net->trainer.batch = (uint64_t)t.batch;
-    write_manifest(m, t.net, path_in(lab->out, "manifest.txt"));
+    write_manifest(m, t.net, path_in(lab->out, "signals.manifest.txt"));
     close_signals(&s);
     rn_destroy(net);
     free_trainer(&t);

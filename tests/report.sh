@@ -153,6 +153,11 @@ printf 'unit,share\n1,"2, ""or"" <3"\n3,4\n5' >study/plain-seed0/signals.csv
 check "one that is still written" ./report --out page.html study/plain-seed0
 check "has its whole lines" has '<td>2, &quot;or&quot; &lt;3</td>'
 check "and no other" has 'The numbers: signals.csv, 2 rows<'
+printf 'program=signals\ncommand=x <y>\n' >study/plain-seed0/signals.manifest.txt
+printf 'a,b\n1,2\n' >study/plain-seed0/other.csv
+check "what a part came from, other tables" ./report --out page.html study/plain-seed0
+check "are there" has '<td>signals</td></tr>'
+check "likewise" has 'The numbers: other.csv, 1 row<'
 
 # ---- pictures --------------------------------------------------------------------------------------
 

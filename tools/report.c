@@ -59,6 +59,7 @@ static void add_directory(report *r, const char *path) {
     } else {
         name_list inside = list_directory(path, 1, NULL);
         s.path = copy_text(path);
+        trim_path(s.path);
         for (i = 0; i < inside.count; i++) {
             char *whole = join_path(path, inside.list[i]);
             if (is_run(whole)) add_run(r, whole);
@@ -187,6 +188,29 @@ static void tell_command(const report_run *r, const char *example, char *text, s
     append_word(text, room, r->path);
 }
 
+/* How results came about, but for the net's fields; 0 if the file is not there. */
+static int put_manifest_table(plot_buffer *out, const char *path) {
+    char *text = read_text(path), *at, *end;
+    if (!text) return 0;
+    begin_pairs(out, "By what the results came about");
+    for (at = text; *at; at = end) {
+        char *line_end = at + strcspn(at, "\r\n"), *equals = strchr(at, '=');
+        end = line_end + strspn(line_end, "\r\n");
+        *line_end = 0;
+        if (!equals || equals > line_end || !strncmp(at, "net.", 4)) continue;
+        *equals = 0;
+        if (!strcmp(at, "command") || !strcmp(at, "resumed")) {
+            plot_format(out, "<tr><th scope=\"row\">%w</th><td>", at);
+            put_command(out, equals + 1);
+            plot_puts(out, "</td></tr>\n");
+        } else
+            put_pair(out, at, equals + 1);
+    }
+    end_pairs(out);
+    free(text);
+    return 1;
+}
+
 static void put_part(plot_buffer *out, const report_run *r, const struct part *part) {
     char picture[64], table[64], path[1000], command[4096];
     csv t;
@@ -199,34 +223,49 @@ static void put_part(plot_buffer *out, const report_run *r, const struct part *p
     t = read_csv(r->path, table);
     if (t.text) put_csv(out, &t, table);
     free_csv(&t);
+    snprintf(table, sizeof table, "%s.manifest.txt", part->name);
+    if (is_there(in_run(r, table))) {
+        plot_puts(out, "<details>\n<summary>How it came about</summary>\n");
+        put_manifest_table(out, in_run(r, table));
+        plot_puts(out, "</details>\n");
+    }
     tell_command(r, part->command, command, sizeof command);
     if (!there) put_missing(out, picture, command, NULL);
 }
 
-static int is_picture(const char *name) {
-    const size_t length = strlen(name);
-    return length > 4 && !strcmp(name + length - 4, ".svg");
+static int ends_with(const char *name, const char *end) {
+    const size_t length = strlen(name), of_end = strlen(end);
+    return length > of_end && !strcmp(name + length - of_end, end);
 }
+static int is_extra(const char *name) { return ends_with(name, ".svg") || ends_with(name, ".csv"); }
 
 /* Has the name of a file its own place on the page? */
 static int has_place(const char *name) {
-    int i;
+    static const char *const others[] = {"log", "plan", "result", "ablation"};
+    int i, has = 0;
     for (i = 0; i < PARTS; i++)
-        if (!strncmp(name, parts[i].name, strlen(parts[i].name)) &&
-            !strcmp(name + strlen(parts[i].name), ".svg"))
-            return 1;
-    return !strcmp(name, "log.svg") || !strcmp(name, "plan.svg");
+        has |= strlen(name) == strlen(parts[i].name) + 4 &&
+               !strncmp(name, parts[i].name, strlen(parts[i].name));
+    for (i = 0; i < 4; i++)
+        has |=
+            strlen(name) == strlen(others[i]) + 4 && !strncmp(name, others[i], strlen(others[i]));
+    return has;
 }
 
-/* All other pictures of a directory, in the order of their names. */
-static void put_other_pictures(plot_buffer *out, const char *path, const char *heading) {
-    name_list n = list_directory(path, 0, is_picture);
+/* All other pictures and tables of a directory, in the order of their names. */
+static void put_extras(plot_buffer *out, const char *path) {
+    name_list n = list_directory(path, 0, is_extra);
     int i, shown = 0;
     for (i = 0; i < n.count; i++) {
         char *whole = join_path(path, n.list[i]);
-        if (!has_place(n.list[i])) {
-            if (!shown++) plot_puts(out, heading);
-            put_picture(out, whole, n.list[i]);
+        csv t;
+        if (!has_place(n.list[i]) && !shown++)
+            plot_puts(out, "<h3>More pictures and numbers</h3>\n");
+        if (!has_place(n.list[i]) && ends_with(whole, ".svg")) put_picture(out, whole, n.list[i]);
+        if (!has_place(n.list[i]) && ends_with(whole, ".csv")) {
+            t = read_csv(path, n.list[i]);
+            put_csv(out, &t, n.list[i]);
+            free_csv(&t);
         }
         free(whole);
     }
@@ -386,29 +425,10 @@ static void put_description(plot_buffer *out, const report_run *r) {
 }
 
 static void put_manifest(plot_buffer *out, const report_run *r) {
-    char *text = read_text(in_run(r, "manifest.txt")), *at, *end;
     plot_puts(out, "<h3>Manifest</h3>\n");
-    if (!text) {
+    if (!put_manifest_table(out, in_run(r, "manifest.txt")))
         put_missing(out, "manifest.txt", NULL,
                     "; examples/cifar writes it, also where it goes on with --resume");
-        return;
-    }
-    begin_pairs(out, "By what the results came about");
-    for (at = text; *at; at = end) {
-        char *line_end = at + strcspn(at, "\r\n"), *equals = strchr(at, '=');
-        end = line_end + strspn(line_end, "\r\n");
-        *line_end = 0;
-        if (!equals || equals > line_end || !strncmp(at, "net.", 4)) continue;
-        *equals = 0;
-        if (!strcmp(at, "command") || !strcmp(at, "resumed")) {
-            plot_format(out, "<tr><th scope=\"row\">%w</th><td>", at);
-            put_command(out, equals + 1);
-            plot_puts(out, "</td></tr>\n");
-        } else
-            put_pair(out, at, equals + 1);
-    }
-    end_pairs(out);
-    free(text);
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */
@@ -435,7 +455,7 @@ static void put_run(report *r, int i) {
     }
     put_curves(out, of);
     for (k = 0; k < PARTS; k++) put_part(out, of, &parts[k]);
-    put_other_pictures(out, of->path, "<h3>More pictures</h3>\n");
+    put_extras(out, of->path);
     put_memory(out, of);
     put_description(out, of);
     put_manifest(out, of);
@@ -457,15 +477,22 @@ static void put_contents(report *r) {
 
 /* The tables and pictures of directories that hold runs. */
 static void put_studies(report *r) {
+    plot_buffer *out = &r->page;
     int i;
     for (i = 0; i < r->study_count; i++) {
         const study *s = &r->studies[i];
+        char *picture;
         csv t;
         if (!s->path) continue;
+        plot_format(out, "<h2>%w</h2>\n", name_alone(s->path));
+        picture = join_path(s->path, "ablation.svg");
+        put_picture(out, picture,
+                    "The rows of the paper's tables, as examples/ablation trained them.");
+        free(picture);
         t = read_csv(s->path, "ablation.csv");
-        put_other_pictures(&r->page, s->path, "<h3>Pictures of the study</h3>\n");
-        if (t.text) put_csv(&r->page, &t, "ablation.csv");
+        if (t.text) put_csv(out, &t, "ablation.csv");
         free_csv(&t);
+        put_extras(out, s->path);
     }
 }
 

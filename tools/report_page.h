@@ -23,7 +23,7 @@ static const char *const page_style[] = {
     "h3{font-size:1.1rem;margin:1.8rem 0 .5rem}h4{font-size:1rem;margin:1.2rem 0 .4rem}",
     "p{max-width:46rem;margin:.5rem 0}a{color:var(--link)}",
     "nav ul,ul.plain{padding-left:1.2rem;margin:.4rem 0}",
-    "nav li{padding:.2rem 0}",
+    "nav ul{columns:14rem}nav li{padding:.2rem 0}",
     ".soft,figcaption,.missing{color:var(--soft)}",
     ".missing{border-left:3px solid var(--line);padding-left:.7rem}",
     "code,pre{font-family:ui-monospace,'DejaVu Sans "

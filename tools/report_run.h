@@ -1,5 +1,5 @@
-/* report_run.h - what the directory of a run says: its log, manifest, net and tables. Errors end the
-   program and name the file and the line. */
+/* report_run.h - what the directory of a run says: its log, manifest, net and tables. Errors end
+   the program and name the file and the line. */
 #ifndef REPORT_RUN_H
 #define REPORT_RUN_H
 
@@ -23,8 +23,8 @@ static inline char *read_text(const char *path) {
     return text;
 }
 
-/* Ends a cell of a CSV file, perhaps within quotes, where it stands: *at goes behind the comma or to
-   the end of the line. */
+/* Ends a cell of a CSV file, perhaps within quotes, where it stands: *at goes behind the comma or
+   to the end of the line. */
 static inline char *next_cell(char **at) {
     char *from = *at, *to = *at, *cell = *at;
     const int quoted = *from == '"';
@@ -198,14 +198,18 @@ static inline int is_run(const char *path) {
     return is;
 }
 
+/* Takes the separators from the end of a path. */
+static inline void trim_path(char *path) {
+    size_t length = strlen(path);
+    while (length > 1 && strchr("/\\", path[length - 1])) path[--length] = 0;
+}
+
 static inline report_run open_run(const char *path) {
     report_run r;
-    size_t length;
     char error[PLOT_SENTENCE];
     memset(&r, 0, sizeof r);
     r.path = copy_text(path);
-    for (length = strlen(path); length > 1 && strchr("/\\", r.path[length - 1]);)
-        r.path[--length] = 0;
+    trim_path(r.path);
     r.name = r.path;
     if (is_there(in_run(&r, "log.csv")) && !plot_read_table(&r.log, in_run(&r, "log.csv"), error))
         quit(1, "%s; mend or remove that line", error);

@@ -1,6 +1,6 @@
-/* report_unit.h - residual units drawn as SVG from a net's list of nodes, in the order of operations
-   and as the picture at the top of resnet.h: the residual path F at the left, the shortcut h beside
-   it, gates between them.
+/* report_unit.h - residual units drawn as SVG from a net's list of nodes, in the order of
+   operations and as the picture at the top of resnet.h: the residual path F at the left, the
+   shortcut h beside it, gates between them.
 
            x_l
             |-----------+-----------.      split
