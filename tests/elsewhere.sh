@@ -67,7 +67,7 @@ system() {
     if system Windows wine x86_64-w64-mingw32-gcc -static >&2; then
         wine cmd /c exit >/dev/null 2>&1 # makes its directory
         windows="wine 'x86_64-w64-mingw32-gcc -static'"
-        for test in layers kernels executors; do
+        for test in layers kernels executors plot; do
             echo "$test-windows wine 'x86_64-w64-mingw32-gcc -static -include windows.h' $test.c"
         done
         for program in ablation curves predict; do
@@ -80,6 +80,7 @@ system() {
         echo "convert-windows $windows ../tools/convert.c --help"
         echo "export_onnx-windows $windows ../tools/export_onnx.c --help"
         echo "bench-windows $windows ../tools/bench.c --help"
+        echo "plot-tool-windows $windows ../tools/plot.c --help"
     fi
     [ $machines -gt 0 ] || echo "elsewhere: no other system's compiler is installed" >&2
 } >"$work/list"

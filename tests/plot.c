@@ -279,14 +279,14 @@ static void check_places(void) {
 /* Lines end at the edge of the panel, in the direction in which they go on. */
 static void check_clipping(void) {
     static const plot_axis x_axis = {"x", 0, 0, 10}, y_axis = {"y", 0, 0, 1};
-    static const double x[] = {-10, 10, 20, 5}, y[] = {-1, 1, 4, 9}, far[] = {-1e300, 1e300};
+    static const double x[] = {-10, 10, 20, 5}, y[] = {-1, 1, 4, 9}, beyond[] = {-1e300, 1e300};
     free(draw_line(x_axis, y_axis, x, y, 2)); /* from the lower left corner */
     CHECK_INT(found.count, 2);
     CHECK_NEAR(found.x[0], frame.x[0], 0.06);
     CHECK_NEAR(found.y[0], frame.y[1], 0.06);
     free(draw_line(x_axis, y_axis, x + 2, y + 2, 2)); /* above */
     CHECK_INT(found.count, 0);
-    free(draw_line(x_axis, y_axis, far, far, 2));
+    free(draw_line(x_axis, y_axis, beyond, beyond, 2));
     for (int i = 0; i < found.count; i++)
         CHECK(found.x[i] >= frame.x[0] - 0.06 && found.y[i] >= frame.y[0] - 0.06);
 }
@@ -328,7 +328,7 @@ static void check_many(void) {
 /* Axes that the data choose: from 0 if that is near, else with a margin; a diverging run leaves the
    others to be seen. */
 static void check_ends(void) {
-    static const double x[] = {1, 2, 3}, near[] = {10, 5, 1}, far[] = {10, 10.5, 11};
+    static const double x[] = {1, 2, 3}, around[] = {10, 5, 1}, beyond[] = {10, 10.5, 11};
     double run[100], at[100];
     plot_frame f;
     plot_mark m;
@@ -338,14 +338,14 @@ static void check_ends(void) {
     c.out = &out;
     f.first = &m;
     m.kind = &plot_kinds[0], m.count = 3;
-    m.x = (double *)x, m.y = (double *)near;
+    m.x = (double *)x, m.y = (double *)around;
     CHECK(plot_fit_axes(&f, &c));
     CHECK_NEAR(c.y.least, 0, 0);
     CHECK_NEAR(c.y.most, 10.5, 1e-12);
     CHECK_NEAR(c.x.least, 1, 0);
     CHECK_NEAR(c.x.most, 3, 0);
     CHECK_INT(c.x.whole, 1);
-    m.y = (double *)far;
+    m.y = (double *)beyond;
     plot_fit_axes(&f, &c);
     CHECK_NEAR(c.y.least, 9.95, 1e-12);
     CHECK_INT(c.y.whole, 0);
