@@ -54,7 +54,7 @@ static const struct {
 } recipes[] = {
     {"paper", "--iterations 64000 --batch 128 --schedule steps --lr 0.1 --weight_decay 1e-4"},
     /* Of Jordan 2024 (arXiv 2404.00498, airbench) and hlb-CIFAR10 what helps residual nets. */
-    {"fast", "--depth 8 --base_width 32 --epochs 12 --batch 64 --schedule one_cycle --lr 0.1 "
+    {"fast", "--depth 14 --base_width 32 --epochs 12 --batch 64 --schedule one_cycle --lr 0.1 "
              "--sgd nesterov --weight_decay 5e-4 --label_smoothing 0.1 --pad 2 --flip 2 "
              "--norm_bias_rate 16 --lookahead 5 --tta 2"},
 };

@@ -159,10 +159,10 @@ check "a picture a filter" sh -c '[ "$(grep -c "<image " filters.svg)" = "$(sed 
 # ---- the fast recipe -------------------------------------------------------------------------------
 
 # Weights look ahead, so it stops where slow and fast ones are one; and flips alternate.
-fast="--recipe fast --base_width 8 --batch 25 --lookahead 4 --epochs"
+fast="--recipe fast --depth 8 --base_width 8 --batch 25 --lookahead 4 --epochs"
 stopped_fast() { # in a later epoch, nine steps each
     # shellcheck disable=SC2086
-    ./cifar --dataset idx --data data --threads 1 $fast 30 --out fast >out.txt &
+    ./cifar --dataset idx --data data --threads 1 $fast 20 --out fast >out.txt &
     pid=$!
     wait_for fast/last.ckpt || return 1
     kill -s INT $pid
@@ -178,13 +178,13 @@ stopped_fast() { # in a later epoch, nine steps each
     check "another average of views" fails 2 "has tta 2; leave --tta out" --resume --out fast --tta 1
     check "a recipe again" fails 2 "begins a training; with --resume leave it out" --resume --out fast --recipe fast
     check "going on fast" train --resume --out fast
-    check "a fast run never stopped" train $fast 30 --out fast_whole
+    check "a fast run never stopped" train $fast 20 --out fast_whole
     check "a resumed fast run is the same run" same_run fast fast_whole
     check "flags count more than a recipe" sh -c 'grep -q \"desc.base_width\":\"8\" fast/last.ckpt &&
         grep -q \"trainer.flip\":\"2\" fast/last.ckpt'
     check "no such recipe" fails 2 "should be paper or fast" --recipe slow
-    check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 14 |
-        grep "^recipe fast: --depth 8 "'
+    check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 8 |
+        grep "^recipe fast: --depth 14 "'
     check "a share held out" sh -c "./cifar --dataset idx --data data $small --iterations 1 --hold_out 5 \
         --out held | grep '; 164 training, 41 test images'"
     check "the share is known" train --resume --out held --iterations 2
