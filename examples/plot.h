@@ -652,10 +652,11 @@ static const double plot_line_height = 19; /* of the title of a panel */
 static const double plot_top = 30;         /* for the title of a panel */
 static const double plot_bottom = 46;      /* for the ticks and label of the x axis */
 
-/* After Okabe and Ito, as dark or bright as three times the luminance of white and black grounds
-   asks for; dashes and markers tell apart what colours do not. */
+/* Four after Okabe and Ito and four that colour-blind eyes, too, tell from these and each other; all
+   with three times the luminance of white and black grounds, or a third. Dashes and markers tell them
+   apart as well. */
 static const char *const plot_colours[PLOT_STYLES] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
-                                                      "#a67c00", "#3a96d0", "#8e5fc7", "#808080"};
+                                                      "#8811ff", "#dd0044", "#8877ff", "#994477"};
 static const char *const plot_dashes[PLOT_STYLES] = {"",     "7 3",         "2 3", "9 3 2 3",
                                                      "13 4", "5 2 1 2 1 2", "4 4", "1 2"};
 static const char *const plot_markers[PLOT_STYLES] = {

@@ -440,6 +440,47 @@ static double contrast(unsigned long a, unsigned long b) {
     return fmax(light[0], light[1]) / fmin(light[0], light[1]);
 }
 
+/* What a colour is to the eyes of most, to those without red, green or blue cones (Machado, Oliveira
+   and Fernandes 2009), as CIELAB of white D65. */
+static void see(unsigned long colour, int eyes, double lab[3]) {
+    static const double cones[4][3][3] = {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
+                                          {{0.152286, 1.052583, -0.204868},
+                                           {0.114503, 0.786281, 0.099216},
+                                           {-0.003882, -0.048116, 1.051998}},
+                                          {{0.367322, 0.860646, -0.227968},
+                                           {0.280085, 0.672501, 0.047413},
+                                           {-0.011820, 0.042940, 0.968881}},
+                                          {{1.255528, -0.076749, -0.178779},
+                                           {-0.078411, 0.930809, 0.147602},
+                                           {0.004733, 0.691367, 0.303900}}};
+    static const double xyz[3][3] = {{0.4124 / 0.95047, 0.3576 / 0.95047, 0.1805 / 0.95047},
+                                     {0.2126, 0.7152, 0.0722},
+                                     {0.0193 / 1.08883, 0.1192 / 1.08883, 0.9505 / 1.08883}};
+    double rgb[3], seen[3], f[3];
+    for (int i = 0; i < 3; i++) rgb[i] = linear((int)(colour >> (16 - 8 * i) & 255));
+    for (int i = 0; i < 3; i++) {
+        seen[i] = 0;
+        for (int k = 0; k < 3; k++) seen[i] += cones[eyes][i][k] * rgb[k];
+    }
+    for (int i = 0; i < 3; i++) {
+        const double t = xyz[i][0] * seen[0] + xyz[i][1] * seen[1] + xyz[i][2] * seen[2];
+        f[i] = t > 0.008856 ? cbrt(t) : 7.787 * fmax(t, 0) + 16.0 / 116;
+    }
+    lab[0] = 116 * f[1] - 16, lab[1] = 500 * (f[0] - f[1]), lab[2] = 200 * (f[1] - f[2]);
+}
+
+/* No two colours are alike to any eyes: a difference of 2 can just be seen. */
+static void check_eyes(void) {
+    for (int eyes = 0; eyes < 4; eyes++)
+        for (int i = 0; i < PLOT_STYLES; i++)
+            for (int k = 0; k < i; k++) {
+                double a[3], b[3];
+                see(strtoul(plot_colours[i] + 1, NULL, 16), eyes, a);
+                see(strtoul(plot_colours[k] + 1, NULL, 16), eyes, b);
+                CHECK(sqrt(pow(a[0] - b[0], 2) + pow(a[1] - b[1], 2) + pow(a[2] - b[2], 2)) > 15);
+            }
+}
+
 /* Lines have three times the luminance of either ground, or a third; words 4.5 times. */
 static void check_contrast(void) {
     const unsigned long white = 0xFFFFFF, dark = 0x0D1117;
@@ -866,7 +907,7 @@ int main(void) {
     check_ticks(), check_labels(), check_numbers();
     check_places(), check_clipping(), check_gaps(), check_many(), check_ends();
     check_bars(), check_dots();
-    check_series(), check_contrast();
+    check_series(), check_contrast(), check_eyes();
     check_map(), check_scales(), check_circle(0), check_circle(1), check_saddle(),
         check_contour_gaps();
     check_checksums(), check_png(), check_images();
