@@ -114,6 +114,14 @@ static const net_case cases[] = {
     {"highway_deep", NULL, 16, 0, "units 3,3 order original shortcut highway"},
     {"highway_budget", "highway_deep", 16, 70, "units 3,3 order original shortcut highway"},
     {"imagenet_budget", "imagenet_full_preact", 5, 97, "stem imagenet height 67 width 65"},
+    /* units that are left out */
+    {"depth", NULL, 38, 0, "bn_group 16 stochastic_depth 0.8 units 3,2"},
+    {"depth_micro_16", "depth", 38, 0, "bn_group 16 micro_batch 16 stochastic_depth 0.8 units 3,2"},
+    {"depth_budget", "depth", 38, 85, "bn_group 16 stochastic_depth 0.8 units 3,2"},
+    {"depth_original", NULL, 7, 0,
+     "stochastic_depth 0.8 units 3,2 order original shortcut highway block bottleneck"},
+    {"depth_biases", NULL, 7, 0,
+     "stochastic_depth 0.8 conv_bias 1 norm group_norm weight_standardisation 1"},
     /* group normalisation and EvoNorm-S0: nothing in them depends on other images */
     {"gn_preact", NULL, 38, 0, "norm group_norm norm_groups 4"},
     {"gn_micro_16", "gn_preact", 38, 0, "norm group_norm norm_groups 4 micro_batch 16"},
