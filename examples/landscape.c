@@ -198,6 +198,16 @@ static int make_levels(double *levels) {
     return 24;
 }
 
+/* Such as "1: shortcut scale, ResNet-56", which fits above a panel. */
+static void name_surface(const surface *s, int number, char title[160]) {
+    const rn_desc *desc = &s->t.net->desc;
+    char shortcut[96] = "";
+    int i;
+    for (i = 0; rn_desc_key(i); i++)
+        if (!strcmp(rn_desc_key(i), "shortcut")) rn_desc_get(desc, i, shortcut);
+    snprintf(title, 160, "%d: shortcut %s, ResNet-%d", number + 1, shortcut, desc->depth);
+}
+
 static void draw(const landscape *l) {
     const plot_axis x = {"first direction", 0, -l->range, l->range};
     const plot_axis y = {"second direction", 0, -l->range, l->range};
@@ -210,7 +220,7 @@ static void draw(const landscape *l) {
     char title[160];
     int i;
     for (i = 0; i < l->count; i++) {
-        name_net(&l->nets[i].t.net->desc, title);
+        name_surface(&l->nets[i], i, title);
         plot_panel(p, title, x, y);
         plot_heat(p, l->nets[i].losses, points, points, "loss (nats)", 1);
         plot_contours(p, l->nets[i].losses, points, points, levels, level_count);

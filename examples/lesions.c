@@ -699,7 +699,9 @@ static void help(const lesions *l) {
         "found. Where it was interrupted, the same command goes on.\n"
         "A unit is left out by making its F zero; in a net without shortcuts (shortcut scale, 0)\n"
         "by taking it out of the list, but for first units of stages, which stay.\n\n"
-        "  --most K            sets of up to K units left out, up to K pairs swapped (%ld)\n"
+        "  --most K            sets of up to K units left out, up to K pairs swapped, if there "
+        "are\n"
+        "                      so many (%ld)\n"
         "  --draws N           nets drawn for each size of these, 0: none (%ld)\n"
         "  --paths N           paths drawn for each length, 0: none (%ld)\n"
         "  --path_images N     training images that each goes with (%ld)\n",
@@ -760,7 +762,8 @@ static void measure_all(lesions *l) {
     char *out = (char *)allocate(n);
     const int left = draw_set(l, PURPOSE_SET, 0, 0, out), pairs = find_pair(l, -1, pair);
     const int most = l->most < left ? (int)l->most : left;
-    const int swaps = pairs && l->draws ? (int)l->most : 0, sets = l->draws ? most : 0;
+    const int pairs_most = l->most < pairs ? (int)l->most : pairs;
+    const int swaps = l->draws ? pairs_most : 0, sets = l->draws ? most : 0;
     const size_t drawn = (size_t)count_sizes(swaps) * (size_t)l->draws;
     l->unit_errors = (double *)allocate(n * numbers);
     l->mean_norms = (double *)allocate((n + 2) * numbers);

@@ -1,0 +1,135 @@
+#!/bin/sh
+# lesions.sh - examples/lesions and examples/landscape as programs: two nets are trained, damaged and
+# surrounded; runs that were stopped go on to the same files, on any number of threads; other weights
+# begin anew; what cannot be is refused with a reason.
+#
+# tests/lesions.sh   (from anywhere; it writes to a temporary directory)
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(dirname "$here")
+work=$(mktemp -d) || exit 1
+pid=
+trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+# shellcheck source=check.sh
+. "$here/check.sh"
+cd "$work" || exit 1
+for program in lesions landscape; do
+    # shellcheck disable=SC2086
+    ${CC:-cc} ${CFLAGS:--O1} -o $program "$root/examples/$program.c" -lm || exit 1
+done
+data="--data $root/examples/data --threads 1"
+
+# trains: two nets of four units, of which one has no shortcuts
+trains() {
+    # shellcheck disable=SC2086
+    ./landscape --train $data --block single --depth 0 --units 2,3 --base_width 4 --iterations 150 --batch 25 \
+        --lr 0.05 --points 5 --images 60 --out nets >out.txt || { cat out.txt; return 1; }
+    grep '^60 training images, 5 x 5 points from -1 to 1' out.txt &&
+        grep '^nets/identity/last.ckpt: loss [0-9.]* in the middle' out.txt &&
+        grep '^nets/plain/last.ckpt: loss' out.txt && [ "$(wc -l <nets/landscape.csv)" = 51 ] &&
+        grep '1: shortcut identity, ResNet' nets/landscape.svg && grep '2: shortcut scale, ResNet' nets/landscape.svg
+}
+
+# stopped PROGRAM CSV ARGUMENTS...: it is interrupted once it has written three rows
+stopped() {
+    command=$1 csv=$2
+    shift 2
+    # shellcheck disable=SC2086
+    "./$command" "$@" $data >out.txt 2>&1 &
+    pid=$!
+    tries=0
+    until [ -s "$csv" ] && [ "$(wc -l <"$csv")" -gt 3 ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 3000 ] || return 1
+        sleep 0.02
+    done
+    kill -TERM $pid
+    wait $pid
+    status=$?
+    pid=
+    cat out.txt
+    [ $status = 143 ] && grep 'stopped; the same command goes on' out.txt
+}
+
+# same A B NAME...: these files of two directories are equal
+same() {
+    first=$1 second=$2
+    shift 2
+    for name; do cmp "$first/$name" "$second/$name" || return 1; done
+}
+
+net=nets/identity/last.ckpt
+wide="--points 13 --images 60"
+landscape_goes_on() {
+    # shellcheck disable=SC2086
+    ./landscape $net $wide $data --out once >once.txt && stopped landscape twice/landscape.csv $net $wide --out twice &&
+        ./landscape $net $wide $data --threads 2 --out twice >twice.txt && same once twice landscape.csv landscape.svg
+}
+finer() { # the points of a coarser grid are there already
+    # shellcheck disable=SC2086
+    ./landscape $net --points 5 --images 60 $data --out once >out.txt && same once twice landscape.csv
+}
+anew() {
+    # shellcheck disable=SC2086
+    ./landscape $net --points 3 --images 60 --seed 1 $data --out once >out.txt && grep 'once/landscape.csv.old' out.txt &&
+        cmp once/landscape.csv.old twice/landscape.csv && [ "$(wc -l <once/landscape.csv)" = 10 ]
+}
+between() {
+    # shellcheck disable=SC2086
+    ./landscape nets/identity/best.safetensors $net --points 3 --images 60 $data --out line >out.txt &&
+        [ "$(grep -c ',between,' line/landscape.csv)" = 3 ] && grep 'From the first net' line/landscape.svg
+}
+
+most="--images 300 --draws 2 --paths 3 --path_images 4"
+finds() {
+    # shellcheck disable=SC2086
+    ./lesions $net $most $data --out whole >whole.txt || { cat whole.txt; return 1; }
+    cat whole.txt
+    grep 'layer1.0,1,' whole/lesions.csv && [ "$(grep -c ',unit,1,' whole/lesions.csv)" = 5 ] &&
+        [ "$(grep -c ',set,' whole/lesions.csv)" = 10 ] && [ "$(grep -c ',swap,' whole/lesions.csv)" = 2 ] &&
+        [ "$(wc -l <whole/paths.csv)" = 22 ] && grep '^One unit left out costs' whole.txt &&
+        grep '^Of 2^5 paths' whole.txt && grep 'Gradient by one path' whole/lesions.svg
+}
+lesions_go_on() {
+    # shellcheck disable=SC2086
+    stopped lesions part/lesions.csv $net $most --out part && ./lesions $net $most $data --threads 2 --out part >part.txt &&
+        same whole part lesions.csv paths.csv lesions.svg && diff whole.txt part.txt | grep -v 'whole\|part\|^[0-9-]' || return 0
+    return 1
+}
+# Its whole net is the one that the trainer tested.
+plain() {
+    # shellcheck disable=SC2086
+    ./lesions nets/plain/last.ckpt --draws 1 --most 1 $data --out plain >plain.txt || { cat plain.txt; return 1; }
+    cat plain.txt
+    error=$(tail -1 nets/plain/log.csv | cut -d, -f6)
+    grep ",whole,0,0,,1,.*,$error\$" plain/lesions.csv && [ "$(grep -c ',unit,1,' plain/lesions.csv)" = 3 ] &&
+        ! grep ',layer[12].0,' plain/lesions.csv && grep 'a net without shortcuts has only one' plain.txt
+}
+# fails STATUS WORDS COMMAND...: ends so, and says why
+fails() {
+    status=$1 words=$2
+    shift 2
+    "$@" >out.txt 2>&1
+    found=$?
+    cat out.txt
+    [ "$found" = "$status" ] && grep -q -e "$words" out.txt
+}
+
+check "landscape trains two nets and goes around them" trains
+check "a landscape that was stopped goes on to the same bytes" landscape_goes_on
+check "a grid within another is there already" finer
+check "another seed begins anew" anew
+check "two nets of one description, and the line between them" between
+check "lesions of a net with shortcuts" finds
+check "lesions that were stopped go on to the same bytes" lesions_go_on
+check "lesions of a plain net" plain
+check "lesions without weights" fails 2 "give the file of WEIGHTS" ./lesions
+check "weights that are not there" fails 1 "nowhere" ./lesions nowhere
+check "other pictures" fails 1 "cannot open ./cifar-10-batches-bin" ./lesions $net --dataset cifar10 --data .
+check "an even grid" fails 2 "points is even" ./landscape $net --points 4
+check "a training's flag without it" fails 2 "give --train" ./landscape $net --lr 1
+check "help of lesions" fails 0 "usage: lesions" ./lesions --help
+check "help of landscape" fails 0 "usage: landscape" ./landscape --help
+
+echo "lesions.sh: $checks checks, $failures failed"
+[ "$failures" = 0 ]
