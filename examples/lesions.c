@@ -518,6 +518,7 @@ static const char *why_no_paths(const lesions *l) {
     int i;
     if (!l->paths) return "none are asked for";
     if (l->bypass) return "a net without shortcuts has only one";
+    if (l->whole->desc.stochastic_depth > 0) return "stochastic depth leaves units out in training";
     for (i = 0; i < l->count; i++)
         if (l->units[i].split < 0)
             return "they are measured where shortcuts are the identity, a scale, or A";

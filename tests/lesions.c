@@ -288,11 +288,11 @@ static void check_shortcuts(void) {
 }
 
 /* Where a path cannot be measured that is said. */
-static void check_refused(const char *options) {
+static void check_refused(const char *options, const char *why) {
     lesions l = begin_test(options);
     l.paths = 1;
     CHECK(why_no_paths(&l) != NULL);
-    if (why_no_paths(&l)) CHECK_TEXT(why_no_paths(&l), "identity, a scale, or A");
+    if (why_no_paths(&l)) CHECK_TEXT(why_no_paths(&l), why);
     end_test(&l);
 }
 
@@ -388,10 +388,12 @@ int main(void) {
     check_paths("shortcut scale shortcut_scale 0");
     check_paths("raw_identity 1 resize A_centred");
     check_shortcuts();
-    check_refused("resize B");
-    check_refused("shortcut highway");
-    check_refused("shortcut shortcut_gate");
-    check_refused("shortcut dropout");
+    check_refused("resize B", "identity, a scale, or A");
+    check_refused("shortcut highway", "identity, a scale, or A");
+    check_refused("shortcut shortcut_gate", "identity, a scale, or A");
+    check_refused("shortcut dropout", "identity, a scale, or A");
+    check_refused("stochastic_depth 0.5", "in training");
+    check_left_out("stochastic_depth 0.5", 0);
     check_plain();
     check_swapped();
     check_shares();
