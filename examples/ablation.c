@@ -301,8 +301,9 @@ static void draw_study(const ablation *a) {
     int i, first = 0;
     while (a->chosen[first] < 0) first++;
     snprintf(title, sizeof title,
-             "Basic units at depth %ld, %d seeds, %" PRIu64 " steps of %ld; in grey: %s", s->depth,
-             s->seeds, s->schedule.steps, s->recipe.batch, paper_rows[first].name);
+             "Basic units at depth %ld, %d %s, %" PRIu64 " steps of %ld; in grey: %s", s->depth,
+             s->seeds, s->seeds == 1 ? "seed" : "seeds", s->schedule.steps, s->recipe.batch,
+             paper_rows[first].name);
     p = plot_begin(title, 4);
     for (i = 0; i < PAPER_ROWS; i++) {
         const variant *v = row_variant(a, i, &first);

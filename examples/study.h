@@ -276,7 +276,7 @@ static inline void write_plan(const study *s) {
 
 /* ---- time: measured before it is planned ----------------------------------------------------- */
 
-/* As 1 h 30 min, 2.5 min or 40 s. */
+/* As 1 h 30 min, 2.5 min or 90 s. */
 static inline const char *time_text(double seconds) {
     static char texts[4][32];
     static int turn;
@@ -284,7 +284,7 @@ static inline const char *time_text(double seconds) {
     const int minutes = (int)(seconds / 60 + 0.5);
     if (minutes >= 60)
         snprintf(text, 32, "%d h %d min", minutes / 60, minutes % 60);
-    else if (seconds >= 90)
+    else if (seconds >= 120)
         snprintf(text, 32, "%.1f min", seconds / 60);
     else
         snprintf(text, 32, "%.0f s", seconds);
