@@ -214,6 +214,8 @@ check "both are failed" sh -c '[ "$(grep -c ",failed," far/ablation.csv)" = 2 ]'
 check "and are so in the table" says "^scale 0.5 *8 *1 *1 *fail *- *- *fail"
 check "they are not made again" study --rows 1,3 --table 1 --seeds 1 --iterations 12 --lr 1e6 --out far
 check "indeed" sh -c '! grep " seed " out.txt'
+check "a net that learns nothing" study --rows identity --seeds 1 --iterations 1 --lr 1e-12 --out chance
+check "is a failed one, with its error" grep "^1,identity,8,basic,one_cycle,1,0,[89][0-9.]*,.*,failed," chance/ablation.csv
 check "pictures" sh -c 'for file in whole/ablation.svg far/ablation.svg; do
     grep -q "</svg>" $file || exit 1; done; grep -q "dropout 0.5" whole/ablation.svg'
 
