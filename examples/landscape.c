@@ -1,6 +1,6 @@
-/* landscape.c - the loss around a trained net, over a plane of two random directions: with shortcuts
-   and without, as in Li, Xu, Taylor, Studer and Goldstein, "Visualizing the Loss Landscape of Neural
-   Nets" (2018, [L]).
+/* landscape.c - the loss around a trained net, over a plane of two random directions: with
+   shortcuts and without, as in Li, Xu, Taylor, Studer and Goldstein, "Visualizing the Loss
+   Landscape of Neural Nets" (2018, [L]).
 
    cc -O2 -fopenmp -o examples/landscape examples/landscape.c -lm && examples/landscape --help */
 
@@ -39,8 +39,8 @@ typedef struct landscape {
 
 /* ---- directions ------------------------------------------------------------------------------ */
 
-/* A random direction, normalised filter by filter ([L], section 4): normal numbers, each filter's (or
-   linear neuron's) scaled to the norm of the net's own; nothing of biases and norms, as in the
+/* A random direction, normalised filter by filter ([L], section 4): normal numbers, each filter's
+   (or linear neuron's) scaled to the norm of the net's own; nothing of biases and norms, as in the
    authors' code. A net of the same shape and seed gets the same numbers before they are scaled. */
 static void draw_direction(const rn_net *net, long seed, int which, rn_real *direction) {
     const rn_key key = {(uint64_t)seed, PURPOSE_DIRECTION, (uint64_t)which};

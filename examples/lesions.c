@@ -77,8 +77,8 @@ static void find_numbers(const rn_net *net, lesion_unit *u, int last) {
     }
 }
 
-/* Where F and the shortcut part, if the shortcut is the identity, a scale, or A: only backward along
-   those is computed here. */
+/* Where F and the shortcut part, if the shortcut is the identity, a scale, or A: only backward
+   along those is computed here. */
 static void find_split(const rn_net *net, lesion_unit *u) {
     const rn_node *nodes = net->nodes;
     int split = u->of.shortcut, v = u->of.residual;
@@ -192,7 +192,7 @@ static int measure(lesions *l, const char *key, const int *order, const char *ou
     return 1;
 }
 
-/* ---- one unit, sets of units, units swapped ----------------------------------------------------- */
+/* ---- one unit, sets of units, units swapped -------------------------------------------------- */
 
 static void in_order(const lesions *l, int *order, char *out) {
     int i;
@@ -247,8 +247,8 @@ static int draw_set(const lesions *l, uint64_t purpose, int size, int draw, char
     return count;
 }
 
-/* The pair with this number of those of one stage, stages' first units aside; returns how many there
-   are. */
+/* The pair with this number of those of one stage, stages' first units aside; returns how many
+   there are. */
 static int find_pair(const lesions *l, int number, int pair[2]) {
     int i, k, count = 0;
     for (i = 0; i < l->count; i++)
@@ -345,9 +345,9 @@ static int run_sweep(lesions *l, sweep *s, int most, int swaps, int *order, char
 
 /* ---- paths ----------------------------------------------------------------------------------
 
-   A net of n units is 2^n paths: each goes through F or along the shortcut of each unit ([V], section
-   3). Backward along one path, and its gradient dE/dx_0 at the first unit, is measured in a training
-   pass whose probe changes, behind each unit, what it hands on ([V], section 4.3): all of it is
+   A net of n units is 2^n paths: each goes through F or along the shortcut of each unit ([V],
+   section 3). Backward along one path, and its gradient dE/dx_0 at the first unit, is measured in a
+   training pass whose probe changes, behind each unit, what it hands on ([V], section 4.3): all of it is
 
        dE/dx_l = dE/dy_l (dh/dx_l + dF/dx_l)
 
@@ -444,8 +444,8 @@ static double walk_path(path_walk *w, const char *through, const trainer *t) {
     return w->norm;
 }
 
-/* That of a path of this length, which is drawn, or of all (-1), in a batch of training images, which
-   is drawn, too; from the file if it was measured before. 0 if it was stopped. */
+/* That of a path of this length, which is drawn, or of all (-1), in a batch of training images,
+   which is drawn, too; from the file if it was measured before. 0 if it was stopped. */
 static int find_path(path_walk *w, char *through, int length, int draw, trainer *t, double *norm) {
     static const rn_augment shuffled = {0, 0};
     lesions *l = w->l;
@@ -689,7 +689,7 @@ static void report(const lesions *l) {
            l->m.out);
 }
 
-/* ---- the command line -------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static void help(const lesions *l) {
     printf(

@@ -1,6 +1,6 @@
-/* landscape.c - examples/landscape: a direction's filters are as long as the net's, and nothing else of
-   it moves; the loss at a point is that of a net made by hand; the middle is the net, to the bits; and
-   what examples/measured.h keeps of a run is found again.
+/* landscape.c - examples/landscape: a direction's filters are as long as the net's, and nothing
+   else of it moves; the loss at a point is that of a net made by hand; the middle is the net, to
+   the bits; and what examples/measured.h keeps of a run is found again.
 
    tests/landscape */
 
@@ -182,7 +182,7 @@ static void check_between(void) {
     end_test(&l);
 }
 
-/* ---- measured.h -------------------------------------------------------------------------------- */
+/* ---- measured.h ------------------------------------------------------------------------------ */
 
 /* Rows are found again, and a cut one goes; those of another run are put aside. */
 static void check_results_kept(void) {

@@ -1,6 +1,6 @@
-/* lesions.c - examples/lesions: a unit left out is one whose F is zero, or in a plain net one that is
-   not there; units swapped are so by name; the gradients along all paths add up to the whole; what is
-   drawn is what it should be. And examples/landscape: see tests/lesions.sh.
+/* lesions.c - examples/lesions: a unit left out is one whose F is zero, or in a plain net one that
+   is not there; units swapped are so by name; the gradients along all paths add up to the whole;
+   what is drawn is what it should be.
 
    tests/lesions */
 
@@ -70,7 +70,7 @@ static double logits_differ(rn_net *a, rn_net *b) {
     return difference(a, a->node_count - 1, b, b->node_count - 1);
 }
 
-/* ---- units left out ---------------------------------------------------------------------------- */
+/* ---- units left out -------------------------------------------------------------------------- */
 
 /* The addition then hands on what the shortcut of the whole net is; and what follows is another net
    than the whole one. With `alike` units behind stages' first are as if they were not there. */
@@ -157,7 +157,7 @@ static void check_plain(void) {
     end_test(&l);
 }
 
-/* ---- units swapped ----------------------------------------------------------------------------- */
+/* ---- units swapped --------------------------------------------------------------------------- */
 
 static void check_swapped(void) {
     lesions l = begin_test("");
@@ -191,7 +191,7 @@ static void check_swapped(void) {
     end_test(&l);
 }
 
-/* ---- paths ------------------------------------------------------------------------------------- */
+/* ---- paths ----------------------------------------------------------------------------------- */
 
 /* dE/dx at the first unit is the sum over all paths, and that of a path through nothing but
    shortcuts, or through no shortcut, is what the description's scale makes of it. */
@@ -316,7 +316,7 @@ static void check_shares(void) {
     CHECK_INT(middle[0] * 10 + middle[1], 2);
 }
 
-/* ---- what is drawn ------------------------------------------------------------------------------- */
+/* ---- what is drawn --------------------------------------------------------------------------- */
 
 static void check_draws(void) {
     static const int reversed[] = {4, 3, 2, 1, 0}, swapped[] = {0, 2, 1, 3, 4};
