@@ -10939,7 +10939,8 @@ RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *
    Both are worked out from the program's times when somebody asks, and nothing is noted in a pass
    but the time. What is fused or lazy is never there, and refused with the name of what is. */
 
-/* The three things of a node that a training pass stores; inference has values alone. */
+/* The three things of a node that a training pass stores; inference has values alone, and ends
+   before the times of the others. */
 enum { RN__VALUE, RN__VALUE_AGAIN, RN__GRADIENT };
 
 /* The time (see >>program) at which the pass last wrote such a thing of operation k or, if it has
@@ -10954,7 +10955,6 @@ static int rn__time_of(const rn_net *net, int k, int what, ptrdiff_t *offset) {
               : what == RN__VALUE_AGAIN ? op->offset[RN__AT_BACKWARD]
                                         : op->gradient_offset;
     if (*offset < 0 || (what == RN__VALUE_AGAIN && !op->again)) return -1;
-    if (what != RN__VALUE && x->place == RN__AT_INFERENCE) return -1;
     if (rn__rests(op, x->place)) return -1;
     if (what == RN__VALUE) return k;
     if (what == RN__VALUE_AGAIN) return rn__again_time(x, k);
