@@ -480,6 +480,7 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     memset(&like, 0, sizeof like);
     like.net = find_label(lab, of->label);
     unfused.unfused = 1;
+    unfused.stochastic_depth = 0; /* all units are measured */
     net = rn_create(&unfused, (int)lab->images, lab->inference ? RN_INFERENCE : RN_TRAINING,
                     &large_pages, &error);
     if (!net) check(error.status, &error);

@@ -460,7 +460,7 @@ static void check_inference(int i, const char *options, rn_mode mode, const net_
     rn_real want[COUNT * 4], got[COUNT * 4];
     watched w = {NULL, 0, 0, 0, 0, NULL};
     rn_error error;
-    const int parts = COUNT / net->part;
+    const int parts = (COUNT + net->part - 1) / net->part;
     ptrdiff_t most = 0;
     for (int v = 0; v < net->node_count; v++) {
         most = count_of(net, v) > most ? count_of(net, v) : most;
@@ -610,7 +610,7 @@ static void check_net(int i) {
     check_all_moments(i, i % 2 ? "unfused 1" : "unfused 0", &batch);
     check_all_moments(i, i % 3 ? "micro_batch 2" : "naive 1", &batch);
     check_inference(i, "naive 1", i % 2 ? RN_TRAINING : RN_INFERENCE, &batch);
-    check_inference(i, "unfused 1 micro_batch 2", i % 2 ? RN_INFERENCE : RN_TRAINING, &batch);
+    check_inference(i, "unfused 1 micro_batch 3", i % 2 ? RN_INFERENCE : RN_TRAINING, &batch);
     check_inference(i, "unfused 0", i % 2 ? RN_TRAINING : RN_INFERENCE, &batch);
     check_inference_writing(i, &batch);
     check_inference_signals(i, &batch);
