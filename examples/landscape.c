@@ -171,7 +171,7 @@ static int are_alike(const rn_desc *a, const rn_desc *b) {
 
 /* ---- words and pictures ---------------------------------------------------------------------- */
 
-static void tell(const landscape *l, const surface *s) {
+static void tell_surface(const landscape *l, const surface *s) {
     const int count = (int)(l->points * l->points), middle = count / 2;
     double *sorted = (double *)allocate((size_t)count * sizeof *sorted), most = 0, limit;
     int i, finite = 0, near = 0;
@@ -423,7 +423,7 @@ int main(int count, char **words) {
         if (!measure_surface(&l, i)) stop(&l);
     if (l.between && !measure_between(&l)) stop(&l);
     end_progress(&l.progress);
-    for (i = 0; i < l.count; i++) tell(&l, &l.nets[i]);
+    for (i = 0; i < l.count; i++) tell_surface(&l, &l.nets[i]);
     draw(&l);
     printf("written: landscape.csv and landscape.svg in %s\n", l.m.out);
     end(&l);

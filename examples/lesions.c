@@ -347,7 +347,8 @@ static int run_sweep(lesions *l, sweep *s, int most, int swaps, int *order, char
 
    A net of n units is 2^n paths: each goes through F or along the shortcut of each unit ([V],
    section 3). Backward along one path, and its gradient dE/dx_0 at the first unit, is measured in a
-   training pass whose probe changes, behind each unit, what it hands on ([V], section 4.3): all of it is
+   training pass whose probe changes, behind each unit, what it hands on ([V], section 4.3): all of
+   it is
 
        dE/dx_l = dE/dy_l (dh/dx_l + dF/dx_l)
 
