@@ -81,6 +81,7 @@ system() {
         echo "export_onnx-windows $windows ../tools/export_onnx.c --help"
         echo "bench-windows $windows ../tools/bench.c --help"
         echo "plot-tool-windows $windows ../tools/plot.c --help"
+        echo "report-windows $windows ../tools/report.c --help"
     fi
     [ $machines -gt 0 ] || echo "elsewhere: no other system's compiler is installed" >&2
 } >"$work/list"

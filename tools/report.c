@@ -211,26 +211,37 @@ static int put_manifest_table(plot_buffer *out, const char *path) {
     return 1;
 }
 
-static void put_part(plot_buffer *out, const report_run *r, const struct part *part) {
-    char picture[64], table[64], path[1000], command[4096];
+/* A picture and the table beside it, NAME.svg and NAME.csv, as far as they are there; 1 if the
+   picture is. */
+static int put_results(plot_buffer *out, const char *path, const char *name, const char *words) {
+    char file[64], *whole;
     csv t;
     int there;
-    snprintf(picture, sizeof picture, "%s.svg", part->name);
-    snprintf(table, sizeof table, "%s.csv", part->name);
-    snprintf(path, sizeof path, "%s", in_run(r, picture));
-    plot_format(out, "<h3>%w</h3>\n", part->title);
-    there = put_picture(out, path, part->words);
-    t = read_csv(r->path, table);
-    if (t.text) put_csv(out, &t, table);
+    snprintf(file, sizeof file, "%s.svg", name);
+    whole = join_path(path, file);
+    there = put_picture(out, whole, words);
+    free(whole);
+    snprintf(file, sizeof file, "%s.csv", name);
+    t = read_csv(path, file);
+    if (t.text) put_csv(out, &t, file);
     free_csv(&t);
-    snprintf(table, sizeof table, "%s.manifest.txt", part->name);
-    if (is_there(in_run(r, table))) {
+    return there;
+}
+
+static void put_part(plot_buffer *out, const report_run *r, const struct part *part) {
+    char name[64], command[4096];
+    int there;
+    plot_format(out, "<h3>%w</h3>\n", part->title);
+    there = put_results(out, r->path, part->name, part->words);
+    snprintf(name, sizeof name, "%s.manifest.txt", part->name);
+    if (is_there(in_run(r, name))) {
         plot_puts(out, "<details>\n<summary>How it came about</summary>\n");
-        put_manifest_table(out, in_run(r, table));
+        put_manifest_table(out, in_run(r, name));
         plot_puts(out, "</details>\n");
     }
     tell_command(r, part->command, command, sizeof command);
-    if (!there) put_missing(out, picture, command, NULL);
+    snprintf(name, sizeof name, "%s.svg", part->name);
+    if (!there) put_missing(out, name, command, NULL);
 }
 
 static int ends_with(const char *name, const char *end) {
@@ -478,20 +489,14 @@ static void put_contents(report *r) {
 /* The tables and pictures of directories that hold runs. */
 static void put_studies(report *r) {
     plot_buffer *out = &r->page;
-    int i;
+    int i, k;
     for (i = 0; i < r->study_count; i++) {
         const study *s = &r->studies[i];
-        char *picture;
-        csv t;
         if (!s->path) continue;
         plot_format(out, "<h2>%w</h2>\n", name_alone(s->path));
-        picture = join_path(s->path, "ablation.svg");
-        put_picture(out, picture,
+        put_results(out, s->path, "ablation",
                     "The rows of the paper's tables, as examples/ablation trained them.");
-        free(picture);
-        t = read_csv(s->path, "ablation.csv");
-        if (t.text) put_csv(out, &t, "ablation.csv");
-        free_csv(&t);
+        for (k = 0; k < PARTS; k++) put_results(out, s->path, parts[k].name, parts[k].words);
         put_extras(out, s->path);
     }
 }
