@@ -105,6 +105,9 @@ check "only rows of Table 1 fit the other" [ "$(grep -c "<td class=\"words\"><a 
 check "each row of the log" [ "$(grep -c '^<tr><td class="number">[123]</td><td' page.html)" = 5 ]
 check "parameters" has '75,002 parameters'
 check "the unit of each kind" [ "$(grep -c 'class="unit"' page.html)" = 4 ]
+check "three with boxes in the shortcut" [ "$(grep -c 'class="unit" role="img" width="296"' page.html)" = 3 ]
+check "beside the residual path" has 'layer1.0.scaled_shortcut</title><rect x="160" y="57"'
+check "which goes down" has 'layer1.0.conv2</title><rect x="4" y="243"'
 check "in the order of operations" has \
     'Residual path: conv 3×3, BN, ReLU, conv 3×3, BN. Shortcut: the identity. After the addition: ReLU.'
 check "what changes the shape" has 'Shortcut: subsample + zeros. After'
