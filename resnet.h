@@ -3250,9 +3250,14 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
    (level 2, >>naive layers), RN__NAIVE in >>naive passes, and for the fast execution a function for
    a plane in >>fast layers, with RN__PLANE_BY_PLANE, and a kernel if it wants one (struct, function
    and table in >>simd and >>kernels). It is not fused with anything then, which is always right:
-   what is fused, by which properties, is decided in >>program. tests/gradients and tests/executors
-   check it, with --KEY VALUE for your option; they and tests/planner list the kinds that have kinks
-   or work in place. */
+   what is fused, by which properties, is decided in >>program. What turns it on is an option: a
+   list, a member of rn_desc, its names, and a row of rn__fields, see >>description.
+
+   tests/gradients --only NAME and tests/executors --only NAME check it, where NAME is what you wrote
+   into the list, or KEY=VALUE. tests/executors and tests/planner know the header's kinds that have
+   kinks or work in place; tools/export_onnx.c and tools/lowered.h have a row for each kind, and do
+   not compile until they have yours. examples/change has worked examples: a layer, an order of
+   activation, a unit of several layers. */
 
 /* What rn_initialise writes into a parameter. */
 typedef enum rn__initial {
@@ -3472,7 +3477,10 @@ static int rn__emit_activation(rn__builder *b, int x, int what, int place, const
     return x;
 }
 
-/* Fig. 4 as a table: which activation stands where, in the order of rn_order. */
+/* Fig. 4 as a table: which activation stands where, in the order of rn_order. BN, or a ReLU, may
+   stand before convolutions or behind them, but not both: the two would have the same name.
+   (>>description asks by name which orders are pre-activated, in rn__resize_b, and which have norms
+   without a ReLU, in rn__resolve_norm.) */
 static const struct {
     int before;    /* each convolution of a unit */
     int between;   /* behind each convolution but the last */
