@@ -19,16 +19,11 @@ static void print_numbers(const char *title, const double *numbers, int side) {
         printf("%3d%s", (int)lround(10 * numbers[i]), (i + 1) % side ? "" : "\n");
 }
 
-/* 0 is the middle grey, the largest magnitude black or white. */
-static void draw(plot *p, const char *title, const double *numbers, int side) {
-    static const plot_axis none = {NULL, 0, 0, 0};
-    unsigned char pixels[SIZE * SIZE];
-    double largest = 1e-9;
-    for (int i = 0; i < side * side; i++) largest = fmax(largest, fabs(numbers[i]));
-    for (int i = 0; i < side * side; i++)
-        pixels[i] = (unsigned char)(128 + 127 * numbers[i] / largest);
-    plot_panel(p, title, none, none);
-    plot_images(p, pixels, 1, 1, side, side, NULL);
+static void draw(plot *p, const char *title, const char *quantity, const double *numbers,
+                 int side) {
+    const plot_axis column = {"column", 0, 0, side - 1}, row = {"row", 0, side - 1, 0};
+    plot_panel(p, title, column, row);
+    plot_heat(p, numbers, side, side, quantity, 0);
 }
 
 /* Forward, and the loss L = 1/2 sum of y^2, whose gradient by y is y. */
@@ -51,7 +46,7 @@ int main(int argc, char **argv) {
     rn_desc desc = rn_cifar(8);
     rn_error error;
     rn_data data;
-    plot *p = plot_begin("One convolution: black is negative, grey 0, white positive", 3);
+    plot *p = plot_begin("One convolution", 3);
     if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9'))
         return puts(
                    "usage: by_hand [IMAGE [PICTURE.svg]]\n\nConvolves one of the 2,000 test images "
@@ -76,8 +71,8 @@ int main(int argc, char **argv) {
     }
     printf("  = %.4f; the layer says %.4f\n", sum, output[at]);
     rn_conv2d_naive_backward(NULL, &df, NULL, &y, &x, &f, 1, 0, 0, NULL);
-    draw(p, "the image", image, SIZE), draw(p, "the filter", filter, 3),
-        draw(p, "what comes out", output, OUT);
+    draw(p, "the image", "brightness", image, SIZE), draw(p, "the filter", "weight", filter, 3),
+        draw(p, "what comes out", "answer", output, OUT);
     printf("\nThe gradient of L = 1/2 sum y^2 by the filter's nine weights w:\n"
            "       w   backward   (L(w + h) - L(w - h)) / 2h, h = 0.001\n");
     for (int i = 0; i < 9; i++) {
