@@ -99,8 +99,8 @@ static const char *const net_members[] = {
     "stem bit",
     "stem bit bare_stem 1 order original resize B_bn",
     "stem bit order bn_after_add norm group_norm norm_groups 3",
-    "stem bit raw_identity 1 always_project 1 weight_standardisation 1 norm group_norm "
-    "norm_groups 3 block bottleneck stride_on 3x3",
+    ("stem bit raw_identity 1 always_project 1 weight_standardisation 1 norm group_norm "
+     "norm_groups 3 block bottleneck stride_on 3x3"),
     "stem bit norm evonorm_s0 norm_groups 1 order relu_before_add",
     "stem bit order relu_preact shortcut exclusive_gate conv_bias 1",
     "stem imagenet bare_stem 1 raw_identity 1 always_project 1 block bottleneck stride_on 3x3",
