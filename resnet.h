@@ -5169,7 +5169,7 @@ RN__FUNCTION int rn__is_folded(const rn_net *net, int i) {
 }
 
 /* The node of stochastic depth through which an addition takes its first term; -1: it does not. */
-static int rn__survival_of(const rn_net *net, const rn__operation *op) {
+RN__FUNCTION int rn__survival_of(const rn_net *net, const rn__operation *op) {
     for (int i = op->node; i <= op->last && op->adds; i++)
         if (rn__has(&net->nodes[i], RN__ADDS) && net->nodes[net->nodes[i].inputs[0]].whole)
             return net->nodes[i].inputs[0];
