@@ -220,7 +220,7 @@ static void by_factor(plane_job job, rn__blocked out, rn__blocked in, double fac
     *(back ? &pass.dx : &pass.y) = out;
     *(back ? &pass.dy : &pass.x) = in;
     pass.backward = back;
-    pass.factor = factor;
+    pass.factor = (float)factor;
     pass.key = key;
     pass.accumulate = accumulate;
     rn__run_task(&pass);
@@ -270,6 +270,7 @@ static rn__norm norm_of(float *statistics, const float *weight, const float *bia
     memset(&norm, 0, sizeof norm);
     norm.statistics = statistics;
     norm.weight = weight, norm.bias = bias;
+    norm.factor = 1;
     norm.eps = eps;
     norm.group = group;
     return norm;

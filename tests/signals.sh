@@ -70,7 +70,7 @@ done
 check "products" rows half 0 product 7 two/signals.csv
 check "none of the identity" rows whole 0 product 0 two/signals.csv
 check "a picture" grep -q '</svg>' two/signals.svg
-check "a manifest" grep -q 'program=signals' two/manifest.txt
+check "a manifest" grep -q 'program=signals' two/signals.manifest.txt
 check "with two threads" two --out again --threads 2
 check "the same numbers" cmp two/signals.csv again/signals.csv
 check "the same picture" cmp two/signals.svg again/signals.svg

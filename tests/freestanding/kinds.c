@@ -102,7 +102,7 @@ int main(void) {
     CHECK_TEXT(error.text, "kind global_avg_pool");
     desc.naive = 1;
     CHECK(!rn_create(&desc, 1, RN_INFERENCE, NULL, &error));
-    CHECK_TEXT(error.text, "no naive execution");
+    CHECK_TEXT(error.text, "let desc.naive, desc.unfused be 0");
     desc.naive = 0, desc.bn_eps = 2;
     CHECK_INT(rn_resolve(&desc, &error), RN_BAD_DESCRIPTION);
     CHECK_TEXT(error.text, "bn_eps is 2.000000 and must lie in 0.000000 to 1.000000");
