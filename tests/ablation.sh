@@ -24,18 +24,6 @@ study() {
     cat out.txt
     return $status
 }
-# fails STATUS WORDS FLAGS...: the study ends so, and says why
-fails() {
-    expected=$1 words=$2
-    shift 2
-    study "$@" >/dev/null
-    found=$?
-    [ "$found" = "$expected" ] && grep -q -e "$words" out.txt && return 0
-    echo "status $found, not $expected, or no \"$words\":"
-    cat out.txt
-    return 1
-}
-says() { grep -q -e "$1" out.txt || { cat out.txt; return 1; }; }
 
 # ---- stopped and never stopped ---------------------------------------------------------------------
 
@@ -153,23 +141,23 @@ check "and does not train them" sh -c '! grep " seed " out.txt'
 
 # shellcheck disable=SC2086
 {
-    check "another rate" fails 2 "whole was begun without --lr" $rows --lr 0.3 --out whole
-    check "another batch" fails 2 "begun with --batch 25, not 26" $rows --batch 26 --out whole
-    check "another length" fails 2 "begun with --iterations 12, not 13" $rows --iterations=13 --out whole
-    check "a flag that is missing" fails 2 "begun with --iterations 12; give it again" --out whole
+    check "another rate" fails 2 "whole was begun without --lr" study $rows --lr 0.3 --out whole
+    check "another batch" fails 2 "begun with --batch 25, not 26" study $rows --batch 26 --out whole
+    check "another length" fails 2 "begun with --iterations 12, not 13" study $rows --iterations=13 --out whole
+    check "a flag that is missing" fails 2 "begun with --iterations 12; give it again" study --out whole
     idx train 105 other
     idx t10k 100 other
     printf x | dd of=other/train-images-idx3-ubyte bs=1 seek=50000 conv=notrunc 2>/dev/null
-    check "another pixel" fails 2 "begun on other images than those of --data other" $rows --data other --out whole
+    check "another pixel" fails 2 "begun on other images than those of --data other" study $rows --data other --out whole
     check "another writing of the same" study $rows --batch=25 --out whole
     printf 'status\n' >given/identity-seed0/result.csv
-    check "a damaged result" fails 1 "result.csv is damaged; remove it" $rows --out given
+    check "a damaged result" fails 1 "result.csv is damaged; remove it" study $rows --out given
 }
-check "no such row" fails 2 "table 3,  1: 1-layer units original" --table 3 --rows identity --out no
-check "numbers without a table" fails 2 "--rows has \"3\"" --rows 3 --out no
-check "no time" fails 2 "should be such as 600s, 30m or 1h30m" --time 30 --out no
-check "no time either" fails 2 "should be such as" --time -3m --out no
-check "a file for a directory" fails 1 "directory out.txt: Not a" --iterations 1 --out out.txt
+check "no such row" fails 2 "table 3,  1: 1-layer units original" study --table 3 --rows identity --out no
+check "numbers without a table" fails 2 "--rows has \"3\"" study --rows 3 --out no
+check "no time" fails 2 "should be such as 600s, 30m or 1h30m" study --time 30 --out no
+check "no time either" fails 2 "should be such as" study --time -3m --out no
+check "a file for a directory" fails 1 "directory out.txt: Not a" study --iterations 1 --out out.txt
 
 # ---- time ------------------------------------------------------------------------------------------
 
@@ -197,7 +185,7 @@ check "has the same steps" grep "^1,scale 0.5,8,basic,one_cycle,$steps," timed/a
 check "fewer seeds" study --rows identity --seeds 99 --time 1m --least 200 --plan --out plan
 check "it says so" says "has room for no more than [0-9]* of 99 seeds"
 check "a plan trains nothing" sh -c '! ls plan/* 2>/dev/null'
-check "no time at all" fails 1 "What would fit: --time [0-9]*m" --rows identity --time 1s --least 60000 --out no
+check "no time at all" fails 1 "What would fit: --time [0-9]*m" study --rows identity --time 1s --least 60000 --out no
 
 # The second seed of a net that is thought slow, on a machine that turned out slower still.
 check "a first run" study --rows "scale 0.5" --seeds 1 --iterations 5 --out slow

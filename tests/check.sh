@@ -16,6 +16,21 @@ check() {
     return 1
 }
 
+# fails STATUS WORDS COMMAND...: it ends so, and says why
+fails() {
+    expected=$1 words=$2
+    shift 2
+    "$@" >"$work/said" 2>&1
+    found=$?
+    [ "$found" = "$expected" ] && grep -q -e "$words" "$work/said" && return 0
+    echo "status $found, not $expected, or no \"$words\":"
+    cat "$work/said"
+    return 1
+}
+
+# says WORDS: out.txt does
+says() { grep -q -e "$1" out.txt || { cat out.txt; return 1; }; }
+
 # idx NAME COUNT DIRECTORY: the first images of the bundled set, and their labels
 idx() {
     mkdir -p "$3"
@@ -29,6 +44,7 @@ idx() {
         tail -c +9 "$root/examples/data/$1-labels-idx1-ubyte" | head -c "$2"
     } >"$3/$1-labels-idx1-ubyte"
 }
+
 # wait_for FILE: at most a minute
 wait_for() {
     tries=0

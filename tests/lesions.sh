@@ -105,16 +105,6 @@ plain() {
     grep ",whole,0,0,,1,.*,$error\$" plain/lesions.csv && [ "$(grep -c ',unit,1,' plain/lesions.csv)" = 3 ] &&
         ! grep ',layer[12].0,' plain/lesions.csv && grep 'a net without shortcuts has only one' plain.txt
 }
-# fails STATUS WORDS COMMAND...: ends so, and says why
-fails() {
-    status=$1 words=$2
-    shift 2
-    "$@" >out.txt 2>&1
-    found=$?
-    cat out.txt
-    [ "$found" = "$status" ] && grep -q -e "$words" out.txt
-}
-
 check "landscape trains two nets and goes around them" trains
 check "a landscape that was stopped goes on to the same bytes" landscape_goes_on
 check "a grid within another is there already" finer

@@ -27,18 +27,6 @@ signals() {
     cat out.txt
     return $status
 }
-# fails STATUS WORDS FLAGS...
-fails() {
-    expected=$1 words=$2
-    shift 2
-    signals "$@" >/dev/null
-    found=$?
-    [ "$found" = "$expected" ] && grep -q -e "$words" out.txt && return 0
-    echo "status $found, not $expected, or no \"$words\":"
-    cat out.txt
-    return 1
-}
-says() { grep -q -e "$1" out.txt || { cat out.txt; return 1; }; }
 # rows NET STEP SIGNAL COUNT
 rows() {
     found=$(grep -c "^\"$1\",$2,$3," "$5")
@@ -100,14 +88,14 @@ check "their histogram" rows gates 0 gate_density 122 gates/signals.csv
 
 # ---- what is refused, and Ctrl-C --------------------------------------------------------------------
 
-check "no such flag" fails 2 "there is no flag --nets" --nets a
-check "no such field" fails 2 "shortcuts" --net shortcuts=identity
-check "no value" fails 2 "FIELD=VALUE" --net shortcut
-check "one name twice" fails 2 "two nets are called" --net order=original --net order=original
-check "a label of nothing" fails 2 "names the --net" --label a
-check "more images than there are" fails 2 "there are 105" --images 200
-check "no table" fails 1 "is no signals.csv" --overlay data/train-labels-idx1-ubyte
-check "no file" fails 1 "cannot" --weights none.safetensors
+check "no such flag" fails 2 "there is no flag --nets" signals --nets a
+check "no such field" fails 2 "shortcuts" signals --net shortcuts=identity
+check "no value" fails 2 "FIELD=VALUE" signals --net shortcut
+check "one name twice" fails 2 "two nets are called" signals --net order=original --net order=original
+check "a label of nothing" fails 2 "names the --net" signals --label a
+check "more images than there are" fails 2 "there are 105" signals --images 200
+check "no table" fails 1 "is no signals.csv" signals --overlay data/train-labels-idx1-ubyte
+check "no file" fails 1 "cannot" signals --weights none.safetensors
 ./signals --data data --depth 14 --iterations 100000 --out stopped --images 8 >out.txt 2>&1 &
 pid=$!
 sleep 1
