@@ -24,7 +24,7 @@ typedef struct ablation {
 static rn_desc row_description(const paper_row *row, rn_desc desc, long depth) {
     int layers, i;
     rn_error error;
-    check(paper_describe(row, &desc, &error), &error);
+    check(set_fields(&desc, row->fields, &error), &error);
     layers = desc.block == RN_SINGLE ? 3 : desc.block == RN_BASIC ? 6 : 9; /* of a unit a stage */
     for (i = 0; i < 3; i++)
         desc.units[i] = (row->depth == 1001 ? 3 : 1) * /* in that net's place */

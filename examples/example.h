@@ -211,6 +211,25 @@ static inline int has_whole(arguments *a, const char *name, long least, long mos
     return 1;
 }
 
+/* Sets fields of a description, which is not resolved, from words "FIELD=VALUE FIELD=VALUE". A depth
+   replaces the units of each stage, which otherwise would count more than it. */
+static inline rn_status set_fields(rn_desc *desc, const char *words, rn_error *error) {
+    char copy[512], *field, *value;
+    rn_status status = RN_OK;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (field = strtok(copy, " "); field && !status; field = strtok(NULL, " ")) {
+        value = strchr(field, '=');
+        if (!value && error)
+            snprintf(error->text, sizeof error->text, "takes FIELD=VALUE, and not \"%.99s\"",
+                     field);
+        if (!value) return RN_BAD_ARGUMENT;
+        *value++ = 0;
+        status = rn_desc_set(desc, field, value, error);
+        if (!strcmp(field, "depth")) memset(desc->units, 0, sizeof desc->units);
+    }
+    return status;
+}
+
 /* 1 if the word names a field of the description, which then has a new value. A depth replaces the
    units of each stage, which otherwise would count more than it. */
 static inline int has_field(arguments *a, rn_desc *desc) {

@@ -1,20 +1,15 @@
 /* paper.h - the figures of "Identity Mappings in Deep Residual Networks" (He, Zhang, Ren and Sun,
-   2016): the rows of its Tables 1, 2 and 3, each with its net, to hold others against. Include it
-   behind resnet.h. */
+   2016): the rows of its Tables 1, 2 and 3, each with its net, to hold others against. */
 #ifndef PAPER_H
 #define PAPER_H
-
-#include <stdio.h>
-#include <string.h>
 
 typedef struct paper_row {
     int table;
     int depth, classes; /* of the paper's net; 10 or 100: of CIFAR */
-    const char *name;   /* in the paper, of ResNet-110 and CIFAR-10 unless it says otherwise;
-                              without commas */
-    const char
-        *published;     /* test error in percent, the median of five runs, or "fail"; "-": none */
-    const char *fields; /* of the description, as flags of examples/cifar take them */
+    const char *name; /* in the paper, of ResNet-110 and CIFAR-10 unless it says otherwise; without
+                         commas */
+    const char *published; /* test error in percent, median of five runs, or "fail"; "-": none */
+    const char *fields;    /* of the description, see set_fields */
 } paper_row;
 
 /* The last two of Table 1 are not the paper's: highway networks (Srivastava et al. 2015) in their
@@ -73,18 +68,5 @@ static const paper_row paper_rows[] = {
 enum { PAPER_ROWS = (int)(sizeof paper_rows / sizeof paper_rows[0]) };
 
 static const char *const paper_titles[] = {"shortcuts", "orders of activation", "units"};
-
-/* Sets the fields of a row in a description, which is not resolved. */
-static inline rn_status paper_describe(const paper_row *row, rn_desc *desc, rn_error *error) {
-    char fields[128], *field, *value;
-    rn_status status = RN_OK;
-    snprintf(fields, sizeof fields, "%s", row->fields);
-    for (field = strtok(fields, " "); field && !status; field = strtok(NULL, " ")) {
-        value = strchr(field, '=');
-        *value++ = 0;
-        status = rn_desc_set(desc, field, value, error);
-    }
-    return status;
-}
 
 #endif /* PAPER_H */

@@ -367,19 +367,6 @@ static void tell(const signals *s, const rn_net *net, const char *label, uint64_
 
 /* ---- nets and their training ----------------------------------------------------------------- */
 
-static void apply_fields(rn_desc *desc, const char *fields) {
-    char copy[512], *field, *value;
-    rn_error error;
-    snprintf(copy, sizeof copy, "%s", fields);
-    for (field = strtok(copy, " "); field; field = strtok(NULL, " ")) {
-        value = strchr(field, '=');
-        if (!value) quit(2, "--net takes FIELD=VALUE, and not \"%s\"", field);
-        *value++ = 0;
-        if (rn_desc_set(desc, field, value, &error)) quit(2, "--net: %s", error.text);
-        if (!strcmp(field, "depth")) memset(desc->units, 0, sizeof desc->units);
-    }
-}
-
 /* The description of a subject, of a file or by flags. */
 static rn_desc describe_subject(const subject *s, const rn_desc *flags) {
     rn_desc desc = *flags;
@@ -390,8 +377,8 @@ static rn_desc describe_subject(const subject *s, const rn_desc *flags) {
         desc.budget = flags->budget;
         desc.isa = flags->isa;
         desc.naive = flags->naive;
-    } else if (s->fields)
-        apply_fields(&desc, s->fields);
+    } else if (s->fields && set_fields(&desc, s->fields, &error))
+        quit(2, "--net: %s", error.text);
     return desc;
 }
 

@@ -171,7 +171,7 @@ static inline int corresponds(const paper_row *row, const report_run *r) {
     rn_desc asked;
     size_t i;
     memset(&asked, 0, sizeof asked);
-    if (!r->net || paper_describe(row, &asked, NULL) || rn_resolve(&asked, NULL)) return 0;
+    if (!r->net || set_fields(&asked, row->fields, NULL) || rn_resolve(&asked, NULL)) return 0;
     if (r->desc.stem != RN_STEM_CIFAR || r->desc.norm != RN_NORM_BATCH) return 0;
     if ((row->classes == 100) != (r->desc.classes == 100)) return 0;
     for (i = 0; i < sizeof keys / sizeof *keys; i++) {
