@@ -219,9 +219,11 @@ static inline rn_status set_fields(rn_desc *desc, const char *words, rn_error *e
     snprintf(copy, sizeof copy, "%s", words);
     for (field = strtok(copy, " "); field && !status; field = strtok(NULL, " ")) {
         value = strchr(field, '=');
-        if (!value && error)
+        if (!value && error) {
+            error->status = RN_BAD_ARGUMENT;
             snprintf(error->text, sizeof error->text, "takes FIELD=VALUE, and not \"%.99s\"",
                      field);
+        }
         if (!value) return RN_BAD_ARGUMENT;
         *value++ = 0;
         status = rn_desc_set(desc, field, value, error);

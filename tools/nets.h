@@ -1,9 +1,7 @@
-/* nets.h - nets by the names that people know them by. Include it behind resnet.h. */
+/* nets.h - nets by the names that people know them by. Include it behind
+   example.h. */
 #ifndef TOOLS_NETS_H
 #define TOOLS_NETS_H
-
-#include <stdio.h>
-#include <string.h>
 
 /* Fields of the description, as KEY=VALUE, that differ from those of rn_cifar(0). */
 typedef struct named_net {
@@ -56,19 +54,11 @@ enum { NAMED_NETS = (int)(sizeof named_nets / sizeof named_nets[0]) };
 
 /* The description of a net of the table, before rn_resolve; 0 if there is none of this name. */
 static inline int describe_named(rn_desc *desc, const char *name) {
-    const char *at;
     int i = 0;
     while (i < NAMED_NETS && strcmp(named_nets[i].name, name) != 0) i++;
     if (i == NAMED_NETS) return 0;
     *desc = rn_cifar(0);
-    for (at = named_nets[i].fields; *at;) {
-        char field[64];
-        int length = 0;
-        sscanf(at, "%63s %n", field, &length);
-        *strchr(field, '=') = 0;
-        rn_desc_set(desc, field, field + strlen(field) + 1, NULL);
-        at += length ? (size_t)length : strlen(at);
-    }
+    set_fields(desc, named_nets[i].fields, NULL);
     return 1;
 }
 
