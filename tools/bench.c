@@ -113,9 +113,10 @@ typedef struct settings {
     const char *weights; /* a file of weights to time, or NULL */
     const char *save;    /* a file to write instead of timing, or NULL */
     int train, infer, layers, direct;
-    long batch, threads, frozen_below;
-    long busy;      /* processes beside this one that never sleep */
-    double seconds; /* of timing, at least */
+    long batch, threads;
+    const char *fields; /* of the description, as set_fields takes them, or "" */
+    long busy;          /* processes beside this one that never sleep */
+    double seconds;     /* of timing, at least */
     rn_isa isa;
     uint64_t budget;
     double peak;
@@ -142,7 +143,6 @@ static rn_desc describe(const bench_net *which, const settings *set) {
     desc.isa = set->isa;
     desc.budget = set->budget;
     desc.direct = set->direct;
-    desc.frozen_below = (int)set->frozen_below;
     return desc;
 }
 
@@ -585,7 +585,8 @@ static void print_help(void) {
         "  --threads N   (all cores)\n"
         "  --isa NAME    portable, avx2 or avx512 (the best there is)\n"
         "  --budget N    bytes of the net in training, with K, M or G (no limit)\n"
-        "  --frozen_below K  stages below K do not train (0: all train; see rn_desc)\n"
+        "  --set \"FIELD=VALUE ...\"  fields of the description (see rn_desc), such as depth=56,\n"
+        "                stochastic_depth=0.5 or frozen_below=3\n"
         "  --direct      without Winograd's convolutions\n"
         "  --busy N      beside N processes that never sleep; then in turns with one thread, as\n"
         "                which several should be no slower\n"
@@ -614,12 +615,13 @@ static void read_arguments(arguments *a, settings *set) {
         } else if (has_text(a, "budget", &text)) {
             if (rn_desc_set(&desc, "budget", text, &error)) quit(2, "--%s", error.text);
             set->budget = desc.budget;
+        } else if (has_text(a, "set", &set->fields)) {
+            if (set_fields(&desc, set->fields, &error)) quit(2, "--set: %s", error.text);
         } else if (!has_text(a, "net", &set->net) && !has_text(a, "weights", &set->weights) &&
                    !has_text(a, "save", &set->save) &&
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&
                    !has_whole(a, "threads", 1, 1024, &set->threads) &&
                    !has_whole(a, "busy", 0, 1024, &set->busy) &&
-                   !has_whole(a, "frozen_below", 0, RN_MAX_STAGES + 1, &set->frozen_below) &&
                    !has_number(a, "seconds", 0, 1e6, &set->seconds) &&
                    !has_switch(a, "layers", &set->layers) && !has_switch(a, "direct", &set->direct))
             quit(2, "unknown argument \"%s\"", a->words[a->at]);
@@ -651,9 +653,13 @@ static void check_names(const char *list) {
 
 /* The net's lines. */
 static void bench_net_of(const char *name, rn_desc desc, const settings *set) {
-    const bench_net which = suit(name, desc);
-    rn_net *net = set->weights ? NULL : check_net(&which, set);
     const int batch = (int)set->batch;
+    bench_net which;
+    rn_net *net;
+    rn_error error;
+    check(set_fields(&desc, set->fields, &error), &error);
+    which = suit(name, desc);
+    net = set->weights ? NULL : check_net(&which, set);
     if (set->save) {
         save_net(&which, net, set);
     } else {
@@ -688,6 +694,7 @@ int main(int argc, char **argv) {
     program = "bench";
     memset(&set, 0, sizeof set);
     set.net = usual;
+    set.fields = "";
     set.train = set.infer = 1;
     set.seconds = 3;
     set.threads = all_cores();
