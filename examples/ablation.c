@@ -92,7 +92,7 @@ static void choose_rows(ablation *a) {
         if (a->chosen[i] < 0) continue;
         for (k = 0; k < i; k++) {
             const rn_desc other = row_description(&paper_rows[k], s->base, s->depth);
-            if (same_description(&other, &desc)) break;
+            if (same_fields(&other, &desc, "")) break;
         }
         a->chosen[i] = add_variant(s, paper_rows[k].name, desc);
     }
@@ -183,13 +183,6 @@ static void print_words(const ablation *a) {
     if (!a->table || a->table == 1)
         printf("Highway gates are not the paper's: Srivastava et al. (2015) defend gating.\n");
     printf("Runs, ablation.csv, ablation.svg: %s\n", s->out);
-}
-
-/* The field's value. */
-static void field_of(const rn_desc *desc, const char *key, char text[96]) {
-    int i = 0;
-    while (strcmp(rn_desc_key(i), key) != 0) i++;
-    rn_desc_get(desc, i, text);
 }
 
 static void write_line(FILE *file, const study *s, const paper_row *row, const variant *v, int k) {

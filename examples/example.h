@@ -88,12 +88,17 @@ static inline FILE *open_new(const char *path, char temporary[1024]) {
     return file;
 }
 
+/* Renames a file, also where another one has that name. */
+static inline void rename_file(const char *from, const char *to) {
+#ifdef _WIN32
+    remove(to); /* which rename there does not */
+#endif
+    if (rename(from, to)) quit(1, "cannot rename %s: %s", from, strerror(errno));
+}
+
 static inline void close_new(FILE *file, const char *temporary, const char *path) {
     if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
-#ifdef _WIN32
-    remove(path); /* which rename there does not */
-#endif
-    if (rename(temporary, path)) quit(1, "cannot rename %s: %s", temporary, strerror(errno));
+    rename_file(temporary, path);
 }
 
 /* Makes a directory, or finds it there. */
@@ -247,6 +252,45 @@ static inline int has_field(arguments *a, rn_desc *desc) {
     return 0;
 }
 
+/* The value of a field. */
+static inline void field_of(const rn_desc *desc, const char *key, char text[96]) {
+    int i = 0;
+    while (strcmp(rn_desc_key(i), key) != 0) i++;
+    rn_desc_get(desc, i, text);
+}
+
+/* Have two descriptions the same fields, but for some, as " FIELD FIELD "? */
+static inline int same_fields(const rn_desc *a, const rn_desc *b, const char *but_for) {
+    char texts[2][96], key[64];
+    int i;
+    for (i = 0; rn_desc_key(i); i++) {
+        rn_desc_get(a, i, texts[0]);
+        rn_desc_get(b, i, texts[1]);
+        snprintf(key, sizeof key, " %s ", rn_desc_key(i));
+        if (strcmp(texts[0], texts[1]) != 0 && !strstr(but_for, key)) return 0;
+    }
+    return 1;
+}
+
+/* The fields of the machine on which a file's net is used. */
+static const char *const machine_fields[] = {"threads", "naive", "direct", "isa"};
+enum { MACHINE_FIELDS = (int)(sizeof machine_fields / sizeof machine_fields[0]) };
+
+static inline int names_machine(const arguments *a) {
+    int i, names = 0;
+    for (i = 0; i < MACHINE_FIELDS; i++) names |= is_named(a, machine_fields[i]);
+    return names;
+}
+
+static inline void set_machine(rn_desc *desc, const rn_desc *machine) {
+    char text[96];
+    int i;
+    for (i = 0; i < MACHINE_FIELDS; i++) {
+        field_of(machine, machine_fields[i], text);
+        rn_desc_set(desc, machine_fields[i], text, NULL);
+    }
+}
+
 /* A number that a file of ours keeps beside its tensors; 0 if it does not. */
 static inline uint64_t stored_number(const char *path, const char *key) {
     rn_archive a;
@@ -271,11 +315,13 @@ static inline int is_there(const char *path) {
     return file && !fclose(file);
 }
 
+/* Fields that a net's training may go on with other values of. */
+static const char execution_fields[] = " threads naive direct unfused micro_batch budget isa ";
+
 /* A file's description counts, and flags that ask for another are refused; but not those of the
-   machine, and those of the images' size only if training goes on. */
+   execution, and those of the images' size only if training goes on. */
 static inline void refuse_changes(const arguments *a, const char *path, const rn_desc *stored,
                                   rn_desc asked, int training) {
-    static const char machine[] = " threads naive direct unfused micro_batch budget isa ";
     char key[64], texts[2][96];
     int i;
     rn_resolve(&asked, NULL);
@@ -284,7 +330,7 @@ static inline void refuse_changes(const arguments *a, const char *path, const rn
         rn_desc_get(stored, i, texts[0]);
         rn_desc_get(&asked, i, texts[1]);
         if (strcmp(texts[0], texts[1]) != 0 && is_given(*a, rn_desc_key(i)) &&
-            !strstr(machine, key) && (training || !strstr(" height width ", key)))
+            !strstr(execution_fields, key) && (training || !strstr(" height width ", key)))
             quit(2, "%s has%s%s; leave --%s out", path, key,
                  strncmp(texts[0], "0x", 2) ? texts[0] : "another value", /* 0x: bits */
                  rn_desc_key(i));
@@ -422,6 +468,13 @@ static inline recipe make_recipe(dataset set, const char *data, long batch, long
     return r;
 }
 
+/* What says where the data is and how it is read. */
+static inline int has_data(arguments *a, recipe *r) {
+    return has_dataset(a, &r->set) || has_text(a, "data", &r->data) ||
+           has_whole(a, "batch", 1, 1 << 20, &r->batch) ||
+           has_whole(a, "memory", 0, 1 << 20, &r->memory);
+}
+
 static inline int has_recipe(arguments *a, recipe *r) {
     rn_schedule_kind kind = RN_CONSTANT;
     const char *name;
@@ -441,12 +494,10 @@ static inline int has_recipe(arguments *a, recipe *r) {
         r->epochs = 0;
         return 1;
     }
-    return has_dataset(a, &r->set) || has_text(a, "data", &r->data) ||
-           has_whole(a, "batch", 1, 1 << 20, &r->batch) ||
-           has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
+    return has_data(a, r) || has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
            has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 2, &r->flip) ||
            has_whole(a, "lookahead", 0, 1000000, &r->lookahead) ||
-           has_whole(a, "tta", 0, 2, &r->tta) || has_whole(a, "memory", 0, 1 << 20, &r->memory);
+           has_whole(a, "tta", 0, 2, &r->tta);
 }
 
 static inline void print_recipe(const recipe *r) {
@@ -517,15 +568,15 @@ static inline void print_plan(const rn_desc *desc, int batch, const char *pictur
     size_t words = rn_plan_text(desc, batch, RN_TRAINING, NULL, 0, &error);
     size_t lines = words ? rn_plan_svg(desc, batch, RN_TRAINING, NULL, 0, &error) : 0;
     size_t room = (words > lines ? words : lines) + 1;
-    char *text = (char *)allocate(room);
+    char *text = (char *)allocate(room), temporary[1024];
     FILE *file;
     if (!lines) check(error.status, &error);
     rn_plan_text(desc, batch, RN_TRAINING, text, room, &error);
     fputs(text, stdout);
     rn_plan_svg(desc, batch, RN_TRAINING, text, room, &error);
-    file = fopen(picture, "w");
-    if (!file || fputs(text, file) < 0 || fclose(file))
-        quit(1, "cannot write %s: %s", picture, strerror(errno));
+    file = open_new(picture, temporary);
+    fputs(text, file);
+    close_new(file, temporary, picture);
     printf("drawn as %s\n", picture);
     free(text);
 }
@@ -656,8 +707,12 @@ static inline int next_count(const trainer *t) {
     return left >= t->batch ? t->batch : left >= 2 ? (int)left : 0;
 }
 
+static inline uint64_t count_steps(const rn_source *source, long batch) {
+    return (uint64_t)(source->count / batch + (source->count % batch >= 2));
+}
+
 static inline uint64_t steps_per_epoch(const trainer *t) {
-    return (uint64_t)(t->source->count / t->batch + (t->source->count % t->batch >= 2));
+    return count_steps(t->source, t->batch);
 }
 
 /* Epochs that the schedule takes, the last one perhaps in part. */
@@ -832,13 +887,17 @@ static inline rn_status predict_views(trainer *t, const rn_source *source, int t
     return RN_OK;
 }
 
-/* Mean loss and number of right answers of the net in inference, when its training is over by the
-   views of t->tta; its predictions go to a file if there is one, a class a line. Ctrl-C ends it
+/* By how many views a test goes: those of t->tta when the training is over. */
+static inline int views_of(const trainer *t) {
+    const rn_net *net = t->net;
+    return net->mode == RN_INFERENCE || net->step >= net->schedule.steps ? t->tta : 0;
+}
+
+/* Mean loss and number of right answers of the net in inference, by views_of; its predictions go to a file if there is one, a class a line. Ctrl-C ends it
    early, with results of no worth. */
 static inline rn_status test_net(trainer *t, const rn_source *source, FILE *predictions,
                                  rn_result *result, rn_error *error) {
     const rn_net *net = t->net;
-    const int over = net->mode == RN_INFERENCE || net->step >= net->schedule.steps;
     int classes = net->desc.classes, count, i;
     ptrdiff_t first;
     memset(result, 0, sizeof *result);
@@ -848,7 +907,7 @@ static inline rn_status test_net(trainer *t, const rn_source *source, FILE *pred
         rn_status status;
         count = source->count - first < net->batch ? (int)(source->count - first) : net->batch;
         logits = rn_tensor_in(t->logits, count, classes, 1, 1);
-        status = predict_views(t, source, over ? t->tta : 0, first, count, error);
+        status = predict_views(t, source, views_of(t), first, count, error);
         if (!status)
             status = rn_softmax_cross_entropy_forward(&part, &logits, t->labels, NULL, error);
         if (status) return status;

@@ -262,9 +262,10 @@ static inline void open_folder(rn_data *data, const rn_desc *desc, const char *d
    them. */
 static inline void write_classes(const rn_data *data, const char *path) {
     const folder *f = (const folder *)data->source.user;
-    FILE *file = fopen(path, "w");
-    for (int i = 0; file && i < f->classes.count; i++) fprintf(file, "%s\n", f->classes.list[i]);
-    if (!file || ferror(file) | fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
+    char temporary[1024];
+    FILE *file = open_new(path, temporary);
+    for (int i = 0; i < f->classes.count; i++) fprintf(file, "%s\n", f->classes.list[i]);
+    close_new(file, temporary, path);
 }
 
 /* The same as rn_net's class_names has them; free it. */

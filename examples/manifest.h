@@ -1,5 +1,5 @@
 /* manifest.h - manifest.txt in a run's directory: by which command, data, compiler and machine its
-   results came about, as lines KEY=VALUE. Part of example.h, which it stands on.
+   results came about, as lines KEY=VALUE. Stands on example.h.
 
        manifest m = begin_manifest(count, words, &recipe, &train.source, &test.source);
        continue_manifest(&m, "out/manifest.txt");       where a run goes on

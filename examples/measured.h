@@ -94,8 +94,7 @@ static inline results open_results(const char *directory, const char *name, cons
     if (read_results(&r, names)) return r;
     r.count = 0;
     fclose(r.file);
-    remove(old);
-    check_results(&r, rename(r.path, old));
+    rename_file(r.path, old);
     printf("%s is of other weights, data or draws: it is now %s\n", r.path, old);
     r.file = fopen(r.path, "wb+");
     check_results(&r, !r.file || !read_results(&r, names));
@@ -187,7 +186,7 @@ typedef struct measurement {
     recipe recipe; /* of the data; what is about training is for programs that train */
     const char *out;
     long images, seed;
-    rn_desc machine; /* threads, naive, direct and isa alone */
+    rn_desc machine; /* machine_fields alone */
 } measurement;
 
 static inline measurement make_measurement(const char *out, long images) {
@@ -200,20 +199,11 @@ static inline measurement make_measurement(const char *out, long images) {
     return m;
 }
 
-static inline int has_machine(arguments *a, rn_desc *machine) {
-    static const char *const names[] = {"threads", "naive", "direct", "isa"};
-    int i;
-    for (i = 0; i < 4; i++)
-        if (is_named(a, names[i])) return has_field(a, machine);
-    return 0;
-}
-
 static inline int has_measurement(arguments *a, measurement *m) {
-    return has_dataset(a, &m->recipe.set) || has_text(a, "data", &m->recipe.data) ||
-           has_whole(a, "batch", 1, 1 << 20, &m->recipe.batch) ||
-           has_whole(a, "memory", 0, 1 << 20, &m->recipe.memory) || has_text(a, "out", &m->out) ||
+    return has_data(a, &m->recipe) || has_text(a, "out", &m->out) ||
            has_whole(a, "images", 0, 1 << 30, &m->images) ||
-           has_whole(a, "seed", 0, 0x7fffffff, &m->seed) || has_machine(a, &m->machine);
+           has_whole(a, "seed", 0, 0x7fffffff, &m->seed) ||
+           (names_machine(a) && has_field(a, &m->machine));
 }
 
 static inline void print_measurement(const measurement *m, const char *images) {
@@ -234,10 +224,7 @@ static inline rn_desc describe_file(const measurement *m, const char *path) {
     rn_desc desc;
     rn_error error;
     check(rn_load_desc(&desc, path, NULL, &error), &error);
-    desc.threads = m->machine.threads;
-    desc.naive = m->machine.naive;
-    desc.direct = m->machine.direct;
-    desc.isa = m->machine.isa;
+    set_machine(&desc, &m->machine);
     return desc;
 }
 
@@ -262,16 +249,11 @@ static inline int measure_net(trainer *t, const rn_source *source, double values
     return !stopped;
 }
 
-static inline int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 /* The value below which a share of them lie, between two in proportion; sorts them. */
 static inline double quantile(double *values, int count, double share) {
     const double at = share * (count - 1);
     const int below = (int)at;
-    qsort(values, (size_t)count, sizeof *values, ascending);
+    qsort(values, (size_t)count, sizeof *values, plot_ascending);
     return below + 1 < count ? values[below] + (at - below) * (values[below + 1] - values[below])
                              : values[below];
 }
