@@ -73,9 +73,10 @@ static void help(const recipe *r) {
     printf(
         "  --out DIR           gets log.csv and its picture log.svg, best.safetensors, last.ckpt,\n"
         "                      manifest.txt (command, data, compiler, machine), and for folders\n"
-        "                      classes.txt, the names of the classes (out); those of an earlier "
-        "run are renamed to\n"
-        "                      NAME.old (an earlier .old is kept if that run finished no epoch)\n"
+        "                      classes.txt, the names of the classes (out); those of an earlier\n"
+        "                      run, and what signals, lesions and landscape measured of its net,\n"
+        "                      are renamed to NAME.old (an earlier .old is kept if that run\n"
+        "                      finished no epoch)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
         "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
         "                      --schedule and what is of the machine (threads, naive, direct,\n"
@@ -276,7 +277,7 @@ static void open_images(run *r, rn_desc *desc) {
 }
 
 int main(int count, char **words) {
-    static run r = {.out = "out", .log.best = HUGE_VAL};
+    static run r = {.out = "out"};
     rn_source images = {1, 3, 32, 32, 10, NULL, NULL}; /* CIFAR's, to be described without data */
     rn_desc desc;
     rn_error error;
@@ -293,10 +294,7 @@ int main(int count, char **words) {
     if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
     if (r.describe || r.plan) return finish();
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, r.learned);
-    r.log.directory = r.out;
-    r.log.trainer = &r.t;
-    r.log.test = r.tested;
-    r.log.progress = &r.progress;
+    r.log = make_log(r.out, &r.t, r.tested, &r.progress);
     r.log.manifest = begin_manifest(count, words, &r.recipe, r.learned, r.tested);
     if (r.eval) check(rn_load(r.t.net, r.eval, NULL, &error), &error);
     if (!r.eval) train(&r);

@@ -1,6 +1,6 @@
 /* log.h - what a run of training keeps in its directory: log.csv, a row an epoch; last.ckpt, from
    which it goes on to the bits of a run never stopped; best.safetensors, the net of its lowest test
-   error; log.svg, the curves of log.csv; manifest.txt, how they came about. Stands on example.h. */
+   error by one view of each image; log.svg, the curves of log.csv; manifest.txt, how they came about. Stands on example.h. */
 #ifndef LOG_H
 #define LOG_H
 
@@ -17,7 +17,7 @@ typedef struct run_log {
     uint64_t logged;     /* step of its last row */
     double earlier;      /* seconds of the parts of the run before this one */
     double begun;        /* when this one began */
-    double error, best;  /* of the test images, in percent: the last, the lowest */
+    double error, best;  /* of the test images, in percent: the last; that of best.safetensors */
     const char *resumed; /* what the data is called if the run goes on; NULL: a new one */
     manifest manifest;   /* of begin_manifest; all zero: none is written */
 } run_log;
@@ -28,6 +28,20 @@ static inline const char *path_in(const char *directory, const char *name) {
     if (snprintf(path, sizeof path, "%s/%s", directory, name) >= (int)sizeof path)
         quit(2, "the name of the directory --out is too long");
     return path;
+}
+
+/* Of a new run, which the caller may change. */
+static inline run_log make_log(const char *directory, trainer *t, const rn_source *test,
+                               progress *p) {
+    run_log l;
+    memset(&l, 0, sizeof l);
+    l.directory = directory;
+    l.trainer = t;
+    l.test = test;
+    l.progress = p;
+    l.error = NAN;
+    l.best = HUGE_VAL;
+    return l;
 }
 
 /* The images of both parts of a data set, by which a checkpoint knows them. */
@@ -90,14 +104,10 @@ static inline void read_log(run_log *l) {
 
 /* Such as "ResNet-20, order full_preact, shortcut identity". */
 static inline void name_net(const rn_desc *desc, char name[160]) {
-    char value[96];
-    int length = snprintf(name, 160, "ResNet-%d", desc->depth);
-    for (int i = 0; rn_desc_key(i); i++) {
-        const char *key = rn_desc_key(i);
-        if (strcmp(key, "order") != 0 && strcmp(key, "shortcut") != 0) continue;
-        rn_desc_get(desc, i, value);
-        length += snprintf(name + length, 160 - (size_t)length, ", %s %.40s", key, value);
-    }
+    char order[96], shortcut[96];
+    field_of(desc, "order", order);
+    field_of(desc, "shortcut", shortcut);
+    snprintf(name, 160, "ResNet-%d, order %.40s, shortcut %.40s", desc->depth, order, shortcut);
 }
 
 /* Draws log.csv as log.svg. A run does not end because that fails. */
@@ -113,23 +123,28 @@ static inline void draw_log(const run_log *l) {
     fprintf(stderr, "%s: %s\n", program, error);
 }
 
-/* Renames the results of an earlier run; but one that finished no epoch makes way for those that
-   are aside already. */
+/* Renames the results of an earlier run, and what was measured of its net; but one that finished no
+   epoch makes way for those that are aside already. */
 static inline void put_aside(const char *directory) {
-    static const char *const names[] = {"log.csv", "best.safetensors", "last.ckpt", "manifest.txt",
-                                        "log.svg"};
+    static const char *const names[] = {
+        "log.csv",     "best.safetensors",     "last.ckpt",    "manifest.txt", "log.svg",
+        "signals.csv", "signals.manifest.txt", "signals.svg",  "lesions.csv",  "lesions.svg",
+        "paths.csv",   "landscape.csv",        "landscape.svg"};
     FILE *log = fopen(path_in(directory, names[0]), "r");
     double step, error;
-    int i, rename_it = !is_there(path_in(directory, "log.csv.old")) ||
-                       (log && read_row(log, &step, &error));
+    int rename_it =
+        !is_there(path_in(directory, "log.csv.old")) || (log && read_row(log, &step, &error));
     char old[1010];
     if (log) fclose(log);
     rename_it |= is_there(path_in(directory, names[1]));
-    for (i = 0; i < 5; i++) {
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *path = path_in(directory, names[i]);
+        if (!is_there(path)) continue;
         snprintf(old, sizeof old, "%s.old", path);
-        if (is_there(path) && (rename_it ? rename(path, old) : remove(path)))
-            quit(1, "cannot rename or remove %s: %s", path, strerror(errno));
+        if (rename_it)
+            rename_file(path, old);
+        else if (remove(path))
+            quit(1, "cannot remove %s: %s", path, strerror(errno));
     }
 }
 
@@ -146,36 +161,49 @@ static inline void save_checkpoint(run_log *l) {
     write_manifest(&l->manifest, l->trainer->net, path_in(l->directory, "manifest.txt"));
 }
 
-/* Goes on from the checkpoint, which must be of these images; older ones do not tell. */
-static inline void load_checkpoint(run_log *l, uint64_t data) {
-    trainer *t = l->trainer;
-    rn_net *net = t->net;
-    const uint64_t batch = (uint64_t)t->batch;
-    rn_error error;
-    check(rn_load(net, path_in(l->directory, "last.ckpt"), NULL, &error), &error);
-    if (net->trainer.data && net->trainer.data != data)
-        quit(2, "last.ckpt was trained on other images than those of --data %s", l->resumed);
-    if (net->step != net->epoch * steps_per_epoch(t) + (net->cursor + batch - 1) / batch)
-        quit(2, "last.ckpt is of a run with another --batch or other data");
-    t->seen = net->trainer.batch ? (double)net->cursor : 0;
-    t->loss = net->trainer.loss;
-    t->correct = net->trainer.correct;
-    l->earlier = net->trainer.seconds;
-}
-
-/* The trainer's net gets what its checkpoint says if the run goes on; what a checkpoint will say of
-   data (checksum_sets) and batches otherwise. The schedule is the caller's to set. */
-static inline void begin_run(run_log *l, uint64_t data) {
-    const trainer *t = l->trainer;
+/* What checkpoint and manifest say of a training: its data (checksum_sets) and batches. */
+static inline void tell_training(const trainer *t, uint64_t data) {
     rn_trainer *to = &t->net->trainer;
-    l->begun = seconds_now();
-    if (l->resumed) load_checkpoint(l, data);
     to->data = data;
     to->batch = (uint64_t)t->batch;
     to->pad = (uint64_t)t->augment.pad;
     to->flip = (uint64_t)t->augment.flip;
     to->lookahead = (uint64_t)t->lookahead;
     to->tta = (uint64_t)t->tta;
+}
+
+/* Goes on from the checkpoint, which must be of the same training; older ones do not tell. */
+static inline void load_checkpoint(run_log *l, uint64_t data) {
+    trainer *t = l->trainer;
+    rn_net *net = t->net;
+    const uint64_t batch = (uint64_t)t->batch;
+    rn_trainer stored;
+    rn_error error;
+    check(rn_load(net, path_in(l->directory, "last.ckpt"), NULL, &error), &error);
+    stored = net->trainer;
+    tell_training(t, data);
+    if (stored.data && stored.data != data)
+        quit(2, "last.ckpt was trained on other images than those of --data %s", l->resumed);
+    if (net->step != net->epoch * steps_per_epoch(t) + (net->cursor + batch - 1) / batch)
+        quit(2, "last.ckpt is of a run with another --batch or other data");
+    stored.data = data;
+    if (stored.batch && memcmp(&stored, &net->trainer, sizeof stored) != 0)
+        quit(2, "%s is of a run with another --batch, --pad, --flip, --lookahead or --tta",
+             path_in(l->directory, "last.ckpt"));
+    t->seen = net->trainer.batch ? (double)net->cursor : 0;
+    t->loss = net->trainer.loss;
+    t->correct = net->trainer.correct;
+    l->earlier = net->trainer.seconds;
+}
+
+/* The trainer's net gets what its checkpoint says if the run goes on. The schedule is the caller's
+   to set. */
+static inline void begin_run(run_log *l, uint64_t data) {
+    l->begun = seconds_now();
+    if (l->resumed)
+        load_checkpoint(l, data);
+    else
+        tell_training(l->trainer, data);
 }
 
 /* After begin_run: log.csv and manifest.txt in the directory, which is made. */
@@ -198,17 +226,33 @@ static inline rn_status test_run(run_log *l, FILE *predictions, rn_result *resul
     return status;
 }
 
+/* Saves the net if its error is the lowest. Where the last test takes several views of an image,
+   another one takes one, as in the epochs before. */
+static inline rn_status keep_best(run_log *l, rn_error *error) {
+    trainer t = *l->trainer;
+    double now = l->error;
+    if (views_of(&t)) {
+        rn_result result;
+        rn_status status;
+        t.tta = 0;
+        status = test_net(&t, l->test, NULL, &result, error);
+        if (status || stopped) return status;
+        now = error_rate(result.correct, (double)l->test->count);
+    }
+    if (now >= l->best - 1e-6) return RN_OK;
+    l->best = now;
+    t.net->trainer.test_accuracy = 100 - now;
+    return rn_save(t.net, path_in(l->directory, "best.safetensors"), NULL, error);
+}
+
 static inline rn_status finish_epoch(run_log *l, rn_error *error) {
     const trainer *t = l->trainer;
     rn_net *net = t->net;
     rn_result result;
     rn_status status = test_run(l, NULL, &result, error);
+    if (!status && !stopped && !l->quiet) status = keep_best(l, error);
     if (status || stopped) return status;
     net->trainer.test_accuracy = 100 - l->error;
-    if (!l->quiet && l->error < l->best - 1e-6) {
-        l->best = l->error;
-        check(rn_save(net, path_in(l->directory, "best.safetensors"), NULL, error), error);
-    }
     save_checkpoint(l);
     write_row(l, &result);
     draw_log(l);

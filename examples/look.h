@@ -37,18 +37,16 @@ static inline double probability_of(const rn_real *logits, int classes, int inde
     return 1 / sum;
 }
 
+/* Those of the net as test_net tests it. */
 static inline void find_mistakes(trainer *t, const rn_source *source, mistakes *m) {
-    const int classes = t->net->desc.classes;
+    const int classes = t->net->desc.classes, views = views_of(t);
     rn_error error;
     int count;
     memset(m, 0, sizeof *m);
     for (ptrdiff_t first = 0; first < source->count && !stopped; first += count) {
         count =
             source->count - first < t->net->batch ? (int)(source->count - first) : t->net->batch;
-        check(rn_batch(source, &t->net->desc, NULL, 0, first, count, t->images, t->labels, &error),
-              &error);
-        check(rn_predict(t->net, rn_workspace(t->net), t->images, count, t->logits, &error),
-              &error);
+        check(predict_views(t, source, views, first, count, &error), &error);
         for (int i = 0; i < count; i++) {
             const rn_real *logits = t->logits + (ptrdiff_t)i * classes;
             mistake one = {first + i, t->labels[i], rn_argmax(logits, classes), 0};
@@ -81,6 +79,7 @@ static inline void draw_mistakes(trainer *t, const rn_source *source, const clas
     uint8_t *pixels;
     plot *p;
     find_mistakes(t, source, m);
+    if (stopped) exit(128 + stopped);
     pixels = (uint8_t *)allocate((size_t)m->count * bytes);
     for (int i = 0; i < m->count; i++) {
         const mistake *one = &m->list[i];

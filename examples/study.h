@@ -68,17 +68,6 @@ static inline void make_name(char *name, size_t room, const char *text) {
     name[length] = 0;
 }
 
-static inline int same_description(const rn_desc *a, const rn_desc *b) {
-    char texts[2][96];
-    int i;
-    for (i = 0; rn_desc_key(i); i++) {
-        rn_desc_get(a, i, texts[0]);
-        rn_desc_get(b, i, texts[1]);
-        if (strcmp(texts[0], texts[1]) != 0) return 0;
-    }
-    return 1;
-}
-
 /* The variant of this description, which is resolved and made if there is none yet. Its title
    stays the caller's. */
 static inline int add_variant(study *s, const char *title, rn_desc desc) {
@@ -88,7 +77,7 @@ static inline int add_variant(study *s, const char *title, rn_desc desc) {
     int i;
     check(rn_resolve(&desc, &error), &error);
     for (i = 0; i < s->variant_count; i++)
-        if (same_description(&s->variants[i].desc, &desc)) return i;
+        if (same_fields(&s->variants[i].desc, &desc, "")) return i;
     net = rn_create(&desc, 1, RN_INFERENCE, &large_pages, &error);
     if (!net) check(error.status, &error);
     memset(v, 0, sizeof *v);
@@ -450,15 +439,11 @@ static inline void begin_flags(study *s, const char *out, recipe r) {
 
 /* Opens the data. */
 static inline void open_study(study *s) {
-    trainer sizes;
     s->began = seconds_now();
     open_sets(&s->recipe, &s->base, &s->train, &s->test);
     s->manifest = begin_manifest(s->count, s->words, &s->recipe, &s->train.source, &s->test.source);
     s->data = checksum_sets(&s->train.source, &s->test.source);
-    memset(&sizes, 0, sizeof sizes);
-    sizes.source = &s->train.source;
-    sizes.batch = (int)s->recipe.batch;
-    s->epoch_steps = steps_per_epoch(&sizes);
+    s->epoch_steps = count_steps(&s->train.source, s->recipe.batch);
     if (!s->epoch_steps) quit(1, "one training image is not enough");
     printf("%td training and %td test images\n", s->train.source.count, s->test.source.count);
 }
@@ -524,13 +509,8 @@ static inline void train_one(study *s, variant *v, int k) {
     run_directory(s, v, k, directory);
     snprintf(title, sizeof title, "seed %d/%d %.24s: ", k + 1, s->seeds, v->title);
     t = make_trainer(&desc, &s->recipe, RN_TRAINING, &s->train.source);
-    memset(&l, 0, sizeof l);
-    l.directory = directory;
-    l.trainer = &t;
-    l.test = &s->test.source;
-    l.progress = &s->progress;
+    l = make_log(directory, &t, &s->test.source, &s->progress);
     l.quiet = 1;
-    l.error = NAN;
     l.manifest = s->manifest;
     if (o->state == CUT) l.resumed = s->recipe.data;
     begin_run(&l, s->data);
@@ -618,11 +598,6 @@ typedef struct summary {
     double mean, deviation; /* of those that did not fail; NAN where there are too few */
 } summary;
 
-static inline int ascending(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static inline summary summarise(const outcome *runs, int count) {
     summary s = {0, 0, NAN, NAN, NAN};
     double errors[MOST_SEEDS], sum = 0, squares = 0;
@@ -632,7 +607,7 @@ static inline summary summarise(const outcome *runs, int count) {
         errors[s.runs++] = runs[i].state == FAILED ? HUGE_VAL : runs[i].error;
         s.failed += runs[i].state == FAILED;
     }
-    qsort(errors, (size_t)s.runs, sizeof errors[0], ascending);
+    qsort(errors, (size_t)s.runs, sizeof errors[0], plot_ascending);
     good = s.runs - s.failed;
     for (i = 0; i < good; i++) sum += errors[i];
     if (good) s.mean = sum / good;

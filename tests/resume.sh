@@ -192,6 +192,14 @@ stopped_fast() { # in a later epoch, nine steps each
     check "a share of one" fails 2 "no image to train on" $small --hold_out 1
     check "a share of none" fails 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
+# The best net is chosen by one view of each image, also at the end.
+# shellcheck disable=SC2086
+{
+    check "a run" train $small --iterations 18 --out one_view
+    check "one that ends with more views" train $small --iterations 18 --tta 2 --out views
+}
+check "which test otherwise" sh -c '[ "$(tail -1 one_view/log.csv | cut -d, -f5)" != "$(tail -1 views/log.csv | cut -d, -f5)" ]'
+check "the best net is the same, and its error" cmp one_view/best.safetensors views/best.safetensors
 # the paper's recipe is the default: says the same, trains to the same bits
 check "the paper's recipe" train --recipe paper --depth 8 --iterations 2 --out paper
 check "no recipe" train --depth 8 --iterations 2 --out none
@@ -201,6 +209,11 @@ check "they are one" cmp paper/best.safetensors none/best.safetensors
 
 # shellcheck disable=SC2086
 check "a better net" train $small --out better --iterations 270
+check "mistakes by several views" sh -c "./cifar --dataset idx --data data --eval better/best.safetensors --tta 2 \
+    --predictions named --mistakes wrong.svg >out.txt"
+wrong=$(od -An -v -tu1 -w1 -j8 data/t10k-labels-idx1-ubyte | tr -d ' ' | paste - named |
+    awk '$1 != $2' | wc -l)
+check "are those of the predictions" grep "gets $wrong of 100 test images wrong" wrong.svg
 rm lost/log.csv
 cp better/best.safetensors lost
 check "going on without a log" train --resume --out lost --iterations 36
@@ -231,10 +244,12 @@ check "the finished run lies aside" kept better finished
 # shellcheck disable=SC2086
 check "started afresh" train $small --out finished --iterations 9
 check "the finished run still lies aside" kept better finished
+echo measured >finished/lesions.csv
 cp -r finished second
 # shellcheck disable=SC2086
 check "and again" train $small --out finished --iterations 9
 check "the second lies aside" kept second finished
+check "and what was measured of it" sh -c 'cmp second/lesions.csv finished/lesions.csv.old && [ ! -e finished/lesions.csv ]'
 
 # ---- no numbers ------------------------------------------------------------------------------------
 
