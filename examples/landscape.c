@@ -157,16 +157,7 @@ static int measure_between(landscape *l) {
 
 /* Do two nets differ in nothing but what they learned? */
 static int are_alike(const rn_desc *a, const rn_desc *b) {
-    static const char other[] = " seed weight_decay momentum label_smoothing ";
-    char texts[2][96], key[64];
-    int i, alike = 1;
-    for (i = 0; rn_desc_key(i) && alike; i++) {
-        rn_desc_get(a, i, texts[0]);
-        rn_desc_get(b, i, texts[1]);
-        snprintf(key, sizeof key, " %s ", rn_desc_key(i));
-        alike = !strcmp(texts[0], texts[1]) || strstr(other, key);
-    }
-    return alike;
+    return same_fields(a, b, " seed weight_decay momentum label_smoothing ");
 }
 
 /* ---- words and pictures ---------------------------------------------------------------------- */
@@ -201,10 +192,8 @@ static int make_levels(double *levels) {
 /* Such as "1: shortcut scale, ResNet-56", which fits above a panel. */
 static void name_surface(const surface *s, int number, char title[160]) {
     const rn_desc *desc = &s->t.net->desc;
-    char shortcut[96] = "";
-    int i;
-    for (i = 0; rn_desc_key(i); i++)
-        if (!strcmp(rn_desc_key(i), "shortcut")) rn_desc_get(desc, i, shortcut);
+    char shortcut[96];
+    field_of(desc, "shortcut", shortcut);
     snprintf(title, 160, "%d: shortcut %s, ResNet-%d", number + 1, shortcut, desc->depth);
 }
 
@@ -234,26 +223,35 @@ static void draw(const landscape *l) {
 
 /* ---- nets trained here ----------------------------------------------------------------------- */
 
+/* Ends if what was trained before, which the net has from its checkpoint, is not what is asked for. */
+static void refuse_other(const char *path, const rn_net *net, const rn_desc *desc,
+                         const rn_schedule *schedule) {
+    const rn_schedule *s = &net->schedule;
+    if (s->kind != schedule->kind || s->steps != schedule->steps ||
+        fabs(s->learning_rate - schedule->learning_rate) > 0 ||
+        !same_fields(&net->desc, desc, execution_fields))
+        quit(2, "%s was trained by other flags: repeat those, or give another --out", path);
+}
+
 /* Trains a net in a directory of its own, or goes on there; its weights are then last.ckpt. */
 static void train_net(landscape *l, const rn_desc *desc, const char *name, surface *s,
                       const manifest *about) {
     char directory[1000];
-    run_log log;
     rn_error error;
     trainer t = make_trainer(desc, &l->training, RN_TRAINING, &l->train.source);
+    const rn_schedule schedule = choose_schedule(&l->training, steps_per_epoch(&t));
+    const rn_desc resolved = t.net->desc;
     progress p;
-    memset(&log, 0, sizeof log);
+    run_log log;
     make_directory(l->m.out);
     snprintf(directory, sizeof directory, "%s", path_in(l->m.out, name));
-    log.directory = directory;
-    log.trainer = &t;
-    log.test = &l->test.source;
-    log.progress = &p;
+    snprintf(s->weights, sizeof s->weights, "%s", path_in(directory, "last.ckpt"));
+    log = make_log(directory, &t, &l->test.source, &p);
     log.manifest = *about;
-    log.best = HUGE_VAL;
-    log.resumed = is_there(path_in(directory, "last.ckpt")) ? l->training.data : NULL;
+    log.resumed = is_there(s->weights) ? l->training.data : NULL;
     begin_run(&log, checksum_sets(&l->train.source, &l->test.source));
-    t.net->schedule = choose_schedule(&l->training, steps_per_epoch(&t));
+    if (log.resumed) refuse_other(s->weights, t.net, &resolved, &schedule);
+    t.net->schedule = schedule;
     p = begin_progress(t.net->schedule.steps - t.net->step);
     open_log(&log);
     printf("%s: ResNet-%d\n", directory, t.net->desc.depth);
@@ -261,7 +259,6 @@ static void train_net(landscape *l, const rn_desc *desc, const char *name, surfa
     end_progress(&p);
     if (fclose(log.file)) quit(1, "cannot write %s", path_in(directory, "log.csv"));
     free_trainer(&t);
-    snprintf(s->weights, sizeof s->weights, "%s", path_in(directory, "last.ckpt"));
 }
 
 static void train_nets(landscape *l, int count, char **words) {
@@ -307,10 +304,7 @@ static void help(const landscape *l) {
 
 /* With --train, recipe and description come first, of which the measurement takes its data. */
 static int has_training(landscape *l, arguments *a) {
-    static const char *const shared[] = {"threads", "seed", "naive", "direct", "isa"};
-    int i;
-    for (i = 0; i < 5; i++)
-        if (is_named(a, shared[i])) return 0;
+    if (names_machine(a) || is_named(a, "seed")) return 0; /* of both */
     return has_recipe(a, &l->training) || has_field(a, &l->desc);
 }
 
@@ -333,10 +327,7 @@ static void read_words(landscape *l, int count, char **words) {
     l->m.recipe.set = l->training.set;
     l->m.recipe.data = l->training.data;
     l->m.recipe.memory = l->training.memory;
-    l->desc.threads = l->m.machine.threads;
-    l->desc.naive = l->m.machine.naive;
-    l->desc.direct = l->m.machine.direct;
-    l->desc.isa = l->m.machine.isa;
+    set_machine(&l->desc, &l->m.machine);
     l->desc.seed = (uint64_t)l->m.seed;
     check_description(l->desc);
 }

@@ -30,6 +30,13 @@ trains() {
         grep '1: shortcut identity, ResNet' nets/landscape.svg && grep '2: shortcut scale, ResNet' nets/landscape.svg
 }
 
+# other FLAGS...: nets that are there are not taken for those of other flags
+other() {
+    # shellcheck disable=SC2086
+    fails 2 "$1" ./landscape --train $data --block single --depth 0 --units 2,3 --base_width 4 --iterations 150 \
+        --batch 25 --lr 0.05 --points 5 --images 60 --out nets $2
+}
+
 # stopped PROGRAM CSV ARGUMENTS...: it is interrupted once it has written three rows
 stopped() {
     command=$1 csv=$2
@@ -106,6 +113,11 @@ plain() {
         ! grep ',layer[12].0,' plain/lesions.csv && grep 'a net without shortcuts has only one' plain.txt
 }
 check "landscape trains two nets and goes around them" trains
+check "the same nets are there already" trains
+check "not with another rate" other "identity/last.ckpt was trained by other flags" "--lr 0.04"
+check "nor another length" other "was trained by other flags" "--iterations 200"
+check "nor another momentum" other "was trained by other flags" "--momentum 0.5"
+check "nor other crops" other "is of a run with another --batch, --pad" "--pad 1"
 check "a landscape that was stopped goes on to the same bytes" landscape_goes_on
 check "a grid within another is there already" finer
 check "another seed begins anew" anew
