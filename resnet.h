@@ -11168,14 +11168,16 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
 RNDEF void rn_add_moments(rn_moments *m, rn_tensor tensor) {
     RN__EACH(&tensor, n, c, h, w) {
         const double number = rn__get(&tensor, n, c, h, w);
-        const double bin = (number - m->least) / (m->most - m->least) * m->bins;
         m->count++;
         m->sum += number;
         m->squares += number * number;
         m->positive += number > 0;
         m->zeros += number <= 0 && number >= 0;
         if (fabs(number) > m->largest) m->largest = fabs(number);
-        if (m->bins) m->histogram[bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0]++;
+        if (m->bins) {
+            const double bin = (number - m->least) / (m->most - m->least) * m->bins;
+            m->histogram[bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0]++;
+        }
     }
 }
 
