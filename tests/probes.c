@@ -418,6 +418,56 @@ static void check_refused(int i, const net_batch *batch) {
     rn_destroy(net);
 }
 
+/* What comes down the shortcuts alone to x_0, where h is relu(BN(x_0)) and the only layer of F reads it,
+   too: the gradient of x_L, for shortcuts are identities from there on, back through ReLU and norm. */
+static double alone_by_hand(rn_net *naive, const rn_unit *first, int end, const net_batch *batch) {
+    record r = record_net(naive, batch);
+    const int relu = first->shortcut, norm = naive->nodes[relu].inputs[0];
+    rn_tensor x = tensor_of(naive, first->input, r.values[first->input]);
+    rn_tensor y = tensor_of(naive, relu, r.values[relu]);
+    rn_tensor dy = tensor_of(naive, end, r.gradients[end]);
+    rn_tensor room = tensor_of(naive, norm, r.values[norm]);
+    rn_real statistics[2 * 8], dw[8], db[8];
+    rn_parameter w, b;
+    double squares;
+    CHECK_INT(naive->nodes[first->residual].inputs[0], relu);
+    CHECK(rn_find_parameter(naive, "layer1.0.bn1.weight", &w));
+    CHECK(rn_find_parameter(naive, "layer1.0.bn1.bias", &b));
+    CHECK_INT(rn_relu_backward(&dy, &dy, &y, 0, NULL), RN_OK);
+    CHECK_INT(
+        rn_batch_norm_forward(&room, statistics, &x, w.data, b.data, naive->desc.bn_eps, 0, NULL),
+        RN_OK);
+    CHECK_INT(rn_batch_norm_backward(&room, dw, db, &dy, &x, statistics, w.data, naive->desc.bn_eps,
+                                     0, 0, NULL),
+              RN_OK);
+    squares = squares_of(room.data, count_of(naive, norm));
+    free_record(naive, &r);
+    return squares;
+}
+
+static void check_shared_input(const char *execution) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_SINGLE, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
+    rn_net *naive, *net;
+    net_batch batch = net_draw_batch(&desc, COUNT, 3);
+    signals s;
+    net_options(&desc, "units 3,0 naive 1");
+    naive = net_create(&desc, COUNT, RN_TRAINING);
+    net_options(&desc, execution);
+    net = net_create(&desc, COUNT, RN_TRAINING);
+    net_draw(naive, 3);
+    net_draw(net, 3);
+    CHECK_INT(open_signals(&s, net, NULL), RN_OK);
+    CHECK_INT(measure_signals(&s, net, batch.images, batch.labels, COUNT, NULL), RN_OK);
+    near(s.units[0].alone.squares,
+         alone_by_hand(naive, &s.units[0].unit, s.units[s.count].unit.input, &batch), BOUND);
+    CHECK(s.units[0].alone.squares > 0);
+    close_signals(&s);
+    net_free_batch(&batch);
+    rn_destroy(naive);
+    rn_destroy(net);
+}
+
 /* ---- inference ------------------------------------------------------------------------------- */
 
 typedef struct watched {
@@ -622,6 +672,8 @@ static void check_net(int i) {
 
 int main(void) {
     for (int i = 0; i < NETS; i++) check_net(i);
+    check_shared_input("naive 1");
+    check_shared_input("naive 0 unfused 1");
     CHECK(met > 10000);
     printf("probes: moments of %d values and gradients\n", met);
     return test_end("probes");
