@@ -15,7 +15,7 @@
 #include "plot.h"
 #include "signals.h"
 
-enum { MOST_NETS = 6, MOST_POINTS = 4096 };
+enum { MOST_NETS = 6, MOST_LABEL = 199 };
 
 /* A row of signals.csv: of a net, after so many steps, the value of a signal at a place. */
 typedef struct row {
@@ -47,7 +47,9 @@ typedef struct laboratory {
     const char *overlays[MOST_NETS];
     int overlay_count;
     rn_data train, test;
+    uint64_t data; /* checksum */
     progress progress;
+    double *x, *y; /* [row_count], of what is drawn next */
 } laboratory;
 
 static void help(const laboratory *lab) {
@@ -105,22 +107,15 @@ static void add_row(laboratory *lab, const row *like, const char *signal, double
 }
 
 static void write_rows(const laboratory *lab, const char *path) {
-    char temporary[1010];
-    FILE *file;
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    file = fopen(temporary, "w");
-    if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
+    char temporary[1024];
+    FILE *file = open_new(path, temporary);
     fprintf(file, "net,step,signal,name,at,value\n");
     for (size_t i = 0; i < lab->row_count; i++) {
         const row *r = &lab->rows[i];
         fprintf(file, "\"%s\",%.0f,%s,%s,%.6g,%.9g\n", lab->labels[r->net], r->step, r->signal,
                 r->name, r->at, r->value);
     }
-    if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
-#ifdef _WIN32
-    remove(path); /* which rename there does not */
-#endif
-    if (rename(temporary, path)) quit(1, "cannot rename %s: %s", temporary, strerror(errno));
+    close_new(file, temporary, path);
 }
 
 /* The rows of another run, whose net keeps its label, with the file's name if there is one such. */
@@ -132,7 +127,7 @@ static void read_rows(laboratory *lab, const char *path) {
     if (!fgets(line, sizeof line, file) || strcmp(line, "net,step,signal,name,at,value\n") != 0)
         quit(1, "%s is no signals.csv", path);
     while (fgets(line, sizeof line, file)) {
-        char label[200], own[420], signal[24];
+        char label[MOST_LABEL + 1], own[420], signal[24];
         double at, value;
         row r;
         memset(&r, 0, sizeof r);
@@ -373,42 +368,57 @@ static rn_desc describe_subject(const subject *s, const rn_desc *flags) {
     rn_error error;
     if (s->weights) {
         check(rn_load_desc(&desc, s->weights, NULL, &error), &error);
-        desc.threads = flags->threads;
+        set_machine(&desc, flags);
         desc.budget = flags->budget;
-        desc.isa = flags->isa;
-        desc.naive = flags->naive;
     } else if (s->fields && set_fields(&desc, s->fields, &error))
         quit(2, "--net: %s", error.text);
     return desc;
 }
 
-/* Measures the parameters of `of` in the net that is there for it, at the first training images. */
-static void measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
+/* May a net go on after a call? Where its numbers are not finite any more, that is told. */
+static int goes_on(const laboratory *lab, const row *like, rn_status status,
+                   const rn_error *error) {
+    if (status != RN_NOT_FINITE) {
+        check(status, error);
+        return 1;
+    }
+    end_progress(&lab->progress);
+    printf("%s: %s\n", lab->labels[like->net], error->text);
+    return 0;
+}
+
+/* Measures the parameters of `of` in the net that is there for it, at the first training images; 0
+   if the net cannot go on. */
+static int measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
     const rn_desc *d = &net->desc;
     const int count = (int)lab->images;
     rn_real *images = (rn_real *)allocate(rn_tensor_bytes(count, d->channels, d->height, d->width));
     int *labels = (int *)allocate((size_t)count * sizeof(int));
+    rn_status status;
     rn_error error;
     memcpy(net->parameters, of->parameters, (size_t)of->parameter_count * sizeof(rn_real));
     memcpy(net->statistics, of->statistics, (size_t)of->statistic_count * sizeof(rn_real));
     check(rn_batch(&lab->train.source, d, NULL, 0, 0, count, images, labels, &error), &error);
-    check(measure_signals(s, net, images, lab->inference ? NULL : labels, count, &error), &error);
+    status = measure_signals(s, net, images, lab->inference ? NULL : labels, count, &error);
     free(images);
     free(labels);
+    if (!goes_on(lab, &like, status, &error)) return 0;
     like.step = (double)of->step;
     add_units(lab, s, net, like);
     add_parameters(lab, net, NULL, like);
     strcpy(like.name, "net");
     if (!lab->inference) add_row(lab, &like, "first_to_last", (double)of->step, first_to_last(s));
+    return 1;
 }
 
 /* The lines in words and the histograms, which are of the begin and the end alone. */
-static void measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
-    measure(lab, of, net, s, like);
+static int measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
+    if (!measure(lab, of, net, s, like)) return 0;
     like.step = (double)of->step;
     add_stages(lab, s, like);
     end_progress(&lab->progress);
     tell(s, net, lab->labels[like.net], of->step);
+    return 1;
 }
 
 /* One step of training, and how far it took the weights. */
@@ -433,29 +443,27 @@ static void train_subject(laboratory *lab, trainer *t, rn_net *net, signals *s, 
     rn_real *before = (rn_real *)allocate((size_t)trained->parameter_count * sizeof(rn_real));
     const char *label = lab->labels[like.net];
     rn_error error;
-    measure_whole(lab, trained, net, s, like);
-    while (trained->step < steps && !stopped) {
+    int good = measure_whole(lab, trained, net, s, like);
+    while (good && trained->step < steps && !stopped) {
         const int measured = trained->step % every == 0;
         rn_status status =
             measured ? take_step(lab, t, before, like, &error) : train_next(t, &error);
-        if (status == RN_NOT_FINITE) {
-            end_progress(&lab->progress);
-            printf("%s: %s\n", label, error.text);
-            lab->progress.done += (double)(steps - trained->step);
-            break;
-        }
-        check(status, &error);
+        good = goes_on(lab, &like, status, &error);
+        if (!good) break;
         lab->progress.done++;
         show_progress(&lab->progress, "%s  step %" PRIu64 "/%" PRIu64 "  loss %.3f", label,
                       trained->step, steps, t->loss / t->seen);
         if (trained->step % every == 0 && trained->step < steps)
-            measure(lab, trained, net, s, like);
+            good = measure(lab, trained, net, s, like);
     }
-    if (trained->step && !stopped) measure_whole(lab, trained, net, s, like);
+    lab->progress.done += (double)(good ? 0 : steps - trained->step);
+    if (good && trained->step && !stopped) measure_whole(lab, trained, net, s, like);
     free(before);
 }
 
-static int is_trained(const recipe *r) { return r->epochs || r->iterations; }
+static int is_trained(const laboratory *lab, const subject *s) {
+    return !s->weights && (lab->recipe.epochs || lab->recipe.iterations);
+}
 
 static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc, manifest *m) {
     trainer t;
@@ -475,12 +483,12 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     t = make_trainer(desc, &lab->recipe, of->weights ? RN_INFERENCE : RN_TRAINING,
                      &lab->train.source);
     if (of->weights) check(rn_load(t.net, of->weights, NULL, &error), &error);
-    if (!of->weights && is_trained(&lab->recipe)) {
+    if (is_trained(lab, of)) {
         t.net->schedule = choose_schedule(&lab->recipe, steps_per_epoch(&t));
         train_subject(lab, &t, net, &s, like);
     } else
         measure_whole(lab, t.net, net, &s, like);
-    t.net->trainer.batch = (uint64_t)t.batch;
+    tell_training(&t, lab->data);
     write_manifest(m, t.net, path_in(lab->out, "signals.manifest.txt"));
     close_signals(&s);
     rn_destroy(net);
@@ -489,159 +497,138 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
 
 /* ---- pictures -------------------------------------------------------------------------------- */
 
-enum { FIRST = 1, LAST = 2, EITHER = 3 }; /* measurement that a panel is of */
+/* A signal as a panel, in which `draw` draws a net: at a step, -1: at all of them. */
+typedef struct panel {
+    const char *signal, *title, *label;
+    int log;
+    double most; /* of the axis; 0: as the values say */
+    void (*draw)(const laboratory *lab, plot *p, int net, const char *signal, double step);
+    const char *guide_words; /* NULL: no guide */
+    double guide;
+} panel;
 
-/* The first or last step at which a net has a signal; -1: it has none. */
-static double step_of(const laboratory *lab, int net, const char *signal, int when) {
-    double step = -1;
-    for (size_t i = 0; i < lab->row_count; i++) {
-        const row *r = &lab->rows[i];
-        if (r->net != net || strcmp(r->signal, signal) != 0) continue;
-        if (step < 0 || (when == LAST ? r->step > step : r->step < step)) step = r->step;
-    }
-    return step;
+static int is_of(const row *r, int net, const char *signal) {
+    return r->net == net && !strcmp(r->signal, signal);
 }
 
-/* A signal's rows at a step (-1: at all), of a name (NULL: of all); how many. */
-static int pick(const laboratory *lab, int net, const char *signal, double step, const char *name,
-                double *x, double *y) {
+/* The first and the last step at which a net has a signal; NaN: at none. */
+static void find_steps(const laboratory *lab, int net, const char *signal, double steps[2]) {
+    steps[0] = steps[1] = NAN;
+    for (size_t i = 0; i < lab->row_count; i++) {
+        if (!is_of(&lab->rows[i], net, signal)) continue;
+        steps[0] = fmin(steps[0], lab->rows[i].step);
+        steps[1] = fmax(steps[1], lab->rows[i].step);
+    }
+}
+
+/* Takes rows of a signal, of a name (NULL: of all), to lab->x and y; returns how many. */
+static int pick(const laboratory *lab, int net, const char *signal, double step, const char *name) {
     int count = 0;
-    for (size_t i = 0; i < lab->row_count && count < MOST_POINTS; i++) {
+    for (size_t i = 0; i < lab->row_count; i++) {
         const row *r = &lab->rows[i];
-        if (r->net != net || strcmp(r->signal, signal) != 0 || (name && strcmp(r->name, name) != 0))
-            continue;
+        if (!is_of(r, net, signal) || (name && strcmp(r->name, name) != 0)) continue;
         if (step >= 0 && fabs(r->step - step) > 0) continue;
-        x[count] = r->at;
-        y[count++] = r->value;
+        lab->x[count] = r->at;
+        lab->y[count++] = r->value;
     }
     return count;
 }
 
-/* Does any net have it, at a step of its own for the first and for the last? */
-static int has_signal(const laboratory *lab, const char *signal, int when) {
-    for (int net = 0; net < lab->label_count; net++) {
-        const double first = step_of(lab, net, signal, FIRST);
-        if (first >= 0 && (when != LAST || step_of(lab, net, signal, LAST) > first)) return 1;
-    }
-    return 0;
+static void draw_line(const laboratory *lab, plot *p, int net, const char *signal, double step) {
+    const int count = pick(lab, net, signal, step, NULL);
+    if (count) plot_line(p, lab->labels[net], lab->x, lab->y, count);
 }
 
-typedef struct panel {
-    const char *signal, *title, *label;
-    int log, when;
-    double guide;
-} panel;
-
-static const panel panels[] = {
-    {"gradient_norm", "Gradient of a unit's input, before training", "norm of dE/dx", 1, FIRST, 0},
-    {"gradient_norm", "the same, at the end", "norm of dE/dx", 1, LAST, 0},
-    {"shortcuts_alone", "Gradient by way of shortcuts alone", "norm of dE/dx", 1, FIRST, 0},
-    {"shortcuts_alone", "the same, at the end", "norm of dE/dx", 1, LAST, 0},
-    {"x_norm", "Input of a unit, before training", "norm of x, of an image", 1, FIRST, 0},
-    {"x_norm", "the same, at the end", "norm of x, of an image", 1, LAST, 0},
-    {"f_to_h", "Residual function against shortcut", "norm of F over norm of h", 1, FIRST, 0},
-    {"f_to_h", "the same, at the end", "norm of F over norm of h", 1, LAST, 0},
-    {"cut", "What the ReLU behind the addition cuts", "share of y", 0, FIRST, 0},
-    {"cut", "the same, at the end", "share of y", 0, LAST, 0},
-    {"gate_of_h", "Openings of the shortcut's gate", "mean", 0, FIRST, 0},
-    {"gate_of_h", "the same, at the end", "mean", 0, LAST, 0},
-    {"gate_of_f", "Openings of the gate of F", "mean", 0, FIRST, 0},
-    {"gate_of_f", "the same, at the end", "mean", 0, LAST, 0},
-};
+static void draw_points(const laboratory *lab, plot *p, int net, const char *signal, double step) {
+    const int count = pick(lab, net, signal, step, NULL);
+    if (count) plot_points(p, lab->labels[net], lab->x, lab->y, count);
+}
 
 /* Beside what is measured, what equation (8) says. */
-static void draw_product(const laboratory *lab, plot *p, int net, double step) {
-    static double x[MOST_POINTS], y[MOST_POINTS];
-    const int count = step < 0 ? 0 : pick(lab, net, "product", step, NULL, x, y);
+static void draw_both(const laboratory *lab, plot *p, int net, const char *signal, double step) {
     char name[260];
+    int count;
+    draw_line(lab, p, net, signal, step);
+    count = pick(lab, net, "product", step, NULL);
     snprintf(name, sizeof name, "product of factors, %s", lab->labels[net]);
-    if (count) plot_points(p, name, x, y, count);
+    if (count) plot_points(p, name, lab->x, lab->y, count);
 }
 
-static void draw_units(const laboratory *lab, plot *p) {
-    static double x[MOST_POINTS], y[MOST_POINTS];
-    const plot_axis unit = {"unit", 0, 0, 0};
-    for (size_t i = 0; i < sizeof panels / sizeof panels[0]; i++) {
-        const panel *at = &panels[i];
-        plot_axis axis = {at->label, at->log, 0, 0};
-        if (!has_signal(lab, at->signal, at->when)) continue;
-        if (!at->log) axis.most = 1;
-        plot_panel(p, at->title, unit, axis);
-        for (int net = 0; net < lab->label_count; net++) {
-            const double step = step_of(lab, net, at->signal, at->when);
-            const int count = step < 0 ? 0 : pick(lab, net, at->signal, step, NULL, x, y);
-            if (count) plot_line(p, lab->labels[net], x, y, count);
-            if (!strcmp(at->signal, "shortcuts_alone")) draw_product(lab, p, net, step);
-        }
+/* Step by step the median, and the span from the least to the most. */
+static void draw_span(const laboratory *lab, plot *p, int net, const char *signal, double all) {
+    double *steps = (double *)allocate(4 * lab->row_count * sizeof *steps);
+    double *median = steps + lab->row_count, *low = median + lab->row_count;
+    double *high = low + lab->row_count;
+    int measured = 0;
+    (void)all;
+    for (size_t i = 0; i < lab->row_count;) { /* rows of one step follow each other */
+        const double step = lab->rows[i].step;
+        int count = 0;
+        for (; i < lab->row_count && fabs(lab->rows[i].step - step) <= 0; i++)
+            if (is_of(&lab->rows[i], net, signal)) lab->y[count++] = lab->rows[i].value;
+        if (!count) continue;
+        qsort(lab->y, (size_t)count, sizeof *lab->y, plot_ascending);
+        steps[measured] = step;
+        median[measured] = lab->y[count / 2];
+        low[measured] = lab->y[0];
+        high[measured++] = lab->y[count - 1];
     }
+    if (measured) plot_band(p, lab->labels[net], steps, low, high, measured);
+    if (measured) plot_line(p, lab->labels[net], steps, median, measured);
+    free(steps);
 }
 
-/* Parameters from the image to the classes. */
-static void draw_parameters(const laboratory *lab, plot *p) {
-    static double x[MOST_POINTS], y[MOST_POINTS];
-    static const char *const signals_of[] = {"norm_scale", "update_to_weight"};
-    static const char *const titles[] = {"Scales of norms, at the end",
-                                         "Steps against weights, last measured"};
-    static const char *const labels[] = {"mean magnitude", "std of update / std of weight"};
-    const plot_axis number = {"parameter", 0, 0, 0};
-    for (int i = 0; i < 2; i++) {
-        const plot_axis axis = {labels[i], i, 0, 0};
-        if (!has_signal(lab, signals_of[i], FIRST)) continue;
-        plot_panel(p, titles[i], number, axis);
-        if (i) plot_guide(p, 1e-3, "1e-3");
-        for (int net = 0; net < lab->label_count; net++) {
-            const double step = step_of(lab, net, signals_of[i], LAST);
-            const int count = step < 0 ? 0 : pick(lab, net, signals_of[i], step, NULL, x, y);
-            if (count) plot_points(p, lab->labels[net], x, y, count);
-        }
+/* Of units, each before training and at the end. */
+static const panel unit_panels[] = {
+    {"gradient_norm", "Gradient of a unit's input, before training", "norm of dE/dx", 1, 0,
+     draw_line, NULL, 0},
+    {"shortcuts_alone", "Gradient by way of shortcuts alone", "norm of dE/dx", 1, 0, draw_both,
+     NULL, 0},
+    {"x_norm", "Input of a unit, before training", "norm of x, of an image", 1, 0, draw_line, NULL,
+     0},
+    {"f_to_h", "Residual function against shortcut", "norm of F over norm of h", 1, 0, draw_line,
+     NULL, 0},
+    {"cut", "What the ReLU behind the addition cuts", "share of y", 0, 1, draw_line, NULL, 0},
+    {"gate_of_h", "Openings of the shortcut's gate", "mean", 0, 1, draw_line, NULL, 0},
+    {"gate_of_f", "Openings of the gate of F", "mean", 0, 1, draw_line, NULL, 0},
+};
+
+/* Over all steps. */
+static const panel step_panels[] = {
+    {"first_to_last", "Gradient of the first unit against the last", "ratio of norms of dE/dx", 1,
+     0, draw_line, "as large", 1},
+    {"loss", "Training loss of the epoch so far", "cross-entropy (nats)", 0, 0, draw_line, NULL, 0},
+    {"update_to_weight", "Steps against weights: median and span", "std of update / std of weight",
+     1, 0, draw_span, "1e-3", 1e-3},
+};
+
+/* Of parameters from the image to the classes, at the end. */
+static const panel parameter_panels[] = {
+    {"norm_scale", "Scales of norms, at the end", "mean magnitude", 0, 0, draw_points, NULL, 0},
+    {"update_to_weight", "Steps against weights, last measured", "std of update / std of weight", 1,
+     0, draw_points, "1e-3", 1e-3},
+};
+
+/* Which measurements of a net a panel shows: LATER and ALL are there if there are several. */
+enum when { FIRST, LATER, LAST, ALL };
+
+/* Not a panel that would have no net in it. */
+static void draw_panel(const laboratory *lab, plot *p, const panel *of, const char *title,
+                       const char *across, enum when when) {
+    const plot_axis x = {across, 0, 0, 0}, y = {of->label, of->log, 0, of->most};
+    double steps[2];
+    int net = 0, shown = 0;
+    for (; net < lab->label_count && !shown; net++) {
+        find_steps(lab, net, of->signal, steps);
+        shown = when == LATER || when == ALL ? steps[1] > steps[0] : !isnan(steps[0]);
     }
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of all weights of a net, step by step: the median, and the span from the least to the most. */
-static void draw_updates(const laboratory *lab, plot *p) {
-    static double x[MOST_POINTS], y[MOST_POINTS], steps[MOST_POINTS], median[MOST_POINTS];
-    static double low[MOST_POINTS], high[MOST_POINTS];
-    const plot_axis step_axis = {"step", 0, 0, 0};
-    const plot_axis axis = {"std of update / std of weight", 1, 0, 0};
-    if (!has_signal(lab, "update_to_weight", LAST)) return;
-    plot_panel(p, "Steps against weights: median and span", step_axis, axis);
-    plot_guide(p, 1e-3, "1e-3");
-    for (int net = 0; net < lab->label_count; net++) {
-        const int measured = pick(lab, net, "loss", -1, NULL, steps, y);
-        for (int i = 0; i < measured; i++) {
-            const int count = pick(lab, net, "update_to_weight", steps[i], NULL, x, y);
-            qsort(y, (size_t)count, sizeof y[0], ascending);
-            median[i] = count ? y[count / 2] : NAN;
-            low[i] = count ? y[0] : NAN;
-            high[i] = count ? y[count - 1] : NAN;
-        }
-        if (measured) plot_band(p, lab->labels[net], steps, low, high, measured);
-        if (measured) plot_line(p, lab->labels[net], steps, median, measured);
-    }
-}
-
-/* What there is one number of a step. */
-static void draw_steps(const laboratory *lab, plot *p) {
-    static double x[MOST_POINTS], y[MOST_POINTS];
-    static const char *const names[] = {"first_to_last", "loss"};
-    static const char *const titles[] = {"Gradient of the first unit against the last",
-                                         "Training loss of the epoch so far"};
-    static const char *const labels[] = {"ratio of norms of dE/dx", "cross-entropy (nats)"};
-    const plot_axis step = {"step", 0, 0, 0};
-    for (int i = 0; i < 2; i++) {
-        const plot_axis axis = {labels[i], !i, 0, 0};
-        if (!has_signal(lab, names[i], LAST)) continue;
-        plot_panel(p, titles[i], step, axis);
-        if (!i) plot_guide(p, 1, "as large");
-        for (int net = 0; net < lab->label_count; net++) {
-            const int count = pick(lab, net, names[i], -1, NULL, x, y);
-            if (count) plot_line(p, lab->labels[net], x, y, count);
-        }
+    if (!shown) return;
+    plot_panel(p, title, x, y);
+    if (of->guide_words) plot_guide(p, of->guide, of->guide_words);
+    for (net = 0; net < lab->label_count; net++) {
+        find_steps(lab, net, of->signal, steps);
+        if (!isnan(steps[0]))
+            of->draw(lab, p, net, of->signal, when == ALL ? -1 : steps[when != FIRST]);
     }
 }
 
@@ -649,31 +636,39 @@ static void draw_steps(const laboratory *lab, plot *p) {
 static void draw_histograms(const laboratory *lab, plot *p, const char *signal, const char *what) {
     static const char *const names[] = {"stage 1", "stage 2",    "stage 3",
                                         "stage 4", "gates of F", "gates of h"};
-    static double x[MOST_POINTS], y[MOST_POINTS];
     const plot_axis value = {what, 0, 0, 0}, density = {"density", 1, 0, 0};
     for (int net = 0; net < lab->label_count; net++) {
-        const double step = step_of(lab, net, signal, LAST);
+        double steps[2];
         char title[200];
-        if (step < 0) continue;
-        snprintf(title, sizeof title, "%s, step %.0f", lab->labels[net], step);
+        find_steps(lab, net, signal, steps);
+        if (isnan(steps[1])) continue;
+        snprintf(title, sizeof title, "%s, step %.0f", lab->labels[net], steps[1]);
         plot_panel(p, title, value, density);
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            const int count = pick(lab, net, signal, step, names[i], x, y);
-            if (count) plot_line(p, names[i], x, y, count);
+            const int count = pick(lab, net, signal, steps[1], names[i]);
+            if (count) plot_line(p, names[i], lab->x, lab->y, count);
         }
     }
 }
 
-static void draw(const laboratory *lab, const char *path) {
+static void draw(laboratory *lab, const char *path) {
     plot *p = plot_begin("Signals of residual nets, unit by unit", 2);
-    draw_units(lab, p);
-    draw_steps(lab, p);
-    draw_updates(lab, p);
-    draw_parameters(lab, p);
+    lab->x = (double *)allocate(lab->row_count * sizeof *lab->x);
+    lab->y = (double *)allocate(lab->row_count * sizeof *lab->y);
+    for (size_t i = 0; i < sizeof unit_panels / sizeof unit_panels[0]; i++) {
+        draw_panel(lab, p, &unit_panels[i], unit_panels[i].title, "unit", FIRST);
+        draw_panel(lab, p, &unit_panels[i], "the same, at the end", "unit", LATER);
+    }
+    for (size_t i = 0; i < sizeof step_panels / sizeof step_panels[0]; i++)
+        draw_panel(lab, p, &step_panels[i], step_panels[i].title, "step", ALL);
+    for (size_t i = 0; i < sizeof parameter_panels / sizeof parameter_panels[0]; i++)
+        draw_panel(lab, p, &parameter_panels[i], parameter_panels[i].title, "parameter", LAST);
     draw_histograms(lab, p, "x_density", "inputs of units");
     draw_histograms(lab, p, "gradient_density", "gradients of these");
     draw_histograms(lab, p, "gate_density", "openings of gates");
     if (plot_save(p, path)) quit(1, "cannot write %s: %s", path, strerror(errno));
+    free(lab->x);
+    free(lab->y);
 }
 
 /* ---- the command line ------------------------------------------------------------------------ */
@@ -691,15 +686,30 @@ static int has_subject(laboratory *lab, arguments *a) {
         add_subject(lab, text)->weights = text;
     else if (has_text(a, "net", &text))
         add_subject(lab, text)->fields = text;
-    else if (has_text(a, "overlay", &text) && lab->overlay_count < MOST_NETS)
+    else if (has_text(a, "overlay", &text)) {
+        if (lab->overlay_count == MOST_NETS) quit(2, "more than %d files by --overlay", MOST_NETS);
         lab->overlays[lab->overlay_count++] = text;
-    else if (has_text(a, "label", &text)) {
-        if (strpbrk(text, "\"\n")) quit(2, "--label must not hold quotes or ends of lines");
+    } else if (has_text(a, "label", &text)) {
         if (!lab->count) quit(2, "--label names the --net or --weights before it");
         lab->subjects[lab->count - 1].label = text;
     } else
         return 0;
     return 1;
+}
+
+/* What nets are called stands in signals.csv, and tells them apart. */
+static void check_labels(const laboratory *lab) {
+    for (int i = 0; i < lab->count; i++) {
+        const char *label = lab->subjects[i].label;
+        if (strpbrk(label, "\"\r\n") || strlen(label) > MOST_LABEL || !*label)
+            quit(2,
+                 "a net is called by 1 to %d characters without quotes and ends of lines; give %s "
+                 "another --label",
+                 MOST_LABEL, label);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(label, lab->subjects[k].label))
+                quit(2, "two nets are called %s; give one another --label", label);
+    }
 }
 
 static void read_flags(laboratory *lab, rn_desc *desc, int count, char **words) {
@@ -714,39 +724,36 @@ static void read_flags(laboratory *lab, rn_desc *desc, int count, char **words) 
             quit(2, "there is no flag %s", words[a.at]);
     }
     if (!lab->count && !lab->overlay_count) add_subject(lab, "net");
-    for (int i = 0; i < lab->count; i++)
-        for (int k = 0; k < i; k++)
-            if (!strcmp(lab->subjects[i].label, lab->subjects[k].label))
-                quit(2, "two nets are called %s; give one another --label", lab->subjects[i].label);
+    check_labels(lab);
 }
 
-/* Reads the data, measures all nets. */
-static void run_subjects(laboratory *lab, const rn_desc *flags, int count, char **words) {
-    rn_desc descs[MOST_NETS];
-    uint64_t steps = 0;
-    manifest m;
-    trainer t;
-    memset(&t, 0, sizeof t);
+/* Opens the data, and fits the descriptions of all nets to it. */
+static void open_subjects(laboratory *lab, const rn_desc *flags, rn_desc descs[MOST_NETS]) {
+    rn_error error;
     for (int i = 0; i < lab->count; i++) {
-        rn_data *train = i ? NULL : &lab->train;
         descs[i] = describe_subject(&lab->subjects[i], flags);
         lab->recipe.net = lab->subjects[i].label;
-        if (i) {
-            fit_to_data(&descs[i], &lab->train.source, lab->recipe.net);
-            if (!is_measured(&descs[i]))
-                memcpy(descs[i].mean, descs[0].mean, sizeof descs[i].mean),
-                    memcpy(descs[i].deviation, descs[0].deviation, sizeof descs[i].deviation);
-        } else
-            open_sets(&lab->recipe, &descs[i], train, &lab->test);
+        if (!i) open_sets(&lab->recipe, &descs[i], &lab->train, &lab->test);
+        fit_to_data(&descs[i], &lab->train.source, lab->recipe.net);
+        if (!is_measured(&descs[i]))
+            check(rn_measure(&descs[i], &lab->train.source, &error), &error);
         check_description(descs[i]);
-        if (lab->subjects[i].weights || !is_trained(&lab->recipe)) continue;
-        t.source = &lab->train.source;
-        t.batch = (int)lab->recipe.batch;
-        steps += choose_schedule(&lab->recipe, steps_per_epoch(&t)).steps;
     }
     if (lab->images > lab->train.source.count)
         quit(2, "--images is %ld, and there are %td", lab->images, lab->train.source.count);
+}
+
+static void run_subjects(laboratory *lab, const rn_desc *flags, int count, char **words) {
+    rn_desc descs[MOST_NETS];
+    uint64_t steps = 0, per_epoch;
+    manifest m;
+    open_subjects(lab, flags, descs);
+    per_epoch = count_steps(&lab->train.source, lab->recipe.batch);
+    lab->data = checksum_sets(&lab->train.source, &lab->test.source);
     m = begin_manifest(count, words, &lab->recipe, &lab->train.source, &lab->test.source);
+    for (int i = 0; i < lab->count; i++)
+        if (is_trained(lab, &lab->subjects[i]))
+            steps += choose_schedule(&lab->recipe, per_epoch).steps;
     lab->progress = begin_progress(steps);
     for (int i = 0; i < lab->count && !stopped; i++)
         run_subject(lab, &lab->subjects[i], &descs[i], &m);

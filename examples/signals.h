@@ -54,6 +54,12 @@ typedef struct signals {
     rn_error error;         /* of the probe */
 } signals;
 
+static inline rn_status refuse_signals(rn_error *error) {
+    error->status = RN_NO_MEMORY;
+    strcpy(error->text, "no memory to measure signals in");
+    return RN_NO_MEMORY;
+}
+
 static inline void close_signals(signals *s) {
     free(s->units);
     free(s->next);
@@ -80,9 +86,7 @@ static inline rn_status open_signals(signals *s, const rn_net *net, rn_error *er
     if (s->units && s->next && s->handed && s->sum) return RN_OK;
     close_signals(s);
     memset(s, 0, sizeof *s);
-    error->status = RN_NO_MEMORY;
-    strcpy(error->text, "no memory to measure signals in");
-    return RN_NO_MEMORY;
+    return refuse_signals(error);
 }
 
 /* A value or gradient of the images in memory, for rn_read_value and its kin. */
@@ -285,6 +289,7 @@ static inline rn_status measure_signals(signals *s, rn_net *net, const rn_real *
     rn_real *logits =
         labels ? NULL
                : (rn_real *)malloc((size_t)count * (size_t)net->desc.classes * sizeof(rn_real));
+    if (!labels && !logits) return refuse_signals(error);
     clear_signals(s, net);
     net->probe = probe_signals;
     net->probe_user = s;

@@ -59,6 +59,7 @@ check "products" rows half 0 product 7 two/signals.csv
 check "none of the identity" rows whole 0 product 0 two/signals.csv
 check "a picture" grep -q '</svg>' two/signals.svg
 check "a manifest" grep -q 'program=signals' two/signals.manifest.txt
+check "of these images" sh -c "grep 'checksum=0x[0-9a-f]*[1-9a-f]' two/signals.manifest.txt"
 check "with two threads" two --out again --threads 2
 check "the same numbers" cmp two/signals.csv again/signals.csv
 check "the same picture" cmp two/signals.svg again/signals.svg
@@ -86,6 +87,10 @@ check "openings" says "openings of the gates of F: 0.0[01] in the mean"
 check "and of h" says "openings of those of h: \(0.99\|1.00\) in the mean"
 check "their histogram" rows gates 0 gate_density 122 gates/signals.csv
 
+check "a rate at which it diverges" signals --net order=original --iterations 10 --every 2 --lr 1e6 --out far
+check "that is told" says "order=original: .* is the first that is not finite"
+check "what was measured before is there" rows order=original 0 gradient_norm 7 far/signals.csv
+
 # ---- what is refused, and Ctrl-C --------------------------------------------------------------------
 
 check "no such flag" fails 2 "there is no flag --nets" signals --nets a
@@ -93,6 +98,10 @@ check "no such field" fails 2 "shortcuts" signals --net shortcuts=identity
 check "no value" fails 2 "FIELD=VALUE" signals --net shortcut
 check "one name twice" fails 2 "two nets are called" signals --net order=original --net order=original
 check "a label of nothing" fails 2 "names the --net" signals --label a
+check "a label with quotes" fails 2 "without quotes" signals --net order=original --label 'a"b'
+many=$(for i in 1 2 3 4 5 6 7; do echo --overlay two/signals.csv; done)
+# shellcheck disable=SC2086
+check "too many tables" fails 2 "more than 6 files" signals $many
 check "more images than there are" fails 2 "there are 105" signals --images 200
 check "no table" fails 1 "is no signals.csv" signals --overlay data/train-labels-idx1-ubyte
 check "no file" fails 1 "cannot" signals --weights none.safetensors
