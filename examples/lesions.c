@@ -9,7 +9,8 @@
 #include "measured.h"
 #include "plot.h"
 
-enum { MOST_UNITS = 4096, MOST_SIZES = 16, MOST_DRAWS = 500, PARAMETERS = 0, STATISTICS = 1 };
+enum { MOST_UNITS = 4096, MOST_DRAWS = 500, MOST_SIZES = 12 /* see next_size */ };
+enum { PARAMETERS = 0, STATISTICS = 1 };
 
 /* A residual unit, and where its numbers lie among the net's: all its parameters and running
    statistics, and of the former those of the last layer of F that has any. */
@@ -23,7 +24,7 @@ typedef struct lesion_unit {
 
 /* Measurements at some sizes, and their quartiles. */
 typedef struct sweep {
-    double *size, *median, *low, *high; /* [count] */
+    double size[MOST_UNITS + 1], median[MOST_UNITS + 1], low[MOST_UNITS + 1], high[MOST_UNITS + 1];
     int count;
 } sweep;
 
@@ -36,17 +37,21 @@ typedef struct lesions {
     image_part images;
     trainer t;
     const rn_net *whole;
-    lesion_unit *units;
+    lesion_unit units[MOST_UNITS];
     int count;  /* of them */
     int bypass; /* a net without shortcuts: units are taken out, with their place in the list */
+    /* The net that is measured next: see make_changed. */
+    int order[MOST_UNITS];
+    char out[MOST_UNITS];
     rn_real *changed[2];
     results results, gradients;
     progress progress;
-    double intact[2];                /* loss and error of the whole net */
-    double *unit_errors;             /* [count] */
-    double *swap_errors, *swap_taus; /* of each draw */
-    sweep sets, swaps, norms;        /* errors, errors, gradients by paths' length */
-    double *mean_norms, whole_norm;  /* of norms: [count]; with all paths */
+    double intact[2];               /* loss and error of the whole net */
+    double unit_errors[MOST_UNITS]; /* NaN: the unit stays */
+    double swap_errors[MOST_SIZES * MOST_DRAWS], swap_taus[MOST_SIZES * MOST_DRAWS];
+    int swap_count;
+    sweep sets, swaps, norms;          /* errors, errors, gradients by paths' length */
+    double mean_norms[MOST_UNITS + 2]; /* by paths' length; behind these that by all paths */
 } lesions;
 
 /* ---- the units ------------------------------------------------------------------------------- */
@@ -94,19 +99,15 @@ static void find_units(lesions *l) {
     char *has = (char *)allocate((size_t)net->node_count);
     rn_unit unit;
     rn_parameter p = {0};
-    int i;
     memset(has, 0, (size_t)net->node_count);
     while (rn_next_parameter(net, &p)) has[p.node] = 1;
     memset(&unit, 0, sizeof unit);
-    while (rn_next_unit(net, &unit)) l->count++;
-    if (l->count > MOST_UNITS) quit(1, "%s has more than %d units", l->weights, MOST_UNITS);
-    l->units = (lesion_unit *)allocate((size_t)l->count * sizeof *l->units);
-    memset(l->units, 0, (size_t)l->count * sizeof *l->units);
-    memset(&unit, 0, sizeof unit);
-    for (i = 0; rn_next_unit(net, &unit); i++) {
-        l->units[i].of = unit;
-        find_numbers(net, &l->units[i], last_layer(net, has, &unit));
-        find_split(net, &l->units[i]);
+    while (rn_next_unit(net, &unit)) {
+        lesion_unit *u = &l->units[l->count];
+        if (l->count++ == MOST_UNITS) quit(1, "%s has more than %d units", l->weights, MOST_UNITS);
+        u->of = unit;
+        find_numbers(net, u, last_layer(net, has, &unit));
+        find_split(net, u);
     }
     free(has);
 }
@@ -172,16 +173,15 @@ static rn_net *make_changed(const lesions *l, const int *order, const char *out)
     return net;
 }
 
-/* Loss and error of such a net, from the file if it was measured before. 0 if it was stopped. */
-static int measure(lesions *l, const char *key, const int *order, const char *out,
-                   double values[2]) {
+/* Loss and error of the next net, from the file if it was measured before. 0 if it was stopped. */
+static int measure(lesions *l, const char *key, double values[2]) {
     rn_net *whole = l->t.net;
     int done;
     if (find_result(&l->results, key, values)) {
         l->progress.total--;
         return 1;
     }
-    l->t.net = make_changed(l, order, out);
+    l->t.net = make_changed(l, l->order, l->out);
     done = measure_net(&l->t, &l->images.source, values);
     rn_destroy(l->t.net);
     l->t.net = whole;
@@ -201,20 +201,20 @@ static void in_order(const lesions *l, int *order, char *out) {
 }
 
 /* Each unit alone left out; NaN for those that stay. */
-static int leave_out_each(lesions *l, int *order, char *out) {
+static int leave_out_each(lesions *l) {
     char key[KEY_LENGTH];
     double values[2];
     int i;
-    in_order(l, order, out);
-    if (!measure(l, "whole,0,0,,1", order, out, l->intact)) return 0;
+    in_order(l, l->order, l->out);
+    if (!measure(l, "whole,0,0,,1", l->intact)) return 0;
     for (i = 0; i < l->count; i++) {
         const rn_unit *u = &l->units[i].of;
         l->unit_errors[i] = NAN;
         if (l->bypass && is_first(l, i)) continue;
-        in_order(l, order, out);
-        out[i] = 1;
+        in_order(l, l->order, l->out);
+        l->out[i] = 1;
         snprintf(key, sizeof key, "unit,1,%d,layer%d.%d,1", i, u->stage, u->unit);
-        if (!measure(l, key, order, out, values)) return 0;
+        if (!measure(l, key, values)) return 0;
         l->unit_errors[i] = values[1];
     }
     return 1;
@@ -280,24 +280,6 @@ static double kendall_tau(const int *order, int count) {
     return count < 2 ? 1 : 1 - 4 * inversions / ((double)count * (count - 1));
 }
 
-static sweep make_sweep(int room) {
-    sweep s;
-    const size_t bytes = (size_t)room * sizeof *s.size;
-    s.size = (double *)allocate(bytes);
-    s.median = (double *)allocate(bytes);
-    s.low = (double *)allocate(bytes);
-    s.high = (double *)allocate(bytes);
-    s.count = 0;
-    return s;
-}
-
-static void free_sweep(sweep *s) {
-    free(s->size);
-    free(s->median);
-    free(s->low);
-    free(s->high);
-}
-
 /* The next size, of which these are the measurements; sorts them. */
 static void add_size(sweep *s, int size, double *values, int count) {
     s->size[s->count] = size;
@@ -319,24 +301,24 @@ static int count_sizes(int most) {
 }
 
 /* Sets of units left out, or pairs of units swapped. */
-static int run_sweep(lesions *l, sweep *s, int most, int swaps, int *order, char *out) {
+static int run_sweep(lesions *l, sweep *s, int most, int swaps) {
     double errors[MOST_DRAWS], values[2], tau;
     char key[KEY_LENGTH];
     int draw, size;
     for (size = 1; size <= most; size = next_size(size, most)) {
         for (draw = 0; draw < l->draws; draw++) {
-            in_order(l, order, out);
+            in_order(l, l->order, l->out);
             if (swaps)
-                draw_order(l, size, draw, order);
+                draw_order(l, size, draw, l->order);
             else
-                draw_set(l, PURPOSE_SET, size, draw, out);
-            tau = kendall_tau(order, l->count);
+                draw_set(l, PURPOSE_SET, size, draw, l->out);
+            tau = kendall_tau(l->order, l->count);
             snprintf(key, sizeof key, "%s,%d,%d,,%.6g", swaps ? "swap" : "set", size, draw, tau);
-            if (!measure(l, key, order, out, values)) return 0;
+            if (!measure(l, key, values)) return 0;
             errors[draw] = values[1];
             if (!swaps) continue;
-            l->swap_errors[s->count * l->draws + draw] = values[1];
-            l->swap_taus[s->count * l->draws + draw] = tau;
+            l->swap_errors[l->swap_count] = values[1];
+            l->swap_taus[l->swap_count++] = tau;
         }
         add_size(s, size, errors, (int)l->draws);
     }
@@ -355,7 +337,10 @@ static int run_sweep(lesions *l, sweep *s, int most, int swaps, int *order, char
    of which the first term is the shortcut's. Forward is the whole net's. */
 
 typedef struct path_walk {
-    lesions *l;
+    const lesions *l;
+    rn_net *net; /* a training one of the whole net's weights */
+    rn_real *images;
+    int *labels;
     const char *through; /* [unit] 1: through F, 0: along the shortcut; NULL: all paths */
     int unit;            /* whose input's gradient is next */
     double norm;         /* of dE/dx_0 */
@@ -433,23 +418,22 @@ static rn_net *make_training(const lesions *l) {
 
 /* Norm of the gradient that reaches the first unit along one path, or all if `through` is NULL; the
    gradient itself is then in w->room[2]. */
-static double walk_path(path_walk *w, const char *through, const trainer *t) {
-    rn_net *net = t->net;
+static double walk_path(path_walk *w, const char *through) {
+    rn_net *net = w->net;
     w->through = through;
     w->unit = w->l->count - 1;
     w->status = RN_OK;
     net->probe = follow_path;
     net->probe_user = w;
-    check(rn_backpropagate(net, t->images, t->labels, net->batch, NULL, &w->error), &w->error);
+    check(rn_backpropagate(net, w->images, w->labels, net->batch, NULL, &w->error), &w->error);
     check(w->status, &w->error);
     return w->norm;
 }
 
 /* That of a path of this length, which is drawn, or of all (-1), in a batch of training images,
    which is drawn, too; from the file if it was measured before. 0 if it was stopped. */
-static int find_path(path_walk *w, char *through, int length, int draw, trainer *t, double *norm) {
+static int find_path(lesions *l, path_walk *w, int length, int draw, double *norm) {
     static const rn_augment shuffled = {0, 0};
-    lesions *l = w->l;
     char key[KEY_LENGTH], number[16];
     rn_error error;
     snprintf(number, sizeof number, "%d", length);
@@ -459,11 +443,11 @@ static int find_path(path_walk *w, char *through, int length, int draw, trainer 
         l->progress.total--;
         return 1;
     }
-    check(rn_batch(&l->train.source, &t->net->desc, &shuffled, (uint64_t)draw, 0, t->net->batch,
-                   t->images, t->labels, &error),
+    check(rn_batch(&l->train.source, &w->net->desc, &shuffled, (uint64_t)draw, 0, w->net->batch,
+                   w->images, w->labels, &error),
           &error);
-    if (length >= 0) draw_set(l, PURPOSE_PATH, length, draw, through);
-    *norm = walk_path(w, length < 0 ? NULL : through, t);
+    if (length >= 0) draw_set(l, PURPOSE_PATH, length, draw, l->out);
+    *norm = walk_path(w, length < 0 ? NULL : l->out);
     add_result(&l->gradients, key, norm);
     l->progress.done++;
     show_progress(&l->progress, "gradient along a path through %s of %d units: %.3g",
@@ -471,8 +455,9 @@ static int find_path(path_walk *w, char *through, int length, int draw, trainer 
     return 1;
 }
 
-/* A walk in a training net of the whole one's weights. */
-static path_walk begin_walk(lesions *l, rn_net *net) {
+static path_walk begin_walk(const lesions *l) {
+    const rn_desc *d = &l->whole->desc;
+    rn_net *net = make_training(l);
     path_walk w;
     size_t most = 0;
     int i;
@@ -484,35 +469,18 @@ static path_walk begin_walk(lesions *l, rn_net *net) {
     memset(&w, 0, sizeof w);
     for (i = 0; i < 3; i++) w.room[i] = (rn_real *)allocate(most);
     w.l = l;
+    w.net = net;
+    w.images = (rn_real *)allocate(rn_tensor_bytes(net->batch, d->channels, d->height, d->width));
+    w.labels = (int *)allocate((size_t)net->batch * sizeof(int));
     return w;
 }
 
 static void end_walk(path_walk *w) {
     int i;
     for (i = 0; i < 3; i++) free(w->room[i]);
-}
-
-/* norms [length][draw], and behind them those of all paths; 0 if it was stopped. */
-static int find_paths(lesions *l, double *norms) {
-    const rn_desc *d = &l->whole->desc;
-    const int paths = (int)l->paths;
-    rn_net *net = make_training(l);
-    path_walk w = begin_walk(l, net);
-    char *through = (char *)allocate((size_t)l->count);
-    trainer t;
-    int length, draw, done = 1;
-    memset(&t, 0, sizeof t);
-    t.net = net;
-    t.images = (rn_real *)allocate(rn_tensor_bytes(net->batch, d->channels, d->height, d->width));
-    t.labels = (int *)allocate((size_t)net->batch * sizeof(int));
-    for (draw = 0; draw < paths && done; draw++)
-        for (length = l->count; length >= -1 && done; length--)
-            done = find_path(&w, through, length, draw, &t,
-                             &norms[(length < 0 ? l->count + 1 : length) * paths + draw]);
-    end_walk(&w);
-    free(through);
-    free_trainer(&t);
-    return done;
+    free(w->images);
+    free(w->labels);
+    rn_destroy(w->net);
 }
 
 static const char *why_no_paths(const lesions *l) {
@@ -527,19 +495,24 @@ static const char *why_no_paths(const lesions *l) {
 }
 
 static int run_paths(lesions *l) {
-    const int paths = (int)l->paths;
-    double *norms;
-    int length, draw, done;
+    const int paths = (int)l->paths, lengths = l->count + 2; /* the last one: all paths */
+    double *norms, mean;
+    int length, draw, done = 1;
+    path_walk w;
     if (why_no_paths(l)) return 1;
-    norms = (double *)allocate((size_t)(l->count + 2) * (size_t)paths * sizeof *norms);
-    done = find_paths(l, norms);
-    for (length = 0; length <= l->count + 1 && done; length++) {
-        double *of = norms + length * paths, mean = 0;
-        for (draw = 0; draw < paths; draw++) mean += of[draw] / paths;
+    w = begin_walk(l);
+    norms = (double *)allocate((size_t)lengths * (size_t)paths * sizeof *norms);
+    for (draw = 0; draw < paths && done; draw++)
+        for (length = l->count; length >= -1 && done; length--)
+            done = find_path(l, &w, length, draw,
+                             &norms[(length < 0 ? l->count + 1 : length) * paths + draw]);
+    for (length = 0; length < lengths && done; length++) {
+        for (draw = 0, mean = 0; draw < paths; draw++) mean += norms[length * paths + draw] / paths;
         l->mean_norms[length] = mean;
-        if (length <= l->count) add_size(&l->norms, length, of, paths);
+        if (length <= l->count) add_size(&l->norms, length, norms + length * paths, paths);
     }
     free(norms);
+    end_walk(&w);
     return done;
 }
 
@@ -662,8 +635,7 @@ static void draw_all(const lesions *l, const double *paths, const double *gradie
     draw_sweep(p, l, &l->swaps, "Pairs of units swapped at random", "pairs swapped");
     if (l->swaps.count) {
         plot_panel(p, "The same by what is left of the order", tau, y);
-        plot_points(p, "one net each", l->swap_taus, l->swap_errors,
-                    l->swaps.count * (int)l->draws);
+        plot_points(p, "one net each", l->swap_taus, l->swap_errors, l->swap_count);
         plot_guide(p, l->intact[1], "whole net");
     }
     draw_paths(p, l, paths, gradient);
@@ -759,47 +731,30 @@ static void begin(lesions *l, int count, char **words) {
 
 /* The measurements, one after the other, until it is stopped. */
 static void measure_all(lesions *l) {
-    const size_t n = (size_t)l->count, numbers = sizeof(double);
-    int *order = (int *)allocate(n * sizeof *order), pair[2];
-    char *out = (char *)allocate(n);
-    const int left = draw_set(l, PURPOSE_SET, 0, 0, out), pairs = find_pair(l, -1, pair);
-    const int most = l->most < left ? (int)l->most : left;
-    const int pairs_most = l->most < pairs ? (int)l->most : pairs;
-    const int swaps = l->draws ? pairs_most : 0, sets = l->draws ? most : 0;
-    const size_t drawn = (size_t)count_sizes(swaps) * (size_t)l->draws;
-    l->unit_errors = (double *)allocate(n * numbers);
-    l->mean_norms = (double *)allocate((n + 2) * numbers);
-    l->swap_errors = (double *)allocate(drawn * numbers);
-    l->swap_taus = (double *)allocate(drawn * numbers);
-    l->sets = make_sweep(count_sizes(sets));
-    l->swaps = make_sweep(count_sizes(swaps));
-    l->norms = make_sweep(l->count + 1);
+    int pair[2];
+    const int left = draw_set(l, PURPOSE_SET, 0, 0, l->out), pairs = find_pair(l, -1, pair);
+    const int most = l->draws ? (int)l->most : 0;
+    const int sets = most < left ? most : left, swaps = most < pairs ? most : pairs;
+    const uint64_t drawn = (uint64_t)(count_sizes(sets) + count_sizes(swaps));
     l->progress =
-        begin_progress(1 + (uint64_t)left + (uint64_t)count_sizes(sets) * (uint64_t)l->draws +
-                       drawn + (why_no_paths(l) ? 0 : (uint64_t)l->paths * (n + 2)));
-    if (!leave_out_each(l, order, out) || !run_sweep(l, &l->sets, sets, 0, order, out) ||
-        !run_sweep(l, &l->swaps, swaps, 1, order, out) || !run_paths(l)) {
-        end_progress(&l->progress);
-        printf("stopped; the same command goes on from %s\n", l->results.path);
-        exit(128 + stopped);
-    }
-    free(order);
-    free(out);
+        begin_progress(1 + (uint64_t)left + drawn * (uint64_t)l->draws +
+                       (why_no_paths(l) ? 0 : (uint64_t)l->paths * ((uint64_t)l->count + 2)));
+    if (leave_out_each(l) && run_sweep(l, &l->sets, sets, 0) && run_sweep(l, &l->swaps, swaps, 1) &&
+        run_paths(l))
+        return;
+    end_progress(&l->progress);
+    printf("stopped; the same command goes on from %s\n", l->results.path);
+    exit(128 + stopped);
 }
 
 static void end(lesions *l) {
-    sweep *const sweeps[] = {&l->sets, &l->swaps, &l->norms};
-    double *const numbers[] = {l->unit_errors, l->mean_norms, l->swap_errors, l->swap_taus};
     int i;
-    for (i = 0; i < 3; i++) free_sweep(sweeps[i]);
-    for (i = 0; i < 4; i++) free(numbers[i]);
     for (i = 0; i < 2; i++) free(l->changed[i]);
     close_results(&l->results);
     if (!why_no_paths(l)) close_results(&l->gradients);
     if (l->paths) rn_data_free(&l->train);
     rn_data_free(&l->test);
     free_trainer(&l->t);
-    free(l->units);
 }
 
 int main(int count, char **words) {

@@ -27,20 +27,20 @@ static rn_desc small_net(const char *options) {
     return desc;
 }
 
-static lesions begin_test(const char *options) {
+/* Of a net of its own; one at a time. */
+static lesions *begin_test(const char *options) {
+    static lesions l;
     const rn_desc desc = small_net(options);
     rn_net *net = net_create(&desc, IMAGES, RN_INFERENCE);
-    lesions l;
     memset(&l, 0, sizeof l);
     net_draw(net, 7);
     l.t.net = net;
     examine(&l, net);
     l.path_images = IMAGES;
-    return l;
+    return &l;
 }
 
 static void end_test(lesions *l) {
-    free(l->units);
     free(l->changed[PARAMETERS]);
     free(l->changed[STATISTICS]);
     rn_destroy(l->t.net);
@@ -75,32 +75,32 @@ static double logits_differ(rn_net *a, rn_net *b) {
 /* The addition then hands on what the shortcut of the whole net is; and what follows is another net
    than the whole one. With `alike` units behind stages' first are as if they were not there. */
 static void check_left_out(const char *options, int alike) {
-    lesions l = begin_test(options);
-    rn_net *whole = l.t.net, *net;
+    lesions *l = begin_test(options);
+    rn_net *whole = l->t.net, *net;
     int order[8], i;
     char out[8];
-    CHECK_INT(l.count, 5);
-    CHECK(!l.bypass);
-    for (i = 0; i < l.count; i++) {
-        const rn_unit *u = &l.units[i].of;
-        in_order(&l, order, out);
-        net = make_changed(&l, order, out);
+    CHECK_INT(l->count, 5);
+    CHECK(!l->bypass);
+    for (i = 0; i < l->count; i++) {
+        const rn_unit *u = &l->units[i].of;
+        in_order(l, order, out);
+        net = make_changed(l, order, out);
         net_check(!(logits_differ(net, whole) > 0), __LINE__, &whole->desc, "unchanged",
                   logits_differ(net, whole), 0);
         rn_destroy(net);
         out[i] = 1;
-        net = make_changed(&l, order, out);
+        net = make_changed(l, order, out);
         net_check(!(difference(net, u->add, whole, u->shortcut) > 0), __LINE__, &whole->desc,
                   "the addition against the shortcut", difference(net, u->add, whole, u->shortcut),
                   0);
         net_check(logits_differ(net, whole) > 1e-3, __LINE__, &whole->desc, "not the whole net",
                   logits_differ(net, whole), 1e-3);
-        if (alike && !is_first(&l, i)) {
+        if (alike && !is_first(l, i)) {
             rn_tensor zeroed = value(net, net->node_count - 1), bypassed;
             rn_destroy(net);
-            l.bypass = 1;
-            net = make_changed(&l, order, out);
-            l.bypass = 0;
+            l->bypass = 1;
+            net = make_changed(l, order, out);
+            l->bypass = 0;
             CHECK_INT(net->desc.units[u->stage - 1], whole->desc.units[u->stage - 1] - 1);
             bypassed = value(net, net->node_count - 1);
             net_check(rn_tensor_difference(zeroed, bypassed) < 1e-5, __LINE__, &whole->desc,
@@ -110,7 +110,7 @@ static void check_left_out(const char *options, int alike) {
         }
         rn_destroy(net);
     }
-    end_test(&l);
+    end_test(l);
 }
 
 /* Copies what has this prefix in one net to what has another in the other. */
@@ -134,108 +134,109 @@ static void copy_unit(rn_net *to, const char *to_prefix, const rn_net *from,
 
 /* A plain net without layer1.1 is one of two units in that stage, made by hand. */
 static void check_plain(void) {
-    lesions l = begin_test("shortcut scale shortcut_scale 0");
+    lesions *l = begin_test("shortcut scale shortcut_scale 0");
     rn_desc desc = small_net("shortcut scale shortcut_scale 0 units 2,2");
     rn_net *hand = net_create(&desc, IMAGES, RN_INFERENCE), *net;
     int order[8];
     char out[8];
-    CHECK(l.bypass);
-    CHECK_INT(draw_set(&l, PURPOSE_SET, 0, 0, out), 3);
-    copy_unit(hand, "conv1.", l.whole, "conv1.");
-    copy_unit(hand, "layer1.0.", l.whole, "layer1.0.");
-    copy_unit(hand, "layer1.1.", l.whole, "layer1.2.");
-    copy_unit(hand, "layer2.", l.whole, "layer2.");
-    copy_unit(hand, "bn.", l.whole, "bn.");
-    copy_unit(hand, "fc.", l.whole, "fc.");
-    in_order(&l, order, out);
+    CHECK(l->bypass);
+    CHECK_INT(draw_set(l, PURPOSE_SET, 0, 0, out), 3);
+    copy_unit(hand, "conv1.", l->whole, "conv1.");
+    copy_unit(hand, "layer1.0.", l->whole, "layer1.0.");
+    copy_unit(hand, "layer1.1.", l->whole, "layer1.2.");
+    copy_unit(hand, "layer2.", l->whole, "layer2.");
+    copy_unit(hand, "bn.", l->whole, "bn.");
+    copy_unit(hand, "fc.", l->whole, "fc.");
+    in_order(l, order, out);
     out[1] = 1;
-    net = make_changed(&l, order, out);
+    net = make_changed(l, order, out);
     CHECK_NEAR(logits_differ(net, hand), 0, 0);
-    CHECK(logits_differ(net, l.t.net) > 1e-3 || net->node_count != l.whole->node_count);
+    CHECK(logits_differ(net, l->t.net) > 1e-3 || net->node_count != l->whole->node_count);
     rn_destroy(net);
     rn_destroy(hand);
-    end_test(&l);
+    end_test(l);
 }
 
 /* ---- units swapped --------------------------------------------------------------------------- */
 
 static void check_swapped(void) {
-    lesions l = begin_test("");
+    lesions *l = begin_test("");
     rn_desc desc = small_net("");
     rn_net *hand = net_create(&desc, IMAGES, RN_INFERENCE), *net;
-    const size_t bytes = (size_t)l.whole->parameter_count * sizeof(rn_real);
+    const size_t bytes = (size_t)l->whole->parameter_count * sizeof(rn_real);
     int order[8], pair[2];
     char out[8];
-    CHECK_INT(find_pair(&l, 0, pair), 1); /* layer1.1 and layer1.2 */
+    CHECK_INT(find_pair(l, 0, pair), 1); /* layer1.1 and layer1.2 */
     CHECK_INT(pair[0], 1);
     CHECK_INT(pair[1], 2);
-    memcpy(hand->parameters, l.whole->parameters, bytes);
-    memcpy(hand->statistics, l.whole->statistics,
-           (size_t)l.whole->statistic_count * sizeof(rn_real));
-    copy_unit(hand, "layer1.1.", l.whole, "layer1.2.");
-    copy_unit(hand, "layer1.2.", l.whole, "layer1.1.");
-    in_order(&l, order, out);
-    draw_order(&l, 1, 0, order);
+    memcpy(hand->parameters, l->whole->parameters, bytes);
+    memcpy(hand->statistics, l->whole->statistics,
+           (size_t)l->whole->statistic_count * sizeof(rn_real));
+    copy_unit(hand, "layer1.1.", l->whole, "layer1.2.");
+    copy_unit(hand, "layer1.2.", l->whole, "layer1.1.");
+    in_order(l, order, out);
+    draw_order(l, 1, 0, order);
     CHECK_INT(order[1], 2);
-    net = make_changed(&l, order, out);
+    net = make_changed(l, order, out);
     CHECK_NEAR(logits_differ(net, hand), 0, 0);
-    CHECK(logits_differ(net, l.t.net) > 1e-3);
+    CHECK(logits_differ(net, l->t.net) > 1e-3);
     CHECK(!memcmp(net->parameters, hand->parameters, bytes));
     rn_destroy(net);
-    draw_order(&l, 2, 0, order); /* the only pair, twice */
-    net = make_changed(&l, order, out);
-    CHECK(!memcmp(net->parameters, l.whole->parameters, bytes));
-    CHECK_NEAR(logits_differ(net, l.t.net), 0, 0);
+    draw_order(l, 2, 0, order); /* the only pair, twice */
+    net = make_changed(l, order, out);
+    CHECK(!memcmp(net->parameters, l->whole->parameters, bytes));
+    CHECK_NEAR(logits_differ(net, l->t.net), 0, 0);
     rn_destroy(net);
     rn_destroy(hand);
-    end_test(&l);
+    end_test(l);
 }
 
 /* ---- paths ----------------------------------------------------------------------------------- */
 
+static void draw_images(path_walk *w) {
+    net_batch batch = net_draw_batch(&w->net->desc, IMAGES, 5);
+    memcpy(w->images, batch.images,
+           (size_t)net_image_count(&w->net->desc, IMAGES) * sizeof(rn_real));
+    memcpy(w->labels, batch.labels, IMAGES * sizeof(int));
+    net_free_batch(&batch);
+}
+
 /* dE/dx at the first unit is the sum over all paths, and that of a path through nothing but
    shortcuts, or through no shortcut, is what the description's scale makes of it. */
 static void check_paths(const char *options) {
-    lesions l = begin_test(options);
-    rn_net *net = make_training(&l);
-    net_batch batch = net_draw_batch(&net->desc, IMAGES, 5);
-    path_walk w = begin_walk(&l, net);
-    trainer t;
+    lesions *l = begin_test(options);
+    path_walk w = begin_walk(l);
+    rn_net *net = w.net;
     rn_tensor sum, all;
-    const rn_node *first = &net->nodes[l.units[0].split];
+    const rn_node *first = &net->nodes[l->units[0].split];
     const int count = IMAGES * first->c * first->h * first->w;
     char through[8];
     int path, i;
-    memset(&t, 0, sizeof t);
-    t.net = net;
-    t.images = batch.images;
-    t.labels = batch.labels;
+    draw_images(&w);
     sum = rn_tensor_in((rn_real *)net_take((size_t)count * sizeof(rn_real)), IMAGES, first->c,
                        first->h, first->w);
-    CHECK_INT(l.count, 5);
+    CHECK_INT(l->count, 5);
     for (path = 0; path < 32; path++) {
         double norm;
         for (i = 0; i < 5; i++) through[i] = (char)(path >> i & 1);
-        norm = walk_path(&w, through, &t);
+        norm = walk_path(&w, through);
         net_check(norm > 0 || (path < 31 && net->desc.shortcut == RN_SHORTCUT_SCALE), __LINE__,
                   &net->desc, "norm along a path", norm, 0);
         for (i = 0; i < count; i++) sum.data[i] += w.room[2][i];
     }
-    CHECK(walk_path(&w, NULL, &t) > 1e-4);
+    CHECK(walk_path(&w, NULL) > 1e-4);
     all = rn_tensor_in(w.room[2], IMAGES, first->c, first->h, first->w);
     net_check(rn_tensor_difference(sum, all) < 2e-5, __LINE__, &net->desc, "sum over paths",
               rn_tensor_difference(sum, all), 2e-5);
     if (net->desc.shortcut == RN_SHORTCUT_SCALE && !(fabsf(net->desc.shortcut_scale) > 0)) {
-        double whole = walk_path(&w, NULL, &t);
-        CHECK_NEAR(walk_path(&w, through, &t), whole, 1e-6 * whole); /* through all units */
+        double whole = walk_path(&w, NULL);
+        CHECK_NEAR(walk_path(&w, through), whole, 1e-6 * whole); /* through all units */
         through[2] = 0;
-        CHECK_NEAR(walk_path(&w, through, &t), 0, 0);
+        CHECK_NEAR(walk_path(&w, through), 0, 0);
     }
     free(sum.data);
     end_walk(&w);
-    net_free_batch(&batch);
-    rn_destroy(net);
-    end_test(&l);
+    end_test(l);
 }
 
 /* Keeps the gradient of the last addition. */
@@ -251,26 +252,21 @@ static void keep_last(void *user, rn_net *net, int node, int backward) {
 /* Along shortcuts alone: in this order nothing else stands between the units, so that each pixel's
    gradient goes back to the one that it came from, by half in each of five units. */
 static void check_shortcuts(void) {
-    lesions l = begin_test("order relu_before_add shortcut scale shortcut_scale 0.5 resize "
-                           "A_centred widths 3,5");
-    rn_net *net = make_training(&l);
-    net_batch batch = net_draw_batch(&net->desc, IMAGES, 5);
-    path_walk w = begin_walk(&l, net);
-    trainer t;
+    lesions *l = begin_test("order relu_before_add shortcut scale shortcut_scale 0.5 resize "
+                            "A_centred widths 3,5");
+    path_walk w = begin_walk(l);
+    rn_net *net = w.net;
     const char through[8] = {0};
     rn_tensor x, y;
     int n, c, h, k;
     rn_error error;
-    memset(&t, 0, sizeof t);
-    t.net = net;
-    t.images = batch.images;
-    t.labels = batch.labels;
+    draw_images(&w);
     y = rn_tensor_in((rn_real *)net_take(rn_tensor_bytes(IMAGES, 5, 4, 3)), IMAGES, 5, 4, 3);
     net->probe = keep_last;
     net->probe_user = &y;
-    CHECK_INT(rn_backpropagate(net, t.images, t.labels, IMAGES, NULL, &error), 0);
+    CHECK_INT(rn_backpropagate(net, w.images, w.labels, IMAGES, NULL, &error), 0);
     CHECK(net_largest(y.data, (ptrdiff_t)IMAGES * 60) > 1e-4);
-    CHECK(walk_path(&w, through, &t) > 0);
+    CHECK(walk_path(&w, through) > 0);
     x = rn_tensor_in(w.room[2], IMAGES, 3, 7, 6);
     for (n = 0; n < IMAGES; n++)
         for (c = 0; c < 3; c++)
@@ -282,18 +278,16 @@ static void check_shortcuts(void) {
                 }
     free(y.data);
     end_walk(&w);
-    net_free_batch(&batch);
-    rn_destroy(net);
-    end_test(&l);
+    end_test(l);
 }
 
 /* Where a path cannot be measured that is said. */
 static void check_refused(const char *options, const char *why) {
-    lesions l = begin_test(options);
-    l.paths = 1;
-    CHECK(why_no_paths(&l) != NULL);
-    if (why_no_paths(&l)) CHECK_TEXT(why_no_paths(&l), why);
-    end_test(&l);
+    lesions *l = begin_test(options);
+    l->paths = 1;
+    CHECK(why_no_paths(l) != NULL);
+    if (why_no_paths(l)) CHECK_TEXT(why_no_paths(l), why);
+    end_test(l);
 }
 
 /* Of 2^4 paths 1, 4, 6, 4, 1 have lengths 0 to 4. */
@@ -301,8 +295,7 @@ static void check_shares(void) {
     static const double expected[] = {6.25, 25, 37.5, 25, 6.25}, weights[] = {16, 4, 1, 0, 0};
     double shares[5];
     int i, middle[2];
-    lesions l;
-    memset(&l, 0, sizeof l);
+    static lesions l;
     l.count = 4;
     share_by_length(&l, NULL, shares);
     for (i = 0; i < 5; i++) CHECK_NEAR(shares[i], expected[i], 1e-9);
@@ -320,37 +313,37 @@ static void check_shares(void) {
 
 static void check_draws(void) {
     static const int reversed[] = {4, 3, 2, 1, 0}, swapped[] = {0, 2, 1, 3, 4};
-    lesions l = begin_test("units 4,4");
+    lesions *l = begin_test("units 4,4");
     int size, draw, i, order[8], again[8], counts[8] = {0}, pair[2];
     char out[8], same[8];
-    CHECK_INT(find_pair(&l, -1, pair), 6);
+    CHECK_INT(find_pair(l, -1, pair), 6);
     for (size = 0; size <= 8; size++)
         for (draw = 0; draw < 50; draw++) {
             int sum = 0;
-            CHECK_INT(draw_set(&l, PURPOSE_SET, size, draw, out), 8);
-            draw_set(&l, PURPOSE_SET, size, draw, same);
+            CHECK_INT(draw_set(l, PURPOSE_SET, size, draw, out), 8);
+            draw_set(l, PURPOSE_SET, size, draw, same);
             CHECK(!memcmp(out, same, 8));
             for (i = 0; i < 8; i++) sum += out[i], counts[i] += out[i];
             CHECK_INT(sum, size);
-            draw_order(&l, size, draw, order);
-            draw_order(&l, size, draw, again);
+            draw_order(l, size, draw, order);
+            draw_order(l, size, draw, again);
             CHECK(!memcmp(order, again, sizeof order));
             CHECK(order[0] == 0 && order[4] == 4);
             for (i = 0; i < 8; i++) CHECK_INT(order[i] / 4, i / 4);
         }
     for (i = 0; i < 8; i++) CHECK_NEAR(counts[i], 50 * 36 / 8.0, 35); /* deviation: 8 */
-    l.m.seed = 1;
+    l->m.seed = 1;
     for (i = draw = 0; draw < 50; draw++) {
-        draw_set(&l, PURPOSE_SET, 4, draw, out);
-        l.m.seed = 0;
-        draw_set(&l, PURPOSE_SET, 4, draw, same);
-        l.m.seed = 1;
+        draw_set(l, PURPOSE_SET, 4, draw, out);
+        l->m.seed = 0;
+        draw_set(l, PURPOSE_SET, 4, draw, same);
+        l->m.seed = 1;
         i += !memcmp(out, same, 8);
     }
     CHECK(i < 10); /* one of 70 is the same by chance */
     CHECK_NEAR(kendall_tau(reversed, 5), -1, 1e-12);
     CHECK_NEAR(kendall_tau(swapped, 5), 0.8, 1e-12);
-    end_test(&l);
+    end_test(l);
 }
 
 static void check_sizes(void) {
@@ -363,6 +356,7 @@ static void check_sizes(void) {
     CHECK_INT(count, 11);
     CHECK_INT(count_sizes(7), 7);
     CHECK_INT(count_sizes(0), 0);
+    for (size = 1; size <= MOST_UNITS; size++) CHECK(count_sizes(size) < MOST_SIZES);
 }
 
 int main(void) {
