@@ -133,6 +133,46 @@ static inline double *plot_column(const plot_table *t, const char *name) {
     return NULL;
 }
 
+/* ---- what logs are called -------------------------------------------------------------------- */
+
+/* Where the last part of a path of so many bytes begins. */
+static inline size_t plot_last_part(const char *path, size_t length) {
+    while (length && !strchr("/\\", path[length - 1])) length--;
+    return length;
+}
+
+/* The last part of a path, without .csv; of DIR/log.csv that of DIR. */
+static inline void plot_name_log(char *name, const char *path) {
+    size_t end = strlen(path), begin = plot_last_part(path, end);
+    if (begin && !strcmp(path + begin, "log.csv")) {
+        for (end = begin; end > 1 && strchr("/\\", path[end - 1]);) end--;
+        begin = plot_last_part(path, end);
+    } else if (end - begin > 4 && !strcmp(path + end - 4, ".csv"))
+        end -= 4;
+    memcpy(name, path + begin, end - begin);
+    name[end - begin] = 0;
+}
+
+/* Names of logs, or of the directories of runs; where two would be the same all are their paths. One
+   array to be freed; NULL if there is no memory. */
+static inline char **plot_name_logs(const char *const *paths, int count) {
+    size_t bytes = (size_t)count * sizeof(char *);
+    char **names, *room;
+    int same = 0;
+    for (int i = 0; i < count; i++) bytes += strlen(paths[i]) + 1;
+    names = (char **)malloc(bytes + 1);
+    if (!names) return NULL;
+    room = (char *)(names + count); /* behind the array */
+    for (int i = 0; i < count; i++) {
+        names[i] = room;
+        room += strlen(paths[i]) + 1;
+        plot_name_log(names[i], paths[i]);
+        for (int k = 0; k < i; k++) same |= !strcmp(names[k], names[i]);
+    }
+    for (int i = 0; i < count && same; i++) strcpy(names[i], paths[i]);
+    return names;
+}
+
 /* ---- curves of training ---------------------------------------------------------------------- */
 
 /* Are there numbers in a column of one of the tables? */

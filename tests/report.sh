@@ -121,6 +121,13 @@ done
 check "no signals, but how" has \
     'signals.svg: <code>.*--weights</span> <span class="word">study/plain-seed0/best.safetensors<.*>data<'
 
+mkdir twin
+cp -r study/plain-seed0 twin
+check "two of one name" ./report --out twins.html study twin
+for run in study/plain-seed0 twin/plain-seed0; do
+    check "are called by their paths" has ">$run</a></li>" twins.html
+done
+
 # ---- what is missing, what is damaged --------------------------------------------------------------
 
 mkdir bare bare/log bare/net bare/manifest

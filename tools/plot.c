@@ -8,56 +8,17 @@
 #include "../examples/plot_log.h"
 
 static void help(void) {
-    printf("usage: plot [--flag VALUE | --flag=VALUE]... LOG.csv... OUT.svg\n\n"
-           "Draws logs as examples/cifar and examples/curves write them, CSV files with some of\n"
-           "the columns epoch, iteration, train_loss, train_error, test_loss, test_error (errors\n"
-           "in percent) and learning_rate: loss and error of one log, or of several, each in a\n"
-           "colour. The legend calls DIR/log.csv DIR, and NAME.csv NAME.\n\n"
-           "  --title TEXT   above the picture\n"
-           "  --x NAME       the column of the horizontal axis (epoch; iteration where an epoch\n"
-           "                 has several rows)\n");
+    printf(
+        "usage: plot [--flag VALUE | --flag=VALUE]... LOG.csv... OUT.svg\n\n"
+        "Draws logs as examples/cifar and examples/curves write them, CSV files with some of\n"
+        "the columns epoch, iteration, train_loss, train_error, test_loss, test_error (errors\n"
+        "in percent) and learning_rate: loss and error of one log, or of several, each in a\n"
+        "colour. The legend calls DIR/log.csv DIR, and NAME.csv NAME, or all by their paths where\n"
+        "two would be alike.\n\n"
+        "  --title TEXT   above the picture\n"
+        "  --x NAME       the column of the horizontal axis (epoch; iteration where an epoch\n"
+        "                 has several rows)\n");
     exit(finish());
-}
-
-static int is_separator(char c) { return c == '/' || c == '\\'; }
-
-/* Where the last part of a path of so many bytes begins. */
-static size_t last_part(const char *path, size_t length) {
-    while (length && !is_separator(path[length - 1])) length--;
-    return length;
-}
-
-/* The last part of a log's path, without .csv; of log.csv that of its directory, if it has one. Free
-   it. */
-static char *name_log(const char *path) {
-    size_t end = strlen(path), begin = last_part(path, end);
-    char *name = (char *)allocate(end + 1);
-    if (begin && !strcmp(path + begin, "log.csv")) {
-        end = begin;
-        while (end > 1 && is_separator(path[end - 1])) end--;
-        begin = last_part(path, end);
-    } else if (end - begin > 4 && !strcmp(path + end - 4, ".csv")) {
-        end -= 4;
-    }
-    memcpy(name, path + begin, end - begin);
-    name[end - begin] = 0;
-    return name;
-}
-
-/* Names of logs; where two would be the same all have their paths. */
-static char **name_logs(const char *const *paths, int count) {
-    char **names = (char **)allocate((size_t)count * sizeof *names);
-    int same = 0;
-    for (int i = 0; i < count; i++) {
-        names[i] = name_log(paths[i]);
-        for (int k = 0; k < i; k++) same |= !strcmp(names[k], names[i]);
-    }
-    for (int i = 0; i < count && same; i++) {
-        free(names[i]);
-        names[i] = (char *)allocate(strlen(paths[i]) + 1);
-        strcpy(names[i], paths[i]);
-    }
-    return names;
 }
 
 int main(int count, char **words) {
@@ -77,11 +38,11 @@ int main(int count, char **words) {
     picture = paths[--job.count];
     if (strlen(picture) < 4 || strcmp(picture + strlen(picture) - 4, ".svg") != 0)
         quit(2, "the last name is the picture's and has to end in .svg, not %s", picture);
-    names = name_logs(paths, job.count);
+    names = plot_name_logs(paths, job.count);
+    if (!names) quit(1, "no memory for %d names", job.count);
     job.names = (const char *const *)names;
     if (!job.title && job.count == 1) job.title = names[0];
     if (!plot_logs(&job, picture, error)) quit(1, "%s", error);
-    for (int i = 0; i < job.count; i++) free(names[i]);
     free(names);
     free(paths);
     return finish();

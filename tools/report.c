@@ -21,6 +21,7 @@ typedef struct report {
     study *studies;
     int study_count;
     report_run *runs;
+    char **names; /* [count], of the runs */
     int count;
     plot_buffer page;
 } report;
@@ -74,15 +75,15 @@ static void add_directory(report *r, const char *path) {
     r->studies[r->study_count++] = s;
 }
 
-/* Runs of one name are told apart by their paths. */
+/* Calls the runs as tools/plot calls their logs. */
 static void name_runs(report *r) {
-    int i, k;
-    for (i = r->count - 1; i >= 0; i--) {
-        int same = 0;
-        for (k = 0; k < r->count; k++)
-            same += !strcmp(name_alone(r->runs[i].path), name_alone(r->runs[k].path));
-        r->runs[i].name = same > 1 ? r->runs[i].path : name_alone(r->runs[i].path);
-    }
+    const char **paths = (const char **)allocate((size_t)r->count * sizeof *paths);
+    int i;
+    for (i = 0; i < r->count; i++) paths[i] = r->runs[i].path;
+    r->names = plot_name_logs(paths, r->count);
+    if (!r->names) quit(1, "no memory for the names of %d runs", r->count);
+    for (i = 0; i < r->count; i++) r->runs[i].name = r->names[i];
+    free(paths);
 }
 
 /* ---- curves ---------------------------------------------------------------------------------- */
@@ -553,6 +554,7 @@ int main(int count, char **words) {
     for (i = 0; i < r.study_count; i++) free(r.studies[i].path);
     free(r.studies);
     free(r.runs);
+    free(r.names);
     free(r.page.text);
     return finish();
 }

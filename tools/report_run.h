@@ -112,7 +112,7 @@ static inline const char *csv_cell(const csv *t, int row, int column) {
 
 typedef struct report_run {
     char *path;
-    const char *name; /* on the page: the path, or its end */
+    const char *name; /* on the page, see plot_name_logs */
     plot_table log;   /* rows 0: there is none, or nothing in it */
     rn_desc desc;     /* resolved */
     const char *from; /* the file that told it; NULL: none did */
@@ -210,7 +210,6 @@ static inline report_run open_run(const char *path) {
     memset(&r, 0, sizeof r);
     r.path = copy_text(path);
     trim_path(r.path);
-    r.name = r.path;
     if (is_there(in_run(&r, "log.csv")) && !plot_read_table(&r.log, in_run(&r, "log.csv"), error))
         quit(1, "%s; mend or remove that line", error);
     read_desc(&r);
