@@ -1,5 +1,5 @@
-/* plot.h - figures as SVG files, in C with nothing but libc and libm: lines, points, bars, bands,
-   heat maps, contours and pictures in panels with linear or logarithmic axes.
+/* plot.h - figures as SVG files, in C with nothing but libc and libm: lines, points, bands, heat
+   maps, contours and pictures in panels with linear or logarithmic axes.
 
        plot *p = plot_begin("ResNet-20 on CIFAR-10", 2);           two panels a row
        plot_axis epoch = {"epoch", 0, 0, 0}, loss = {"loss (nats)", 1, 0, 0};
@@ -50,11 +50,6 @@ static inline void plot_line(plot *p, const char *name, const double *x, const d
 static inline void plot_points(plot *p, const char *name, const double *x, const double *y,
                                int count);
 
-/* A histogram: bar i has the height counts[i] and reaches from edges[i] to edges[i + 1], of which
-   there are bins + 1. */
-static inline void plot_bars(plot *p, const char *name, const double *edges, const double *counts,
-                             int bins);
-
 /* The area from low to high, as for the spread around a line of the same name. */
 static inline void plot_band(plot *p, const char *name, const double *x, const double *low,
                              const double *high, int count);
@@ -93,9 +88,9 @@ typedef struct plot_frame plot_frame;
 struct plot_mark {
     const plot_kind *kind;
     int series;        /* index of its name, -1: none */
-    int count;         /* points, bars, levels, pictures */
-    double *x, *y, *z; /* [count]; bars: x[count + 1]; band: low is y, high is z; contours: the
-                          levels are z; maps and contours: y[rows][columns] */
+    int count;         /* points, levels, pictures */
+    double *x, *y, *z; /* [count]; band: low is y, high is z; contours: the levels are z; maps and
+                          contours: y[rows][columns] */
     int columns, rows, channels, log;
     double ends[2]; /* map: of its scale */
     unsigned char *pixels;
@@ -112,19 +107,24 @@ struct plot_frame {
     plot_frame *next;
 };
 
+/* All marks of one name. */
+typedef struct plot_series {
+    char *name;
+    int kinds; /* bits of their kinds: plot_swatch */
+} plot_series;
+
 struct plot {
     char *title;
     int columns;
     int panels;
     plot_frame *first, *last;
-    char **names; /* [series] */
-    int *kinds;   /* [series], bits of the kinds of mark that a series has: plot_swatch */
-    int series;
+    plot_series *series; /* [series_count] */
+    int series_count;
     int error; /* errno of the first call that failed */
 };
 
 /* What a legend shows of a series. */
-enum plot_swatch { PLOT_LINE = 1, PLOT_POINTS = 2, PLOT_BARS = 4, PLOT_BAND = 8 };
+enum plot_swatch { PLOT_LINE = 1, PLOT_POINTS = 2, PLOT_BAND = 4 };
 
 static inline void *plot_memory(plot *p, size_t count, size_t size) {
     void *memory = p->error || count > (size_t)-1 / size / 2 ? NULL : calloc(count + 1, size);
@@ -169,24 +169,17 @@ static inline void plot_panel(plot *p, const char *title, plot_axis x, plot_axis
 
 /* Index of a series by its name, which may be new; -1 of none. */
 static inline int plot_find_series(plot *p, const char *name) {
-    char **names;
-    int *kinds;
+    plot_series *grown;
     if (!name || !*name || p->error) return -1;
-    for (int i = 0; i < p->series; i++)
-        if (!strcmp(p->names[i], name)) return i;
-    names = (char **)plot_memory(p, (size_t)p->series + 1, sizeof *names);
-    kinds = (int *)plot_memory(p, (size_t)p->series + 1, sizeof *kinds);
-    if (names && kinds) {
-        for (int i = 0; i < p->series; i++) names[i] = p->names[i], kinds[i] = p->kinds[i];
-        names[p->series] = plot_copy_text(p, name);
-    }
-    if (p->error) {
-        free(names), free(kinds);
-        return -1;
-    }
-    free(p->names), free(p->kinds);
-    p->names = names, p->kinds = kinds;
-    return p->series++;
+    for (int i = 0; i < p->series_count; i++)
+        if (!strcmp(p->series[i].name, name)) return i;
+    grown = (plot_series *)realloc(p->series, ((size_t)p->series_count + 1) * sizeof *grown);
+    if (!grown) p->error = ENOMEM;
+    if (!grown) return -1;
+    p->series = grown;
+    grown[p->series_count].name = plot_copy_text(p, name);
+    grown[p->series_count].kinds = 0;
+    return p->error ? -1 : p->series_count++;
 }
 
 /* ---- text that grows ------------------------------------------------------------------------- */
@@ -848,25 +841,6 @@ static inline void plot_draw_points(const plot_canvas *c, const plot_mark *m) {
     free(taken);
 }
 
-static inline void plot_draw_bars(const plot_canvas *c, const plot_mark *m) {
-    const double floor_y = plot_is_finite(plot_place(&c->y, 0)) ? plot_place(&c->y, 0) : c->bottom;
-    const double base = plot_within(floor_y, c->top, c->bottom);
-    plot_format(c->out, "<path class=\"plot-bars\" fill=\"%s\" stroke=\"%s\"",
-                plot_colour(m->series), plot_colour(m->series));
-    plot_dash(c->out, m->series);
-    plot_puts(c->out, " d=\"");
-    for (int i = 0; i < m->count; i++) {
-        const double y = plot_place(&c->y, m->y[i]);
-        const double a = plot_place(&c->x, m->x[i]), b = plot_place(&c->x, m->x[i + 1]);
-        const double x = plot_within(a, c->left, c->right);
-        if (!plot_is_finite(y) || !plot_is_finite(a) || !plot_is_finite(b)) continue;
-        if (fmax(a, b) < c->left || fmin(a, b) > c->right) continue;
-        plot_format(c->out, "M%c %cV%cH%cV%c", x, base, plot_within(y, c->top, c->bottom),
-                    plot_within(b, c->left, c->right), base);
-    }
-    plot_puts(c->out, "\"/>\n");
-}
-
 /* One stretch of a band without gaps: there along the low side, and back along the high one. */
 static inline void plot_draw_stretch(const plot_canvas *c, const plot_mark *m, int first, int end) {
     double column = -1e9;
@@ -916,13 +890,6 @@ static inline void plot_reach_points(const plot_mark *m, plot_extent *x, plot_ex
         plot_reach(y, m->y[i]);
         if (y->values) y->values[y->kept++] = at_y;
     }
-}
-
-static inline void plot_reach_bars(const plot_mark *m, plot_extent *x, plot_extent *y) {
-    if (!m->count) return;
-    plot_reach_all(x, m->x, m->count + 1);
-    plot_reach_all(y, m->y, m->count);
-    plot_reach(y, 0);
 }
 
 static inline void plot_reach_band(const plot_mark *m, plot_extent *x, plot_extent *y) {
@@ -1291,7 +1258,7 @@ static inline void plot_reach_nothing(const plot_mark *m, plot_extent *x, plot_e
 
 /* ---- marks in words, for those who do not see them ------------------------------------------- */
 
-/* The values of a line, points, bars or a band in words: how many, the ends, the least and most. */
+/* The values of a line, points or a band in words: how many, the ends, the least and most. */
 static inline void plot_tell_values(plot_buffer *out, const plot_mark *m) {
     const double *high = m->z ? m->z : m->y;
     int count = 0, first = 0, last = 0;
@@ -1328,16 +1295,20 @@ static inline void plot_tell_guide(plot_buffer *out, const plot_mark *m) {
 
 /* ---- kinds of mark --------------------------------------------------------------------------- */
 
-static const plot_kind plot_kinds[] = {
-    {"line", PLOT_LINE, 0, 0, plot_reach_points, plot_draw_line, plot_tell_values},
-    {"points", PLOT_POINTS, 0, 0, plot_reach_points, plot_draw_points, plot_tell_values},
-    {"bars", PLOT_BARS, 0, 0, plot_reach_bars, plot_draw_bars, plot_tell_values},
-    {"band", PLOT_BAND, 0, 0, plot_reach_band, plot_draw_band, plot_tell_values},
-    {"guide", 0, 0, 0, plot_reach_guide, plot_draw_guide, plot_tell_guide},
-    {"map", 0, 1, 0, plot_reach_grid, plot_draw_heat, plot_tell_grid},
-    {"contours", 0, 0, 0, plot_reach_grid, plot_draw_contours, plot_tell_grid},
-    {"pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images, plot_tell_pictures},
-};
+static const plot_kind plot_kind_line = {"line",         PLOT_LINE,       0, 0, plot_reach_points,
+                                         plot_draw_line, plot_tell_values};
+static const plot_kind plot_kind_points = {
+    "points", PLOT_POINTS, 0, 0, plot_reach_points, plot_draw_points, plot_tell_values};
+static const plot_kind plot_kind_band = {"band",         PLOT_BAND,       0, 0, plot_reach_band,
+                                         plot_draw_band, plot_tell_values};
+static const plot_kind plot_kind_guide = {
+    "guide", 0, 0, 0, plot_reach_guide, plot_draw_guide, plot_tell_guide};
+static const plot_kind plot_kind_map = {"map",         0, 1, 0, plot_reach_grid, plot_draw_heat,
+                                        plot_tell_grid};
+static const plot_kind plot_kind_contours = {
+    "contours", 0, 0, 0, plot_reach_grid, plot_draw_contours, plot_tell_grid};
+static const plot_kind plot_kind_pictures = {
+    "pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images, plot_tell_pictures};
 
 /* The first mark of a panel that is a map, or pictures; NULL: none. */
 static inline const plot_mark *plot_find_map(const plot_frame *f) {
@@ -1352,17 +1323,17 @@ static inline const plot_mark *plot_find_pictures(const plot_frame *f) {
 }
 
 /* A new mark in the last panel; NULL if that fails. */
-static inline plot_mark *plot_add(plot *p, int kind, const char *name, int count) {
+static inline plot_mark *plot_add(plot *p, const plot_kind *kind, const char *name, int count) {
     static const plot_axis none = {NULL, 0, 0, 0};
     plot_mark *m;
     if (!p) return NULL;
     if (!p->last) plot_panel(p, NULL, none, none);
     m = (plot_mark *)plot_memory(p, 1, sizeof *m);
     if (!m) return NULL;
-    m->kind = &plot_kinds[kind];
+    m->kind = kind;
     m->series = plot_find_series(p, name);
     m->count = count < 0 ? 0 : count;
-    if (m->series >= 0) p->kinds[m->series] |= m->kind->swatch;
+    if (m->series >= 0) p->series[m->series].kinds |= kind->swatch;
     if (p->last->last)
         p->last->last->next = m;
     else
@@ -1371,49 +1342,41 @@ static inline plot_mark *plot_add(plot *p, int kind, const char *name, int count
     return m;
 }
 
-static inline void plot_line(plot *p, const char *name, const double *x, const double *y,
-                             int count) {
-    plot_mark *m = plot_add(p, 0, name, count);
+/* A mark of points; z may be NULL. */
+static inline void plot_add_points(plot *p, const plot_kind *kind, const char *name, int count,
+                                   const double *x, const double *y, const double *z) {
+    plot_mark *m = plot_add(p, kind, name, count);
     if (!m) return;
     m->x = plot_copy(p, x, m->count);
     m->y = plot_copy(p, y, m->count);
+    m->z = plot_copy(p, z, m->count);
+}
+
+static inline void plot_line(plot *p, const char *name, const double *x, const double *y,
+                             int count) {
+    plot_add_points(p, &plot_kind_line, name, count, x, y, NULL);
 }
 
 static inline void plot_points(plot *p, const char *name, const double *x, const double *y,
                                int count) {
-    plot_mark *m = plot_add(p, 1, name, count);
-    if (!m) return;
-    m->x = plot_copy(p, x, m->count);
-    m->y = plot_copy(p, y, m->count);
-}
-
-static inline void plot_bars(plot *p, const char *name, const double *edges, const double *counts,
-                             int bins) {
-    plot_mark *m = plot_add(p, 2, name, bins);
-    if (!m) return;
-    m->x = plot_copy(p, edges, m->count + 1);
-    m->y = plot_copy(p, counts, m->count);
+    plot_add_points(p, &plot_kind_points, name, count, x, y, NULL);
 }
 
 static inline void plot_band(plot *p, const char *name, const double *x, const double *low,
                              const double *high, int count) {
-    plot_mark *m = plot_add(p, 3, name, count);
-    if (!m) return;
-    m->x = plot_copy(p, x, m->count);
-    m->y = plot_copy(p, low, m->count);
-    m->z = plot_copy(p, high, m->count);
+    plot_add_points(p, &plot_kind_band, name, count, x, low, high);
 }
 
 static inline void plot_guide(plot *p, double y, const char *label) {
-    plot_mark *m = plot_add(p, 4, NULL, 1);
+    plot_mark *m = plot_add(p, &plot_kind_guide, NULL, 1);
     if (!m) return;
     m->y = plot_copy(p, &y, 1);
     m->label = plot_copy_text(p, label);
 }
 
 /* A mark of values[rows][columns]; NULL if that fails. */
-static inline plot_mark *plot_add_grid(plot *p, int kind, const double *values, int columns,
-                                       int rows) {
+static inline plot_mark *plot_add_grid(plot *p, const plot_kind *kind, const double *values,
+                                       int columns, int rows) {
     const int fits = columns > 0 && rows > 0 && columns < INT_MAX / 4 / rows;
     plot_mark *m = plot_add(p, kind, NULL, fits ? columns * rows : 0);
     if (!m) return NULL;
@@ -1437,7 +1400,7 @@ static inline void plot_share_scale(plot *p, const plot_mark *map) {
 
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log) {
-    plot_mark *m = plot_add_grid(p, 5, values, columns, rows);
+    plot_mark *m = plot_add_grid(p, &plot_kind_map, values, columns, rows);
     if (!m) return;
     m->label = plot_copy_text(p, quantity);
     m->log = log;
@@ -1446,7 +1409,7 @@ static inline void plot_heat(plot *p, const double *values, int columns, int row
 
 static inline void plot_contours(plot *p, const double *values, int columns, int rows,
                                  const double *levels, int count) {
-    plot_mark *m = plot_add_grid(p, 6, values, columns, rows);
+    plot_mark *m = plot_add_grid(p, &plot_kind_contours, values, columns, rows);
     if (!m) return;
     m->count = count < 0 || !m->columns ? 0 : count;
     m->z = plot_copy(p, levels, m->count);
@@ -1454,7 +1417,7 @@ static inline void plot_contours(plot *p, const double *values, int columns, int
 
 static inline void plot_images(plot *p, const unsigned char *pixels, int count, int channels,
                                int height, int width, const char *const *captions) {
-    plot_mark *m = plot_add(p, 7, NULL, count);
+    plot_mark *m = plot_add(p, &plot_kind_pictures, NULL, count);
     size_t bytes;
     if (!m) return;
     m->columns = width < 0 ? 0 : width, m->rows = height < 0 ? 0 : height;
@@ -1688,7 +1651,7 @@ static const char plot_rules[] =
     ".plot text{fill:currentColor}.plot .plot-small{font-size:12px}"
     ".plot .plot-title{font-weight:600}"
     ".plot .plot-axis,.plot .plot-grid,.plot .plot-guide,.plot .plot-line{fill:none}"
-    ".plot .plot-bars{fill-opacity:.4}.plot .plot-band{fill-opacity:.22}"
+    ".plot .plot-band{fill-opacity:.22}"
     ".plot .plot-axis{stroke:currentColor}"
     ".plot .plot-grid{stroke:currentColor;stroke-opacity:.18}"
     ".plot .plot-contour{fill:none;stroke:currentColor}"
@@ -1708,11 +1671,6 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
     if (kinds & PLOT_BAND)
         plot_format(out, "<path class=\"plot-band\" fill=\"%s\" d=\"M%c %ch28v10h-28z\"/>\n",
                     colour, x, y - 5);
-    if (kinds & PLOT_BARS) {
-        plot_format(out, "<path class=\"plot-bars\" fill=\"%s\" stroke=\"%s\"", colour, colour);
-        plot_dash(out, series);
-        plot_format(out, " d=\"M%c %ch28v10h-28z\"/>\n", x, y - 5);
-    }
     if (kinds & PLOT_LINE) {
         plot_format(out, "<path class=\"plot-line\" stroke=\"%s\"", colour);
         plot_dash(out, series);
@@ -1727,15 +1685,16 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
 static inline double plot_put_head(plot_buffer *out, const plot *p, double room) {
     double x = 4, y = p->title ? 22.0 * plot_count_lines(p->title, 17, room - 8) + 8 : 0;
     if (p->title) plot_put_lines(out, p->title, 4, 18, 17, room - 8);
-    for (int i = 0; i < p->series; i++) {
-        const double width = fmin(plot_width(p->names[i], -1, plot_font), room - 44);
+    for (int i = 0; i < p->series_count; i++) {
+        const plot_series *s = &p->series[i];
+        const double width = fmin(plot_width(s->name, -1, plot_font), room - 44);
         if (x > 4 && x + 36 + width > room) x = 4, y += 22;
-        plot_put_swatch(out, i, p->kinds[i], x, y + 10);
+        plot_put_swatch(out, i, s->kinds, x, y + 10);
         plot_format(out, "<text x=\"%c\" y=\"%c\"", x + 34, y + 14.5);
-        plot_put_text(out, p->names[i], -1, room - 38, plot_font);
+        plot_put_text(out, s->name, -1, room - 38, plot_font);
         x += 34 + width + 18;
     }
-    return p->series ? y + 28 : y;
+    return p->series_count ? y + 28 : y;
 }
 
 /* What is shown, in words. */
@@ -1751,7 +1710,7 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
         plot_puts(out, ".");
         for (const plot_mark *m = f->first; m; m = m->next) {
             plot_format(out, " %s", m->kind->name);
-            if (m->series >= 0) plot_format(out, " %w", p->names[m->series]);
+            if (m->series >= 0) plot_format(out, " %w", p->series[m->series].name);
             if (m->label) plot_format(out, " %w", m->label);
             m->kind->tell(out, m);
             plot_puts(out, ".");
@@ -1860,8 +1819,8 @@ static inline void plot_free(plot *p) {
         }
         free(f->title), free((char *)f->x.label), free((char *)f->y.label), free(f);
     }
-    for (int i = 0; i < p->series; i++) free(p->names[i]);
-    free(p->names), free(p->kinds), free(p->title), free(p);
+    for (int i = 0; i < p->series_count; i++) free(p->series[i].name);
+    free(p->series), free(p->title), free(p);
 }
 
 /* Writes text to path by way of path.tmp; 0, or errno. */
