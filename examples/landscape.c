@@ -31,8 +31,9 @@ typedef struct landscape {
     int count;
     rn_data train, test;
     image_part images;
-    double *at;             /* [points], from -range to range */
-    double *between, *part; /* losses on the line from one net to the other, [points]; or NULL */
+    double at[MOST_POINTS]; /* [points], from -range to range */
+    int joined;             /* both nets are of one description: the line between them counts */
+    double part[MOST_POINTS], between[MOST_POINTS]; /* places on that line and losses there */
     results results;
     progress progress;
 } landscape;
@@ -214,7 +215,7 @@ static void draw(const landscape *l) {
         plot_heat(p, l->nets[i].losses, points, points, "loss (nats)", 1);
         plot_contours(p, l->nets[i].losses, points, points, levels, level_count);
     }
-    if (l->between) {
+    if (l->joined) {
         plot_panel(p, "From the first net to the second", part, loss);
         plot_line(p, "loss", l->part, l->between, points);
     }
@@ -347,8 +348,7 @@ static void open_nets(landscape *l) {
         l->nets[i].t = load_net(&l->m, &descs[i], l->nets[i].weights, &l->images.source);
         make_directions(l, &l->nets[i]);
     }
-    if (l->count == 2 && are_alike(&l->nets[0].t.net->desc, &l->nets[1].t.net->desc))
-        l->between = (double *)allocate((size_t)l->points * sizeof *l->between);
+    l->joined = l->count == 2 && are_alike(&l->nets[0].t.net->desc, &l->nets[1].t.net->desc);
 }
 
 static void open_file(landscape *l) {
@@ -360,14 +360,12 @@ static void open_file(landscape *l) {
     run = checksum_bytes(run, &l->m.seed, sizeof l->m.seed);
     check(rn_source_checksum(&l->images.source, &run, &error), &error);
     l->results = open_results(l->m.out, "landscape.csv", "run,net,x,y,loss,error", 2, run);
-    l->at = (double *)allocate((size_t)points * sizeof *l->at);
-    l->part = (double *)allocate((size_t)points * sizeof *l->part);
     for (i = 0; i < points; i++) {
         l->part[i] = i / (double)(points - 1);
         l->at[i] = l->range * (2 * i - (double)(points - 1)) / (double)(points - 1);
     }
-    l->progress = begin_progress((uint64_t)(l->count * points * points) +
-                                 (l->between ? (uint64_t)points : 0));
+    l->progress =
+        begin_progress((uint64_t)(l->count * points * points) + (l->joined ? (uint64_t)points : 0));
 }
 
 static void end(landscape *l) {
@@ -380,9 +378,6 @@ static void end(landscape *l) {
         free(s->directions[1]);
         free(s->losses);
     }
-    free(l->at);
-    free(l->part);
-    free(l->between);
     rn_data_free(&l->train);
     close_results(&l->results);
 }
@@ -412,7 +407,7 @@ int main(int count, char **words) {
            l.points, -l.range, l.range);
     for (i = 0; i < l.count; i++)
         if (!measure_surface(&l, i)) stop(&l);
-    if (l.between && !measure_between(&l)) stop(&l);
+    if (l.joined && !measure_between(&l)) stop(&l);
     end_progress(&l.progress);
     for (i = 0; i < l.count; i++) tell_surface(&l, &l.nets[i]);
     draw(&l);
