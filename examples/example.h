@@ -219,21 +219,24 @@ static inline int has_whole(arguments *a, const char *name, long least, long mos
 /* Sets fields of a description, which is not resolved, from words "FIELD=VALUE FIELD=VALUE". A depth
    replaces the units of each stage, which otherwise would count more than it. */
 static inline rn_status set_fields(rn_desc *desc, const char *words, rn_error *error) {
-    char copy[512], *field, *value;
+    char *copy = (char *)allocate(strlen(words) + 1), *field, *value;
     rn_status status = RN_OK;
-    snprintf(copy, sizeof copy, "%s", words);
+    strcpy(copy, words);
     for (field = strtok(copy, " "); field && !status; field = strtok(NULL, " ")) {
         value = strchr(field, '=');
-        if (!value && error) {
-            error->status = RN_BAD_ARGUMENT;
-            snprintf(error->text, sizeof error->text, "takes FIELD=VALUE, and not \"%.99s\"",
-                     field);
+        if (!value) {
+            status = RN_BAD_ARGUMENT;
+            if (error) error->status = status;
+            if (error)
+                snprintf(error->text, sizeof error->text, "takes FIELD=VALUE, and not \"%.99s\"",
+                         field);
+            break;
         }
-        if (!value) return RN_BAD_ARGUMENT;
         *value++ = 0;
         status = rn_desc_set(desc, field, value, error);
         if (!strcmp(field, "depth")) memset(desc->units, 0, sizeof desc->units);
     }
+    free(copy);
     return status;
 }
 

@@ -40,7 +40,7 @@ typedef struct laboratory {
     int inference;
     subject subjects[MOST_NETS];
     int count; /* of them */
-    char *labels[4 * MOST_NETS];
+    char labels[4 * MOST_NETS][MOST_LABEL + 1];
     int label_count;
     row *rows;
     size_t row_count, room;
@@ -84,8 +84,7 @@ static int find_label(laboratory *lab, const char *label) {
     for (int i = 0; i < lab->label_count; i++)
         if (!strcmp(lab->labels[i], label)) return i;
     if (lab->label_count == 4 * MOST_NETS) quit(2, "more than %d nets", 4 * MOST_NETS);
-    lab->labels[lab->label_count] = (char *)allocate(strlen(label) + 1);
-    strcpy(lab->labels[lab->label_count], label);
+    snprintf(lab->labels[lab->label_count], MOST_LABEL + 1, "%s", label);
     return lab->label_count++;
 }
 
@@ -138,6 +137,9 @@ static void read_rows(laboratory *lab, const char *path) {
         snprintf(own, sizeof own, "%s", label);
         for (int i = 0; i < taken; i++)
             if (!strcmp(lab->labels[i], label)) snprintf(own, sizeof own, "%s: %s", path, label);
+        if (strlen(own) > MOST_LABEL)
+            quit(2, "the path %s is too long to tell two nets apart that are called %s", path,
+                 label);
         r.net = find_label(lab, own);
         add_row(lab, &r, signal, at, value);
     }
@@ -317,12 +319,6 @@ static void tell_products(const signals *s, const rn_net *net) {
     }
 }
 
-/* The mean over units of what there is of them, and its span; nothing where there is nothing. */
-static void tell_span(const char *words, double sum, double least, double most, int count) {
-    if (count)
-        printf("  %s %.2f in the mean, %.2f to %.2f by unit\n", words, sum / count, least, most);
-}
-
 /* What the ReLU behind the addition cuts, and how far gates are open. */
 static void tell_cuts(const signals *s, const rn_net *net) {
     static const char *const words[] = {"share that the ReLU behind the addition cuts:",
@@ -340,7 +336,9 @@ static void tell_cuts(const signals *s, const rn_net *net) {
             least = fmin(least, value);
             most = fmax(most, value);
         }
-        tell_span(words[what], sum, least, most, count);
+        if (count)
+            printf("  %s %.2f in the mean, %.2f to %.2f by unit\n", words[what], sum / count, least,
+                   most);
     }
 }
 
@@ -701,11 +699,9 @@ static int has_subject(laboratory *lab, arguments *a) {
 static void check_labels(const laboratory *lab) {
     for (int i = 0; i < lab->count; i++) {
         const char *label = lab->subjects[i].label;
-        if (strpbrk(label, "\"\r\n") || strlen(label) > MOST_LABEL || !*label)
-            quit(2,
-                 "a net is called by 1 to %d characters without quotes and ends of lines; give %s "
-                 "another --label",
-                 MOST_LABEL, label);
+        if (!*label || strpbrk(label, "\"\r\n") || strlen(label) > MOST_LABEL)
+            quit(2, "\"%.60s\" has quotes, ends of lines or not 1 to %d characters; give --label",
+                 label, MOST_LABEL);
         for (int k = 0; k < i; k++)
             if (!strcmp(label, lab->subjects[k].label))
                 quit(2, "two nets are called %s; give one another --label", label);
@@ -777,7 +773,6 @@ int main(int count, char **words) {
     draw(&lab, path_in(lab.out, "signals.svg"));
     printf("%zu numbers in %s, drawn beside it as signals.svg\n", lab.row_count,
            path_in(lab.out, "signals.csv"));
-    for (int i = 0; i < lab.label_count; i++) free(lab.labels[i]);
     free(lab.rows);
     if (stopped) exit(128 + stopped);
     return finish();

@@ -98,7 +98,7 @@ check "no such field" fails 2 "shortcuts" signals --net shortcuts=identity
 check "no value" fails 2 "FIELD=VALUE" signals --net shortcut
 check "one name twice" fails 2 "two nets are called" signals --net order=original --net order=original
 check "a label of nothing" fails 2 "names the --net" signals --label a
-check "a label with quotes" fails 2 "without quotes" signals --net order=original --label 'a"b'
+check "a label with quotes" fails 2 "has quotes" signals --net order=original --label 'a"b'
 many=$(for i in 1 2 3 4 5 6 7; do echo --overlay two/signals.csv; done)
 # shellcheck disable=SC2086
 check "too many tables" fails 2 "more than 6 files" signals $many
