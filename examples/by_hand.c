@@ -46,7 +46,7 @@ int main(int argc, char **argv) {
     rn_desc desc = rn_cifar(8);
     rn_error error;
     rn_data data;
-    plot *p = plot_begin("One convolution", 3);
+    plot *p;
     if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9'))
         return puts(
                    "usage: by_hand [IMAGE [PICTURE.svg]]\n\nConvolves one of the 2,000 test images "
@@ -71,6 +71,7 @@ int main(int argc, char **argv) {
     }
     printf("  = %.4f; the layer says %.4f\n", sum, output[at]);
     rn_conv2d_naive_backward(NULL, &df, NULL, &y, &x, &f, 1, 0, 0, NULL);
+    p = plot_begin("One convolution", 3);
     draw(p, "the image", "brightness", image, SIZE), draw(p, "the filter", "weight", filter, 3),
         draw(p, "what comes out", "answer", output, OUT);
     printf("\nThe gradient of L = 1/2 sum y^2 by the filter's nine weights w:\n"

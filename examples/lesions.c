@@ -32,7 +32,6 @@ typedef struct lesions {
     measurement m;
     const char *weights;
     long most, draws, paths, path_images;
-    rn_desc desc;
     rn_data train, test;
     image_part images;
     trainer t;

@@ -71,7 +71,6 @@ static inline void call_class(const class_names *names, const rn_desc *desc, int
 /* Draws the test images that the net gets wrong and is surest of. */
 static inline void draw_mistakes(trainer *t, const rn_source *source, const class_names *names,
                                  const char *path) {
-    static const plot_axis none = {NULL, 0, 0, 0};
     const size_t bytes = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
     mistakes *m = (mistakes *)allocate(sizeof *m);
     char texts[MISTAKES][600], title[400];
@@ -98,7 +97,6 @@ static inline void draw_mistakes(trainer *t, const rn_source *source, const clas
              "picture is, what the net takes it for, with what probability",
              t->net->desc.depth, m->all, source->count, m->count);
     p = plot_begin(title, 1);
-    plot_panel(p, NULL, none, none);
     plot_images(p, pixels, m->count, source->channels, source->height, source->width, captions);
     save_picture(p, path);
     free(pixels);
@@ -116,7 +114,6 @@ static inline void paint_filter(const rn_real *weights, size_t count, unsigned c
 /* Draws the filters of the first convolution: in colours if there are three channels, else a grey
    picture for each channel of a filter. */
 static inline void draw_filters(const rn_net *net, const char *path) {
-    static const plot_axis none = {NULL, 0, 0, 0};
     rn_parameter w;
     char title[400];
     unsigned char *pixels;
@@ -135,7 +132,6 @@ static inline void draw_filters(const rn_net *net, const char *path) {
              net->desc.depth, w.shape[0], w.shape[2], w.shape[3],
              colours ? "channels as red, green and blue" : "a picture for each channel");
     p = plot_begin(title, 1);
-    plot_panel(p, NULL, none, none);
     plot_images(p, pixels, colours ? w.shape[0] : w.shape[0] * w.shape[1], colours ? 3 : 1,
                 w.shape[2], w.shape[3], NULL);
     save_picture(p, path);

@@ -104,6 +104,7 @@ struct plot_frame {
     char *title;
     plot_axis x, y; /* with labels of their own */
     plot_mark *first, *last;
+    const plot_mark *map, *pictures; /* the first mark that is such; NULL: none */
     plot_frame *next;
 };
 
@@ -1310,18 +1311,6 @@ static const plot_kind plot_kind_contours = {
 static const plot_kind plot_kind_pictures = {
     "pictures", 0, 0, 1, plot_reach_nothing, plot_draw_images, plot_tell_pictures};
 
-/* The first mark of a panel that is a map, or pictures; NULL: none. */
-static inline const plot_mark *plot_find_map(const plot_frame *f) {
-    const plot_mark *m = f->first;
-    while (m && !m->kind->is_map) m = m->next;
-    return m;
-}
-static inline const plot_mark *plot_find_pictures(const plot_frame *f) {
-    const plot_mark *m = f->first;
-    while (m && !m->kind->is_pictures) m = m->next;
-    return m;
-}
-
 /* A new mark in the last panel; NULL if that fails. */
 static inline plot_mark *plot_add(plot *p, const plot_kind *kind, const char *name, int count) {
     static const plot_axis none = {NULL, 0, 0, 0};
@@ -1334,6 +1323,8 @@ static inline plot_mark *plot_add(plot *p, const plot_kind *kind, const char *na
     m->series = plot_find_series(p, name);
     m->count = count < 0 ? 0 : count;
     if (m->series >= 0) p->series[m->series].kinds |= kind->swatch;
+    if (kind->is_map && !p->last->map) p->last->map = m;
+    if (kind->is_pictures && !p->last->pictures) p->last->pictures = m;
     if (p->last->last)
         p->last->last->next = m;
     else
@@ -1476,7 +1467,7 @@ static inline void plot_widen(const plot_axis *a, plot_scale *s, int count) {
 /* The scales of a panel's axes; 0 if it has no value to show. */
 static inline int plot_fit_axes(const plot_frame *f, plot_canvas *c) {
     plot_extent x = {f->x.log, 0, 0, 0, 0, NULL, 0}, y = {f->y.log, 0, 0, 0, 0, NULL, 0};
-    const plot_mark *map = plot_find_map(f);
+    const plot_mark *map = f->map;
     size_t points = 1;
     int filled = 0;
     for (const plot_mark *m = f->first; m; m = m->next) {
@@ -1573,17 +1564,17 @@ typedef struct plot_layout {
 
 /* Room for the title of a panel. */
 static inline double plot_title_room(const plot_frame *f, double width) {
-    if (plot_find_pictures(f)) return width - 8;
-    return width - 70 - (plot_find_map(f) ? plot_key + 40 : 0);
+    if (f->pictures) return width - 8;
+    return width - 70 - (f->map ? plot_key + 40 : 0);
 }
 
 /* Where a panel begins below its title. */
 static inline double plot_panel_top(const plot_frame *f, const plot_layout *l) {
-    return f->title || !plot_find_pictures(f) ? plot_top + plot_line_height * (l->lines - 1) : 4;
+    return f->title || !f->pictures ? plot_top + plot_line_height * (l->lines - 1) : 4;
 }
 
 static inline double plot_panel_height(const plot_frame *f, const plot_layout *l) {
-    const plot_mark *m = plot_find_pictures(f);
+    const plot_mark *m = f->pictures;
     const double top = plot_panel_top(f, l);
     plot_gallery g;
     if (!m) return top - plot_top + plot_high;
@@ -1601,7 +1592,7 @@ static inline void plot_put_title(const plot_canvas *c, const plot_frame *f, dou
 }
 
 static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const plot_layout *l) {
-    const plot_mark *map = plot_find_map(f), *pictures = plot_find_pictures(f);
+    const plot_mark *map = f->map, *pictures = f->pictures;
     plot_canvas c;
     plot_tick ticks[PLOT_TICKS];
     int count, filled;
@@ -1703,7 +1694,7 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
     plot_format(out, "%d panel%s.", p->panels, p->panels == 1 ? "" : "s");
     for (const plot_frame *f = p->first; f; f = f->next) {
         plot_format(out, " %d: %w", ++number, f->title ? f->title : "untitled");
-        if (!plot_find_pictures(f))
+        if (!f->pictures)
             plot_format(out, "; %w%s against %w%s", f->y.label ? f->y.label : "values",
                         f->y.log ? " (logarithmic)" : "", f->x.label ? f->x.label : "values",
                         f->x.log ? " (logarithmic)" : "");
