@@ -44,6 +44,7 @@ typedef struct laboratory {
     int label_count;
     row *rows;
     size_t row_count, room;
+    row next; /* net, step and name of what is added next */
     const char *overlays[MOST_NETS];
     int overlay_count;
     rn_data train, test;
@@ -88,7 +89,8 @@ static int find_label(laboratory *lab, const char *label) {
     return lab->label_count++;
 }
 
-static void add_row(laboratory *lab, const row *like, const char *signal, double at, double value) {
+/* Adds lab->next with this signal. */
+static void add_row(laboratory *lab, const char *signal, double at, double value) {
     row *to;
     if (!isfinite(value)) return;
     if (lab->row_count == lab->room) {
@@ -99,7 +101,7 @@ static void add_row(laboratory *lab, const row *like, const char *signal, double
         lab->rows = more;
     }
     to = &lab->rows[lab->row_count++];
-    *to = *like;
+    *to = lab->next;
     snprintf(to->signal, sizeof to->signal, "%s", signal);
     to->at = at;
     to->value = value;
@@ -120,6 +122,7 @@ static void write_rows(const laboratory *lab, const char *path) {
 /* The rows of another run, whose net keeps its label, with the file's name if there is one such. */
 static void read_rows(laboratory *lab, const char *path) {
     FILE *file = fopen(path, "r");
+    row *const next = &lab->next;
     char line[512];
     int number = 1, taken = lab->label_count;
     if (!file) quit(1, "cannot read %s: %s", path, strerror(errno));
@@ -128,11 +131,9 @@ static void read_rows(laboratory *lab, const char *path) {
     while (fgets(line, sizeof line, file)) {
         char label[MOST_LABEL + 1], own[420], signal[24];
         double at, value;
-        row r;
-        memset(&r, 0, sizeof r);
         number++;
-        if (sscanf(line, "\"%199[^\"]\",%lf,%23[^,],%63[^,],%lf,%lf", label, &r.step, signal,
-                   r.name, &at, &value) != 6)
+        if (sscanf(line, "\"%199[^\"]\",%lf,%23[^,],%63[^,],%lf,%lf", label, &next->step, signal,
+                   next->name, &at, &value) != 6)
             quit(1, "%s: line %d is damaged", path, number);
         snprintf(own, sizeof own, "%s", label);
         for (int i = 0; i < taken; i++)
@@ -140,8 +141,8 @@ static void read_rows(laboratory *lab, const char *path) {
         if (strlen(own) > MOST_LABEL)
             quit(2, "the path %s is too long to tell two nets apart that are called %s", path,
                  label);
-        r.net = find_label(lab, own);
-        add_row(lab, &r, signal, at, value);
+        next->net = find_label(lab, own);
+        add_row(lab, signal, at, value);
     }
     fclose(file);
 }
@@ -165,60 +166,59 @@ static double product_from(const rn_net *net, const signals *s, int k) {
     return product;
 }
 
-static void add_units(laboratory *lab, const signals *s, const rn_net *net, row like) {
+static void add_units(laboratory *lab, const signals *s, const rn_net *net) {
     const int images = (int)lab->images;
     for (int k = 0; k <= s->count; k++) {
         const unit_signals *at = &s->units[k];
         const int last = k == s->count, backward = at->dx.count > 0;
         const double l = k + 1, total = sqrt(at->dx.squares);
-        snprintf(like.name, sizeof like.name, "layer%d.%d", at->unit.stage, at->unit.unit);
-        if (last) strcpy(like.name, "end");
-        add_row(lab, &like, "x_norm", l, norm_of_image(&at->x, images));
-        if (backward) add_row(lab, &like, "gradient_norm", l, total);
-        if (backward) add_row(lab, &like, "shortcuts_alone", l, sqrt(at->alone.squares));
-        if (backward && has_factors(net, s))
-            add_row(lab, &like, "product", l, product_from(net, s, k));
+        snprintf(lab->next.name, sizeof lab->next.name, "layer%d.%d", at->unit.stage,
+                 at->unit.unit);
+        if (last) strcpy(lab->next.name, "end");
+        add_row(lab, "x_norm", l, norm_of_image(&at->x, images));
+        if (backward) add_row(lab, "gradient_norm", l, total);
+        if (backward) add_row(lab, "shortcuts_alone", l, sqrt(at->alone.squares));
+        if (backward && has_factors(net, s)) add_row(lab, "product", l, product_from(net, s, k));
         if (last) break;
-        add_row(lab, &like, "f_norm", l, norm_of_image(&at->f, images));
-        add_row(lab, &like, "f_to_h", l, sqrt(at->f.squares / at->h.squares));
-        add_row(lab, &like, "cut", l, share_cut(net, at));
-        if (backward) add_row(lab, &like, "handed_on", l, sqrt(at->dh.squares));
-        if (backward && at->by_f >= 0) add_row(lab, &like, "by_f", l, sqrt(at->by_f));
+        add_row(lab, "f_norm", l, norm_of_image(&at->f, images));
+        add_row(lab, "f_to_h", l, sqrt(at->f.squares / at->h.squares));
+        add_row(lab, "cut", l, share_cut(net, at));
+        if (backward) add_row(lab, "handed_on", l, sqrt(at->dh.squares));
+        if (backward && at->by_f >= 0) add_row(lab, "by_f", l, sqrt(at->by_f));
         if (at->gates[0].count > 0)
-            add_row(lab, &like, "gate_of_f", l, at->gates[0].sum / at->gates[0].count);
+            add_row(lab, "gate_of_f", l, at->gates[0].sum / at->gates[0].count);
         if (at->gates[1].count > 0)
-            add_row(lab, &like, "gate_of_h", l, at->gates[1].sum / at->gates[1].count);
+            add_row(lab, "gate_of_h", l, at->gates[1].sum / at->gates[1].count);
     }
 }
 
 /* A density: its area would be 1, but the outer bins, where all that is beyond is, are left out. */
-static void add_histogram(laboratory *lab, const rn_moments *m, row like, const char *signal) {
+static void add_histogram(laboratory *lab, const rn_moments *m, const char *signal) {
     const double width = (m->most - m->least) / SIGNAL_BINS;
     for (int i = 1; i < m->bins - 1; i++)
-        add_row(lab, &like, signal, m->least + (i + 0.5) * width,
-                m->histogram[i] / m->count / width);
+        add_row(lab, signal, m->least + (i + 0.5) * width, m->histogram[i] / m->count / width);
 }
 
 /* Of the gates of all units. */
-static void add_openings(laboratory *lab, const signals *s, row like) {
+static void add_openings(laboratory *lab, const signals *s) {
     static const char *const names[] = {"gates of F", "gates of h"};
     for (int k = 0; k < 2; k++) {
         double count = 0;
         for (int i = 0; i < SIGNAL_BINS; i++) count += s->openings[k][i];
-        strcpy(like.name, names[k]);
+        strcpy(lab->next.name, names[k]);
         for (int i = 0; i < SIGNAL_BINS && count > 0; i++)
-            add_row(lab, &like, "gate_density", (i + 0.5) / SIGNAL_BINS,
+            add_row(lab, "gate_density", (i + 0.5) / SIGNAL_BINS,
                     s->openings[k][i] / count * SIGNAL_BINS);
     }
 }
 
-static void add_stages(laboratory *lab, const signals *s, row like) {
+static void add_stages(laboratory *lab, const signals *s) {
     for (int k = 0; k < RN_MAX_STAGES && s->stages[k].units; k++) {
-        snprintf(like.name, sizeof like.name, "stage %d", k + 1);
-        add_histogram(lab, &s->stages[k].x, like, "x_density");
-        add_histogram(lab, &s->stages[k].dx, like, "gradient_density");
+        snprintf(lab->next.name, sizeof lab->next.name, "stage %d", k + 1);
+        add_histogram(lab, &s->stages[k].x, "x_density");
+        add_histogram(lab, &s->stages[k].dx, "gradient_density");
     }
-    add_openings(lab, s, like);
+    add_openings(lab, s);
 }
 
 static int is_norm_weight(rn_role role) {
@@ -237,21 +237,21 @@ static double deviation_of(const rn_real *a, const rn_real *minus, ptrdiff_t cou
 
 /* Mean magnitude of each norm's scales; and where `before` is given, the deviation of each weight's
    update over that of the weight, which was `before`. */
-static void add_parameters(laboratory *lab, const rn_net *net, const rn_real *before, row like) {
+static void add_parameters(laboratory *lab, const rn_net *net, const rn_real *before) {
     rn_parameter p;
     int number = 0;
     memset(&p, 0, sizeof p);
     while (rn_next_parameter(net, &p)) {
         const rn_real *old = before ? before + (p.data - net->parameters) : NULL;
         double scale = 0;
-        snprintf(like.name, sizeof like.name, "%.63s", p.name);
+        snprintf(lab->next.name, sizeof lab->next.name, "%.63s", p.name);
         if (p.role == RN_RUNNING_MEAN || p.role == RN_RUNNING_VAR) continue;
         number++;
         for (ptrdiff_t i = 0; i < p.count; i++) scale += fabs((double)p.data[i]);
         if (!before && is_norm_weight(p.role))
-            add_row(lab, &like, "norm_scale", number, scale / (double)p.count);
+            add_row(lab, "norm_scale", number, scale / (double)p.count);
         if (before && p.dims > 1)
-            add_row(lab, &like, "update_to_weight", number,
+            add_row(lab, "update_to_weight", number,
                     deviation_of(p.data, old, p.count) / deviation_of(old, NULL, p.count));
     }
 }
@@ -374,20 +374,19 @@ static rn_desc describe_subject(const subject *s, const rn_desc *flags) {
 }
 
 /* May a net go on after a call? Where its numbers are not finite any more, that is told. */
-static int goes_on(const laboratory *lab, const row *like, rn_status status,
-                   const rn_error *error) {
+static int goes_on(const laboratory *lab, rn_status status, const rn_error *error) {
     if (status != RN_NOT_FINITE) {
         check(status, error);
         return 1;
     }
     end_progress(&lab->progress);
-    printf("%s: %s\n", lab->labels[like->net], error->text);
+    printf("%s: %s\n", lab->labels[lab->next.net], error->text);
     return 0;
 }
 
 /* Measures the parameters of `of` in the net that is there for it, at the first training images; 0
    if the net cannot go on. */
-static int measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
+static int measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s) {
     const rn_desc *d = &net->desc;
     const int count = (int)lab->images;
     rn_real *images = (rn_real *)allocate(rn_tensor_bytes(count, d->channels, d->height, d->width));
@@ -400,62 +399,59 @@ static int measure(laboratory *lab, const rn_net *of, rn_net *net, signals *s, r
     status = measure_signals(s, net, images, lab->inference ? NULL : labels, count, &error);
     free(images);
     free(labels);
-    if (!goes_on(lab, &like, status, &error)) return 0;
-    like.step = (double)of->step;
-    add_units(lab, s, net, like);
-    add_parameters(lab, net, NULL, like);
-    strcpy(like.name, "net");
-    if (!lab->inference) add_row(lab, &like, "first_to_last", (double)of->step, first_to_last(s));
+    if (!goes_on(lab, status, &error)) return 0;
+    lab->next.step = (double)of->step;
+    add_units(lab, s, net);
+    add_parameters(lab, net, NULL);
+    strcpy(lab->next.name, "net");
+    if (!lab->inference) add_row(lab, "first_to_last", (double)of->step, first_to_last(s));
     return 1;
 }
 
 /* The lines in words and the histograms, which are of the begin and the end alone. */
-static int measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals *s, row like) {
-    if (!measure(lab, of, net, s, like)) return 0;
-    like.step = (double)of->step;
-    add_stages(lab, s, like);
+static int measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals *s) {
+    if (!measure(lab, of, net, s)) return 0;
+    add_stages(lab, s);
     end_progress(&lab->progress);
-    tell(s, net, lab->labels[like.net], of->step);
+    tell(s, net, lab->labels[lab->next.net], of->step);
     return 1;
 }
 
 /* One step of training, and how far it took the weights. */
-static rn_status take_step(laboratory *lab, trainer *t, rn_real *before, row like,
-                           rn_error *error) {
+static rn_status take_step(laboratory *lab, trainer *t, rn_real *before, rn_error *error) {
     const size_t bytes = (size_t)t->net->parameter_count * sizeof(rn_real);
     rn_status status;
-    like.step = (double)t->net->step;
+    lab->next.step = (double)t->net->step;
     memcpy(before, t->net->parameters, bytes);
     status = train_next(t, error);
     if (status) return status;
-    add_parameters(lab, t->net, before, like);
-    strcpy(like.name, "net");
-    add_row(lab, &like, "loss", like.step, t->loss / t->seen);
+    add_parameters(lab, t->net, before);
+    strcpy(lab->next.name, "net");
+    add_row(lab, "loss", lab->next.step, t->loss / t->seen);
     return RN_OK;
 }
 
 /* A new net: measured as it begins and while it trains. */
-static void train_subject(laboratory *lab, trainer *t, rn_net *net, signals *s, row like) {
+static void train_subject(laboratory *lab, trainer *t, rn_net *net, signals *s) {
     rn_net *trained = t->net;
     const uint64_t steps = trained->schedule.steps, every = (uint64_t)lab->every;
     rn_real *before = (rn_real *)allocate((size_t)trained->parameter_count * sizeof(rn_real));
-    const char *label = lab->labels[like.net];
+    const char *label = lab->labels[lab->next.net];
     rn_error error;
-    int good = measure_whole(lab, trained, net, s, like);
+    int good = measure_whole(lab, trained, net, s);
     while (good && trained->step < steps && !stopped) {
         const int measured = trained->step % every == 0;
-        rn_status status =
-            measured ? take_step(lab, t, before, like, &error) : train_next(t, &error);
-        good = goes_on(lab, &like, status, &error);
+        rn_status status = measured ? take_step(lab, t, before, &error) : train_next(t, &error);
+        good = goes_on(lab, status, &error);
         if (!good) break;
         lab->progress.done++;
         show_progress(&lab->progress, "%s  step %" PRIu64 "/%" PRIu64 "  loss %.3f", label,
                       trained->step, steps, t->loss / t->seen);
         if (trained->step % every == 0 && trained->step < steps)
-            good = measure(lab, trained, net, s, like);
+            good = measure(lab, trained, net, s);
     }
     lab->progress.done += (double)(good ? 0 : steps - trained->step);
-    if (good && trained->step && !stopped) measure_whole(lab, trained, net, s, like);
+    if (good && trained->step && !stopped) measure_whole(lab, trained, net, s);
     free(before);
 }
 
@@ -469,9 +465,7 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     rn_error error;
     signals s;
     rn_net *net;
-    row like;
-    memset(&like, 0, sizeof like);
-    like.net = find_label(lab, of->label);
+    lab->next.net = find_label(lab, of->label);
     unfused.unfused = 1;
     unfused.stochastic_depth = 0; /* all units are measured */
     net = rn_create(&unfused, (int)lab->images, lab->inference ? RN_INFERENCE : RN_TRAINING,
@@ -483,9 +477,9 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     if (of->weights) check(rn_load(t.net, of->weights, NULL, &error), &error);
     if (is_trained(lab, of)) {
         t.net->schedule = choose_schedule(&lab->recipe, steps_per_epoch(&t));
-        train_subject(lab, &t, net, &s, like);
+        train_subject(lab, &t, net, &s);
     } else
-        measure_whole(lab, t.net, net, &s, like);
+        measure_whole(lab, t.net, net, &s);
     tell_training(&t, lab->data);
     write_manifest(m, t.net, path_in(lab->out, "signals.manifest.txt"));
     close_signals(&s);
