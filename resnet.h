@@ -270,7 +270,7 @@ typedef enum rn_stem { RN_STEM_LIST(RN_ENUM) RN_AS_INT(stem) } rn_stem;
 typedef enum rn_order { RN_ORDER_LIST(RN_ENUM) RN_AS_INT(order) } rn_order;
 
 /* What normalises, wherever the paper has BN. EvoNorm-S0 (Liu et al. 2020) also activates: no ReLU
-   stands behind it, so that orders with a BN or a ReLU alone cannot have it. */
+   stands behind it, so that orders with a BN alone cannot have it. */
 #define RN_NORM_LIST(X)                                                           \
     X(RN_NORM_BATCH, "batch_norm")                                                \
     X(RN_NORM_GROUP, "group_norm")      /* of an image and a group of channels */ \
@@ -795,10 +795,10 @@ RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an imag
    x_{l+1} = f(y_l), each named by the node that makes it:
        rn_unit u = {0};
        while (rn_next_unit(net, &u)) use(u.input, u.residual);
-   In backward dE/dx_l is complete when a probe reports node `first`, dE/dx_{l+1} when it reports
-   `next`; in between, when it reports `add`, h(x_l) has for its gradient what the addition alone
-   hands on, the unchanged term of equation (5). Where the shortcut is the identity, `shortcut` is
-   `input`. */
+   It returns 1, or 0 behind the last one, and then leaves *unit as it is. In backward dE/dx_l is
+   complete when a probe reports node `first`, dE/dx_{l+1} when it reports `next`; in between, when
+   it reports `add`, h(x_l) has for its gradient what the addition alone hands on, the unchanged
+   term of equation (5). Where the shortcut is the identity, `shortcut` is `input`. */
 typedef struct rn_unit {
     int stage, unit; /* from 1; from 0, in its stage */
     int first, next; /* its nodes are those from first on and before next */
@@ -1060,8 +1060,9 @@ typedef struct rn_moments {
     /* how many, the sum of them and of their squares; how many are above zero, and zero; the
        largest magnitude */
     double count, sum, squares, positive, zeros, largest;
-    /* A histogram, the caller's, of bins of equal width from `least` to `most`, of which the outer
-       two also have what is beyond; bins 0: none is wanted. */
+    /* A histogram, the caller's: [bins], of equal width from `least` to `most`, which is larger. Each
+       number adds 1 to its bin; what is beyond them to the first or the last, NaN to either. bins 0:
+       none is wanted. */
     double *histogram, least, most;
     int bins;
 } rn_moments;
@@ -2977,6 +2978,34 @@ static const rn__stem rn__stems[] = {{16, 10, 32, 1, 1, 3, 1, 0, 0, 0},         
                                      {64, 1000, 224, 0.875f, 3, 3, 2, 1, 1, 0},  /* deep */
                                      {64, 1000, 224, 0.875f, 1, 7, 2, 0, 1, 1}}; /* BiT */
 
+/* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. BN
+   stands for whatever normalises. */
+enum { RN__BN = 1, RN__RELU = 2 };
+
+/* Fig. 4 as a table: which activation stands where, in the order of rn_order. BN, or a ReLU, may
+   stand before convolutions or behind them, but not both: the two would have the same name. */
+static const struct {
+    int before;    /* each convolution of a unit */
+    int between;   /* behind each convolution but the last */
+    int last;      /* behind the last */
+    int after_add; /* behind the addition */
+    int stem;      /* behind the first convolution of a CIFAR net */
+    int tail;      /* behind the last unit */
+} rn__orders[] = {
+    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},                 /* full pre-activation */
+    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0},     /* original */
+    {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
+    {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
+    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU}, /* ReLU-only pre-activation */
+};
+
+/* Has an order a norm without a ReLU behind it? */
+static int rn__has_bare_norm(rn_order order) {
+    return rn__orders[order].before == RN__BN || rn__orders[order].between == RN__BN ||
+           rn__orders[order].last == RN__BN || rn__orders[order].after_add == RN__BN ||
+           rn__orders[order].stem == RN__BN || rn__orders[order].tail == RN__BN;
+}
+
 /* What the papers' trainings have in common; all else are defaults. */
 static rn_desc rn__recipe(int depth, rn_stem stem) {
     rn_desc desc;
@@ -3000,12 +3029,12 @@ static int rn__common_divisor(int a, int b) {
     return a;
 }
 
-/* Shortcut B*: the 1x1 convolution has a BN behind it, unless the unit has one in front of it. */
+/* Shortcut B*: the 1x1 convolution has a BN behind it, unless it reads what is activated already or
+   the norm activates, too. (What has no name is refused later, by rn_resolve.) */
 static rn_resize rn__resize_b(const rn_desc *desc) {
-    return desc->order == RN_FULL_PREACT || desc->order == RN_RELU_PREACT ||
-                   desc->norm == RN_NORM_EVONORM_S0
-               ? RN_RESIZE_B
-               : RN_RESIZE_B_BN;
+    const unsigned orders = sizeof rn__orders / sizeof rn__orders[0];
+    const int before = (unsigned)desc->order < orders ? rn__orders[desc->order].before : 0;
+    return before || desc->norm == RN_NORM_EVONORM_S0 ? RN_RESIZE_B : RN_RESIZE_B_BN;
 }
 
 /* What MLPerf Tiny's nets have besides, most of it as Keras has it. */
@@ -3164,13 +3193,13 @@ static rn_status rn__resolve_widths(rn_desc *desc, rn_error *error) {
 /* Groups of channels divide the channels of every norm. */
 static rn_status rn__resolve_norm(rn_desc *desc, rn_error *error) {
     const int half = desc->stem == RN_STEM_DEEP ? 2 : 1, given = desc->norm_groups;
-    const int alone = desc->order == RN_ORIGINAL || desc->order == RN_RELU_PREACT; /* are norms */
     int widths[2 * RN_MAX_STAGES + 1], count = 0, groups = given ? given : 32;
     RN__FAIL_IF(desc->stem_width % half, RN_BAD_DESCRIPTION,
                 "stem_width is %d and must be even: a deep stem begins with half of it",
                 desc->stem_width);
     if (desc->norm == RN_NORM_BATCH) return RN_OK;
-    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 && alone, RN_BAD_DESCRIPTION,
+    RN__FAIL_IF(desc->norm == RN_NORM_EVONORM_S0 && rn__has_bare_norm(desc->order),
+                RN_BAD_DESCRIPTION,
                 "norm evonorm_s0 activates, and order %s has norms without a ReLU; take order "
                 "full_preact, bn_after_add or relu_before_add",
                 rn__order_names[desc->order]);
@@ -3449,10 +3478,6 @@ static int rn__emit_conv(rn__builder *b, int x, const char *role, int filters, i
     return rn__emit(b, node);
 }
 
-/* What stands in one of the places of Fig. 4: nothing, BN, ReLU, or BN and then ReLU, their sum. BN
-   stands for whatever normalises. */
-enum { RN__BN = 1, RN__RELU = 2 };
-
 /* Places of norms: beside one of three convolutions, in a shortcut, at the end. */
 enum { RN__FIRST, RN__SHORTCUT = 3, RN__END, RN__PLACES_OF_NORMS };
 
@@ -3476,25 +3501,6 @@ static int rn__emit_activation(rn__builder *b, int x, int what, int place, const
         x = rn__emit(b, rn__node(RN_RELU, relu, x));
     return x;
 }
-
-/* Fig. 4 as a table: which activation stands where, in the order of rn_order. BN, or a ReLU, may
-   stand before convolutions or behind them, but not both: the two would have the same name.
-   (>>description asks by name which orders are pre-activated, in rn__resize_b, and which have norms
-   without a ReLU, in rn__resolve_norm.) */
-static const struct {
-    int before;    /* each convolution of a unit */
-    int between;   /* behind each convolution but the last */
-    int last;      /* behind the last */
-    int after_add; /* behind the addition */
-    int stem;      /* behind the first convolution of a CIFAR net */
-    int tail;      /* behind the last unit */
-} rn__orders[] = {
-    {RN__BN | RN__RELU, 0, 0, 0, 0, RN__BN | RN__RELU},                 /* full pre-activation */
-    {0, RN__BN | RN__RELU, RN__BN, RN__RELU, RN__BN | RN__RELU, 0},     /* original */
-    {0, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0}, /* BN after addition */
-    {0, RN__BN | RN__RELU, RN__BN | RN__RELU, 0, RN__BN | RN__RELU, 0}, /* ReLU before addition */
-    {RN__RELU, RN__BN, RN__BN, 0, RN__BN, RN__RELU}, /* ReLU-only pre-activation */
-};
 
 static const char *const rn__conv_roles[] = {"conv1", "conv2", "conv3"};
 static const char *const rn__relu_roles[] = {"relu1", "relu2", "relu3"};
@@ -11164,7 +11170,13 @@ RNDEF rn_status rn_write_gradient(rn_net *net, int node, rn_tensor from, rn_erro
 
 /* ---- moments --------------------------------------------------------------------------------- */
 
-/* A number that is none is in the first bin. */
+/* The bin of a number, which is one of them whatever -ffast-math makes of infinities and NaN. */
+static int rn__bin_of(const rn_moments *m, double number) {
+    const double bin = (number - m->least) / (m->most - m->least) * m->bins;
+    if (!rn__is_finite(bin)) return number > 0 ? m->bins - 1 : 0;
+    return bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0;
+}
+
 RNDEF void rn_add_moments(rn_moments *m, rn_tensor tensor) {
     RN__EACH(&tensor, n, c, h, w) {
         const double number = rn__get(&tensor, n, c, h, w);
@@ -11174,10 +11186,7 @@ RNDEF void rn_add_moments(rn_moments *m, rn_tensor tensor) {
         m->positive += number > 0;
         m->zeros += number <= 0 && number >= 0;
         if (fabs(number) > m->largest) m->largest = fabs(number);
-        if (m->bins) {
-            const double bin = (number - m->least) / (m->most - m->least) * m->bins;
-            m->histogram[bin >= m->bins ? m->bins - 1 : bin > 0 ? (int)bin : 0]++;
-        }
+        if (m->bins) m->histogram[rn__bin_of(m, number)]++;
     }
 }
 

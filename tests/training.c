@@ -451,6 +451,24 @@ static rn_real not_a_number(int infinite) {
     return (rn_real)value;
 }
 
+/* What is no number has a bin of a histogram, too, and none beside it. */
+static void check_moments_not_finite(void) {
+    double room[4] = {0, 0, 0, 0};
+    rn_real numbers[4];
+    rn_moments m;
+    memset(&m, 0, sizeof m);
+    m.histogram = room + 1, m.bins = 2, m.least = -1, m.most = 1;
+    numbers[0] = not_a_number(0);
+    numbers[1] = not_a_number(1);
+    numbers[2] = -not_a_number(1);
+    numbers[3] = (rn_real)1e30;
+    rn_add_moments(&m, rn_tensor_in(numbers, 4, 1, 1, 1));
+    CHECK_NEAR(m.count, 4, 0);
+    CHECK(room[1] >= 1 && room[2] >= 2); /* minus infinity; infinity and what is beyond */
+    CHECK_NEAR(room[1] + room[2], 4, 0);
+    CHECK(room[0] <= 0 && room[3] <= 0);
+}
+
 static void check_refused(rn_net *net, const net_batch *batch, double rate, const char *named) {
     snapshot before = take_snapshot(net);
     rn_error error;
@@ -675,6 +693,7 @@ static void check_not_finite(void) {
                      "layer1.1.conv2 ");
     check_bad_member("stem deep base_width 4 conv_bias 1", "conv3.bias", "conv3 (conv2d, ");
     check_bad_member("stem bit norm group_norm norm_groups 1", "conv1.weight", "conv1 (conv2d, ");
+    check_moments_not_finite();
 }
 
 /* Labels outside, batches too large or of one value a channel. */
@@ -987,9 +1006,12 @@ static void check_refusals(void) {
     desc = rn_cifar(20);
     memcpy(&desc.gate_bias, &nan_bits, sizeof nan_bits);
     refuses(desc, "gate_bias is nan");
-    desc = rn_cifar(20);
-    desc.order = (rn_order)9;
-    refuses(desc, "order is 9");
+    for (i = -1; i < 10; i += 10) { /* also where a dialect asks what the order is like */
+        desc = rn_cifar(20);
+        desc.order = (rn_order)i;
+        rn_set_dialect(&desc, RN_FB);
+        refuses(desc, i < 0 ? "order is -1" : "order is 9");
+    }
     desc = rn_cifar(20);
     desc.shortcut = (rn_shortcut)-1;
     refuses(desc, "shortcut is -1");
