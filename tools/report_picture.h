@@ -36,14 +36,30 @@ static inline int holds_word(const char *text, size_t length, const char *word) 
     return 0;
 }
 
+/* Has it a character by its number or name, which a browser would put in its place? Not the five
+   that every XML has. */
+static inline int hides_characters(const char *text, size_t length) {
+    static const char *const open[] = {"&amp;", "&lt;", "&gt;", "&quot;", "&apos;"};
+    const char *at = text;
+    size_t i;
+    while ((at = (const char *)memchr(at, '&', (size_t)(text + length - at))) != NULL) {
+        for (i = 0; i < 5 && strncmp(at, open[i], strlen(open[i])) != 0;) i++;
+        if (i == 5) return 1;
+        at++;
+    }
+    return 0;
+}
+
 /* Whether a style or an attribute's value would fetch or run something. */
 static inline int reaches_out(const char *value, size_t length) {
     return holds_word(value, length, "@import") || holds_word(value, length, "url(") ||
+           holds_word(value, length, "src(") || holds_word(value, length, "image-set(") ||
            holds_word(value, length, "script:") || holds_word(value, length, "expression(") ||
-           memchr(value, '\\', length) != NULL;
+           memchr(value, '\\', length) != NULL || hides_characters(value, length);
 }
 
-/* Behind the attributes of an element; NULL if they are refused. */
+/* Behind the attributes of an element; NULL if they are refused. In a page their names are the same
+   in letters of any case. */
 static inline const char *scan_attributes(picture_scan *s, const char *at) {
     for (at += strspn(at, " \t\r\n"); *at && !strchr("/>", *at); at += strspn(at, " \t\r\n")) {
         const char *name = at, *value, *end;
@@ -56,9 +72,10 @@ static inline const char *scan_attributes(picture_scan *s, const char *at) {
         s->fault = "would run a script";
         if (holds_word(name, length < 2 ? length : 2, "on")) return NULL;
         s->fault = "would fetch what is elsewhere";
-        if (is_word(name, length, "src") || reaches_out(value, (size_t)(end - value))) return NULL;
-        if ((is_word(name, length, "href") || is_word(name, length, "xlink:href")) &&
-            *value != '#' && strncmp(value, "data:image/png;base64,", 22) != 0)
+        if (holds_word(name, length < 3 ? length : 3, "src")) return NULL;
+        if (reaches_out(value, (size_t)(end - value))) return NULL;
+        if (holds_word(name, length, "href") && *value != '#' &&
+            strncmp(value, "data:image/png;base64,", 22) != 0)
             return NULL;
         s->fault = NULL;
         at = end + 1;
