@@ -317,6 +317,7 @@ static void put_memory(plot_buffer *out, const report_run *r) {
     if (!training) quit(1, "the net of %s cannot be made: %s", r->path, error.text);
     put_memory_numbers(out, r, batch, training);
     length = rn_plan_svg(&r->desc, batch, RN_TRAINING, NULL, 0, &error);
+    if (!length) quit(1, "the plan of %s cannot be drawn: %s", r->path, error.text);
     if (length > MOST_PLAN) {
         plot_puts(out, "<p class=\"missing\">The picture of the plan is too large for a page: "
                        "<code>examples/cifar --plan</code> with the same flags draws it.</p>\n");
@@ -353,13 +354,11 @@ static int describe_stage(const rn_net *net, int stage, char text[64]) {
 static void put_units(plot_buffer *out, const report_run *r) {
     enum { MOST_KINDS = 8 };
     unit_view views[MOST_KINDS];
-    int counts[MOST_KINDS], kinds = 0, i, k;
-    const rn_net *net = r->net;
-    for (i = 1; i < net->node_count; i++) {
-        const rn_node *n = &net->nodes[i];
-        unit_view u;
-        if (n->stage < 1 || (n[-1].stage == n->stage && n[-1].unit == n->unit)) continue;
-        u = view_unit(net, i);
+    int counts[MOST_KINDS], kinds = 0, k;
+    rn_unit unit;
+    memset(&unit, 0, sizeof unit);
+    while (rn_next_unit(r->net, &unit)) {
+        unit_view u = view_unit(r->net, &unit);
         for (k = 0; k < kinds && !is_alike(&u, &views[k]);) k++;
         if (k < kinds || kinds == MOST_KINDS) {
             if (k < kinds) counts[k]++;

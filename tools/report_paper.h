@@ -166,7 +166,7 @@ static inline int has_nearer(const paper_row *row, int depth) {
 static inline int corresponds(const paper_row *row, const report_run *r) {
     static const char *const keys[] = {"block",          "order",          "shortcut",
                                        "shortcut_scale", "residual_scale", "gate_bias",
-                                       "carry_bias",     "dropout"};
+                                       "carry_bias",     "dropout",        "stochastic_depth"};
     char texts[2][96];
     rn_desc asked;
     size_t i;
@@ -232,7 +232,8 @@ static inline void put_paper_table(plot_buffer *out, int table, const report_run
             put_number_cell(out, median, 2);
         plot_format(out, "<td class=\"number\">%w</td><td class=\"number\">%d</td>%s",
                     strcmp(row->published, "-") ? row->published : "not in it", row->depth,
-                    cell.text);
+                    cell.failed ? "" : cell.text);
+        out->failed |= cell.failed;
         plot_puts(out, "</tr>\n");
         free(cell.text);
     }

@@ -72,23 +72,15 @@ static inline void place_nodes(unit_view *u) {
     free(marks);
 }
 
-/* The unit whose first node this is; free it. */
-static inline unit_view view_unit(const rn_net *net, int first) {
-    const rn_node *n = net->nodes;
+/* Free it. */
+static inline unit_view view_unit(const rn_net *net, const rn_unit *unit) {
     unit_view u;
-    int i, k;
     memset(&u, 0, sizeof u);
     u.net = net;
-    u.first = first;
-    while (first + u.count < net->node_count && n[first + u.count].stage == n[first].stage &&
-           n[first + u.count].unit == n[first].unit)
-        u.count++;
-    u.input = first - 1;
-    for (i = first; i < first + u.count; i++) {
-        if (n[i].kind == RN_ADD) u.add = i;
-        for (k = 0; k < 2; k++)
-            if (n[i].inputs[k] >= 0 && n[i].inputs[k] < first) u.input = n[i].inputs[k];
-    }
+    u.first = unit->first;
+    u.count = unit->next - unit->first;
+    u.input = unit->input;
+    u.add = unit->add;
     u.column = (int *)allocate((size_t)u.count * sizeof(int));
     u.row = (int *)allocate((size_t)u.count * sizeof(int));
     place_nodes(&u);
@@ -140,7 +132,10 @@ static inline const char *node_words(const unit_view *u, int i, char words[64],
         snprintf(words, 64, n->complement ? "%s (1 \xE2\x88\x92 %s(%.20s))" : "%s %s(%.20s)", times,
                  sigma, logits->role);
         break;
-    case RN_DROPOUT: snprintf(words, 64, "dropout %g", (double)n->dropout); break;
+    case RN_DROPOUT: /* of whole units, each with a ratio of its own */
+        if (n->whole) return "stochastic depth";
+        snprintf(words, 64, "dropout %g", (double)n->dropout);
+        break;
     case RN_SCALE:
         *colour = "gate";
         snprintf(words, 64, "%s %g", times, (double)n->scale);
