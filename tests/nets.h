@@ -444,6 +444,7 @@ static inline rn_desc net_by_turns(int i) {
     if (desc.stem == RN_STEM_DEEP) desc.base_width = 4; /* begins with half of it */
     desc.weight_standardisation = turn % 5 == 0;
     desc.norm = (rn_norm)(turn % norms);
+    desc.seed = (uint64_t)i; /* other masks, other units left out */
     resolved = desc;
     if (rn_resolve(&resolved, NULL)) desc.norm = RN_NORM_BATCH;
     return desc;
