@@ -5,14 +5,8 @@
 #
 # tests/ablation.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-pid=
-trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 ${CC:-cc} -O1 -o ablation "$root/examples/ablation.c" -lm || exit 1
 idx train 105 data
 idx t10k 100 data

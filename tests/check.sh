@@ -1,5 +1,12 @@
-# check.sh - the counting of checks, small data and waiting, for the scripts that read this file.
-# $work is their directory, $root the project's.
+# check.sh - what scripts begin with that read this file: a temporary directory, in which they go on,
+# and the counting of checks; small data, waiting, programs that several of them need.
+
+here=$(cd "$(dirname "$0")" && pwd) # of the script
+root=$(dirname "$here")             # of the project
+work=$(mktemp -d) || exit 1
+pid= # of a program in the background, which must not outlive the script
+trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
 
 checks=0
 failures=0

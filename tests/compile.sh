@@ -7,10 +7,6 @@
 #
 # tests/compile.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-# shellcheck source=check.sh
-. "$here/check.sh"
 warnings="-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 
 # none FILE: no line in it
@@ -35,7 +31,7 @@ program() {
     mkdir "$dir"
     for file in main other; do
         # shellcheck disable=SC2086
-        $compiler $language $warnings "$@" -c -o "$dir/$file.o" "$here/compile/$file.c" || return 1
+        $compiler $language $warnings "$@" -c -o "$dir/$file.o" "$(dirname "$0")/compile/$file.c" || return 1
     done
     openmp=
     case " $* " in *" -fopenmp "*) openmp=-fopenmp ;; esac
@@ -54,8 +50,8 @@ if [ "$1" = program ]; then # one line of the list, called by xargs below
     if program "$@" >"$work/$1.$3.log" 2>&1; then touch "$work/$1.$3.passed"; fi
     exit 0
 fi
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
+# shellcheck source=check.sh
+. "$(dirname "$0")/check.sh"
 
 compilers=
 for compiler in gcc clang $CC; do
@@ -90,7 +86,7 @@ for compiler in $compilers; do
     echo "$compiler c99 o5 -O2 -DRESNET_SMALL -DRESNET_NO_STDIO"
     echo "$compiler c++11 o6 -O1 -DRESNET_SMALL -DRESNET_STATIC"
 done >"$work/list"
-xargs -P 2 -L 1 "$0" program "$work" <"$work/list"
+xargs -P 2 -L 1 "$here/compile.sh" program "$work" <"$work/list"
 while read -r line; do
     name=$(echo "$line" | cut -d' ' -f1,3 | tr ' ' .)
     checks=$((checks + 1))

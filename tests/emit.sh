@@ -5,13 +5,8 @@
 #
 # tests/emit.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 
 make -s -C "$root/tools" emit_c || exit 1
 emit_c=$root/tools/emit_c

@@ -6,12 +6,8 @@
 #
 # tests/emit_int8.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
+. "$(dirname "$0")/check.sh"
 # shellcheck source=boards.sh
 . "$here/boards.sh"
 cd "$work" || exit 1

@@ -5,14 +5,8 @@
 #
 # tests/finetune.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-pid=
-trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 for program in cifar predict finetune; do
     ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
 done
@@ -42,18 +36,6 @@ done
 
 tune() { ./finetune "$base" pictures "$@" --threads 1 --lr 0.05 --frozen_below 3; }
 
-# fails STATUS WORDS ARGUMENTS...: finetune ends so, and says why
-fails() {
-    status=$1 words=$2
-    shift 2
-    ./finetune "$@" >out.txt 2>&1
-    found=$?
-    [ "$found" = "$status" ] && grep -q -e "$words" out.txt && return 0
-    echo "status $found, not $status, or no \"$words\":"
-    cat out.txt
-    return 1
-}
-
 learns() {
     tune whole.safetensors --epochs 6 >out.txt || return 1
     grep '^epoch 6: .* in test' out.txt | sed 's/.* \([0-9.]*\) %$/\1/' >error.txt
@@ -67,12 +49,7 @@ stops() {
     ./finetune "$base" pictures stopped.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
         --epochs 600 >out.txt 2>&1 &
     pid=$!
-    tries=0
-    until [ -s stopped.safetensors.ckpt ]; do
-        tries=$((tries + 1))
-        [ $tries -lt 600 ] || return 1
-        sleep 0.1
-    done
+    wait_for stopped.safetensors.ckpt || return 1
     kill -TERM $pid
     wait $pid
     [ $? = 143 ] || return 1
@@ -101,16 +78,16 @@ check "predict knows another's" names trousers
 check "a signal ends it with a checkpoint" stops
 check "a stopped run goes on to the same bits" resumes
 check "a resumed run keeps its frozen stages" fails 2 "has frozen_below 3; leave --frozen_below out" \
-    "$base" pictures twice.safetensors --resume --frozen_below 4
+    ./finetune "$base" pictures twice.safetensors --resume --frozen_below 4
 check "nothing to resume" fails 1 "cannot open other.safetensors.ckpt" \
-    "$base" pictures other.safetensors --resume
-check "words are missing" fails 2 "give WEIGHTS, DIR and OUT" "$base" pictures
+    ./finetune "$base" pictures other.safetensors --resume
+check "words are missing" fails 2 "give WEIGHTS, DIR and OUT" ./finetune "$base" pictures
 check "no such stage" fails 2 "frozen_below is 6 and must lie in 0 to 5" \
-    "$base" pictures other.safetensors --frozen_below 6
+    ./finetune "$base" pictures other.safetensors --frozen_below 6
 check "the net is the file's" fails 1 "is of another net: base_width is 16 there, 8 here" \
-    "$base" pictures other.safetensors --base_width 8 --stem_width 0 --widths 0 --outputs 0
-check "no pictures" fails 1 "it should have one for each class" "$base" base other.safetensors
-check "IDX files" fails 0 "epoch 1: loss" "$base" "$root/examples/data" other.safetensors --dataset idx \
+    ./finetune "$base" pictures other.safetensors --base_width 8 --stem_width 0 --widths 0 --outputs 0
+check "no pictures" fails 1 "it should have one for each class" ./finetune "$base" base other.safetensors
+check "IDX files" fails 0 "epoch 1: loss" ./finetune "$base" "$root/examples/data" other.safetensors --dataset idx \
     --classes 10 --epochs 1 --batch 128
 
 echo "finetune.sh: $checks checks, $failures failed"

@@ -8,14 +8,11 @@
 #
 # tests/freestanding.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=check.sh
-. "$here/check.sh"
+. "$(dirname "$0")/check.sh"
 here=$here/freestanding
 # shellcheck source=freestanding/cores.sh
 . "$here/cores.sh"
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 
 # clean CORE: nothing is linked that has no business there
 clean() {

@@ -5,17 +5,14 @@
 #
 # tests/images.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-files=$here/picture_files
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 LC_ALL=C
 # What a program that ends with a message leaves is no leak; a fault is not one of our messages.
 ASAN_OPTIONS=detect_leaks=0:exitcode=99
 UBSAN_OPTIONS=exitcode=99
 export LC_ALL ASAN_OPTIONS UBSAN_OPTIONS
 # shellcheck source=check.sh
-. "$here/check.sh"
+. "$(dirname "$0")/check.sh"
+files=$here/picture_files
 
 # refused STATUS WORDS COMMAND...: it ends with this status and says so
 refused() {

@@ -5,14 +5,8 @@
 #
 # tests/lesions.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-pid=
-trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 for program in lesions landscape; do
     # shellcheck disable=SC2086
     ${CC:-cc} ${CFLAGS:--O1} -o $program "$root/examples/$program.c" -lm || exit 1

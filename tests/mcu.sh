@@ -5,12 +5,8 @@
 #
 # tests/mcu.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
+. "$(dirname "$0")/check.sh"
 
 for command in "${ARM_CC:=arm-none-eabi-gcc}" "${QEMU:=qemu-system-arm}"; do
     command -v "$command" >/dev/null && continue

@@ -7,13 +7,8 @@
 #
 # tests/onnx.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 
 cat >draw.c <<END
 #define RESNET_IMPLEMENTATION

@@ -4,13 +4,8 @@
 #
 # tests/plot.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 python=/usr/bin/python3
 [ -x $python ] || python=python3
 warnings='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'

@@ -5,13 +5,8 @@
 #
 # tests/quantise.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 
 # Makes a net that is the same in floats: a filter of layer1.0.conv1 and its bias times 1000, what
 # conv2 makes of it by a thousandth.

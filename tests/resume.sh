@@ -6,14 +6,8 @@
 #
 # tests/resume.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-root=$(dirname "$here")
-work=$(mktemp -d) || exit 1
-pid=
-trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
 # shellcheck source=check.sh
-. "$here/check.sh"
-cd "$work" || exit 1
+. "$(dirname "$0")/check.sh"
 for program in cifar predict; do
     ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
 done
@@ -25,16 +19,11 @@ idx t10k 100 data
 train() { ./cifar --dataset idx --data data --threads 1 "$@"; }
 small="--depth 8 --batch 25 --schedule constant --lr 0.05 --pad 1 --flip 0"
 
-# fails STATUS WORDS FLAGS...: the trainer ends so, and says why
-fails() {
+# refuses STATUS WORDS FLAGS...: the trainer ends so, and says why
+refuses() {
     status=$1 words=$2
     shift 2
-    train "$@" >out.txt 2>&1
-    found=$?
-    [ "$found" = "$status" ] && grep -q -e "$words" out.txt && return 0
-    echo "status $found, not $status, or no \"$words\":"
-    cat out.txt
-    return 1
+    fails "$status" "$words" train "$@"
 }
 
 # column 1 to 7 of a log: all but speed and time
@@ -85,26 +74,26 @@ cp -r run lost
 more="--resume --out again --iterations 45"
 # shellcheck disable=SC2086
 {
-    check "another batch" fails 2 "again/last.ckpt has batch 25; leave --batch out" $more --batch 26
-    check "another pad" fails 2 "has pad 1; leave --pad out" $more --pad 0
-    check "another flip" fails 2 "has flip 0; leave --flip out" $more --flip 1
-    check "another seed" fails 2 "has seed 0; leave --seed out" $more --seed 9
-    check "another momentum" fails 2 "has momentum another value" $more --momentum 0.5
-    check "another depth" fails 2 "has depth 8; leave --depth out" $more --depth 14
-    check "other units" fails 2 "has units 1,1,1,0; leave --units out" $more --units 2,1,1
-    check "batch norm over parts" fails 2 "bn_group 0, which --micro_batch 5" $more --micro_batch 5
-    check "a dialect" fails 2 "leave --dialect out" $more --dialect fb
-    check "a length that is over" fails 2 "iteration 27 already" --resume --out again --iterations 26
-    check "no checkpoint" fails 2 "no data/last.ckpt; leave --resume out" --resume --out data
-    check "a file for a directory" fails 1 "directory out.txt: Not a" $small --out out.txt
+    check "another batch" refuses 2 "again/last.ckpt has batch 25; leave --batch out" $more --batch 26
+    check "another pad" refuses 2 "has pad 1; leave --pad out" $more --pad 0
+    check "another flip" refuses 2 "has flip 0; leave --flip out" $more --flip 1
+    check "another seed" refuses 2 "has seed 0; leave --seed out" $more --seed 9
+    check "another momentum" refuses 2 "has momentum another value" $more --momentum 0.5
+    check "another depth" refuses 2 "has depth 8; leave --depth out" $more --depth 14
+    check "other units" refuses 2 "has units 1,1,1,0; leave --units out" $more --units 2,1,1
+    check "batch norm over parts" refuses 2 "bn_group 0, which --micro_batch 5" $more --micro_batch 5
+    check "a dialect" refuses 2 "leave --dialect out" $more --dialect fb
+    check "a length that is over" refuses 2 "iteration 27 already" --resume --out again --iterations 26
+    check "no checkpoint" refuses 2 "no data/last.ckpt; leave --resume out" --resume --out data
+    check "a file for a directory" refuses 1 "directory out.txt: Not a" $small --out out.txt
     idx train 205 other
     idx t10k 100 other
     printf x | dd of=other/train-images-idx3-ubyte bs=1 seek=100000 conv=notrunc 2>/dev/null
-    check "another pixel" fails 2 "other images than those of --data other" $more --data other
+    check "another pixel" refuses 2 "other images than those of --data other" $more --data other
     cp data/train* other
     printf '\003' | dd of=other/t10k-labels-idx1-ubyte bs=1 seek=50 conv=notrunc 2>/dev/null
     cmp -s data/t10k-labels-idx1-ubyte other/t10k-labels-idx1-ubyte && echo "the label was 3"
-    check "another label of a test image" fails 2 "other images" $more --data other
+    check "another label of a test image" refuses 2 "other images" $more --data other
     check "a refused run is as it was" cmp run/last.ckpt again/last.ckpt
     check "the same values may be repeated" train $more --batch 25 --pad 1 --flip 0
     check "without flags" train --resume --out run --iterations 45
@@ -113,34 +102,32 @@ check "and it was the same run" same_run run again
 
 # ---- what may be changed ---------------------------------------------------------------------------
 
-# says LINE FLAGS...: the trainer goes on, and says where and what is new
-says() {
+# goes_on LINE FLAGS...: the trainer does, and says where and what is new
+goes_on() {
     line=$1
     shift
-    train --resume --out again "$@" >out.txt 2>&1 && grep -x -e "$line" out.txt && return 0
-    cat out.txt
-    return 1
+    fails 0 "^$line\$" train --resume --out again "$@"
 }
-check "nothing" says "resumed at iteration 45 of 45"
-check "length and rate" says "resumed at iteration 45 of 46; the length is 46 instead of 45; --lr is 0.02 instead of 0.05" \
+check "nothing" goes_on "resumed at iteration 45 of 45"
+check "length and rate" goes_on "resumed at iteration 45 of 46; the length is 46 instead of 45; --lr is 0.02 instead of 0.05" \
     --iterations 46 --lr 0.02
-check "the schedule" says "resumed at iteration 46 of 46; --schedule is cosine instead of constant" --schedule cosine
-check "the machine" says "resumed at iteration 46 of 48; .* instead of 46" --iterations 48 \
+check "the schedule" goes_on "resumed at iteration 46 of 46; --schedule is cosine instead of constant" --schedule cosine
+check "the machine" goes_on "resumed at iteration 46 of 48; .* instead of 46" --iterations 48 \
     --threads 2 --isa portable --direct 1 --budget 100M
 
 # ---- flags that have nothing to say ----------------------------------------------------------------
 
 check "the values of a field" sh -c './cifar --help | grep -e "--naive  *0 or 1$"'
-check "two lengths" fails 2 "give one of them" --epochs 1 --iterations 9 --out no
-check "two lengths, the other first" fails 2 "give one of them" --iterations 9 --epochs 1 --out no
-check "--eval of another depth" fails 2 "best.safetensors has depth 8" --eval run/best.safetensors --depth 20
-check "--eval and a dialect" fails 2 "leave --dialect out" --eval run/best.safetensors --dialect fb
+check "two lengths" refuses 2 "give one of them" --epochs 1 --iterations 9 --out no
+check "two lengths, the other first" refuses 2 "give one of them" --iterations 9 --epochs 1 --out no
+check "--eval of another depth" refuses 2 "best.safetensors has depth 8" --eval run/best.safetensors --depth 20
+check "--eval and a dialect" refuses 2 "leave --dialect out" --eval run/best.safetensors --dialect fb
 check "--eval in small parts" train --eval run/best.safetensors --micro_batch 5
 mkdir colour colour/cifar-10-batches-bin
 head -c 3073 /dev/zero >colour/cifar-10-batches-bin/test_batch.bin
-check "--eval on colours" fails 2 "channels of run/best.safetensors is 1, but the data's is 3" \
+check "--eval on colours" refuses 2 "channels of run/best.safetensors is 1, but the data's is 3" \
     --eval run/best.safetensors --dataset cifar10 --data colour
-check "no CIFAR" fails 1 "need --dataset idx" --resume --out run --dataset cifar10
+check "no CIFAR" refuses 1 "need --dataset idx" --resume --out run --dataset cifar10
 check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
 check "the log is drawn" grep -c ">learning rate</text>" predicting/log.svg
@@ -174,23 +161,23 @@ stopped_fast() { # in a later epoch, nine steps each
 # shellcheck disable=SC2086
 {
     check "SIGINT where slow weights are the net's" stopped_fast
-    check "another lookahead" fails 2 "has lookahead 4; leave --lookahead out" --resume --out fast --lookahead 0
-    check "another average of views" fails 2 "has tta 2; leave --tta out" --resume --out fast --tta 1
-    check "a recipe again" fails 2 "begins a training; with --resume leave it out" --resume --out fast --recipe fast
+    check "another lookahead" refuses 2 "has lookahead 4; leave --lookahead out" --resume --out fast --lookahead 0
+    check "another average of views" refuses 2 "has tta 2; leave --tta out" --resume --out fast --tta 1
+    check "a recipe again" refuses 2 "begins a training; with --resume leave it out" --resume --out fast --recipe fast
     check "going on fast" train --resume --out fast
     check "a fast run never stopped" train $fast 20 --out fast_whole
     check "a resumed fast run is the same run" same_run fast fast_whole
     check "flags count more than a recipe" sh -c 'grep -q \"desc.base_width\":\"8\" fast/last.ckpt &&
         grep -q \"trainer.flip\":\"2\" fast/last.ckpt'
-    check "no such recipe" fails 2 "should be paper or fast" --recipe slow
+    check "no such recipe" refuses 2 "should be paper or fast" --recipe slow
     check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 8 |
         grep "^recipe fast: --depth 14 "'
     check "a share held out" sh -c "./cifar --dataset idx --data data $small --iterations 1 --hold_out 5 \
         --out held | grep '; 164 training, 41 test images'"
     check "the share is known" train --resume --out held --iterations 2
-    check "another share" fails 2 "has hold_out 5; leave --hold_out out" --resume --out held --hold_out 4
-    check "a share of one" fails 2 "no image to train on" $small --hold_out 1
-    check "a share of none" fails 2 "--hold_out 206 is more than the 205" $small --hold_out 206
+    check "another share" refuses 2 "has hold_out 5; leave --hold_out out" --resume --out held --hold_out 4
+    check "a share of one" refuses 2 "no image to train on" $small --hold_out 1
+    check "a share of none" refuses 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
 # The best net is chosen by one view of each image, also at the end.
 # shellcheck disable=SC2086
@@ -269,7 +256,7 @@ int main(void) {
 }
 END
 check "a net that overflows" sh -c "${CC:-cc} -o overflow overflow.c -lm && ./overflow"
-check "--eval of it" fails 1 "logits of image" --eval overflow.safetensors
+check "--eval of it" refuses 1 "logits of image" --eval overflow.safetensors
 check "--eval of a good one" train --eval better/best.safetensors
 predicts() {
     ./predict "$1" data/t10k-images-idx3-ubyte >out.txt 2>&1
