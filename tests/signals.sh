@@ -81,6 +81,8 @@ check "openings" says "openings of the gates of F: 0.0[01] in the mean"
 check "and of h" says "openings of those of h: \(0.99\|1.00\) in the mean"
 check "their histogram" rows gates 0 gate_density 122 gates/signals.csv
 
+check "stages that stay as they are" signals --net frozen_below=2 --iterations 2 --out frozen
+check "are measured" rows frozen_below=2 0 gradient_norm 7 frozen/signals.csv
 check "a rate at which it diverges" signals --net order=original --iterations 10 --every 2 --lr 1e6 --out far
 check "that is told" says "order=original: .* is the first that is not finite"
 check "what was measured before is there" rows order=original 0 gradient_norm 7 far/signals.csv
