@@ -99,12 +99,16 @@ static void choose_rows(ablation *a) {
     if (!s->variant_count) quit(2, "--rows is empty");
 }
 
-/* The variant of a row if it was chosen, else NULL; *first: is it its table's first? */
-static const variant *row_variant(const ablation *a, int i, int *first) {
+/* The variant of a row if it was chosen, else NULL. */
+static const variant *row_variant(const ablation *a, int i) {
+    return a->chosen[i] < 0 ? NULL : &a->study.variants[a->chosen[i]];
+}
+
+/* Is no row of its table before it chosen? */
+static int begins_table(const ablation *a, int i) {
     int k = i - 1;
     while (k >= 0 && paper_rows[k].table == paper_rows[i].table && a->chosen[k] < 0) k--;
-    *first = k < 0 || paper_rows[k].table != paper_rows[i].table;
-    return a->chosen[i] < 0 ? NULL : &a->study.variants[a->chosen[i]];
+    return k < 0 || paper_rows[k].table != paper_rows[i].table;
 }
 
 /* ---- output ---------------------------------------------------------------------------------- */
@@ -115,11 +119,11 @@ static void print_study(const ablation *a) {
     const uint64_t steps = s->schedule.steps;
     const int timed = s->variants[0].step > 0;
     const double seconds = rest_seconds(s, 0, 0, s->seeds, steps);
-    int i, first;
+    int i;
     for (i = 0; timed && i < PAPER_ROWS; i++) {
-        const variant *v = row_variant(a, i, &first);
+        const variant *v = row_variant(a, i);
         if (!v) continue;
-        if (first)
+        if (begins_table(a, i))
             printf("\nTable %d: %-25s depth    steps   ms a step   minutes a run\n",
                    paper_rows[i].table, paper_titles[paper_rows[i].table - 1]);
         printf("%3d %-30s %5d %8" PRIu64 " %11.1f %15.2f\n", row_number(i), paper_rows[i].name,
@@ -147,13 +151,13 @@ static void print_number(double number) {
 }
 
 static void print_results(const ablation *a) {
-    int i, first;
+    int i;
     for (i = 0; i < PAPER_ROWS; i++) {
-        const variant *v = row_variant(a, i, &first);
+        const variant *v = row_variant(a, i);
         summary of;
         if (!v) continue;
         of = summarise(v->runs, MOST_SEEDS);
-        if (first)
+        if (begins_table(a, i))
             printf("\nTable %d: %-21s depth  runs  failed   median     mean    dev.    paper\n",
                    paper_rows[i].table, paper_titles[paper_rows[i].table - 1]);
         printf("%-30s %5d %5d %7d", paper_rows[i].name, v->desc.depth, of.runs, of.failed);
@@ -201,13 +205,13 @@ static void write_csv(const ablation *a) {
     const study *s = &a->study;
     char path[1000], temporary[1024];
     FILE *file;
-    int i, k, first;
+    int i, k;
     snprintf(path, sizeof path, "%s", study_path(s, "ablation.csv"));
     file = open_new(path, temporary);
     fprintf(file, "table,row,depth,block,schedule,steps,seed,error,loss,seconds,status,paper,"
                   "directory\n");
     for (i = 0; i < PAPER_ROWS; i++) {
-        const variant *v = row_variant(a, i, &first);
+        const variant *v = row_variant(a, i);
         for (k = 0; v && k < s->asked; k++)
             if (v->runs[k].state != PENDING) write_line(file, s, &paper_rows[i], v, k);
     }
@@ -299,7 +303,7 @@ static void draw_study(const ablation *a) {
              paper_rows[first].name);
     p = plot_begin(title, 4);
     for (i = 0; i < PAPER_ROWS; i++) {
-        const variant *v = row_variant(a, i, &first);
+        const variant *v = row_variant(a, i);
         if (!v) continue;
         if (!reference) reference = v;
         plot_panel(p, paper_rows[i].name, epoch, loss);

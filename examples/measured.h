@@ -23,7 +23,7 @@ typedef struct result_row {
 typedef struct results {
     char path[1010], run[17];
     FILE *file;
-    result_row *list;
+    result_row *list; /* those that were there when it was opened */
     int count, room;
     int values; /* columns of a row */
     int next;   /* where the next search begins: mostly rows are asked for in their order */
@@ -36,11 +36,9 @@ static inline void check_results(const results *r, int failed) {
 static inline void keep_result(results *r, const char *key, const double *values) {
     const size_t length = strlen(key) < KEY_LENGTH ? strlen(key) : KEY_LENGTH - 1;
     if (r->count == r->room) {
-        result_row *list = (result_row *)allocate((size_t)(2 * r->room + 64) * sizeof *list);
-        if (r->count) memcpy(list, r->list, (size_t)r->count * sizeof *list);
-        free(r->list);
-        r->list = list;
         r->room = 2 * r->room + 64;
+        r->list = (result_row *)realloc(r->list, (size_t)r->room * sizeof *r->list);
+        if (!r->list) quit(1, "no memory for the rows of %s", r->path);
     }
     memset(r->list[r->count].key, 0, KEY_LENGTH);
     memcpy(r->list[r->count].key, key, length);
@@ -101,7 +99,7 @@ static inline results open_results(const char *directory, const char *name, cons
     return r;
 }
 
-/* 1 if this was measured; then its values. */
+/* 1 if this was measured before; then its values. */
 static inline int find_result(results *r, const char *key, double *values) {
     int i;
     for (i = 0; i < r->count; i++) {
@@ -115,7 +113,7 @@ static inline int find_result(results *r, const char *key, double *values) {
 }
 
 /* Writes a row, and makes the values those that will be read again. */
-static inline void add_result(results *r, const char *key, double *values) {
+static inline void add_result(const results *r, const char *key, double *values) {
     char text[32];
     int i;
     check_results(r, fprintf(r->file, "%s,%s", r->run, key) < 0);
@@ -125,7 +123,6 @@ static inline void add_result(results *r, const char *key, double *values) {
         check_results(r, fprintf(r->file, ",%s", text) < 0);
     }
     check_results(r, fprintf(r->file, "\n") < 0 || fflush(r->file));
-    keep_result(r, key, values);
 }
 
 static inline void close_results(results *r) {
