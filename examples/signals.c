@@ -346,7 +346,7 @@ static double first_to_last(const signals *s) {
     return sqrt(s->units[0].dx.squares / s->units[s->count - 1].dx.squares);
 }
 
-static void tell(const signals *s, const rn_net *net, const char *label, uint64_t step) {
+static void tell_net(const signals *s, const rn_net *net, const char *label, uint64_t step) {
     printf("%s, after %" PRIu64 " steps, %d units:\n", label, step, s->count);
     tell_sums(s);
     tell_cuts(s, net);
@@ -413,7 +413,7 @@ static int measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals
     if (!measure(lab, of, net, s)) return 0;
     add_stages(lab, s);
     end_progress(&lab->progress);
-    tell(s, net, lab->labels[lab->next.net], of->step);
+    tell_net(s, net, lab->labels[lab->next.net], of->step);
     return 1;
 }
 

@@ -70,7 +70,7 @@ system() {
         for test in layers kernels executors plot; do
             echo "$test-windows wine 'x86_64-w64-mingw32-gcc -static -include windows.h' $test.c"
         done
-        for program in ablation curves predict; do
+        for program in ablation by_hand curves finetune landscape lesions predict signals; do
             echo "$program-windows $windows ../examples/$program.c --help"
         done
         echo "hello-windows $windows ../examples/hello.c $data"
