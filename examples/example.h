@@ -216,8 +216,16 @@ static inline int has_whole(arguments *a, const char *name, long least, long mos
     return 1;
 }
 
-/* Sets fields of a description, which is not resolved, from words "FIELD=VALUE FIELD=VALUE". A depth
-   replaces the units of each stage, which otherwise would count more than it. */
+/* Sets a field of a description, which is not resolved. A depth replaces the units of each stage,
+   which otherwise would count more than it. */
+static inline rn_status set_field(rn_desc *desc, const char *key, const char *value,
+                                  rn_error *error) {
+    const rn_status status = rn_desc_set(desc, key, value, error);
+    if (!status && !strcmp(key, "depth")) memset(desc->units, 0, sizeof desc->units);
+    return status;
+}
+
+/* Sets fields from words "FIELD=VALUE FIELD=VALUE". */
 static inline rn_status set_fields(rn_desc *desc, const char *words, rn_error *error) {
     char *copy = (char *)allocate(strlen(words) + 1), *field, *value;
     rn_status status = RN_OK;
@@ -233,23 +241,20 @@ static inline rn_status set_fields(rn_desc *desc, const char *words, rn_error *e
             break;
         }
         *value++ = 0;
-        status = rn_desc_set(desc, field, value, error);
-        if (!strcmp(field, "depth")) memset(desc->units, 0, sizeof desc->units);
+        status = set_field(desc, field, value, error);
     }
     free(copy);
     return status;
 }
 
-/* 1 if the word names a field of the description, which then has a new value. A depth replaces the
-   units of each stage, which otherwise would count more than it. */
+/* 1 if the word names a field of the description, which then has a new value. */
 static inline int has_field(arguments *a, rn_desc *desc) {
     const char *value;
     rn_error error;
     int i;
     for (i = 0; rn_desc_key(i); i++) {
         if (!has_text(a, rn_desc_key(i), &value)) continue;
-        if (rn_desc_set(desc, rn_desc_key(i), value, &error)) quit(2, "--%s", error.text);
-        if (!strcmp(rn_desc_key(i), "depth")) memset(desc->units, 0, sizeof desc->units);
+        if (set_field(desc, rn_desc_key(i), value, &error)) quit(2, "--%s", error.text);
         return 1;
     }
     return 0;
