@@ -37,7 +37,8 @@ typedef struct lesions {
     trainer t;
     const rn_net *whole;
     lesion_unit units[MOST_UNITS];
-    int count;  /* of them */
+    int count;            /* of them */
+    const char *no_paths; /* why none is measured; NULL: they are */
     int bypass; /* a net without shortcuts: units are taken out, with their place in the list */
     /* The net that is measured next: see make_changed. */
     int order[MOST_UNITS];
@@ -498,7 +499,7 @@ static int run_paths(lesions *l) {
     double *norms, mean;
     int length, draw, done = 1;
     path_walk w;
-    if (why_no_paths(l)) return 1;
+    if (l->no_paths) return 1;
     w = begin_walk(l);
     norms = (double *)allocate((size_t)lengths * (size_t)paths * sizeof *norms);
     for (draw = 0; draw < paths && done; draw++)
@@ -577,7 +578,7 @@ static void tell_paths(const lesions *l, const double *paths, const double *grad
     double share = 0;
     int middle[2], of_gradient[2], k;
     if (!l->norms.count) {
-        printf("Paths: %s.\n", why_no_paths(l));
+        printf("Paths: %s.\n", l->no_paths);
         return;
     }
     find_middle(paths, l->count, middle);
@@ -708,7 +709,7 @@ static void open_files(lesions *l) {
     check(rn_source_checksum(&l->images.source, &run, &error), &error);
     l->results =
         open_results(l->m.out, "lesions.csv", "run,lesion,units,draw,unit,tau,loss,error", 2, run);
-    if (why_no_paths(l)) return;
+    if (l->no_paths) return;
     check(rn_source_checksum(&l->train.source, &path, &error), &error);
     l->gradients = open_results(l->m.out, "paths.csv", "run,through,draw,gradient_norm", 1, path);
 }
@@ -724,6 +725,7 @@ static void begin(lesions *l, int count, char **words) {
         l->path_images = (long)l->train.source.count;
     l->t = load_net(&l->m, &desc, l->weights, &l->images.source);
     examine(l, l->t.net);
+    l->no_paths = why_no_paths(l);
     open_files(l);
     catch_signals();
 }
@@ -735,9 +737,8 @@ static void measure_all(lesions *l) {
     const int most = l->draws ? (int)l->most : 0;
     const int sets = most < left ? most : left, swaps = most < pairs ? most : pairs;
     const uint64_t drawn = (uint64_t)(count_sizes(sets) + count_sizes(swaps));
-    l->progress =
-        begin_progress(1 + (uint64_t)left + drawn * (uint64_t)l->draws +
-                       (why_no_paths(l) ? 0 : (uint64_t)l->paths * ((uint64_t)l->count + 2)));
+    l->progress = begin_progress(1 + (uint64_t)left + drawn * (uint64_t)l->draws +
+                                 (l->no_paths ? 0 : (uint64_t)l->paths * ((uint64_t)l->count + 2)));
     if (leave_out_each(l) && run_sweep(l, &l->sets, sets, 0) && run_sweep(l, &l->swaps, swaps, 1) &&
         run_paths(l))
         return;
@@ -750,7 +751,7 @@ static void end(lesions *l) {
     int i;
     for (i = 0; i < 2; i++) free(l->changed[i]);
     close_results(&l->results);
-    if (!why_no_paths(l)) close_results(&l->gradients);
+    if (!l->no_paths) close_results(&l->gradients);
     if (l->paths) rn_data_free(&l->train);
     rn_data_free(&l->test);
     free_trainer(&l->t);
