@@ -90,8 +90,8 @@ passes() {
         CFLAGS="$CFLAGS -DREDUCED" sh -e "$work/alone"
 }
 
-# fails NAME SED: the check fails for the gradient, and says of which weight
-fails() {
+# fails_for NAME SED: the check fails for the gradient, and says of which weight
+fails_for() {
     sed "$2" resnet.h >"$work/wrong.h"
     cmp -s resnet.h "$work/wrong.h" && echo "nothing to do for $2" && return 1
     cp resnet.h "$work/right.h"
@@ -144,7 +144,7 @@ for n in $experiments end; do check "experiment $n" experiment "$n"; done
 for change in $changes; do
     check "$change" passes "$change"
     eval "wrong=\${wrong_$change:-}"
-    [ -z "$wrong" ] || check "$change, done wrong" fails "$change" "$wrong"
+    [ -z "$wrong" ] || check "$change, done wrong" fails_for "$change" "$wrong"
     check "$change undone" undone "$change"
 done
 CFLAGS=-O1
