@@ -154,7 +154,7 @@ object() {
 for compiler in $compilers; do
     for language in '-std=c99' '-x c++ -std=c++11'; do
         one="$compiler $language"
-        check "$one: object" object whole || continue
+        check "$one: object" object whole -O1 || continue
         nm -g --defined-only "$work/whole.o" | awk '{print $NF}' | grep -v '^rn_[a-z]' >"$work/found"
         check "$one: every symbol starts with rn_" none "$work/found"
         nm "$work/whole.o" | awk '$2 ~ /^[BbDdCcSs]$/' >"$work/found"
