@@ -63,7 +63,8 @@ int main(int argc, char **argv) {
     print_numbers("The image", image, SIZE);
     print_numbers("What the filter makes of it", output, OUT);
     for (int i = 0; i < OUT * OUT; i++) at = fabs(output[i]) > fabs(output[at]) ? i : at;
-    printf("\nIts strongest answer, row %d and column %d, by hand:\n", at / OUT, at % OUT);
+    printf("\nIts strongest answer, row %d and column %d (both count from 0), by hand:\n", at / OUT,
+           at % OUT);
     for (int i = 0; i < 9; i++) {
         const double pixel = image[(at / OUT + i / 3) * SIZE + at % OUT + i % 3];
         sum += pixel * filter[i];

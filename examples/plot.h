@@ -58,9 +58,10 @@ static inline void plot_band(plot *p, const char *name, const double *x, const d
 static inline void plot_guide(plot *p, double y, const char *label);
 
 /* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
-   unit, and whether on a logarithmic scale. The first column lies at the x axis's least, the last
-   one at its most, and so do rows along y: the first row is at the bottom. Axes that leave the ends
-   open count columns and rows from 0. Maps of one quantity have one scale in all panels. */
+   unit, and whether on a logarithmic scale. The first column lies at the smaller end of the x axis,
+   the last one at the larger, and so do rows along y: the first row is at the bottom, or at the top
+   of an axis that runs backwards. Axes that leave the ends open count columns and rows from 0. Maps
+   of one quantity have one scale in all panels. */
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log);
 
@@ -915,7 +916,8 @@ static inline int plot_is_given(const plot_axis *a) {
 static inline double plot_node(const plot_axis *a, const plot_scale *s, int count, double i) {
     double at = i;
     if (plot_is_given(a)) {
-        const double least = plot_on_axis(a->log, a->least), most = plot_on_axis(a->log, a->most);
+        const double ends[2] = {plot_on_axis(a->log, a->least), plot_on_axis(a->log, a->most)};
+        const double least = fmin(ends[0], ends[1]), most = fmax(ends[0], ends[1]);
         at = count > 1 ? least + i * (most - least) / (count - 1)
                        : least + (i + 0.5) * (most - least);
     }
@@ -929,12 +931,16 @@ static inline plot_scale plot_fit_map(const plot_mark *m) {
     return s;
 }
 
-/* A map's values as indices of its palette, pixels[rows][columns], the last row first. */
-static inline void plot_paint_map(const plot_mark *m, unsigned char *pixels) {
+/* A map's values as indices of its palette, pixels[rows][columns] from the left and the top: the last
+   row first, unless y runs backwards, and the first column, unless x does. */
+static inline void plot_paint_map(const plot_mark *m, int x_backwards, int y_backwards,
+                                  unsigned char *pixels) {
     const plot_scale s = plot_fit_map(m);
-    for (int j = m->rows - 1; j >= 0; j--)
+    for (int j = 0; j < m->rows; j++)
         for (int i = 0; i < m->columns; i++) {
-            const double at = plot_place(&s, m->y[j * m->columns + i]);
+            const int row = y_backwards ? j : m->rows - 1 - j;
+            const int column = x_backwards ? m->columns - 1 - i : i;
+            const double at = plot_place(&s, m->y[row * m->columns + column]);
             *pixels++ = (unsigned char)(plot_is_finite(at) ? 1 + (int)(254 * at + 0.5) : 0);
         }
 }
@@ -949,7 +955,7 @@ static inline void plot_draw_heat(const plot_canvas *c, const plot_mark *m) {
     unsigned char *pixels = (unsigned char *)malloc((size_t)m->count + 1), palette[768];
     if (!pixels) c->out->failed = 1;
     if (pixels && m->count) {
-        plot_paint_map(m, pixels);
+        plot_paint_map(m, x0 > x1, y0 < y1, pixels); /* y grows downwards */
         plot_make_palette(palette);
         plot_put_image(c->out, box, pixels, m->columns, m->rows, 1, palette);
     }

@@ -499,7 +499,7 @@ static void read_map(const double *values, int columns, int rows, int is_log,
                      unsigned char *pixels) {
     plot *p = plot_begin("Map", 1);
     plot_heat(p, values, columns, rows, NULL, is_log);
-    plot_paint_map(p->first->first, pixels);
+    plot_paint_map(p->first->first, 0, 0, pixels);
     free(finish_figure(p));
 }
 
@@ -514,13 +514,13 @@ static void check_scales(void) {
     plot_heat(p, high, 2, 1, "loss", 0);
     plot_panel(p, NULL, axis, axis);
     plot_heat(p, high, 2, 1, "norm", 0);
-    plot_paint_map(p->first->first, pixels);
+    plot_paint_map(p->first->first, 0, 0, pixels);
     CHECK_INT(pixels[0], 1);
     CHECK_INT(pixels[1], 1 + 64);
-    plot_paint_map(p->first->next->first, pixels);
+    plot_paint_map(p->first->next->first, 0, 0, pixels);
     CHECK_INT(pixels[0], 1 + 191);
     CHECK_INT(pixels[1], 255);
-    plot_paint_map(p->last->first, pixels);
+    plot_paint_map(p->last->first, 0, 0, pixels);
     CHECK_INT(pixels[0], 1);
     free(finish_figure(p));
 }
@@ -538,6 +538,55 @@ static void check_map(void) {
     CHECK_INT(pixels[1], 128);
     CHECK_INT(pixels[2], 255);
     CHECK_INT(pixels[3], 0);
+}
+
+/* What a map of three columns and two rows looks like, and its contour, up to the axes' numbers; to
+   be freed. */
+static char *draw_turned(plot_axis x, plot_axis y, const double *values) {
+    const double level = 2.5;
+    plot *p = plot_begin("Map", 1);
+    char *text, *image, *end;
+    plot_panel(p, NULL, x, y);
+    plot_heat(p, values, 3, 2, NULL, 0);
+    plot_contours(p, values, 3, 2, &level, 1);
+    text = plot_text(p);
+    image = strstr(strstr(text, "base64,") + 1, "base64,"); /* behind that of the colours */
+    end = strchr(image, '"');
+    read_path(&found, text, "plot-light", 0);
+    memmove(text, image, (size_t)(end - image));
+    text[end - image] = 0;
+    plot_free(p);
+    return text;
+}
+
+/* On an axis that runs backwards the first row is at the top, where the axis has its number, and the
+   first column at the right: as the values turned on axes that do not. */
+static void check_backwards(void) {
+    static const double values[] = {0, 1, 2, 3, 4, 6};
+    static const double rows[] = {3, 4, 6, 0, 1, 2}, columns[] = {2, 1, 0, 6, 4, 3};
+    static const plot_axis x = {"x", 0, 0, 2}, y = {"y", 0, 0, 1};
+    static const plot_axis left = {"x", 0, 2, 0}, down = {"y", 0, 1, 0};
+    static path expected;
+    char *upright = draw_turned(x, y, values);
+    for (int i = 0; i < 2; i++) {
+        char *turned = draw_turned(x, y, i ? columns : rows), *backwards;
+        double apart = 0;
+        expected = found;
+        backwards = draw_turned(i ? left : x, i ? y : down, values);
+        CHECK(strcmp(turned, upright) != 0);
+        CHECK(!strcmp(turned, backwards));
+        CHECK(expected.count > 2 && expected.count == found.count);
+        for (int k = 0; k < found.count; k++) {
+            double nearest = 1e9;
+            for (int n = 0; n < found.count; n++)
+                nearest =
+                    fmin(nearest, hypot(found.x[k] - expected.x[n], found.y[k] - expected.y[n]));
+            apart = fmax(apart, nearest);
+        }
+        CHECK_NEAR(apart, 0, 0.11);
+        free(turned), free(backwards);
+    }
+    free(upright);
 }
 
 static char *draw_contours(plot_axis axis, const double *values, int columns, int rows,
@@ -903,8 +952,8 @@ int main(void) {
     check_places(), check_clipping(), check_gaps(), check_many(), check_ends();
     check_bands(), check_dots();
     check_series(), check_contrast(), check_eyes();
-    check_map(), check_scales(), check_circle(0), check_circle(1), check_saddle(),
-        check_contour_gaps();
+    check_map(), check_scales(), check_backwards(), check_circle(0), check_circle(1),
+        check_saddle(), check_contour_gaps();
     check_checksums(), check_png(), check_images();
     check_titles(), check_label_gap();
     check_hostile(), check_nothing(), check_saving();
