@@ -1,8 +1,9 @@
 #!/bin/sh
 # tour.sh - the tour in examples/README.md, as it stands there but shorter, in a copy of what a clone
 # has: every command ends well, and every picture that an experiment names is there and whole. And the
-# changes in examples/change: each is applied to the header as its text says, and passes its gradient
-# check, which a wrong derivative fails; all together they pass the check of the fast layers and train.
+# changes in examples/change: each fits the header line by line, is applied to it as its text says, and
+# passes its gradient check, which a wrong derivative fails; all together they pass the check of the fast
+# layers and train.
 #
 # tests/tour.sh   (from anywhere; it writes to a temporary directory)
 
@@ -83,6 +84,15 @@ experiment() { # experiment N: its commands, and its pictures
 wrong_leaky_relu='s/rn__leak(RN__DX, &s->dy, &s->y/rn__leak(RN__DX, \&s->dy, \&s->dy/'
 wrong_squeeze_excitation='s/accumulate_logits || row != h || column != w/accumulate_logits/'
 
+# fits NAME: its lines are where it says, or GNU patch would leave a copy of the header behind
+fits() {
+    patch --dry-run -p1 <"examples/change/$1.diff" >"$work/said" 2>&1 &&
+        ! grep -q -i -e offset -e fuzz "$work/said" && return 0
+    cat "$work/said"
+    echo "make examples/change/$1.diff anew: diff -u of resnet.h without and with the change"
+    return 1
+}
+
 # passes NAME: applied as its text says, it passes its gradient check
 passes() {
     sed -n 's/ gradients executors/ gradients/; /^patch -p1/p; /gradients/p' "$work/text/$1.sh" >"$work/alone"
@@ -102,7 +112,11 @@ fails_for() {
     return $failed
 }
 
-undone() { sh -e -c "$(grep '^patch -R' "$work/text/$1.sh")" && cmp resnet.h "$work/original.h"; }
+# undone NAME: the header is as it was, and nothing else is left
+undone() {
+    sh -e -c "$(grep '^patch -R' "$work/text/$1.sh")" && cmp resnet.h "$work/original.h" &&
+        ! find . -name '*.orig' -o -name '*.rej' | grep .
+}
 
 # Of all three texts the lines behind the gradient's, once all are applied.
 together() {
@@ -142,6 +156,7 @@ for change in $changes; do check "shorter $change" shorten "$change" "$tiny" 's/
 check "what it takes is built" sh -e "$work/text/0.sh"
 for n in $experiments end; do check "experiment $n" experiment "$n"; done
 for change in $changes; do
+    check "$change fits" fits "$change"
     check "$change" passes "$change"
     eval "wrong=\${wrong_$change:-}"
     [ -z "$wrong" ] || check "$change, done wrong" fails_for "$change" "$wrong"
