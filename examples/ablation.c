@@ -71,8 +71,9 @@ static void choose_word(ablation *a, const char *word, int length) {
     exit(2);
 }
 
-/* Makes the nets of the rows, each once. A net is called as its first row in all tables, whichever
-   are chosen, so that studies of several tables can share their runs. Rows of CIFAR-100 are nets of
+/* Makes the nets of the rows, each once. A net is called as the first of its rows that is chosen;
+   its directories are named by its first row in all tables, whichever are chosen, so that studies of
+   several tables can share their runs. Rows of CIFAR-100 are nets of
    other rows once more, so they are there for its data only. */
 static void choose_rows(ablation *a) {
     study *s = &a->study;
@@ -94,7 +95,7 @@ static void choose_rows(ablation *a) {
             const rn_desc other = row_description(&paper_rows[k], s->base, s->depth);
             if (same_fields(&other, &desc, "")) break;
         }
-        a->chosen[i] = add_variant(s, paper_rows[k].name, desc);
+        a->chosen[i] = add_variant(s, paper_rows[i].name, paper_rows[k].name, desc);
     }
     if (!s->variant_count) quit(2, "--rows is empty");
 }

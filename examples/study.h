@@ -68,9 +68,9 @@ static inline void make_name(char *name, size_t room, const char *text) {
     name[length] = 0;
 }
 
-/* The variant of this description, which is resolved and made if there is none yet. Its title
-   stays the caller's. */
-static inline int add_variant(study *s, const char *title, rn_desc desc) {
+/* The variant of this description, which is resolved and made if there is none yet: what it is
+   called while it runs, a title that stays the caller's, and what its directories are named by. */
+static inline int add_variant(study *s, const char *title, const char *name, rn_desc desc) {
     variant *v = &s->variants[s->variant_count];
     rn_error error;
     rn_net *net;
@@ -83,7 +83,7 @@ static inline int add_variant(study *s, const char *title, rn_desc desc) {
     memset(v, 0, sizeof *v);
     v->title = title;
     v->desc = desc;
-    make_name(v->name, sizeof v->name, title);
+    make_name(v->name, sizeof v->name, name);
     for (i = 0; i < net->node_count; i++) v->macs += rn_node_macs(net, i);
     rn_destroy(net);
     return s->variant_count++;
@@ -499,7 +499,7 @@ static inline void train_one(study *s, variant *v, int k) {
     const double begun = seconds_now(), expected = run_seconds(s, v, o, s->schedule.steps);
     const double weight = step_weight(v);
     const double end = s->progress.done + weight * (double)(s->schedule.steps - o->steps);
-    char directory[900], title[64];
+    char directory[900], title[100];
     rn_desc desc = v->desc;
     rn_status status;
     rn_error error;
@@ -507,7 +507,7 @@ static inline void train_one(study *s, variant *v, int k) {
     run_log l;
     desc.seed = s->base.seed + (uint64_t)k;
     run_directory(s, v, k, directory);
-    snprintf(title, sizeof title, "seed %d/%d %.24s: ", k + 1, s->seeds, v->title);
+    snprintf(title, sizeof title, "seed %d/%d %.60s: ", k + 1, s->seeds, v->title);
     t = make_trainer(&desc, &s->recipe, RN_TRAINING, &s->train.source);
     l = make_log(directory, &t, &s->test.source, &s->progress);
     l.quiet = 1;

@@ -130,6 +130,16 @@ check "two of four failed" row "scale 0.5 *8 *4 *2 *fail *21.00 *1.41 *fail"
 check "one of four failed" row "dropout 0.5 *8 *4 *1 *21.25 *20.50 *1.50 *fail"
 check "another table has the nets that it shares" study --table 2 --rows original --iterations 12 --out whole
 check "and does not train them" sh -c '! grep " seed " out.txt'
+check "a net that has several names" study --table 2 --rows original --seeds 1 --iterations 2 --out named
+check "runs under that of its table" says "^original  *seed 0  "
+check "in the directory of the others" test -e named/identity-seed0/result.csv
+if script -qec true /dev/null >/dev/null 2>&1; then
+    check "on a terminal" script -qec "./ablation --data data --threads 1 --depth 8 --batch 25 --seeds 1 --epochs 40 \
+        --rows 'ResNet-164 ReLU before addition' --out shown" out.txt
+    check "names are whole" says "seed 1/1 ResNet-164 ReLU before addition: epoch"
+else
+    echo "ablation: skipped the progress, for there is no script -e"
+fi
 
 # ---- what differs is refused -----------------------------------------------------------------------
 
