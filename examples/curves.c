@@ -66,6 +66,13 @@ static void train(trainer *t, long every, FILE *log, progress *p, const char *ti
                error_rate(correct, seen), net->step);
 }
 
+/* What will be trained, from the first net. */
+static void announce(const trainer *t) {
+    printf("ResNet-%d, %s and then %s: %" PRIu64 " steps of %d images each\n", t->net->desc.depth,
+           orders[0], orders[1], t->net->schedule.steps, t->batch);
+    fflush(stdout);
+}
+
 static void draw(const char *directory, int depth, int logs) {
     char paths[2][1000], picture[1000], title[64], error[PLOT_SENTENCE];
     const char *const words[2] = {paths[0], paths[1]};
@@ -108,6 +115,7 @@ int main(int count, char **words) {
         check(rn_desc_set(&desc, "order", orders[i], &error), &error);
         t = make_trainer(&desc, &r, RN_TRAINING, &images.source);
         t.net->schedule = choose_schedule(&r, steps_per_epoch(&t));
+        if (!i) announce(&t);
         if (!i) p = begin_progress(2 * t.net->schedule.steps);
         train(&t, every, log, &p, orders[i]);
         fclose(log);

@@ -255,7 +255,8 @@ static void train_net(landscape *l, const rn_desc *desc, const char *name, surfa
     t.net->schedule = schedule;
     p = begin_progress(t.net->schedule.steps - t.net->step);
     open_log(&log);
-    printf("%s: ResNet-%d\n", directory, t.net->desc.depth);
+    printf("%s: ResNet-%d, %" PRIu64 " steps\n", directory, t.net->desc.depth, schedule.steps);
+    fflush(stdout);
     check(train_run(&log, "", &error), &error);
     end_progress(&p);
     if (fclose(log.file)) quit(1, "cannot write %s", path_in(directory, "log.csv"));
@@ -364,8 +365,18 @@ static void open_file(landscape *l) {
         l->part[i] = i / (double)(points - 1);
         l->at[i] = l->range * (2 * i - (double)(points - 1)) / (double)(points - 1);
     }
-    l->progress =
-        begin_progress((uint64_t)(l->count * points * points) + (l->joined ? (uint64_t)points : 0));
+}
+
+/* Says what there is to measure, before the first of it is. */
+static void announce(landscape *l) {
+    const long points = l->points, line = l->joined ? points : 0;
+    const long losses = l->count * points * points + line;
+    printf("%td training images, %ld x %ld points from %g to %g\n", l->images.source.count, points,
+           points, -l->range, l->range);
+    printf("To be measured: %ld losses, those of the points around %d net%s%s\n", losses, l->count,
+           l->count > 1 ? "s" : "", line ? ", and on the line between them" : "");
+    fflush(stdout);
+    l->progress = begin_progress((uint64_t)losses);
 }
 
 static void end(landscape *l) {
@@ -403,8 +414,7 @@ int main(int count, char **words) {
     if (stopped) stop(&l);
     open_nets(&l);
     open_file(&l);
-    printf("%td training images, %ld x %ld points from %g to %g\n", l.images.source.count, l.points,
-           l.points, -l.range, l.range);
+    announce(&l);
     for (i = 0; i < l.count; i++)
         if (!measure_surface(&l, i)) stop(&l);
     if (l.joined && !measure_between(&l)) stop(&l);

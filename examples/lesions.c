@@ -737,8 +737,15 @@ static void measure_all(lesions *l) {
     const int most = l->draws ? (int)l->most : 0;
     const int sets = most < left ? most : left, swaps = most < pairs ? most : pairs;
     const uint64_t drawn = (uint64_t)(count_sizes(sets) + count_sizes(swaps));
-    l->progress = begin_progress(1 + (uint64_t)left + drawn * (uint64_t)l->draws +
-                                 (l->no_paths ? 0 : (uint64_t)l->paths * ((uint64_t)l->count + 2)));
+    const uint64_t nets = 1 + (uint64_t)left + drawn * (uint64_t)l->draws;
+    const uint64_t paths = l->no_paths ? 0 : (uint64_t)l->paths * ((uint64_t)l->count + 2);
+    printf("To be measured: %" PRIu64 " nets on %td test images each (the whole one, %d with one "
+           "unit left out,\n%" PRIu64 " with several left out or swapped)",
+           nets, l->images.source.count, left, nets - 1 - (uint64_t)left);
+    if (paths) printf(", and %" PRIu64 " gradients of %ld training images", paths, l->path_images);
+    printf("\n");
+    fflush(stdout);
+    l->progress = begin_progress(nets + paths);
     if (leave_out_each(l) && run_sweep(l, &l->sets, sets, 0) && run_sweep(l, &l->swaps, swaps, 1) &&
         run_paths(l))
         return;

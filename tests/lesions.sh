@@ -19,6 +19,7 @@ trains() {
     ./landscape --train $data --block single --depth 0 --units 2,3 --base_width 4 --iterations 150 --batch 25 \
         --lr 0.05 --points 5 --images 60 --out nets >out.txt || { cat out.txt; return 1; }
     grep '^60 training images, 5 x 5 points from -1 to 1' out.txt &&
+        grep '^To be measured: 50 losses, those of the points around 2 nets$' out.txt &&
         grep '^nets/identity/last.ckpt: loss [0-9.]* in the middle' out.txt &&
         grep '^nets/plain/last.ckpt: loss' out.txt && [ "$(wc -l <nets/landscape.csv)" = 51 ] &&
         grep '1: shortcut identity, ResNet' nets/landscape.svg && grep '2: shortcut scale, ResNet' nets/landscape.svg
@@ -31,7 +32,8 @@ other() {
         --batch 25 --lr 0.05 --points 5 --images 60 --out nets $2
 }
 
-# stopped PROGRAM CSV ARGUMENTS...: it is interrupted once it has written three rows
+# stopped PROGRAM CSV ARGUMENTS...: it is interrupted once it has written three rows, and has said by
+# then what it measures
 stopped() {
     command=$1 csv=$2
     shift 2
@@ -44,12 +46,14 @@ stopped() {
         [ $tries -lt 3000 ] || return 1
         sleep 0.02
     done
+    grep '^To be measured: ' out.txt
+    told=$?
     kill -TERM $pid
     wait $pid
     status=$?
     pid=
     cat out.txt
-    [ $status = 143 ] && grep 'stopped; the same command goes on' out.txt
+    [ $told = 0 ] && [ $status = 143 ] && grep 'stopped; the same command goes on' out.txt
 }
 
 # same A B NAME...: these files of two directories are equal
@@ -78,7 +82,9 @@ anew() {
 between() {
     # shellcheck disable=SC2086
     ./landscape nets/identity/best.safetensors $net --points 3 --images 60 $data --out line >out.txt &&
-        [ "$(grep -c ',between,' line/landscape.csv)" = 3 ] && grep 'From the first net' line/landscape.svg
+        [ "$(grep -c ',between,' line/landscape.csv)" = 3 ] &&
+        grep '^To be measured: 21 losses, .* 2 nets, and on the line between them$' out.txt &&
+        grep 'From the first net' line/landscape.svg
 }
 
 most="--images 300 --draws 2 --paths 3 --path_images 4"
@@ -86,6 +92,9 @@ finds() {
     # shellcheck disable=SC2086
     ./lesions $net $most $data --out whole >whole.txt || { cat whole.txt; return 1; }
     cat whole.txt
+    sed -n '2,3p' whole.txt >told.txt
+    grep '^To be measured: 18 nets on 300 test images each (the whole one, 5 with one unit' told.txt &&
+        grep '^12 with several left out or swapped), and 21 gradients of 4 training images$' told.txt || return 1
     grep 'layer1.0,1,' whole/lesions.csv && [ "$(grep -c ',unit,1,' whole/lesions.csv)" = 5 ] &&
         [ "$(grep -c ',set,' whole/lesions.csv)" = 10 ] && [ "$(grep -c ',swap,' whole/lesions.csv)" = 2 ] &&
         [ "$(wc -l <whole/paths.csv)" = 22 ] && grep '^One unit left out costs' whole.txt &&
