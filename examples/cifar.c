@@ -128,7 +128,7 @@ static void follow_recipe(run *r, rn_desc *desc) {
     if (r->resume || r->eval)
         quit(2, "--recipe begins a training; with --%s leave it out",
              r->resume ? "resume" : "eval");
-    printf("recipe %s: %s\n", recipes[i].name, recipes[i].flags);
+    printf("recipe %s: %s; flags given here count more\n", recipes[i].name, recipes[i].flags);
     snprintf(flags, sizeof flags, "%s", recipes[i].flags);
     for (words[count] = strtok(flags, " "); words[count]; words[count] = strtok(NULL, " ")) count++;
     read_flags(r, desc, count, words);
@@ -157,6 +157,7 @@ static void print_resumed(const rn_net *net, const rn_schedule *old) {
 
 static void train(run *r) {
     rn_net *net = r->t.net;
+    char name[160];
     rn_error error;
     if (r->resume) r->log.resumed = r->recipe.data;
     begin_run(&r->log, checksum_sets(r->learned, r->tested));
@@ -168,9 +169,10 @@ static void train(run *r) {
     open_log(&r->log);
     if (r->recipe.set == FOLDER) write_classes(&r->train, out_path(r, "classes.txt"));
     catch_signals();
-    printf("ResNet-%d, %td parameters, %.1f MB, %d threads; %td training, %td test images\n",
-           net->desc.depth, net->parameter_count, (double)net->bytes / 1e6, net->desc.threads,
-           r->learned->count, r->tested->count);
+    name_net(&net->desc, name);
+    printf("%s, %td parameters, %.1f MB, %d threads; %td training, %td test images\n", name,
+           net->parameter_count, (double)net->bytes / 1e6, net->desc.threads, r->learned->count,
+           r->tested->count);
     check(train_run(&r->log, "", &error), &error);
     if (!stopped) return;
     end_progress(&r->progress);

@@ -267,6 +267,31 @@ static inline void field_of(const rn_desc *desc, const char *key, char text[96])
     rn_desc_get(desc, i, text);
 }
 
+/* Without shortcuts: their factor is 0. */
+static inline int is_plain(const rn_desc *desc) {
+    return desc->shortcut == RN_SHORTCUT_SCALE && !(fabsf(desc->shortcut_scale) > 0);
+}
+
+/* Such as "ResNet-20", or "ResNet-56, order original, shortcut scale 0 (plain)": of a net's block,
+   order and shortcut those that the paper's new net has not. */
+static inline void name_net(const rn_desc *desc, char name[160]) {
+    static const char *const keys[] = {"block", "order", "shortcut"};
+    rn_desc usual = rn_cifar(20);
+    size_t length = (size_t)snprintf(name, 160, "ResNet-%d", desc->depth);
+    char text[96], other[96];
+    int i;
+    rn_resolve(&usual, NULL);
+    for (i = 0; i < 3; i++) {
+        field_of(desc, keys[i], text);
+        field_of(&usual, keys[i], other);
+        if (strcmp(text, other) != 0)
+            length += (size_t)snprintf(name + length, 160 - length, ", %s %.30s", keys[i], text);
+    }
+    if (desc->shortcut == RN_SHORTCUT_SCALE)
+        snprintf(name + length, 160 - length, " %g%s", (double)desc->shortcut_scale,
+                 is_plain(desc) ? " (plain)" : "");
+}
+
 /* Have two descriptions the same fields, but for some, as " FIELD FIELD "? */
 static inline int same_fields(const rn_desc *a, const rn_desc *b, const char *but_for) {
     char texts[2][96], key[64];

@@ -190,12 +190,11 @@ static int make_levels(double *levels) {
     return 24;
 }
 
-/* Such as "1: shortcut scale, ResNet-56", which fits above a panel. */
-static void name_surface(const surface *s, int number, char title[160]) {
-    const rn_desc *desc = &s->t.net->desc;
-    char shortcut[96];
-    field_of(desc, "shortcut", shortcut);
-    snprintf(title, 160, "%d: shortcut %s, ResNet-%d", number + 1, shortcut, desc->depth);
+/* Such as "1: ResNet-56, shortcut scale 0 (plain)". */
+static void name_surface(const surface *s, int number, char title[200]) {
+    char name[160];
+    name_net(&s->t.net->desc, name);
+    snprintf(title, 200, "%d: %s", number + 1, name);
 }
 
 static void draw(const landscape *l) {
@@ -207,7 +206,7 @@ static void draw(const landscape *l) {
     double levels[24];
     const int level_count = make_levels(levels), points = (int)l->points;
     plot *p = plot_begin("Loss around trained nets", l->count);
-    char title[160];
+    char title[200];
     int i;
     for (i = 0; i < l->count; i++) {
         name_surface(&l->nets[i], i, title);

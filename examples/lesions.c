@@ -115,7 +115,7 @@ static void find_units(lesions *l) {
 /* Makes ready for changes of a net, which is only read. */
 static void examine(lesions *l, const rn_net *net) {
     l->whole = net;
-    l->bypass = net->desc.shortcut == RN_SHORTCUT_SCALE && !(fabsf(net->desc.shortcut_scale) > 0);
+    l->bypass = is_plain(&net->desc);
     l->changed[PARAMETERS] = (rn_real *)allocate((size_t)net->parameter_count * sizeof(rn_real));
     l->changed[STATISTICS] = (rn_real *)allocate((size_t)net->statistic_count * sizeof(rn_real));
     find_units(l);
@@ -622,10 +622,11 @@ static void draw_all(const lesions *l, const double *paths, const double *gradie
     const plot_axis tau = {"Kendall's tau of the order", 0, 0, 0};
     const char *path = path_in(l->m.out, "lesions.svg");
     double *number = (double *)allocate((size_t)l->count * sizeof *number);
-    char title[200];
+    char name[160], title[400];
     plot *p;
     int i;
-    snprintf(title, sizeof title, "ResNet-%d, %s: lesions", l->whole->desc.depth, l->weights);
+    name_net(&l->whole->desc, name);
+    snprintf(title, sizeof title, "%s, %.200s: lesions", name, l->weights);
     p = plot_begin(title, 2);
     for (i = 0; i < l->count; i++) number[i] = i + 1;
     plot_panel(p, "One unit left out", unit, y);
@@ -766,12 +767,14 @@ static void end(lesions *l) {
 
 int main(int count, char **words) {
     static lesions l;
+    char name[160];
     program = "lesions";
     l.m = make_measurement("out", 0);
     l.most = 20, l.draws = 5, l.paths = 5, l.path_images = 32;
     begin(&l, count, words);
-    printf("%s: ResNet-%d, %d units, %td parameters; %td test images\n", l.weights,
-           l.whole->desc.depth, l.count, l.whole->parameter_count, l.images.source.count);
+    name_net(&l.whole->desc, name);
+    printf("%s: %s, %d units, %td parameters; %td test images\n", l.weights, name, l.count,
+           l.whole->parameter_count, l.images.source.count);
     measure_all(&l);
     report(&l);
     end(&l);

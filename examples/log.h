@@ -102,14 +102,6 @@ static inline void read_log(run_log *l) {
     check_log(l, fflush(l->file));
 }
 
-/* Such as "ResNet-20, order full_preact, shortcut identity". */
-static inline void name_net(const rn_desc *desc, char name[160]) {
-    char order[96], shortcut[96];
-    field_of(desc, "order", order);
-    field_of(desc, "shortcut", shortcut);
-    snprintf(name, 160, "ResNet-%d, order %.40s, shortcut %.40s", desc->depth, order, shortcut);
-}
-
 /* Draws log.csv as log.svg. A run does not end because that fails. */
 static inline void draw_log(const run_log *l) {
     char csv[1000], title[160], error[PLOT_SENTENCE];

@@ -73,7 +73,7 @@ static inline void draw_mistakes(trainer *t, const rn_source *source, const clas
                                  const char *path) {
     const size_t bytes = (size_t)source->channels * (size_t)source->height * (size_t)source->width;
     mistakes *m = (mistakes *)allocate(sizeof *m);
-    char texts[MISTAKES][600], title[400];
+    char texts[MISTAKES][600], title[500], name[160];
     const char *captions[MISTAKES];
     uint8_t *pixels;
     plot *p;
@@ -92,10 +92,11 @@ static inline void draw_mistakes(trainer *t, const rn_source *source, const clas
                  100 * one->probability);
         captions[i] = texts[i];
     }
+    name_net(&t->net->desc, name);
     snprintf(title, sizeof title,
-             "ResNet-%d gets %ld of %td test images wrong. The %d of which it is surest: what the "
+             "%s gets %ld of %td test images wrong. The %d of which it is surest: what the "
              "picture is, what the net takes it for, with what probability",
-             t->net->desc.depth, m->all, source->count, m->count);
+             name, m->all, source->count, m->count);
     p = plot_begin(title, 1);
     plot_images(p, pixels, m->count, source->channels, source->height, source->width, captions);
     save_picture(p, path);
@@ -115,7 +116,7 @@ static inline void paint_filter(const rn_real *weights, size_t count, unsigned c
    picture for each channel of a filter. */
 static inline void draw_filters(const rn_net *net, const char *path) {
     rn_parameter w;
-    char title[400];
+    char title[500], name[160];
     unsigned char *pixels;
     size_t bytes;
     int colours;
@@ -126,10 +127,11 @@ static inline void draw_filters(const rn_net *net, const char *path) {
     for (int k = 0; k < w.shape[0]; k++)
         paint_filter(w.data + (size_t)k * bytes, bytes, pixels + (size_t)k * bytes);
     colours = w.shape[1] == 3;
+    name_net(&net->desc, name);
     snprintf(title, sizeof title,
-             "ResNet-%d, the %d filters of conv1, %d x %d, %s: the middle grey is 0, and black and "
+             "%s, the %d filters of conv1, %d x %d, %s: the middle grey is 0, and black and "
              "white are the largest weight of the filter",
-             net->desc.depth, w.shape[0], w.shape[2], w.shape[3],
+             name, w.shape[0], w.shape[2], w.shape[3],
              colours ? "channels as red, green and blue" : "a picture for each channel");
     p = plot_begin(title, 1);
     plot_images(p, pixels, colours ? w.shape[0] : w.shape[0] * w.shape[1], colours ? 3 : 1,

@@ -22,7 +22,8 @@ trains() {
         grep '^To be measured: 50 losses, those of the points around 2 nets$' out.txt &&
         grep '^nets/identity/last.ckpt: loss [0-9.]* in the middle' out.txt &&
         grep '^nets/plain/last.ckpt: loss' out.txt && [ "$(wc -l <nets/landscape.csv)" = 51 ] &&
-        grep '1: shortcut identity, ResNet' nets/landscape.svg && grep '2: shortcut scale, ResNet' nets/landscape.svg
+        grep 'panels. 1: 1: ResNet-[0-9]*, block single;' nets/landscape.svg &&
+        grep ' 2: 2: ResNet-[0-9]*, block single, shortcut scale 0 (plain);' nets/landscape.svg
 }
 
 # other FLAGS...: nets that are there are not taken for those of other flags
@@ -112,7 +113,9 @@ plain() {
     ./lesions nets/plain/last.ckpt --draws 1 --most 1 $data --out plain >plain.txt || { cat plain.txt; return 1; }
     cat plain.txt
     error=$(tail -1 nets/plain/log.csv | cut -d, -f6)
-    grep ",whole,0,0,,1,.*,$error\$" plain/lesions.csv && [ "$(grep -c ',unit,1,' plain/lesions.csv)" = 3 ] &&
+    grep '^nets/plain/last.ckpt: ResNet-[0-9]*, block single, shortcut scale 0 (plain), 5 units' plain.txt &&
+        grep '<title>ResNet-[0-9]*, block single, shortcut scale 0 (plain), nets/plain/last.ckpt: lesions</title>' \
+            plain/lesions.svg && grep ",whole,0,0,,1,.*,$error\$" plain/lesions.csv && [ "$(grep -c ',unit,1,' plain/lesions.csv)" = 3 ] &&
         ! grep ',layer[12].0,' plain/lesions.csv && grep 'a net without shortcuts has only one' plain.txt
 }
 check "landscape trains two nets and goes around them" trains

@@ -176,7 +176,7 @@ stopped_fast() { # in a later epoch, nine steps each
         grep -q \"trainer.flip\":\"2\" fast/last.ckpt'
     check "no such recipe" refuses 2 "should be paper or fast" --recipe slow
     check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 8 |
-        grep "^recipe fast: --depth 14 "'
+        grep "^recipe fast: --depth 14 .*; flags given here count more$"'
     check "a share held out" sh -c "./cifar --dataset idx --data data $small --iterations 1 --hold_out 5 \
         --out held | grep '; 164 training, 41 test images'"
     check "the share is known" train --resume --out held --iterations 2
@@ -192,6 +192,19 @@ stopped_fast() { # in a later epoch, nine steps each
 }
 check "which test otherwise" sh -c '[ "$(tail -1 one_view/log.csv | cut -d, -f5)" != "$(tail -1 views/log.csv | cut -d, -f5)" ]'
 check "the best net is the same, and its error" cmp one_view/best.safetensors views/best.safetensors
+# names WORDS FLAGS...: a training begins so
+names() {
+    words=$1
+    shift
+    # shellcheck disable=SC2086
+    train $small --iterations 1 --out named_net "$@" >out.txt && grep "^$words, [0-9]* parameters" out.txt &&
+        grep "<title>$words</title>" named_net/log.svg
+}
+check "the usual net by its depth" names ResNet-8
+check "a plain one as such" names "ResNet-8, order original, shortcut scale 0 (plain)" --order original \
+    --shortcut scale --shortcut_scale 0
+check "other blocks" names "ResNet-11, block bottleneck, shortcut scale 0.5" --block bottleneck --depth 11 \
+    --shortcut scale --shortcut_scale 0.5
 # the paper's recipe is the default: says the same, trains to the same bits
 check "the paper's recipe" train --recipe paper --depth 8 --iterations 2 --out paper
 check "no recipe" train --depth 8 --iterations 2 --out none
