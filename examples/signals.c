@@ -147,6 +147,36 @@ static void read_rows(laboratory *lab, const char *path) {
     fclose(file);
 }
 
+static int is_of(const row *r, int net, const char *signal) {
+    return r->net == net && !strcmp(r->signal, signal);
+}
+
+/* The first and the last step at which a net has a signal; NaN: at none. */
+static void find_steps(const laboratory *lab, int net, const char *signal, double steps[2]) {
+    steps[0] = steps[1] = NAN;
+    for (size_t i = 0; i < lab->row_count; i++) {
+        if (!is_of(&lab->rows[i], net, signal)) continue;
+        steps[0] = fmin(steps[0], lab->rows[i].step);
+        steps[1] = fmax(steps[1], lab->rows[i].step);
+    }
+}
+
+static int has_signal(const laboratory *lab, int net, const char *signal) {
+    double steps[2];
+    find_steps(lab, net, signal, steps);
+    return !isnan(steps[0]);
+}
+
+/* Was it read from a file? Then a row says so. */
+static int is_loaded(const laboratory *lab, int net) { return has_signal(lab, net, "loaded"); }
+
+/* When a net was measured, in words, until the next call. */
+static const char *tell_when(const laboratory *lab, int net, double step) {
+    static char words[40];
+    snprintf(words, sizeof words, "after %.0f steps", step);
+    return is_loaded(lab, net) ? "as loaded" : step > 0 ? words : "before training";
+}
+
 /* ---- measuring ------------------------------------------------------------------------------- */
 
 /* Norm of the tensor of all images, divided by the square root of their number: of one image. */
@@ -166,6 +196,8 @@ static double product_from(const rn_net *net, const signals *s, int k) {
     return product;
 }
 
+static const char behind_last[] = "end"; /* the name of what comes out of the last unit */
+
 static void add_units(laboratory *lab, const signals *s, const rn_net *net) {
     const int images = (int)lab->images;
     for (int k = 0; k <= s->count; k++) {
@@ -174,7 +206,7 @@ static void add_units(laboratory *lab, const signals *s, const rn_net *net) {
         const double l = k + 1, total = sqrt(at->dx.squares);
         snprintf(lab->next.name, sizeof lab->next.name, "layer%d.%d", at->unit.stage,
                  at->unit.unit);
-        if (last) strcpy(lab->next.name, "end");
+        if (last) strcpy(lab->next.name, behind_last);
         add_row(lab, "x_norm", l, norm_of_image(&at->x, images));
         if (backward) add_row(lab, "gradient_norm", l, total);
         if (backward) add_row(lab, "shortcuts_alone", l, sqrt(at->alone.squares));
@@ -346,8 +378,11 @@ static double first_to_last(const signals *s) {
     return sqrt(s->units[0].dx.squares / s->units[s->count - 1].dx.squares);
 }
 
-static void tell_net(const signals *s, const rn_net *net, const char *label, uint64_t step) {
-    printf("%s, after %" PRIu64 " steps, %d units:\n", label, step, s->count);
+/* Of the net that was measured last. */
+static void tell_net(const laboratory *lab, const signals *s, const rn_net *net) {
+    const row *last = &lab->next;
+    printf("%s, %s, %d units:\n", lab->labels[last->net], tell_when(lab, last->net, last->step),
+           s->count);
     tell_sums(s);
     tell_cuts(s, net);
     if (!(s->units[0].dx.count > 0)) return;
@@ -413,7 +448,7 @@ static int measure_whole(laboratory *lab, const rn_net *of, rn_net *net, signals
     if (!measure(lab, of, net, s)) return 0;
     add_stages(lab, s);
     end_progress(&lab->progress);
-    tell_net(s, net, lab->labels[lab->next.net], of->step);
+    tell_net(lab, s, net);
     return 1;
 }
 
@@ -475,7 +510,12 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     check(open_signals(&s, net, &error), &error);
     t = make_trainer(desc, &lab->recipe, of->weights ? RN_INFERENCE : RN_TRAINING,
                      &lab->train.source);
-    if (of->weights) check(rn_load(t.net, of->weights, NULL, &error), &error);
+    if (of->weights) {
+        check(rn_load(t.net, of->weights, NULL, &error), &error);
+        lab->next.step = (double)t.net->step;
+        strcpy(lab->next.name, "net");
+        add_row(lab, "loaded", lab->next.step, 1);
+    }
     if (is_trained(lab, of)) {
         t.net->schedule = choose_schedule(&lab->recipe, steps_per_epoch(&t));
         train_subject(lab, &t, net, &s);
@@ -500,26 +540,14 @@ typedef struct panel {
     double guide;
 } panel;
 
-static int is_of(const row *r, int net, const char *signal) {
-    return r->net == net && !strcmp(r->signal, signal);
-}
-
-/* The first and the last step at which a net has a signal; NaN: at none. */
-static void find_steps(const laboratory *lab, int net, const char *signal, double steps[2]) {
-    steps[0] = steps[1] = NAN;
-    for (size_t i = 0; i < lab->row_count; i++) {
-        if (!is_of(&lab->rows[i], net, signal)) continue;
-        steps[0] = fmin(steps[0], lab->rows[i].step);
-        steps[1] = fmax(steps[1], lab->rows[i].step);
-    }
-}
-
-/* Takes rows of a signal, of a name (NULL: of all), to lab->x and y; returns how many. */
+/* Takes rows of a signal, of a name (NULL: of all but what is behind the last unit), to lab->x and y;
+   returns how many. */
 static int pick(const laboratory *lab, int net, const char *signal, double step, const char *name) {
     int count = 0;
     for (size_t i = 0; i < lab->row_count; i++) {
         const row *r = &lab->rows[i];
-        if (!is_of(r, net, signal) || (name && strcmp(r->name, name) != 0)) continue;
+        if (!is_of(r, net, signal)) continue;
+        if (name ? strcmp(r->name, name) != 0 : !strcmp(r->name, behind_last)) continue;
         if (step >= 0 && fabs(r->step - step) > 0) continue;
         lab->x[count] = r->at;
         lab->y[count++] = r->value;
@@ -571,14 +599,12 @@ static void draw_span(const laboratory *lab, plot *p, int net, const char *signa
     free(steps);
 }
 
-/* Of units, each before training and at the end. */
+/* Of units, each at the begin and, where a net was trained, at the end. */
 static const panel unit_panels[] = {
-    {"gradient_norm", "Gradient of a unit's input, before training", "norm of dE/dx", 1, 0,
-     draw_line, NULL, 0},
+    {"gradient_norm", "Gradient of a unit's input", "norm of dE/dx", 1, 0, draw_line, NULL, 0},
     {"shortcuts_alone", "Gradient by way of shortcuts alone", "norm of dE/dx", 1, 0, draw_both,
      NULL, 0},
-    {"x_norm", "Input of a unit, before training", "norm of x, of an image", 1, 0, draw_line, NULL,
-     0},
+    {"x_norm", "Input of a unit", "norm of x, of an image", 1, 0, draw_line, NULL, 0},
     {"f_to_h", "Residual function against shortcut", "norm of F over norm of h", 1, 0, draw_line,
      NULL, 0},
     {"cut", "What the ReLU behind the addition cuts", "share of y", 0, 1, draw_line, NULL, 0},
@@ -595,33 +621,65 @@ static const panel step_panels[] = {
      1, 0, draw_span, "1e-3", 1e-3},
 };
 
-/* Of parameters from the image to the classes, at the end. */
+/* Of parameters from the image to the classes, of nets that have learned. */
 static const panel parameter_panels[] = {
-    {"norm_scale", "Scales of norms, at the end", "mean magnitude", 0, 0, draw_points, NULL, 0},
-    {"update_to_weight", "Steps against weights, last measured", "std of update / std of weight", 1,
-     0, draw_points, "1e-3", 1e-3},
+    {"norm_scale", "Scales of norms", "mean magnitude", 0, 0, draw_points, NULL, 0},
+    {"update_to_weight", "Steps against weights", "std of update / std of weight", 1, 0,
+     draw_points, "1e-3", 1e-3},
 };
 
-/* Which measurements of a net a panel shows: LATER and ALL are there if there are several. */
+/* Which measurements of a net a panel shows: LATER and ALL are there if there are several, LAST if it
+   was trained, here or before it was loaded. */
 enum when { FIRST, LATER, LAST, ALL };
 
-/* Not a panel that would have no net in it. */
-static void draw_panel(const laboratory *lab, plot *p, const panel *of, const char *title,
-                       const char *across, enum when when) {
+/* Does a panel that is there show a net? */
+static int is_shown(const laboratory *lab, int net, const char *signal, enum when when) {
+    const int learned = is_loaded(lab, net) || has_signal(lab, net, "loss");
+    return has_signal(lab, net, signal) && (learned || when != LAST);
+}
+
+/* Is a panel there: has it a net to show, measured more than once where that is asked for? */
+static int has_panel(const laboratory *lab, const char *signal, enum when when) {
+    int there = 0;
+    for (int net = 0; net < lab->label_count; net++) {
+        double steps[2];
+        find_steps(lab, net, signal, steps);
+        there |= is_shown(lab, net, signal, when) &&
+                 (when == FIRST || when == LAST || steps[1] > steps[0]);
+    }
+    return there;
+}
+
+/* A panel's title, and when the nets in it were measured. */
+static void title_panel(const laboratory *lab, const panel *of, enum when when, char title[200]) {
+    static const char *const begin[] = {"before training", "as loaded",
+                                        "before training or as loaded"};
+    static const char *const end[] = {"at the end", "as loaded", "at the end or as loaded"};
+    int loaded = 0, others = 0;
+    for (int net = 0; net < lab->label_count; net++) {
+        if (!is_shown(lab, net, of->signal, when)) continue;
+        loaded |= is_loaded(lab, net);
+        others |= !is_loaded(lab, net);
+    }
+    snprintf(title, 200, "%s", of->title);
+    if (when != ALL)
+        snprintf(title, 200, "%s, %s", when == LATER ? "the same" : of->title,
+                 (when == FIRST ? begin : end)[loaded + (loaded && others)]);
+}
+
+static void draw_panel(const laboratory *lab, plot *p, const panel *of, const char *across,
+                       enum when when) {
     const plot_axis x = {across, 0, 0, 0}, y = {of->label, of->log, 0, of->most};
     double steps[2];
-    int net = 0, shown = 0;
-    for (; net < lab->label_count && !shown; net++) {
-        find_steps(lab, net, of->signal, steps);
-        shown = when == LATER || when == ALL ? steps[1] > steps[0] : !isnan(steps[0]);
-    }
-    if (!shown) return;
+    char title[200];
+    if (!has_panel(lab, of->signal, when)) return;
+    title_panel(lab, of, when, title);
     plot_panel(p, title, x, y);
     if (of->guide_words) plot_guide(p, of->guide, of->guide_words);
-    for (net = 0; net < lab->label_count; net++) {
+    for (int net = 0; net < lab->label_count; net++) {
+        if (!is_shown(lab, net, of->signal, when)) continue;
         find_steps(lab, net, of->signal, steps);
-        if (!isnan(steps[0]))
-            of->draw(lab, p, net, of->signal, when == ALL ? -1 : steps[when != FIRST]);
+        of->draw(lab, p, net, of->signal, when == ALL ? -1 : steps[when != FIRST]);
     }
 }
 
@@ -632,10 +690,10 @@ static void draw_histograms(const laboratory *lab, plot *p, const char *signal, 
     const plot_axis value = {what, 0, 0, 0}, density = {"density", 1, 0, 0};
     for (int net = 0; net < lab->label_count; net++) {
         double steps[2];
-        char title[200];
+        char title[MOST_LABEL + 50];
         find_steps(lab, net, signal, steps);
         if (isnan(steps[1])) continue;
-        snprintf(title, sizeof title, "%s, step %.0f", lab->labels[net], steps[1]);
+        snprintf(title, sizeof title, "%s, %s", lab->labels[net], tell_when(lab, net, steps[1]));
         plot_panel(p, title, value, density);
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
             const int count = pick(lab, net, signal, steps[1], names[i]);
@@ -649,13 +707,13 @@ static void draw(laboratory *lab, const char *path) {
     lab->x = (double *)allocate(lab->row_count * sizeof *lab->x);
     lab->y = (double *)allocate(lab->row_count * sizeof *lab->y);
     for (size_t i = 0; i < sizeof unit_panels / sizeof unit_panels[0]; i++) {
-        draw_panel(lab, p, &unit_panels[i], unit_panels[i].title, "unit", FIRST);
-        draw_panel(lab, p, &unit_panels[i], "the same, at the end", "unit", LATER);
+        draw_panel(lab, p, &unit_panels[i], "unit", FIRST);
+        draw_panel(lab, p, &unit_panels[i], "unit", LATER);
     }
     for (size_t i = 0; i < sizeof step_panels / sizeof step_panels[0]; i++)
-        draw_panel(lab, p, &step_panels[i], step_panels[i].title, "step", ALL);
+        draw_panel(lab, p, &step_panels[i], "step", ALL);
     for (size_t i = 0; i < sizeof parameter_panels / sizeof parameter_panels[0]; i++)
-        draw_panel(lab, p, &parameter_panels[i], parameter_panels[i].title, "parameter", LAST);
+        draw_panel(lab, p, &parameter_panels[i], "parameter", LAST);
     draw_histograms(lab, p, "x_density", "inputs of units");
     draw_histograms(lab, p, "gradient_density", "gradients of these");
     draw_histograms(lab, p, "gate_density", "openings of gates");

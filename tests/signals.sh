@@ -34,7 +34,17 @@ two() {
     signals --net shortcut=identity --label whole --net "$half" --label half --iterations 6 \
         --every 3 "$@"
 }
+# titled PICTURE WORDS, untitled PICTURE WORDS: one of its panels is so, none is
+titled() { grep -q "<desc>.* [0-9]*: $2; " "$1" || { grep '<desc>' "$1"; return 1; }; }
+untitled() { ! titled "$@"; }
 check "two nets" two --out two --threads 1
+check "how they begin" says "^whole, before training, 6 units:"
+check "how they end" says "^half, after 6 steps, 6 units:"
+check "is told in the picture" titled two/signals.svg "Input of a unit, before training"
+check "and again at the end" titled two/signals.svg "the same, at the end"
+check "what norms have learned" titled two/signals.svg "Scales of norms, at the end"
+check "histograms" titled two/signals.svg "half, after 6 steps"
+check "six units as six points" sh -c 'grep "<desc>" two/signals.svg | grep -q "Input of a unit, before training; [^.]*. line whole, 6 values"'
 check "equation (4)" says "(4) stage 1, 2 units: .*: the identity holds"
 check "equation (4) of half" says "(4) stage 1, 2 units: .*: it does not hold"
 check "equation (5)" says "bit for bit, in 6 of 6 units"
@@ -63,11 +73,18 @@ check "the same picture" cmp two/signals.svg again/signals.svg
 check "a trained net" ./cifar --dataset idx --data data --depth 14 --base_width 4 --batch 25 \
     --epochs 1 --order original --out run
 check "from its file" signals --weights run/best.safetensors --out file
+check "as it is there" says "^run/best.safetensors, as loaded, 6 units:"
+check "in the picture, too" titled file/signals.svg "Input of a unit, as loaded"
+check "and of its norms" titled file/signals.svg "Scales of norms, as loaded"
+check "and in histograms" titled file/signals.svg "run/best.safetensors, as loaded"
+check "nothing of a training" sh -c '! grep -e "before training" -e "at the end" -e "step 0" file/signals.svg'
 check "what ReLUs cut" says "share that the ReLU behind the addition cuts: 0\.[0-9]* in the mean"
 check "what does not pass" says "lets them not pass"
 check "its table" rows run/best.safetensors "[0-9]*" cut 6 file/signals.csv
 check "laid over" signals --net "$half" --overlay two/signals.csv --overlay file/signals.csv \
     --out all
+check "new and loaded ones" titled all/signals.svg "Input of a unit, before training or as loaded"
+check "the trained ones" titled all/signals.svg "Scales of norms, at the end or as loaded"
 check "all of them" sh -c "cut -d, -f1 all/signals.csv | sort -u | wc -l | grep -qx 5"
 check "tables alone" signals --overlay two/signals.csv --out table
 check "as they were" cmp two/signals.csv table/signals.csv
@@ -77,6 +94,7 @@ check "inference" signals --inference --weights run/best.safetensors --label tra
 check "values" rows trained "[0-9]*" x_norm 7 infer/signals.csv
 check "without gradients" rows trained "[0-9]*" gradient_norm 0 infer/signals.csv
 check "gates" signals --net "shortcut=exclusive_gate gate_bias=-6" --label gates --out gates
+check "norms that learned nothing are not drawn" untitled gates/signals.svg "Scales of norms.*"
 check "openings" says "openings of the gates of F: 0.0[01] in the mean"
 check "and of h" says "openings of those of h: \(0.99\|1.00\) in the mean"
 check "their histogram" rows gates 0 gate_density 122 gates/signals.csv
