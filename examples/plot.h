@@ -54,7 +54,8 @@ static inline void plot_points(plot *p, const char *name, const double *x, const
 static inline void plot_band(plot *p, const char *name, const double *x, const double *low,
                              const double *high, int count);
 
-/* A horizontal dashed line with words at its end, such as a published figure. */
+/* A horizontal dashed line with words beside it, such as a published figure: near its right end, or
+   where fewer points and lines are in their way. */
 static inline void plot_guide(plot *p, double y, const char *label);
 
 /* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
@@ -873,15 +874,54 @@ static inline void plot_draw_band(const plot_canvas *c, const plot_mark *m) {
     plot_puts(c->out, "\"/>\n");
 }
 
+/* How many points, and pieces of lines, of a panel are in a box. */
+static inline int plot_count_inside(const plot_canvas *c, plot_box box) {
+    plot_canvas part = *c;
+    int count = 0;
+    part.left = box.x, part.right = box.x + box.width;
+    part.top = box.y, part.bottom = box.y + box.height;
+    for (const plot_mark *m = c->frame->first; m; m = m->next)
+        for (int i = 0; m->kind->swatch & (PLOT_LINE | PLOT_POINTS) && i < m->count; i++) {
+            const int to = m->kind->swatch & PLOT_LINE && i + 1 < m->count ? i + 1 : i;
+            double ends[2][2] = {{plot_place(&c->x, m->x[i]), plot_place(&c->y, m->y[i])},
+                                 {plot_place(&c->x, m->x[to]), plot_place(&c->y, m->y[to])}};
+            if (plot_is_finite(ends[0][0] + ends[0][1] + ends[1][0] + ends[1][1]))
+                count += plot_clip(&part, ends[0], ends[1]);
+        }
+    return count;
+}
+
+/* Where words beside a guide at y stand: where they hide the least, near its right end rather than
+   elsewhere, above it rather than below. */
+static inline plot_box plot_find_place(const plot_canvas *c, const char *words, double y) {
+    static const double feet[4] = {-4, 13, -10, 19}; /* of the words, below the guide */
+    const double width = plot_width(words, -1, 12), marker = 4;
+    const double step = fmax(0, c->right - c->left - width - 8) / 8;
+    plot_box best = {c->right - 4 - width, y + 13, width, 0};
+    int least = INT_MAX;
+    for (int i = 0; i < 36 && least; i++) {
+        const double x = c->right - 4 - width - step * (i / 4), foot = y + feet[i % 4];
+        const plot_box around = {x - marker, foot - 10 - marker, width + 2 * marker,
+                                 12 + 2 * marker};
+        int count;
+        if (foot < c->top + 10 || foot > c->bottom - 3) continue;
+        count = plot_count_inside(c, around);
+        if (count < least) best.x = x, best.y = foot;
+        least = count < least ? count : least;
+    }
+    return best;
+}
+
 static inline void plot_draw_guide(const plot_canvas *c, const plot_mark *m) {
     const double y = plot_place(&c->y, m->y[0]);
+    plot_box place;
     if (!plot_is_inside(c, c->left, y)) return;
     plot_format(c->out, "<path class=\"plot-guide\" d=\"M%c %cH%c\"/>\n", c->left, y, c->right);
-    if (m->label)
-        plot_format(c->out,
-                    "<text class=\"plot-small\" x=\"%c\" y=\"%c\" text-anchor=\"end\">%w"
-                    "</text>\n",
-                    c->right - 4, y - 4 < c->top + 10 ? y + 13 : y - 4, m->label);
+    if (!m->label) return;
+    place = plot_find_place(c, m->label, y);
+    plot_format(c->out,
+                "<text class=\"plot-small\" x=\"%c\" y=\"%c\" text-anchor=\"end\">%w</text>\n",
+                place.x + place.width, place.y, m->label);
 }
 
 static inline void plot_reach_points(const plot_mark *m, plot_extent *x, plot_extent *y) {

@@ -206,6 +206,25 @@ static inline void plot_table_line(plot *p, const plot_table *t, const char *nam
     free(across), free(up);
 }
 
+/* Does the axis of a loss, in columns of these names, want to be logarithmic: is its largest value 20
+   times its smallest, and none 0? On another the small ones would be flat, or the large ones beyond
+   the end. */
+static inline int plot_wants_log(const plot_table *tables, int count, const char *const *names,
+                                 int name_count) {
+    double least = HUGE_VAL, most = 0;
+    for (int i = 0; i < count * name_count; i++) {
+        const plot_table *t = &tables[i / name_count];
+        const char *name = names[i % name_count];
+        double *column = strstr(name, "_loss") ? plot_column(t, name) : NULL;
+        for (int row = 0; column && row < t->rows; row++) {
+            if (!plot_is_finite(column[row])) continue;
+            least = fmin(least, column[row]), most = fmax(most, column[row]);
+        }
+        free(column);
+    }
+    return least > 0 && most > 20 * least;
+}
+
 /* One log: training and test in one panel. */
 static inline void plot_one_log(plot *p, const plot_table *t, const char *across) {
     static const char *const panels[3][5] = {
@@ -215,7 +234,7 @@ static inline void plot_one_log(plot *p, const plot_table *t, const char *across
     static const char *const names[3] = {"training", "test", NULL};
     const plot_axis x = {across, 0, 0, 0};
     for (int i = 0; i < 3; i++) {
-        const plot_axis y = {panels[i][1], 0, 0, 0};
+        const plot_axis y = {panels[i][1], plot_wants_log(t, 1, panels[i] + 2, 3), 0, 0};
         int there = 0;
         for (int k = 0; k < 3; k++) {
             if (!plot_has_column(t, 1, panels[i][2 + k])) continue;
@@ -234,7 +253,7 @@ static inline void plot_many_logs(plot *p, const plot_table *tables, const char 
                                              {"Training loss", "loss (nats)", "train_loss"}};
     const plot_axis x = {across, 0, 0, 0};
     for (int i = 0; i < 4; i++) {
-        const plot_axis y = {panels[i][1], 0, 0, 0};
+        const plot_axis y = {panels[i][1], plot_wants_log(tables, count, panels[i] + 2, 1), 0, 0};
         if (!plot_has_column(tables, count, panels[i][2])) continue;
         plot_panel(p, panels[i][0], x, y);
         for (int k = 0; k < count; k++)

@@ -385,6 +385,49 @@ static void check_bands(void) {
     free(text);
 }
 
+/* Where the words of a guide at 50 stand, below it and left of the panel's right end, beside points at
+   these heights, from a column on. */
+static void find_words(double from, const double *heights, int rows, double *below, double *left) {
+    static const plot_axis x_axis = {"x", 0, 0, 10}, y_axis = {"y", 0, 0, 100};
+    double x[400], y[400];
+    int count = 0;
+    plot *p = plot_begin(NULL, 1);
+    char *text;
+    const char *words;
+    for (int i = 0; i < rows; i++)
+        for (double at = from; at <= 10; at += 0.25) x[count] = at, y[count++] = heights[i];
+    plot_panel(p, NULL, x_axis, y_axis);
+    plot_points(p, "points", x, y, count);
+    plot_guide(p, 50, "the paper's");
+    text = finish_figure(p);
+    read_path(&found, text, "plot-guide", 0);
+    words = strstr(text, "class=\"plot-small\" x=\"");
+    CHECK(words != NULL);
+    if (!words) exit(test_end("plot"));
+    *left = plot_wide - 14 - strtod(strchr(words, 'x') + 3, NULL);
+    *below = strtod(strstr(words, " y=\"") + 4, NULL) - found.y[0];
+    free(text);
+}
+
+/* Words beside a guide make way for points. */
+static void check_guides(void) {
+    static const double heights[] = {51, 47, 44,
+                                     56}; /* 2.2 units of the figure are one of the axis */
+    double below, left;
+    find_words(0, heights, 0, &below, &left);
+    CHECK_NEAR(below, -4, 0.11); /* above the guide, at its end */
+    CHECK_NEAR(left, 4, 0.11);
+    find_words(0, heights, 1, &below, &left);
+    CHECK_NEAR(below, 13, 0.11); /* below it */
+    CHECK_NEAR(left, 4, 0.11);
+    find_words(0, heights, 2, &below, &left);
+    CHECK_NEAR(below, -10, 0.11); /* farther above */
+    CHECK_NEAR(left, 4, 0.11);
+    find_words(5, heights, 4, &below, &left);
+    CHECK_NEAR(below, -4, 0.11); /* where there are none */
+    CHECK(left > 200);
+}
+
 /* Points by the thousands are dots, no two of them in one place. */
 static void check_dots(void) {
     static double x[50000], y[50000];
@@ -935,6 +978,20 @@ static void check_logs(void) {
     text = draw_logs(2, "epoch");
     CHECK(text && strstr(text, ">epoch</text>") && !strstr(text, ">iteration</text>"));
     free(text);
+    write_file("plot_test.csv", "epoch,train_loss,test_loss,test_error\n1,2.4,73,60\n2,2,3,1\n");
+    text = draw_logs(1, "epoch"); /* 73 is more than 20 times 2, but 2.4 is not, nor is 40 % */
+    CHECK(text && strstr(text, "Loss; loss (nats) (logarithmic) against epoch"));
+    CHECK(text && strstr(text, "Error; error (%) against epoch"));
+    free(text);
+    text = draw_logs(2, "epoch");
+    CHECK(text && strstr(text, "Test loss; loss (nats) (logarithmic) against epoch"));
+    CHECK(text && strstr(text, "Training loss; loss (nats) against epoch"));
+    free(text);
+    write_file("plot_test2.csv", "epoch,train_loss,test_loss\n1,90,0\n2,80,0.1\n");
+    text = draw_logs(2, "epoch"); /* 0 has no place on a logarithmic axis */
+    CHECK(text && strstr(text, "Test loss; loss (nats) against epoch"));
+    CHECK(text && strstr(text, "Training loss; loss (nats) (logarithmic) against epoch"));
+    free(text);
     write_file("plot_test.csv", "iteration,train_loss,test_error\n10,2,\n20,1,\n");
     text = draw_logs(2, NULL); /* no panel without values */
     CHECK(text && !strstr(text, ">Test error</text>") && strstr(text, ">Training loss</text>"));
@@ -950,7 +1007,7 @@ int main(void) {
     check_checker();
     check_ticks(), check_labels(), check_numbers();
     check_places(), check_clipping(), check_gaps(), check_many(), check_ends();
-    check_bands(), check_dots();
+    check_bands(), check_guides(), check_dots();
     check_series(), check_contrast(), check_eyes();
     check_map(), check_scales(), check_backwards(), check_circle(0), check_circle(1),
         check_saddle(), check_contour_gaps();

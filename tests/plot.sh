@@ -39,6 +39,8 @@ check "one log" ./plot runs/identity/log.csv one.svg
 check "it shows training, test and the learning rate" shows one.svg identity training test "Learning rate" 'error (%)'
 check "several logs" ./plot --title 'Three & more' runs/identity/log.csv runs//scale//log.csv 'other/a & b/log.csv' \
     named.csv many.svg
+check "two without a title" ./plot runs/identity/log.csv named.csv untitled.svg
+check "have one" shows untitled.svg Training
 check "they have the names of their directories" shows many.svg identity scale 'a &amp; b' named 'Test error' \
     'Three &amp; more' epoch
 check "of two with one name the paths" sh -c './plot runs/identity/log.csv named.csv runs/scale/log.csv \

@@ -15,7 +15,7 @@ static void help(void) {
         "in percent) and learning_rate: loss and error of one log, or of several, each in a\n"
         "colour. The legend calls DIR/log.csv DIR, and NAME.csv NAME, or all by their paths where\n"
         "two would be alike.\n\n"
-        "  --title TEXT   above the picture\n"
+        "  --title TEXT   above the picture (the name of the only log, or Training)\n"
         "  --x NAME       the column of the horizontal axis (epoch; iteration where an epoch\n"
         "                 has several rows)\n");
     exit(finish());
@@ -41,7 +41,7 @@ int main(int count, char **words) {
     names = plot_name_logs(paths, job.count);
     if (!names) quit(1, "no memory for %d names", job.count);
     job.names = (const char *const *)names;
-    if (!job.title && job.count == 1) job.title = names[0];
+    if (!job.title) job.title = job.count == 1 ? names[0] : "Training";
     if (!plot_logs(&job, picture, error)) quit(1, "%s", error);
     free(names);
     free(paths);
