@@ -277,7 +277,7 @@ static plot_axis loss_axis(const study *s) {
     return axis;
 }
 
-/* The row and its median error as far as it is known. */
+/* The row and its median error as far as it is known; a title does not break before the % sign. */
 static void name_panel(const char *row, const variant *v, char title[200]) {
     const double median = summarise(v->runs, MOST_SEEDS).median;
     if (isnan(median))
@@ -285,28 +285,97 @@ static void name_panel(const char *row, const variant *v, char title[200]) {
     else if (median > 100)
         snprintf(title, 200, "%s: fail", row);
     else
-        snprintf(title, 200, "%s: %.2f %%", row, median);
+        snprintf(title, 200, "%s: %.2f\xC2\xA0%%", row, median);
+}
+
+/* Is the row of that table, and chosen? */
+static int is_shown(const ablation *a, int i, int table) {
+    return paper_rows[i].table == table && row_variant(a, i);
+}
+
+/* The error that the paper has of a row in percent; NAN: none, or it failed. */
+static double published_error(int i) {
+    char *end;
+    const double error = strtod(paper_rows[i].published, &end);
+    return end > paper_rows[i].published ? error : NAN;
+}
+
+/* The largest error of a table, here or in the paper, without runs that failed. */
+static double largest_error(const ablation *a, int table) {
+    double most = 0;
+    int i, k;
+    for (i = 0; i < PAPER_ROWS; i++) {
+        if (!is_shown(a, i, table)) continue;
+        most = fmax(most, published_error(i));
+        for (k = 0; k < a->study.asked; k++)
+            if (row_variant(a, i)->runs[k].state == DONE)
+                most = fmax(most, row_variant(a, i)->runs[k].error);
+    }
+    return most;
+}
+
+/* A point for each seed of each row of a table, a little below those of the row. */
+static void draw_seeds(plot *p, const ablation *a, int table) {
+    double errors[MOST_SEEDS], places[MOST_SEEDS];
+    int i, k, place = 0;
+    for (i = 0; i < PAPER_ROWS; i++) {
+        int count = 0;
+        if (!is_shown(a, i, table)) continue;
+        place++;
+        for (k = 0; k < a->study.asked; k++) {
+            if (row_variant(a, i)->runs[k].state != DONE) continue;
+            errors[count] = row_variant(a, i)->runs[k].error;
+            places[count++] = place + 0.25;
+        }
+        plot_points(p, "here, each seed", errors, places, count);
+    }
+}
+
+/* The errors of a table's rows beside the paper's. */
+static void draw_table(plot *p, const ablation *a, int table) {
+    const plot_axis error = {"test error (%)", 0, 0, 1.05 * largest_error(a, table)};
+    const plot_axis row = {NULL, 0, 0, 0};
+    const int several = a->study.asked > 1;
+    double places[PAPER_ROWS], here[PAPER_ROWS], paper[PAPER_ROWS];
+    const char *names[PAPER_ROWS];
+    char title[200];
+    int i, count = 0;
+    for (i = 0; i < PAPER_ROWS; i++) {
+        if (!is_shown(a, i, table)) continue;
+        names[count] = paper_rows[i].name;
+        here[count] = summarise(row_variant(a, i)->runs, MOST_SEEDS).median;
+        paper[count] = published_error(i);
+        places[count] = count + 1;
+        count++;
+    }
+    if (!count) return;
+    snprintf(title, sizeof title,
+             "Table %d, %s: errors here and in the paper (no mark: fail, or none)", table,
+             paper_titles[table - 1]);
+    plot_panel(p, title, error, row);
+    plot_names(p, names, count);
+    plot_points(p, several ? "here, median of seeds" : "here", here, places, count);
+    plot_points(p, "the paper's", paper, places, count);
+    if (several) draw_seeds(p, a, table);
 }
 
 /* Two panels a row: loss and error. The first row is drawn in grey in those of the others. */
-static void draw_study(const ablation *a) {
+static void draw_rows(plot *p, const ablation *a) {
     const study *s = &a->study;
+    const double epochs = (double)s->schedule.steps / (double)s->epoch_steps;
     const plot_axis loss = loss_axis(s), error = {"error (%)", 0, 0, 100};
-    const plot_axis epoch = {"epoch", 0, 0, (double)s->schedule.steps / (double)s->epoch_steps};
+    const plot_axis epoch = {"epoch", 0, fmin(1, epochs), epochs}; /* tests come after epochs */
     const variant *reference = NULL;
     char title[200];
-    plot *p;
-    int i, first = 0;
-    while (a->chosen[first] < 0) first++;
-    snprintf(title, sizeof title,
-             "Basic units at depth %ld, %d %s, %" PRIu64 " steps of %ld; in grey: %s", s->depth,
-             s->seeds, s->seeds == 1 ? "seed" : "seeds", s->schedule.steps, s->recipe.batch,
-             paper_rows[first].name);
-    p = plot_begin(title, 4);
+    int i;
     for (i = 0; i < PAPER_ROWS; i++) {
         const variant *v = row_variant(a, i);
         if (!v) continue;
-        if (!reference) reference = v;
+        if (!reference) {
+            reference = v;
+            snprintf(title, sizeof title, "%s, for comparison", paper_rows[i].name);
+            plot_grey(p, title);
+        }
         plot_panel(p, paper_rows[i].name, epoch, loss);
         if (v != reference) draw_curves(p, s, reference, "train_loss", NULL);
         draw_curves(p, s, v, "train_loss", "training");
@@ -316,6 +385,20 @@ static void draw_study(const ablation *a) {
         draw_curves(p, s, v, "train_error", "training");
         draw_curves(p, s, v, "test_error", "test");
     }
+}
+
+/* First what came out beside the paper, then how. */
+static void draw_study(const ablation *a) {
+    const study *s = &a->study;
+    char title[200];
+    plot *p;
+    int table;
+    snprintf(title, sizeof title, "Basic units at depth %ld, %d %s, %" PRIu64 " steps of %ld",
+             s->depth, s->seeds, s->seeds == 1 ? "seed" : "seeds", s->schedule.steps,
+             s->recipe.batch);
+    p = plot_begin(title, 4);
+    for (table = 1; table <= 3; table++) draw_table(p, a, table);
+    draw_rows(p, a);
     if (plot_save(p, study_path(s, "ablation.svg")))
         fprintf(stderr, "%s: cannot write %s: %s\n", program, study_path(s, "ablation.svg"),
                 strerror(errno));
@@ -340,9 +423,10 @@ static void help(const study *s) {
         "                      and --iterations are the most\n"
         "  --least N           steps a run with which --time is content (%ld)\n"
         "  --plan              measure, print the plan and exit\n"
-        "  --out DIR           gets ablation.csv, a line a run; ablation.svg, its curves;\n"
-        "                      study.txt, by which it goes on; and a directory for each run with\n"
-        "                      log.csv, log.svg, manifest.txt and result.csv (%s)\n",
+        "  --out DIR           gets ablation.csv, a line a run; ablation.svg, errors beside\n"
+        "                      the paper's, and curves; study.txt, by which it goes on; and a\n"
+        "                      directory for each run with log.csv, log.svg, manifest.txt and\n"
+        "                      result.csv (%s)\n",
         s->depth, s->asked, s->least, s->out);
     print_recipe(&s->recipe);
     printf("\nFields of the description, where rows do not differ in them:\n");

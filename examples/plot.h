@@ -10,7 +10,7 @@
 
    A figure keeps copies of all that it is given. Calls never fail: what went wrong, if anything,
    plot_save tells. Series of one name have one colour, dash and marker in all panels, and one entry
-   in the legend; the name NULL is drawn in grey and has none. Values that are NaN or infinite, or
+   in the legend; the name NULL is drawn in grey and has none but plot_grey's. Values that are NaN or infinite, or
    not above 0 on a logarithmic axis, are left out: a line breaks there.
 
    The files have no background and can be read on white and on dark ground, by colour-blind eyes
@@ -49,6 +49,13 @@ static inline void plot_line(plot *p, const char *name, const double *x, const d
                              int count);
 static inline void plot_points(plot *p, const char *name, const double *x, const double *y,
                                int count);
+
+/* The last panel shows these names down its y axis, the first at the top, in place of the numbers 1
+   to count that points there have as y; the panel takes a whole row of the figure. */
+static inline void plot_names(plot *p, const char *const *names, int count);
+
+/* What is drawn in grey, without a name of its own, is called so in the legend. */
+static inline void plot_grey(plot *p, const char *name);
 
 /* The area from low to high, as for the spread around a line of the same name. */
 static inline void plot_band(plot *p, const char *name, const double *x, const double *low,
@@ -105,6 +112,8 @@ struct plot_mark {
 struct plot_frame {
     char *title;
     plot_axis x, y; /* with labels of their own */
+    char **names;   /* [name_count], down the y axis; NULL: it has numbers */
+    int name_count;
     plot_mark *first, *last;
     const plot_mark *map, *pictures; /* the first mark that is such; NULL: none */
     plot_frame *next;
@@ -123,7 +132,8 @@ struct plot {
     plot_frame *first, *last;
     plot_series *series; /* [series_count] */
     int series_count;
-    int error; /* errno of the first call that failed */
+    plot_series grey; /* of marks without a name */
+    int error;        /* errno of the first call that failed */
 };
 
 /* What a legend shows of a series. */
@@ -168,6 +178,20 @@ static inline void plot_panel(plot *p, const char *title, plot_axis x, plot_axis
         p->first = f;
     p->last = f;
     p->panels++;
+}
+
+static inline void plot_names(plot *p, const char *const *names, int count) {
+    plot_frame *f = p ? p->last : NULL;
+    if (!f || f->names || count < 1) return;
+    f->names = (char **)plot_memory(p, (size_t)count, sizeof *f->names);
+    if (!f->names) return;
+    for (int i = 0; i < count; i++) f->names[i] = plot_copy_text(p, names[i]);
+    f->name_count = count;
+    f->y.log = 0, f->y.least = count + 0.5, f->y.most = 0.5;
+}
+
+static inline void plot_grey(plot *p, const char *name) {
+    if (p && !p->grey.name) p->grey.name = plot_copy_text(p, name);
 }
 
 /* Index of a series by its name, which may be new; -1 of none. */
@@ -643,6 +667,7 @@ static const double plot_caption = 15;     /* height of a line */
 static const double plot_wide = 480;       /* of the only panel of a row */
 static const double plot_narrow = 360;     /* of one of several */
 static const double plot_high = 300;       /* of a panel with axes */
+static const double plot_name_height = 22; /* of a name on a y axis */
 static const double plot_gap = 16;         /* between panels */
 static const double plot_line_height = 19; /* of the title of a panel */
 static const double plot_top = 30;         /* for the title of a panel */
@@ -1311,7 +1336,8 @@ static inline void plot_tell_values(plot_buffer *out, const plot_mark *m) {
     int count = 0, first = 0, last = 0;
     double least = 0, most = 0;
     for (int i = 0; i < m->count; i++) {
-        if (!plot_is_finite(m->y[i]) || !plot_is_finite(high[i])) continue;
+        if (!plot_is_finite(m->x[i]) || !plot_is_finite(m->y[i]) || !plot_is_finite(high[i]))
+            continue;
         if (!count) first = i, least = m->y[i], most = high[i];
         least = fmin(least, m->y[i]), most = fmax(most, high[i]);
         last = i, count++;
@@ -1368,7 +1394,7 @@ static inline plot_mark *plot_add(plot *p, const plot_kind *kind, const char *na
     m->kind = kind;
     m->series = plot_find_series(p, name);
     m->count = count < 0 ? 0 : count;
-    if (m->series >= 0) p->series[m->series].kinds |= kind->swatch;
+    (m->series < 0 ? &p->grey : &p->series[m->series])->kinds |= kind->swatch;
     if (kind->is_map && !p->last->map) p->last->map = m;
     if (kind->is_pictures && !p->last->pictures) p->last->pictures = m;
     if (p->last->last)
@@ -1560,6 +1586,22 @@ static inline void plot_put_x_axis(const plot_canvas *c, const char *label) {
     plot_put_text(out, label, -1, c->right - c->left + 40, plot_font + 1);
 }
 
+/* What stands at the ticks of a y axis: its names, or numbers. */
+static inline int plot_y_ticks(const plot_frame *f, const plot_scale *y,
+                               plot_tick ticks[PLOT_TICKS]) {
+    const int count = f->name_count < PLOT_TICKS ? f->name_count : PLOT_TICKS;
+    if (!f->names) return plot_ticks(y, 6, ticks);
+    for (int i = 0; i < count; i++) ticks[i].value = i + 1, ticks[i].major = 1;
+    return count;
+}
+
+/* A tick's name, or its number in `text`. */
+static inline const char *plot_y_label(const plot_frame *f, double value, char text[40]) {
+    const char *name = f->names ? f->names[(int)value - 1] : NULL;
+    if (!f->names) plot_tick_label(text, value);
+    return !f->names ? text : name ? name : "";
+}
+
 /* Ticks and labels at the left, and lines across the panel. */
 static inline void plot_put_y_axis(const plot_canvas *c, const char *label, const plot_tick *ticks,
                                    int count) {
@@ -1575,10 +1617,11 @@ static inline void plot_put_y_axis(const plot_canvas *c, const char *label, cons
                     ticks[i].major ? -5.0 : -3.0);
     plot_puts(out, "\"/>\n");
     for (int i = 0; i < count; i++) {
+        const double y = plot_place(&c->y, ticks[i].value) + 4.5;
         if (!ticks[i].major) continue;
-        plot_tick_label(text, ticks[i].value);
-        plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"end\">%w</text>\n", c->left - 8,
-                    plot_place(&c->y, ticks[i].value) + 4.5, text);
+        plot_format(out, "<text x=\"%c\" y=\"%c\" text-anchor=\"end\"", c->left - 8, y);
+        plot_put_text(out, plot_y_label(c->frame, ticks[i].value, text), -1, c->left - 10,
+                      plot_font);
     }
     if (!label) return;
     plot_format(out, "<text transform=\"translate(14 %c) rotate(-90)\" text-anchor=\"middle\"",
@@ -1586,16 +1629,16 @@ static inline void plot_put_y_axis(const plot_canvas *c, const char *label, cons
     plot_put_text(out, label, -1, c->bottom - c->top + 30, plot_font + 1);
 }
 
-/* Room for the labels of the ticks at the left. */
-static inline double plot_left_margin(const plot_frame *f, const plot_tick *ticks, int count) {
+/* Room for the labels of the ticks at the left of a panel, three fifths of it at most. */
+static inline double plot_left_margin(const plot_frame *f, const plot_tick *ticks, int count,
+                                      double width) {
     double widest = 0;
     char text[40];
     for (int i = 0; i < count; i++) {
         if (!ticks[i].major) continue;
-        plot_tick_label(text, ticks[i].value);
-        widest = fmax(widest, plot_width(text, -1, plot_font));
+        widest = fmax(widest, plot_width(plot_y_label(f, ticks[i].value, text), -1, plot_font));
     }
-    return widest + 12 + (f->y.label ? 22 : 4);
+    return fmin(widest, 0.6 * width) + 12 + (f->y.label ? 22 : 4);
 }
 
 /* How the panels of a figure lie: in rows, and below each other on a narrow page. */
@@ -1610,7 +1653,7 @@ typedef struct plot_layout {
 
 /* Room for the title of a panel. */
 static inline double plot_title_room(const plot_frame *f, double width) {
-    if (f->pictures) return width - 8;
+    if (f->pictures || f->names) return width - 8;
     return width - 70 - (f->map ? plot_key + 40 : 0);
 }
 
@@ -1623,6 +1666,7 @@ static inline double plot_panel_height(const plot_frame *f, const plot_layout *l
     const plot_mark *m = f->pictures;
     const double top = plot_panel_top(f, l);
     plot_gallery g;
+    if (f->names) return top + plot_name_height * f->name_count + plot_bottom;
     if (!m) return top - plot_top + plot_high;
     g = plot_arrange(m, l->width - 8);
     return top + ((m->count - 1) / g.columns + 1) * g.down;
@@ -1633,11 +1677,12 @@ static inline void plot_put_title(const plot_canvas *c, const plot_frame *f, dou
     const double room = plot_title_room(f, width), size = plot_font + 2;
     const int lines = plot_count_lines(f->title, size, room);
     if (f->title)
-        plot_put_lines(c->out, f->title, c->left, c->top - 12 - plot_line_height * (lines - 1),
-                       size, room);
+        plot_put_lines(c->out, f->title, f->names ? 4 : c->left,
+                       c->top - 12 - plot_line_height * (lines - 1), size, room);
 }
 
-static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const plot_layout *l) {
+static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const plot_layout *l,
+                                  double width) {
     const plot_mark *map = f->map, *pictures = f->pictures;
     plot_canvas c;
     plot_tick ticks[PLOT_TICKS];
@@ -1646,8 +1691,8 @@ static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const p
     c.out = out, c.frame = f;
     c.top = plot_panel_top(f, l);
     if (pictures) {
-        c.left = 4, c.right = l->width - 4;
-        plot_put_title(&c, f, l->width);
+        c.left = 4, c.right = width - 4;
+        plot_put_title(&c, f, width);
         pictures->kind->draw(&c, pictures);
         return;
     }
@@ -1655,10 +1700,10 @@ static inline void plot_put_panel(plot_buffer *out, const plot_frame *f, const p
     c.on_map = map != NULL;
     c.bottom = plot_panel_height(f, l) - plot_bottom;
     c.y.from = c.bottom, c.y.to = c.top;
-    count = plot_ticks(&c.y, 6, ticks);
-    c.left = c.x.from = plot_left_margin(f, ticks, count);
-    c.right = c.x.to = l->width - 14 - (map ? plot_key : 0);
-    plot_put_title(&c, f, l->width);
+    count = plot_y_ticks(f, &c.y, ticks);
+    c.left = c.x.from = plot_left_margin(f, ticks, count, width);
+    c.right = c.x.to = width - 14 - (map ? plot_key : 0);
+    plot_put_title(&c, f, width);
     if (map) plot_draw_key(&c, map);
     for (const plot_mark *m = f->first; m; m = m->next)
         if (m->kind->is_map) m->kind->draw(&c, m); /* below the axes */
@@ -1713,7 +1758,7 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
         plot_dash(out, series);
         plot_format(out, " d=\"M%c %ch28\"/>\n", x, y);
     }
-    if (kinds & (PLOT_LINE | PLOT_POINTS))
+    if (kinds & PLOT_POINTS || (kinds & PLOT_LINE && series >= 0)) /* grey lines have no markers */
         plot_format(out, "<path fill=\"%s\" stroke=\"%s\" d=\"M%c %c%s\"/>\n", colour, colour,
                     x + 14, y, plot_markers[plot_style(series)]);
 }
@@ -1721,17 +1766,19 @@ static inline void plot_put_swatch(plot_buffer *out, int series, int kinds, doub
 /* Title and legend in a room; returns the height. */
 static inline double plot_put_head(plot_buffer *out, const plot *p, double room) {
     double x = 4, y = p->title ? 22.0 * plot_count_lines(p->title, 17, room - 8) + 8 : 0;
+    const int entries = p->series_count + (p->grey.name && p->grey.kinds);
     if (p->title) plot_put_lines(out, p->title, 4, 18, 17, room - 8);
-    for (int i = 0; i < p->series_count; i++) {
-        const plot_series *s = &p->series[i];
+    for (int i = 0; i < entries; i++) {
+        const int is_grey = i == p->series_count;
+        const plot_series *s = is_grey ? &p->grey : &p->series[i];
         const double width = fmin(plot_width(s->name, -1, plot_font), room - 44);
         if (x > 4 && x + 36 + width > room) x = 4, y += 22;
-        plot_put_swatch(out, i, s->kinds, x, y + 10);
+        plot_put_swatch(out, is_grey ? -1 : i, s->kinds, x, y + 10);
         plot_format(out, "<text x=\"%c\" y=\"%c\"", x + 34, y + 14.5);
         plot_put_text(out, s->name, -1, room - 38, plot_font);
         x += 34 + width + 18;
     }
-    return p->series_count ? y + 28 : y;
+    return entries ? y + 28 : y;
 }
 
 /* What is shown, in words. */
@@ -1744,6 +1791,8 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
             plot_format(out, "; %w%s against %w%s", f->y.label ? f->y.label : "values",
                         f->y.log ? " (logarithmic)" : "", f->x.label ? f->x.label : "values",
                         f->x.log ? " (logarithmic)" : "");
+        for (int i = 0; i < f->name_count; i++)
+            plot_format(out, "%s %d %w", i ? "," : "; rows", i + 1, f->names[i] ? f->names[i] : "");
         plot_puts(out, ".");
         for (const plot_mark *m = f->first; m; m = m->next) {
             plot_format(out, " %s", m->kind->name);
@@ -1755,10 +1804,35 @@ static inline void plot_tell(plot_buffer *out, const plot *p) {
     }
 }
 
+/* Where a panel lies in the figure. */
+typedef struct plot_place_of_panel {
+    int column, next;    /* of the row; of the panel behind it */
+    double wide, narrow; /* where it begins, in rows and below the others */
+    double row, height;  /* height of its row so far, and its own; with the gap behind them */
+} plot_place_of_panel;
+
+/* Before the first panel. */
+static inline plot_place_of_panel plot_begin_places(const plot_layout *l) {
+    plot_place_of_panel at = {0, 0, 0, 0, 0, 0};
+    at.wide = l->wide[0], at.narrow = l->narrow[0];
+    return at;
+}
+
+/* Goes on to a panel, which begins a new row where the last one has no room for it. */
+static inline void plot_next_place(plot_place_of_panel *at, const plot_frame *f,
+                                   const plot_layout *l) {
+    const int across = f->names ? l->columns : 1;
+    at->narrow += at->height;
+    at->height = plot_panel_height(f, l) + plot_gap;
+    if (at->next + across > l->columns) at->wide += at->row, at->row = at->next = 0;
+    at->column = at->next;
+    at->next += across;
+    at->row = fmax(at->row, at->height);
+}
+
 static inline plot_layout plot_lay_out(const plot *p, double wide_head, double narrow_head) {
     plot_layout l;
-    double row = 0;
-    int i = 0;
+    plot_place_of_panel at;
     l.columns = p->columns < p->panels ? p->columns : p->panels > 0 ? p->panels : 1;
     l.width = l.columns > 1 ? plot_narrow : plot_wide;
     l.whole = l.columns * (l.width + plot_gap) - plot_gap;
@@ -1768,33 +1842,43 @@ static inline plot_layout plot_lay_out(const plot *p, double wide_head, double n
         const int lines = plot_count_lines(f->title, plot_font + 2, plot_title_room(f, l.width));
         if (lines > l.lines) l.lines = lines;
     }
-    l.wide[0] = l.wide[1] = wide_head, l.narrow[0] = l.narrow[1] = narrow_head;
-    for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, &l) + plot_gap;
-        l.narrow[1] += height;
-        row = i % l.columns ? fmax(row, height) : height;
-        if (i % l.columns == l.columns - 1 || !f->next) l.wide[1] += row;
-    }
+    l.wide[0] = wide_head, l.narrow[0] = narrow_head;
+    at = plot_begin_places(&l);
+    for (const plot_frame *f = p->first; f; f = f->next) plot_next_place(&at, f, &l);
+    l.wide[1] = at.wide + at.row, l.narrow[1] = at.narrow + at.height;
     return l;
 }
 
+/* A panel as wide as the figure, once for rows and once, narrow, for panels below each other. */
+static inline void plot_put_wide_panel(plot_buffer *out, const plot_frame *f, const plot_layout *l,
+                                       const plot_place_of_panel *at) {
+    plot_format(out, "<g class=\"plot-wide\" transform=\"translate(0 %c)\">\n", at->wide);
+    plot_put_panel(out, f, l, l->whole);
+    plot_format(out,
+                "</g>\n<g class=\"plot-thin\" display=\"none\" transform=\"scale(%g) "
+                "translate(0 %c)\">\n",
+                l->scale, at->narrow);
+    plot_put_panel(out, f, l, l->width);
+    plot_puts(out, "</g>\n");
+}
+
 static inline void plot_put_panels(plot_buffer *out, const plot *p, const plot_layout *l) {
-    double wide = l->wide[0], narrow = l->narrow[0], row = 0;
-    int i = 0;
-    for (const plot_frame *f = p->first; f; f = f->next, i++) {
-        const double height = plot_panel_height(f, l) + plot_gap;
-        if (i % l->columns == 0) wide += row, row = 0;
-        row = fmax(row, height);
-        plot_format(out, "<g transform=\"translate(%c %c)\"",
-                    (i % l->columns) * (l->width + plot_gap), wide);
+    plot_place_of_panel at = plot_begin_places(l);
+    for (const plot_frame *f = p->first; f; f = f->next) {
+        plot_next_place(&at, f, l);
+        if (f->names && l->columns > 1) {
+            plot_put_wide_panel(out, f, l, &at);
+            continue;
+        }
+        plot_format(out, "<g transform=\"translate(%c %c)\"", at.column * (l->width + plot_gap),
+                    at.wide);
         if (l->columns > 1)
             plot_format(out,
                         " class=\"plot-panel\" style=\"--plot-place:translate(0,%cpx) scale(%g)\"",
-                        narrow * l->scale, l->scale);
+                        at.narrow * l->scale, l->scale);
         plot_puts(out, ">\n");
-        plot_put_panel(out, f, l);
+        plot_put_panel(out, f, l, l->width);
         plot_puts(out, "</g>\n");
-        narrow += height;
     }
 }
 
@@ -1854,10 +1938,12 @@ static inline void plot_free(plot *p) {
             free(m->x), free(m->y), free(m->z), free(m->pixels), free(m->captions);
             free(m->label), free(m);
         }
+        for (int i = 0; i < f->name_count; i++) free(f->names[i]);
+        free(f->names);
         free(f->title), free((char *)f->x.label), free((char *)f->y.label), free(f);
     }
     for (int i = 0; i < p->series_count; i++) free(p->series[i].name);
-    free(p->series), free(p->title), free(p);
+    free(p->series), free(p->grey.name), free(p->title), free(p);
 }
 
 /* Writes text to path by way of path.tmp; 0, or errno. */

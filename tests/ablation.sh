@@ -211,5 +211,22 @@ check "is a failed one, with its error" grep "^1,identity,8,basic,one_cycle,1,0,
 check "pictures" sh -c 'for file in whole/ablation.svg far/ablation.svg; do
     grep -q "</svg>" $file || exit 1; done; grep -q "dropout 0.5" whole/ablation.svg'
 
+# picture WORDS...: these texts are in the picture of the study, in that order
+picture() {
+    sed -n 's/.*>\([^<]*\)<\/text>.*/\1/p' whole/ablation.svg >texts
+    for words; do printf '%s\n' "$words"; done >wanted
+    grep -x -F -f wanted texts | awk '!seen[$0]++' | diff wanted -
+}
+# shellcheck disable=SC2086
+check "the first study once more" study $rows --out whole
+check "what is in the legend" picture "here, median of seeds" "the paper's" "here, each seed" training test \
+    "identity, for comparison"
+check "rows beside the paper's, in order" picture "Table 1, shortcuts: errors here and in the paper (no mark: fail, or none)" \
+    identity "scale 0.5" "dropout 0.5" "test error (%)"
+check "one of them has an error there" grep -q "points the paper's, 1 value, 1 at 6.61\." whole/ablation.svg
+check "titles do not break before %" [ "$(grep -c ' %</text>' whole/ablation.svg)" = 0 ]
+check "of errors" grep -q ">scale 0.5: [0-9.]*$(printf '\302\240')%</text>" whole/ablation.svg
+check "only errors begin at 0" [ "$(grep -c 'text-anchor="middle">0</text>' whole/ablation.svg)" = 2 ]
+
 echo "ablation: $checks checks, $failures failed"
 [ "$failures" = 0 ]

@@ -802,6 +802,73 @@ static void check_titles(void) {
     free(text);
 }
 
+/* Reads the place behind `before`, which is behind `at`; returns where it ends, NULL: there is none. */
+static const char *read_place(const char *at, const char *before, double place[2]) {
+    char *end;
+    if (!at || !(at = strstr(at, before))) return NULL;
+    place[0] = strtod(at + strlen(before), &end);
+    place[1] = strtod(end, &end);
+    return end;
+}
+
+/* A figure of two columns, in which a panel of names stands between one panel and two. */
+static char *draw_names(void) {
+    static const char *const names[] = {"one & all", "two", NULL};
+    static const double x[] = {1, 3, NAN}, y[] = {1, 2, 3};
+    plot *p = plot_begin("Names", 2);
+    plot_panel(p, "First", open_axis, open_axis);
+    plot_line(p, NULL, x, y, 3);
+    plot_grey(p, "grey < all");
+    plot_panel(p, "Second", open_axis, open_axis);
+    plot_names(p, names, 3);
+    plot_points(p, "points", x, y, 3);
+    for (int i = 0; i < 2; i++) plot_panel(p, "Small", open_axis, open_axis);
+    return finish_figure(p);
+}
+
+/* A panel of names has a row of the figure for itself, and its points stand at their names. */
+static void check_names(void) {
+    static const char label[] = "text-anchor=\"end\" font-size=\"13\">two</text>";
+    static const char panel[] = "<g transform=\"translate(";
+    const double high = plot_top + 3 * plot_name_height + plot_bottom + plot_gap;
+    double first[2], wide[2], thin[2], third[2], fourth[2], mark[2];
+    char *text = draw_names();
+    const char *at;
+    CHECK_INT(count_text(text, ">one &amp; all</text>"), 2); /* in rows, and narrow */
+    CHECK_INT(count_text(text, label), 2);
+    CHECK(strstr(text, "rows 1 one &amp; all, 2 two, 3 .") && strstr(text, "points, 2 values"));
+    CHECK_INT(count_text(text, ">grey &lt; all</text>"), 2);
+    at = read_place(text, panel, first);
+    at = read_place(at, "<g class=\"plot-wide\" transform=\"translate(", wide);
+    at = read_place(at, "<path fill=\"#0072b2\" stroke=\"#0072b2\" d=\"M", mark);
+    at = read_place(at, "translate(", thin);
+    at = read_place(at, panel, third);
+    at = read_place(at, panel, fourth);
+    CHECK(at != NULL);
+    if (!at) exit(test_end("plot"));
+    CHECK_NEAR(wide[0], 0, 0.06);
+    CHECK_NEAR(wide[1] - first[1], plot_high + plot_gap, 0.06);
+    CHECK_NEAR(thin[1] - first[1], plot_high + plot_gap, 0.06);
+    CHECK_NEAR(mark[1], plot_top + plot_name_height / 2, 0.06); /* of the first name */
+    CHECK_NEAR(third[0], 0, 0.06);
+    CHECK_NEAR(third[1] - wide[1], high, 0.06);
+    CHECK_NEAR(fourth[0], plot_narrow + plot_gap, 0.06);
+    CHECK_NEAR(fourth[1], third[1], 0.06);
+    free(text);
+}
+
+/* What is called grey is in the legend only where something is. */
+static void check_grey(void) {
+    plot *p = plot_begin("Nothing in grey", 1);
+    char *text;
+    plot_panel(p, NULL, open_axis, open_axis);
+    plot_grey(p, "grey");
+    plot_guide(p, 1, "a guide");
+    text = finish_figure(p);
+    CHECK(!strstr(text, ">grey</text>"));
+    free(text);
+}
+
 /* A contour leaves out what its label covers, and no more. */
 static void check_label_gap(void) {
     static const double values[] = {0, 0, 2, 2}; /* one line, straight across */
@@ -1012,7 +1079,7 @@ int main(void) {
     check_map(), check_scales(), check_backwards(), check_circle(0), check_circle(1),
         check_saddle(), check_contour_gaps();
     check_checksums(), check_png(), check_images();
-    check_titles(), check_label_gap();
+    check_titles(), check_names(), check_grey(), check_label_gap();
     check_hostile(), check_nothing(), check_saving();
     check_table(), check_logs();
     return test_end("plot");
