@@ -110,8 +110,29 @@ for key in seed compiler instructions threads checksum machine began; do
     line=$(grep "^$key=" study/plain-seed0/manifest.txt)
     check "$key of the manifest" has "$key</th><td>${line#*=}</td>"
 done
+check "what is missing is said once" [ "$(grep -c 'No [a-z]*\.svg' page.html)" = 3 ]
+check "without headings" lacks '<h3>Signals'
+check "one run" ./report --out one.html study/plain-seed0
 check "no signals, but how" has \
-    'signals.svg: <code>.*--weights</span> <span class="word">study/plain-seed0/best.safetensors<.*>data<'
+    'signals.svg in .*: <code>.*--weights</span> <span class="word">study/plain-seed0/best.safetensors<.*>data<' one.html
+check "its shortcut in words" has 'behind each convolution, ReLU after the addition; shortcut: the identity\. ' one.html
+check "a factor in words" has 'after the addition; shortcut: scaled by 0\.5\. '
+check "and in the table" has '<td class="words">ResNet-8, basic, original, scale 0\.5</td>'
+
+mkdir ablation
+cp -r study/plain-seed0 ablation/of-ablation-seed0
+cp -r study/plain-seed0 ablation/of-ablation-seed1
+# curves PAGE: its section of all runs' curves
+curves() { sed -n '/<h2 id="curves">/,/<h2/p' "$1"; }
+in_curves() { curves page.html | grep -q -e ">$1</text>"; }
+check "runs of several seeds" ./report --out page.html ablation study
+check "are among all curves" in_curves of-ablation
+printf '<svg xmlns="http://www.w3.org/2000/svg" role="img"/>' >ablation/ablation.svg
+check "those of an ablation" ./report --out page.html ablation study
+check "are not" lacks '>of-ablation</text>'
+check "the others are" in_curves plain
+check "an ablation alone" ./report --out page.html ablation
+check "has no such curves, nor a link there" lacks 'id="curves"\|#curves'
 
 mkdir twin
 cp -r study/plain-seed0 twin
@@ -121,8 +142,14 @@ for run in study/plain-seed0 twin/plain-seed0; do
 done
 check "a net that leaves units out" train --epochs 1 --order original --stochastic_depth 0.3 --out deep
 check "its page" ./report --out page.html deep
+check "it says so first" has 'shortcut: the identity; stochastic depth: .* with probability 0\.3\. '
 check "how they are left out" has 'conv 3×3, BN, stochastic depth. Shortcut: the identity. After'
 check "the paper has no such net" [ "$(grep -c 'no run is in it' page.html)" = 3 ]
+
+check "a net without shortcuts" train --epochs 1 --order original --shortcut scale --out plain
+check "its page" ./report --out page.html plain
+check "is called plain" has 'ReLU after the addition; no shortcut (plain)\. '
+check "also in the table" has '<td class="words">ResNet-8, basic, original, no shortcut (plain)</td>'
 
 # ---- what is missing, what is damaged --------------------------------------------------------------
 

@@ -69,6 +69,11 @@ static void add_directory(report *r, const char *path) {
         free_names(&inside);
     }
     s.count = r->count - s.first;
+    if (s.path) {
+        char *picture = join_path(s.path, "ablation.svg");
+        for (i = s.first; i < r->count; i++) r->runs[i].drawn = is_there(picture);
+        free(picture);
+    }
     if (!s.count)
         quit(1, "%s holds no run: neither log.csv nor manifest.txt, here or in directories below",
              path);
@@ -96,6 +101,16 @@ static char *name_without_seed(const char *name) {
     return copy;
 }
 
+/* Is it in the picture of all runs? A study has one of its own. */
+static int is_in_overlay(const report_run *r) { return r->log.rows && !r->drawn; }
+
+/* Are there runs to compare in one picture? */
+static int has_overlay(const report *r) {
+    int i, there = 0;
+    for (i = 0; i < r->count; i++) there |= is_in_overlay(&r->runs[i]);
+    return r->count > 1 && there;
+}
+
 /* All runs in one picture, where those that differ in nothing but the -seedN at the ends of their
    names have one colour. */
 static void put_overlay(report *r) {
@@ -104,7 +119,7 @@ static void put_overlay(report *r) {
     plot *p = plot_begin(NULL, 2);
     int i, count = 0;
     for (i = 0; i < r->count; i++)
-        if (r->runs[i].log.rows) {
+        if (is_in_overlay(&r->runs[i])) {
             logs[count] = r->runs[i].log;
             names[count++] = name_without_seed(r->runs[i].name);
         }
@@ -212,37 +227,61 @@ static int put_manifest_table(plot_buffer *out, const char *path) {
     return 1;
 }
 
-/* A picture and the table beside it, NAME.svg and NAME.csv, as far as they are there; 1 if the
-   picture is. */
-static int put_results(plot_buffer *out, const char *path, const char *name, const char *words) {
+/* A picture and the table beside it, NAME.svg and NAME.csv, as far as they are there. */
+static void put_results(plot_buffer *out, const char *path, const char *name, const char *words) {
     char file[64], *whole;
     csv t;
-    int there;
     snprintf(file, sizeof file, "%s.svg", name);
     whole = join_path(path, file);
-    there = put_picture(out, whole, words);
+    put_picture(out, whole, words);
     free(whole);
     snprintf(file, sizeof file, "%s.csv", name);
     t = read_csv(path, file);
     if (t.text) put_csv(out, &t, file);
     free_csv(&t);
-    return there;
+}
+
+/* Has the run that file of a part? */
+static int has_part(const report_run *r, const struct part *part, const char *end) {
+    char name[64];
+    snprintf(name, sizeof name, "%s%s", part->name, end);
+    return is_there(in_run(r, name));
 }
 
 static void put_part(plot_buffer *out, const report_run *r, const struct part *part) {
-    char name[64], command[4096];
-    int there;
+    char name[64];
+    if (!has_part(r, part, ".svg") && !has_part(r, part, ".csv") &&
+        !has_part(r, part, ".manifest.txt"))
+        return;
     plot_format(out, "<h3>%w</h3>\n", part->title);
-    there = put_results(out, r->path, part->name, part->words);
+    put_results(out, r->path, part->name, part->words);
     snprintf(name, sizeof name, "%s.manifest.txt", part->name);
     if (is_there(in_run(r, name))) {
         plot_puts(out, "<details>\n<summary>How it came about</summary>\n");
         put_manifest_table(out, in_run(r, name));
         plot_puts(out, "</details>\n");
     }
-    tell_command(r, part->command, command, sizeof command);
-    snprintf(name, sizeof name, "%s.svg", part->name);
-    if (!there) put_missing(out, name, command, NULL);
+}
+
+/* Says once for the page how parts come about that the runs lack, by the first run that could have
+   each. */
+static void put_hints(report *r) {
+    char name[1100], command[4096];
+    int i, k, hints = 0;
+    for (k = 0; k < PARTS; k++) {
+        for (i = 0; i < r->count; i++)
+            if (is_there(in_run(&r->runs[i], "best.safetensors")) &&
+                !has_part(&r->runs[i], &parts[k], ".svg"))
+                break;
+        if (i == r->count) continue;
+        if (!hints++)
+            plot_puts(&r->page,
+                      "<h2>What could be added</h2>\n<p>This page shows more of runs that "
+                      "have it in their directories, made so:</p>\n");
+        tell_command(&r->runs[i], parts[k].command, command, sizeof command);
+        snprintf(name, sizeof name, "%.40s.svg in %.1000s", parts[k].name, r->runs[i].name);
+        put_missing(&r->page, name, command, NULL);
+    }
 }
 
 static int ends_with(const char *name, const char *end) {
@@ -478,9 +517,9 @@ static void put_contents(report *r) {
     int i;
     if (r->count < 2) return;
     plot_puts(out, "<nav aria-label=\"Contents\">\n<h2>Contents</h2>\n<ul>\n"
-                   "<li><a href=\"#outcome\">What came out</a></li>\n"
-                   "<li><a href=\"#curves\">Curves</a></li>\n"
-                   "<li><a href=\"#paper\">Beside the paper</a></li>\n");
+                   "<li><a href=\"#outcome\">What came out</a></li>\n");
+    if (has_overlay(r)) plot_puts(out, "<li><a href=\"#curves\">Curves</a></li>\n");
+    plot_puts(out, "<li><a href=\"#paper\">Beside the paper</a></li>\n");
     for (i = 0; i < r->count; i++)
         plot_format(out, "<li><a href=\"#run%d\">%w</a></li>\n", i + 1, r->runs[i].name);
     plot_puts(out, "</ul>\n</nav>\n");
@@ -519,10 +558,11 @@ static void put_page(report *r) {
     put_contents(r);
     plot_puts(out, "<main>\n");
     put_outcome(out, r->runs, r->count);
-    if (r->count > 1) put_overlay(r);
+    if (has_overlay(r)) put_overlay(r);
     put_studies(r);
     put_paper(out, r->runs, r->count);
     for (i = 0; i < r->count; i++) put_run(r, i);
+    put_hints(r);
     plot_puts(out,
               "</main>\n<footer class=\"soft\"><p>Made by tools/report of resnet.h, from the files "
               "in the directories of the runs.</p></footer>\n</body>\n</html>\n");

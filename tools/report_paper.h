@@ -17,13 +17,27 @@ static const char *const order_words[] = {
     "BN after the addition, and ReLU behind it",
     "ReLU before the addition, so that F is never below zero",
     "ReLU-only pre-activation: ReLU before each convolution, BN behind it"};
-static const char *const shortcut_words[] = {"the identity",
-                                             "scaled by a constant",
-                                             "exclusive gating: (1 \xE2\x88\x92 g) x beside g F",
-                                             "shortcut-only gating: (1 \xE2\x88\x92 g) x beside F",
-                                             "highway gates, one for x and one for F",
-                                             "a 1\303\2271 convolution in every unit",
-                                             "dropout of x"};
+static const struct shortcut_words {
+    const char *words;
+    int has_factor; /* the description's shortcut_scale */
+} shortcut_words[] = {{"the identity", 0},
+                      {"scaled by", 1},
+                      {"exclusive gating: (1 \xE2\x88\x92 g) x beside g F", 0},
+                      {"shortcut-only gating: (1 \xE2\x88\x92 g) x beside F", 0},
+                      {"highway gates, one for x and one for F", 0},
+                      {"a 1\303\2271 convolution in every unit", 0},
+                      {"dropout of x", 0}};
+
+/* What the shortcut is, by `words`, with its factor if it has one; with the factor 0 there is none. */
+static inline void put_shortcut(plot_buffer *out, const rn_desc *desc, const char *before,
+                                const char *words) {
+    const int has_factor = shortcut_words[desc->shortcut].has_factor;
+    if (has_factor && !(fabs(desc->shortcut_scale) > 0))
+        plot_puts(out, "no shortcut (plain)");
+    else
+        plot_format(out, "%w%w", before, words);
+    if (has_factor && fabs(desc->shortcut_scale) > 0) put_text(out, " %g", desc->shortcut_scale);
+}
 
 /* An error of the run in percent, of how many images if that is known. */
 static inline void put_error(plot_buffer *out, double error, double images) {
@@ -63,9 +77,15 @@ static inline void put_story(plot_buffer *out, const report_run *r) {
     if (r->net) {
         for (i = 0; i < r->net->node_count; i++) macs += rn_node_macs(r->net, i);
         plot_puts(out, "<p>");
-        put_text(out, "ResNet-%d: units of %s; order: %s; shortcut: %s. ", r->desc.depth,
-                 block_words[r->desc.block], order_words[r->desc.order],
-                 shortcut_words[r->desc.shortcut]);
+        put_text(out, "ResNet-%d: units of %s; order: %s; ", r->desc.depth,
+                 block_words[r->desc.block], order_words[r->desc.order]);
+        put_shortcut(out, &r->desc, "shortcut: ", shortcut_words[r->desc.shortcut].words);
+        if (r->desc.stochastic_depth > 0)
+            put_text(out,
+                     "; stochastic depth: a step of training leaves units out, the last one with "
+                     "probability %g",
+                     r->desc.stochastic_depth);
+        plot_puts(out, ". ");
         put_count(out, (double)r->net->parameter_count);
         put_text(out, " parameters, %.1f million multiply-adds an image.", macs / 1e6);
         plot_puts(out, "</p>\n");
@@ -96,14 +116,19 @@ static inline void get_field(const rn_desc *desc, const char *key, char text[96]
 
 /* "ResNet-20, basic, full_preact, identity" */
 static inline void put_net_name(plot_buffer *out, const report_run *r) {
-    static const char *const keys[] = {"block", "order", "shortcut"};
+    static const char *const keys[] = {"block", "order"};
     char text[96];
     int i;
     put_text(out, "ResNet-%d", r->desc.depth);
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 2; i++) {
         get_field(&r->desc, keys[i], text);
         put_text(out, ", %s", text);
     }
+    plot_puts(out, ", ");
+    get_field(&r->desc, "shortcut", text);
+    put_shortcut(out, &r->desc, "", text);
+    if (r->desc.stochastic_depth > 0)
+        put_text(out, ", stochastic depth %g", r->desc.stochastic_depth);
 }
 
 /* The error that the run ended with, and whether it failed. */

@@ -117,6 +117,7 @@ typedef struct report_run {
     rn_desc desc;     /* resolved */
     const char *from; /* the file that told it; NULL: none did */
     rn_net *net;      /* for its nodes; NULL: none */
+    int drawn;        /* in the picture of the study that it belongs to, ablation.svg */
 } report_run;
 
 static inline const char *in_run(const report_run *r, const char *name) {
