@@ -10,8 +10,8 @@
 
    A figure keeps copies of all that it is given. Calls never fail: what went wrong, if anything,
    plot_save tells. Series of one name have one colour, dash and marker in all panels, and one entry
-   in the legend; the name NULL is drawn in grey and has none but plot_grey's. Values that are NaN or infinite, or
-   not above 0 on a logarithmic axis, are left out: a line breaks there.
+   in the legend; the name NULL is drawn in grey and has none but what plot_grey names. Values that
+   are NaN or infinite, or not above 0 on a logarithmic axis, are left out: a line breaks there.
 
    The files have no background and can be read on white and on dark ground, by colour-blind eyes
    and, inside a page of HTML, on a telephone, where the panels stand below each other. They have no
