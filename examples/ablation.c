@@ -72,9 +72,9 @@ static void choose_word(ablation *a, const char *word, int length) {
 }
 
 /* Makes the nets of the rows, each once. A net is called as the first of its rows that is chosen;
-   its directories are named by its first row in all tables, whichever are chosen, so that studies of
-   several tables can share their runs. Rows of CIFAR-100 are nets of
-   other rows once more, so they are there for its data only. */
+   its directories are named by its first row in all tables, whichever are chosen, so that studies
+   of several tables can share their runs. Rows of CIFAR-100 are nets of other rows once more, so
+   they are there for its data only. */
 static void choose_rows(ablation *a) {
     study *s = &a->study;
     const char *word = a->rows ? a->rows : "";
