@@ -802,7 +802,7 @@ static void check_titles(void) {
     free(text);
 }
 
-/* Reads the place behind `before`, which is behind `at`; returns where it ends, NULL: there is none. */
+/* Reads the place behind `before`, behind `at`; returns where it ends, NULL: there is none. */
 static const char *read_place(const char *at, const char *before, double place[2]) {
     char *end;
     if (!at || !(at = strstr(at, before))) return NULL;

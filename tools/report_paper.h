@@ -28,7 +28,7 @@ static const struct shortcut_words {
                       {"a 1\303\2271 convolution in every unit", 0},
                       {"dropout of x", 0}};
 
-/* What the shortcut is, by `words`, with its factor if it has one; with the factor 0 there is none. */
+/* What the shortcut is, by `words`, with its factor if it has one; none, where that is 0. */
 static inline void put_shortcut(plot_buffer *out, const rn_desc *desc, const char *before,
                                 const char *words) {
     const int has_factor = shortcut_words[desc->shortcut].has_factor;
