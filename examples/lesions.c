@@ -619,7 +619,7 @@ static void draw_paths(plot *p, const lesions *l, const double *paths, const dou
 
 static void draw_all(const lesions *l, const double *paths, const double *gradient) {
     const plot_axis unit = {"unit, from the input on", 0, 0, 0}, y = {"test error (%)", 0, 0, 0};
-    const plot_axis tau = {"Kendall's tau of the order", 0, 0, 0};
+    const plot_axis tau = {"Kendall's tau of the order (1: the net's own)", 0, 0, 0};
     const char *path = path_in(l->m.out, "lesions.svg");
     double *number = (double *)allocate((size_t)l->count * sizeof *number);
     char name[160], title[400];

@@ -55,8 +55,8 @@ typedef struct signals {
 } signals;
 
 static inline rn_status refuse_signals(rn_error *error) {
-    error->status = RN_NO_MEMORY;
-    strcpy(error->text, "no memory to measure signals in");
+    if (error) error->status = RN_NO_MEMORY;
+    if (error) strcpy(error->text, "no memory to measure signals in");
     return RN_NO_MEMORY;
 }
 
@@ -301,7 +301,7 @@ static inline rn_status measure_signals(signals *s, rn_net *net, const rn_real *
         else if (pass != SIGNALS_ALONE)
             status = rn_predict_probed(net, images, count, logits, error);
         if (!status && s->error.status) {
-            *error = s->error;
+            if (error) *error = s->error;
             status = s->error.status;
         }
     }
