@@ -75,5 +75,15 @@ check "the table: medians of what is finished" cmp table.txt - <<'END'
 END
 mkdir elsewhere
 check "the same from another directory" sh -c 'cd elsewhere && ../tools/evidence --table ../cifar10 ../runs | cmp - ../table.txt'
+
+cd "$root" || exit 1
+tools/evidence --table data examples/evidence >"$directory/table.txt"
+grep '^|' examples/evidence/README.md >"$directory/page.txt"
+check "the page of evidence has the table of its logs" cmp "$directory/table.txt" "$directory/page.txt"
+for run in examples/evidence/*/finished; do
+    run=${run%/finished}
+    steps=$(sed -n 's/^iterations=//p' "$run/manifest.txt")
+    check "$run ends where its manifest says" grep -q "^[0-9]*,$steps," "$run/log.csv"
+done
 echo "evidence: $checks checks, $failures failed"
 [ $failures = 0 ]
