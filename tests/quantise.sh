@@ -41,7 +41,7 @@ quantise=$root/tools/quantise
 
 data=$root/examples/data
 ./cifar --dataset idx --data "$data" --depth 8 --batch 25 --iterations 120 --threads 1 \
-    --schedule constant --lr 0.05 --pad 1 --out trained >train.log 2>&1 || { cat train.log; exit 1; }
+    --schedule cosine --lr 0.05 --pad 1 --out trained >train.log 2>&1 || { cat train.log; exit 1; }
 net=trained/best.safetensors
 [ -e $net ] || { ls trained; exit 1; }
 
