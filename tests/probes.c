@@ -414,6 +414,7 @@ static void check_refused(int i, const net_batch *batch) {
     CHECK_INT(measure_signals(&s, net, batch->images, batch->labels, COUNT, &error),
               RN_BAD_ARGUMENT);
     CHECK_TEXT(error.text, "desc.unfused");
+    CHECK_INT(measure_signals(&s, net, batch->images, batch->labels, COUNT, NULL), RN_BAD_ARGUMENT);
     close_signals(&s);
     rn_destroy(net);
 }
