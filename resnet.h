@@ -547,11 +547,11 @@ RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_e
 /* What a trainer wants to find again beside the schedule: kept in checkpoints, test_accuracy in
    rn_save's files, too. The header only carries it; what is zero is not known. */
 typedef struct rn_trainer {
-    uint64_t data;                     /* rn_source_checksum of the images */
-    uint64_t batch, pad, flip;         /* images of a step; as in rn_augment */
-    uint64_t lookahead, tta, hold_out; /* as examples/cifar has them */
-    double loss, correct;              /* sums over the images of this epoch so far */
-    double seconds;                    /* of training so far */
+    uint64_t data;                                   /* rn_source_checksum of the images */
+    uint64_t batch, pad, flip;                       /* images of a step; as in rn_augment */
+    uint64_t lookahead, tta, hold_out, small_epochs; /* as examples/cifar has them */
+    double loss, correct;                            /* sums over the images of this epoch so far */
+    double seconds;                                  /* of training so far */
     double test_accuracy; /* percent of the test images that it got right at the last test */
 } rn_trainer;
 
@@ -13240,6 +13240,7 @@ static const rn__field rn__progress[] = {
     RN__PROGRESS(trainer.lookahead, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.tta, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.hold_out, RN__UINT64, RN__IF_SET),
+    RN__PROGRESS(trainer.small_epochs, RN__UINT64, RN__IF_SET),
     RN__PROGRESS(trainer.loss, RN__DOUBLE, RN__IF_SET),
     RN__PROGRESS(trainer.correct, RN__DOUBLE, RN__IF_SET),
     RN__PROGRESS(trainer.seconds, RN__DOUBLE, RN__IF_SET),

@@ -490,14 +490,15 @@ typedef struct recipe {
     int kind;                                  /* -1: not given */
     double learning_rate;                      /* 0: not given */
     const char *net;                           /* what errors call it */
-    long memory;    /* MB of pictures of a folder that stay decoded, of each part */
-    long lookahead; /* steps, see look_ahead; 0: none */
-    long tta;       /* see test_net */
+    long memory;       /* MB of pictures of a folder that stay decoded, of each part */
+    long lookahead;    /* steps, see look_ahead; 0: none */
+    long tta;          /* see predict_views */
+    long small_epochs; /* the first ones, on images of half the height and width */
 } recipe;
 
 static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
                                  rn_schedule schedule) {
-    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024, 0, 0};
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024, 0, 0, 0};
     return r;
 }
 
@@ -722,6 +723,7 @@ static inline void open_sets(const recipe *r, rn_desc *desc, rn_data *train, rn_
 /* A net, what it learns from, and sums over the images of this epoch that it has seen. */
 typedef struct trainer {
     rn_net *net;
+    rn_net *small; /* stands in for it in the first small_epochs, see learning_net; or NULL */
     const rn_source *source;
     rn_augment augment;
     int batch; /* images of a step */
@@ -729,8 +731,8 @@ typedef struct trainer {
     double speed;                    /* images a second in this epoch */
     rn_real *images, *logits, *sums; /* room for one batch; sums: of logits */
     int *labels;
-    int lookahead, tta; /* as in recipe */
-    rn_real *slow;      /* parameters and running statistics, for look_ahead; or NULL */
+    int lookahead, tta, small_epochs; /* as in recipe */
+    rn_real *slow; /* parameters and running statistics, for look_ahead; or NULL */
 } trainer;
 
 /* Images of the next step; 0 at the end of an epoch. Its last, smaller batch counts, unless it is a
@@ -763,6 +765,21 @@ static inline ptrdiff_t count_learned(const rn_net *net) {
     return net->parameter_count + net->statistic_count;
 }
 
+/* A net of half the height and width, whose weights fit the whole net, too. */
+static inline rn_net *make_small(const rn_desc *whole, int batch) {
+    rn_desc desc = *whole;
+    rn_net *small;
+    rn_error error;
+    if (desc.height % 2 || desc.width % 2)
+        quit(2, "--small_epochs takes images of even height and width; these are %d x %d",
+             desc.height, desc.width);
+    desc.height /= 2;
+    desc.width /= 2;
+    small = rn_create(&desc, batch, RN_TRAINING, &large_pages, &error);
+    if (!small) check(error.status, &error);
+    return small;
+}
+
 static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode mode,
                                    const rn_source *source) {
     const rn_desc *d;
@@ -785,6 +802,10 @@ static inline trainer make_trainer(const rn_desc *desc, const recipe *r, rn_mode
     t.logits = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->classes, 1, 1));
     t.sums = (rn_real *)allocate(rn_tensor_bytes(t.batch, d->classes, 1, 1));
     t.labels = (int *)allocate((size_t)t.batch * sizeof(int));
+    if (mode == RN_TRAINING && r->small_epochs) {
+        t.small_epochs = (int)r->small_epochs;
+        t.small = make_small(desc, t.batch);
+    }
     if (mode == RN_TRAINING && r->lookahead) {
         t.lookahead = (int)r->lookahead;
         t.slow = (rn_real *)allocate((size_t)count_learned(t.net) * sizeof(rn_real));
@@ -798,6 +819,7 @@ static inline void free_trainer(trainer *t) {
     free(t->sums);
     free(t->labels);
     free(t->slow);
+    rn_destroy(t->small);
     rn_destroy(t->net);
 }
 
@@ -825,9 +847,45 @@ static inline void look_ahead(trainer *t, int steps) {
     }
 }
 
+/* All that training changes in a net. */
+static inline void copy_learned(rn_net *to, const rn_net *from) {
+    memcpy(to->parameters, from->parameters, (size_t)to->parameter_count * sizeof(rn_real));
+    memcpy(to->statistics, from->statistics, (size_t)to->statistic_count * sizeof(rn_real));
+    memcpy(to->velocity, from->velocity, (size_t)to->trained_count * sizeof(rn_real));
+    to->step = from->step;
+}
+
+static inline int in_small_epoch(const trainer *t) {
+    return t->small && t->net->epoch < (uint64_t)t->small_epochs;
+}
+
+/* The net of the trainer's images in this epoch. In the first ones that is the small net, which
+   gets what the whole one has learned so far: most of what there is to learn early shows in small
+   images too, at a quarter of the multiply-adds (progressive learning, Tan and Le 2021, arXiv
+   2104.00298, section 4). */
+static inline rn_net *learning_net(trainer *t) {
+    if (!in_small_epoch(t)) return t->net;
+    copy_learned(t->small, t->net);
+    return t->small;
+}
+
+/* Images of the whole net's size become those of the learning net, in place: with the small one
+   means of 2 x 2 pixels. */
+static inline void fit_images(const trainer *t, int count) {
+    const rn_desc *d = &t->net->desc;
+    const ptrdiff_t w = d->width, rows = (ptrdiff_t)count * d->channels * d->height;
+    rn_real *to = t->images;
+    ptrdiff_t y, x;
+    for (y = 0; in_small_epoch(t) && y < rows; y += 2)
+        for (x = 0; x < w; x += 2) {
+            const rn_real *from = t->images + y * w + x;
+            *to++ = (from[0] + from[1] + from[w] + from[w + 1]) / 4;
+        }
+}
+
 /* One step of training; it begins a new epoch where the last one ended. */
 static inline rn_status train_next(trainer *t, rn_error *error) {
-    rn_net *net = t->net;
+    rn_net *net = t->net, *learning;
     rn_result result;
     rn_status status;
     double rate = rn_learning_rate(&net->schedule, net->step);
@@ -845,8 +903,12 @@ static inline rn_status train_next(trainer *t, rn_error *error) {
     }
     status = rn_batch(t->source, &net->desc, &t->augment, net->epoch, (ptrdiff_t)net->cursor, count,
                       t->images, t->labels, error);
-    if (!status) status = rn_train_step(net, t->images, t->labels, count, rate, &result, error);
     if (status) return status;
+    fit_images(t, count);
+    learning = learning_net(t);
+    status = rn_train_step(learning, t->images, t->labels, count, rate, &result, error);
+    if (status) return status;
+    if (learning != net) copy_learned(net, learning);
     net->cursor += (uint64_t)count;
     t->seen += count;
     t->loss += result.loss * count;
@@ -904,6 +966,7 @@ static inline rn_status predict_views(trainer *t, const rn_source *source, int t
     const rn_desc *d = &t->net->desc;
     const ptrdiff_t numbers = (ptrdiff_t)count * d->classes;
     rn_tensor images = rn_tensor_in(t->images, count, d->channels, d->height, d->width);
+    rn_net *net = learning_net(t);
     int view;
     ptrdiff_t i;
     for (view = 0; view < counts[tta]; view++) {
@@ -911,7 +974,8 @@ static inline rn_status predict_views(trainer *t, const rn_source *source, int t
         rn_status status = rn_batch(source, d, NULL, 0, first, count, t->images, t->labels, error);
         if (status) return status;
         change_view(&images, shifts[view], view % 2);
-        status = rn_predict(t->net, rn_workspace(t->net), t->images, count, t->logits, error);
+        fit_images(t, count);
+        status = rn_predict(net, rn_workspace(net), t->images, count, t->logits, error);
         if (status) return status;
         for (i = 0; i < numbers; i++)
             t->sums[i] = (view ? t->sums[i] : 0) + (rn_real)weight * t->logits[i];
@@ -926,8 +990,8 @@ static inline int views_of(const trainer *t) {
     return net->mode == RN_INFERENCE || net->step >= net->schedule.steps ? t->tta : 0;
 }
 
-/* Mean loss and number of right answers of the net in inference, by views_of; its predictions go to a file if there is one, a class a line. Ctrl-C ends it
-   early, with results of no worth. */
+/* Mean loss and number of right answers of the net in inference, by views_of; its predictions go to
+   a file if there is one, a class a line. Ctrl-C ends it early, with results of no worth. */
 static inline rn_status test_net(trainer *t, const rn_source *source, FILE *predictions,
                                  rn_result *result, rn_error *error) {
     const rn_net *net = t->net;

@@ -162,6 +162,7 @@ static inline void tell_training(const trainer *t, uint64_t data) {
     to->flip = (uint64_t)t->augment.flip;
     to->lookahead = (uint64_t)t->lookahead;
     to->tta = (uint64_t)t->tta;
+    to->small_epochs = (uint64_t)t->small_epochs;
 }
 
 /* Goes on from the checkpoint, which must be of the same training; older ones do not tell. */
@@ -180,7 +181,9 @@ static inline void load_checkpoint(run_log *l, uint64_t data) {
         quit(2, "last.ckpt is of a run with another --batch or other data");
     stored.data = data;
     if (stored.batch && memcmp(&stored, &net->trainer, sizeof stored) != 0)
-        quit(2, "%s is of a run with another --batch, --pad, --flip, --lookahead or --tta",
+        quit(2,
+             "%s is of a run with another --batch, --pad, --flip, --lookahead, --tta or "
+             "--small_epochs",
              path_in(l->directory, "last.ckpt"));
     t->seen = net->trainer.batch ? (double)net->cursor : 0;
     t->loss = net->trainer.loss;
@@ -218,11 +221,12 @@ static inline rn_status test_run(run_log *l, FILE *predictions, rn_result *resul
     return status;
 }
 
-/* Saves the net if its error is the lowest. Where the last test takes several views of an image,
-   another one takes one, as in the epochs before. */
+/* Saves the net if its error is the lowest, those on small images aside. Where the last test takes
+   several views of an image, another one takes one, as in the epochs before. */
 static inline rn_status keep_best(run_log *l, rn_error *error) {
     trainer t = *l->trainer;
     double now = l->error;
+    if (in_small_epoch(&t)) return RN_OK;
     if (views_of(&t)) {
         rn_result result;
         rn_status status;

@@ -1,6 +1,7 @@
 /* recipe.c - what recipes of the trainer are made of: weights that look ahead against loops of their
    own, step by step, over epochs that end within five steps; answers averaged over views against
-   views drawn pixel by pixel; when which of both is done.
+   views drawn pixel by pixel; first epochs on small images against two nets fed by hand; when which of
+   these is done.
 
    cc -std=c99 -O2 -o recipe tests/recipe.c -lm && ./recipe */
 
@@ -23,7 +24,7 @@ static int draw_image(void *user, ptrdiff_t index, uint8_t *pixels, int *label) 
 
 static const rn_source source = {COUNT, C, H, W, CLASSES, draw_image, NULL};
 
-static trainer start(long lookahead, long tta, uint64_t steps) {
+static trainer start(long lookahead, long tta, uint64_t steps, long small_epochs) {
     recipe r = make_recipe(IDX, "", BATCH, 1, rn_make_schedule(RN_ONE_CYCLE, 0.1, steps));
     rn_desc desc = rn_cifar(8);
     rn_error error;
@@ -32,6 +33,7 @@ static trainer start(long lookahead, long tta, uint64_t steps) {
     check(rn_measure(&desc, &source, &error), &error);
     r.lookahead = lookahead;
     r.tta = tta;
+    r.small_epochs = small_epochs;
     t = make_trainer(&desc, &r, RN_TRAINING, &source);
     t.net->schedule = choose_schedule(&r, steps_per_epoch(&t));
     return t;
@@ -51,10 +53,16 @@ static void copy_net(rn_net *to, const rn_net *from) {
     memcpy(to->statistics, from->statistics, (size_t)from->statistic_count * sizeof(rn_real));
 }
 
+static int same_net(const rn_net *a, const rn_net *b) {
+    return !memcmp(a->parameters, b->parameters, (size_t)a->parameter_count * sizeof(rn_real)) &&
+           !memcmp(a->velocity, b->velocity, (size_t)a->trained_count * sizeof(rn_real)) &&
+           !memcmp(a->statistics, b->statistics, (size_t)a->statistic_count * sizeof(rn_real));
+}
+
 /* Steps of a plain trainer, from where the other one is before each of its own. */
 static void test_lookahead(int every) {
     enum { STEPS = 21 }; /* eight an epoch, the last of two images */
-    trainer t = start(every, 0, STEPS), plain = start(0, 0, STEPS);
+    trainer t = start(every, 0, STEPS, 0), plain = start(0, 0, STEPS, 0);
     const ptrdiff_t n = count_learned(t.net);
     double *slow = (double *)allocate((size_t)n * sizeof *slow), *fast, *now;
     int step, since = 0, moved = 0;
@@ -119,7 +127,7 @@ static void answer(trainer *t, int tta, ptrdiff_t index, double logits[CLASSES])
 }
 
 static void test_views(int tta) {
-    trainer t = start(0, tta, 30);
+    trainer t = start(0, tta, 30, 0);
     rn_result result;
     rn_error error;
     double logits[CLASSES], loss, plain;
@@ -149,12 +157,84 @@ static void test_views(int tta) {
     free_trainer(&t);
 }
 
+/* Images of half the height and width, pixel by pixel. */
+static void shrink(rn_real *to, const rn_real *from, int count) {
+    int i, y, x;
+    for (i = 0; i < count * C; i++)
+        for (y = 0; y < H / 2; y++)
+            for (x = 0; x < W / 2; x++) {
+                const rn_real *at = from + (i * H + 2 * y) * W + 2 * x;
+                to[(i * H / 2 + y) * W / 2 + x] = (at[0] + at[1] + at[W] + at[W + 1]) / 4;
+            }
+}
+
+/* Mean loss over all images, in inference, of a net of either size. */
+static double mean_loss(rn_net *net, const rn_desc *whole) {
+    static rn_real image[C * H * W], small_image[C * H / 2 * W / 2];
+    const int is_small = net->desc.height < H;
+    rn_real logits[CLASSES];
+    double loss = 0;
+    int label, i, k;
+    rn_error error;
+    for (i = 0; i < COUNT; i++) {
+        double sum = 0;
+        check(rn_batch(&source, whole, NULL, 0, i, 1, image, &label, &error), &error);
+        shrink(small_image, image, 1);
+        check(rn_predict(net, rn_workspace(net), is_small ? small_image : image, 1, logits, &error),
+              &error);
+        for (k = 0; k < CLASSES; k++) sum += exp((double)logits[k]);
+        loss += (log(sum) - (double)logits[label]) / COUNT;
+    }
+    return loss;
+}
+
+/* The first epochs against a net of half the size that is fed by hand, and hands its numbers to one of
+   the whole size, which does the others. */
+static void test_small(int small_epochs) {
+    enum { STEPS = 21, EPOCH = 8 };
+    static rn_real images[BATCH * C * H * W], small_images[BATCH * C * H / 2 * W / 2];
+    trainer t = start(0, 0, STEPS, small_epochs), plain = start(0, 0, STEPS, 0);
+    rn_desc half = plain.net->desc;
+    rn_net *small;
+    int labels[BATCH], step;
+    rn_error error;
+    half.height = H / 2, half.width = W / 2;
+    small = rn_create(&half, BATCH, RN_TRAINING, NULL, &error);
+    if (!small) check(error.status, &error);
+    copy_net(small, plain.net);
+    for (step = 0; step < STEPS; step++) {
+        const int epoch = step / EPOCH, first = step % EPOCH * BATCH,
+                  is_small = epoch < small_epochs;
+        const int count = first + BATCH > COUNT ? COUNT - first : BATCH;
+        const double rate = rn_learning_rate(&t.net->schedule, (uint64_t)step);
+        rn_result result;
+        if (step == small_epochs * EPOCH) copy_net(plain.net, small);
+        check(rn_batch(&source, &t.net->desc, &t.augment, (uint64_t)epoch, first, count, images,
+                       labels, &error),
+              &error);
+        shrink(small_images, images, count);
+        check(rn_train_step(is_small ? small : plain.net, is_small ? small_images : images, labels,
+                            count, rate, NULL, &error),
+              &error);
+        check(train_next(&t, &error), &error);
+        CHECK_INT(in_small_epoch(&t), is_small);
+        CHECK_INT(t.net->step, step + 1);
+        CHECK(same_net(t.net, is_small ? small : plain.net));
+        if (step % EPOCH != EPOCH - 1) continue;
+        check(test_net(&t, &source, NULL, &result, &error), &error);
+        CHECK_NEAR(result.loss, mean_loss(is_small ? small : plain.net, &t.net->desc), 1e-5);
+    }
+    rn_destroy(small);
+    free_trainer(&t);
+    free_trainer(&plain);
+}
+
 int main(void) {
     int i;
     program = "recipe";
     test_lookahead(5);
     test_lookahead(3);
     test_lookahead(1);
-    for (i = 0; i < 3; i++) test_views(i);
+    for (i = 0; i < 3; i++) test_views(i), test_small(i);
     return test_end("recipe");
 }

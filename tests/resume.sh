@@ -150,8 +150,9 @@ check "a picture a filter" sh -c '[ "$(grep -c "<image " filters.svg)" = "$(sed 
 
 # ---- the fast recipe -------------------------------------------------------------------------------
 
-# Weights look ahead, so it stops where slow and fast ones are one; and flips alternate.
-fast="--recipe fast --depth 8 --base_width 8 --batch 25 --lookahead 4 --epochs"
+# Weights look ahead, so it stops where slow and fast ones are one; flips alternate; and the first epochs,
+# in one of which it is stopped, see small images.
+fast="--recipe fast --depth 8 --base_width 8 --batch 25 --lookahead 4 --small_epochs 12 --epochs"
 stopped_fast() { # in a later epoch, nine steps each
     # shellcheck disable=SC2086
     ./cifar --dataset idx --data data --threads 1 $fast 20 --out fast >out.txt &
@@ -167,6 +168,9 @@ stopped_fast() { # in a later epoch, nine steps each
 {
     check "SIGINT where slow weights are the net's" stopped_fast
     check "another lookahead" refuses 2 "has lookahead 4; leave --lookahead out" --resume --out fast --lookahead 0
+    check "another number of small epochs" refuses 2 "has small_epochs 12; leave --small_epochs out" \
+        --resume --out fast --small_epochs 11
+    check "small epochs alone" refuses 2 "leaves none of 12 epochs for whole images" --resume --out fast --epochs 12
     check "another average of views" refuses 2 "has tta 2; leave --tta out" --resume --out fast --tta 1
     check "a recipe again" refuses 2 "begins a training; with --resume leave it out" --resume --out fast --recipe fast
     check "going on fast" train --resume --out fast
@@ -181,9 +185,21 @@ stopped_fast() { # in a later epoch, nine steps each
         --out held | grep '; 164 training, 41 test images'"
     check "the share is known" train --resume --out held --iterations 2
     check "another share" refuses 2 "has hold_out 5; leave --hold_out out" --resume --out held --hold_out 4
+    mkdir odd
+    { printf '\0\0\010\003\0\0\0\144\0\0\0\033\0\0\0\033' && head -c 72900 /dev/zero; } >odd/train-images-idx3-ubyte
+    cp odd/train-images-idx3-ubyte odd/t10k-images-idx3-ubyte
+    cp data/t10k-labels-idx1-ubyte odd
+    cp data/t10k-labels-idx1-ubyte odd/train-labels-idx1-ubyte
+    check "small images of an odd height" refuses 2 "even height and width; these are 27 x 27" \
+        --data odd $small --small_epochs 1
     check "a share of one" refuses 2 "no image to train on" $small --hold_out 1
     check "a share of none" refuses 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
+# shellcheck disable=SC2086
+check "a first epoch on small images" train $small --lr 1e-9 --small_epochs 1 --iterations 18 --out small
+check "is not the best one's, were its error lower" sh -c "./cifar --dataset idx --data data \
+    --eval small/best.safetensors | tail -1 | tee /dev/stderr |
+    awk '{ found = \$3 } END { exit found != $(tail -1 small/log.csv | cut -d, -f6) }'"
 # The best net is chosen by one view of each image, also at the end.
 # shellcheck disable=SC2086
 {
