@@ -11,7 +11,7 @@
 check "cifar compiles" ${CC:-cc} -std=c99 ${CFLAGS:--O1} -o cifar "$root/examples/cifar.c" -lm || exit 1
 
 "$root/tools/evidence" --list cifar10 runs >list.txt
-check "it lists 58 runs" [ "$(grep -c . list.txt)" = 58 ]
+check "it lists 61 runs" [ "$(grep -c . list.txt)" = 61 ]
 ln -s "$root/examples" examples
 grep -e '-seed0 ' list.txt | while read -r name flags; do
     # shellcheck disable=SC2086
