@@ -37,9 +37,19 @@ echo "test error 12.00 %"
 END
 chmod +x examples/cifar
 export JOBS=1 THREADS=3
-check "a run that fails is told" fails 123 "runs/fast-seed2 stopped" tools/evidence cifar10 runs fast
+check "a run that fails is told, and others go on" fails 123 "runs/fast-seed2 stopped" \
+    tools/evidence cifar10 runs fast-seed2 fast-seed0
 check "what cifar says is kept" grep -q "no such luck" runs/fast-seed2/output.txt
+check "the other one ended" [ -e runs/fast-seed0/finished ]
+check "a signal ends all" fails 124 "runs/fast-seed1 stopped" tools/evidence cifar10 runs fast
+check "what was to come was not called again" [ "$(grep -c 'seed 2' called.txt)" = 1 ]
 rm -r runs/fast-seed2 called.txt
+exec 8<runs/fast-seed1
+flock 8
+check "one at a time" fails 123 "runs/fast-seed1 is in training already" tools/evidence cifar10 runs fast-seed1
+exec 8<&-
+check "none twice" [ "$(tools/evidence --list cifar10 runs fast-seed0 fast | grep -c .)" = 3 ]
+check "a name with a blank" fails 2 "a b has blanks or quotes" tools/evidence "a b" runs fast
 tools/evidence cifar10 runs fast-seed0 fast-seed1 >told.txt
 check "a run goes on, by the checkpoint's recipe; one that is finished rests" cmp called.txt - <<'END'
 --seed 1 --data cifar10 --resume --threads 3 --out runs/fast-seed1
@@ -64,6 +74,7 @@ run resnet20-original-seed1 50 10.25
 run resnet20-original-seed2 50 9.75
 run fast-seed0 40 8
 run fast-seed1 7.5
+run fast-seed2
 touch runs/resnet20-original-seed0/finished runs/resnet20-original-seed1/finished \
     runs/resnet20-original-seed2/finished runs/fast-seed0/finished
 tools/evidence --table cifar10 runs >table.txt
