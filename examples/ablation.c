@@ -95,6 +95,8 @@ static void choose_rows(ablation *a) {
             const rn_desc other = row_description(&paper_rows[k], s->base, s->depth);
             if (same_fields(&other, &desc, "")) break;
         }
+        if (paper_rows[i].classes == 100 && s->recipe.set != CIFAR100)
+            quit(2, "--rows has %s, which takes --dataset cifar100", paper_rows[i].name);
         a->chosen[i] = add_variant(s, paper_rows[i].name, paper_rows[k].name, desc);
     }
     if (!s->variant_count) quit(2, "--rows is empty");
@@ -103,6 +105,13 @@ static void choose_rows(ablation *a) {
 /* The variant of a row if it was chosen, else NULL. */
 static const variant *row_variant(const ablation *a, int i) {
     return a->chosen[i] < 0 ? NULL : &a->study.variants[a->chosen[i]];
+}
+
+/* What the paper has of a row, for data of as many classes; "-": nothing. */
+static const char *published(const ablation *a, int i) {
+    return (paper_rows[i].classes == 100) == (a->study.base.classes == 100)
+               ? paper_rows[i].published
+               : "-";
 }
 
 /* Is no row of its table before it chosen? */
@@ -165,7 +174,7 @@ static void print_results(const ablation *a) {
         print_number(of.median);
         print_number(of.mean);
         print_number(of.deviation);
-        printf(" %8s\n", paper_rows[i].published);
+        printf(" %8s\n", published(a, i));
     }
 }
 
@@ -190,7 +199,11 @@ static void print_words(const ablation *a) {
     printf("Runs, ablation.csv, ablation.svg: %s\n", s->out);
 }
 
-static void write_line(FILE *file, const study *s, const paper_row *row, const variant *v, int k) {
+/* A run of row i, as an ablation.csv has it. */
+static void write_line(FILE *file, const ablation *a, int i, int k) {
+    const study *s = &a->study;
+    const paper_row *row = &paper_rows[i];
+    const variant *v = row_variant(a, i);
     const outcome *o = &v->runs[k];
     const uint64_t seed = s->base.seed + (uint64_t)k;
     char block[96];
@@ -198,7 +211,7 @@ static void write_line(FILE *file, const study *s, const paper_row *row, const v
     fprintf(file, "%d,%s,%d,%s,%s,%" PRIu64 ",%" PRIu64, row->table, row->name, v->desc.depth,
             block, rn_schedule_name(s->schedule.kind), o->steps, seed);
     fprintf(file, ",%.10g,%.10g,%.1f,%s,%s,%s-seed%" PRIu64 "\n", o->error, o->loss, o->seconds,
-            state_names[o->state], row->published, v->name, seed);
+            state_names[o->state], published(a, i), v->name, seed);
 }
 
 /* ablation.csv: all runs that were begun, a net's under each of its rows. */
@@ -214,7 +227,7 @@ static void write_csv(const ablation *a) {
     for (i = 0; i < PAPER_ROWS; i++) {
         const variant *v = row_variant(a, i);
         for (k = 0; v && k < s->asked; k++)
-            if (v->runs[k].state != PENDING) write_line(file, s, &paper_rows[i], v, k);
+            if (v->runs[k].state != PENDING) write_line(file, a, i, k);
     }
     close_new(file, temporary, path);
 }
@@ -294,10 +307,10 @@ static int is_shown(const ablation *a, int i, int table) {
 }
 
 /* The error that the paper has of a row in percent; NAN: none, or it failed. */
-static double published_error(int i) {
+static double published_error(const ablation *a, int i) {
     char *end;
-    const double error = strtod(paper_rows[i].published, &end);
-    return end > paper_rows[i].published ? error : NAN;
+    const double error = strtod(published(a, i), &end);
+    return end > published(a, i) ? error : NAN;
 }
 
 /* The largest error of a table, here or in the paper, without runs that failed. */
@@ -306,7 +319,7 @@ static double largest_error(const ablation *a, int table) {
     int i, k;
     for (i = 0; i < PAPER_ROWS; i++) {
         if (!is_shown(a, i, table)) continue;
-        most = fmax(most, published_error(i));
+        most = fmax(most, published_error(a, i));
         for (k = 0; k < a->study.asked; k++)
             if (row_variant(a, i)->runs[k].state == DONE)
                 most = fmax(most, row_variant(a, i)->runs[k].error);
@@ -344,7 +357,7 @@ static void draw_table(plot *p, const ablation *a, int table) {
         if (!is_shown(a, i, table)) continue;
         names[count] = paper_rows[i].name;
         here[count] = summarise(row_variant(a, i)->runs, MOST_SEEDS).median;
-        paper[count] = published_error(i);
+        paper[count] = published_error(a, i);
         places[count] = count + 1;
         count++;
     }
@@ -438,7 +451,7 @@ static void read_flags(ablation *all, int count, char **words) {
     arguments a = {count, 1, words};
     study *s = &all->study;
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(s);
+        if (is_help(&a)) help(s);
         if (!has_whole(&a, "table", 1, 3, &all->table) && !has_text(&a, "rows", &all->rows) &&
             !has_whole(&a, "depth", 5, 100000, &s->depth) &&
             !has_whole(&a, "seeds", 1, MOST_SEEDS, &s->asked) &&

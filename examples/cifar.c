@@ -40,9 +40,9 @@ typedef struct run {
     /* named: of --recipe, or NULL */
     const char *out, *eval, *predictions, *mistakes, *filters, *dialect, *named;
     int resume, describe, plan;
-    long hold_out; /* K of the images to train on, see share; 0: none */
     trainer t;
     rn_data train, test;
+    char *class_names;                 /* of a folder, as rn_net's; or NULL */
     const rn_source *learned, *tested; /* of train; of test, or of train's that are held out */
     progress progress;
     run_log log;
@@ -106,19 +106,19 @@ static void help(const recipe *r) {
 static void read_flags(run *r, rn_desc *desc, int count, char **words) {
     arguments a = {count, 1, words};
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r->recipe);
+        if (is_help(&a)) help(&r->recipe);
         if (!has_switch(&a, "resume", &r->resume) && !has_switch(&a, "describe", &r->describe) &&
             !has_switch(&a, "plan", &r->plan) && !has_text(&a, "out", &r->out) &&
             !has_text(&a, "eval", &r->eval) && !has_text(&a, "predictions", &r->predictions) &&
             !has_text(&a, "mistakes", &r->mistakes) && !has_text(&a, "filters", &r->filters) &&
             !has_text(&a, "recipe", &r->named) &&
-            !has_whole(&a, "hold_out", 0, 1000000, &r->hold_out) &&
+            !has_whole(&a, "hold_out", 0, 1000000, &r->recipe.hold_out) &&
             !has_whole(&a, "small_epochs", 0, 1000000, &r->recipe.small_epochs) &&
             !has_recipe(&a, &r->recipe) && !has_text(&a, "dialect", &r->dialect) &&
             !has_field(&a, desc))
             quit(2, "there is no flag %s", words[a.at]);
     }
-    if (r->hold_out == 1) quit(2, "--hold_out 1 would leave no image to train on");
+    if (r->recipe.hold_out == 1) quit(2, "--hold_out 1 would leave no image to train on");
     if (r->eval && r->resume) quit(2, "--eval tests and --resume trains: give one of them");
 }
 
@@ -140,25 +140,6 @@ static void follow_recipe(run *r, rn_desc *desc) {
 
 static const char *out_path(const run *r, const char *name) { return path_in(r->out, name); }
 
-/* Says where the run goes on, and what flags changed. */
-static void print_resumed(const rn_net *net, const rn_schedule *old) {
-    const rn_schedule *s = &net->schedule;
-    if (s->steps < net->step)
-        quit(2,
-             "last.ckpt is of iteration %" PRIu64 " already, so a length of %" PRIu64
-             " is too short; give more --iterations or --epochs",
-             net->step, s->steps);
-    printf("resumed at iteration %" PRIu64 " of %" PRIu64, net->step, s->steps);
-    if (s->steps != old->steps)
-        printf("; the length is %" PRIu64 " instead of %" PRIu64, s->steps, old->steps);
-    if (fabs(s->learning_rate - old->learning_rate) > 0)
-        printf("; --lr is %g instead of %g", s->learning_rate, old->learning_rate);
-    if (s->kind != old->kind)
-        printf("; --schedule is %s instead of %s", rn_schedule_name(s->kind),
-               rn_schedule_name(old->kind));
-    printf("\n");
-}
-
 static void train(run *r) {
     rn_net *net = r->t.net;
     const size_t small = r->t.small ? r->t.small->bytes : 0;
@@ -166,10 +147,12 @@ static void train(run *r) {
     rn_error error;
     if (r->resume) r->log.resumed = r->recipe.data;
     begin_run(&r->log, checksum_sets(r->learned, r->tested));
-    net->trainer.hold_out = (uint64_t)r->hold_out;
-    if (r->resume) r->recipe.schedule = net->schedule;
-    net->schedule = choose_schedule(&r->recipe, steps_per_epoch(&r->t));
-    if (r->resume) print_resumed(net, &r->recipe.schedule);
+    net->trainer.hold_out = (uint64_t)r->recipe.hold_out;
+    if (r->resume)
+        continue_schedule(&r->t, &r->recipe, out_path(r, "last.ckpt"));
+    else
+        net->schedule = choose_schedule(&r->recipe, steps_per_epoch(&r->t));
+    net->class_names = r->class_names;
     if (r->t.small_epochs && (uint64_t)r->t.small_epochs >= count_epochs(&r->t))
         quit(2, "--small_epochs %d leaves none of %" PRIu64 " epochs for whole images",
              r->t.small_epochs, count_epochs(&r->t));
@@ -207,7 +190,7 @@ static class_names find_names(const run *r) {
                                         "cifar-100-binary/coarse_label_names.txt", "classes.txt"};
     const int classes = r->t.net->desc.classes;
     class_names names = {NULL, 0, 0};
-    if (r->recipe.set == FOLDER) return count_names(join_classes(&r->test), '\n');
+    if (r->class_names) return count_names(r->class_names, '\n');
     if (r->eval) names = stored_names(r->eval);
     for (int i = 0; i < 3 && (!names.text || names.count != classes); i++) {
         char path[1000];
@@ -228,22 +211,11 @@ static void draw_pictures(run *r) {
 
 /* What the checkpoint tells of the recipe, if it does; then flags on top, which may not differ. */
 static void choose_recipe(run *r, rn_desc *desc, int count, char **words) {
-    static const char *const keys[] = {"trainer.batch",       "trainer.pad", "trainer.flip",
-                                       "trainer.lookahead",   "trainer.tta", "trainer.hold_out",
-                                       "trainer.small_epochs"};
-    enum { KEYS = (int)(sizeof keys / sizeof keys[0]) };
-    recipe *to = &r->recipe;
-    long *const fields[] = {&to->batch, &to->pad,     &to->flip,        &to->lookahead,
-                            &to->tta,   &r->hold_out, &to->small_epochs};
     const char *path = out_path(r, "last.ckpt");
-    const int told = r->resume && stored_number(path, keys[0]);
-    long stored[KEYS];
-    int i;
-    for (i = 0; i < KEYS && told; i++) *fields[i] = stored[i] = (long)stored_number(path, keys[i]);
+    const int told = r->resume && recall_recipe(&r->recipe, path);
+    const recipe stored = r->recipe;
     read_flags(r, desc, count, words);
-    for (i = 0; i < KEYS && told; i++)
-        if (*fields[i] != stored[i])
-            quit(2, "%s has %s %ld; leave --%s out", path, keys[i] + 8, stored[i], keys[i] + 8);
+    if (told) refuse_recipe(r->recipe, stored, path);
 }
 
 /* Flags count more than a file's description or a dialect, so they are read once to learn which,
@@ -279,12 +251,13 @@ static rn_desc choose_description(run *r, int count, char **words) {
 
 static void open_images(run *r, rn_desc *desc) {
     static share rest, held_out;
-    const int only_test = r->eval && is_measured(desc) && !r->hold_out;
+    const int only_test = r->eval && is_measured(desc) && !r->recipe.hold_out;
     open_sets(&r->recipe, desc, only_test ? NULL : &r->train, &r->test);
     r->learned = &r->train.source, r->tested = &r->test.source;
-    if (!r->hold_out) return;
-    r->learned = make_share(&rest, &r->train.source, r->hold_out, 0);
-    r->tested = make_share(&held_out, &r->train.source, r->hold_out, 1);
+    if (r->recipe.set == FOLDER) r->class_names = join_classes(&r->test);
+    if (!r->recipe.hold_out) return;
+    r->learned = make_share(&rest, &r->train.source, r->recipe.hold_out, 0);
+    r->tested = make_share(&held_out, &r->train.source, r->recipe.hold_out, 1);
 }
 
 int main(int count, char **words) {
@@ -304,6 +277,9 @@ int main(int count, char **words) {
     if (r.describe) print_net(&desc, (int)r.recipe.batch);
     if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
     if (r.describe || r.plan) return finish();
+    if (r.predictions) refuse_unwritable(r.predictions);
+    if (r.mistakes) refuse_unwritable(r.mistakes);
+    if (r.filters) refuse_unwritable(r.filters);
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, r.learned);
     r.log = make_log(r.out, &r.t, r.tested, &r.progress);
     r.log.manifest = begin_manifest(count, words, &r.recipe, r.learned, r.tested);
@@ -313,6 +289,7 @@ int main(int count, char **words) {
     draw_pictures(&r);
     printf("test error %.2f %%\n", r.log.error);
     free_trainer(&r.t);
+    free(r.class_names);
     rn_data_free(&r.train);
     rn_data_free(&r.test);
     return finish();

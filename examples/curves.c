@@ -41,16 +41,19 @@ static FILE *open_log(const char *directory, const char *name) {
     return log;
 }
 
-/* Trains to the end of the schedule. train_next begins its sums anew in each epoch, a row of the
-   log each `every` steps, so each step is told by itself. */
+/* Trains to the end of the schedule, or until the loss is no number. train_next begins its sums anew
+   in each epoch, a row of the log each `every` steps, so each step is told by itself. */
 static void train(trainer *t, long every, FILE *log, progress *p, const char *title) {
     rn_net *net = t->net;
     double loss = 0, correct = 0, seen = 0;
+    rn_status status = RN_OK;
     rn_error error;
     while (!stopped && net->step < net->schedule.steps) {
         if (net->step % (uint64_t)every == 0) loss = correct = seen = 0;
         t->loss = t->correct = t->seen = 0;
-        check(train_next(t, &error), &error);
+        status = train_next(t, &error);
+        if (status == RN_NOT_FINITE) break;
+        check(status, &error);
         loss += t->loss, correct += t->correct, seen += t->seen;
         p->done++;
         show_progress(p, "%s: step %" PRIu64 "/%" PRIu64 "  loss %.3f", title, net->step,
@@ -61,7 +64,10 @@ static void train(trainer *t, long every, FILE *log, progress *p, const char *ti
         if (fflush(log)) quit(1, "cannot write the log: %s", strerror(errno));
     }
     end_progress(p);
-    if (seen > 0)
+    if (status) {
+        printf("%-12s failed: %s\n", title, error.text);
+        p->done += (double)(net->schedule.steps - net->step);
+    } else if (seen > 0)
         printf("%-12s loss %.4f, error %.2f %% after %" PRIu64 " steps\n", title, loss / seen,
                error_rate(correct, seen), net->step);
 }
@@ -100,7 +106,7 @@ int main(int count, char **words) {
     program = "curves";
     desc.threads = all_cores();
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&r, every);
+        if (is_help(&a)) help(&r, every);
         if (!has_text(&a, "out", &out) && !has_whole(&a, "every", 1, 1000000, &every) &&
             !has_recipe(&a, &r) && !has_field(&a, &desc))
             quit(2, "there is no flag %s", words[a.at]);

@@ -88,6 +88,15 @@ static inline FILE *open_new(const char *path, char temporary[1024]) {
     return file;
 }
 
+/* Refuses a path that cannot be written before the work whose results it is for. */
+static inline void refuse_unwritable(const char *path) {
+    struct stat there;
+    const int is_new = stat(path, &there) != 0;
+    FILE *file = fopen(path, "a");
+    if (!file || fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
+    if (is_new) remove(path);
+}
+
 /* Renames a file, also where another one has that name. */
 static inline void rename_file(const char *from, const char *to) {
 #ifdef _WIN32
@@ -177,6 +186,10 @@ static inline int is_flag(const arguments *a, const char *name) {
     return 1;
 }
 
+static inline int is_help(const arguments *a) {
+    return !strcmp(a->words[a->at], "-h") || is_flag(a, "help");
+}
+
 /* 1 if the word is --name; then *on becomes 1. */
 static inline int has_switch(const arguments *a, const char *name, int *on) {
     int is = is_flag(a, name);
@@ -260,11 +273,12 @@ static inline int has_field(arguments *a, rn_desc *desc) {
     return 0;
 }
 
-/* The value of a field. */
-static inline void field_of(const rn_desc *desc, const char *key, char text[96]) {
+/* The value of a field, in `text`. */
+static inline const char *field_of(const rn_desc *desc, const char *key, char text[96]) {
     int i = 0;
     while (strcmp(rn_desc_key(i), key) != 0) i++;
     rn_desc_get(desc, i, text);
+    return text;
 }
 
 /* Without shortcuts: their factor is 0. */
@@ -334,6 +348,26 @@ static inline uint64_t stored_number(const char *path, const char *key) {
         number = strtoull(text, NULL, 0);
     rn_archive_close(&a);
     return number;
+}
+
+/* A text of any length that a file of ours keeps so; NULL: it does not. Free it. */
+static inline char *stored_text(const char *path, const char *key) {
+    rn_archive a;
+    rn_error error;
+    size_t room = 4096;
+    char *text = NULL;
+    rn_status status = rn_archive_open(&a, path, NULL, &error);
+    for (; !status || status == RN_TOO_SMALL; room *= 2) {
+        free(text);
+        text = (char *)allocate(room);
+        status = rn_archive_metadata(&a, key, text, room, &error);
+        if (!status) break;
+    }
+    rn_archive_close(&a);
+    if (!status) return text;
+    free(text);
+    if (status != RN_MISMATCH) check(status, &error);
+    return NULL;
 }
 
 /* Do two paths lead to one file, which reading one and writing the other would lose? */
@@ -494,11 +528,12 @@ typedef struct recipe {
     long lookahead;    /* steps, see look_ahead; 0: none */
     long tta;          /* see predict_views */
     long small_epochs; /* the first ones, on images of half the height and width */
+    long hold_out;     /* every so many images to train on are for testing instead; 0: none */
 } recipe;
 
 static inline recipe make_recipe(dataset set, const char *data, long batch, long pad,
                                  rn_schedule schedule) {
-    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024, 0, 0, 0};
+    recipe r = {set, data, batch, 0, 0, pad, 1, schedule, -1, 0, "the net", 1024, 0, 0, 0, 0};
     return r;
 }
 
@@ -823,8 +858,8 @@ static inline void free_trainer(trainer *t) {
     rn_destroy(t->net);
 }
 
-/* Steps of this epoch since slow weights and the net's became one; 0: they have just done so, as
-   they do at the end of an epoch, too. Then a checkpoint keeps both. */
+/* Steps of this epoch since the slow weights last became the net's; 0: just now, as at the end of
+   every epoch. Checkpoints are saved only then, for they hold one set of weights. */
 static inline int steps_ahead(const trainer *t) {
     const uint64_t steps = (t->net->cursor + (uint64_t)t->batch - 1) / (uint64_t)t->batch;
     return t->lookahead && !is_due(t) ? (int)(steps % (uint64_t)t->lookahead) : 0;

@@ -6,7 +6,7 @@
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
-#include "example.h"
+#include "log.h"
 
 typedef struct run {
     recipe recipe;
@@ -25,7 +25,8 @@ static void help(const recipe *r) {
         "                      but the classifier, 0 nothing (4). The more stays, the less time,\n"
         "                      memory and pictures it takes.\n"
         "  --resume            go on from OUT.ckpt to the bits of a run never stopped; it knows\n"
-        "                      all but DIR, --dataset and --batch\n");
+        "                      all but DIR and --dataset; length, --lr, --schedule and what is of\n"
+        "                      the machine may change, other changes are refused\n");
     print_recipe(r);
     printf("--data is DIR. Fields of the description, see rn_desc in resnet.h (those of the net's\n"
            "shape and of its input are as in WEIGHTS, momentum is 0.9, threads all cores):\n");
@@ -37,21 +38,29 @@ static void read_words(run *r, rn_desc *desc, arguments a) {
     const char **const files[] = {&r->weights, &r->recipe.data, &r->out};
     int given = 0;
     for (a.at = 1; a.at < a.count; a.at++) {
-        if (is_flag(&a, "help")) help(&r->recipe);
-        if (strncmp(a.words[a.at], "--", 2) != 0 && given < 3)
-            *files[given++] = a.words[a.at];
+        const char *word = a.words[a.at];
+        if (is_help(&a)) help(&r->recipe);
+        if (strncmp(word, "--", 2) != 0 && given == 3)
+            quit(2, "WEIGHTS, DIR and OUT are %s, %s and %s; what is %s?", *files[0], *files[1],
+                 *files[2], word);
+        if (strncmp(word, "--", 2) != 0)
+            *files[given++] = word;
         else if (!has_switch(&a, "resume", &r->resume) && !has_recipe(&a, &r->recipe) &&
                  !has_field(&a, desc))
             quit(2, "there is no flag %s", a.words[a.at]);
     }
-    if (given < 3) quit(2, "give WEIGHTS, DIR and OUT; see --help");
+    if (given < 3) quit(2, "give WEIGHTS, DIR and OUT");
+    if (same_file(r->weights, r->out))
+        quit(2, "%s and %s are the same file, which would be lost", r->weights, r->out);
 }
 
 /* That of the file, with other classes; and flags on top. */
 static rn_desc choose_description(run *r, arguments a) {
     rn_desc desc = rn_cifar(20), stored;
+    recipe begun;
     rn_error error;
     rn_status status;
+    int told;
     read_words(r, &desc, a);
     snprintf(r->checkpoint, sizeof r->checkpoint, "%s.ckpt", r->out);
     r->recipe.net = r->resume ? r->checkpoint : r->weights;
@@ -61,12 +70,29 @@ static rn_desc choose_description(run *r, arguments a) {
     desc.threads = all_cores();
     if (!r->resume) desc.classes = 0, desc.frozen_below = 4, desc.momentum = 0.9;
     stored = desc;
+    if (r->resume) r->recipe.epochs = 0; /* the checkpoint knows its length */
+    told = r->resume && recall_recipe(&r->recipe, r->checkpoint);
+    begun = r->recipe;
     read_words(r, &desc, a);
+    if (told) refuse_recipe(r->recipe, begun, r->checkpoint);
     if (r->resume) refuse_changes(&a, r->checkpoint, &stored, desc, 1);
     return desc;
 }
 
-static void finish_epoch(const run *r, trainer *t, const rn_source *test) {
+/* The trainer gets what the checkpoint says, or all of the weights but the classifier's. */
+static void begin(run *r, trainer *t, uint64_t data) {
+    rn_error error;
+    if (r->resume) {
+        load_checkpoint(t, r->checkpoint, data, r->recipe.data);
+        continue_schedule(t, &r->recipe, r->checkpoint);
+        return;
+    }
+    check(rn_load_trunk(t->net, r->weights, NULL, &error), &error);
+    t->net->schedule = choose_schedule(&r->recipe, steps_per_epoch(t));
+    tell_training(t, data);
+}
+
+static void test_and_save(const run *r, trainer *t, const rn_source *test) {
     rn_error error;
     rn_result result;
     check(test_net(t, test, NULL, &result, &error), &error);
@@ -92,10 +118,7 @@ int main(int count, char **words) {
     desc = choose_description(&r, (arguments){count, 1, words});
     open_sets(&r.recipe, &desc, &train, &test);
     t = make_trainer(&desc, &r.recipe, RN_TRAINING, &train.source);
-    t.net->schedule = choose_schedule(&r.recipe, steps_per_epoch(&t));
-    check((r.resume ? rn_load : rn_load_trunk)(t.net, r.recipe.net, NULL, &error), &error);
-    t.seen = (double)t.net->cursor, t.loss = t.net->trainer.loss,
-    t.correct = t.net->trainer.correct;
+    begin(&r, &t, checksum_sets(&train.source, &test.source));
     if (r.recipe.set == FOLDER) t.net->class_names = join_classes(&train);
     printf("%.1f MB, %td of %td parameters train; %d classes, %td pictures, %td to test\n",
            (double)t.net->bytes / 1e6, t.net->trained_count, t.net->parameter_count, desc.classes,
@@ -104,7 +127,7 @@ int main(int count, char **words) {
     for (catch_signals(); !stopped && (t.net->step < t.net->schedule.steps || !tested);) {
         tested = is_due(&t) && !tested;
         if (tested) {
-            finish_epoch(&r, &t, &test.source);
+            test_and_save(&r, &t, &test.source);
             continue;
         }
         check(train_epoch(&t, 60, &p, "", &error), &error);

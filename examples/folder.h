@@ -203,6 +203,17 @@ static inline char *find_part(const char *directory, int train, int *part) {
     return wanted;
 }
 
+/* As the names of classes have to be for rn_save, which looks closer. */
+static inline int is_utf8(const char *text) {
+    int more = 0; /* bytes that the character goes on for */
+    for (; *text; text++) {
+        const int byte = (unsigned char)*text, goes_on = byte >> 6 == 2;
+        if (goes_on != (more > 0) || byte >= 0xf8) return 0;
+        more = goes_on ? more - 1 : byte < 0xc0 ? 0 : byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+    }
+    return !more;
+}
+
 /* Classes are the folders of the training images, in the order of their names. */
 static inline void list_classes(folder *f, const char *directory, const char *root) {
     int part;
@@ -212,6 +223,10 @@ static inline void list_classes(folder *f, const char *directory, const char *ro
     if (f->classes.count < 2)
         quit(1, "%s has %d directories, but it should have one for each class, two or more", first,
              f->classes.count);
+    for (int i = 0; i < f->classes.count; i++)
+        if (!is_utf8(f->classes.list[i]))
+            quit(1, "the name of %s/%s is not UTF-8, as files have names of classes; rename it",
+                 first, f->classes.list[i]);
     for (int i = 0; i < others.count; i++)
         if (!bsearch(&others.list[i], f->classes.list, (size_t)f->classes.count,
                      sizeof *f->classes.list, compare_names))

@@ -313,8 +313,12 @@ static void read_words(landscape *l, int count, char **words) {
     arguments a = {count, 1, words};
     l->trains = is_given(a, "train");
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(l);
-        if (strncmp(words[a.at], "-", 1) != 0 && l->count < MOST_NETS && !l->trains)
+        if (is_help(&a)) help(l);
+        if (words[a.at][0] != '-' && l->trains)
+            quit(2, "--train makes the nets; leave %s out", words[a.at]);
+        if (words[a.at][0] != '-' && l->count == MOST_NETS)
+            quit(2, "one or two nets, but there is a third: %s", words[a.at]);
+        if (words[a.at][0] != '-')
             snprintf(l->nets[l->count++].weights, sizeof l->nets[0].weights, "%s", words[a.at]);
         else if (!is_flag(&a, "train") && !(l->trains && has_training(l, &a)) &&
                  !has_whole(&a, "points", 3, MOST_POINTS, &l->points) &&

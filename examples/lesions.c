@@ -688,8 +688,10 @@ static void help(const lesions *l) {
 static void read_words(lesions *l, int count, char **words) {
     arguments a = {count, 1, words};
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(l);
-        if (strncmp(words[a.at], "-", 1) != 0 && !l->weights)
+        if (is_help(&a)) help(l);
+        if (words[a.at][0] != '-' && l->weights)
+            quit(2, "one net at a time, but there are %s and %s", l->weights, words[a.at]);
+        if (words[a.at][0] != '-')
             l->weights = words[a.at];
         else if (!has_whole(&a, "most", 1, MOST_UNITS, &l->most) &&
                  !has_whole(&a, "draws", 0, MOST_DRAWS, &l->draws) &&

@@ -1,6 +1,7 @@
 /* log.h - what a run of training keeps in its directory: log.csv, a row an epoch; last.ckpt, from
    which it goes on to the bits of a run never stopped; best.safetensors, the net of its lowest test
-   error by one view of each image; log.svg, the curves of log.csv; manifest.txt, how they came about. Stands on example.h. */
+   error by one view of each image; log.svg, the curves of log.csv; manifest.txt, how they came
+   about. And how any training goes on from its checkpoint. Stands on example.h. */
 #ifndef LOG_H
 #define LOG_H
 
@@ -80,7 +81,8 @@ static inline int read_row(FILE *log, double *step, double *error) {
 }
 
 /* Goes on behind the rows up to the checkpoint. What followed it is trained again, to the same
-   numbers. The best net tells itself how good it is; of one that does not, the rows do. */
+   numbers. best.safetensors says how good it is; where it does not, the lowest error of the rows
+   counts. */
 static inline void read_log(run_log *l) {
     const char *best = path_in(l->directory, "best.safetensors");
     const uint64_t bits = stored_number(best, "trainer.test_accuracy");
@@ -119,9 +121,9 @@ static inline void draw_log(const run_log *l) {
    epoch makes way for those that are aside already. */
 static inline void put_aside(const char *directory) {
     static const char *const names[] = {
-        "log.csv",     "best.safetensors",     "last.ckpt",    "manifest.txt", "log.svg",
-        "signals.csv", "signals.manifest.txt", "signals.svg",  "lesions.csv",  "lesions.svg",
-        "paths.csv",   "landscape.csv",        "landscape.svg"};
+        "log.csv",     "best.safetensors",     "last.ckpt",     "manifest.txt", "log.svg",
+        "signals.csv", "signals.manifest.txt", "signals.svg",   "lesions.csv",  "lesions.svg",
+        "paths.csv",   "landscape.csv",        "landscape.svg", "classes.txt"};
     FILE *log = fopen(path_in(directory, names[0]), "r");
     double step, error;
     int rename_it =
@@ -140,17 +142,39 @@ static inline void put_aside(const char *directory) {
     }
 }
 
-/* ---- a run, from its beginning or from last.ckpt --------------------------------------------- */
+/* ---- going on from a checkpoint --------------------------------------------------------------- */
 
-static inline void save_checkpoint(run_log *l) {
-    rn_trainer *to = &l->trainer->net->trainer; /* from which the checkpoint is made */
-    rn_error error;
-    to->loss = l->trainer->loss;
-    to->correct = l->trainer->correct;
-    to->seconds = l->earlier + seconds_now() - l->begun;
-    check(rn_save_checkpoint(l->trainer->net, path_in(l->directory, "last.ckpt"), NULL, &error),
-          &error);
-    write_manifest(&l->manifest, l->trainer->net, path_in(l->directory, "manifest.txt"));
+/* What checkpoints keep of a recipe: the key is "trainer." and the flag. */
+static inline long *recipe_field(recipe *r, int i, const char **flag) {
+    static const char *const flags[] = {"batch", "pad",      "flip",         "lookahead",
+                                        "tta",   "hold_out", "small_epochs", NULL};
+    long *const fields[] = {&r->batch, &r->pad,      &r->flip,         &r->lookahead,
+                            &r->tta,   &r->hold_out, &r->small_epochs, NULL};
+    *flag = flags[i];
+    return fields[i];
+}
+
+/* The recipe becomes what the checkpoint was trained by; 0 if it is an older one, which does not
+   tell. */
+static inline int recall_recipe(recipe *r, const char *checkpoint) {
+    const char *flag;
+    char key[40];
+    long *field;
+    if (!stored_number(checkpoint, "trainer.batch")) return 0;
+    for (int i = 0; (field = recipe_field(r, i, &flag)); i++) {
+        snprintf(key, sizeof key, "trainer.%s", flag);
+        *field = (long)stored_number(checkpoint, key);
+    }
+    return 1;
+}
+
+/* Refuses flags that make another recipe of what recall_recipe said. */
+static inline void refuse_recipe(recipe asked, recipe told, const char *checkpoint) {
+    const char *flag;
+    long *field;
+    for (int i = 0; (field = recipe_field(&told, i, &flag)); i++)
+        if (*recipe_field(&asked, i, &flag) != *field)
+            quit(2, "%s has %s %ld; leave --%s out", checkpoint, flag, *field, flag);
 }
 
 /* What checkpoint and manifest say of a training: its data (checksum_sets) and batches. */
@@ -165,40 +189,77 @@ static inline void tell_training(const trainer *t, uint64_t data) {
     to->small_epochs = (uint64_t)t->small_epochs;
 }
 
-/* Goes on from the checkpoint, which must be of the same training; older ones do not tell. */
-static inline void load_checkpoint(run_log *l, uint64_t data) {
-    trainer *t = l->trainer;
+/* Goes on from the checkpoint, which must be of the same training; older ones do not tell.
+   `directory`: what the data is called. */
+static inline void load_checkpoint(trainer *t, const char *checkpoint, uint64_t data,
+                                   const char *directory) {
     rn_net *net = t->net;
     const uint64_t batch = (uint64_t)t->batch;
     rn_trainer stored;
     rn_error error;
-    check(rn_load(net, path_in(l->directory, "last.ckpt"), NULL, &error), &error);
+    check(rn_load(net, checkpoint, NULL, &error), &error);
     stored = net->trainer;
     tell_training(t, data);
     if (stored.data && stored.data != data)
-        quit(2, "last.ckpt was trained on other images than those of --data %s", l->resumed);
+        quit(2, "%s was trained on other images than those of --data %s", checkpoint, directory);
     if (net->step != net->epoch * steps_per_epoch(t) + (net->cursor + batch - 1) / batch)
-        quit(2, "last.ckpt is of a run with another --batch or other data");
+        quit(2, "%s is of a run with another --batch or other data", checkpoint);
     stored.data = data;
     if (stored.batch && memcmp(&stored, &net->trainer, sizeof stored) != 0)
         quit(2,
              "%s is of a run with another --batch, --pad, --flip, --lookahead, --tta or "
              "--small_epochs",
-             path_in(l->directory, "last.ckpt"));
+             checkpoint);
     t->seen = net->trainer.batch ? (double)net->cursor : 0;
     t->loss = net->trainer.loss;
     t->correct = net->trainer.correct;
-    l->earlier = net->trainer.seconds;
+}
+
+/* The schedule of the loaded checkpoint, with what the flags say otherwise; tells both. */
+static inline void continue_schedule(trainer *t, recipe *r, const char *checkpoint) {
+    rn_net *net = t->net;
+    const rn_schedule old = net->schedule, *s = &net->schedule;
+    r->schedule = old;
+    net->schedule = choose_schedule(r, steps_per_epoch(t));
+    if (s->steps < net->step)
+        quit(2,
+             "%s is of iteration %" PRIu64 " already, so a length of %" PRIu64
+             " is too short; give more --iterations or --epochs",
+             checkpoint, net->step, s->steps);
+    printf("resumed at iteration %" PRIu64 " of %" PRIu64, net->step, s->steps);
+    if (s->steps != old.steps)
+        printf("; the length is %" PRIu64 " instead of %" PRIu64, s->steps, old.steps);
+    if (fabs(s->learning_rate - old.learning_rate) > 0)
+        printf("; --lr is %g instead of %g", s->learning_rate, old.learning_rate);
+    if (s->kind != old.kind)
+        printf("; --schedule is %s instead of %s", rn_schedule_name(s->kind),
+               rn_schedule_name(old.kind));
+    printf("\n");
+}
+
+/* ---- a run, from its beginning or from last.ckpt --------------------------------------------- */
+
+static inline void save_checkpoint(run_log *l) {
+    rn_trainer *to = &l->trainer->net->trainer; /* from which the checkpoint is made */
+    rn_error error;
+    to->loss = l->trainer->loss;
+    to->correct = l->trainer->correct;
+    to->seconds = l->earlier + seconds_now() - l->begun;
+    check(rn_save_checkpoint(l->trainer->net, path_in(l->directory, "last.ckpt"), NULL, &error),
+          &error);
+    write_manifest(&l->manifest, l->trainer->net, path_in(l->directory, "manifest.txt"));
 }
 
 /* The trainer's net gets what its checkpoint says if the run goes on. The schedule is the caller's
    to set. */
 static inline void begin_run(run_log *l, uint64_t data) {
     l->begun = seconds_now();
-    if (l->resumed)
-        load_checkpoint(l, data);
-    else
+    if (!l->resumed) {
         tell_training(l->trainer, data);
+        return;
+    }
+    load_checkpoint(l->trainer, path_in(l->directory, "last.ckpt"), data, l->resumed);
+    l->earlier = l->trainer->net->trainer.seconds;
 }
 
 /* After begin_run: log.csv and manifest.txt in the directory, which is made. */

@@ -11,8 +11,7 @@ static const char *const fashion_names[] = {"T-shirt/top", "trouser",   "pullove
                                             "coat",        "sandal",    "shirt",    "sneaker",
                                             "bag",         "ankle boot"};
 
-/* Text cut into names: a name ends at `separator`, a carriage return before it does not belong to
-   it. */
+/* Text cut into names, with `separator` between them. */
 typedef struct class_names {
     const char *text;
     char separator;
@@ -22,41 +21,37 @@ typedef struct class_names {
 static inline class_names count_names(const char *text, char separator) {
     class_names names = {text, separator, 1};
     for (; *text; text++) names.count += *text == separator;
-    if (separator == '\n' && text > names.text && text[-1] == '\n') names.count--; /* at the end */
     return names;
 }
 
-/* All of a text file, a name a line. */
+/* The names in a text file, a line each, without what editors put around them: a byte order mark,
+   carriage returns, blank lines at the end. Free the text. */
 static inline class_names read_names(const char *path) {
     FILE *file = fopen(path, "rb");
-    size_t used = 0, room = 1 << 12, got;
-    char *text = (char *)malloc(room);
-    if (!file) quit(2, "cannot open %s: %s", path, strerror(errno));
-    while (text && (got = fread(text + used, 1, room - 1 - used, file)) > 0)
-        if ((used += got) == room - 1) text = (char *)realloc(text, room *= 2);
-    if (!text || ferror(file)) quit(1, "cannot read %s", path);
-    text[used] = 0;
+    size_t used = 0, room = 4096, got;
+    char *text = (char *)allocate(room), *from, *to;
+    if (!file) quit(1, "cannot open %s: %s", path, strerror(errno));
+    while ((got = fread(text + used, 1, room - 1 - used, file)) > 0)
+        if ((used += got) == room - 1 && !(text = (char *)realloc(text, room *= 2)))
+            quit(1, "no memory for %s", path);
+    if (ferror(file)) quit(1, "cannot read %s: %s", path, strerror(errno));
     fclose(file);
+    text[used] = 0;
+    if (strlen(text) < used) quit(1, "%s holds a zero byte; is it text?", path);
+    from = to = text;
+    if (!strncmp(from, "\xef\xbb\xbf", 3)) from += 3;
+    for (; *from; from++)
+        if (*from != '\r') *to++ = *from;
+    while (to > text && to[-1] == '\n') to--;
+    *to = 0;
     return count_names(text, '\n');
 }
 
 /* Those that tools/convert put into the weights file; no text if it has none. */
 static inline class_names stored_names(const char *path) {
     class_names none = {NULL, 0, 0};
-    rn_archive a;
-    rn_error error;
-    size_t room = 1 << 14;
-    char *text = (char *)malloc(room);
-    rn_status status = rn_archive_open(&a, path, NULL, &error);
-    check(status, &error);
-    while (text && (status = rn_archive_metadata(&a, "class_names", text, room, &error)) &&
-           status == RN_TOO_SMALL)
-        text = (char *)realloc(text, room *= 2);
-    rn_archive_close(&a);
-    if (!text) quit(1, "no memory for the class names of %s", path);
-    if (status == RN_MISMATCH) return none;
-    check(status, &error);
-    return count_names(text, '\n');
+    const char *text = stored_text(path, "class_names");
+    return text ? count_names(text, '\n') : none;
 }
 
 /* Flags count more than the file, and that more than data sets that look like the net's. A file
@@ -89,7 +84,6 @@ static inline void name_class(const class_names *names, const rn_desc *desc, int
     }
     for (; class_index; text++) class_index -= *text == names->separator;
     for (length = 0; text[length] && text[length] != names->separator;) length++;
-    if (length && text[length - 1] == '\r') length--;
     snprintf(name, 256, "%.*s", (int)length, text);
 }
 

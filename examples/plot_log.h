@@ -284,11 +284,14 @@ static inline int plot_logs(const plot_logs_job *job, const char *picture,
     if (read == count && tables && p) {
         const char *across = job->across ? job->across : plot_choose_x(tables, count);
         *error = 0;
-        if (count == 1)
+        if (job->across && rows && !plot_has_column(tables, count, across))
+            snprintf(error, PLOT_SENTENCE, "%s has no column %s; its first line names those it has",
+                     job->paths[0], across);
+        else if (count == 1)
             plot_one_log(p, tables, across);
         else
             plot_many_logs(p, tables, job->names, count, across);
-        if (!p->panels)
+        if (!p->panels && !*error)
             snprintf(error, PLOT_SENTENCE,
                      rows ? "%s has no column of a log of training" : "%s has no row of values yet",
                      count ? job->paths[0] : "no file");

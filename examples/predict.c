@@ -255,7 +255,7 @@ int main(int count, char **words) {
     long index = -1, crops = 0, scale = 0;
     program = "predict";
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_whole(&a, "index", 0, LONG_MAX, &index) || has_text(&a, "names", &list) ||
             has_text(&a, "classes", &file) || has_text(&a, "features", &node) ||
             has_whole(&a, "crops", 1, 10, &crops) || has_whole(&a, "scale", 1, 100000, &scale))

@@ -764,7 +764,7 @@ static void check_labels(const laboratory *lab) {
 static void read_flags(laboratory *lab, rn_desc *desc, int count, char **words) {
     arguments a = {count, 1, words};
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(lab);
+        if (is_help(&a)) help(lab);
         if (!has_subject(lab, &a) && !has_text(&a, "out", &lab->out) &&
             !has_whole(&a, "images", 2, 1 << 20, &lab->images) &&
             !has_whole(&a, "every", 1, 1000000000, &lab->every) &&

@@ -143,6 +143,9 @@ fi
 
 # ---- what differs is refused -----------------------------------------------------------------------
 
+check "a row of other data" fails 2 "takes --dataset cifar100" ./ablation --data data --threads 1 --depth 8 --table 3 \
+    --rows 9 --out other
+
 # shellcheck disable=SC2086
 {
     check "another rate" fails 2 "whole was begun without --lr" study $rows --lr 0.3 --out whole

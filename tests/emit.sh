@@ -261,6 +261,9 @@ folded ''
 folded_emitted() { $emit_c folded folded.c; }
 check "a folded net" folded_emitted
 folded '' '\000\000\300\177'
+check "the size of a folded net's images" $emit_c folded folded.c --height 16
+check "a net that has one" says 2 "leave --height and --width out" net00 out.c --height 16
+check "ranges of floats" says 2 "ranges is of integers: give --int8 DIR, too" net00 out.c --ranges minmax
 check "NaN" says 1 "fc: a weight or bias is not finite" folded out.c
 folded ',"layer1.0.conv2.weight":{"dtype":"F32","shape":[1],"data_offsets":[24,28]}' \
     '\000\000\000\000\000\000\000\000'

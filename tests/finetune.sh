@@ -59,9 +59,9 @@ stops() {
 
 # The same schedule in one run, which is stopped by nothing but its end.
 resumes() {
-    tune once.safetensors --epochs 60 >out.txt || return 1
+    tune once.safetensors --epochs 60 --pad 3 --flip 0 --lookahead 5 >out.txt || return 1
     ./finetune "$base" pictures twice.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
-        --epochs 60 >out.txt 2>&1 &
+        --epochs 60 --pad 3 --flip 0 --lookahead 5 >out.txt 2>&1 &
     pid=$!
     until [ -s twice.safetensors.ckpt ]; do sleep 0.02; done
     kill -TERM $pid
@@ -69,7 +69,17 @@ resumes() {
     pid=
     grep -q 'stopped at step' out.txt || return 1
     ./finetune "$base" pictures twice.safetensors --threads 1 --resume >out.txt || return 1
-    cmp once.safetensors twice.safetensors
+    grep -q '^resumed at iteration .* of ' out.txt && cmp once.safetensors twice.safetensors
+}
+goes_longer() {
+    ./finetune "$base" pictures twice.safetensors --threads 1 --resume --epochs 61 --lr 0.01 >out.txt || return 1
+    grep -q 'the length is .*; --lr is 0.01 instead of 0.05' out.txt && grep -q '^epoch 61: ' out.txt
+}
+
+# What was trained on folders from the beginning names its classes, too.
+from_folders() {
+    ./cifar --dataset folder --data pictures --channels 1 --height 28 --width 28 --depth 8 --batch 16 --threads 1 \
+        --epochs 1 --out folders >out.txt && ./predict folders/best.safetensors "$last" | grep -q "ankle boot"
 }
 
 check "it learns the folders" learns
@@ -79,6 +89,19 @@ check "a signal ends it with a checkpoint" stops
 check "a stopped run goes on to the same bits" resumes
 check "a resumed run keeps its frozen stages" fails 2 "has frozen_below 3; leave --frozen_below out" \
     ./finetune "$base" pictures twice.safetensors --resume --frozen_below 4
+check "a finished one goes on, if it is to be longer" goes_longer
+check "a resumed run keeps its recipe" fails 2 "has pad 3; leave --pad out" \
+    ./finetune "$base" pictures twice.safetensors --resume --pad 6
+check "a resumed run keeps its pictures" fails 2 "on other images than those of --data fewer" \
+    sh -c "cp -r pictures fewer && rm '$(echo "$last" | sed 's/^pictures/fewer/')' &&
+        ./finetune $base fewer twice.safetensors --resume"
+check "the given weights are kept" fails 2 "are the same file, which would be lost" \
+    ./finetune "$base" pictures "./$base"
+check "cifar trained on folders keeps their names" from_folders
+check "which have to be UTF-8" fails 1 "is not UTF-8, as files have names of classes; rename it" \
+    sh -c 'mkdir latin && cp -r pictures/sandal "latin/$(printf "caf\\351")" && cp -r pictures/trousers latin &&
+        ./cifar --dataset folder --data latin --channels 1 --height 28 --width 28 --depth 8'
+check "a word too many" fails 2 "what is another?" ./finetune "$base" pictures out.safetensors another
 check "nothing to resume" fails 1 "cannot open other.safetensors.ckpt" \
     ./finetune "$base" pictures other.safetensors --resume
 check "words are missing" fails 2 "give WEIGHTS, DIR and OUT" ./finetune "$base" pictures

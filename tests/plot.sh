@@ -53,6 +53,7 @@ check "help" sh -c './plot --help | grep -F "usage: plot"'
 check "one name alone is refused" refused 2 "last the name of the picture" one.svg
 check "no log is overwritten" refused 2 "has to end in .svg, not named.csv" runs/scale/log.csv named.csv
 check "an unknown flag is refused" refused 2 "there is no flag --y" --y epoch named.csv out.svg
+check "a column that is not there" refused 1 "log.csv has no column epochs" --x epochs runs/scale/log.csv out.svg
 check "a missing log is named" refused 1 "cannot read missing.csv" missing.csv out.svg
 printf 'epoch,test_error\n1,ten\n' >broken.csv
 check "a broken log is named" refused 1 "broken.csv, line 2: not a number" named.csv broken.csv out.svg

@@ -220,6 +220,10 @@ what="too few names"
 refused 2 '--names has 2 names and the net 5 classes' ./predict grey picture --names a,b
 what="no name"
 refused 2 '--names has 1 names' ./predict grey picture --names ''
+what="a list of names as editors write it"
+printf '\357\273\277a\r\nb\r\nc\r\nd\r\nlast\r\n\r\n' >list
+checks=$((checks + 1))
+./predict grey picture --classes list >log 2>&1 && grep -q '0 a$' log && grep -q '4 last$' log || fail "$what"
 what="names"
 checks=$((checks + 1))
 ./predict grey picture --names a,b,c,d,last >log 2>&1 && grep -q '4 last$' log || fail "the names"

@@ -65,7 +65,9 @@ check "mse" keeps
 check "percentile" keeps --ranges percentile --images 300
 check "minmax" keeps --ranges=minmax --threads 2
 check "a narrow percentile cuts" says 0 "beyond its range" $net --data "$data" --dataset idx --test 50 \
-    --ranges percentile --percentile 80
+    --percentile 80
+check "a percentile of another rule" says 2 "is of --ranges percentile, not mse" $net --data "$data" --percentile 80 \
+    --ranges mse
 check "one image is enough" says 0 "^7 test images" $net --data "$data" --dataset idx --test 7 \
     --images 1 --errors 1 --layers 1
 
@@ -86,7 +88,8 @@ stretched() {
     ./stretch $net stretched || return 1
     says 0 "^The first layer that breaks (has less than 10 dB) is layer2.0.conv2, by itself" \
         stretched --data "$data" --dataset idx --test 100 || return 1
-    grep -q "8 bits are too few for it, or for what it reads (layer2.0.conv1)" said.txt
+    grep -q "8 bits are too few for it, or for what it reads (layer2.0.conv1)" said.txt &&
+        grep -q -e "^--percentile 99.9[.]$" said.txt
 }
 check "the layer that breaks" stretched
 

@@ -135,6 +135,9 @@ check "--eval on colours" refuses 2 "channels of run/best.safetensors is 1, but 
 check "no CIFAR" refuses 1 "need --dataset idx" --resume --out run --dataset cifar10
 check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
+check "predictions nowhere, before it trains" refuses 1 "cannot write none/named" $small --out unwritable \
+    --predictions none/named
+check "nothing was begun" [ ! -e unwritable ]
 check "the log is drawn" grep -c ">learning rate</text>" predicting/log.svg
 check "of the run before, too" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting >out.txt && [ -s predicting/log.svg.old ] && [ -s predicting/log.svg ]"

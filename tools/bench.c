@@ -4,8 +4,8 @@
    then each net. Before a net is timed its fast execution is compared with the naive one on a few
    images: if they differ, there is no figure. GFLOP/s count the direct arithmetic, 2 per
    multiply-add (a training step is forward, backward and update, three times the arithmetic of
-   forward but for the gradients that nobody needs, of the image and of what is frozen), so Winograd's convolutions can go
-   beyond the peak.
+   forward but for the gradients that nobody needs, of the image and of what is frozen), so
+   Winograd's convolutions can go beyond the peak.
 
    cc -O2 -fopenmp -o tools/bench tools/bench.c -lm && tools/bench --net resnet20 */
 
@@ -208,8 +208,8 @@ static void compare_value(void *user, rn_net *net, int node, int backward) {
 }
 
 /* A step that measures BN's statistics, so that predictions make sense, and changes nothing
-   else. */
-static rn_net *step_once(rn_desc desc, int batch, int naive, comparison *c, rn_real *logits) {
+   else. Then logits, which are the caller's to free. */
+static rn_net *step_once(rn_desc desc, int batch, int naive, comparison *c, rn_real **logits) {
     rn_error error;
     rn_net *net;
     int *labels;
@@ -223,7 +223,8 @@ static rn_net *step_once(rn_desc desc, int batch, int naive, comparison *c, rn_r
     net->probe_user = c;
     images = draw_images(net, &labels);
     check(rn_train_step(net, images, labels, batch, 0, NULL, &error), &error);
-    check(rn_predict(net, rn_workspace(net), images, batch, logits, &error), &error);
+    *logits = (rn_real *)allocate((size_t)batch * (size_t)net->desc.classes * sizeof(rn_real));
+    check(rn_predict(net, rn_workspace(net), images, batch, *logits, &error), &error);
     free(images);
     free(labels);
     return net;
@@ -239,10 +240,8 @@ static rn_net *check_net(const bench_net *which, const settings *set) {
     double gradients, predicted, bound = 0.01;
     int i;
     desc.height = desc.width = which->check_size;
-    for (i = 0; i < 2; i++)
-        logits[i] = (rn_real *)allocate((size_t)which->check_images * 1000 * sizeof(rn_real));
-    naive = step_once(desc, which->check_images, 1, &c, logits[0]);
-    fast = step_once(desc, which->check_images, 0, &c, logits[1]);
+    naive = step_once(desc, which->check_images, 1, &c, &logits[0]);
+    fast = step_once(desc, which->check_images, 0, &c, &logits[1]);
     if (fast->desc.depth > 200) bound = 0.1;
     gradients = difference(fast->gradients, naive->gradients, fast->trained_count);
     predicted =
@@ -598,10 +597,10 @@ static void print_help(void) {
 
 static void read_arguments(arguments *a, settings *set) {
     const char *text;
-    rn_desc desc = rn_cifar(20);
+    rn_desc desc = rn_cifar(20), fields = desc;
     rn_error error;
     for (a->at = 1; a->at < a->count; a->at++) {
-        if (is_flag(a, "help")) {
+        if (is_help(a)) {
             print_help();
             exit(finish());
         } else if (has_text(a, "mode", &text)) {
@@ -616,7 +615,9 @@ static void read_arguments(arguments *a, settings *set) {
             if (rn_desc_set(&desc, "budget", text, &error)) quit(2, "--%s", error.text);
             set->budget = desc.budget;
         } else if (has_text(a, "set", &set->fields)) {
-            if (set_fields(&desc, set->fields, &error)) quit(2, "--set: %s", error.text);
+            if (set_fields(&fields, set->fields, &error)) quit(2, "--set: %s", error.text);
+            if (fields.threads || fields.isa || fields.budget || fields.direct)
+                quit(2, "--set: threads, isa, budget and direct have flags of their own");
         } else if (!has_text(a, "net", &set->net) && !has_text(a, "weights", &set->weights) &&
                    !has_text(a, "save", &set->save) &&
                    !has_whole(a, "batch", 1, 1 << 16, &set->batch) &&

@@ -163,10 +163,12 @@ def main():
     competitors = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(a.busy)]
     print(f"{a.threads} threads, instruction set {a.isa}, {a.rounds} rounds, {a.busy} competitors, images/s\n\n"
           "| net | mode | batch | resnet.h | PyTorch | ratio |\n|---|---|---|---|---|---|", flush=True)
-    for net, mode, batch in [(a.net, a.mode, a.batch)] if a.net else TABLE:
-        compare(a, net, mode, batch)
-    for competitor in competitors:
-        competitor.kill()
+    try:
+        for net, mode, batch in [(a.net, a.mode, a.batch)] if a.net else TABLE:
+            compare(a, net, mode, batch)
+    finally:
+        for competitor in competitors:
+            competitor.kill()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
-#include "../examples/example.h"
+#include "../examples/names.h"
 
 /* ---- names -----------------------------------------------------------------------------------
 
@@ -432,14 +432,6 @@ static void model_name(const facts *f, const rn_desc *d, char name[96]) {
                  d->stem == RN_STEM_CIFAR ? "the usual CIFAR nets" : "torchvision");
 }
 
-/* The value of a field as text. */
-static const char *value_of(const rn_desc *d, const char *key, char text[96]) {
-    int i = 0;
-    while (strcmp(rn_desc_key(i), key) != 0) i++;
-    rn_desc_get(d, i, text);
-    return text;
-}
-
 static void print_colour(const char *name, const float *values, int channels) {
     int i;
     for (i = 0; i < channels && i < 4; i++) printf("%s%g", i ? "," : name, (double)values[i]);
@@ -450,9 +442,9 @@ static void print_found(const facts *f, const rn_desc *d, const char *path) {
     model_name(f, d, name);
     printf("%s is %s\n", path, name);
     printf("  %s %s units in the order %s, %s, %s stem of %d filters, %d channel%s, %d classes\n",
-           value_of(d, "units", text[0]), value_of(d, "block", text[1]),
-           value_of(d, "order", text[2]), value_of(d, "norm", text[3]),
-           value_of(d, "stem", text[4]), d->stem_width, d->channels, d->channels == 1 ? "" : "s",
+           field_of(d, "units", text[0]), field_of(d, "block", text[1]),
+           field_of(d, "order", text[2]), field_of(d, "norm", text[3]),
+           field_of(d, "stem", text[4]), d->stem_width, d->channels, d->channels == 1 ? "" : "s",
            d->classes);
 }
 
@@ -460,16 +452,16 @@ static void print_found(const facts *f, const rn_desc *d, const char *path) {
 static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
     char text[3][96];
     printf("assumed, for no tensor tells it:\n  images %dx%d, the centre %g of the picture, %s, ",
-           d->height, d->width, (double)d->crop_fraction, value_of(d, "interpolation", text[0]));
-    printf("%s", value_of(d, "channel_order", text[1]));
+           d->height, d->width, (double)d->crop_fraction, field_of(d, "interpolation", text[0]));
+    printf("%s", field_of(d, "channel_order", text[1]));
     print_colour(", mean ", d->mean, d->channels);
     print_colour(", deviation ", d->deviation, d->channels);
     printf(",\n    as of %s (--tag NAME, or --height --width --crop_fraction --interpolation\n"
            "    --channel_order --mean --deviation)\n",
            tag);
     printf("  strides on %s, resize %s, padding %s (--stride_on, --resize, --padding)\n",
-           d->block == RN_BOTTLENECK ? value_of(d, "stride_on", text[0]) : "the first convolution",
-           value_of(d, "resize", text[1]), value_of(d, "padding", text[2]));
+           d->block == RN_BOTTLENECK ? field_of(d, "stride_on", text[0]) : "the first convolution",
+           field_of(d, "resize", text[1]), field_of(d, "padding", text[2]));
     if (is_folded(f))
         printf("  order original, for norms are folded; the net's own change nothing (--order)\n");
     if (d->norm) printf("  norms of %d groups (--norm_groups)\n", d->norm_groups);
@@ -487,12 +479,9 @@ static void print_assumed(const facts *f, const rn_desc *d, const char *tag) {
 static void check_files(const char *in, const char *out) {
     unsigned char b[8] = {0};
     char format[32] = "";
-    struct stat a, o;
     FILE *file = fopen(in, "rb");
     rn_archive archive;
-    if (!strcmp(in, out) || (!stat(in, &a) && !stat(out, &o) && a.st_ino && /* Windows: 0 */
-                             a.st_ino == o.st_ino && a.st_dev == o.st_dev))
-        quit(2, "%s and %s are the same file, which would be lost", in, out);
+    if (same_file(in, out)) quit(2, "%s and %s are the same file, which would be lost", in, out);
     if (!file || fread(b, 1, 8, file) < 8) b[0] = 0; /* rn_archive_open says why */
     if (file) fclose(file);
     if (!memcmp(b, "PK\3\4", 4) || !memcmp(b, "\200\2", 2))
@@ -513,37 +502,18 @@ static void check_files(const char *in, const char *out) {
     if (!strcmp(format, "resnet.h")) quit(1, "%s is a file of resnet.h already", in);
 }
 
-/* The names in a text file, a line each, without what ends the last one. */
-static char *read_names(const char *path, int classes, const char *out) {
-    FILE *file = fopen(path, "rb");
-    size_t room = 4096, bytes = 0, got;
-    char *names = (char *)allocate(room), *from, *to;
-    int lines = 1;
-    if (!file && *path && !path[strspn(path, "0123456789")])
+/* The names in the file of --classes, as many as the head has classes; free them. */
+static char *read_classes(const char *path, int classes, const char *out) {
+    class_names names;
+    if (!is_there(path) && *path && !path[strspn(path, "0123456789")])
         quit(2, "the tensors tell how many classes there are; --classes takes a file of names");
-    if (!file) quit(1, "cannot open %s: %s", path, strerror(errno));
-    while ((got = fread(names + bytes, 1, room - bytes, file)) > 0) {
-        bytes += got;
-        if (bytes == room && !(names = (char *)realloc(names, room *= 2)))
-            quit(1, "no memory for %s", path);
-    }
-    if (ferror(file)) quit(1, "cannot read %s: %s", path, strerror(errno));
-    fclose(file);
-    names[bytes] = 0;
-    if (strlen(names) < bytes) quit(1, "%s holds a zero byte; is it text?", path);
-    from = to = names;
-    if (begins(from, "\xef\xbb\xbf")) from += 3; /* a mark that some editors write */
-    for (; *from; from++)
-        if (*from != '\r') *to++ = *from;
-    while (to > names && to[-1] == '\n') to--;
-    *to = 0;
-    for (from = names; *from; from++) lines += *from == '\n';
-    if (lines != classes)
+    names = read_names(path);
+    if (names.count != classes)
         quit(1,
              "%s has %d names, a line each, but the head %d classes; for a head of other classes "
              "train one: convert without --classes, then examples/finetune with %s",
-             path, lines, classes, out);
-    return names;
+             path, names.count, classes, out);
+    return (char *)names.text;
 }
 
 /* ---- tensors --------------------------------------------------------------------------------- */
@@ -798,7 +768,7 @@ static command read_words(int count, char **words, rn_desc *desc) {
     arguments a = {count, 1, words};
     command c = {{NULL, NULL}, NULL, NULL};
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_text(&a, "classes", &c.classes) || has_text(&a, "tag", &c.tag)) continue;
         refuse_told(&a);
         if (has_field(&a, desc)) continue;
@@ -841,7 +811,7 @@ int main(int count, char **words) {
     study(&found, asked.paths[0]);
     refuse_others(&found, asked.paths[0]);
     desc = make_description(&found, count, words, &asked.tag);
-    if (asked.classes) names = read_names(asked.classes, desc.classes, asked.paths[1]);
+    if (asked.classes) names = read_classes(asked.classes, desc.classes, asked.paths[1]);
     form = make_net(&desc, NULL, NULL);
     print_found(&found, &form->desc, asked.paths[0]);
     biases = compare(form, &found, asked.paths[0]);

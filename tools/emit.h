@@ -277,10 +277,11 @@ static inline void put_demand(emitter *e, int l, int which) {
 
 static inline void put_layer(emitter *e, const back_end *back, int l) {
     const layer *of = &e->net->layers[l];
-    const char *name = c_name(e, l);
+    const char *name;
     int which;
     put_layer_comment(e, l);
     if (back->put_constants[of->kind]) back->put_constants[of->kind](e, l);
+    name = c_name(e, l);
     put(e, "static void %s(int rows) {\n    for (; done.%s < rows; done.%s++) {\n", name, name,
         name);
     if (of->h > 1) put(e, "        const int y = done.%s;\n", name);

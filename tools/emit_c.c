@@ -21,7 +21,7 @@ typedef struct job {
     const char *calibration; /* a directory; NULL: float, or what the weights are */
     calibration_options options;
     rn_desc desc;       /* of a net that is not folded: how its images are cropped */
-    long height, width; /* of folded nets */
+    long height, width; /* of folded nets; 0: not given */
     long arena;         /* bytes; 0: layer by layer */
 } job;
 
@@ -104,7 +104,8 @@ static void help(void) {
            "  --int8 DIR       in integers of 8 bits; training images there tell the ranges of "
            "values\n"
            "  --arena BYTES    no more memory for values: maps in stripes, as few as need be\n"
-           "  --height N, --width N   of the images of a folded net (32)\n\nWith --int8:\n");
+           "  --height N, --width N   of the images of a folded net (%d)\n\nWith --int8:\n",
+           FOLDED_SIZE);
     print_calibration_options();
     exit(finish());
 }
@@ -121,16 +122,24 @@ static void check_name(const char *name) {
              name);
 }
 
+/* Options of integers say nothing about floats. */
+static void refuse_options(const job *j, const arguments *a) {
+    static const char *const names[] = {"dataset", "images", "ranges", "percentile"};
+    int i;
+    for (i = 0; i < 4; i++)
+        if (!j->calibration && is_given(*a, names[i]))
+            quit(2, "--%s is of integers: give --int8 DIR, too", names[i]);
+}
+
 int main(int count, char **words) {
     arguments a = {count, 1, words};
     job j;
     program = "emit_c";
     memset(&j, 0, sizeof j);
     j.name = "net";
-    j.height = j.width = 32;
     j.options = default_calibration();
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_text(&a, "name", &j.name) || has_text(&a, "int8", &j.calibration) ||
             has_whole(&a, "arena", 1, LONG_MAX, &j.arena) ||
             has_whole(&a, "height", 1, 4096, &j.height) ||
@@ -142,6 +151,7 @@ int main(int count, char **words) {
     }
     if (!j.to) quit(2, "it takes the name of a weights file and of a C file to write");
     check_name(j.name);
+    refuse_options(&j, &a);
     if (same_file(j.weights, j.to))
         quit(2, "%s and %s are the same file, which would be lost", j.weights, j.to);
     emit(&j);

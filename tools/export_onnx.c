@@ -678,25 +678,6 @@ static void fold_norms(exporter *x) {
     free(readers);
 }
 
-/* A value of the file's metadata, of any length; NULL if there is none. To be freed. */
-static char *read_metadata(const char *path, const char *key) {
-    rn_archive archive;
-    rn_error error;
-    char *text = NULL;
-    size_t room;
-    rn_status status = rn_archive_open(&archive, path, NULL, &error);
-    for (room = 4096; !status || status == RN_TOO_SMALL; room *= 4) {
-        free(text);
-        text = (char *)allocate(room);
-        status = rn_archive_metadata(&archive, key, text, room, &error);
-        if (!status) break;
-    }
-    rn_archive_close(&archive);
-    if (!status) return text;
-    free(text);
-    return NULL;
-}
-
 /* An image of random numbers and its logits. Without Winograd's convolutions, which round more. */
 static void make_selftest(exporter *x, const char *path) {
     const rn_desc *desc = &x->net->desc;
@@ -721,7 +702,7 @@ static void load(exporter *x, const char *path) {
     desc.direct = 1;
     x->net = rn_create_from(&desc, 1, RN_INFERENCE, path, NULL, &large_pages, &error);
     if (!x->net) check(error.status, &error);
-    x->class_names = read_metadata(path, "class_names");
+    x->class_names = stored_text(path, "class_names");
     snprintf(x->title, sizeof x->title, "ResNet-%d", x->net->desc.depth);
     x->carrier = (int *)allocate((size_t)x->net->node_count * sizeof(int));
     x->folded = (int *)allocate((size_t)x->net->node_count * sizeof(int));
@@ -795,7 +776,7 @@ int main(int count, char **words) {
     program = "export_onnx";
     memset(&x, 0, sizeof x);
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_switch(&a, "fold", &fold) || has_switch(&a, "external", &external)) continue;
         if (words[a.at][0] == '-') quit(2, "there is no flag %s", words[a.at]);
         if (paths[1]) quit(2, "two files, but there is a third: %s", words[a.at]);

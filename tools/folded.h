@@ -13,6 +13,8 @@
 #include "lowered.h"
 #include "quantise.h"
 
+enum { FOLDED_SIZE = 32 }; /* height and width of the images, unless a flag says so */
+
 typedef struct folded {
     rn_archive archive;
     const char *path;
@@ -216,21 +218,25 @@ static inline int read_folded(lowered *net, const char *path, int height, int wi
 }
 
 /* The layers of any weights file, folded or of resnet.h, whose images are cropped as *desc then
-   says. Of a folded one it prints what is taken for granted. */
+   says. Of a folded one it prints what is taken for granted; only of such a one height and width
+   may be given, 0: FOLDED_SIZE. */
 static inline lowered read_layers(const char *path, int height, int width, rn_desc *desc,
                                   calibration_options *options) {
     lowered net;
     rn_net *from;
     rn_error error;
-    if (read_folded(&net, path, height, width)) {
+    if (read_folded(&net, path, height ? height : FOLDED_SIZE, width ? width : FOLDED_SIZE)) {
         printf("%s: norms are folded; padding as TensorFlow's, pixels from 0 to 255, %d x %d, are "
                "assumed\n",
-               path, height, width);
+               path, net.layers[0].h, net.layers[0].w);
         if (net.quantised) set_arithmetic(&net);
         return net;
     }
     from = rn_create_from(NULL, 1, RN_INFERENCE, path, NULL, &large_pages, &error);
     if (!from) check(error.status, &error);
+    if (height || width)
+        quit(2, "%s says how large its images are, %d x %d; leave --height and --width out", path,
+             from->desc.height, from->desc.width);
     net = lower_net(from);
     *desc = from->desc;
     options->desc = desc;

@@ -173,13 +173,6 @@ static inline layer *add_affine(lowered *net, const char *name, int input, float
     return l;
 }
 
-static inline int count_readers(const lowered *net, int i) {
-    int k, readers = 0;
-    for (k = 0; k < net->count; k++)
-        readers += (net->layers[k].inputs[0] == i) + (net->layers[k].inputs[1] == i);
-    return readers;
-}
-
 static inline size_t value_count(const layer *l) {
     return (size_t)l->c * (size_t)l->h * (size_t)l->w;
 }

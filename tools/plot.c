@@ -29,7 +29,7 @@ int main(int count, char **words) {
     char **names, error[PLOT_SENTENCE];
     program = "plot";
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_text(&a, "title", &job.title) || has_text(&a, "x", &job.across)) continue;
         if (words[a.at][0] == '-') quit(2, "there is no flag %s", words[a.at]);
         paths[job.count++] = words[a.at];

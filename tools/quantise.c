@@ -12,19 +12,16 @@
 #include "output.h"
 #include "quantise.h"
 
-enum {
-    BROKEN = 10,
-    WEAK = 20,
-    EXACT = 900
-}; /* dB: the noise is a third, a tenth of the signal,
-                                                  none; then signal_to_noise says more */
+/* In dB: below BROKEN the noise is over a third of the signal, below WEAK over a tenth; where there
+   is none, signal_to_noise is above EXACT. */
+enum { BROKEN = 10, WEAK = 20, EXACT = 900 };
 
 typedef struct job {
     const char *weights, *data, *csv;
     calibration_options options;
     rn_desc desc;
     long test, layers, errors, threads; /* images to test; layers to print; images of the errors */
-    long height, width;
+    long height, width;                 /* of a folded net's images; 0: not given */
 } job;
 
 /* ---- errors by layer ------------------------------------------------------------------------- */
@@ -83,22 +80,25 @@ static void print_ranks(const lowered *net, const ranked *list, long layers) {
     free(sorted);
 }
 
-/* What to do about a layer that is bad in itself. */
-static void print_remedy(const lowered *net, const ranked *r) {
+/* What to do about a layer that is bad in itself, where its range follows from that rule. */
+static void print_remedy(const lowered *net, const ranked *r, range_rule rule) {
+    static const char *const wider[] = {"a higher --percentile, --ranges minmax, or more --images",
+                                        "--ranges minmax, or more --images", "more --images"};
+    static const char *const narrower[] = {"--ranges mse, or a lower --percentile",
+                                           "--percentile 99.9",
+                                           "--ranges mse, or --percentile 99.9"};
     const layer *reads = &net->layers[net->layers[r->layer].inputs[0]];
     if (r->cut > 0.05)
-        printf("%.2f %% of its numbers lie beyond its range: try a higher --percentile, --ranges "
-               "minmax,\nor more --images.\n",
-               r->cut);
+        printf("%.2f %% of its numbers lie beyond its range: try\n%s.\n", r->cut, wider[rule]);
     else
         printf("Hardly a number lies beyond its range: 8 bits are too few for it, or for what it "
-               "reads (%s),\nbecause a few channels or numbers are far larger than the others: try "
-               "--ranges mse,\nor a lower --percentile.\n",
-               reads->name);
+               "reads (%s),\nbecause a few channels or numbers are far larger than the others: "
+               "try\n%s.\n",
+               reads->name, narrower[rule]);
 }
 
 /* Names the first layer that breaks, where that comes from, and what to try. */
-static void print_first_broken(const lowered *net, const ranked *list) {
+static void print_first_broken(const lowered *net, const ranked *list, range_rule rule) {
     int i, worst = 0, last = net->count - 1;
     for (i = 0; i < last && list[i].in_net >= BROKEN;) i++;
     if (i == last) {
@@ -109,7 +109,7 @@ static void print_first_broken(const lowered *net, const ranked *list) {
            net->layers[list[i].layer].name);
     if (list[i].alone < WEAK) {
         printf(", by itself: it has %.1f dB alone.\n", list[i].alone);
-        print_remedy(net, &list[i]);
+        print_remedy(net, &list[i], rule);
         return;
     }
     for (worst = last = 0; last < i; last++)
@@ -117,7 +117,7 @@ static void print_first_broken(const lowered *net, const ranked *list) {
     printf(", by the noise of those before it: alone it\nhas %.1f dB. The weakest of them is %s, "
            "%.1f dB alone. ",
            list[i].alone, net->layers[list[worst].layer].name, list[worst].alone);
-    print_remedy(net, &list[worst]);
+    print_remedy(net, &list[worst], rule);
 }
 
 static void save_csv(const char *path, const lowered *net, const ranked *list) {
@@ -180,7 +180,7 @@ static void report_errors(const job *j, const evaluator *e, const rn_source *sou
     ranked *list = rank_layers(e->net, errors);
     printf("\n");
     print_ranks(e->net, list, j->layers);
-    print_first_broken(e->net, list);
+    print_first_broken(e->net, list, j->options.ranges);
     if (j->csv) {
         char *picture = picture_beside(j->csv);
         save_csv(j->csv, e->net, list);
@@ -237,8 +237,8 @@ static void help(const job *j) {
            "  --layers N       so many layers are printed (%ld)\n"
            "  --csv FILE       all of them as a table, and beside it as a picture, NAME.svg\n"
            "  --threads N      (%ld)\n"
-           "  --height N, --width N   of the images of a folded net (%ld)\n",
-           j->errors, j->layers, j->threads, j->height);
+           "  --height N, --width N   of the images of a folded net (%d)\n",
+           j->errors, j->layers, j->threads, FOLDED_SIZE);
     exit(finish());
 }
 
@@ -250,9 +250,8 @@ int main(int count, char **words) {
     j.options = default_calibration();
     j.threads = all_cores();
     j.errors = 100, j.layers = 10;
-    j.height = j.width = 32;
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help(&j);
+        if (is_help(&a)) help(&j);
         if (has_text(&a, "data", &j.data) || has_text(&a, "csv", &j.csv) ||
             has_whole(&a, "test", 1, INT_MAX, &j.test) ||
             has_whole(&a, "errors", 0, INT_MAX, &j.errors) ||

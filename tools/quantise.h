@@ -27,17 +27,25 @@ static inline calibration_options default_calibration(void) {
     return o;
 }
 
+static inline int has_percentile(arguments *a, calibration_options *o) {
+    if (!has_number(a, "percentile", 50, 100, &o->percentile)) return 0;
+    o->ranges = RANGES_PERCENTILE;
+    return 1;
+}
+
 /* 1 if the word is a flag of calibration; then the options have it. */
 static inline int has_calibration_option(arguments *a, calibration_options *o) {
     const char *name;
     int i;
     if (!has_text(a, "ranges", &name))
         return has_dataset(a, &o->set) || has_whole(a, "images", 1, 10000000, &o->images) ||
-               has_number(a, "percentile", 50, 100, &o->percentile);
+               has_percentile(a, o);
     for (i = 0; i < RANGE_RULES && strcmp(name, range_rules[i]) != 0;) i++;
     if (i == RANGE_RULES)
         quit(2, "--ranges is \"%s\" and should be percentile, mse or minmax", name);
     o->ranges = (range_rule)i;
+    if (i != RANGES_PERCENTILE && is_given(*a, "percentile"))
+        quit(2, "--percentile is of --ranges percentile, not %s: leave one of them out", name);
     return 1;
 }
 
@@ -49,7 +57,7 @@ static inline void print_calibration_options(void) {
            "                   range; mse: the range has the least squared error; minmax: all lie\n"
            "                   in it (%s)\n"
            "  --percentile X   so many of 100 numbers are not above the range, and not below\n"
-           "                   (%g)\n",
+           "                   (%g); that is --ranges percentile\n",
            dataset_names[o.set], o.images, range_rules[o.ranges], o.percentile);
 }
 

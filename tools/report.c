@@ -188,7 +188,7 @@ static int find_data(const char *command, char *word, size_t room) {
 
 /* The command that makes a part, as it may be typed where the run was made. */
 static void tell_command(const report_run *r, const char *example, char *text, size_t room) {
-    char path[1000], command[2048], data[1000], set[32];
+    char path[1000], command[2048], data[1000], set[32] = "idx";
     snprintf(path, sizeof path, "%s", in_run(r, "best.safetensors"));
     snprintf(text, room, "%s", example);
     append_word(text, room, path);
@@ -199,6 +199,8 @@ static void tell_command(const report_run *r, const char *example, char *text, s
     if (run_value(r, "command", command, sizeof command) && find_data(command, data, sizeof data)) {
         append_text(text, room, " --data ");
         append_text(text, room, data);
+    } else if (strcmp(set, "idx") != 0) {
+        append_text(text, room, " --data data"); /* as examples/cifar has it without the flag */
     }
     append_text(text, room, " --out");
     append_word(text, room, r->path);
@@ -576,7 +578,7 @@ int main(int count, char **words) {
     int i;
     program = "report";
     for (; a.at < count; a.at++) {
-        if (!strcmp(words[a.at], "-h") || is_flag(&a, "help")) help();
+        if (is_help(&a)) help();
         if (has_text(&a, "out", &r.out) || has_text(&a, "title", &r.title)) continue;
         if (!strncmp(words[a.at], "--", 2)) quit(2, "there is no flag %s", words[a.at]);
         add_directory(&r, words[a.at]);

@@ -139,7 +139,7 @@ static inline void begin_scroll(plot_buffer *out, const char *label) {
                 label);
 }
 
-/* names: of so many columns, of which those from `first` on hold numbers, so many. */
+/* names: titles of the columns, of which `numbers`, from `first` on, hold numbers. */
 static inline void begin_table(plot_buffer *out, const char *caption, const char *const *names,
                                int columns, int first, int numbers) {
     int i;

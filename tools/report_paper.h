@@ -5,38 +5,45 @@
 #include "../examples/paper.h"
 #include "report_page.h"
 
-/* ---- words, in the order of the enums -------------------------------------------------------- */
+/* ---- words, in the order of the enums, NULL behind the last -------------------------------------------------------- */
 
 static const char *const block_words[] = {
     "", "two 3\303\2273 convolutions",
     "a bottleneck of 1\303\2271, 3\303\2273 and 1\303\2271 convolutions",
-    "one 3\303\2273 convolution"};
+    "one 3\303\2273 convolution", NULL};
 static const char *const order_words[] = {
     "full pre-activation: BN and ReLU before each convolution, nothing after the addition",
     "the original order: BN and ReLU behind each convolution, ReLU after the addition",
     "BN after the addition, and ReLU behind it",
     "ReLU before the addition, so that F is never below zero",
-    "ReLU-only pre-activation: ReLU before each convolution, BN behind it"};
-static const struct shortcut_words {
-    const char *words;
-    int has_factor; /* the description's shortcut_scale */
-} shortcut_words[] = {{"the identity", 0},
-                      {"scaled by", 1},
-                      {"exclusive gating: (1 \xE2\x88\x92 g) x beside g F", 0},
-                      {"shortcut-only gating: (1 \xE2\x88\x92 g) x beside F", 0},
-                      {"highway gates, one for x and one for F", 0},
-                      {"a 1\303\2271 convolution in every unit", 0},
-                      {"dropout of x", 0}};
+    "ReLU-only pre-activation: ReLU before each convolution, BN behind it",
+    NULL};
+static const char *const shortcut_words[] = {"the identity",
+                                             "scaled by",
+                                             "exclusive gating: (1 \xE2\x88\x92 g) x beside g F",
+                                             "shortcut-only gating: (1 \xE2\x88\x92 g) x beside F",
+                                             "highway gates, one for x and one for F",
+                                             "a 1\303\2271 convolution in every unit",
+                                             "dropout of x",
+                                             NULL};
+
+/* The words for a value of the field `key`; the field itself, in `own`, where a changed header has
+   values without words here. */
+static inline const char *words_for(const rn_desc *desc, const char *key, int value,
+                                    const char *const *words, char own[96]) {
+    for (; *words && value; words++) value--;
+    return *words ? *words : field_of(desc, key, own);
+}
 
 /* What the shortcut is, by `words`, with its factor if it has one; none, where that is 0. */
 static inline void put_shortcut(plot_buffer *out, const rn_desc *desc, const char *before,
                                 const char *words) {
-    const int has_factor = shortcut_words[desc->shortcut].has_factor;
-    if (has_factor && !(fabs(desc->shortcut_scale) > 0))
+    if (is_plain(desc)) {
         plot_puts(out, "no shortcut (plain)");
-    else
-        plot_format(out, "%w%w", before, words);
-    if (has_factor && fabs(desc->shortcut_scale) > 0) put_text(out, " %g", desc->shortcut_scale);
+        return;
+    }
+    plot_format(out, "%w%w", before, words);
+    if (desc->shortcut == RN_SHORTCUT_SCALE) put_text(out, " %g", desc->shortcut_scale);
 }
 
 /* An error of the run in percent, of how many images if that is known. */
@@ -53,11 +60,13 @@ static inline void put_training_words(plot_buffer *out, const report_run *r) {
     const double steps = run_number(r, "iterations"), rate = run_number(r, "learning_rate");
     plot_puts(out, "<p>");
     if (steps > 0) put_text(out, "Trained for %.0f steps", steps);
-    if (run_number(r, "batch") > 0) put_text(out, " of %.0f images", run_number(r, "batch"));
-    if (run_value(r, "schedule", schedule, sizeof schedule))
+    if (steps > 0 && run_number(r, "batch") > 0)
+        put_text(out, " of %.0f images", run_number(r, "batch"));
+    if (steps > 0 && run_value(r, "schedule", schedule, sizeof schedule))
         put_text(out, ", schedule %s", schedule);
-    if (rate > 0) put_text(out, " with learning rates up to %g", rate);
-    put_text(out, ", momentum %g, weight decay %g", r->desc.momentum, r->desc.weight_decay);
+    if (steps > 0 && rate > 0) put_text(out, " with learning rates up to %g", rate);
+    put_text(out, "%s %g, weight decay %g", steps > 0 ? ", momentum" : "Momentum", r->desc.momentum,
+             r->desc.weight_decay);
     if (run_value(r, "data", data, sizeof data) && run_value(r, "dataset", set, sizeof set))
         put_text(out, ", on %s (%s)", data, set);
     if (run_number(r, "training_images") > 0) {
@@ -73,13 +82,17 @@ static inline void put_training_words(plot_buffer *out, const report_run *r) {
 static inline void put_story(plot_buffer *out, const report_run *r) {
     const double error = log_number(r, "test_error", 0), images = run_number(r, "test_images");
     double macs = 0;
+    char own[96];
     int i;
     if (r->net) {
         for (i = 0; i < r->net->node_count; i++) macs += rn_node_macs(r->net, i);
         plot_puts(out, "<p>");
-        put_text(out, "ResNet-%d: units of %s; order: %s; ", r->desc.depth,
-                 block_words[r->desc.block], order_words[r->desc.order]);
-        put_shortcut(out, &r->desc, "shortcut: ", shortcut_words[r->desc.shortcut].words);
+        put_text(out, "ResNet-%d: units of %s", r->desc.depth,
+                 words_for(&r->desc, "block", (int)r->desc.block, block_words, own));
+        put_text(out, "; order: %s; ",
+                 words_for(&r->desc, "order", (int)r->desc.order, order_words, own));
+        put_shortcut(out, &r->desc, "shortcut: ",
+                     words_for(&r->desc, "shortcut", (int)r->desc.shortcut, shortcut_words, own));
         if (r->desc.stochastic_depth > 0)
             put_text(out,
                      "; stochastic depth: a step of training leaves units out, the last one with "
@@ -107,13 +120,6 @@ static inline void put_story(plot_buffer *out, const report_run *r) {
 
 /* ---- all runs in a table --------------------------------------------------------------------- */
 
-/* The field of a description as text. */
-static inline void get_field(const rn_desc *desc, const char *key, char text[96]) {
-    int i = 0;
-    while (rn_desc_key(i) && strcmp(rn_desc_key(i), key) != 0) i++;
-    rn_desc_get(desc, i, text);
-}
-
 /* "ResNet-20, basic, full_preact, identity" */
 static inline void put_net_name(plot_buffer *out, const report_run *r) {
     static const char *const keys[] = {"block", "order"};
@@ -121,11 +127,11 @@ static inline void put_net_name(plot_buffer *out, const report_run *r) {
     int i;
     put_text(out, "ResNet-%d", r->desc.depth);
     for (i = 0; i < 2; i++) {
-        get_field(&r->desc, keys[i], text);
+        field_of(&r->desc, keys[i], text);
         put_text(out, ", %s", text);
     }
     plot_puts(out, ", ");
-    get_field(&r->desc, "shortcut", text);
+    field_of(&r->desc, "shortcut", text);
     put_shortcut(out, &r->desc, "", text);
     if (r->desc.stochastic_depth > 0)
         put_text(out, ", stochastic depth %g", r->desc.stochastic_depth);
@@ -200,16 +206,11 @@ static inline int corresponds(const paper_row *row, const report_run *r) {
     if (r->desc.stem != RN_STEM_CIFAR || r->desc.norm != RN_NORM_BATCH) return 0;
     if ((row->classes == 100) != (r->desc.classes == 100)) return 0;
     for (i = 0; i < sizeof keys / sizeof *keys; i++) {
-        get_field(&asked, keys[i], texts[0]);
-        get_field(&r->desc, keys[i], texts[1]);
+        field_of(&asked, keys[i], texts[0]);
+        field_of(&r->desc, keys[i], texts[1]);
         if (strcmp(texts[0], texts[1]) != 0) return 0;
     }
     return !has_nearer(row, r->desc.depth);
-}
-
-static inline int compare_numbers(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
 }
 
 /* The cell with the runs of a row; returns how many they are. */
@@ -229,7 +230,7 @@ static inline int put_our_runs(plot_buffer *out, const paper_row *row, const rep
         if (!isnan(error)) errors[known++] = error;
     }
     plot_puts(out, "</td>");
-    qsort(errors, (size_t)known, sizeof *errors, compare_numbers);
+    qsort(errors, (size_t)known, sizeof *errors, plot_ascending);
     *median = known ? (errors[(known - 1) / 2] + errors[known / 2]) / 2 : NAN;
     free(errors);
     return ours;

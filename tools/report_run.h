@@ -11,7 +11,6 @@
 typedef struct csv {
     char *text;   /* of the file, which the cells lie in; NULL: there is none */
     char **cells; /* [1 + rows][columns], names first */
-    int *lines;   /* [1 + rows] of the file, from 1 */
     int columns, rows;
     char path[1000];
 } csv;
@@ -75,7 +74,7 @@ static inline char *read_line(csv *t, char *at, int line, int *count) {
 /* The table in a file; a last line that is still being written is left out. */
 static inline csv read_csv(const char *directory, const char *name) {
     csv t;
-    int line = 1, count = 0, lines = 1;
+    int line = 1, count = 0;
     char *at, *end;
     memset(&t, 0, sizeof t);
     snprintf(t.path, sizeof t.path, "%s/%s", directory, name);
@@ -84,15 +83,12 @@ static inline csv read_csv(const char *directory, const char *name) {
     end = strrchr(t.text, '\n');
     if (!end) quit(1, "%s has no line; remove it, or let its program end", t.path);
     end[1] = 0;
-    for (at = t.text; *at; at++) lines += *at == '\n';
-    t.lines = (int *)allocate((size_t)lines * sizeof *t.lines);
     for (at = t.text; *at; line++) {
         if (line > 1 && (*at == '\n' || *at == '\r')) {
             at += strcspn(at, "\n") + 1;
             continue;
         }
         at = read_line(&t, at, line, &count);
-        t.lines[count / t.columns - 1] = line;
     }
     t.rows = count / t.columns - 1;
     return t;
@@ -101,7 +97,6 @@ static inline csv read_csv(const char *directory, const char *name) {
 static inline void free_csv(const csv *t) {
     free(t->text);
     free(t->cells);
-    free(t->lines);
 }
 
 static inline const char *csv_cell(const csv *t, int row, int column) {
