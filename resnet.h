@@ -15,7 +15,7 @@
 
    For threads add -fopenmp and say how many: desc.threads = 2.
 
-   A training program in ten functions:
+   A training program in eleven functions:
 
        rn_error error;
        rn_data train;
@@ -32,8 +32,8 @@
        rn_predict(net, rn_workspace(net), images, count, logits, &error);
        rn_destroy(net);
 
-   What can fail returns an rn_status (0 is success) or NULL, and writes a sentence into your
-   rn_error. Nothing is printed, nothing exits, there are no globals.
+   What can fail returns an rn_status (0 is success), NULL or a size of 0, and writes a sentence
+   into your rn_error. Nothing is printed, nothing exits, there are no globals.
 
    THE RESIDUAL UNIT.  A plain net learns x_{l+1} = F(x_l). A residual net learns what to add:
 
@@ -71,14 +71,13 @@
 
    THE NET is a flat list of nodes, made once from the description; printer and files walk it. It is
    compiled into a program of operations, which planner, probes and the two executions walk. With
-   desc.naive = 1 it runs through the naive layers
-   of level 2, plain loops to be read beside the paper; otherwise through blocked, vectorised,
-   threaded layers chosen for the machine at run time, which the tests hold to the naive ones. The
-   same bits come out for any number of threads; instruction sets and compilers differ within
-   rounding. Random numbers are functions of (seed, purpose, epoch, index), so neither batch size
-   nor a resumed run changes them. No step allocates, rn_bytes tells the size of a net beforehand,
-   and desc.budget bounds it: what is dropped then is computed again in backward. No call takes more
-   than 8 KB of stack.
+   desc.naive = 1 it runs through the naive layers of level 2, plain loops to be read beside the
+   paper; otherwise through blocked, vectorised, threaded layers chosen for the machine at run time,
+   which the tests hold to the naive ones. The same bits come out for any number of threads;
+   instruction sets and compilers differ within rounding. Random numbers are functions of (seed,
+   purpose, epoch, index), so neither batch size nor a resumed run changes them. No step allocates,
+   rn_bytes tells the size of a net beforehand, and desc.budget bounds it: what is dropped then is
+   computed again in backward. No call takes more than 8 KB of stack.
 
    OPTIONS, #defined before the #include.  "All": every file that includes the header must see the
    same; "one": only the file with the implementation.
@@ -177,6 +176,7 @@
 #define rn_batch RN__PASTE_REAL(rn_batch, RESNET_REAL)
 #define rn_preprocess RN__PASTE_REAL(rn_preprocess, RESNET_REAL)
 #define rn_predict_windows RN__PASTE_REAL(rn_predict_windows, RESNET_REAL)
+#define rn_batch_norm_update RN__PASTE_REAL(rn_batch_norm_update, RESNET_REAL)
 #endif
 
 #ifdef __cplusplus
@@ -206,10 +206,7 @@ extern "C" {
     X(RN_IO, -11, "reading or writing failed")
 
 #define RN_STATUS_ENUM(name, value, text) name = value,
-typedef enum rn_status {
-    RN_STATUS_LIST(RN_STATUS_ENUM) RN_STATUS_END = 1,
-    RN_AS_INT(status)
-} rn_status;
+typedef enum rn_status { RN_STATUS_LIST(RN_STATUS_ENUM) RN_AS_INT(status) } rn_status;
 
 /* What went wrong, in words that name the thing and the way out. Functions that can fail take a
    pointer to one (NULL: do not tell) and write it only when they fail. */
@@ -288,7 +285,8 @@ typedef enum rn_norm { RN_NORM_LIST(RN_ENUM) RN_AS_INT(norm) } rn_norm;
     X(RN_SHORTCUT_DROPOUT, "dropout")          /* x times a 0/1 mask, in inference 1 - ratio */
 typedef enum rn_shortcut { RN_SHORTCUT_LIST(RN_ENUM) RN_AS_INT(shortcut) } rn_shortcut;
 
-/* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated). */
+/* The shortcut of a unit that changes the shape (B*: B_bn, but B where pre-activated, or where the
+   norm activates). */
 #define RN_RESIZE_LIST(X)                                                                  \
     X(RN_RESIZE_AUTO, "auto")           /* A for basic and single CIFAR nets, else B* */   \
     X(RN_RESIZE_A, "A")                 /* pixels 0, 2, 4, ...; zero channels appended */  \
@@ -345,7 +343,7 @@ typedef enum rn_isa { RN_ISA_LIST(RN_ENUM) RN_AS_INT(isa) } rn_isa;
     X(RN_MLPERF_TINY, "mlperf_tiny") /* its image classification */
 typedef enum rn_dialect { RN_DIALECT_LIST(RN_ENUM) RN_AS_INT(dialect) } rn_dialect;
 
-/* How pictures are scaled, see rn_crop_picture and rn_resample. */
+/* How pictures are scaled, see rn_crop_picture. */
 #define RN_INTERPOLATION_LIST(X) X(RN_BICUBIC, "bicubic") X(RN_BILINEAR, "bilinear")
 typedef enum rn_interpolation {
     RN_INTERPOLATION_LIST(RN_ENUM) RN_AS_INT(interpolation)
@@ -369,7 +367,7 @@ typedef enum rn_mode { RN_MODE_LIST(RN_ENUM) RN_AS_INT(mode) } rn_mode;
 /* The description of a net. All zero is a full pre-activation ResNet-20 for CIFAR-10 trained by
    plain SGD. Every field that is zero takes the default named beside it (rn_resolve does it). */
 typedef struct rn_desc {
-    int depth;                  /* 20; gives `units` where these are zero */
+    int depth;                  /* 20 (ImageNet 50); gives `units` where these are zero */
     rn_block block;             /* auto */
     int units[RN_MAX_STAGES];   /* units of each stage; from depth */
     int base_width;             /* filters of the first stage; 16 (ImageNet 64); doubles a stage */
@@ -379,7 +377,7 @@ typedef struct rn_desc {
     rn_stem stem;               /* cifar */
     int bare_stem;              /* 1: no norm and ReLU between the stem's last convolution and what
                                  follows (timm's pre-activation nets); 0: behind the stems cifar
-                                 and bit only in orders that are not pre-activation */
+                                 and bit as the order has it, none in full_preact */
     int bare_tail;        /* 1: nor between the last unit and the pool (kuangliu's PreActResNet) */
     int classes;          /* 10 (ImageNet 1000) */
     int channels;         /* of the images; 3 */
@@ -393,8 +391,9 @@ typedef struct rn_desc {
     float dropout;        /* ratio of shortcuts' elements set to zero; 0.5 */
     rn_resize resize;     /* auto */
     int always_project;   /* 1: a stage's first unit has that shortcut whatever its shape */
-    int raw_identity;     /* 1: where it does not, that unit's shortcut is the value before its
-                                 activation (timm, kuangliu); 0: the one behind it, as [IM] */
+    int raw_identity;     /* 1: a stage's first unit that keeps its shape has for its shortcut the
+                                 value before its first activation (timm, kuangliu); 0: the one
+                                 behind it, as [IM] */
     rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
     rn_padding padding;         /* symmetric */
     rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
@@ -453,8 +452,9 @@ RNDEF rn_desc rn_imagenet(int depth);
    mlperf_tiny (whose Adam is not here) means more, which the others leave as it is: order original,
    conv_bias 1, padding same, bn_eps 1e-3, and mean 0 and deviation 1/255, for its nets take pixels
    as bytes from 0 to 255. These are rn_cifar(8), and with base_width 40 the large one. Call it
-   after block (not auto), stem and order are set. Any other dialect changes nothing. */
+   after block (not auto), stem, order and norm are set. Any other dialect changes nothing. */
 RNDEF void rn_set_dialect(rn_desc *desc, rn_dialect dialect);
+RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
 
 /* Replaces every zero by its default, units by those of the depth, and checks the whole: returns
    RN_BAD_DESCRIPTION with a sentence for what cannot be built. rn_create calls it on a copy. */
@@ -536,11 +536,10 @@ typedef struct rn_schedule {
     double warmup_rate;    /* at this rate (the paper: 0.01) */
 } rn_schedule;
 
-/* A schedule over `steps` steps as the paper shapes it: drops at 1/2 and 3/4, and for steps the
-   warm-up of its first 400 of 64,000 steps at a tenth of the rate, in proportion. */
+/* A schedule over `steps` steps as the paper shapes it: drops at 1/2 and 3/4 and, for RN_STEPS, a
+   warm-up: the first 1/160 of the steps (the paper: 400 of 64,000) at a tenth of the rate. */
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps);
 RNDEF double rn_learning_rate(const rn_schedule *schedule, uint64_t step); /* step from 0 */
-RNDEF rn_status rn_dialect_parse(rn_dialect *dialect, const char *name, rn_error *error);
 RNDEF const char *rn_schedule_name(rn_schedule_kind kind); /* "one_cycle"; "?" for no kind */
 RNDEF rn_status rn_schedule_parse(rn_schedule_kind *kind, const char *name, rn_error *error);
 
@@ -597,7 +596,7 @@ typedef struct rn_net {
     uint64_t epoch;       /* of the data */
     uint64_t cursor;      /* images of this epoch already used */
     rn_trainer trainer;
-    int images;    /* count of the last training forward */
+    int images;    /* whose gradients rn_update is to use; 0: none */
     int part;      /* the most images in memory at a time, see desc.micro_batch */
     int held;      /* images whose values and gradients are in memory now */
     int read_only; /* 1: parameters and statistics are the caller's, see rn_create_over */
@@ -631,12 +630,12 @@ RNDEF size_t rn_bytes_in(const rn_desc *desc, int batch, rn_mode mode, const rn_
 
 /* Makes a net with initialised weights (He et al.; norms weight 1, bias 0, v 1; linear uniform in
    +-1/sqrt(C), bias 0) for steps of at most `batch` images, in memory as rn_memory says; no
-   function of a net allocates anything afterwards. A caller's buffer of rn_bytes + 63 bytes always
-   suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made; then nothing
-   stays allocated. rn_destroy gives back what was allocated (NULL is allowed).
+   function of a net but rn_freeze allocates anything afterwards. A caller's buffer of rn_bytes + 63
+   bytes always suffices, and of rn_bytes if aligned to 64. NULL with an error if it cannot be made;
+   then nothing stays allocated. rn_destroy gives back what was allocated (NULL is allowed).
 
    With desc->threads of 2 or more (and -fopenmp) a call is shared by that many threads, its own one
-   of them, but no more than there are processors for this process (by affinity and control group).
+   of them, but no more than 64 or than this process has processors (by affinity and control group).
    rn_create starts the others and rn_destroy ends them. They sleep between calls, help one call at
    a time, and none within a parallel region of OpenMP. Where other programs keep the processors
    busy, the net finds out by its times that it does better alone, and tries again now and then. A
@@ -789,7 +788,7 @@ RNDEF void rn_node_name(const rn_net *net, int node, char name[64]); /* "layer1.
 RNDEF int rn_find_node(const rn_net *net, const char *name);         /* its index; -1: none */
 RNDEF const char *rn_kind_name(rn_kind kind);                        /* "conv2d" */
 RNDEF double rn_node_macs(const rn_net *net, int node); /* multiply-adds an image, forward */
-/* These three say "?" and 0 of a node or kind that does not exist. */
+/* Names and multiply-adds are "?" and 0 of a node or kind that does not exist. */
 
 /* The residual units one by one, as equations (1) and (2) have them, y_l = h(x_l) + F(x_l) and
    x_{l+1} = f(y_l), each named by the node that makes it:
@@ -1060,9 +1059,9 @@ typedef struct rn_moments {
     /* how many, the sum of them and of their squares; how many are above zero, and zero; the
        largest magnitude */
     double count, sum, squares, positive, zeros, largest;
-    /* A histogram, the caller's: [bins], of equal width from `least` to `most`, which is larger. Each
-       number adds 1 to its bin; what is beyond them to the first or the last, NaN to either. bins 0:
-       none is wanted. */
+    /* A histogram, the caller's: [bins], of equal width from `least` to `most`, which is larger.
+       Each number adds 1 to its bin; what is beyond them to the first or the last, NaN to either.
+       bins 0: none is wanted. */
     double *histogram, least, most;
     int bins;
 } rn_moments;
@@ -1103,9 +1102,10 @@ typedef struct rn_files {
     void *user;
     void *(*open)(void *user, const char *path, int write); /* NULL on failure */
     int (*size)(void *user, void *file, uint64_t *bytes);
-    size_t (*read)(void *user, void *file, uint64_t offset, void *data, size_t bytes); /* read */
-    size_t (*write)(void *user, void *file, const void *data, size_t bytes); /* bytes written */
-    int (*sync)(void *user, void *file);                                     /* to the disk */
+    /* These two return how many bytes they have read or written. */
+    size_t (*read)(void *user, void *file, uint64_t offset, void *data, size_t bytes);
+    size_t (*write)(void *user, void *file, const void *data, size_t bytes);
+    int (*sync)(void *user, void *file); /* to the disk */
     int (*close)(void *user, void *file);
     int (*rename)(void *user, const char *from, const char *to); /* replaces `to` at once */
     int (*remove)(void *user, const char *path);
@@ -1254,10 +1254,10 @@ RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, 
 RNDEF rn_status rn_measure(rn_desc *desc, const rn_source *source, rn_error *error);
 
 typedef struct rn_augment {
-    int pad; /* zero-pad the normalised image by this and crop at random (the paper: 4) */
-    int flip; /* 1: mirror left to right with probability 1/2; 2: so in epoch 0, and from then on each
-                 image every other epoch: two epochs show both its sides (alternating flip, Jordan
-                 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498, section 3.6) */
+    int pad;  /* zero-pad the normalised image by this and crop at random (the paper: 4) */
+    int flip; /* 1: mirror left to right with probability 1/2; 2: so in epoch 0, and from then on
+                 each image every other epoch: two epochs show both its sides (alternating flip,
+                 Jordan 2024, "94% on CIFAR-10 in 3.29 seconds", arXiv 2404.00498, section 3.6) */
 } rn_augment;
 
 /* Images at positions [first, first + count) of an epoch, normalised as desc says and in its
@@ -1686,11 +1686,12 @@ static rn__wide rn__floor(rn__wide x) { return floor(x); }
 #endif
 
 /* A number with `decimals` digits behind the point, rounded. 2.46 with one decimal: 24.6 is rounded
-   to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite; in
-   small builds those beyond 10^9, and there are no more digits than a float has. */
+   to 25, whose whole part is 2 and whose rest is 5. Numbers beyond 10^15 are called infinite, in
+   small builds those beyond 10^9; and there are no more digits than such a number has. */
 static void rn__put_fixed(rn__text *text, rn__wide value, int decimals) {
     const rn__wide most = (rn__wide)(RN__SMALL ? 1e9 : 1e15);
     rn__wide scale = 1, whole; /* 10 to the number of decimals */
+    int room = RN__SMALL ? 8 : 15;
     /* NaN fails both comparisons, too. */
     if (!(value >= -most && value <= most)) {
         rn__puts(text, value > 0 ? "inf" : value < 0 ? "-inf" : "nan");
@@ -1698,7 +1699,8 @@ static void rn__put_fixed(rn__text *text, rn__wide value, int decimals) {
     }
     if (value < 0) rn__put(text, '-');
     value = value < 0 ? -value : value;
-    for (rn__wide v = value; RN__SMALL && decimals && v >= 10; v /= 10) decimals--;
+    for (rn__wide v = value; v >= 10; v /= 10) room--;
+    decimals = rn__max(rn__min(decimals, room), 0);
     for (int i = 0; i < decimals; i++) scale *= 10;
     value = rn__floor(value * scale + (rn__wide)0.5);
     whole = rn__floor(value / scale);
@@ -1944,7 +1946,7 @@ static void *rn__allocate(const rn_memory *memory, size_t bytes, void **block, r
         *block = RESNET_MALLOC(room);
 #endif
     if (!*block && !buffer && room < SIZE_MAX)
-        rn__fail(error, RN_NO_MEMORY, "no memory for %zu bytes; give a buffer, or a smaller batch",
+        rn__fail(error, RN_NO_MEMORY, "no memory for %zu bytes; give a buffer, or ask for less",
                  room);
     return *block ? (char *)*block + rn__gap(*block) : NULL;
 }
@@ -2905,6 +2907,7 @@ static int rn__parse_numbers(void *object, const rn__field *field, const char *a
         double number = 0;
         while (*at && *at != ',') rn__put(&item, *at++);
         if (*at == ',') at++;
+        if (item.length >= item.capacity) return 0; /* longer than any number */
         if (given && !rn__scan_double(item.data, &number)) return 0;
         if (!rn__is_finite(number) && field->most > 0) return 0;
         /* A whole number that fits an int. */
@@ -3137,7 +3140,8 @@ static rn_status rn__resolve_units(rn_desc *desc, rn_error *error) {
 
 static rn_status rn__refuse_number(const rn__field *field, rn__wide value, rn__wide most,
                                    rn_error *error) {
-    const int decimals = field->type == RN__INT ? 0 : 6;
+    const int fine = field->least > 0 && field->least < (rn__wide)1e-6;
+    const int decimals = field->type == RN__INT ? 0 : fine ? 12 : 6;
     RN__TEXT(is, 32);
     RN__TEXT(from, 32);
     RN__TEXT(to, 32);
@@ -3227,7 +3231,7 @@ static rn_status rn__resolve_norm(rn_desc *desc, rn_error *error) {
 RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     rn_desc d = *desc; /* written to *desc when all is well */
     const rn__stem *stem;
-    int h, w, halvings;
+    int h, w, halvings, pool;
     RN__FAIL_IF((unsigned)d.stem >= sizeof rn__stems / sizeof rn__stems[0], RN_BAD_DESCRIPTION,
                 "stem is %d, which has no name", (int)d.stem);
     stem = &rn__stems[d.stem];
@@ -3246,10 +3250,11 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     RN__TRY(rn__resolve_units(&d, error));
     RN__TRY(rn__check_fields(&d, error)); /* units that a depth gave */
     /* Padding in front is one number for rows and columns, so that with padding "same" both must be
-       even, or both odd, wherever a convolution has stride 2. */
+       even, or both odd, wherever a convolution has stride 2; but not at the stem's pool. */
     for (int i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
+    pool = stem->pools ? halvings - stem->stride / 2 : 0;
     for (h = d.height, w = d.width; d.padding == RN_PADDING_SAME && halvings > 0; halvings--) {
-        RN__FAIL_IF((h + w) % 2, RN_BAD_DESCRIPTION,
+        RN__FAIL_IF(halvings != pool && (h + w) % 2, RN_BAD_DESCRIPTION,
                     "padding same: images of %dx%d become %dx%d, of which one is odd, before a "
                     "stride of 2; take sizes that halve alike",
                     d.height, d.width, h, w);
@@ -3270,9 +3275,10 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
 }
 
 /* >>nodes ====================================================================================
-   The description becomes a flat list of nodes, once. Printer, program, naive and fast execution,
-   probes and files walk that list. What there is to know about a kind of node stands in its row of
-   one table (>>kinds); the rest of the file asks for properties of the row, and not for kinds.
+   The description becomes a flat list of nodes, once. Printer and files walk that list; >>program
+   compiles it into operations, which planner, probes and both executions walk. What there is to
+   know about a kind of node stands in its row of one table (>>kinds); the rest of the file asks for
+   properties of the row, and not for kinds.
 
    To add a layer is: a value of rn_kind, its row at the same place of the table, the line in this
    section that emits it, and its functions, each beside its likes: the layer, forward and backward
@@ -3282,11 +3288,11 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
    what is fused, by which properties, is decided in >>program. What turns it on is an option: a
    list, a member of rn_desc, its names, and a row of rn__fields, see >>description.
 
-   tests/gradients --only NAME and tests/executors --only NAME check it, where NAME is what you wrote
-   into the list, or KEY=VALUE. tests/executors and tests/planner know the header's kinds that have
-   kinks or work in place; tools/export_onnx.c and tools/lowered.h have a row for each kind, and do
-   not compile until they have yours. examples/change has worked examples: a layer, an order of
-   activation, a unit of several layers. */
+   tests/gradients --only NAME and tests/executors --only NAME check it, where NAME is what you
+   wrote into the list, or KEY=VALUE. tests/executors and tests/planner know the header's kinds that
+   have kinks or work in place; tools/export_onnx.c and tools/lowered.h have a row for each kind,
+   and do not compile until they have yours. examples/change has worked examples: a layer, an order
+   of activation, a unit of several layers. */
 
 /* What rn_initialise writes into a parameter. */
 typedef enum rn__initial {
@@ -3848,7 +3854,8 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
 
    Every function checks its arguments before it writes anything. What only training needs is left
    out with RESNET_NO_TRAIN. A number that is not finite must come out as such, so that it is found:
-   no layer may turn a NaN into a zero. */
+   no layer may turn a NaN into a zero. (Only max-pools lose one, unless it is the first pixel of a
+   window; in nets it has spread by then.) */
 
 /* ---- what the layers share: how a result is stored, and checks ------------------------------ */
 
@@ -4132,7 +4139,7 @@ static rn_status rn__check_groups(const char *function, const rn_tensor *x, int 
                                   rn_error *error) {
     const int last = rn__last_group(group, x->n);
     RN__TRY(rn__expect_within(function, "group", group, 0, INT_MAX, error));
-    RN__FAIL_IF(!rn__has_variance(last, x->h, x->w), RN_BAD_ARGUMENT,
+    RN__FAIL_IF(x->n && !rn__has_variance(last, x->h, x->w), RN_BAD_ARGUMENT,
                 "%s: input is [%d,%d,%d,%d], which leaves one value a channel in a group "
                 "of %d image, and so no variance; take more images, a larger group, or "
                 "rn_batch_norm_inference",
@@ -4234,7 +4241,7 @@ RNDEF void rn_batch_norm_update(rn_real *running_mean, rn_real *running_var,
                                 const rn_real *statistics, int images, int group, int channels,
                                 double pixels, double momentum) {
     rn_real *const running[2] = {running_mean, running_var};
-    rn__update_running(running, statistics, images, group, channels, pixels, momentum, 1);
+    rn__update_running(running, statistics, images, group, channels, pixels, momentum, images > 0);
 }
 
 #endif
@@ -4514,7 +4521,7 @@ RNDEF rn_status rn_gate_forward(rn_tensor *y, const rn_tensor *x, const rn_tenso
 /* dx = dy g,  dz = dy x g',  with g' = sigmoid (1 - sigmoid), or minus that for the complement. */
 RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *dy,
                                  const rn_tensor *x, const rn_tensor *z, int complement,
-                                 int accumulate_input, int accumulate_logits, rn_error *error) {
+                                 int accumulate_dx, int accumulate_dz, rn_error *error) {
     const double sign = complement ? -1 : 1;
     RN__TRY(rn__expect_like(__func__, "logits", z, x, error));
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
@@ -4524,8 +4531,8 @@ RNDEF rn_status rn_gate_backward(rn_tensor *dx, rn_tensor *dz, const rn_tensor *
         const double logit = sign * rn__get(z, n, c, h, w), gradient = rn__get(dy, n, c, h, w);
         const double gate = rn__sigmoid(logit), slope = gate * rn__sigmoid(-logit) * sign;
         const double through = gradient * rn__get(x, n, c, h, w) * slope;
-        if (dx) rn__store(rn__at(dx, n, c, h, w), gradient * gate, accumulate_input);
-        if (dz) rn__store(rn__at(dz, n, c, h, w), through, accumulate_logits);
+        if (dx) rn__store(rn__at(dx, n, c, h, w), gradient * gate, accumulate_dx);
+        if (dz) rn__store(rn__at(dz, n, c, h, w), through, accumulate_dz);
     }
     return RN_OK;
 }
@@ -4990,10 +4997,6 @@ typedef enum rn__activation {
    backward may have been computed again. */
 enum { RN__AT_INFERENCE, RN__AT_TRAINING, RN__AT_BACKWARD, RN__PLACES };
 
-/* Left out of every pass: set from outside, the file never does. Of this training step, as the unit
-   is that it belongs to: see rn__draw_units. */
-enum { RN__REMOVED = 1, RN__DRAWN = 2 };
-
 typedef struct rn__operation {
     int node, last;  /* does these nodes and those between; its value is that of the last */
     int inputs[2];   /* operations whose values it takes, and whose gradients it makes; -1: none */
@@ -5019,7 +5022,7 @@ typedef struct rn__operation {
     signed char in_place;       /* its value may lie where input 0 (1) or 1 (2) does; 0: nowhere */
     signed char accumulates[2]; /* adds to an input's gradient that an operation behind it began */
     signed char conv;           /* its plan in `convs`, if it has a filter */
-    /* Not 0: it is not done, and a sum is its second term. A set of RN__REMOVED and RN__DRAWN. */
+    /* 1: this training step does without it, and a sum is its second term; see rn__draw_units. */
     signed char left_out;
     /* What the planner makes of it. */
     signed char again; /* computed again for backward, as a budget wants it */
@@ -5184,7 +5187,7 @@ RN__FUNCTION int rn__survival_of(const rn_net *net, const rn__operation *op) {
 
 /* Is it left out of a pass with values at this place? */
 static int rn__is_left_out(const rn__operation *op, int place) {
-    return op->left_out & (place == RN__AT_INFERENCE ? RN__REMOVED : RN__REMOVED | RN__DRAWN);
+    return op->left_out && place != RN__AT_INFERENCE;
 }
 
 /* And does nothing there? */
@@ -5450,7 +5453,7 @@ RN__APART rn__bound rn__bind(const rn__run *run, int i) {
     return of;
 }
 
-/* Index of dropout's masks: the node, and where in the batch the images begin. */
+/* Key of dropout's masks: the node, and where in the batch the images begin. */
 static rn_key rn__dropout_key(const rn__run *run, int i) {
     const rn_net *net = run->net;
     const rn_key key = {net->desc.seed,
@@ -5638,8 +5641,8 @@ static void rn__report(rn_net *net, int time, int k, int backward) {
     if (net->probe) net->probe(net->probe_user, net, backward ? op->node : op->last, backward);
 }
 
-/* Are the batch statistics that operation k made, if it makes any? And EvoNorm's v, of which a NaN
-   makes no NaN? */
+/* Are the batch statistics finite that operation k made, if it makes any? And EvoNorm's v: of a NaN
+   there the fast sigmoid makes a number, so that the value would not show it. */
 static int rn__statistics_finite(const rn__run *run, int k) {
     const rn_net *net = run->net;
     const rn__operation *op = &net->executor->operations[k];
@@ -5706,9 +5709,8 @@ static void rn__backward(rn__run *forward) {
 
 /* >>simd =====================================================================================
    The inner loops of the fast layers, called kernels: what they compute, and how they are compiled.
-   They are written once, in the section >>kernels below, which knows nothing of nets and
-   threads, and compiled for each instruction
-   set by including this file into itself with
+   They are written once, in the section >>kernels below, which knows nothing of nets and threads,
+   and compiled for each instruction set by including this file into itself with
        RN__ISA    suffix of the set's names
        RN__WIDTH  floats in a vector
        RN__TILE   pixels (or channels) whose sums a convolution holds in registers
@@ -6802,8 +6804,8 @@ typedef struct rn__blocked {
 
 /* What the fast layers run on. Each layer takes its temporary memory from the start of the
    workspace, and for each thread from the start of the thread's own. The threads' own memory lies
-   in one place for all layers: if it moved, its cache lines would wander between the cores.
-   the plans' rooms say how much a layer takes. */
+   in one place for all layers: if it moved, its cache lines would wander between the cores. How
+   much a layer takes, say the rooms of the plans. */
 typedef struct rn__engine {
     const rn__kernels *kernels;
     int threads;           /* at most, each with memory of its own */
@@ -7192,7 +7194,7 @@ static rn__axis rn__find_axis(const rn__filter *f, int backward, int taps) {
     const int step = f->stride, least = f->padding - taps + 1;
     rn__axis axis = {-f->padding, taps, 0};
     if (backward) {
-        axis.first = least > 0 ? rn__divide_up(least, step) : least / step;
+        axis.first = rn__divide_up(least, step);
         axis.reach = (f->padding + step - 1) / step - axis.first + 1;
     }
     axis.phases = rn__min(backward ? 1 : step, axis.reach);
@@ -7330,8 +7332,8 @@ static rn__arena *rn__own_arena(rn__room *room, int threads) {
 }
 
 /* The plan of forward or input gradient, from its geometry, for n images of h rows. The bytes are
-   those of one worker, who needs the most of his own. All weights are packed at once, unless they
-   take far more memory than the images do; images: floats of all input and output. */
+   those of one worker, who needs the most of his own. All weights are packed at once if they take
+   no more floats than RN__PACKED_FLOATS, or than `images`, which all input and output have. */
 static rn__value_plan rn__find_value_plan(const rn__geometry *g, int n, int h, int threads,
                                           int copies, size_t images, rn__room *room) {
     const size_t blocks = (size_t)g->out_blocks, least = RN__PACKED_FLOATS;
@@ -8478,7 +8480,7 @@ RN__FUNCTION void rn__bn_statistics(const rn__engine *engine, const rn__norm *no
         }
 }
 
-/* The two sums of a plane, for the gradient of the BN that x went through. */
+/* The sums of a plane (two; of EvoNorm three), for the gradient of the norm that x went through. */
 static void rn__bn_sums_plane(const rn__task *task, int plane) {
     const rn__blocked *x = &task->x;
     float *partial = rn__partial_of(task, plane);
@@ -8790,8 +8792,8 @@ static rn__engine rn__engine_at_work(const rn__run *run) {
     return engine;
 }
 
-/* What the value of node i, which an addition takes, is multiplied by: in training a unit's residual
-   function is whole, in inference it counts as often as it was there. */
+/* What the value of node i, which an addition takes, is multiplied by: in training a unit's
+   residual function is whole, in inference it counts as often as it was there. */
 static float rn__factor_of(const rn__run *run, int i) {
     const rn__operation *op = rn__operation_of(run->net, i);
     const int survival = op->node == i && !run->alone ? rn__survival_of(run->net, op) : -1;
@@ -9135,7 +9137,8 @@ static void rn__fast_add(rn__task *p) {
     rn__run_task(p);
 }
 
-/* The same of what adds, whatever else it does. */
+/* What adds where its first term is left out: the value is its second term alone, which gets all of
+   the gradient. */
 static void rn__fast_left_out(rn__task *p) {
     if (RN__BACKWARD(p)) p->dx.data = NULL;
     p->x = p->z;
@@ -9228,7 +9231,7 @@ RN__FUNCTION void rn__fast_normalisation(rn__task *p) {
     rn__run_task(p);
 }
 
-/* The convolution of the second level: blocked copies of its tensors in the workspace. */
+/* ---- the convolution of level 2: blocked copies of its tensors in the workspace -------------- */
 
 static int rn__has_gaps(const rn_tensor *t) {
     return t->stride_w != 1 || t->stride_h != t->w || t->stride_c != t->stride_h * t->h ||
@@ -9890,15 +9893,14 @@ static size_t rn__plan_mode(rn_net *net, rn_mode mode, int keep_convolutions, rn
     return x->activation_bytes[mode] = plan.bytes;
 }
 
-/* Which values are computed again. */
+/* ---- what is computed again ------------------------------------------------------------------ */
+
+/* Which values are. */
 typedef struct rn__repetition {
     int units;             /* the first ones that train; the stem is one */
     int keep_convolutions; /* but not these values */
-    size_t segment_bytes;  /* what a segment's may take, with the outputs of those before it */
+    size_t segment_bytes;  /* most of a segment's values and the outputs of segments before it */
 } rn__repetition;
-
-/* ---- what is computed again
-   ------------------------------------------------------------------- */
 
 /* The operation behind the unit that begins with operation k. */
 static int rn__unit_end(const rn_net *net, int k) {
@@ -9974,7 +9976,7 @@ static void rn__fewest_units(rn_net *net, rn__repetition *repetition, size_t roo
 }
 
 /* Plans training so that the activations take at most `room` bytes and as little as possible is
-   computed again, or, where nothing does, so that they take the least. Tries segments of all sizes,
+   computed again, or, if nothing fits, so that they take the least. Tries segments of all sizes,
    each with the fewest units. */
 static void rn__plan_training(rn_net *net, size_t room, rn__span *spans) {
     rn__repetition none = {0, 0, 0}, best = none, least = none, it = none;
@@ -10004,9 +10006,10 @@ static size_t rn__scratch_bytes(int nodes) {
 
 /* >>nets =====================================================================================
    A net's one block of memory, made and given back. Head: the struct, the nodes, the operations.
-   Body: parameters, gradients, velocity, statistics, and behind these activations and workspace.
+   Body: parameters, statistics; of training gradients, velocity, statistics of the batch, logits;
+   plans of the convolutions; activations and workspace.
 
-       | rn_net executor nodes operations | parameters gradients ... | activations workspace |
+       | rn_net executor nodes operations | parameters statistics ... | activations workspace |
          what the number of nodes tells            what the list tells        what the plan tells
 
    The same code first measures the block and then carves it. A net over weights of the caller has
@@ -10183,11 +10186,13 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     rn__span *spans;
     rn_net *net;
     size_t most = (size_t)-1;      /* that activations may take */
+    size_t sketch;                 /* bytes while it plans */
     rn__build(&built, desc, NULL); /* counts the nodes */
     rn__carve_head(&arena, built.count);
-    RN__FAIL_IF(room < rn__add_size(arena.used, rn__scratch_bytes(built.count)), RN_TOO_SMALL,
+    sketch = rn__add_size(arena.used, rn__scratch_bytes(built.count));
+    RN__FAIL_IF(room < sketch, RN_TOO_SMALL,
                 "the buffer has %zu bytes; the list of %d nodes alone takes %zu", room, built.count,
-                rn__add_size(arena.used, rn__scratch_bytes(built.count)));
+                sketch);
     arena.base = base;
     arena.used = 0;
     net = *made = rn__carve_head(&arena, built.count);
@@ -10211,8 +10216,7 @@ static rn_status rn__lay_out(rn_net **made, const rn_desc *desc, int batch, rn_m
     if (rn__is_training(mode)) rn__plan_training(net, most, spans);
     measured.used = arena.used;
     rn__carve_body(&measured, net, &built);
-    net->bytes = rn__add_size(arena.used, rn__scratch_bytes(built.count));
-    if (measured.used > net->bytes) net->bytes = measured.used;
+    net->bytes = measured.used > sketch ? measured.used : sketch;
     RN__FAIL_IF(net->bytes > PTRDIFF_MAX, RN_TOO_LARGE,
                 "the net needs more bytes than this machine can address; use "
                 "a smaller batch, width or image");
@@ -10334,7 +10338,7 @@ static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
     return net;
 }
 
-/* What training adds up. */
+/* Clears what training adds up; packed weights are none any more, either. */
 static void rn__clear_progress(rn_net *net) {
     if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
@@ -10372,15 +10376,15 @@ RNDEF rn_net *rn_create(const rn_desc *desc, int batch, rn_mode mode, const rn_m
     return net;
 }
 
-/* The net over these arrays. The pointers of a net are such that others are written by; these never
-   are. */
+/* Points the net at the caller's arrays. memcpy takes their const away; a net that is read_only
+   never writes through them. */
 static rn_net *rn__lay_over(rn_net *net, const void *parameters, const void *statistics) {
     memcpy(&net->parameters, &parameters, sizeof parameters);
     memcpy(&net->statistics, &statistics, sizeof statistics);
     return net;
 }
 
-/* The arrays are needed for nothing but to be pointed to. */
+/* Checks the pointers; the numbers behind them are not looked at. */
 RNDEF rn_net *rn_create_over(const rn_desc *desc, int batch, const rn_real *parameters,
                              const rn_real *statistics, const rn_memory *memory, rn_error *error) {
     rn_net *net = rn__create(desc, batch, RN_INFERENCE, RN__OVER, memory, error);
@@ -10551,6 +10555,7 @@ RNDEF rn_status rn_freeze(rn_net *net, const rn_memory *memory, rn_error *error)
         if (!arena.base) return rn__fail(error, inner.status, "packed weights: %s", inner.text);
         if (memory) x->packed_memory = *memory;
     }
+    x->prepacked = 0; /* so that what was packed before is not read */
     x->packed = rn__pack_net(net, &arena);
     x->prepacked = 1;
     net->held = 0; /* nothing of what training left in the workspace */
@@ -10563,6 +10568,16 @@ static rn_status rn__check_workspace(const rn_net *net, const void *workspace, r
     RN__FAIL_IF(!workspace || (uintptr_t)workspace % RN__ALIGN, RN_BAD_ARGUMENT,
                 "workspace must be %zu bytes aligned to %d; rn_workspace(net) is",
                 rn_predict_bytes(net), RN__ALIGN);
+    return RN_OK;
+}
+
+/* numbers [count, size], of each image. */
+static rn_status rn__check_images_finite(const char *what, const rn_real *numbers, int count,
+                                         ptrdiff_t size, rn_error *error) {
+    for (int i = 0; i < count; i++)
+        RN__FAIL_IF(!rn__all_finite(numbers + i * size, size), RN_NOT_FINITE,
+                    "the %s of image %d are not finite; look at its pixels, then at the weights",
+                    what, i);
     return RN_OK;
 }
 
@@ -10583,13 +10598,7 @@ static rn_status rn__predict(const rn_net *net, void *workspace, rn_net *probed,
         rn__copy_logits(&run, &part);
     }
     /* What is not finite anywhere in a net shows in the logits. */
-    for (int i = 0; i < count; i++)
-        RN__FAIL_IF(!rn__all_finite(logits + (ptrdiff_t)i * net->desc.classes, net->desc.classes),
-                    RN_NOT_FINITE,
-                    "the logits of image %d are infinite or not numbers; look at its "
-                    "pixels, then at the net's weights",
-                    i);
-    return RN_OK;
+    return rn__check_images_finite("logits", logits, count, net->desc.classes, error);
 }
 
 RNDEF rn_status rn_predict(const rn_net *net, void *workspace, const rn_real *images, int count,
@@ -10759,12 +10768,7 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
             rn_tensor_in(features + want.run.first * size, want.run.count, of->c, of->h, of->w);
         rn__go(&want.run, RN__TAKES_FEATURES, rn__take_features);
     }
-    for (int i = 0; i < count; i++)
-        RN__FAIL_IF(!rn__all_finite(features + i * size, size), RN_NOT_FINITE,
-                    "the features of image %d are infinite or not numbers; look at its "
-                    "pixels, then at the net's weights",
-                    i);
-    return RN_OK;
+    return rn__check_images_finite("features", features, count, size, error);
 }
 
 /* >>training =================================================================================
@@ -10805,7 +10809,7 @@ static rn_status rn__check_groups_of(const rn_net *net, int count, rn_error *err
 static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     const rn_net *net = run->net;
     const rn_node *image = &net->nodes[0];
-    char name[64] = "the loss";
+    char name[64];
     RN__FAIL_IF(
         !rn__all_finite(run->images, (ptrdiff_t)run->count * image->c * image->h * image->w),
         RN_NOT_FINITE, "step %llu: the images hold infinite numbers or NaN; nothing was changed",
@@ -10813,14 +10817,15 @@ static rn_status rn__explain_not_finite(rn__run *run, rn_error *error) {
     run->find_broken = 1;
     run->probed = NULL;
     rn__go(run, RN__GOES_FORWARD, rn__forward);
-    if (run->broken >= 0) rn_node_name(net, run->broken, name);
+    RN__FAIL_IF(run->broken < 0, RN_NOT_FINITE,
+                "step %llu: only the probe wrote what is not finite; nothing was changed",
+                (rn__llu)net->step);
+    rn_node_name(net, run->broken, name);
     return rn__fail(
         error, RN_NOT_FINITE,
-        "step %llu: %s (%s%snode %d) is the first that is not finite; nothing was changed: "
+        "step %llu: %s (%s, node %d) is the first that is not finite; nothing was changed: "
         "lower the learning rate or look at the data",
-        (rn__llu)net->step, name,
-        run->broken >= 0 ? rn_kind_name(net->nodes[run->broken].kind) : "",
-        run->broken >= 0 ? ", " : "", run->broken >= 0 ? run->broken : net->node_count);
+        (rn__llu)net->step, name, rn_kind_name(net->nodes[run->broken].kind), run->broken);
 }
 
 /* The loss that the net minimises. */
@@ -10886,18 +10891,18 @@ static void rn__draw_units(const rn_net *net, int all) {
     const rn_key key = {net->desc.seed, RN_PURPOSE_DEPTH, net->step};
     rn__operation *operations = net->executor->operations;
     if (!(net->desc.stochastic_depth > 0)) return;
-    for (int k = net->executor->count - 2; k >= 0; k--) operations[k].left_out |= RN__DRAWN;
+    for (int k = net->executor->count - 2; k >= 0; k--) operations[k].left_out = 1;
     for (int k = net->executor->count - 1; k > 0; k--) {
         rn__operation *op = &operations[k];
         const int i = rn__survival_of(net, op);
         const rn_node *node = &net->nodes[rn__max(i, 0)];
         const uint64_t unit = (uint64_t)node->stage << 32 | (uint64_t)node->unit;
-        if (op->left_out & RN__DRAWN) continue; /* as yet: nobody takes it */
+        if (op->left_out) continue; /* as yet: nobody takes it */
         if (i >= net->first_trained && !all && rn_uniform(key, unit) < (double)node->dropout)
-            op->left_out |= RN__DRAWN;
+            op->left_out = 1;
         for (int input = 0; input < 2; input++)
-            if (op->inputs[input] >= 0 && !(input == 0 && op->left_out & RN__DRAWN))
-                operations[op->inputs[input]].left_out &= ~RN__DRAWN;
+            if (op->inputs[input] >= 0 && !(input == 0 && op->left_out))
+                operations[op->inputs[input]].left_out = 0;
     }
 }
 
@@ -10931,13 +10936,13 @@ static rn_status rn__propagate(const char *function, rn_net *net, const rn_real 
         rn__go(&run, RN__GOES_BACKWARD, rn__backward);
     }
     if (backward && net->desc.weight_standardisation)
-        rn__go(&run, RN__GOES_BACKWARD, rn__standardise_gradients);
+        rn__go(&run, RN__UPDATES, rn__standardise_gradients); /* of no images */
     return result ? rn_softmax_cross_entropy_forward(result, &all, labels, &loss, error) : RN_OK;
 }
 
 RNDEF rn_status rn_backpropagate(rn_net *net, const rn_real *images, const int *labels, int count,
                                  rn_result *result, rn_error *error) {
-    return rn__propagate(__func__, net, images, labels, count, 1, result, error);
+    return rn__propagate("rn_backpropagate", net, images, labels, count, 1, result, error);
 }
 
 #endif /* RESNET_NO_TRAIN */
@@ -11006,7 +11011,8 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     const char *reason = "it is one step with";
     int other = op->last;
     char name[64];
-    RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: the images are the caller's", subject);
+    RN__FAIL_IF(v == 0, RN_BAD_ARGUMENT, "%s is not there: %s", subject,
+                gradient ? "the images get none" : "the images are the caller's");
     RN__FAIL_IF(rn__rests(op, net->executor->place), RN_BAD_ARGUMENT,
                 "%s is not there: its unit is left out of this step; take it in one whose probe "
                 "reports it",
@@ -11237,7 +11243,7 @@ RNDEF rn_status rn_add_moments_of(rn_moments *moments, const rn_net *net, int no
        0        1        0  1/2  3/4  1      0        1    0   0.3       1     done          */
 RNDEF rn_schedule rn_make_schedule(rn_schedule_kind kind, double learning_rate, uint64_t steps) {
     /* What another kind does not use is there all the same. */
-    rn_schedule schedule = {kind, learning_rate, steps, {steps / 2, steps / 4 * 3}, 0, 0};
+    rn_schedule schedule = {kind, learning_rate, steps, {steps / 2, steps - (steps + 3) / 4}, 0, 0};
     if (kind == RN_STEPS) {
         schedule.warmup_steps = steps / 160;
         schedule.warmup_rate = learning_rate / 10;
@@ -11856,7 +11862,8 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->count = r->file.bytes / (r->labels + r->pixels);
     /* Whole records, and one at least. */
     RN__FAIL_IF(!status && (!r->count || r->file.bytes % (r->labels + r->pixels)), RN_BAD_FILE,
-                "%s has %llu bytes, no multiple of %llu; tools/get_cifar.sh fetches it anew",
+                "%s has %llu bytes, no multiple of %llu; remove its directory, and "
+                "tools/get_cifar.sh fetches it anew",
                 path.data, (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
     rn__fail(error, status, "cannot open %s; tools/get_cifar.sh cifar%d fetches it into \"%s\"",
@@ -12211,25 +12218,29 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
     const rn_loss loss = rn__loss_of(net);
     /* part: of a batch; sums: of all, in training and in inference mode. */
     rn_result part, sums[2] = {{0, 0}, {0, 0}};
+    double weight, weights; /* of a batch's labels, and of all so far: losses count by them */
     ptrdiff_t first;
     int mode, b, count; /* mode 0: training, 1: inference */
-    RN__TRY(rn__expect_within(__func__, "batches", batches, 1, INT_MAX, error));
+    RN__TRY(rn__expect_within("rn_recalibrate", "batches", batches, 1, INT_MAX, error));
     for (mode = 0; mode < 2; mode++)
-        for (b = 0, first = 0; b < batches; b++, first += count) {
+        for (b = 0, first = 0, weights = 0; b < batches; b++, first += count) {
             const ptrdiff_t left = source->count - first; /* rn_batch refuses what is not there */
             count = left > 0 && left < net->batch ? (int)left : net->batch;
+            const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
             RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
+            RN__TRY(rn__check_loss("rn_recalibrate", &weight, &logits, labels, &loss, error));
             /* Training mode: the batch's statistics join the running ones. */
             if (mode == 0) {
-                RN__TRY(rn__propagate(__func__, net, images, labels, count, 0, &part, error));
+                RN__TRY(
+                    rn__propagate("rn_recalibrate", net, images, labels, count, 0, &part, error));
                 rn__update_statistics(net, (double)count / (double)(first + count));
             } else {
-                const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
                 RN__TRY(rn_predict(net, rn_workspace(net), images, count, net->logits, error));
                 RN__TRY(rn_softmax_cross_entropy_forward(&part, &logits, labels, &loss, error));
             }
             /* A mean that goes on: += (new - mean) x share of the new. */
-            sums[mode].loss += (part.loss - sums[mode].loss) * count / (double)(first + count);
+            weights += weight;
+            sums[mode].loss += (part.loss - sums[mode].loss) * weight / weights;
             sums[mode].correct += part.correct;
         }
     if (results) memcpy(results, sums, sizeof sums);
@@ -12592,7 +12603,7 @@ RNDEF rn_status rn_crop_picture(uint8_t *pixels, const rn_picture *picture, cons
 RNDEF rn_status rn_preprocess(rn_real *image, const rn_desc *desc, const rn_picture *picture,
                               const rn_crop *crop, void *room, size_t bytes, rn_error *error) {
     rn_tensor to;
-    RN__TRY(rn__check_means(__func__, picture->channels, error));
+    RN__TRY(rn__check_means("rn_preprocess", picture->channels, error));
     RN__TRY(rn__check_size(desc, picture->channels, crop->height, crop->width, error));
     to = rn_tensor_in(image, 1, picture->channels, crop->height, crop->width);
     RN__TRY(rn_crop_picture(rn__bytes_of(image, to.stride_n), picture, crop, room, bytes, error));
@@ -12689,7 +12700,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
     const rn_desc *desc = &net->desc;
     rn_tensor image = rn_tensor_in(room, 1, desc->channels, desc->height, desc->width);
     const rn_tensor logits = rn_tensor_in(room + image.stride_n, 1, desc->classes, 1, 1);
-    RN__TRY(rn__expect_within(__func__, "count", count, 1, INT_MAX, error));
+    RN__TRY(rn__expect_within("rn_predict_windows", "count", count, 1, INT_MAX, error));
     memset(probabilities, 0, (size_t)desc->classes * sizeof *probabilities);
     for (int i = 0; i < count; i++) {
         double log_sum;
@@ -12726,6 +12737,7 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
 enum { RN__JSON_BEGIN = 8 };
 
 static rn_status rn__damaged(const rn_archive *a, const char *wanted, rn_error *error) {
+    if (!a->json_end) return rn__fail(error, RN_IO, "%s: reading its header failed", a->path);
     return rn__fail(error, RN_BAD_FILE, "%s: damaged at byte %llu, where %s should stand", a->path,
                     (rn__llu)a->at, wanted);
 }
@@ -12737,10 +12749,8 @@ static int rn__json_next(rn_archive *a) {
         uint64_t left = a->json_end - a->at; /* bytes of JSON that are still to come */
         a->window = a->at;
         a->filled = left < sizeof a->buffer ? (size_t)left : sizeof a->buffer;
-        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) {
-            a->at = a->json_end; /* so that all that follows fails, too */
-            return a->filled = 0, -1;
-        }
+        /* If that fails, all that follows fails, too, and says so. */
+        if (rn__read(a, a->at, a->buffer, a->filled, NULL)) return a->json_end = 0, -1;
     }
     return (unsigned char)a->buffer[a->at++ - a->window];
 }
@@ -12969,7 +12979,7 @@ static rn_status rn__check_archive(rn_archive *a, rn_error *error) {
     return rn__fail(error, RN_BAD_FILE, "%s: its tensors overlap, or leave data unused", a->path);
 }
 
-/* The file's length and that of its header are checked; the entries are when they are reached. */
+/* Opens the file and checks its whole header: every entry, and that tensors cover the data. */
 RNDEF rn_status rn_archive_open(rn_archive *archive, const char *path, const rn_files *files,
                                 rn_error *error) {
     rn_status status = rn__open(archive, path, 0, files, error);
@@ -13473,7 +13483,7 @@ static rn_status rn__check_crc(rn_archive *a, rn_error *error) {
 static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object,
                                  const rn__field *fields, int count, rn_error *error) {
     RN__TEXT(value, 96);
-    rn_error inner; /* without the path */
+    rn_error inner;
     /* Older files, which hold this key, have other names for four fields. */
     const int former = rn__find_metadata(a, "desc.image_height", &value, error);
     if (former < 0) return (rn_status)former;
@@ -13486,7 +13496,8 @@ static rn_status rn__read_fields(rn_archive *a, const char *prefix, void *object
         status = rn_archive_metadata(a, key.data, value.data, value.capacity, &inner);
         if (status == RN_MISMATCH && field->use == RN__CHECKPOINT) return status;
         if (status == RN_MISMATCH) continue;
-        if (!status) status = rn__set_field(object, field, value.data, &inner);
+        RN__FAIL_IF(status, status == RN_TOO_SMALL ? RN_BAD_FILE : status, "%s", inner.text);
+        status = rn__set_field(object, field, value.data, &inner);
         RN__FAIL_IF(status, RN_BAD_FILE, "%s: %s", a->path, inner.text);
     }
     return RN_OK;
@@ -13556,7 +13567,7 @@ static rn_status rn__match_desc(const rn_archive *a, rn_desc *file, const rn_des
     return RN_OK;
 }
 
-/* What is done with the tensors of a file; each beside what stands before it. */
+/* How far rn__load_tensors goes; each of these includes those before it. */
 enum { RN__CHECK_SHAPES, RN__CHECK_NUMBERS, RN__STORE };
 
 /* Bytes of a number of the entry, as far as the type can be read; 0: it cannot. */
@@ -13682,7 +13693,7 @@ RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int into, rn_error *err
     int training = 0; /* 1: the file is a checkpoint, and the net can go on with it */
     rn_error inner;
     rn_status status, found;
-    RN__TRY(rn__check_writable("rn_load", net, error));
+    RN__TRY(rn__check_writable(trunk ? "rn_load_trunk" : "rn_load", net, error));
     found = rn__read_desc(a, &loaded.desc, is_new, &inner);
     if (!found && net->velocity && !trunk) {
         memset(&loaded.trainer, 0, sizeof loaded.trainer); /* zero is what a file does not hold */
@@ -13804,7 +13815,7 @@ RN__APART rn_status rn__map(rn_archive *a, rn_net *net, const rn_mapping *file, 
                 "%s is little-endian and this machine is not, so that it must convert; see "
                 "rn_create_from",
                 a->path);
-    /* What is in it was refused already, if it is to be. */
+    /* rn__choose_desc refused a bad description; without one, names and shapes have to match. */
     if (!rn__read_desc(a, &desc, 1, &inner))
         RN__TRY(rn__match_desc(a, &desc, &net->desc, 0, 0, error));
     rn__lay_over(net, data, data); /* places to count from, until they are known */
@@ -13968,10 +13979,10 @@ RNDEF size_t rn_describe(const rn_net *net, char *text, size_t capacity) {
     return out.length;
 }
 
-/* A plan has three spans for each node: its value from forward on, its gradient, and its value as
-   it is computed again. spans[0 to n - 1] are the first of these of nodes 0 to n - 1, and so on; a
-   start below 0 says that there is none. Buffers that share memory have one root, which has the
-   offset. */
+/* A plan has three spans for each operation: its value from forward on, its gradient, and its value
+   as it is computed again. spans[0 to n - 1] are the first of these of operations 0 to n - 1, and
+   so on; a start below 0 says that there is none. Buffers that share memory have one root, which
+   has the offset. */
 static const char *const rn__span_kinds[] = {"value", "gradient", "value again"};
 
 /* The plan as text: the sums, then a row for each span, in the order of the operations. */

@@ -29,7 +29,7 @@ static int is_out(const rn_net *net, int unit) {
     memset(&u, 0, sizeof u);
     while (unit-- >= 0)
         if (!rn_next_unit(net, &u)) exit(2);
-    return (rn__operation_of(net, u.add)->left_out & RN__DRAWN) != 0;
+    return rn__operation_of(net, u.add)->left_out;
 }
 
 static int count_out(const rn_net *net, int units) {

@@ -715,6 +715,18 @@ static void refuse(const rn_net *net, int node, int gradient, const char *part) 
     CHECK_TEXT(error.text, part);
 }
 
+/* Writes NaN over the value of a node. */
+static void spoil(void *user, rn_net *net, int i, int backward) {
+    const rn_node *node = &net->nodes[i];
+    rn_real numbers[64];
+    int k;
+    if (backward || i != *(int *)user) return;
+    CHECK(4 * node->c * node->h * node->w <= 64);
+    for (k = 0; k < 64; k++) numbers[k] = NAN;
+    CHECK_INT(rn_write_value(net, i, rn_tensor_in(numbers, 4, node->c, node->h, node->w), NULL),
+              RN_OK);
+}
+
 static void refuse_in_forward(void *user, rn_net *net, int i, int backward) {
     const int bn2 = node_called(net, "layer1.0.bn2");
     rn_error error;
@@ -737,6 +749,7 @@ static void check_sentences(void) {
     rn_net *net = net_create(&desc, 4, RN_TRAINING),
            *inference = net_create(&desc, 4, RN_INFERENCE);
     net_batch batch;
+    rn_error error;
     int node;
     if (!net || !inference) return;
     batch = net_draw_batch(&net->desc, 4, 1);
@@ -750,9 +763,13 @@ static void check_sentences(void) {
     refuse(net, net->node_count, 1, "node is ");
     refuse(net, node_called(net, "layer1.0.add"), 0, "it is one step with layer1.0.relu");
     refuse(net, node_called(net, "layer1.0.conv1"), 1, "computes it from that of layer1.0.relu1");
-    refuse(net, 0, 1, "the images are the caller's");
+    refuse(net, 0, 1, "the images get none");
     rn_workspace(net);
     refuse(net, node, 0, "up to rn_workspace");
+    node = net->node_count - 1;
+    net->probe = spoil;
+    CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, &error), RN_NOT_FINITE);
+    CHECK_TEXT(error.text, "step 0: only the probe wrote what is not finite; nothing was changed");
     net_free_batch(&batch);
     rn_destroy(net);
     rn_destroy(inference);

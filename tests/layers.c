@@ -412,6 +412,21 @@ static void test_batch_norm_update(int images, int group) {
     release_all();
 }
 
+/* Without images there is nothing to do, and so nothing to refuse. */
+static void test_batch_norm_of_none(void) {
+    rn_real numbers[16], running[2] = {5, 7};
+    rn_tensor none = rn_tensor_in(numbers, 0, 8, 1, 1);
+    int i;
+    for (i = 0; i < 16; i++) numbers[i] = 3;
+    CHECK_OK(rn_batch_norm_forward(&none, numbers, &none, numbers, numbers, 1e-5, 0, NULL));
+    CHECK_OK(rn_batch_norm_backward(&none, numbers, numbers, &none, &none, numbers, numbers, 1e-5,
+                                    0, 0, NULL));
+    for (i = 0; i < 16; i++) CHECK_NEAR(numbers[i], 3, 0);
+    rn_batch_norm_update(running, running + 1, numbers, 0, 0, 1, 1, 0.1);
+    CHECK_NEAR(running[0], 5, 0);
+    CHECK_NEAR(running[1], 7, 0);
+}
+
 static void test_batch_norm_running(void) {
     double eps = 1e-2;
     int channels = 5, n, c, h, w, layout;
@@ -452,6 +467,7 @@ static void test_batch_norm(void) {
     test_batch_norm_update(7, 3); /* 3, 3 and 1 */
     test_batch_norm_update(5, 4);
     test_batch_norm_running();
+    test_batch_norm_of_none();
 }
 
 /* ---- norms of an image and a group of channels; standardised weights ------------------------- */

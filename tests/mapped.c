@@ -270,6 +270,31 @@ static void test_bytes(void) {
     rn_destroy(own);
 }
 
+/* A deep net of few numbers, where planning takes more memory than the net: that much is said, and
+   is enough. */
+static void test_deep_bytes(void) {
+    static const int depths[] = {110, 164, 1001}, widths[] = {1, 8, 16};
+    static const rn_real weights[1] = {0}; /* nobody looks at them */
+    int i;
+    for (i = 0; i < 9; i++) {
+        rn_desc desc = rn_cifar(depths[i / 3]);
+        rn_memory memory;
+        rn_net *net;
+        desc.base_width = widths[i % 3];
+        if (i % 2) desc.height = desc.width = 8;
+        memset(&memory, 0, sizeof memory);
+        memory.bytes = rn_bytes_over(&desc, 1, NULL, &error) + 63;
+        memory.buffer = net_take(memory.bytes);
+        net = rn_create_over(&desc, 1, weights, weights, &memory, &error);
+        CHECK(net != NULL && net->bytes + 63 == memory.bytes);
+        rn_destroy(net);
+        net = rn_create_over(&desc, 1, weights, weights, NULL, &error);
+        CHECK(net != NULL);
+        rn_destroy(net);
+        free(memory.buffer);
+    }
+}
+
 /* ---- what is refused ------------------------------------------------------------------------ */
 
 static void test_writers(void) {
@@ -285,6 +310,7 @@ static void test_writers(void) {
     if (!net) exit(2);
     rn_initialise(net); /* its memory is guarded against writing */
     FAILS(rn_load(net, "net", files, &error), RN_BAD_ARGUMENT, "only read, see rn_create_over");
+    FAILS(rn_load_trunk(net, "net", files, &error), RN_BAD_ARGUMENT, "rn_load_trunk: ");
 #ifndef RESNET_NO_TRAIN
     FAILS(rn_train_step(net, batch.images, batch.labels, BATCH, 0.1, NULL, &error), RN_BAD_ARGUMENT,
           "a net of RN_TRAINING");
@@ -687,6 +713,7 @@ int main(void) {
     test_nets();
     if (little_endian() && WIDTH == 4) test_sharing();
     test_bytes();
+    test_deep_bytes();
     test_writers();
     test_arrays_refused();
     test_files_refused();

@@ -292,6 +292,11 @@ static void check_schedules(void) {
     CHECK_NEAR(rn_learning_rate(&s, 3), 0.1, 1e-15);
     CHECK_NEAR(rn_learning_rate(&s, 10), 0.01, 1e-15);
     CHECK_NEAR(rn_learning_rate(&s, 20), 0.001, 1e-15);
+    for (i = 0; i < 20; i++) { /* however few steps there are */
+        s = rn_make_schedule(RN_STEPS, 0.1, (uint64_t)i);
+        CHECK_INT(s.drops[0], i / 2);
+        CHECK_INT(s.drops[1], 3 * i / 4);
+    }
     s = rn_make_schedule(RN_COSINE, 0.2, 100);
     CHECK_NEAR(rn_learning_rate(&s, 0), 0.2, 1e-15);
     CHECK_NEAR(rn_learning_rate(&s, 25), 0.17071067811865476, 1e-15); /* 0.1 (1 + sqrt(1/2)) */
@@ -1162,6 +1167,7 @@ static void check_words(void) {
         {"momentum", "0x12", "momentum cannot be"},
         {"momentum", "1e999", "momentum cannot be"},
         {"momentum", "0.5 ", "momentum cannot be"},
+        {"momentum", "0.0000000000000000000000000000000000000000000001e3", "momentum cannot be"},
         {"seed", "-1", "seed cannot be \"-1\""},
         {"seed", "18446744073709551616", "seed cannot be"},
     };
@@ -1507,6 +1513,8 @@ static void check_freeze_of(const rn_desc *desc) {
     CHECK(net->executor->prepacked);
     predict_again(net, &batch, 4, after, before);
     predict_again(net, &batch, 1, after, before);
+    CHECK_OK(rn_freeze(net, NULL, &error)); /* of the same weights, into the same memory */
+    predict_again(net, &batch, 4, after, before);
     CHECK_OK(rn_train_step(net, batch.images, batch.labels, 4, 0.1, NULL, NULL));
     predict_again(net, &batch, 4, trained, NULL);
     CHECK(memcmp(trained, before, sizeof before) != 0);
@@ -1547,6 +1555,32 @@ static int read_drawn(void *user, ptrdiff_t index, uint8_t *pixels, int *label) 
 static void count_steps(void *user, rn_net *net, int node, int backward) {
     (void)net, (void)node;
     ((int *)user)[backward]++;
+}
+
+/* With class weights, which batches have differently much of, the loss is the mean over all labels
+   by their weights. */
+static void check_weighted(rn_net *net, const rn_source *source, int batches, rn_real *images,
+                           int *labels) {
+    static const rn_real weights[4] = {0.01f, 1, 5, 0.5f};
+    const rn_loss loss = {net->desc.label_smoothing, weights};
+    double sum = 0, all = 0;
+    rn_result results[2], one;
+    int b, i;
+    net->class_weights = weights;
+    CHECK_OK(rn_recalibrate(net, source, batches, images, labels, results, NULL));
+    for (b = 0; b < batches; b++) {
+        const int first = b * net->batch, count = rn__min(net->batch, (int)source->count - first);
+        const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
+        double weight = 0;
+        CHECK_OK(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, NULL));
+        CHECK_OK(rn_predict(net, rn_workspace(net), images, count, net->logits, NULL));
+        CHECK_OK(rn_softmax_cross_entropy_forward(&one, &logits, labels, &loss, NULL));
+        for (i = 0; i < count; i++) weight += (double)weights[labels[i]];
+        sum += weight * one.loss;
+        all += weight;
+    }
+    CHECK_NEAR(results[1].loss, sum / all, 1e-6);
+    net->class_weights = NULL;
 }
 
 /* Running statistics are the plain mean over the images of their batches', the last of which is
@@ -1598,6 +1632,7 @@ static void check_recalibration(void) {
         CHECK_OK(rn_recalibrate(net, &source, 1, images, labels, results, &error));
         CHECK_NEAR(results[1].loss, results[0].loss, 0.02);
         CHECK(results[0].loss > 0 && fabs(results[1].loss - results[0].loss) > 0);
+        check_weighted(net, &source, BATCHES, images, labels);
         CHECK_INT(rn_recalibrate(net, &source, BATCHES + 1, images, labels, NULL, &error),
                   RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "the source has no 8 images from 21");

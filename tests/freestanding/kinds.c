@@ -103,9 +103,9 @@ int main(void) {
     desc.naive = 1;
     CHECK(!rn_create(&desc, 1, RN_INFERENCE, NULL, &error));
     CHECK_TEXT(error.text, "let desc.naive, desc.unfused be 0");
-    desc.naive = 0, desc.bn_eps = 2;
+    desc.naive = 0, desc.bn_eps = 2.5; /* whose digits do not all fit 32 bits */
     CHECK_INT(rn_resolve(&desc, &error), RN_BAD_DESCRIPTION);
-    CHECK_TEXT(error.text, "bn_eps is 2.000000 and must lie in 0.000000 to 1.000000");
+    CHECK_TEXT(error.text, "bn_eps is 2.50000000 and must lie in 0.00000000 to 1.00000000");
     desc.bn_eps = 0, desc.classes = 1 << 21;
     CHECK_INT(rn_resolve(&desc, &error), RN_BAD_DESCRIPTION);
     CHECK_TEXT(error.text, "classes is 2097152 and must lie in 2 to 1048576");
