@@ -260,6 +260,16 @@ static void open_images(run *r, rn_desc *desc) {
     r->tested = make_share(&held_out, &r->train.source, r->recipe.hold_out, 1);
 }
 
+/* What the net of the small epochs takes beside the whole one. */
+static void print_small(const rn_desc *whole, const recipe *r) {
+    const rn_desc small = halve_description(*whole);
+    rn_error error;
+    const size_t bytes = rn_bytes(&small, (int)r->batch, RN_TRAINING, &error);
+    if (!bytes) check(error.status, &error);
+    printf("and %.1f MB for the net of the first %ld epochs, on images of %d x %d\n",
+           (double)bytes / 1e6, r->small_epochs, small.height, small.width);
+}
+
 int main(int count, char **words) {
     static run r = {.out = "out"};
     rn_source images = {1, 3, 32, 32, 10, NULL, NULL}; /* CIFAR's, to be described without data */
@@ -276,6 +286,7 @@ int main(int count, char **words) {
     if (r.plan) make_directory(r.out);
     if (r.describe) print_net(&desc, (int)r.recipe.batch);
     if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
+    if ((r.describe || r.plan) && r.recipe.small_epochs) print_small(&desc, &r.recipe);
     if (r.describe || r.plan) return finish();
     if (r.predictions) refuse_unwritable(r.predictions);
     if (r.mistakes) refuse_unwritable(r.mistakes);

@@ -801,16 +801,19 @@ static inline ptrdiff_t count_learned(const rn_net *net) {
 }
 
 /* A net of half the height and width, whose weights fit the whole net, too. */
-static inline rn_net *make_small(const rn_desc *whole, int batch) {
-    rn_desc desc = *whole;
-    rn_net *small;
-    rn_error error;
+static inline rn_desc halve_description(rn_desc desc) {
     if (desc.height % 2 || desc.width % 2)
         quit(2, "--small_epochs takes images of even height and width; these are %d x %d",
              desc.height, desc.width);
     desc.height /= 2;
     desc.width /= 2;
-    small = rn_create(&desc, batch, RN_TRAINING, &large_pages, &error);
+    return desc;
+}
+
+static inline rn_net *make_small(const rn_desc *whole, int batch) {
+    const rn_desc desc = halve_description(*whole);
+    rn_error error;
+    rn_net *small = rn_create(&desc, batch, RN_TRAINING, &large_pages, &error);
     if (!small) check(error.status, &error);
     return small;
 }

@@ -198,6 +198,8 @@ stopped_fast() { # in a later epoch, nine steps each
     check "a share of one" refuses 2 "no image to train on" $small --hold_out 1
     check "a share of none" refuses 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
+check "what the net of small images takes, too" sh -c "./cifar --describe --small_epochs 2 |
+    grep 'MB for the net of the first 2 epochs, on images of 16 x 16'"
 # shellcheck disable=SC2086
 check "a first epoch on small images" train $small --lr 1e-9 --small_epochs 1 --iterations 18 --out small
 check "is not the best one's, were its error lower" sh -c "./cifar --dataset idx --data data \
