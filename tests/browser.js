@@ -13,6 +13,7 @@ function startDriver() {
     return new Promise((resolve, reject) => {
         let text = '';
         driver.on('error', reject);
+        driver.on('exit', code => reject(new Error(`chromedriver ended with ${code}`)));
         driver.stdout.on('data', data => {
             const found = /successfully on port (\d+)/.exec(text += data);
             if (found) resolve(`http://127.0.0.1:${found[1]}/session`);

@@ -6,6 +6,7 @@ root=$(dirname "$here")             # of the project
 work=$(mktemp -d) || exit 1
 pid= # of a program in the background, which must not outlive the script
 trap '[ -z "$pid" ] || kill -9 $pid 2>/dev/null; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM # or what EXIT says would be left out
 cd "$work" || exit 1
 
 checks=0

@@ -160,7 +160,7 @@ for compiler in $compilers; do
         nm "$work/whole.o" | awk '$2 ~ /^[BbDdCcSs]$/' >"$work/found"
         check "$one: there are no variables" none "$work/found"
         nm -u "$work/whole.o" | awk '{print $NF}' | grep -E \
-            '^(_?exit|abort|v?f?printf|puts|fputs|putchar|fputc|perror|raise|signal|setlocale|rand|srand|time)$' \
+            '^(_?exit|_Exit|quick_exit|abort|v?f?printf|__v?f?printf_chk|std(in|out|err)|puts|fputs|putchar|fputc|perror|raise|signal|setlocale|rand|srand|time)$' \
             >"$work/found"
         check "$one: it does not print, exit or ask the time" none "$work/found"
         check "$one: object without stdio" object bare -O1 -DRESNET_NO_STDIO '-DRESNET_ASSERT(x)=((void)0)'

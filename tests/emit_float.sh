@@ -95,6 +95,7 @@ END
 cat >compare.c <<END
 #include <math.h>
 #include <stdio.h>
+static double worse(double a, double b) { return a != a || b != b ? HUGE_VAL : a > b ? a : b; }
 int main(int count, char **words) {
     FILE *found = fopen(words[1], "rb"), *expected = fopen(words[2], "rb");
     double worst = 0, largest = 0;
@@ -103,7 +104,7 @@ int main(int count, char **words) {
     if (count != 3 || !found || !expected) return 2;
     while (fread(&b, sizeof b, 1, expected) == 1) {
         if (fread(&a, sizeof a, 1, found) != 1) return 3;
-        if (!(fabs((double)a - b) <= worst)) worst = fabs((double)a - b);
+        worst = worse(worst, fabs((double)a - b));
         if (fabs(b) > largest) largest = fabs(b);
         n++;
     }

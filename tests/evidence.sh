@@ -88,9 +88,9 @@ mkdir elsewhere
 check "the same from another directory" sh -c 'cd elsewhere && ../tools/evidence --table ../cifar10 ../runs | cmp - ../table.txt'
 
 cd "$root" || exit 1
-tools/evidence --table data examples/evidence >"$directory/table.txt"
-grep '^|' examples/evidence/README.md >"$directory/page.txt"
-check "the page of evidence has the table of its logs" cmp "$directory/table.txt" "$directory/page.txt"
+tools/evidence --table data examples/evidence >"$work/table.txt"
+grep '^|' examples/evidence/README.md >"$work/page.txt"
+check "the page of evidence has the table of its logs" cmp "$work/table.txt" "$work/page.txt"
 for run in examples/evidence/*/finished; do
     run=${run%/finished}
     steps=$(sed -n 's/^iterations=//p' "$run/manifest.txt")

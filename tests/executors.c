@@ -196,16 +196,14 @@ static void compare(record *r, const rn_net *net, int i, const char *what, const
     double scale = fmax(fmax(net_largest(want, count), least), 1e-30), error = 0;
     char name[64], place[128];
     ptrdiff_t k;
-    for (k = 0; k < count; k++) {
-        double e = fabs((double)got[k] - (double)want[k]) / scale;
-        if (!(e <= error)) error = e; /* NaN, too */
-    }
+    for (k = 0; k < count; k++)
+        error = worse(error, fabs((double)got[k] - (double)want[k]) / scale);
     rn_node_name(net, i, name);
     snprintf(place, sizeof place, "%s: %s of %s, width %d, threads %d, batch %d",
              net->executor->kernels->name, what, name, net->desc.base_width, net->desc.threads,
              net->images);
     net_check(error <= bound_of(net, i), __LINE__, &net->desc, place, error, bound_of(net, i));
-    r->worst = fmax(r->worst, error);
+    r->worst = worse(r->worst, error);
 }
 
 /* Is it a frozen convolution that does the batch norm behind it, too? */
@@ -515,7 +513,7 @@ static void write_step(void *user, rn_net *net, int i, int backward) {
 static double distance(const rn_real *a, const rn_real *b, ptrdiff_t count, double least) {
     double most = fmax(net_largest(b, count), least), error = 0;
     ptrdiff_t i;
-    for (i = 0; i < count; i++) error = fmax(error, fabs((double)a[i] - (double)b[i]) / most);
+    for (i = 0; i < count; i++) error = worse(error, fabs((double)a[i] - (double)b[i]) / most);
     return error;
 }
 
@@ -548,8 +546,8 @@ static void check_written(rn_net *naive, rn_net *fast, const net_batch *batch, w
             RN_OK);
         if (!w->done) return; /* it does not exist there */
     }
-    error = fmax(distance(fast->logits, naive->logits, logits, 0),
-                 distance(fast->batch_statistics, naive->batch_statistics, statistics, 1e-30));
+    error = worse(distance(fast->logits, naive->logits, logits, 0),
+                  distance(fast->batch_statistics, naive->batch_statistics, statistics, 1e-30));
     net_check(error <= WRITTEN, __LINE__, &naive->desc, "consequences of a value", w->node, error);
     change = distance(naive->gradients, before, naive->trained_count, 0);
     net_check(change >= 1e-4 || (w->gradient && !gradient_goes_on(naive, w->node)), __LINE__,
@@ -972,8 +970,10 @@ int main(int argc, char **argv) {
     if (!net_only(argc, argv, check_asked)) {
         if (net_arguments(argc, argv, "compares the executions of every kind of net", &desc))
             check_one(&desc);
-        else
+        else {
             check_all();
+            CHECK(written_values > 100 && written_gradients > 100);
+        }
     }
     printf("executors: largest error %.1e, of inference %.1e; %d draws too near a kink\n", worst,
            worst_inference, drawn_again);

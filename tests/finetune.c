@@ -115,7 +115,7 @@ static void check_gradients(const rn_desc *given, uint64_t seed) {
     at = whole->parameter_count - frozen->trained_count;
     most = net_largest(whole->gradients + at, frozen->trained_count);
     for (k = 0; k < frozen->trained_count; k++)
-        error = fmax(error, fabs((double)frozen->gradients[k] - (double)whole->gradients[at + k]));
+        error = worse(error, fabs((double)frozen->gradients[k] - (double)whole->gradients[at + k]));
     net_check(error <= bound * most && most > 0, __LINE__, given, "gradients of a frozen net",
               error, bound * most);
     for (i = 0; i < BATCH * desc.classes; i++)

@@ -284,11 +284,9 @@ static void compare(int group, const char *prefix, const char *name, const rn_re
     if (!want) return;
     for (i = 0; i < dims; i++) count *= shape[i];
     scale = fmax(fmax(largest(want, count), least), 1e-30);
-    for (i = 0; i < count; i++) {
-        double difference = fabs((double)data[i] - (double)want[i]) / scale;
-        if (!(difference <= error)) error = difference; /* NaN, too */
-    }
-    if (!(error <= worst[group])) worst[group] = error;
+    for (i = 0; i < count; i++)
+        error = worse(error, fabs((double)data[i] - (double)want[i]) / scale);
+    worst[group] = worse(worst[group], error);
     if (test_failed(error <= bounds[group], file_name, 0))
         fprintf(stderr, "%s%s is off by %g of %g; the bound is %g\n", prefix, name, error, scale,
                 bounds[group]);

@@ -35,7 +35,11 @@ damage() {
     header=$(od -An -t u8 -N 8 "$good" | tr -d ' ')
     end=$(head -c $((8 + header)) "$good" | tr -d '\000' |
         sed -n "s,.*\"$1\":{[^}]*\"data_offsets\":\[[0-9]*\,\([0-9]*\)\].*,\1,p")
-    [ -n "$end" ] || echo "golden_damaged: there is no $1"
+    if [ -z "$end" ]; then
+        echo "golden_damaged: there is no $1"
+        failures=$((failures + 1))
+        return
+    fi
     printf '\101' | dd of="$work/net" bs=1 seek=$((8 + header + end - 1)) conv=notrunc 2>/dev/null
 }
 

@@ -213,10 +213,8 @@ mkdir -p tall/a tall/b
 printf 'P2 4 12 255 %s\n' "$(printf '%d ' 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9 9)" >tall/a/1.ppm
 printf '255 255 255 255 255 255 255 255 255 255 255 255 255 255 255 255\n' >>tall/a/1.ppm
 cp tall/a/1.ppm tall/b/1.ppm
-./plain tall 1 cifar 0 2>stretched >said
-./plain tall 1 imagenet 0 2>centre >said
 checks=$((checks + 1))
-if cmp -s stretched centre; then
+if ! ./plain tall 1 cifar 0 2>stretched >said || ! ./plain tall 1 imagenet 0 2>centre >said || cmp -s stretched centre; then
     failures=$((failures + 1))
     echo "images: failed: stems see different parts of a picture"
 fi

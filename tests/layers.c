@@ -133,8 +133,8 @@ static double distance(const placed *got, const array *want) {
     for (i = 0; i < got->count; i++) guards += got->memory[i] == (rn_real)GUARD;
     if (guards != got->count - size_of(want)) return HUGE_VAL;
     RN__EACH(want) {
-        double d = fabs((double)*rn__at(&got->t, n, c, h, w) - *at(want, n, c, h, w));
-        if (!(d <= difference)) difference = d;
+        const double d = (double)*rn__at(&got->t, n, c, h, w) - *at(want, n, c, h, w);
+        difference = worse(difference, fabs(d));
         largest = fmax(largest, fabs(*at(want, n, c, h, w)));
     }
     return difference / (largest > 0 ? largest : 1);
@@ -1380,7 +1380,7 @@ static void check_slopes(layer *l, const placed *values, const placed *gradient)
         *value = old;
         slope = (above - below) / 2e-5;
         largest = fmax(largest, fabs(slope));
-        if (!(fabs(g - slope) <= difference)) difference = fabs(g - slope);
+        difference = worse(difference, fabs(g - slope));
     }
     CHECK(largest > 1e-2);
     CHECK_NEAR(difference / largest, 0, 1e-7);

@@ -24,7 +24,7 @@ cat "$work/log"
 # stack NAME: the program tells what it used, and that it was less than there is
 stack() {
     sed -n 's/.*; stack \([0-9]* of [0-9]*\)$/\1/p' "$work/$1.txt" | tee "$work/stack"
-    awk '{ exit !(NF == 3 && $1 > 0 && $1 + 256 <= $3) }' "$work/stack"
+    awk '{ good = NF == 3 && $1 > 0 && $1 + 256 <= $3 } END { exit NR != 1 || !good }' "$work/stack"
 }
 for name in train_m4 train_m7 finetune_m4; do
     check "the stack of $name" stack "$name"

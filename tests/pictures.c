@@ -132,8 +132,8 @@ static double case_difference(const pillow_case *c, const rn_real *image) {
     double most = 0;
     for (int i = 0; i < plane * c->channels; i++) {
         const int k = i % plane * c->channels + i / plane; /* in bytes colours are side by side */
-        most = fmax(most, fabs(255 * (double)image[i] -
-                               (c->numbers ? 255 * c->numbers[i] : (double)c->bytes[k])));
+        most = worse(most, fabs(255 * (double)image[i] -
+                                (c->numbers ? 255 * c->numbers[i] : (double)c->bytes[k])));
     }
     return most;
 }

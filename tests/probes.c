@@ -61,7 +61,7 @@ static rn_net *create(int i, const char *options, rn_mode mode) {
 static void backpropagate(rn_net *net, const net_batch *batch) {
     rn_error error = {RN_OK, ""};
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, COUNT, NULL, &error), RN_OK);
-    CHECK_TEXT(error.text, "");
+    CHECK(!*error.text);
 }
 
 /* ---- every number of a net, by the node ------------------------------------------------------ */
@@ -395,7 +395,7 @@ static void check_measured(int i, const char *options, const net_batch *batch, c
     CHECK_INT(open_signals(&s, net, &error), RN_OK);
     for (int again = 0; again < 2; again++) { /* nothing is left of the first time */
         CHECK_INT(measure_signals(&s, net, batch->images, batch->labels, COUNT, &error), RN_OK);
-        CHECK_TEXT(error.text, "");
+        CHECK(!*error.text);
     }
     CHECK(!net->probe);
     if (r) check_signals(net, &s, r, bound);

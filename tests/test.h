@@ -48,6 +48,12 @@ static inline void test_text(const char *file, int line, const char *text, const
     test_near(__FILE__, __LINE__, #value, (double)(value), (double)(expected), (double)(tolerance))
 #define CHECK_TEXT(text, part) test_text(__FILE__, __LINE__, text, part)
 
+/* The larger of two errors; NaN is the largest of all. */
+static inline double worse(double a, double b) {
+    if (isnan(a) || isnan(b)) return HUGE_VAL;
+    return a > b ? a : b;
+}
+
 /* A test that checked nothing has failed. */
 static inline int test_end(const char *name) {
     printf("%s: %d checks, %d failed\n", name, test_checks, test_failures);

@@ -82,7 +82,7 @@ experiment() { # experiment N: its commands, and its pictures
 
 # What a student gets wrong: words of the diff, and others that compile as well.
 wrong_leaky_relu='s/rn__leak(RN__DX, &s->dy, &s->y/rn__leak(RN__DX, \&s->dy, \&s->dy/'
-wrong_squeeze_excitation='s/accumulate_logits || row != h || column != w/accumulate_logits/'
+wrong_squeeze_excitation='s/accumulate_dz || row != h || column != w/accumulate_dz/'
 
 # fits NAME: its lines are where it says, or GNU patch would leave a copy of the header behind
 fits() {
@@ -106,7 +106,8 @@ fails_for() {
     cmp -s resnet.h "$work/wrong.h" && echo "nothing to do for $2" && return 1
     cp resnet.h "$work/right.h"
     cp "$work/wrong.h" resnet.h
-    CFLAGS="$CFLAGS -DREDUCED" make -C tests gradients && ! sh -e -c "$(grep '^tests/gradients' "$work/alone")"
+    CFLAGS="$CFLAGS -DREDUCED" make -C tests gradients &&
+        ! sh -e -c "$(grep '^tests/gradients' "$work/alone")" >"$work/wrong" 2>&1 && grep '[.]\(weight\|bias\): .*; limit' "$work/wrong"
     failed=$?
     cp "$work/right.h" resnet.h
     return $failed

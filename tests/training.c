@@ -792,7 +792,7 @@ static void resume(const rn_desc *given, const rn_data *data, int n, int m) {
     for (i = 0; i < n; i++) step_on_data(whole, &data->source);
     CHECK_INT(rn_save_checkpoint(whole, file_names[0], NULL, &error), RN_OK);
     CHECK_INT(rn_save(whole, file_names[1], NULL, &error), RN_OK);
-    CHECK_TEXT(error.text, "");
+    CHECK(!*error.text);
 
     CHECK_INT(rn_load_desc(&other, file_names[0], NULL, &error), RN_OK);
     other.naive = desc.naive; /* how a net is executed is no part of it */

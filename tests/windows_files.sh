@@ -22,6 +22,7 @@ cat >files.c <<END
 int main(void) {
     const char *path = "caf\xc3\xa9-\xd0\xb6.ckpt", *ansi = "caf\xe9.ckpt";
     const wchar_t name[] = {'c', 'a', 'f', 0xe9, '-', 0x436, '.', 'c', 'k', 'p', 't', 0};
+    const wchar_t temporary[] = {'c', 'a', 'f', 0xe9, '-', 0x436, '.', 'c', 'k', 'p', 't', '.', 't', 'm', 'p', 0};
     const char *json = "{\"x\":{\"dtype\":\"U8\",\"shape\":[3221225472],"
                        "\"data_offsets\":[0,3221225472]}}";
     const uint64_t length = strlen(json), last = 3221225471u;
@@ -44,8 +45,7 @@ int main(void) {
     net->step = 5;
     CHECK_INT(rn_load(net, path, NULL, &error), RN_OK); /* the checkpoint, as it was */
     CHECK_INT(net->step, 0);
-    CHECK_INT(rn_load(net, "caf\xc3\xa9.tmp", NULL, &error), RN_NO_FILE);
-    CHECK_INT(remove("caf\xc3\xa9-\xd0\xb6.ckpt.tmp") != 0, 1);
+    CHECK(!_wfopen(temporary, L"rb")); /* nothing is left over */
 
     file = fopen("big", "wb"); /* sparse */
     if (!file || fwrite(&length, 8, 1, file) != 1 || fputs(json, file) < 0 ||
