@@ -393,7 +393,7 @@ static void test_damaged_headers(void) {
     static const char *const cases[][2] = {
         {"{\"a\":" T "}", NULL}, /* the good one */
         {"{\"a\":" T ",\"__metadata__\":{}}", NULL},
-        {"{\"a\":" T, "\"},"},
+        {"{\"a\":" T, "damaged"},
         {"\"a\":" T "}", "damaged at byte 8"},
         {"[\"a\":" T "]", "damaged"},
         {"{\"a\":" T "}}", "where the end"},
@@ -483,10 +483,10 @@ static void test_damaged_headers(void) {
     size_t k;
     for (i = 0; i < (int)(sizeof cases / sizeof cases[0]); i++) {
         put_archive("a", cases[i][0], "12345678", 8);
-        if (cases[i][1] && i != 2) {
+        if (cases[i][1]) {
             FAILS(rn_archive_open(&a, "a", files, &error), RN_BAD_FILE, cases[i][1]);
             REFUSES(net, "a", RN_BAD_FILE, cases[i][1]);
-        } else if (!cases[i][1]) {
+        } else {
             OK(rn_archive_open(&a, "a", files, &error));
             rn_archive_close(&a);
             REFUSES(net, "a", RN_MISMATCH, "which this net has not");

@@ -363,13 +363,14 @@ static inline int net_zero_by_analysis(const rn_net *net, const rn_parameter *p)
 
 /* ---- nets by arguments ---------------------------------------------------------------------- */
 
-/* The list of an option has so many values; `value` is one of them, or -1. */
+/* The list of an option has so many values. */
 static inline int net_count_values(const char *const *names) {
     int count = 0;
     while (names && names[count]) count++;
     return count;
 }
 
+/* The value of an option by its name; -1: it has none such. */
 static inline int net_value_of(const rn__field *field, const char *word) {
     int value = net_count_values(field->names) - 1;
     while (value >= 0 && !rn__same_name(field->names[value], word)) value--;

@@ -238,6 +238,15 @@ checks=$((checks + 1))
     END { exit bad || FNR != 5 }' - log || fail "the features of fc are not the logits"
 refused 2 'has no node nothing; the names above' ./predict grey picture --features nothing
 refused 2 'leave --crops' ./predict grey picture --features fc --crops 1
+# Ten crops of a picture of one grey are one; of another they are not.
+checks=$((checks + 1))
+put "ten crops of one grey" "P2 8 8 255 $(printf '97 %.0s' $(seq 64))\n"
+./predict grey picture --crops 1 --scale 10 >log 2>&1 && ./predict grey picture --crops 10 --scale 10 >ten 2>&1 && cmp log ten ||
+    fail "$what"
+checks=$((checks + 1))
+put "ten crops" "P2 8 8 255 $(echo $(seq 64))\n"
+./predict grey picture --crops 1 --scale 10 >log 2>&1 && ./predict grey picture --crops 10 --scale 10 >ten 2>&1 && ! cmp -s log ten ||
+    fail "$what"
 what="weights of others"
 {
     printf '\002\000\000\000\000\000\000\000{}'

@@ -8,7 +8,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 
-# Makes a net that is the same in floats: a filter of layer1.0.conv1 and its bias times 1000, what
+# Makes a net that is the same in floats: a filter of layer2.0.conv1 and its bias times 1000, what
 # conv2 makes of it by a thousandth.
 cat >stretch.c <<END
 #define RESNET_IMPLEMENTATION

@@ -198,6 +198,7 @@ stopped_fast() { # in a later epoch, nine steps each
     check "a share of one" refuses 2 "no image to train on" $small --hold_out 1
     check "a share of none" refuses 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
+check "a plan" sh -c "./cifar --plan --batch 8 --out planned | grep '^drawn as planned/plan.svg' && grep '<svg' planned/plan.svg"
 check "what the net of small images takes, too" sh -c "./cifar --describe --small_epochs 2 |
     grep 'MB for the net of the first 2 epochs, on images of 16 x 16'"
 # shellcheck disable=SC2086

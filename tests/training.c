@@ -889,19 +889,41 @@ static void check_two_runs(void) {
     }
 }
 
+/* A net that has trained is after rn_initialise as rn_create made it. */
+static void check_again(const rn_net *fresh, rn_net *net) {
+    const rn_trainer none = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    ptrdiff_t i;
+    for (i = 0; i < net->parameter_count; i++) net->parameters[i] += 1;
+    for (i = 0; i < net->statistic_count; i++) net->statistics[i] = 7;
+    for (i = 0; i < net->trained_count; i++) net->velocity[i] = 7;
+    net->step = net->epoch = net->cursor = 3;
+    net->trainer.batch = 5, net->trainer.test_accuracy = 50;
+    rn_initialise(net);
+    CHECK(!memcmp(net->parameters, fresh->parameters,
+                  (size_t)net->parameter_count * sizeof(rn_real)));
+    CHECK(!memcmp(net->statistics, fresh->statistics,
+                  (size_t)net->statistic_count * sizeof(rn_real)));
+    for (i = 0; i < net->trained_count; i++) CHECK_NEAR(net->velocity[i], 0, 0);
+    CHECK(!net->step && !net->epoch && !net->cursor);
+    CHECK(!memcmp(&net->trainer, &none, sizeof none));
+}
+
 /* Initial weights: He's deviation, as fan-out and as fan-in; the rest as the header says. */
 static void check_initialisation(void) {
     int fan, i;
     for (fan = 0; fan < 2; fan++) {
         rn_desc desc = rn_cifar(20);
-        rn_net *net;
+        rn_net *net, *again;
         rn_parameter p;
         desc.init = (rn_init)fan;
         desc.shortcut = RN_SHORTCUT_HIGHWAY;
         desc.gate_bias = -3;
         desc.carry_bias = 2;
         net = net_create(&desc, 1, RN_TRAINING);
-        if (!net) return;
+        again = net_create(&desc, 1, RN_TRAINING);
+        if (!net || !again) return;
+        check_again(net, again);
+        rn_destroy(again);
         memset(&p, 0, sizeof p);
         while (rn_next_parameter(net, &p)) {
             double sum = 0, squares = 0, n = (double)p.count;

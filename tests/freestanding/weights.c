@@ -1,4 +1,4 @@
-/* weights.c - makes the constants of inference.c, on the computer: weights, running statistics and
+/* weights.c - makes the constants of smallest.c, on the computer: weights, running statistics and
    an image as C arrays in the file named, and the logits that the whole header computes, in
    millionths, on standard output. */
 

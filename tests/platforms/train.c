@@ -1,5 +1,5 @@
 /* train.c - one small training as ../platforms.sh runs it on every platform: a net of each order of
-   activation, each shortcut that computes and each block, a few steps each, fast and naive, on the
+   activation, and of some shortcuts, blocks and stems, a few steps each, fast and naive, on the
    bundled images. Everything it prints is comparable between machines but for rounding.
 
    train DATA NAME           trains, prints a line of logits a net, and leaves NAME.safetensors, a
