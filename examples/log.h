@@ -142,7 +142,7 @@ static inline void put_aside(const char *directory) {
     }
 }
 
-/* ---- going on from a checkpoint --------------------------------------------------------------- */
+/* ---- going on from a checkpoint -------------------------------------------------------------- */
 
 /* What checkpoints keep of a recipe: the key is "trainer." and the flag. */
 static inline long *recipe_field(recipe *r, int i, const char **flag) {

@@ -5,7 +5,7 @@
 #include "../examples/paper.h"
 #include "report_page.h"
 
-/* ---- words, in the order of the enums, NULL behind the last -------------------------------------------------------- */
+/* ---- words, in the order of the enums, NULL behind the last ---------------------------------- */
 
 static const char *const block_words[] = {
     "", "two 3\303\2273 convolutions",
