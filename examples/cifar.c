@@ -1,5 +1,6 @@
-/* cifar.c - the trainer: a residual network on CIFAR-10, CIFAR-100, IDX files or folders of pictures,
-   by the recipe of the paper unless flags say otherwise. Every field of the description is a flag.
+/* cifar.c - the trainer: a residual network on CIFAR-10, CIFAR-100, IDX files or folders of
+   pictures, by the recipe of the paper unless flags say otherwise. Every field of the description
+   is a flag.
 
    cc -O2 -fopenmp -o examples/cifar examples/cifar.c -lm && examples/cifar --help */
 

@@ -41,8 +41,8 @@ static FILE *open_log(const char *directory, const char *name) {
     return log;
 }
 
-/* Trains to the end of the schedule, or until the loss is no number. train_next begins its sums anew
-   in each epoch, a row of the log each `every` steps, so each step is told by itself. */
+/* Trains to the end of the schedule, or until the loss is no number. train_next begins its sums
+   anew in each epoch, a row of the log each `every` steps, so each step is told by itself. */
 static void train(trainer *t, long every, FILE *log, progress *p, const char *title) {
     rn_net *net = t->net;
     double loss = 0, correct = 0, seen = 0;

@@ -1,6 +1,6 @@
 /* finetune.c - takes a trained net to other classes: loads all of its weights but the classifier's,
-   keeps the stages below --frozen_below as they are, and trains the rest on pictures in folders, one
-   for each class, or on IDX files. What it writes knows the classes' names: see predict.
+   keeps the stages below --frozen_below as they are, and trains the rest on pictures in folders,
+   one for each class, or on IDX files. What it writes knows the classes' names: see predict.
 
    cc -O2 -fopenmp -o examples/finetune examples/finetune.c -lm && examples/finetune --help */
 

@@ -223,7 +223,7 @@ static void draw(const landscape *l) {
 
 /* ---- nets trained here ----------------------------------------------------------------------- */
 
-/* Ends if what was trained before, which the net has from its checkpoint, is not what is asked for. */
+/* Ends if what was trained before, which the net has from its checkpoint, is not what is asked. */
 static void refuse_other(const char *path, const rn_net *net, const rn_desc *desc,
                          const rn_schedule *schedule) {
     const rn_schedule *s = &net->schedule;

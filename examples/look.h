@@ -1,5 +1,5 @@
-/* look.h - a trained net looked at: the test images that it gets wrong, and the filters of its first
-   convolution, as pictures. Stands on example.h. */
+/* look.h - a trained net looked at: the test images that it gets wrong, and the filters of its
+   first convolution, as pictures. Stands on example.h. */
 #ifndef LOOK_H
 #define LOOK_H
 

@@ -1,5 +1,5 @@
-/* names.h - what the classes are called: by a weights file, by a list, or where there is none by a data
-   set that looks like the net's. Stands on example.h. */
+/* names.h - what the classes are called: by a weights file, by a list, or where there is none by a
+   data set that looks like the net's. Stands on example.h. */
 #ifndef NAMES_H
 #define NAMES_H
 

@@ -65,11 +65,11 @@ static inline void plot_band(plot *p, const char *name, const double *x, const d
    where fewer points and lines are in their way. */
 static inline void plot_guide(plot *p, double y, const char *label);
 
-/* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity and
-   unit, and whether on a logarithmic scale. The first column lies at the smaller end of the x axis,
-   the last one at the larger, and so do rows along y: the first row is at the bottom, or at the top
-   of an axis that runs backwards. Axes that leave the ends open count columns and rows from 0. Maps
-   of one quantity have one scale in all panels. */
+/* A map of values[rows][columns] in colours, with a bar that tells which is which: what quantity
+   and unit, and whether on a logarithmic scale. The first column lies at the smaller end of the x
+   axis, the last one at the larger, and so do rows along y: the first row is at the bottom, or at
+   the top of an axis that runs backwards. Axes that leave the ends open count columns and rows from
+   0. Maps of one quantity have one scale in all panels. */
 static inline void plot_heat(plot *p, const double *values, int columns, int rows,
                              const char *quantity, int log);
 
@@ -673,9 +673,9 @@ static const double plot_line_height = 19; /* of the title of a panel */
 static const double plot_top = 30;         /* for the title of a panel */
 static const double plot_bottom = 46;      /* for the ticks and label of the x axis */
 
-/* Four after Okabe and Ito and four that colour-blind eyes, too, tell from these and each other; all
-   with three times the luminance of white and black grounds, or a third. Dashes and markers tell them
-   apart as well. */
+/* Four after Okabe and Ito and four that colour-blind eyes, too, tell from these and each other;
+   all with three times the luminance of white and black grounds, or a third. Dashes and markers
+   tell them apart as well. */
 static const char *const plot_colours[PLOT_STYLES] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                                       "#8811ff", "#dd0044", "#8877ff", "#994477"};
 static const char *const plot_dashes[PLOT_STYLES] = {"",     "7 3",         "2 3", "9 3 2 3",
@@ -996,8 +996,8 @@ static inline plot_scale plot_fit_map(const plot_mark *m) {
     return s;
 }
 
-/* A map's values as indices of its palette, pixels[rows][columns] from the left and the top: the last
-   row first, unless y runs backwards, and the first column, unless x does. */
+/* A map's values as indices of its palette, pixels[rows][columns] from the left and the top: the
+   last row first, unless y runs backwards, and the first column, unless x does. */
 static inline void plot_paint_map(const plot_mark *m, int x_backwards, int y_backwards,
                                   unsigned char *pixels) {
     const plot_scale s = plot_fit_map(m);
@@ -1057,8 +1057,8 @@ static inline void plot_draw_key(const plot_canvas *c, const plot_mark *m) {
     plot_put_text(c->out, m->label, -1, 120, plot_font);
 }
 
-/* Lines through the edges of a grid where it crosses a level. Edge 2 i leads from node i to the next
-   in its row, edge 2 i + 1 to that above it. */
+/* Lines through the edges of a grid where it crosses a level. Edge 2 i leads from node i to the
+   next in its row, edge 2 i + 1 to that above it. */
 typedef struct plot_tracer {
     const plot_canvas *c;
     const plot_mark *m;

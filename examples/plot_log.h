@@ -153,8 +153,8 @@ static inline void plot_name_log(char *name, const char *path) {
     name[end - begin] = 0;
 }
 
-/* Names of logs, or of the directories of runs; where two would be the same all are their paths. One
-   array to be freed; NULL if there is no memory. */
+/* Names of logs, or of the directories of runs; where two would be the same all are their paths.
+   One array to be freed; NULL if there is no memory. */
 static inline char **plot_name_logs(const char *const *paths, int count) {
     size_t bytes = (size_t)count * sizeof(char *);
     char **names, *room;
@@ -206,9 +206,9 @@ static inline void plot_table_line(plot *p, const plot_table *t, const char *nam
     free(across), free(up);
 }
 
-/* Does the axis of a loss, in columns of these names, want to be logarithmic: is its largest value 20
-   times its smallest, and none 0? On another the small ones would be flat, or the large ones beyond
-   the end. */
+/* Does the axis of a loss, in columns of these names, want to be logarithmic: is its largest value
+   20 times its smallest, and none 0? On another the small ones would be flat, or the large ones
+   beyond the end. */
 static inline int plot_wants_log(const plot_table *tables, int count, const char *const *names,
                                  int name_count) {
     double least = HUGE_VAL, most = 0;

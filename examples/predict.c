@@ -1,5 +1,5 @@
-/* predict.c - a weights file and an image in, the probability of each class out, or the value of any
-   node of the net.
+/* predict.c - a weights file and an image in, the probability of each class out, or the value of
+   any node of the net.
 
    cc -O2 -o examples/predict examples/predict.c -lm && examples/predict --help */
 

@@ -2,10 +2,10 @@
    alone carry, what ReLUs cut, gates, scales of norms, steps against weights; and equations (4) to
    (8) of the paper as identities of a real net. Draws several nets in one picture.
 
-   Equation (8) is about the term of the gradient that comes down the shortcuts alone, and that falls
-   as the product says. The whole gradient need not: the other part of it goes through F, and where F
-   normalises, F(x) stays the same when x gets smaller, so that dF/dx gets larger by as much. What a
-   shortcut that scales takes away is the way past the weights, and not the norm.
+   Equation (8) is about the term of the gradient that comes down the shortcuts alone, and that
+   falls as the product says. The whole gradient need not: the other part of it goes through F, and
+   where F normalises, F(x) stays the same when x gets smaller, so that dF/dx gets larger by as
+   much. What a shortcut that scales takes away is the way past the weights, and not the norm.
 
    cc -O2 -fopenmp -o examples/signals examples/signals.c -lm && examples/signals --help */
 
@@ -540,8 +540,8 @@ typedef struct panel {
     double guide;
 } panel;
 
-/* Takes rows of a signal, of a name (NULL: of all but what is behind the last unit), to lab->x and y;
-   returns how many. */
+/* Takes rows of a signal, of a name (NULL: of all but what is behind the last unit), to lab->x and
+   y; returns how many. */
 static int pick(const laboratory *lab, int net, const char *signal, double step, const char *name) {
     int count = 0;
     for (size_t i = 0; i < lab->row_count; i++) {
@@ -628,8 +628,8 @@ static const panel parameter_panels[] = {
      draw_points, "1e-3", 1e-3},
 };
 
-/* Which measurements of a net a panel shows: LATER and ALL are there if there are several, LAST if it
-   was trained, here or before it was loaded. */
+/* Which measurements of a net a panel shows: LATER and ALL are there if there are several, LAST if
+   it was trained, here or before it was loaded. */
 enum when { FIRST, LATER, LAST, ALL };
 
 /* Does a panel that is there show a net? */

@@ -1,5 +1,5 @@
-/* double.c - a checkpoint of a double build holds every bit: a run that is resumed goes on as one that
-   was never interrupted, and ends in other bits if the numbers had gone through float. */
+/* double.c - a checkpoint of a double build holds every bit: a run that is resumed goes on as one
+   that was never interrupted, and ends in other bits if the numbers had gone through float. */
 
 #define RESNET_REAL double
 #define RESNET_IMPLEMENTATION

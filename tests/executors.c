@@ -286,7 +286,8 @@ static void compare_step(void *user, rn_net *net, int i, int backward) {
 /* Gradients of parameters and statistics of the batch. Gradients that are zero by analysis hold
    only rounding errors of what goes into them, so they are compared with the net's largest
    gradient; so are those of nets of one channel, where batch norm takes away the scale of a 1x1
-   convolution, and of stochastic depth, where norms may follow each other and do likewise. Small ones are compared with a thousandth of it. */
+   convolution, and of stochastic depth, where norms may follow each other and do likewise. Small
+   ones are compared with a thousandth of it. */
 static void compare_arrays(record *r, const rn_net *net) {
     double most = net_largest(r->parameters, net->trained_count);
     int group = net->desc.bn_group ? net->desc.bn_group : net->images;
@@ -619,7 +620,7 @@ static void check_all_writing(void) {
     }
 }
 
-/* ---- operations that are left out ------------------------------------------------------------- */
+/* ---- operations that are left out ------------------------------------------------------------ */
 
 static int in_unit(const rn_net *net, int i) {
     return net->nodes[i].stage == 1 && net->nodes[i].unit == 1;

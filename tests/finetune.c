@@ -1,8 +1,8 @@
-/* finetune.c - training with frozen stages, and loading all but the classifier. What is frozen stays
-   to the bit, and takes no memory for gradients; what trains gets the gradients of a net that trains
-   whole: for with a batch's own statistics as running ones, frozen batch norms compute what training
-   ones do. Both executions, every order, shortcuts, norms; in parts, under a budget, resumed from a
-   checkpoint. (tests/executors compares the executions of frozen nets node by node.)
+/* finetune.c - training with frozen stages, and loading all but the classifier. What is frozen
+   stays to the bit, and takes no memory for gradients; what trains gets the gradients of a net that
+   trains whole: for with a batch's own statistics as running ones, frozen batch norms compute what
+   training ones do. Both executions, every order, shortcuts, norms; in parts, under a budget,
+   resumed from a checkpoint. (tests/executors compares the executions of frozen nets node by node.)
 
    cc -std=c99 -O2 -fopenmp -o finetune tests/finetune.c -lm && ./finetune */
 
@@ -144,7 +144,8 @@ static void check_nets(void) {
                 check_gradients(&desc, (uint64_t)turn);
                 if (turn % 2) check_kept(&desc, (uint64_t)turn);
             }
-    /* What only convolutions read is no value in memory, also where it is frozen and they are not. */
+    /* What only convolutions read is no value in memory, also where it is frozen and they
+       are not. */
     for (turn = 0; turn < 3; turn++) {
         rn_desc desc =
             net_desc(RN_BN_AFTER_ADD, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_B, RN_STEM_CIFAR);

@@ -67,8 +67,8 @@ static int set_field(rn_desc *desc, const char *key, const char *value) {
     return rn_desc_set(desc, key, value, &error) ? fail("%s", error.text) : 1;
 }
 
-/* The shortcut where the shape changes: the file says in three words what the header does in one, and
-   with shortcut conv1x1 its A is B. */
+/* The shortcut where the shape changes: the file says in three words what the header does in one,
+   and with shortcut conv1x1 its A is B. */
 static int describe_resize(rn_desc *desc) {
     const int bn = !strcmp(metadata("shortcut_bn", "0"), "1");
     const int centred = !strcmp(metadata("pad", "end"), "centre");
@@ -110,8 +110,8 @@ static int describe_own(rn_desc *desc) {
     return describe_keys(desc, keys) && describe_resize(desc);
 }
 
-/* Channels of timm's unit or stem, which are those of its convolutions: filters of one of them, 0 if
-   it is not there. */
+/* Channels of timm's unit or stem, which are those of its convolutions: filters of one of them, 0
+   if it is not there. */
 static int timm_filters(const char *convolution) {
     char name[96];
     rn_entry entry;

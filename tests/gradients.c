@@ -2,8 +2,8 @@
    elements of every parameter tensor against its central difference, for every order with every
    block, every shortcut with every order, every resize shortcut, both stems, batch norm in groups,
    dropout under its fixed mask, and the nets beside the paper's (net_members). A tensor whose
-   gradient is zero fails, but for those of which net_zero_by_analysis proves it; these must be zero.
-   With arguments, such as --only highway, the nets that have it, or such as --order original
+   gradient is zero fails, but for those of which net_zero_by_analysis proves it; these must be
+   zero. With arguments, such as --only highway, the nets that have it, or such as --order original
    --shortcut highway, one net (--help).
 
    A ReLU or max-pool makes a kink in the loss. Each difference is taken with a step so small that

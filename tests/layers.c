@@ -487,15 +487,15 @@ static void moments_of(const double *x, int m, double *mean, double *variance) {
 
 static double logistic(double z) { return 0.5 + 0.5 * tanh(0.5 * z); }
 
-/* What a norm of groups reads and makes. v is that of EvoNorm-S0, whose gate it turns; NULL for group
-   normalisation. */
+/* What a norm of groups reads and makes. v is that of EvoNorm-S0, whose gate it turns; NULL for
+   group normalisation. */
 typedef struct grouped {
     const array *x, *dy, *weight, *bias, *v;
     array *y, *dx, *dweight, *dbias, *dv;
 } grouped;
 
-/* One group of m numbers from place `first` on, of channels of `plane` pixels from k on. Backward by
-   the whole Jacobian, row by row: y_j of every x_i. */
+/* One group of m numbers from place `first` on, of channels of `plane` pixels from k on. Backward
+   by the whole Jacobian, row by row: y_j of every x_i. */
 static void normalise_group(const grouped *o, ptrdiff_t first, int m, int k, int plane,
                             double eps) {
     const double *x = o->x->v + first, *dy = o->dy->v + first;

@@ -50,8 +50,8 @@ static inline void net_options(rn_desc *desc, const char *options) {
 }
 
 /* Nets beside the paper's, as options of the small one: every norm with every order that can have
-   it, every shortcut and block, groups of one, several and all channels, standardised weights, stems
-   and their bare forms, other widths. */
+   it, every shortcut and block, groups of one, several and all channels, standardised weights,
+   stems and their bare forms, other widths. */
 static const char *const net_members[] = {
     /* group normalisation: 3 channels in the stem and the first stage, or 4 */
     "norm group_norm norm_groups 1",

@@ -713,9 +713,9 @@ static void check_overflow(void) {
     rn_error error;
     size_t bytes, before = 0;
     int i, batch, refused = 0;
-    /* Within what a size_t can hold the bytes grow with the batch, at least as the images do; beyond
-       they are refused, from one batch on: on 64 bits none of these. The fast execution counts its
-       jobs in int. */
+    /* Within what a size_t can hold the bytes grow with the batch, at least as the images do;
+       beyond they are refused, from one batch on: on 64 bits none of these. The fast execution
+       counts its jobs in int. */
     for (i = 0; i <= 30; i++) {
         batch = 1 << i;
         if (i > 24 && !desc.naive) {

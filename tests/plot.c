@@ -385,8 +385,8 @@ static void check_bands(void) {
     free(text);
 }
 
-/* Where the words of a guide at 50 stand, below it and left of the panel's right end, beside points at
-   these heights, from a column on. */
+/* Where the words of a guide at 50 stand, below it and left of the panel's right end, beside points
+   at these heights, from a column on. */
 static void find_words(double from, const double *heights, int rows, double *below, double *left) {
     static const plot_axis x_axis = {"x", 0, 0, 10}, y_axis = {"y", 0, 0, 100};
     double x[400], y[400];
@@ -479,8 +479,8 @@ static double contrast(unsigned long a, unsigned long b) {
     return fmax(light[0], light[1]) / fmin(light[0], light[1]);
 }
 
-/* What a colour is to the eyes of most, to those without red, green or blue cones (Machado, Oliveira
-   and Fernandes 2009), as CIELAB of white D65. */
+/* What a colour is to the eyes of most, to those without red, green or blue cones (Machado,
+   Oliveira and Fernandes 2009), as CIELAB of white D65. */
 static void see(unsigned long colour, int eyes, double lab[3]) {
     static const double cones[4][3][3] = {{{1, 0, 0}, {0, 1, 0}, {0, 0, 1}},
                                           {{0.152286, 1.052583, -0.204868},
@@ -602,8 +602,8 @@ static char *draw_turned(plot_axis x, plot_axis y, const double *values) {
     return text;
 }
 
-/* On an axis that runs backwards the first row is at the top, where the axis has its number, and the
-   first column at the right: as the values turned on axes that do not. */
+/* On an axis that runs backwards the first row is at the top, where the axis has its number, and
+   the first column at the right: as the values turned on axes that do not. */
 static void check_backwards(void) {
     static const double values[] = {0, 1, 2, 3, 4, 6};
     static const double rows[] = {3, 4, 6, 0, 1, 2}, columns[] = {2, 1, 0, 6, 4, 3};
@@ -644,7 +644,8 @@ static char *draw_contours(plot_axis axis, const double *values, int columns, in
     return text;
 }
 
-/* Points of a circle's contour lie on the circle, on a map, too, whose cells reach beyond the axis. */
+/* Points of a circle's contour lie on the circle, on a map, too, whose cells reach beyond the
+   axis. */
 static void check_circle(int on_map) {
     enum { SIDE = 41 };
     static double values[SIDE * SIDE];
@@ -666,8 +667,8 @@ static void check_circle(int on_map) {
     free(text);
 }
 
-/* In a saddle of high corners at the lower left and the upper right, lines go around the low corners
-   where the middle is above the level, else around the high ones. */
+/* In a saddle of high corners at the lower left and the upper right, lines go around the low
+   corners where the middle is above the level, else around the high ones. */
 static void check_saddle(void) {
     static const double values[] = {1, 0, 0, 1};
     static const plot_axis axis = {"x", 0, 0, 1};

@@ -419,8 +419,9 @@ static void check_refused(int i, const net_batch *batch) {
     rn_destroy(net);
 }
 
-/* What comes down the shortcuts alone to x_0, where h is relu(BN(x_0)) and the only layer of F reads it,
-   too: the gradient of x_L, for shortcuts are identities from there on, back through ReLU and norm. */
+/* What comes down the shortcuts alone to x_0, where h is relu(BN(x_0)) and the only layer of F
+   reads it, too: the gradient of x_L, for shortcuts are identities from there on, back through ReLU
+   and norm. */
 static double alone_by_hand(rn_net *naive, const rn_unit *first, int end, const net_batch *batch) {
     record r = record_net(naive, batch);
     const int relu = first->shortcut, norm = naive->nodes[relu].inputs[0];

@@ -1,7 +1,7 @@
-/* recipe.c - what recipes of the trainer are made of: weights that look ahead against loops of their
-   own, step by step, over epochs that end within five steps; answers averaged over views against
-   views drawn pixel by pixel; first epochs on small images against two nets fed by hand; when which of
-   these is done.
+/* recipe.c - what recipes of the trainer are made of: weights that look ahead against loops of
+   their own, step by step, over epochs that end within five steps; answers averaged over views
+   against views drawn pixel by pixel; first epochs on small images against two nets fed by hand;
+   when which of these is done.
 
    cc -std=c99 -O2 -o recipe tests/recipe.c -lm && ./recipe */
 
@@ -188,8 +188,8 @@ static double mean_loss(rn_net *net, const rn_desc *whole) {
     return loss;
 }
 
-/* The first epochs against a net of half the size that is fed by hand, and hands its numbers to one of
-   the whole size, which does the others. */
+/* The first epochs against a net of half the size that is fed by hand, and hands its numbers to one
+   of the whole size, which does the others. */
 static void test_small(int small_epochs) {
     enum { STEPS = 21, EPOCH = 8 };
     static rn_real images[BATCH * C * H * W], small_images[BATCH * C * H / 2 * W / 2];

@@ -1,7 +1,7 @@
 /* threads.c - helpers of a net, under conditions that are not quiet: rounds whose helpers are late,
    asleep or never come; more threads than processors; several callers of one net; calls from within
-   a parallel region; a forked child; the pace, which measures whether helpers are worth their while,
-   against machines that are only numbers; quotas of control groups.
+   a parallel region; a forked child; the pace, which measures whether helpers are worth their
+   while, against machines that are only numbers; quotas of control groups.
 
    cc -std=c99 -O2 -fopenmp -o threads tests/threads.c -lm -lpthread && ./threads */
 

@@ -2,13 +2,15 @@
 
    cc -O2 -fopenmp -o tools/export_onnx tools/export_onnx.c -lm && tools/export_onnx --help
 
-   The net is a list of nodes, and each kind of node has a function here that writes its operators of
-   ONNX: the table `forms`. Value and parameters keep the names that they have in resnet.h. Operators
-   are of opset 14, whose basic ones every runtime has, and none depends on the number of images.
+   The net is a list of nodes, and each kind of node has a function here that writes its operators
+   of ONNX: the table `forms`. Value and parameters keep the names that they have in resnet.h.
+   Operators are of opset 14, whose basic ones every runtime has, and none depends on the number of
+   images.
 
-   The file is a protocol buffer: messages of numbered fields, each message with its length in front.
-   So the same functions go through the net twice, first to learn the length of every message, then
-   to write. No more of the model is in memory than the net and one convolution's filters. */
+   The file is a protocol buffer: messages of numbered fields, each message with its length in
+   front. So the same functions go through the net twice, first to learn the length of every
+   message, then to write. No more of the model is in memory than the net and one convolution's
+   filters. */
 
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION

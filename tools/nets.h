@@ -9,8 +9,9 @@ typedef struct named_net {
 } named_net;
 
 #define NETS_TORCHVISION "stem=imagenet order=original stride_on=3x3 resize=B_bn "
-/* timm's pre-activation family: nothing stands between the stem's last convolution and its pool, and
-   the projection that the first units of bottleneck stages always have reads what is activated. */
+/* timm's pre-activation family: nothing stands between the stem's last convolution and its pool,
+   and the projection that the first units of bottleneck stages always have reads what is
+   activated. */
 #define NETS_TIMM "bare_stem=1 raw_identity=1 stride_on=3x3 "
 #define NETS_TIMM_PLAIN NETS_TIMM "stem=imagenet resize=B "
 #define NETS_TIMM_D NETS_TIMM "stem=deep resize=D "

@@ -13,9 +13,9 @@ static void fail(const char *words) {
     board_exit(1);
 }
 
-/* No files and no allocator but what the program hands over; no threads; of the kinds of nodes those
-   that the nets here have. Without vectors your computer sums in the same order as a Cortex-M,
-   whose results it then gives within rounding. */
+/* No files and no allocator but what the program hands over; no threads; of the kinds of nodes
+   those that the nets here have. Without vectors your computer sums in the same order as a
+   Cortex-M, whose results it then gives within rounding. */
 #define RESNET_KINDS                                                                              \
     (1 << RN_INPUT | 1 << RN_CONV2D | 1 << RN_GROUP_NORM | 1 << RN_RELU | 1 << RN_PAD_SUBSAMPLE | \
      1 << RN_ADD | 1 << RN_GLOBAL_AVG_POOL | 1 << RN_LINEAR)

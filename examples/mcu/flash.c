@@ -1,5 +1,6 @@
 /* flash.c - runs on your computer and makes what the device has in flash, as headers of constant
-   arrays: pictures of 14 x 14 pixels from IDX files of 28 x 28, and a trunk trained on some of them.
+   arrays: pictures of 14 x 14 pixels from IDX files of 28 x 28, and a trunk trained on some of
+   them.
 
    flash pictures DIRECTORY FIRST CLASSES TRAIN TEST OUT.h    some pictures of some classes
    flash trunk DIRECTORY OUT.h                                a net trained on the first five */

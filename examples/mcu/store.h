@@ -1,6 +1,6 @@
-/* store.h - checkpoints in the flash of a microcontroller, such that a power cut at any moment loses
-   at most what came since the last one: an rn_files over two slots. The flash is simulated: it is
-   memory that behaves like it, and a file of the computer keeps it while the power is off. */
+/* store.h - checkpoints in the flash of a microcontroller, such that a power cut at any moment
+   loses at most what came since the last one: an rn_files over two slots. The flash is simulated:
+   it is memory that behaves like it, and a file of the computer keeps it while the power is off. */
 
 #ifndef STORE_H
 #define STORE_H
@@ -19,9 +19,9 @@ int store_begin(const char *path);
 /* Keeps the flash in that file, as the power goes. */
 void store_end(void);
 
-/* What rn_save_checkpoint and rn_load take, with any path: there is one file. Saving writes the slot
-   that does not hold the newest checkpoint; only the rename, which is the last that it does, makes
-   that slot the newest. Loading reads the newest. */
+/* What rn_save_checkpoint and rn_load take, with any path: there is one file. Saving writes the
+   slot that does not hold the newest checkpoint; only the rename, which is the last that it does,
+   makes that slot the newest. Loading reads the newest. */
 const rn_files *store_files(void);
 
 /* The newest checkpoint does not load: takes its mark away. 1 if there is an older one. */

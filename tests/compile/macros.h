@@ -1,5 +1,6 @@
-/* macros.h - names that other headers define as macros, among them <windows.h>; resnet.h behind it must
-   use none of them. What resnet.h includes comes first, for these headers could not bear it either. */
+/* macros.h - names that other headers define as macros, among them <windows.h>; resnet.h behind it
+   must use none of them. What resnet.h includes comes first, for these headers could not bear it
+   either. */
 
 #include <assert.h>
 #include <float.h>
