@@ -3252,7 +3252,7 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
     /* Padding in front is one number for rows and columns, so that with padding "same" both must be
        even, or both odd, wherever a convolution has stride 2; but not at the stem's pool. */
     for (int i = 1; i < RN_MAX_STAGES && d.units[i]; i++) halvings++;
-    pool = stem->pools ? halvings - stem->stride / 2 : 0;
+    pool = stem->pools ? halvings - stem->stride / 2 : 0; /* halvings that are left there */
     for (h = d.height, w = d.width; d.padding == RN_PADDING_SAME && halvings > 0; halvings--) {
         RN__FAIL_IF(halvings != pool && (h + w) % 2, RN_BAD_DESCRIPTION,
                     "padding same: images of %dx%d become %dx%d, of which one is odd, before a "

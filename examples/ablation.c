@@ -109,9 +109,7 @@ static const variant *row_variant(const ablation *a, int i) {
 
 /* What the paper has of a row, for data of as many classes; "-": nothing. */
 static const char *published(const ablation *a, int i) {
-    return (paper_rows[i].classes == 100) == (a->study.base.classes == 100)
-               ? paper_rows[i].published
-               : "-";
+    return paper_rows[i].classes == a->study.base.classes ? paper_rows[i].published : "-";
 }
 
 /* Is no row of its table before it chosen? */

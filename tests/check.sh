@@ -58,7 +58,7 @@ wait_for() {
     tries=0
     until [ -s "$1" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 600 ] || return 1
-        sleep 0.1
+        [ $tries -lt 3000 ] || return 1
+        sleep 0.02
     done
 }

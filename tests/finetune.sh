@@ -63,11 +63,7 @@ resumes() {
     ./finetune "$base" pictures twice.safetensors --threads 1 --lr 0.05 --frozen_below 3 \
         --epochs 60 --pad 3 --flip 0 --lookahead 5 >out.txt 2>&1 &
     pid=$!
-    tries=0
-    until [ -s twice.safetensors.ckpt ] || [ $tries = 3000 ]; do
-        tries=$((tries + 1))
-        sleep 0.02
-    done
+    wait_for twice.safetensors.ckpt || return 1
     kill -TERM $pid
     wait $pid
     pid=

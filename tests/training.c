@@ -1030,6 +1030,16 @@ static void check_refusals(void) {
     refuses(set("units", "-1"), "units is -1");
     for (i = 0; i < (int)(sizeof outside / sizeof outside[0]); i++)
         refuses(set(outside[i][0], outside[i][1]), outside[i][2]);
+    /* 224 x 222 becomes 112 x 111 in the stem, which its pool may halve, but no convolution. */
+    desc = rn_imagenet(18);
+    desc.padding = RN_PADDING_SAME, desc.height = 224, desc.width = 222;
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    desc = rn_imagenet(18);
+    desc.padding = RN_PADDING_SAME, desc.height = 224, desc.width = 223;
+    refuses(desc, "images of 224x223 become 224x223, of which one is odd");
+    desc = rn_cifar(20);
+    desc.padding = RN_PADDING_SAME, desc.height = 32, desc.width = 30;
+    refuses(desc, "images of 32x30 become 16x15, of which one is odd");
     desc = rn_cifar(20);
     memcpy(&desc.gate_bias, &nan_bits, sizeof nan_bits);
     refuses(desc, "gate_bias is nan");
