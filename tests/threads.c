@@ -343,6 +343,29 @@ static void check_pace(void) {
     }
 }
 
+/* What a step does without images, the gradient of standardised weights, tells no time an image. */
+static void check_usual_times(void) {
+    rn_desc desc =
+        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_A, RN_STEM_CIFAR);
+    net_batch batch;
+    rn_net *net;
+    int i, k;
+    desc.threads = 2, desc.weight_standardisation = 1;
+    net = net_create(&desc, 4, RN_TRAINING);
+    if (!net) return;
+    net_force_threads(net);
+    batch = net_draw_batch(&net->desc, 4, 1);
+    for (i = 0; i < 3 && net->executor->team; i++) {
+        rn__pace *p = &net->executor->team->pace;
+        p->together = p->settles = 0; /* the leader alone, and it counts */
+        CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+        for (k = RN__GOES_FORWARD; k <= RN__GOES_BACKWARD; k++)
+            CHECK(p->usual[k] > 0 && p->usual[k] < HUGE_VAL);
+    }
+    net_free_batch(&batch);
+    rn_destroy(net);
+}
+
 /* ---- processors ------------------------------------------------------------------------------ */
 
 static void write_text(const char *path, const char *text) {
@@ -388,6 +411,7 @@ int main(int count, char **words) {
     if (count == 2 && !strcmp(words[1], "rounds")) return test_end("threads"); /* no OpenMP's */
     check_callers();
     check_pace();
+    check_usual_times();
 #ifdef __linux__
     check_quota();
 #endif
