@@ -7,7 +7,7 @@
 
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
-${CC:-cc} -O1 -o ablation "$root/examples/ablation.c" -lm || exit 1
+compile ablation "$root/examples/ablation.c" || exit 1
 idx train 105 data
 idx t10k 100 data
 

@@ -62,3 +62,15 @@ wait_for() {
         sleep 0.02
     done
 }
+
+# compile NAME SOURCE FLAGS...: builds a program from a source with the implementation, which is left
+# out, for it is compiled once for all of them; CFLAGS (default -O1) and IMPLEMENTATION, its object,
+# are the caller's
+compile() {
+    name=$1 source=$2 object=${IMPLEMENTATION:-implementation.o}
+    shift 2
+    # shellcheck disable=SC2086
+    MAKEFLAGS= make -s -C "$here" "$object" &&
+        ${CC:-cc} -std=c99 ${CFLAGS:--O1} -DRESNET_IMPLEMENTED -DRN__SECOND_HALF "$@" -o "$name" "$source" \
+            "$here/$object" -lm
+}

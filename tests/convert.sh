@@ -207,8 +207,8 @@ int main(void) { /* the names of classes in a file, as they are */
     return puts(names) < 0;
 }
 END
-${CC:-cc} -O1 -o convert "$root/tools/convert.c" -lm && ${CC:-cc} -o theirs_program theirs.c -lm &&
-    ${CC:-cc} -o same same.c -lm && ${CC:-cc} -o names names.c -lm || exit 1
+compile convert "$root/tools/convert.c" && compile theirs_program theirs.c && compile same same.c &&
+    compile names names.c || exit 1
 
 akamaster=0 torchvision=1 kuangliu=2 preact=3 biased=4 timm=5 gn=6 evos=7 bit=8
 
@@ -382,7 +382,7 @@ golden() {
 }
 shared=$root/../shared/golden_timm
 if ls "$shared"/*.safetensors >/dev/null 2>&1 && command -v python3 >/dev/null; then
-    ${CC:-cc} -O2 -o golden golden.c -lm || exit 1
+    compile golden golden.c || exit 1
     for file in "$shared"/*.safetensors; do check "$(basename "$file")" golden "$file"; done
 else
     echo "convert: skipped ../shared/golden_timm, which is not there, or needs python3"

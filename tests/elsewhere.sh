@@ -15,8 +15,10 @@ one() {
     name=$1 runner=$2 compiler=$3 source=$4
     shift 4
     [ "$runner" = - ] && runner=
+    optimise=-O1
+    [ "$1" = --help ] && optimise=-O0 # it only starts
     # shellcheck disable=SC2086
-    $compiler $warnings -std=c99 -O1 -DREDUCED -o "$work/$name.exe" "$source" -lm -lpthread || return 1
+    $compiler $warnings -std=c99 $optimise -DREDUCED -o "$work/$name.exe" "$source" -lm -lpthread || return 1
     timeout 600 $runner "$work/$name.exe" "$@"
 }
 

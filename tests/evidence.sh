@@ -7,8 +7,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 
-# shellcheck disable=SC2086
-check "cifar compiles" ${CC:-cc} -std=c99 ${CFLAGS:--O1} -o cifar "$root/examples/cifar.c" -lm || exit 1
+check "cifar compiles" compile cifar "$root/examples/cifar.c" || exit 1
 
 "$root/tools/evidence" --list cifar10 runs >list.txt
 check "it lists 61 runs" [ "$(grep -c . list.txt)" = 61 ]

@@ -8,7 +8,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 for program in cifar predict finetune; do
-    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+    compile $program "$root/examples/$program.c" || exit 1
 done
 
 # A ResNet-8 that has seen a little, and pictures of three classes in folders.

@@ -89,13 +89,13 @@ int main(int count, char **words) {
     return finish();
 }
 END
-flags="-std=c99 -O1 -DRESNET_NO_SIMD -Wall -Wextra -Werror -Wno-unknown-pragmas"
+warnings="-Wall -Wextra -Werror -Wno-unknown-pragmas"
 # build NAME FLAGS...: of the reader
 build() {
     name=$1
     shift
     # shellcheck disable=SC2086
-    ${CC:-cc} $flags ${CFLAGS-} "$@" -I"$here/../examples" -o "$work/$name" "$work/reader.c" -lm
+    compile "$name" reader.c $warnings "$@" -I"$root/examples"
 }
 check "the reader without stb_image" build plain || exit 1
 stb=
@@ -223,8 +223,7 @@ fi
 
 for program in cifar predict; do
     # shellcheck disable=SC2086
-    check "$program" ${CC:-cc} $flags ${CFLAGS-} ${stb:+"-DSTB_IMAGE=$stb"} -o $program \
-        "$here/../examples/$program.c" -lm || exit 1
+    check "$program" compile $program "$root/examples/$program.c" $warnings ${stb:+"-DSTB_IMAGE=$stb"} || exit 1
 done
 rm -r parts/test set/.hidden
 [ -z "$stb" ] || cp "$files/alpha.png" parts/train/fig/

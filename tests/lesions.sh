@@ -8,8 +8,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 for program in lesions landscape; do
-    # shellcheck disable=SC2086
-    ${CC:-cc} ${CFLAGS:--O1} -o $program "$root/examples/$program.c" -lm || exit 1
+    compile $program "$root/examples/$program.c" || exit 1
 done
 data="--data $root/examples/data --threads 1"
 

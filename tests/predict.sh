@@ -5,17 +5,14 @@
 #
 # tests/predict.sh   (from anywhere; it writes to a temporary directory)
 
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-checks=0
-failures=0
+# shellcheck source=check.sh
+. "$(dirname "$0")/check.sh"
 LC_ALL=C
 ASAN_OPTIONS=detect_leaks=0 # what a program that ends with a message leaves is no leak
 export LC_ALL ASAN_OPTIONS
 
 # Writes weights of some nets, or opens a data set: DIRECTORY CLASSES, 0 for IDX.
-cat >"$work/helper.c" <<'END'
+cat >helper.c <<'END'
 #define _DEFAULT_SOURCE
 #define RESNET_IMPLEMENTATION
 #include "example.h"
@@ -53,11 +50,7 @@ int main(int count, char **words) {
     return finish();
 }
 END
-for name in helper predict; do
-    [ $name = helper ] && source=$work/helper.c || source=$here/../examples/predict.c
-    ${CC:-cc} -std=c99 ${CFLAGS:--O1} -I"$here/../examples" -o "$work/$name" "$source" -lm || exit 1
-done
-cd "$work" || exit 1
+compile helper helper.c -I"$root/examples" && compile predict "$root/examples/predict.c" || exit 1
 ./helper || exit 1
 
 # fail WORDS: counts a check that went wrong, and shows what the program said
@@ -302,13 +295,13 @@ helps() {
     "$@" --help >log 2>&1 && grep -q -e "$words" log || fail "$* --help"
 }
 for name in hello tiny; do
-    ${CC:-cc} -O0 -o $name "$here/../examples/$name.c" -lm || exit 1
+    compile $name "$root/examples/$name.c" || exit 1
     helps 'Trains a ResNet-8' ./$name
 done
 helps 'WEIGHTS IMAGE' ./predict
 if command -v python3 >/dev/null; then # -S: without numpy and torch
-    helps 'Make and check golden files' python3 -S "$here/../tools/golden.py"
-    helps 'Make files of pictures' python3 -S "$here/../tools/pillow.py"
+    helps 'Make and check golden files' python3 -S "$root/tools/golden.py"
+    helps 'Make files of pictures' python3 -S "$root/tools/pillow.py"
 fi
 
 echo "predict: $checks checks, $failures failed"

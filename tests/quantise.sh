@@ -34,8 +34,7 @@ int main(int count, char **words) {
     return rn_save(net, words[2], NULL, &error) != RN_OK;
 }
 END
-${CC:-cc} -O1 -o cifar "$root/examples/cifar.c" -lm || exit 1
-${CC:-cc} -O1 -o stretch stretch.c -lm || exit 1
+compile cifar "$root/examples/cifar.c" && compile stretch stretch.c || exit 1
 make -s -C "$root/tools" quantise || exit 1
 quantise=$root/tools/quantise
 

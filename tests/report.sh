@@ -9,7 +9,7 @@
 [ -z "$1" ] || pictures=$(cd "$1" && pwd) || exit 1
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
-${CC:-cc} -O1 -o cifar "$root/examples/cifar.c" -lm || exit 1
+compile cifar "$root/examples/cifar.c" || exit 1
 ${CC:-cc} -O0 -o report "$root/tools/report.c" -lm || exit 1
 idx train 205 data
 idx t10k 100 data

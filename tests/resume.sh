@@ -9,7 +9,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 for program in cifar predict; do
-    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+    compile $program "$root/examples/$program.c" || exit 1
 done
 
 idx train 205 data # the last batch of an epoch is a smaller one
@@ -295,7 +295,8 @@ int main(void) {
     return rn_save(net, "overflow.safetensors", NULL, NULL);
 }
 END
-check "a net that overflows" sh -c "${CC:-cc} -o overflow overflow.c -lm && ./overflow"
+check "a program compiles" compile overflow overflow.c
+check "a net that overflows" ./overflow
 check "--eval of it" refuses 1 "logits of image" --eval overflow.safetensors
 check "--eval of a good one" train --eval better/best.safetensors
 predicts() {

@@ -9,7 +9,7 @@
 # shellcheck source=check.sh
 . "$(dirname "$0")/check.sh"
 for program in signals cifar; do
-    ${CC:-cc} -O1 -o $program "$root/examples/$program.c" -lm || exit 1
+    compile $program "$root/examples/$program.c" || exit 1
 done
 idx train 105 data
 idx t10k 100 data

@@ -14,7 +14,10 @@ python=/usr/bin/python3
 cat >nets.c <<END
 #define RESNET_IMPLEMENTATION
 #include "$root/resnet.h"
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum { MOST = 64, FEW = 4 };
 static float images[MOST * 3072], values[2][MOST * 3 * 16384], logits[MOST * 10], wanted[MOST * 10];
@@ -207,9 +210,7 @@ int main(int words, char **word) {
     return words == 3 ? fold(atoi(word[2])) : words >= 6 ? compare(words, word) : 1;
 }
 END
-# shellcheck disable=SC2086
-${CC:-cc} ${CFLAGS:--O1} -o convert "$root/tools/convert.c" -lm &&
-    ${CC:-cc} ${CFLAGS:--O1} -o nets nets.c -lm || exit 1
+compile convert "$root/tools/convert.c" && compile nets nets.c || exit 1
 mkdir cifar-10-batches-bin
 
 # ---- folded here
