@@ -441,7 +441,7 @@ def main():
             file.write(PROGRAM)
         for program, source in (("convert", ROOT + "/tools/convert.c"),
                                 ("predict", work + "/predict.c")):
-            run(*compiler, "-O2", "-I", ROOT, "-o", os.path.join(work, program), source, "-lm")
+            run(*compiler, "-O1", "-I", ROOT, "-o", os.path.join(work, program), source, "-lm")
         for name in nets:
             called, make = {**FULL, **SMALL}[name]
             if not make:
