@@ -83,15 +83,11 @@ for compiler in $compilers; do
             echo "$compiler $standard p$number" $flags # unquoted: xargs joins lines that end in space
         done
     done
+    # Warnings that only the optimiser can give: where all is static, functions are inlined.
+    echo "$compiler c99 o1 -O1 -DRESNET_STATIC -DRESNET_NO_STDIO -DRESNET_NO_THREADS"
     echo "$compiler c99 o2 -O2" $openmp
-    # Warnings that only an optimiser gives, which clang's does not: where all is static, functions are
-    # inlined.
-    case $compiler in clang*) ;; *)
-        echo "$compiler c99 o1 -O1 -DRESNET_STATIC -DRESNET_NO_STDIO -DRESNET_NO_THREADS"
-        echo "$compiler c++11 o3 -O3 -DRESNET_STATIC" $openmp
-        echo "$compiler c99 o4 -O2 -DRESNET_NO_TRAIN -DRESNET_REAL=double"
-        ;;
-    esac
+    echo "$compiler c++11 o3 -O3 -DRESNET_STATIC" $openmp
+    echo "$compiler c99 o4 -O2 -DRESNET_NO_TRAIN -DRESNET_REAL=double"
     echo "$compiler c99 o5 -O2 -DRESNET_SMALL -DRESNET_NO_STDIO"
     echo "$compiler c++11 o6 -O1 -DRESNET_SMALL -DRESNET_STATIC"
 done >"$work/list"
