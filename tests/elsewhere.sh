@@ -1,8 +1,9 @@
 #!/bin/sh
-# elsewhere.sh - tests built for other systems, where their compilers are installed, and run here:
-# those that a pointer's size can spoil with 32 bits, those of files and data on a big-endian machine
-# (s390x, by qemu-user), and for Windows (MinGW-w64, by wine) all examples and tools, of which some
-# run, the kernels, the layers and the executors.
+# elsewhere.sh - tests built for other systems, where their compilers are installed, and run here: the
+# kernels for AArch64 and its vectors (by qemu-user), those that a pointer's size can spoil with 32
+# bits, those of files and data on a big-endian machine (s390x, by qemu-user), and for Windows
+# (MinGW-w64, by wine) all examples and tools, of which some run, the kernels, the layers and the
+# executors.
 #
 # tests/elsewhere.sh   (from anywhere; it writes to a temporary directory)
 
@@ -15,8 +16,11 @@ one() {
     name=$1 runner=$2 compiler=$3 source=$4
     shift 4
     [ "$runner" = - ] && runner=
-    optimise=-O1
-    [ "$1" = --help ] && optimise=-O0 # it only starts
+    case "$name $1" in
+    *-aarch64*) optimise=-O2 ;; # as its users build it
+    *--help) optimise=-O0 ;;    # it only starts
+    *) optimise=-O1 ;;
+    esac
     # shellcheck disable=SC2086
     $compiler $warnings -std=c99 $optimise -DREDUCED -o "$work/$name.exe" "$source" -lm -lpthread || return 1
     timeout 600 $runner "$work/$name.exe" "$@"
@@ -52,6 +56,10 @@ system() {
 }
 
 {
+    if system AArch64 qemu-aarch64 aarch64-linux-gnu-gcc -static >&2; then # first: it runs longest
+        arm="'aarch64-linux-gnu-gcc -static -Wpedantic -Wshadow -Wconversion'"
+        echo "kernels-aarch64 qemu-aarch64 $arm kernels.c"
+    fi
     if system '32 bits' - gcc -m32 >&2; then
         for test in layers files mapped data planner executors features; do
             echo "$test-32 - 'gcc -m32' $test.c"
