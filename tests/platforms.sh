@@ -159,4 +159,4 @@ while read -r name runner line; do
 done <"$work/readers"
 [ -z "$skipped" ] || echo "platforms: skipped, for they are not installed:$skipped"
 echo "platforms: $(wc -l <"$work/list") tried, $failures failed"
-[ "$failures" = 0 ] && [ "$everybody" -gt 1 ]
+[ "$failures" = 0 ] && [ "$everybody" -gt 1 ] && [ "$different" -gt 0 ]
