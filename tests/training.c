@@ -1347,9 +1347,7 @@ static rn_net *run_in_parts(rn_desc desc, int micro_batch, int threads, const ne
 }
 
 #ifdef REDUCED
-enum {
-    PARTS_FROM = 2
-}; /* of the sizes below: the smallest makes the most parts, by most threads */
+enum { PARTS_FROM = 2 }; /* of the sizes below: the smallest, by most threads */
 #else
 enum { PARTS_FROM = 0 };
 #endif
