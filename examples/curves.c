@@ -82,7 +82,7 @@ static void announce(const trainer *t) {
 static void draw(const char *directory, int depth, int logs) {
     char paths[2][1000], picture[1000], title[64], error[PLOT_SENTENCE];
     const char *const words[2] = {paths[0], paths[1]};
-    const plot_logs_job job = {words, orders, logs, title, "iteration"};
+    const plot_logs_job job = {words, orders, logs, title, "iteration", 0};
     for (int i = 0; i < logs; i++) make_path(paths[i], directory, orders[i], ".csv");
     make_path(picture, directory, "fig1", ".svg");
     snprintf(title, sizeof title, "ResNet-%d, %s", depth,

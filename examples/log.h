@@ -108,7 +108,7 @@ static inline void read_log(run_log *l) {
 static inline void draw_log(const run_log *l) {
     char csv[1000], title[160], error[PLOT_SENTENCE];
     const char *paths[1];
-    const plot_logs_job job = {paths, NULL, 1, title, NULL};
+    const plot_logs_job job = {paths, NULL, 1, title, NULL, 0};
     snprintf(csv, sizeof csv, "%s", path_in(l->directory, "log.csv"));
     paths[0] = csv;
     name_net(&l->trainer->net->desc, title);

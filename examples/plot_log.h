@@ -173,6 +173,13 @@ static inline char **plot_name_logs(const char *const *paths, int count) {
     return names;
 }
 
+/* Takes -seedN off the end of a name. */
+static inline void plot_drop_seed(char *name) {
+    char *at = name + strlen(name);
+    while (at > name && at[-1] >= '0' && at[-1] <= '9') at--;
+    if (*at && at - name > 5 && !strncmp(at - 5, "-seed", 5)) at[-5] = 0;
+}
+
 /* ---- curves of training ---------------------------------------------------------------------- */
 
 /* Are there numbers in a column of one of the tables? */
@@ -206,8 +213,71 @@ static inline void plot_table_line(plot *p, const plot_table *t, const char *nam
     free(across), free(up);
 }
 
+/* Several logs of one name, each with its x and y: at every x the median of those that have a value
+   there, and the area from the lowest to the highest. */
+typedef struct plot_seeds {
+    int count;
+    double (*values)[2]; /* [count] of x and y, sorted */
+    double *x, *low, *median, *high;
+} plot_seeds;
+
+static inline int plot_by_x(const void *a, const void *b) {
+    const double *p = (const double *)a, *q = (const double *)b;
+    return p[0] < q[0] ? -1 : p[0] > q[0] ? 1 : plot_ascending(p + 1, q + 1);
+}
+
+static inline void plot_take_seed(plot_seeds *s, const plot_table *t, const char *x,
+                                  const char *y) {
+    double *across = plot_column(t, x), *up = plot_column(t, y);
+    for (int row = 0; across && up && row < t->rows; row++) {
+        if (!plot_is_finite(across[row]) || !plot_is_finite(up[row])) continue;
+        s->values[s->count][0] = across[row];
+        s->values[s->count++][1] = up[row];
+    }
+    free(across), free(up);
+}
+
+/* Returns at how many x there are values. */
+static inline int plot_summarise_seeds(plot_seeds *s) {
+    int places = 0;
+    qsort(s->values, (size_t)s->count, sizeof *s->values, plot_by_x);
+    for (int first = 0, end; first < s->count; first = end, places++) {
+        for (end = first + 1; end < s->count && !(s->values[end][0] > s->values[first][0]);) end++;
+        s->x[places] = s->values[first][0];
+        s->low[places] = s->values[first][1], s->high[places] = s->values[end - 1][1];
+        s->median[places] =
+            (s->values[(first + end - 1) / 2][1] + s->values[(first + end) / 2][1]) / 2;
+    }
+    return places;
+}
+
+/* Draws logs 0 to count - 1 of the name that the first one has, by one line. */
+static inline void plot_same_name(plot *p, const plot_table *tables, const char *const *names,
+                                  int count, const char *x, const char *y) {
+    size_t rows = 0;
+    int logs = 0, places;
+    plot_seeds s;
+    double *room;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(names[i], names[0])) rows += (size_t)tables[i].rows, logs++;
+    if (logs == 1) {
+        plot_table_line(p, &tables[0], names[0], x, y);
+        return;
+    }
+    room = (double *)plot_memory(p, rows, 6 * sizeof(double));
+    if (!room) return;
+    s.count = 0, s.values = (double(*)[2])room;
+    s.x = room + 2 * rows, s.low = s.x + rows, s.median = s.low + rows, s.high = s.median + rows;
+    for (int i = 0; i < count; i++)
+        if (!strcmp(names[i], names[0])) plot_take_seed(&s, &tables[i], x, y);
+    places = plot_summarise_seeds(&s);
+    plot_band(p, names[0], s.x, s.low, s.high, places);
+    plot_line(p, names[0], s.x, s.median, places);
+    free(room);
+}
+
 /* Does the axis of a loss, in columns of these names, want to be logarithmic: is its largest value
-   20 times its smallest, and none 0? On another the small ones would be flat, or the large ones
+   10 times its smallest, and none 0? On another the small ones would be flat, or the large ones
    beyond the end. */
 static inline int plot_wants_log(const plot_table *tables, int count, const char *const *names,
                                  int name_count) {
@@ -222,11 +292,21 @@ static inline int plot_wants_log(const plot_table *tables, int count, const char
         }
         free(column);
     }
-    return least > 0 && most > 20 * least;
+    return least > 0 && most > 10 * least;
+}
+
+/* The y axis of a panel for columns of these names; that of an error ends at most_error, unless
+   that is 0. */
+static inline plot_axis plot_log_axis(const char *label, const plot_table *tables, int count,
+                                      const char *const *names, int name_count, double most_error) {
+    plot_axis y = {label, plot_wants_log(tables, count, names, name_count), 0, 0};
+    if (strstr(names[0], "_error")) y.most = most_error;
+    return y;
 }
 
 /* One log: training and test in one panel. */
-static inline void plot_one_log(plot *p, const plot_table *t, const char *across) {
+static inline void plot_one_log(plot *p, const plot_table *t, const char *across,
+                                double most_error) {
     static const char *const panels[3][5] = {
         {"Loss", "loss (nats)", "train_loss", "test_loss", ""},
         {"Error", "error (%)", "train_error", "test_error", ""},
@@ -234,7 +314,7 @@ static inline void plot_one_log(plot *p, const plot_table *t, const char *across
     static const char *const names[3] = {"training", "test", NULL};
     const plot_axis x = {across, 0, 0, 0};
     for (int i = 0; i < 3; i++) {
-        const plot_axis y = {panels[i][1], plot_wants_log(t, 1, panels[i] + 2, 3), 0, 0};
+        const plot_axis y = plot_log_axis(panels[i][1], t, 1, panels[i] + 2, 3, most_error);
         int there = 0;
         for (int k = 0; k < 3; k++) {
             if (!plot_has_column(t, 1, panels[i][2 + k])) continue;
@@ -244,29 +324,40 @@ static inline void plot_one_log(plot *p, const plot_table *t, const char *across
     }
 }
 
-/* Several logs: one in each colour. */
+/* Is there no log before this one that has its name? */
+static inline int plot_is_first(const char *const *names, int k) {
+    for (int i = 0; i < k; i++)
+        if (!strcmp(names[i], names[k])) return 0;
+    return 1;
+}
+
+/* Several logs: a colour for each name. */
 static inline void plot_many_logs(plot *p, const plot_table *tables, const char *const *names,
-                                  int count, const char *across) {
+                                  int count, const char *across, double most_error) {
     static const char *const panels[4][3] = {{"Test error", "error (%)", "test_error"},
                                              {"Training error", "error (%)", "train_error"},
                                              {"Test loss", "loss (nats)", "test_loss"},
                                              {"Training loss", "loss (nats)", "train_loss"}};
     const plot_axis x = {across, 0, 0, 0};
     for (int i = 0; i < 4; i++) {
-        const plot_axis y = {panels[i][1], plot_wants_log(tables, count, panels[i] + 2, 1), 0, 0};
+        const plot_axis y =
+            plot_log_axis(panels[i][1], tables, count, panels[i] + 2, 1, most_error);
         if (!plot_has_column(tables, count, panels[i][2])) continue;
         plot_panel(p, panels[i][0], x, y);
         for (int k = 0; k < count; k++)
-            plot_table_line(p, &tables[k], names[k], across, panels[i][2]);
+            if (plot_is_first(names, k))
+                plot_same_name(p, tables + k, names + k, count - k, across, panels[i][2]);
     }
 }
 
 typedef struct plot_logs_job {
     const char *const *paths; /* [count] */
-    const char *const *names; /* [count], for the legend; NULL will do for a single log */
+    const char *const *names; /* [count], for the legend; NULL will do for a single log. Logs of
+                                 one name are drawn as their median and range */
     int count;
     const char *title;
     const char *across; /* the column of the horizontal axis; NULL: as plot_choose_x says */
+    double most_error;  /* where the axes of errors end; 0: at the largest one */
 } plot_logs_job;
 
 /* Draws logs, which are CSV files with some of the columns epoch, iteration, train_loss,
@@ -288,9 +379,9 @@ static inline int plot_logs(const plot_logs_job *job, const char *picture,
             snprintf(error, PLOT_SENTENCE, "%s has no column %s; its first line names those it has",
                      job->paths[0], across);
         else if (count == 1)
-            plot_one_log(p, tables, across);
+            plot_one_log(p, tables, across, job->most_error);
         else
-            plot_many_logs(p, tables, job->names, count, across);
+            plot_many_logs(p, tables, job->names, count, across, job->most_error);
         if (!p->panels && !*error)
             snprintf(error, PLOT_SENTENCE,
                      rows ? "%s has no column of a log of training" : "%s has no row of values yet",

@@ -1018,7 +1018,7 @@ static void check_table(void) {
 static char *draw_logs(int count, const char *across) {
     static const char *const paths[] = {"plot_test.csv", "plot_test2.csv"};
     static const char *const names[] = {"first", "second"};
-    plot_logs_job job = {paths, names, 0, "Logs", NULL};
+    plot_logs_job job = {paths, names, 0, "Logs", NULL, 0};
     char error[PLOT_SENTENCE] = "", *text;
     job.count = count, job.across = across;
     if (!plot_logs(&job, "plot_test.svg", error)) return NULL;
@@ -1047,7 +1047,7 @@ static void check_logs(void) {
     CHECK(text && strstr(text, ">epoch</text>") && !strstr(text, ">iteration</text>"));
     free(text);
     write_file("plot_test.csv", "epoch,train_loss,test_loss,test_error\n1,2.4,73,60\n2,2,3,1\n");
-    text = draw_logs(1, "epoch"); /* 73 is more than 20 times 2, but 2.4 is not, nor is 40 % */
+    text = draw_logs(1, "epoch"); /* 73 is more than 10 times 2, but 2.4 is not; 60 % is no loss */
     CHECK(text && strstr(text, "Loss; loss (nats) (logarithmic) against epoch"));
     CHECK(text && strstr(text, "Error; error (%) against epoch"));
     free(text);
@@ -1060,6 +1060,10 @@ static void check_logs(void) {
     CHECK(text && strstr(text, "Test loss; loss (nats) against epoch"));
     CHECK(text && strstr(text, "Training loss; loss (nats) (logarithmic) against epoch"));
     free(text);
+    write_file("plot_test.csv", "epoch,train_loss,test_loss\n1,10.1,9.9\n2,1,1\n");
+    text = draw_logs(1, "epoch"); /* what is more than 10 times the usual would be cut */
+    CHECK(text && strstr(text, "Loss; loss (nats) (logarithmic) against epoch"));
+    free(text);
     write_file("plot_test.csv", "iteration,train_loss,test_error\n10,2,\n20,1,\n");
     text = draw_logs(2, NULL); /* no panel without values */
     CHECK(text && !strstr(text, ">Test error</text>") && strstr(text, ">Training loss</text>"));
@@ -1069,6 +1073,40 @@ static void check_logs(void) {
     write_file("plot_test.csv", "epoch,test_error\n");
     CHECK(!draw_logs(1, NULL));
     remove("plot_test.csv"), remove("plot_test2.csv");
+}
+
+static void check_name_without_seed(const char *name, const char *without) {
+    char copy[40];
+    strcpy(copy, name);
+    plot_drop_seed(copy);
+    CHECK_TEXT(copy, without);
+}
+
+/* Three logs of one name: what is missing in one does not count there. */
+static void check_seeds(void) {
+    static const char *const paths[] = {"plot_test.csv", "plot_test2.csv", "plot_test3.csv"};
+    static const char *const names[] = {"same", "same", "same"};
+    const plot_logs_job job = {paths, names, 3, "Seeds", NULL, 0};
+    char error[PLOT_SENTENCE] = "", *text, *line;
+    write_file("plot_test.csv", "epoch,test_error\n1,60\n2,50\n3,40\n");
+    write_file("plot_test2.csv", "epoch,test_error\n1,70\n2,\n4,20\n5,nan\n");
+    write_file("plot_test3.csv", "epoch,test_error\n4,30\n1,90\n"); /* in no order */
+    CHECK(plot_logs(&job, "plot_test.svg", error));
+    text = plot_read_file("plot_test.svg");
+    CHECK(text && strstr(text, "band same, 4 values, 60 at 1 to 20 at 4, least 20, most 90."));
+    line =
+        text ? strstr(text, "line same, 4 values, 70 at 1 to 25 at 4, least 25, most 70.") : NULL;
+    CHECK(line && !strstr(line + 1, "line same")); /* once */
+    free(text);
+    check_name_without_seed("a-seed0", "a");
+    check_name_without_seed("a-seed1-seed10", "a-seed1");
+    check_name_without_seed("a-seed", "a-seed");
+    check_name_without_seed("-seed1", "-seed1");
+    check_name_without_seed("seed1", "seed1");
+    check_name_without_seed("a20", "a20");
+    check_name_without_seed("", "");
+    for (int i = 0; i < 3; i++) remove(paths[i]);
+    remove("plot_test.svg");
 }
 
 int main(void) {
@@ -1082,6 +1120,6 @@ int main(void) {
     check_checksums(), check_png(), check_images();
     check_titles(), check_names(), check_grey(), check_label_gap();
     check_hostile(), check_nothing(), check_saving();
-    check_table(), check_logs();
+    check_table(), check_logs(), check_seeds();
     return test_end("plot");
 }

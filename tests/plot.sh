@@ -47,11 +47,22 @@ check "of two with one name the paths" sh -c './plot runs/identity/log.csv named
     runs/identity/log.csv same.svg && grep -F ">runs/scale/log.csv</text>" same.svg'
 check "iterations" ./plot --x iteration runs/identity/log.csv steps.svg
 check "they stand at the axis" shows steps.svg iteration
+log runs/scale-seed0 70
+log runs/scale-seed10 80
+check "seeds of one net" ./plot --seeds runs/scale-seed0/log.csv runs/scale-seed10/log.csv runs/identity/log.csv seeds.svg
+check "are one line" grep -F "line scale, 3 values, 75 at 1" seeds.svg
+check "in an area" grep -F "band scale, 3 values, 70 at 1 to 30 at 3, least 30, most 80" seeds.svg
+check "and their names are not there" sh -c '! grep -F seed0 seeds.svg'
+check "without the flag" ./plot runs/scale-seed0/log.csv runs/scale-seed10/log.csv two.svg
+check "there are two" shows two.svg scale-seed0 scale-seed10
+check "the axes of errors end at 25 %" ./plot --most_error 25 runs/scale/log.csv ends.svg
+check "and the values of 30 % and more are beyond" sh -c 'grep -F ">25</text>" ends.svg && ! grep -F ">30</text>" ends.svg'
 check "no temporary file stays" sh -c '! ls ./*.tmp'
 check "help" sh -c './plot --help | grep -F "usage: plot"'
 
 check "one name alone is refused" refused 2 "last the name of the picture" one.svg
 check "no log is overwritten" refused 2 "has to end in .svg, not named.csv" runs/scale/log.csv named.csv
+check "an end that is none" refused 2 "should be a number from" --most_error 0 named.csv out.svg
 check "an unknown flag is refused" refused 2 "there is no flag --y" --y epoch named.csv out.svg
 check "a column that is not there" refused 1 "log.csv has no column epochs" --x epochs runs/scale/log.csv out.svg
 check "a missing log is named" refused 1 "cannot read missing.csv" missing.csv out.svg

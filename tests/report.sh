@@ -127,6 +127,7 @@ curves() { sed -n '/<h2 id="curves">/,/<h2/p' "$1"; }
 in_curves() { curves page.html | grep -q -e ">$1</text>"; }
 check "runs of several seeds" ./report --out page.html ablation study
 check "are among all curves" in_curves of-ablation
+check "as their range" sh -c 'grep -o "band [a-z-]*" page.html | grep -x "band of-ablation"'
 printf '<svg xmlns="http://www.w3.org/2000/svg" role="img"/>' >ablation/ablation.svg
 check "those of an ablation" ./report --out page.html ablation study
 check "are not" lacks '>of-ablation</text>'

@@ -93,14 +93,6 @@ static void name_runs(report *r) {
 
 /* ---- curves ---------------------------------------------------------------------------------- */
 
-/* A copy without -seedN at its end. */
-static char *name_without_seed(const char *name) {
-    char *copy = copy_text(name), *at = copy + strlen(copy);
-    while (at > copy && at[-1] >= '0' && at[-1] <= '9') at--;
-    if (*at && at - copy > 5 && !strncmp(at - 5, "-seed", 5)) at[-5] = 0;
-    return copy;
-}
-
 /* Is it in the picture of all runs? A study has one of its own. */
 static int is_in_overlay(const report_run *r) { return r->log.rows && !r->drawn; }
 
@@ -112,7 +104,7 @@ static int has_overlay(const report *r) {
 }
 
 /* All runs in one picture, where those that differ in nothing but the -seedN at the ends of their
-   names have one colour. */
+   names are one line. */
 static void put_overlay(report *r) {
     plot_table *logs = (plot_table *)allocate((size_t)r->count * sizeof *logs);
     char **names = (char **)allocate((size_t)r->count * sizeof *names);
@@ -121,14 +113,17 @@ static void put_overlay(report *r) {
     for (i = 0; i < r->count; i++)
         if (is_in_overlay(&r->runs[i])) {
             logs[count] = r->runs[i].log;
-            names[count++] = name_without_seed(r->runs[i].name);
+            names[count] = copy_text(r->runs[i].name);
+            plot_drop_seed(names[count++]);
         }
-    if (p) plot_many_logs(p, logs, (const char *const *)names, count, plot_choose_x(logs, count));
+    if (p)
+        plot_many_logs(p, logs, (const char *const *)names, count, plot_choose_x(logs, count), 0);
     plot_puts(&r->page, "<h2 id=\"curves\">Curves</h2>\n");
     put_plot(
         &r->page, p,
         "Errors and losses: of the test images after each epoch, of the training images, cropped "
-        "and mirrored at random, during it.");
+        "and mirrored at random, during it. Of runs that differ in nothing but the seed the line "
+        "is the median, in the area from the lowest to the highest.");
     for (i = 0; i < count; i++) free(names[i]);
     free(logs);
     free(names);
@@ -143,7 +138,7 @@ static void put_curves(plot_buffer *out, const report_run *r) {
         return;
     }
     p = plot_begin(NULL, 3);
-    if (p) plot_one_log(p, &r->log, plot_choose_x(&r->log, 1));
+    if (p) plot_one_log(p, &r->log, plot_choose_x(&r->log, 1), 0);
     put_plot(out, p,
              "Training images are cropped and mirrored at random and seen while the net still "
              "changes, so that their error may lie above that of the test images.");
