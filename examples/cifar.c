@@ -173,16 +173,23 @@ static void train(run *r) {
     exit(128 + stopped);
 }
 
+static void write_predictions(const char *path, const int *predictions, ptrdiff_t count) {
+    char temporary[1024];
+    FILE *file = open_new(path, temporary);
+    ptrdiff_t i;
+    for (i = 0; i < count; i++) fprintf(file, "%d\n", predictions[i]);
+    close_new(file, temporary, path);
+}
+
 static void test_last(run *r) {
-    FILE *predictions = r->predictions ? fopen(r->predictions, "w") : NULL;
+    const ptrdiff_t count = r->log.test->count;
+    int *predictions = (int *)allocate((size_t)count * sizeof(int));
     rn_result result;
     rn_error error;
-    if (r->predictions && !predictions)
-        quit(1, "cannot write %s: %s", r->predictions, strerror(errno));
     check(test_run(&r->log, predictions, &result, &error), &error);
     if (stopped) exit(128 + stopped);
-    if (predictions && (ferror(predictions) | fclose(predictions)))
-        quit(1, "writing %s failed: is the disk full?", r->predictions);
+    if (r->predictions) write_predictions(r->predictions, predictions, count);
+    free(predictions);
 }
 
 /* What the classes are called: by the folder, the weights file, or a list beside the data. */

@@ -20,6 +20,7 @@
 #include <direct.h>
 #include <io.h>
 #include <malloc.h>
+#define lstat(path, there) stat(path, there)
 #define ftruncate(file, bytes) _chsize_s(file, bytes)
 #define isatty(file) _isatty(file)
 #define fileno(file) _fileno(file)
@@ -78,10 +79,13 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
-/* Opens a file that close_new will rename to path: what was there stays until it is whole. */
+/* Opens a file that close_new will rename to path: what was there stays until it is whole. A device,
+   a pipe or a link is not to be replaced, and is written to under its own name. */
 static inline FILE *open_new(const char *path, char temporary[1024]) {
+    struct stat there;
+    const int is_file = lstat(path, &there) != 0 || (there.st_mode & S_IFMT) == S_IFREG;
     FILE *file;
-    if (snprintf(temporary, 1024, "%s.tmp", path) >= 1024)
+    if (snprintf(temporary, 1024, is_file ? "%s.tmp" : "%s", path) >= 1024)
         quit(1, "a path of %zu characters is too long", strlen(path));
     file = fopen(temporary, "w");
     if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
@@ -92,7 +96,9 @@ static inline FILE *open_new(const char *path, char temporary[1024]) {
 static inline void refuse_unwritable(const char *path) {
     struct stat there;
     const int is_new = stat(path, &there) != 0;
-    FILE *file = fopen(path, "a");
+    FILE *file;
+    if (!is_new && (there.st_mode & S_IFMT) == S_IFIFO) return; /* its reader would see it closed */
+    file = fopen(path, "a");
     if (!file || fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
     if (is_new) remove(path);
 }
@@ -107,7 +113,7 @@ static inline void rename_file(const char *from, const char *to) {
 
 static inline void close_new(FILE *file, const char *temporary, const char *path) {
     if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
-    rename_file(temporary, path);
+    if (strcmp(temporary, path) != 0) rename_file(temporary, path);
 }
 
 /* Makes a directory, or finds it there. */
@@ -1028,9 +1034,10 @@ static inline int views_of(const trainer *t) {
     return net->mode == RN_INFERENCE || net->step >= net->schedule.steps ? t->tta : 0;
 }
 
-/* Mean loss and number of right answers of the net in inference, by views_of; its predictions go to
-   a file if there is one, a class a line. Ctrl-C ends it early, with results of no worth. */
-static inline rn_status test_net(trainer *t, const rn_source *source, FILE *predictions,
+/* Mean loss and number of right answers of the net in inference, by views_of, and the class that it
+   predicts for each image, predictions[source->count], unless that is NULL. Ctrl-C ends it early,
+   with results of no worth. */
+static inline rn_status test_net(trainer *t, const rn_source *source, int *predictions,
                                  rn_result *result, rn_error *error) {
     const rn_net *net = t->net;
     int classes = net->desc.classes, count, i;
@@ -1049,7 +1056,7 @@ static inline rn_status test_net(trainer *t, const rn_source *source, FILE *pred
         result->loss += part.loss * count / (double)source->count;
         result->correct += part.correct;
         for (i = 0; predictions && i < count; i++)
-            fprintf(predictions, "%d\n", rn_argmax(t->logits + (ptrdiff_t)i * classes, classes));
+            predictions[first + i] = rn_argmax(t->logits + (ptrdiff_t)i * classes, classes);
     }
     return RN_OK;
 }

@@ -275,8 +275,7 @@ static inline void open_log(run_log *l) {
 }
 
 /* Tests the net as test_net does. */
-static inline rn_status test_run(run_log *l, FILE *predictions, rn_result *result,
-                                 rn_error *error) {
+static inline rn_status test_run(run_log *l, int *predictions, rn_result *result, rn_error *error) {
     const rn_status status = test_net(l->trainer, l->test, predictions, result, error);
     if (!status && !stopped) l->error = error_rate(result->correct, (double)l->test->count);
     return status;

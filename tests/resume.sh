@@ -135,6 +135,11 @@ check "--eval on colours" refuses 2 "channels of run/best.safetensors is 1, but 
 check "no CIFAR" refuses 1 "need --dataset idx" --resume --out run --dataset cifar10
 check "predictions of a trained net" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting --predictions named >out.txt && grep -c '^[0-9]$' named | grep -x 100"
+mkfifo pipe
+timeout 60 cat pipe >piped &
+check "predictions into a pipe" train --eval predicting/best.safetensors --predictions pipe
+wait $!
+check "are the same, and the pipe is there" sh -c 'cmp named piped && [ -p pipe ]'
 check "predictions nowhere, before it trains" refuses 1 "cannot write none/named" $small --out unwritable \
     --predictions none/named
 check "nothing was begun" [ ! -e unwritable ]
