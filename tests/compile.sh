@@ -198,16 +198,36 @@ check "renamed to net.h" $one -DRESNET_FILENAME='"net.h"' -c -o "$work/renamed.o
 
 # ---- the README's program ------------------------------------------------------------------------
 
-readme() {
-    awk '/^```c$/ && !done { on = 1; next } /^```$/ { if (on) done = 1; on = 0 } on' \
-        "$root/README.md" >"$work/readme.c"
-    # shellcheck disable=SC2086
-    $one -O1 -I "$root" -o "$work/readme" "$work/readme.c" -lm && (cd "$root" && "$work/readme") \
-        >"$work/readme.out" && cat "$work/readme.out"
+# readme_block LANGUAGE: the first block of code in it
+readme_block() {
+    awk -v first="\`\`\`$1" '$0 == first && !done { on = 1; next } /^```$/ { if (on) done = 1; on = 0 } on' \
+        "$root/README.md"
+}
+# learns PROGRAM: in the project's directory; of 50 pictures in ten classes it gets half right
+learns() {
+    (cd "$root" && "$1") >"$work/readme.out"
+    cat "$work/readme.out"
     right=$(sed -n 's/^\([0-9]*\) of 50 right$/\1/p' "$work/readme.out")
-    [ "${right:-0}" -ge 25 ] # of 50, ten classes
+    [ "${right:-0}" -ge 25 ]
+}
+readme() {
+    readme_block c >"$work/readme.c"
+    # shellcheck disable=SC2086
+    $one -O1 -I "$root" -o "$work/readme" "$work/readme.c" -lm && learns "$work/readme"
 }
 check "the README's program learns" readme
+with_cmake() {
+    mkdir "$work/cmake"
+    {
+        echo 'cmake_minimum_required(VERSION 3.10)' && echo 'project(program C)'
+        readme_block cmake | sed "s|DIRECTORY_OF_RESNET_H|$root|"
+        echo 'add_executable(program program.c)' && echo 'target_link_libraries(program resnet)'
+    } >"$work/cmake/CMakeLists.txt"
+    grep -v RESNET_IMPLEMENTATION "$work/readme.c" >"$work/cmake/program.c"
+    cmake -S "$work/cmake" -B "$work/cmake/build" && cmake --build "$work/cmake/build" &&
+        learns "$work/cmake/build/program"
+}
+if command -v cmake >/dev/null; then check "and so it does by the lines for CMake" with_cmake; fi
 
 # ---- the text ------------------------------------------------------------------------------------
 
