@@ -79,8 +79,8 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
-/* Opens a file that close_new will rename to path: what was there stays until it is whole. A device,
-   a pipe or a link is not to be replaced, and is written to under its own name. */
+/* Opens a file that close_new will rename to path: what was there stays until it is whole. A
+   device, a pipe or a link is not to be replaced, and is written to under its own name. */
 static inline FILE *open_new(const char *path, char temporary[1024]) {
     struct stat there;
     const int is_file = lstat(path, &there) != 0 || (there.st_mode & S_IFMT) == S_IFREG;
