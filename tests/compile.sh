@@ -2,8 +2,8 @@
 # compile.sh - the header as a compiler sees it: in two files that are linked together, static and
 # not, as C99, C11, C++11 and C++17, by gcc and clang, with and without OpenMP, under each option,
 # warnings as errors, each program run; behind other headers' macros; the symbols that it defines
-# and needs; the README's program; the length of its functions, its format. CC names a third compiler
-# to try.
+# and needs; the README's program, also by its lines for CMake; the length of its functions, its
+# format. CC names a third compiler to try.
 #
 # tests/compile.sh   (from anywhere; it writes to a temporary directory)
 
