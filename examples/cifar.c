@@ -278,6 +278,15 @@ static void print_small(const rn_desc *whole, const recipe *r) {
            (double)bytes / 1e6, r->small_epochs, small.height, small.width);
 }
 
+/* A file that a flag names, NULL without it, has to be writable before the work. One in --out does
+   not need to have that directory yet. */
+static void refuse_result(const run *r, const char *path) {
+    const size_t length = strlen(r->out);
+    if (!path) return;
+    if (!r->eval && !strncmp(path, r->out, length) && path[length] == '/') make_directory(r->out);
+    refuse_unwritable(path);
+}
+
 int main(int count, char **words) {
     static run r = {.out = "out"};
     rn_source images = {1, 3, 32, 32, 10, NULL, NULL}; /* CIFAR's, to be described without data */
@@ -296,9 +305,9 @@ int main(int count, char **words) {
     if (r.plan) print_plan(&desc, (int)r.recipe.batch, out_path(&r, "plan.svg"));
     if ((r.describe || r.plan) && r.recipe.small_epochs) print_small(&desc, &r.recipe);
     if (r.describe || r.plan) return finish();
-    if (r.predictions) refuse_unwritable(r.predictions);
-    if (r.mistakes) refuse_unwritable(r.mistakes);
-    if (r.filters) refuse_unwritable(r.filters);
+    refuse_result(&r, r.predictions);
+    refuse_result(&r, r.mistakes);
+    refuse_result(&r, r.filters);
     r.t = make_trainer(&desc, &r.recipe, r.eval ? RN_INFERENCE : RN_TRAINING, r.learned);
     r.log = make_log(r.out, &r.t, r.tested, &r.progress);
     r.log.manifest = begin_manifest(count, words, &r.recipe, r.learned, r.tested);

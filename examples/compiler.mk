@@ -11,9 +11,10 @@ THREADS := $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) -fopenmp -x c - -o /dev/null 2>/dev/null && echo -fopenmp)
 endif
 
-# PNG and JPEG are read where stb_image is.
+# PNG and JPEG are read where stb_image is. (Makes differ in what \# is within $(shell).)
+HASH := \#
 STB := $(firstword $(foreach name,<stb/stb_image.h> <stb_image.h>,$(shell \
-	echo '\#include $(name)' | $(CC) $(CFLAGS) -x c -E - >/dev/null 2>&1 && echo '$(name)')))
+	echo '$(HASH)include $(name)' | $(CC) $(CFLAGS) -x c -E - >/dev/null 2>&1 && echo '$(name)')))
 ifneq ($(STB),)
 PICTURES := -DSTB_IMAGE='$(STB)'
 endif

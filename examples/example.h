@@ -95,9 +95,10 @@ static inline FILE *open_new(const char *path, char temporary[1024]) {
 /* Refuses a path that cannot be written before the work whose results it is for. */
 static inline void refuse_unwritable(const char *path) {
     struct stat there;
-    const int is_new = stat(path, &there) != 0;
+    const int is_new = lstat(path, &there) != 0; /* a link is not, not even one to nothing */
     FILE *file;
-    if (!is_new && (there.st_mode & S_IFMT) == S_IFIFO) return; /* its reader would see it closed */
+    if (!stat(path, &there) && (there.st_mode & S_IFMT) == S_IFIFO)
+        return; /* its reader would see it closed */
     file = fopen(path, "a");
     if (!file || fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
     if (is_new) remove(path);
@@ -773,7 +774,9 @@ typedef struct trainer {
     rn_real *images, *logits, *sums; /* room for one batch; sums: of logits */
     int *labels;
     int lookahead, tta, small_epochs; /* as in recipe */
-    rn_real *slow; /* parameters and running statistics, for look_ahead; or NULL */
+    rn_real *slow;   /* parameters and running statistics, for look_ahead; or NULL */
+    int steps_ahead; /* since these last became the net's, as they are at the end of every epoch; a
+                        checkpoint, which holds one set of weights, is saved only at 0 */
 } trainer;
 
 /* Images of the next step; 0 at the end of an epoch. Its last, smaller batch counts, unless it is a
@@ -867,23 +870,16 @@ static inline void free_trainer(trainer *t) {
     rn_destroy(t->net);
 }
 
-/* Steps of this epoch since the slow weights last became the net's; 0: just now, as at the end of
-   every epoch. Checkpoints are saved only then, for they hold one set of weights. */
-static inline int steps_ahead(const trainer *t) {
-    const uint64_t steps = (t->net->cursor + (uint64_t)t->batch - 1) / (uint64_t)t->batch;
-    return t->lookahead && !is_due(t) ? (int)(steps % (uint64_t)t->lookahead) : 0;
-}
-
 /* Lookahead (Zhang et al. 2019, arXiv 1907.08610) as in Jordan 2024 (arXiv 2404.00498, section
    3.4): after some steps slow weights, and running statistics, go towards the net's, and the net's
    become what they are then. They stay behind by 0.95^steps (the part of training done)^3: with
    five steps by nothing at first, by three quarters at last. */
-static inline void look_ahead(trainer *t, int steps) {
+static inline void look_ahead(trainer *t) {
     rn_net *net = t->net;
     const double done = (double)net->step / (double)net->schedule.steps;
     double behind = done * done * done;
     ptrdiff_t i;
-    for (; steps > 0; steps--) behind *= 0.95;
+    for (; t->steps_ahead > 0; t->steps_ahead--) behind *= 0.95;
     for (i = 0; i < count_learned(net); i++) {
         rn_real *fast = i < net->parameter_count ? net->parameters + i
                                                  : net->statistics + (i - net->parameter_count);
@@ -933,8 +929,8 @@ static inline rn_status train_next(trainer *t, rn_error *error) {
     rn_result result;
     rn_status status;
     double rate = rn_learning_rate(&net->schedule, net->step);
-    int count = next_count(t), ahead = steps_ahead(t);
-    if (t->lookahead && !ahead) {
+    int count = next_count(t);
+    if (t->lookahead && !t->steps_ahead) {
         memcpy(t->slow, net->parameters, (size_t)net->parameter_count * sizeof(rn_real));
         memcpy(t->slow + net->parameter_count, net->statistics,
                (size_t)net->statistic_count * sizeof(rn_real));
@@ -957,7 +953,7 @@ static inline rn_status train_next(trainer *t, rn_error *error) {
     t->seen += count;
     t->loss += result.loss * count;
     t->correct += result.correct;
-    if (t->lookahead && !steps_ahead(t)) look_ahead(t, ahead + 1);
+    if (t->lookahead && (++t->steps_ahead == t->lookahead || is_due(t))) look_ahead(t);
     return RN_OK;
 }
 
@@ -976,7 +972,7 @@ static inline rn_status train_epoch(trainer *t, double seconds, progress *p, con
             title, net->epoch + 1, count_epochs(t),
             100 * (double)net->cursor / (double)t->source->count, t->loss / t->seen,
             error_rate(t->correct, t->seen), t->speed);
-    } while (!is_due(t) && (steps_ahead(t) || (!stopped && seconds_now() - began < seconds)));
+    } while (!is_due(t) && (t->steps_ahead || (!stopped && seconds_now() - began < seconds)));
     return RN_OK;
 }
 
@@ -988,8 +984,9 @@ static inline void change_view(rn_tensor *images, int shift, int mirror) {
     int x;
     for (i = 0; shift && i < rows; i += h) {
         rn_real *to = images->data + i * w;
-        memmove(shift > 0 ? to + by : to, shift > 0 ? to : to + by,
-                (size_t)(plane - by) * sizeof *to);
+        if (plane > by) /* else there is but one row */
+            memmove(shift > 0 ? to + by : to, shift > 0 ? to : to + by,
+                    (size_t)(plane - by) * sizeof *to);
         for (x = 0; x < w; x++) to[(edge ? plane - w : 0) + x] = 0;
         for (x = 0; x < h; x++) to[(ptrdiff_t)x * w + (edge ? w - 1 : 0)] = 0;
     }

@@ -20,7 +20,8 @@ static void help(const recipe *r) {
         "usage: finetune WEIGHTS DIR OUT [--flag VALUE | --flag=VALUE]...\n\n"
         "Trains the net in WEIGHTS (of tools/convert or cifar) for the classes of the pictures in\n"
         "DIR. After each epoch it is tested and written to OUT, with the classes' names, for\n"
-        "predict. Its classifier begins anew. Each minute and at Ctrl-C, OUT.ckpt is written.\n\n"
+        "predict. Its classifier begins anew. Each minute and at Ctrl-C, OUT.ckpt is written.\n"
+        "Both files of an earlier run are renamed to OUT.old and OUT.ckpt.old.\n\n"
         "  --frozen_below K    stem and stages below K stay as they are: 1 the stem alone, 5 all\n"
         "                      but the classifier, 0 nothing (4). The more stays, the less time,\n"
         "                      memory and pictures it takes.\n"
@@ -104,6 +105,20 @@ static void test_and_save(const run *r, trainer *t, const rn_source *test) {
            error_rate(t->correct, t->seen), result.loss, 100 - t->net->trainer.test_accuracy);
 }
 
+/* Files of an earlier run that has tested a net are renamed to NAME.old, before training writes its
+   own. */
+static void put_aside_files(const run *r) {
+    const char *const files[] = {r->checkpoint, r->out};
+    char old[1010];
+    int i, tested = is_there(r->out);
+    for (i = 0; i < 2 && tested; i++) {
+        if (!is_there(files[i])) continue;
+        if (snprintf(old, sizeof old, "%s.old", files[i]) >= (int)sizeof old)
+            quit(1, "a path of %zu characters is too long", strlen(files[i]));
+        rename_file(files[i], old);
+    }
+}
+
 int main(int count, char **words) {
     static run r;
     static rn_data train, test;
@@ -117,6 +132,8 @@ int main(int count, char **words) {
     r.recipe.epochs = 5;
     desc = choose_description(&r, (arguments){count, 1, words});
     open_sets(&r.recipe, &desc, &train, &test);
+    refuse_unwritable(r.out);
+    refuse_unwritable(r.checkpoint);
     t = make_trainer(&desc, &r.recipe, RN_TRAINING, &train.source);
     begin(&r, &t, checksum_sets(&train.source, &test.source));
     if (r.recipe.set == FOLDER) t.net->class_names = join_classes(&train);
@@ -124,6 +141,7 @@ int main(int count, char **words) {
            (double)t.net->bytes / 1e6, t.net->trained_count, t.net->parameter_count, desc.classes,
            train.source.count, test.source.count);
     p = begin_progress(t.net->schedule.steps - t.net->step);
+    if (!r.resume) put_aside_files(&r);
     for (catch_signals(); !stopped && (t.net->step < t.net->schedule.steps || !tested);) {
         tested = is_due(&t) && !tested;
         if (tested) {

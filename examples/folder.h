@@ -252,9 +252,12 @@ static inline void open_folder(rn_data *data, const rn_desc *desc, const char *d
         if (part >= 0 || train || is_directory(path)) add_class(f, root, i, part);
         free(path);
     }
+    if (!f->count && part < 0) quit(1, "%s has none of the classes of %s/train", root, directory);
     if (!f->count)
-        quit(1, "%s has no picture for testing, which every fifth of a class is; or make %s/test",
-             directory, directory);
+        quit(1,
+             "%s has no picture for testing, which every fifth of a class is; or put those for "
+             "training into %s/train/NAME, for testing into %s/test/NAME",
+             directory, directory, directory);
     f->desc = *desc;
     if (!f->desc.classes) f->desc.classes = f->classes.count;
     check_description(f->desc);

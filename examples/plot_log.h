@@ -173,11 +173,16 @@ static inline char **plot_name_logs(const char *const *paths, int count) {
     return names;
 }
 
-/* Takes -seedN off the end of a name. */
+/* Takes -seedN off the end of a name, which may be the whole path of a log. */
 static inline void plot_drop_seed(char *name) {
-    char *at = name + strlen(name);
+    static const char *const ends[] = {"/log.csv", "\\log.csv", ".csv", ""};
+    char *end, *at;
+    int i = 0;
+    while (strlen(name) < strlen(ends[i]) || strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
+        i++;
+    at = end = name + strlen(name) - strlen(ends[i]);
     while (at > name && at[-1] >= '0' && at[-1] <= '9') at--;
-    if (*at && at - name > 5 && !strncmp(at - 5, "-seed", 5)) at[-5] = 0;
+    if (at < end && at - name > 5 && !strncmp(at - 5, "-seed", 5)) strcpy(at - 5, ends[i]);
 }
 
 /* ---- curves of training ---------------------------------------------------------------------- */

@@ -109,6 +109,16 @@ check "no such stage" fails 2 "frozen_below is 6 and must lie in 0 to 5" \
     ./finetune "$base" pictures other.safetensors --frozen_below 6
 check "the net is the file's" fails 1 "is of another net: base_width is 16 there, 8 here" \
     ./finetune "$base" pictures other.safetensors --base_width 8 --stem_width 0 --widths 0 --outputs 0
+# The files of `whole`, beside which another run writes its own.
+put_aside() {
+    cp whole.safetensors first && cp whole.safetensors.ckpt first.ckpt || return 1
+    tune whole.safetensors --epochs 1 --seed 2 >out.txt || return 1
+    cmp first whole.safetensors.old && cmp first.ckpt whole.safetensors.ckpt.old && ! cmp first whole.safetensors
+}
+check "an earlier run is put aside" put_aside
+check "an unwritable name, before it trains" fails 1 "cannot write none/out: No such" \
+    ./finetune "$base" pictures none/out
+check "so nothing was trained" sh -c '! grep parameters said'
 check "no pictures" fails 1 "it should have one for each class" ./finetune "$base" base other.safetensors
 check "IDX files" fails 0 "epoch 1: loss" ./finetune "$base" "$root/examples/data" other.safetensors --dataset idx \
     --classes 10 --epochs 1 --batch 128

@@ -105,6 +105,16 @@ done
 if [ -n "$stb" ]; then check "the reader with stb_image" build stb "-DSTB_IMAGE=$stb" || exit 1
 else echo "images: skipped PNG, JPEG and BMP, for there is no stb_image (libstb-dev)"; fi
 cd "$work" || exit 1
+# makes FLAG: how the example is built by a compiler that finds headers nowhere but by FLAG
+makes() { MAKEFLAGS= make -n -B -C "$root/examples" predict CFLAGS="-nostdinc $1" >made; }
+mkdir one one/stb other
+touch one/stb/stb_image.h other/stb_image.h
+check "examples without stb_image" makes
+check "do not take it" sh -c 'grep predict.c made && ! grep STB_IMAGE made'
+check "where Debian has it" makes "-I$work/one"
+check "it is taken" grep -e "-DSTB_IMAGE='<stb/stb_image.h>'" made
+check "where it has no directory" makes "-I$work/other"
+check "it is taken, too" grep -e "-DSTB_IMAGE='<stb_image.h>'" made
 
 # ---- forms ---------------------------------------------------------------------------------------
 
@@ -202,7 +212,11 @@ mkdir -p empty/a empty/b
 picture empty/a/1.ppm 1
 check "a class without pictures" refused 1 'empty/b holds no picture' ./plain empty 1 cifar 9
 picture empty/b/1.ppm 1
-check "none for testing" refused 1 'empty has no picture for testing' ./plain empty 0 cifar 9
+check "none for testing" refused 1 'for testing, .*; or put those for training into empty/train/NAME' \
+    ./plain empty 0 cifar 9
+mkdir -p parted/test
+cp -r empty parted/train
+check "none of its classes" refused 1 'parted/test has none of the classes of parted/train' ./plain parted 0 cifar 9
 printf 'P6 9 9 255\nabc' >empty/b/1.ppm
 check "errors name the file" refused 1 'empty/b/1.ppm is cut' ./plain empty 1 cifar 9
 echo "this is no picture at all" >empty/b/1.ppm

@@ -1104,6 +1104,11 @@ static void check_seeds(void) {
     check_name_without_seed("-seed1", "-seed1");
     check_name_without_seed("seed1", "seed1");
     check_name_without_seed("a20", "a20");
+    check_name_without_seed("b/a-seed12/log.csv", "b/a/log.csv");
+    check_name_without_seed("b\\a-seed1\\log.csv", "b\\a\\log.csv");
+    check_name_without_seed("b/a-seed1.csv", "b/a.csv");
+    check_name_without_seed("b-seed1/a/log.csv", "b-seed1/a/log.csv");
+    check_name_without_seed("log.csv", "log.csv");
     check_name_without_seed("", "");
     for (int i = 0; i < 3; i++) remove(paths[i]);
     remove("plot_test.svg");

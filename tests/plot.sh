@@ -53,6 +53,10 @@ check "seeds of one net" ./plot --seeds runs/scale-seed0/log.csv runs/scale-seed
 check "are one line" grep -F "line scale, 3 values, 75 at 1" seeds.svg
 check "in an area" grep -F "band scale, 3 values, 70 at 1 to 30 at 3, least 30, most 80" seeds.svg
 check "and their names are not there" sh -c '! grep -F seed0 seeds.svg'
+log other/scale-seed0 60
+log other/scale-seed10 50
+check "two nets of one name" ./plot --seeds runs/scale-seed*/log.csv other/scale-seed*/log.csv seeds.svg
+check "are two lines" shows seeds.svg runs/scale/log.csv other/scale/log.csv
 check "without the flag" ./plot runs/scale-seed0/log.csv runs/scale-seed10/log.csv two.svg
 check "there are two" shows two.svg scale-seed0 scale-seed10
 check "the axes of errors end at 25 %" ./plot --most_error 25 runs/scale/log.csv ends.svg

@@ -59,10 +59,24 @@ static int same_net(const rn_net *a, const rn_net *b) {
            !memcmp(a->statistics, b->statistics, (size_t)a->statistic_count * sizeof(rn_real));
 }
 
-/* Steps of a plain trainer, from where the other one is before each of its own. */
-static void test_lookahead(int every) {
+/* Another trainer goes on, as from a checkpoint, with a schedule of so many steps. */
+static void go_on(trainer *t, uint64_t steps) {
+    trainer other = start(t->lookahead, t->tta, steps, 0);
+    ptrdiff_t i;
+    copy_net(other.net, t->net);
+    other.net->step = t->net->step;
+    other.net->epoch = t->net->epoch;
+    other.net->cursor = t->net->cursor;
+    for (i = 0; other.slow && i < count_learned(other.net); i++) other.slow[i] = 1e30f;
+    free_trainer(t);
+    *t = other;
+}
+
+/* Steps of a plain trainer, from where the other one is before each of its own. What ended after
+   `end` steps goes on. */
+static void test_lookahead(int every, int end) {
     enum { STEPS = 21 }; /* eight an epoch, the last of two images */
-    trainer t = start(every, 0, STEPS, 0), plain = start(0, 0, STEPS, 0);
+    trainer t = start(every, 0, (uint64_t)end, 0), plain = start(0, 0, (uint64_t)end, 0);
     const ptrdiff_t n = count_learned(t.net);
     double *slow = (double *)allocate((size_t)n * sizeof *slow), *fast, *now;
     int step, since = 0, moved = 0;
@@ -72,7 +86,7 @@ static void test_lookahead(int every) {
     now = (double *)allocate((size_t)n * sizeof *now);
     take(slow, t.net);
     for (step = 1; step <= STEPS; step++) {
-        const int joins = (step - 1) % 8 % every == every - 1 || step % 8 == 0 || step == STEPS;
+        const int joins = since + 1 == every || step % 8 == 0 || step == end || step == STEPS;
         double behind = 0;
         copy_net(plain.net, t.net);
         check(train_next(&t, &error), &error);
@@ -80,8 +94,8 @@ static void test_lookahead(int every) {
         take(now, t.net);
         take(fast, plain.net);
         since++;
-        CHECK_INT(steps_ahead(&t), joins ? 0 : since);
-        if (joins) behind = pow(0.95, since) * pow((double)step / STEPS, 3);
+        CHECK_INT(t.steps_ahead, joins ? 0 : since);
+        if (joins) behind = pow(0.95, since) * pow((double)step / (step > end ? STEPS : end), 3);
         for (i = 0; i < n; i++) {
             const double want = joins ? behind * slow[i] + (1 - behind) * fast[i] : fast[i];
             CHECK_NEAR(now[i], want, joins ? 1e-6 * fmax(1, fabs(want)) : 0);
@@ -90,6 +104,9 @@ static void test_lookahead(int every) {
         if (!joins) continue;
         take(slow, t.net);
         since = 0;
+        if (step != end || end == STEPS) continue;
+        go_on(&t, STEPS);
+        go_on(&plain, STEPS);
     }
     CHECK(moved > n); /* so there was something to see */
     free(slow);
@@ -124,6 +141,18 @@ static void answer(trainer *t, int tta, ptrdiff_t index, double logits[CLASSES])
             check(rn_predict(t->net, rn_workspace(t->net), view, 1, one, &error), &error);
             for (k = 0; k < CLASSES; k++) logits[k] += share * (double)one[k];
         }
+}
+
+/* Of images one pixel high a move down or up leaves zeros, a mirror all pixels. */
+static void test_one_row(void) {
+    rn_real pixels[W];
+    rn_tensor row = rn_tensor_in(pixels, 1, 1, 1, W);
+    int shift, i;
+    for (shift = -1; shift <= 1; shift++) {
+        for (i = 0; i < W; i++) pixels[i] = (rn_real)(i + 1);
+        change_view(&row, shift, 1);
+        for (i = 0; i < W; i++) CHECK_NEAR(pixels[i], shift ? 0 : W - i, 0);
+    }
 }
 
 static void test_views(int tta) {
@@ -232,9 +261,11 @@ static void test_small(int small_epochs) {
 int main(void) {
     int i;
     program = "recipe";
-    test_lookahead(5);
-    test_lookahead(3);
-    test_lookahead(1);
+    test_lookahead(5, 21);
+    test_lookahead(3, 21);
+    test_lookahead(1, 21);
+    test_lookahead(5, 11);
     for (i = 0; i < 3; i++) test_views(i), test_small(i);
+    test_one_row();
     return test_end("recipe");
 }

@@ -162,6 +162,7 @@ check "parts of runs" ./report --out page.html bare/log bare/net/ bare/manifest
 ! command -v python3 >/dev/null || check "their page is well-formed" well_formed page.html
 check "no net" has 'No last.ckpt, best.safetensors or manifest.txt'
 check "no log" has 'No rows in log.csv'
+check "how long it was to be is not known" has 'After epoch 3 it errs on'
 check "no manifest" has 'No manifest.txt'
 check "a manifest tells the net" has '<code>manifest.txt</code> tells them'
 check "of the same fields" [ "$(grep -c '<code>order</code></th><td>original</td>' page.html)" = 2 ]
@@ -169,6 +170,16 @@ check "no run" refuses 1 "data holds no run" data
 check "no directory" refuses 1 "no directory nowhere" nowhere
 check "no name" refuses 2 "name the directory"
 check "no such flag" refuses 2 "no flag --page" --page x study
+
+mkdir stopped
+sed 's/^iteration=.*/iteration=17/' bare/manifest/manifest.txt >stopped/manifest.txt
+head -2 bare/log/log.csv >stopped/log.csv
+check "a run that was stopped" ./report --out page.html stopped
+check "its steps" has 'Trained for 17 of 27 steps of 25 images'
+check "its error is not of the end" has 'After epoch 1, which is not its last, it errs on'
+check "nor in the table" has 'ResNet-8, not finished: '
+check "a run to its end" has 'Trained for 27 steps of 25 images' first.html
+check "is not called unfinished" lacks 'ResNet-8, not finished' first.html
 
 # damaged NAME SED WORDS: a file that is changed so is refused with these words
 damaged() {

@@ -143,6 +143,12 @@ check "are the same, and the pipe is there" sh -c 'cmp named piped && [ -p pipe 
 check "predictions nowhere, before it trains" refuses 1 "cannot write none/named" $small --out unwritable \
     --predictions none/named
 check "nothing was begun" [ ! -e unwritable ]
+ln -s target link
+check "a link to nothing" train $small --iterations 1 --out fresh --predictions link
+check "is there, and so is what it is to" sh -c '[ -L link ] && [ -s target ]'
+check "predictions into a directory that the run makes" train $small --iterations 1 --out new \
+    --predictions new/predictions.txt
+check "are there" [ -s new/predictions.txt ]
 check "the log is drawn" grep -c ">learning rate</text>" predicting/log.svg
 check "of the run before, too" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting >out.txt && [ -s predicting/log.svg.old ] && [ -s predicting/log.svg ]"

@@ -59,7 +59,9 @@ static inline void put_training_words(plot_buffer *out, const report_run *r) {
     char schedule[64], data[256], set[64];
     const double steps = run_number(r, "iterations"), rate = run_number(r, "learning_rate");
     plot_puts(out, "<p>");
-    if (steps > 0) put_text(out, "Trained for %.0f steps", steps);
+    if (steps > 0) plot_puts(out, "Trained for ");
+    if (!is_finished(r)) put_text(out, "%.0f of ", run_number(r, "iteration"));
+    if (steps > 0) put_text(out, "%.0f steps", steps);
     if (steps > 0 && run_number(r, "batch") > 0)
         put_text(out, " of %.0f images", run_number(r, "batch"));
     if (steps > 0 && run_value(r, "schedule", schedule, sizeof schedule))
@@ -80,6 +82,7 @@ static inline void put_training_words(plot_buffer *out, const report_run *r) {
 
 /* What was trained, and what came out. */
 static inline void put_story(plot_buffer *out, const report_run *r) {
+    static const char *const ends[] = {"", ", which is not its last,", ", its last,"};
     const double error = log_number(r, "test_error", 0), images = run_number(r, "test_images");
     double macs = 0;
     char own[96];
@@ -109,8 +112,7 @@ static inline void put_story(plot_buffer *out, const report_run *r) {
         return;
     }
     plot_puts(out, "<p><strong>After ");
-    put_text(out, "epoch %.0f%s it errs on ", log_number(r, "epoch", 0),
-             is_finished(r) ? ", its last," : ", which is not its last,");
+    put_text(out, "epoch %.0f%s it errs on ", log_number(r, "epoch", 0), ends[is_finished(r) + 1]);
     put_error(out, error, images);
     plot_puts(out, ".</strong>");
     if (log_number(r, "test_error", 1) < error)

@@ -236,10 +236,10 @@ static inline int has_failed(const report_run *r) {
     return failed;
 }
 
-/* 1: it was trained to its end; 0: it was not, or that is not known. */
+/* 1: it was trained to its end; 0: it was not; -1: how long it was to be is not known. */
 static inline int is_finished(const report_run *r) {
     const double steps = run_number(r, "iterations");
-    return steps > 0 && log_number(r, "iteration", 0) >= steps;
+    return steps > 0 ? log_number(r, "iteration", 0) >= steps : -1;
 }
 
 #endif /* REPORT_RUN_H */
