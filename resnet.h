@@ -88,7 +88,8 @@
                                      only; files that disagree do not link
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
        RESNET_ASSERT(x)        one   default assert; checks the header itself, never your input
-       RESNET_NO_STDIO         one   no files but through rn_files; needs string.h, math.h
+       RESNET_NO_STDIO         one   no files but through rn_files, no memory but rn_memory's or
+                                     RESNET_MALLOC's, if you define it; needs string.h, math.h
        RESNET_NO_TRAIN         one   inference only: smaller
        RESNET_SMALL            one   for microcontrollers: inference only, by the fast layers
                                      without Winograd, with batch norms folded into convolutions,
@@ -239,10 +240,10 @@ typedef RESNET_REAL rn_real; /* the scalar type of every tensor, float unless yo
 #define RN_ENUM(value, name) value,
 
 /* A residual unit's convolutions: section 2 and Table 3 of the paper. */
-#define RN_BLOCK_LIST(X)                                                               \
-    X(RN_BLOCK_AUTO, "auto")       /* bottleneck where only 9n+2 fits, 164 and 1001 */ \
-    X(RN_BASIC, "basic")           /* two 3x3 convolutions, depth 6n+2 */              \
-    X(RN_BOTTLENECK, "bottleneck") /* 1x1, 3x3, 1x1 of four times the width, 9n+2 */   \
+#define RN_BLOCK_LIST(X)                                                                         \
+    X(RN_BLOCK_AUTO, "auto") /* bottleneck at 164 and where only 9n+2 fits; ImageNet: from 50 */ \
+    X(RN_BASIC, "basic")     /* two 3x3 convolutions, depth 6n+2 */                              \
+    X(RN_BOTTLENECK, "bottleneck") /* 1x1, 3x3, 1x1 of four times the width, 9n+2 */             \
     X(RN_SINGLE, "single")         /* one 3x3 convolution (Table 3's 1-layer skip), 3n+2 */
 typedef enum rn_block { RN_BLOCK_LIST(RN_ENUM) RN_AS_INT(block) } rn_block;
 
@@ -397,7 +398,7 @@ typedef struct rn_desc {
     rn_stride_on stride_on;     /* of a bottleneck that shrinks: its first 1x1 */
     rn_padding padding;         /* symmetric */
     rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
-    int conv_bias;              /* 1: all convolutions have a bias; 0: those of gates */
+    int conv_bias;              /* 1: all convolutions have a bias; 0: only those of gates */
     int weight_standardisation; /* 1: convolutions take (w - mean) / deviation of each filter */
     double standardisation_eps; /* 1e-8, inside that root (BiT; timm's nets else 1e-6) */
     rn_norm norm;               /* batch_norm */
@@ -412,8 +413,8 @@ typedef struct rn_desc {
     double norm_bias_rate;  /* 1; the norms' biases learn at the rate times this, but decay as all
                                  else (64: hlb-CIFAR10; Jordan 2024, see rn_augment, section 3.4) */
     int frozen_below;       /* k from 1 on: the stem and the stages below k do not train, as if in
-                                 inference: see rn_train_step; 5: nor does all else but the
-                                 classifier; 0: all trains */
+                                 inference: see rn_train_step; 5: only the classifier trains;
+                                 0: all trains */
     float stochastic_depth; /* 0; how likely a step leaves out the last residual unit, earlier ones
                                less: see rn_train_step */
     double label_smoothing; /* 0; the share of the target that all classes divide, see rn_loss */
@@ -443,12 +444,13 @@ RNDEF rn_desc rn_imagenet(int depth);
                  stride_on  resize            init     sgd       decay
    paper         first      auto              fan_out  caffe     weights
    msra_1k       first      B                 fan_out  nesterov  all
-   fb            3x3        A CIFAR, B else*  fan_out  nesterov  all
+   fb            3x3        A or B*: below    fan_out  nesterov  all
    torchvision   3x3        B*                fan_out  torch     all
    timm          3x3        B, D deep stem    fan_out  nesterov  all
    mlperf_tiny   3x3        B                 fan_in   nesterov  weights
 
-   and bare_stem, raw_identity and, for bottlenecks, always_project: 1 for timm, 0 for the others.
+   (fb: A for CIFAR nets but bottlenecks, else B*) and bare_stem, raw_identity and, for bottlenecks,
+   always_project: 1 for timm, 0 for the others.
    mlperf_tiny (whose Adam is not here) means more, which the others leave as it is: order original,
    conv_bias 1, padding same, bn_eps 1e-3, and mean 0 and deviation 1/255, for its nets take pixels
    as bytes from 0 to 255. These are rn_cifar(8), and with base_width 40 the large one. Call it
@@ -1129,10 +1131,10 @@ RNDEF rn_files rn_files_in_memory(rn_mapping *file);
    either into a net of the same description, but for the size of images (nets are fully
    convolutional); for a checkpoint into a training net: everything, so that training goes on with
    the same bits. Tensors may stand in any order, but those that the net has not are refused (only
-   PyTorch's counts of batches are not). It checks the whole file (bounds, names, shapes, CRC,
-   numbers) before it changes anything, then reads it again to store it: if that fails the net holds
-   a part, and the error says so. It takes no memory but some KB of stack. A read-only net it
-   refuses. */
+   scalars of I64, as PyTorch's counts of batches, are not). It checks the whole file (bounds,
+   names, shapes, CRC, numbers) before it changes anything, then reads it again to store it: if that
+   fails the net holds a part, and the error says so. It takes no memory but some KB of stack. A
+   read-only net it refuses. */
 RNDEF rn_status rn_save(const rn_net *net, const char *path, const rn_files *files,
                         rn_error *error);
 RNDEF rn_status rn_save_checkpoint(const rn_net *net, const char *path, const rn_files *files,
@@ -1243,7 +1245,7 @@ RNDEF rn_status rn_load_idx(rn_data *data, const char *images_path, const char *
 RNDEF void rn_data_free(rn_data *data);
 
 /* Goes on from *checksum (0 at first) with the sizes, images and labels of a source, in their
-   order: equal sums tell that the data is what it was. Memory as in rn_measure. */
+   order: equal sums tell that the data is what it was. Memory and refusals as in rn_measure. */
 RNDEF rn_status rn_source_checksum(const rn_source *source, uint64_t *checksum, rn_error *error);
 
 /* Mean and standard deviation of each channel over the source, pixels in 0..1 and colours as RGB
@@ -1371,7 +1373,8 @@ RNDEF rn_status rn_predict_windows(const rn_net *net, void *workspace, const rn_
    is multiplied as in inference. Only forward runs: gradients stay. Overwrites
    net->logits, images [batch,C,H,W] and labels [batch]. results (or NULL) gets loss and right
    answers over these images in training mode, and then in inference mode with the new statistics: a
-   gap between the two is what BN's statistics cost. */
+   gap between the two is what BN's statistics cost. RN_BAD_ARGUMENT, and all stays, for a source of
+   too few images; where a later batch fails, the statistics are those of the batches before it. */
 RNTRAIN rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches, rn_real *images,
                                  int *labels, rn_result results[2], rn_error *error);
 
@@ -7552,7 +7555,7 @@ typedef struct rn__conv_run {
     const rn__geometry *g;      /* of the plan, as the next */
     const rn__layout *at;
     rn__split split;     /* for these images and workers; of a weight gradient the plan's */
-    rn__blocked out, in; /* of a weight gradient dy, which is only read, and x */
+    rn__blocked out, in; /* of a weight gradient dy, which is only read here, and x */
     const rn__weights *weights;
     const float *addend;   /* added to the output: itself, or another value of its shape; NULL */
     const rn__task *after; /* to do to every plane when a job has made its planes; NULL */
@@ -8306,17 +8309,16 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         const int count = rn__min(RN__BLOCK, c - first);
         const float *mean = statistics + first, *spread = mean + c;
         const float *weight = norm->weight + first, *bias = norm->bias + first;
-        for (int i = 0; i < count; i++) {
-            made->mean[i] = mean[i];
-            made->bias[i] = bias[i];
-        }
+        for (int i = 0; i < count; i++)
+            made->mean[i] = mean[i], made->bias[i] = bias[i] * norm->factor;
         for (int i = 0; i < count && norm->channels; i++) made->scale[i] = weight[i] * spread[i];
         for (int i = 0; i < count && !norm->channels; i++)
             made->scale[i] =
                 (float)((rn__wide)weight[i] / rn__sqrt((rn__wide)spread[i] + norm->eps));
-        for (int i = 0; i < count; i++)
-            made->scale[i] *= norm->factor, made->bias[i] *= norm->factor;
-        for (int i = 0; i < count && norm->gate; i++) made->a[i] = norm->gate[first + i];
+        for (int i = 0; i < count; i++) made->scale[i] *= norm->factor;
+        /* The fast sigmoid makes a number of a gate that is not finite: the scale shows it. */
+        for (int i = 0; i < count && norm->gate; i++)
+            made->a[i] = norm->gate[first + i], made->scale[i] += made->a[i] - made->a[i];
     }
 }
 
@@ -9148,8 +9150,8 @@ static void rn__fast_left_out(rn__task *p) {
 
 /* Turns p, of a normalisation forward, into the task that writes its value. */
 RN__APART void rn__prepare_normalisation(rn__task *p) {
-    if (!p->training)
-        p->engine.handed.forward = p->engine.handed.backward; /* the other is in use */
+    /* Not by handed.forward, by which the convolution before may still read its input. */
+    if (!p->training) p->engine.handed.forward = p->engine.handed.backward;
     p->job = rn__materialise_plane;
     p->flag = p->op->after_add;
     p->x = rn__normalised_value(&p->engine, p->run, p->op->node, p->op->activation, p->x);
@@ -10597,7 +10599,8 @@ static rn_status rn__predict(const rn_net *net, void *workspace, rn_net *probed,
         rn__go(&run, RN__PREDICTS, rn__forward);
         rn__copy_logits(&run, &part);
     }
-    /* What is not finite anywhere in a net shows in the logits. */
+    /* What is not finite anywhere in a net shows in the logits, but for minus infinity, of which a
+       ReLU makes zero. */
     return rn__check_images_finite("logits", logits, count, net->desc.classes, error);
 }
 
@@ -10630,7 +10633,7 @@ RNDEF rn_status rn_predict_probed(rn_net *net, const rn_real *images, int count,
 typedef struct rn__source_value {
     int end;    /* operations that run before */
     int alone;  /* then this convolution alone; -1: none */
-    int stored; /* the node whose value is in memory then, and is where it begins; 0: the images */
+    int stored; /* the node, whose value is in memory then, that it begins with; 0: the images */
 } rn__source_value;
 
 /* Is the value of operation k in memory when it is done? Not that of a convolution which goes on
@@ -10759,7 +10762,7 @@ RNDEF rn_status rn_features(const rn_net *net, void *workspace, const rn_real *i
     want.node = node;
     want.from = rn__source_of(net, node);
     want.run.end = want.from.end;
-    RN__FAIL_IF(RN__SMALL && want.from.stored != node, RN_BAD_ARGUMENT,
+    RN__FAIL_IF(RN__SMALL && (want.from.alone >= 0 || want.from.stored != node), RN_BAD_ARGUMENT,
                 "compiled with RESNET_SMALL: the value of node %d is computed with others and not "
                 "stored; take that of a node behind it",
                 node);
@@ -11033,9 +11036,9 @@ static rn_status rn__explain_absence(const rn_net *net, int v, int gradient, con
     }
     rn_node_name(net, other, name);
     return rn__fail(error, RN_BAD_ARGUMENT,
-                    "%s does not exist in the fast execution: %s %s (node %d); take that one, or "
-                    "desc.unfused = 1, or desc.naive = 1",
-                    subject, reason, name, other);
+                    "%s does not exist in the fast execution: %s %s (node %d); take that one%s",
+                    subject, reason, name, other,
+                    RN__SMALL ? "" : ", or desc.unfused = 1, or desc.naive = 1");
 }
 
 /* Where a value or gradient is in memory at this time. */
@@ -11862,7 +11865,7 @@ static rn_status rn__open_cifar(rn__records *r, const char *directory, int class
     r->count = r->file.bytes / (r->labels + r->pixels);
     /* Whole records, and one at least. */
     RN__FAIL_IF(!status && (!r->count || r->file.bytes % (r->labels + r->pixels)), RN_BAD_FILE,
-                "%s has %llu bytes, no multiple of %llu; remove its directory, and "
+                "%s has %llu bytes, not one or more records of %llu; remove its directory, and "
                 "tools/get_cifar.sh fetches it anew",
                 path.data, (rn__llu)r->file.bytes, (rn__llu)(r->labels + r->pixels));
     if (status != RN_NO_FILE) return status;
@@ -12222,10 +12225,12 @@ RNDEF rn_status rn_recalibrate(rn_net *net, const rn_source *source, int batches
     ptrdiff_t first;
     int mode, b, count; /* mode 0: training, 1: inference */
     RN__TRY(rn__expect_within("rn_recalibrate", "batches", batches, 1, INT_MAX, error));
+    RN__FAIL_IF(batches - 1 > (source->count - 1) / net->batch, RN_BAD_ARGUMENT,
+                "rn_recalibrate: the source has %lld images, too few for %d batches of %d",
+                (rn__lld)source->count, batches, net->batch);
     for (mode = 0; mode < 2; mode++)
         for (b = 0, first = 0, weights = 0; b < batches; b++, first += count) {
-            const ptrdiff_t left = source->count - first; /* rn_batch refuses what is not there */
-            count = left > 0 && left < net->batch ? (int)left : net->batch;
+            count = source->count - first < net->batch ? (int)(source->count - first) : net->batch;
             const rn_tensor logits = rn_tensor_in(net->logits, count, net->desc.classes, 1, 1);
             RN__TRY(rn_batch(source, &net->desc, NULL, 0, first, count, images, labels, error));
             RN__TRY(rn__check_loss("rn_recalibrate", &weight, &logits, labels, &loss, error));
@@ -13640,9 +13645,9 @@ static uint64_t rn__tensor_number(const rn_net *net, const rn_parameter *p) {
 }
 
 /* Checks all tensors of the file, or stores them, in its order, as `work` says. Passed over are the
-   velocity where training does not go on, PyTorch's counts of batches, and tensors of nodes from
-   `end` on. Each other of the net's must be there once: then the file's and the net's numbers
-   (rn__tensor_number) have the same sum of hashes. */
+   velocity where training does not go on, PyTorch's counts of batches, other scalars of I64, and
+   tensors of nodes from `end` on. Each other of the net's must be there once: then the file's and
+   the net's numbers (rn__tensor_number) have the same sum of hashes. */
 static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int training, int work,
                                   rn_error *error) {
     uint64_t sum = 0; /* the file's less the net's */
@@ -13667,12 +13672,14 @@ static rn_status rn__load_tensors(rn_archive *a, rn_net *net, int end, int train
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);)
         if (p.node < end) sum -= rn__mix(rn__tensor_number(net, &p));
     if (!sum) return RN_OK;
-    /* The first that is missing, or that is found at another place when it is looked for again. */
+    /* The first that is missing, has the name of what was passed over, or is found at another place
+       when it is looked for again. */
     for (memset(&p, 0, sizeof p); rn__next_tensor(net, training, &p);) {
         rn_entry again;
         if (p.node >= end) continue;
         RN__TRY(rn_archive_find(a, p.name, &e, error));
         RN__TRY(rn_archive_find(a, p.name, &again, error));
+        RN__TRY(rn__load_tensor(a, &e, &p, RN__CHECK_SHAPES, error));
         RN__FAIL_IF(e.begin != again.begin, RN_BAD_FILE, "%s holds the tensor %s twice", a->path,
                     p.name);
     }
@@ -13995,8 +14002,9 @@ static size_t rn__put_plan(const rn_net *net, const rn__span *spans, rn__text *o
     rn__format(out, "  %zu values and gradients, %zu workspace, %zu parameters and the like\n",
                activations, workspace, net->bytes - activations - workspace);
     rn__describe_repetition(net, out);
-    rn__format(out, "\nThe loss is at time %d. Buffers at one offset whose times meet are one.\n",
-               n);
+    rn__puts(out, "\n");
+    if (net->mode == RN_TRAINING) rn__format(out, "The loss is at time %d. ", n);
+    rn__puts(out, "Buffers at one offset whose times meet are one.\n");
     /* A row for each buffer, in the order of forward. */
     rn__format(out, "%8s%8s%14s%14s  what\n", "from", "to", "offset", "bytes");
     for (int i = 0; i < 3 * n; i++) {
@@ -14029,7 +14037,7 @@ static size_t rn__draw_plan(const rn_net *net, const rn__span *spans, rn__text *
     static const char *const colours[] = {"#4c78a8", "#54a24b", "#f58518"};
     const double bytes = (double)net->executor->activation_bytes[net->mode];
     const int trains = net->mode == RN_TRAINING;
-    const int n = net->executor->count, times = trains ? 3 * n + 1 : n;
+    const int n = net->executor->count, times = trains ? 3 * n + 1 : n + 1;
     rn__format(out,
                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1100 580\" "
                "font-family=\"sans-serif\" font-size=\"13\">\n"

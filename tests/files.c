@@ -166,6 +166,7 @@ typedef enum fault {
     TWICE,    /* the first */
     UNKNOWN,  /* one more */
     INTEGERS, /* one more, I64 [1] */
+    COUNT,    /* fc.bias as one I64 */
     NARROW,   /* conv1.weight with one channel fewer */
     DTYPE,    /* I32 in place of F32 */
     SHAPE,    /* [3,4] as [4,3] */
@@ -213,6 +214,12 @@ static void put_foreign(const char *path, const rn_net *net, fault change) {
         const rn_parameter *p = &list[i];
         size_t begin = at;
         if (change == MISSING && !strcmp(p->name, "fc.bias")) continue;
+        if (change == COUNT && !strcmp(p->name, "fc.bias")) {
+            add(&t, ",\"fc.bias\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[%d,%d]}",
+                (int)(4 * at), (int)(4 * at + 8));
+            at += 2;
+            continue;
+        }
         for (k = 0; k < p->count / (change == NARROW && i == 0 ? 2 : 1); k++)
             put_float(&data[at++], (float)p->data[k]);
         if (change == NAN_WEIGHT && !strcmp(p->name, "layer2.0.conv2.weight"))
@@ -1003,6 +1010,8 @@ static void test_foreign(void) {
     REFUSES(other, "f", RN_MISMATCH, "fc.scale, which this net has not");
     put_foreign("f", net, INTEGERS);
     REFUSES(other, "f", RN_MISMATCH, "fc.count, which this net has not");
+    put_foreign("f", net, COUNT);
+    REFUSES(other, "f", RN_MISMATCH, "fc.bias is I64 [1,1,1,1] and should be F32 [3,1,1,1]");
     put_foreign("f", net, NARROW);
     REFUSES(other, "f", RN_MISMATCH, "conv1.weight is F32 [2,1,3,3] and should be F32 [2,2,3,3]");
     put_foreign("f", net, DTYPE);

@@ -385,6 +385,7 @@ static void check_plan_text(const rn_desc *desc, rn_mode mode) {
     CHECK_INT(rn_plan_text(desc, 3, mode, NULL, 0, NULL), length);
     CHECK_INT(sscanf(text, "%*[^:]: %llu bytes %llu values", &bytes, &told), 2);
     CHECK_INT(bytes, rn_bytes(desc, 3, mode, NULL));
+    CHECK_INT(strstr(text, "The loss is at time") != NULL, mode == RN_TRAINING);
     for (at = strchr(at, '\n') + 1; *at; at = strchr(at, '\n') + 1) {
         plan_line *line = &lines[count++];
         CHECK_INT(
@@ -412,6 +413,16 @@ static int count_words(const char *text, const char *word) {
     return count;
 }
 
+/* How far to the right the rectangles of a picture reach, in points. */
+static double right_end(const char *svg) {
+    double most = 0, x, width;
+    for (; (svg = strstr(svg, "<rect x=\"")) != NULL; svg++) {
+        CHECK_INT(sscanf(svg, "<rect x=\"%lf\" y=\"%*f\" width=\"%lf\"", &x, &width), 2);
+        most = fmax(most, x + width);
+    }
+    return most;
+}
+
 static void check_plan(rn_desc desc, rn_mode mode) {
     static char text[1 << 20];
     rn_error error;
@@ -421,6 +432,8 @@ static void check_plan(rn_desc desc, rn_mode mode) {
     CHECK(length > 0 && length == strlen(text));
     CHECK(!strncmp(text, "<svg ", 5) && !strcmp(text + length - 7, "</svg>\n"));
     CHECK(count_words(text, "<title>") > 5);
+    /* 1080 is the frame's end, which in inference is that of the logits. */
+    CHECK(right_end(text) < 1080.2 && right_end(text) > (mode == RN_TRAINING ? 1000 : 1079.8));
     CHECK_INT(count_words(text, "<title>"), count_words(text, "</title></rect>"));
     CHECK_INT(count_words(text, "<"), count_words(text, ">"));
     CHECK((count_words(text, "value again of") > 0) == (desc.budget > 0 && mode == RN_TRAINING));

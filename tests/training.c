@@ -1671,9 +1671,11 @@ static void check_recalibration(void) {
         CHECK_NEAR(results[1].loss, results[0].loss, 0.02);
         CHECK(results[0].loss > 0 && fabs(results[1].loss - results[0].loss) > 0);
         check_weighted(net, &source, BATCHES, images, labels);
+        memcpy(means, net->statistics, (size_t)net->statistic_count * sizeof(rn_real));
         CHECK_INT(rn_recalibrate(net, &source, BATCHES + 1, images, labels, NULL, &error),
                   RN_BAD_ARGUMENT);
-        CHECK_TEXT(error.text, "the source has no 8 images from 21");
+        CHECK_TEXT(error.text, "the source has 21 images, too few for 4 batches of 8");
+        CHECK(!memcmp(means, net->statistics, (size_t)net->statistic_count * sizeof(rn_real)));
         CHECK_INT(rn_recalibrate(net, &source, 0, images, labels, NULL, &error), RN_BAD_ARGUMENT);
         CHECK_TEXT(error.text, "batches is 0");
         free(parameters);

@@ -27,7 +27,30 @@ static void scatter(rn_net *net) {
             if (p.dims == 1) p.data[i] += (rn_real)(rn_uniform(key, index) - 0.3) / 2;
 }
 
-/* A net's line; freezes: the second of the images by packed weights must be the same bits. */
+/* A line for each node's value: one number in which signs and places count. What a small build
+   refuses is "refused". */
+static void take_features(rn_net *net, const rn_real *images, const char *name) {
+    static rn_real features[64 * CHANNELS * SIZE * SIZE];
+    for (int node = 1; node < net->node_count; node++) {
+        const rn_node *of = &net->nodes[node];
+        const int size = of->c * of->h * of->w;
+        double sum = 0, all = 1e-30;
+        rn_error error;
+        if ((size_t)size > sizeof features / sizeof features[0]) continue;
+        if (rn_features(net, rn_workspace(net), images, 1, node, features, &error)) {
+            CHECK_TEXT(error.text, "compiled with RESNET_SMALL: the value of node");
+            printf("%s:%d refused\n", name, node);
+            continue;
+        }
+        for (int i = 0; i < size; i++) {
+            const double term = ((i + 1) * 7919 % 17 - 8) * (double)features[i];
+            sum += term, all += fabs(term);
+        }
+        printf("%s:%d %ld\n", name, node, lround(sum / all * 1e6));
+    }
+}
+
+/* A net's lines; freezes: the second of the images by packed weights must be the same bits. */
 static void predict(const rn_desc *desc, const char *name) {
     static rn_real images[BATCH * PIXELS], logits[BATCH * CLASSES], again[BATCH * CLASSES];
     const rn_key key = {9, 99, 0};
@@ -45,6 +68,7 @@ static void predict(const rn_desc *desc, const char *name) {
     for (int i = 0; i < BATCH * CLASSES; i++) largest = fmax(largest, fabs((double)logits[i]));
     for (int i = 0; i < BATCH * CLASSES; i++)
         printf("%s.%d %ld\n", name, i, lround((double)logits[i] / largest * 1e6));
+    take_features(net, images, name);
     rn_destroy(net);
 }
 
