@@ -399,7 +399,7 @@ typedef struct rn_desc {
     rn_padding padding;         /* symmetric */
     rn_init init;               /* He's normal(0, sqrt(2 / n)), n the fan-out */
     int conv_bias;              /* 1: all convolutions have a bias; 0: only those of gates */
-    int weight_standardisation; /* 1: convolutions take (w - mean) / deviation of each filter */
+    int weight_standardisation; /* 1: all but gates' take (w - mean) / deviation of each filter */
     double standardisation_eps; /* 1e-8, inside that root (BiT; timm's nets else 1e-6) */
     rn_norm norm;               /* batch_norm */
     int norm_groups;        /* of channels, for the two others; 32, or what divides all widths */
@@ -2636,7 +2636,7 @@ RNDEF double rn_normal(rn_key key, uint64_t index) {
    right) by (right, left ^ f(right)), which can be undone whatever f is; here f is random. Such
    rounds make even permutations only, so before them all numbers are rotated by a random number.
    A result outside of [0, count) goes through again until it falls inside, which is still a
-   permutation of [0, count): walking along a cycle and leaving out places. As 4^half < 4 count,
+   permutation of [0, count): walking along a cycle and leaving out places. As 4^half <= 4 count,
    it is soon there. */
 RNDEF uint64_t rn_shuffle(rn_key key, uint64_t index, uint64_t count) {
     const uint64_t rotation = rn_random(key, UINT64_MAX);
@@ -3164,8 +3164,10 @@ static rn_status rn__check_fields(const rn_desc *desc, rn_error *error) {
         for (names = 0; field->names && field->names[names];) names++;
         for (k = 0; k < field->count; k++) {
             const rn__wide value = rn__get_number(desc, field, k);
-            const rn__wide most = names ? (rn__wide)(names - 1) : field->most;
-            if (!rn__is_finite(rn__double_of(value)) || value < field->least || value > most)
+            rn__wide least = field->least, most = names ? (rn__wide)(names - 1) : field->most;
+            if (field->type == RN__FLOAT) /* as the member has them: the limit itself may be */
+                least = (rn__wide)(float)least, most = (rn__wide)(float)most;
+            if (!rn__is_finite(rn__double_of(value)) || value < least || value > most)
                 return rn__refuse_number(field, value, most, error);
         }
     }
@@ -3267,7 +3269,8 @@ RNDEF rn_status rn_resolve(rn_desc *desc, rn_error *error) {
                 "channel_order bgr turns three colours round, but the images have %d channels; "
                 "take rgb",
                 d.channels);
-    if (!d.bn_group) d.bn_group = d.micro_batch; /* statistics of the images in memory together */
+    /* Statistics of the images in memory together; a norm of each image has no such groups. */
+    d.bn_group = d.norm != RN_NORM_BATCH ? 0 : d.bn_group ? d.bn_group : d.micro_batch;
     RN__FAIL_IF(d.bn_group && d.micro_batch % d.bn_group, RN_BAD_DESCRIPTION,
                 "micro_batch is %d and must be a multiple of bn_group, which is %d", d.micro_batch,
                 d.bn_group);
@@ -3841,8 +3844,9 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
 
 /* >>naive layers =============================================================================
    A chapter to read beside the papers. Each layer stands with its formula above its loop, forward
-   and then backward. Every number of a result is computed by itself, with its sum in double, and
-   the obvious way wins over the quick one: the fast layers are tested against these.
+   and then backward. Every number of a result is computed by itself, with its sum in double (but
+   gradients of the parameters of norms of images, which grow in place), and the obvious way wins
+   over the quick one: the fast layers are tested against these.
 
    Letters.  x input, y output, f the weight of a convolution; dx, dy, dw, db the gradients of the
    loss by input, output, weight and bias. n counts images, c channels (where input and output
@@ -3857,8 +3861,8 @@ RNDEF double rn_node_macs(const rn_net *net, int i) {
 
    Every function checks its arguments before it writes anything. What only training needs is left
    out with RESNET_NO_TRAIN. A number that is not finite must come out as such, so that it is found:
-   no layer may turn a NaN into a zero. (Only max-pools lose one, unless it is the first pixel of a
-   window; in nets it has spread by then.) */
+   no layer may turn a NaN into a zero. (Max-pools lose one, unless it is the first pixel of a
+   window; in nets it has spread by then. Dropout and subsampling leave numbers out.) */
 
 /* ---- what the layers share: how a result is stored, and checks ------------------------------ */
 
@@ -3916,7 +3920,7 @@ static rn_status rn__check_windows(const char *function, const rn_tensor *x, con
         return RN_OK;
     return rn__fail(error, RN_BAD_ARGUMENT,
                     "%s: a kernel of %dx%d does not fit into images of %dx%d padded by %d; take a "
-                    "smaller kernel or more padding",
+                    "smaller one",
                     function, f->h, f->w, x->h, x->w, padding);
 }
 
@@ -4291,16 +4295,17 @@ static double rn__sigmoid(double z) { return 1 / (1 + exp(-z)); }
 
 /* One group of one image: values x [1,C/groups,H,W], their mean and 1 / sigma. */
 typedef struct rn__group {
-    int first; /* channel */
+    int image, first; /* first: channel */
     rn_tensor x;
     double m, mean, inverse;
 } rn__group;
 
-static rn__group rn__group_at(const rn_tensor *x, int image, int g, int groups, double eps) {
+/* Number i of all groups of all images. */
+static rn__group rn__group_at(const rn_tensor *x, ptrdiff_t i, int groups, double eps) {
     rn__group v;
     double variance = 0;
-    v.first = g * (x->c / groups);
-    v.x = rn_tensor_channels(rn_tensor_images(*x, image, 1), v.first, x->c / groups);
+    v.image = (int)(i / groups), v.first = (int)(i % groups) * (x->c / groups);
+    v.x = rn_tensor_channels(rn_tensor_images(*x, v.image, 1), v.first, x->c / groups);
     v.m = (double)v.x.c * v.x.h * v.x.w;
     v.mean = rn__sum(&v.x) / v.m;
     RN__EACH(&v.x, n, c, h, w) variance += pow(rn__get(&v.x, n, c, h, w) - v.mean, 2);
@@ -4309,8 +4314,8 @@ static rn__group rn__group_at(const rn_tensor *x, int image, int g, int groups, 
 }
 
 /* Of another tensor. */
-static rn_tensor rn__same_group(const rn_tensor *t, int image, const rn__group *v) {
-    return rn_tensor_channels(rn_tensor_images(*t, image, 1), v->first, v->x.c);
+static rn_tensor rn__same_group(const rn_tensor *t, const rn__group *v) {
+    return rn_tensor_channels(rn_tensor_images(*t, v->image, 1), v->first, v->x.c);
 }
 
 static rn_status rn__check_channel_groups(const char *function, const rn_tensor *x, int groups,
@@ -4327,9 +4332,9 @@ RNDEF rn_status rn_group_norm_forward(rn_tensor *y, const rn_tensor *x, const rn
                                       rn_error *error) {
     RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (int i = 0; i < x->n * groups; i++) {
-        const rn__group v = rn__group_at(x, i / groups, i % groups, groups, eps);
-        const rn_tensor y_g = rn__same_group(y, i / groups, &v);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)x->n * groups; i++) {
+        const rn__group v = rn__group_at(x, i, groups, eps);
+        const rn_tensor y_g = rn__same_group(y, &v);
         RN__EACH(&v.x, n, c, h, w) {
             const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
             *rn__at(&y_g, n, c, h, w) =
@@ -4344,9 +4349,9 @@ RNDEF rn_status rn_evonorm_forward(rn_tensor *y, const rn_tensor *x, const rn_re
                                    rn_error *error) {
     RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
     RN__TRY(rn__expect_like(__func__, "output", y, x, error));
-    for (int i = 0; i < x->n * groups; i++) {
-        const rn__group at = rn__group_at(x, i / groups, i % groups, groups, eps);
-        const rn_tensor y_g = rn__same_group(y, i / groups, &at);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)x->n * groups; i++) {
+        const rn__group at = rn__group_at(x, i, groups, eps);
+        const rn_tensor y_g = rn__same_group(y, &at);
         RN__EACH(&at.x, n, c, h, w) {
             const int k = at.first + c;
             const double value = rn__get(&at.x, n, c, h, w);
@@ -4366,9 +4371,9 @@ RNDEF rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
     RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    for (int i = 0; i < x->n * groups; i++) {
-        const rn__group v = rn__group_at(x, i / groups, i % groups, groups, eps);
-        const rn_tensor dy_g = rn__same_group(dy, i / groups, &v);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)x->n * groups; i++) {
+        const rn__group v = rn__group_at(x, i, groups, eps);
+        const rn_tensor dy_g = rn__same_group(dy, &v);
         double sum = 0, sum_normal = 0; /* of g, and of g x^ */
         RN__EACH(&v.x, n, c, h, w) {
             const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
@@ -4380,7 +4385,7 @@ RNDEF rn_status rn_group_norm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, 
         }
         if (!dx) continue;
         RN__EACH(&v.x, n, c, h, w) {
-            const rn_tensor dx_g = rn__same_group(dx, i / groups, &v);
+            const rn_tensor dx_g = rn__same_group(dx, &v);
             const double normal = (rn__get(&v.x, n, c, h, w) - v.mean) * v.inverse;
             const double g = (double)weight[v.first + c] * rn__get(&dy_g, n, c, h, w);
             rn__store(rn__at(&dx_g, n, c, h, w),
@@ -4397,9 +4402,9 @@ RNDEF rn_status rn_evonorm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, rn_
     RN__TRY(rn__check_channel_groups(__func__, x, groups, error));
     RN__TRY(rn__expect_like(__func__, "output_gradient", dy, x, error));
     RN__TRY(rn__expect_like(__func__, "input_gradient", dx, x, error));
-    for (int i = 0; i < x->n * groups; i++) {
-        const rn__group at = rn__group_at(x, i / groups, i % groups, groups, eps);
-        const rn_tensor dy_g = rn__same_group(dy, i / groups, &at);
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)x->n * groups; i++) {
+        const rn__group at = rn__group_at(x, i, groups, eps);
+        const rn_tensor dy_g = rn__same_group(dy, &at);
         double t = 0; /* T */
         RN__EACH(&at.x, n, c, h, w) {
             const int k = at.first + c;
@@ -4413,7 +4418,7 @@ RNDEF rn_status rn_evonorm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, rn_
         if (!dx) continue;
         RN__EACH(&at.x, n, c, h, w) {
             const int k = at.first + c;
-            const rn_tensor dx_g = rn__same_group(dx, i / groups, &at);
+            const rn_tensor dx_g = rn__same_group(dx, &at);
             const double value = rn__get(&at.x, n, c, h, w), g = rn__get(&dy_g, n, c, h, w);
             const double s = rn__sigmoid((double)v[k] * value), slope = s * (1 - s);
             const double own =
@@ -4433,7 +4438,7 @@ RNDEF rn_status rn_evonorm_backward(rn_tensor *dx, rn_real *dw, rn_real *db, rn_
 
 /* A filter as m numbers of one channel, its mean and 1 / sigma. */
 static rn__group rn__filter_moments(const rn_tensor *f, int k, double eps) {
-    return rn__group_at(f, k, 0, 1, eps);
+    return rn__group_at(f, k, 1, eps);
 }
 
 RNDEF rn_status rn_standardise_forward(rn_tensor *y, const rn_tensor *f, double eps,
@@ -9568,7 +9573,8 @@ typedef struct rn__span {
     /* Root spans that are placed and alive, a tree in the order of offsets; -1: none. */
     int left, right, parent; /* parent -2: never placed */
     size_t gap, most;        /* free bytes just before it; the most of it and all below it */
-    int ended;               /* of span number t: the first span that ended at time t; -1 */
+    int ended;               /* of span number t, but not about it: the first of all spans that
+                                ended at time t; -1 */
     int next;                /* another one that ended when this one did; -1 */
 } rn__span;
 
@@ -10340,12 +10346,12 @@ static rn_net *rn__create(const rn_desc *desc, int batch, rn_mode mode, int how,
     return net;
 }
 
-/* Clears what training adds up; packed weights are none any more, either. */
+/* Clears what training adds up; gradients and packed weights are of other weights now. */
 static void rn__clear_progress(rn_net *net) {
     if (net->velocity) memset(net->velocity, 0, (size_t)net->trained_count * sizeof(rn_real));
     net->step = net->epoch = net->cursor = 0;
     memset(&net->trainer, 0, sizeof net->trainer);
-    net->executor->prepacked = 0;
+    net->images = net->executor->prepacked = 0;
 }
 
 /* What a parameter begins with, its slot says; numbers are drawn in the order of the parameters, so
@@ -13712,7 +13718,8 @@ RN__APART rn_status rn__load(rn_archive *a, rn_net *net, int into, rn_error *err
     RN__FAIL_IF(found && found != RN_MISMATCH, found, "%s", inner.text);
     if (!found) RN__TRY(rn__match_desc(a, &loaded.desc, &net->desc, training, trunk, error));
     if (!is_new) RN__TRY(rn__load_tensors(a, net, end, training, RN__CHECK_NUMBERS, error));
-    net->executor->prepacked = 0; /* packed weights of rn_freeze would be the old ones */
+    /* Gradients, and packed weights of rn_freeze, would be those of the old ones. */
+    net->images = loaded.images = net->executor->prepacked = 0;
     /* From here on the net changes. */
     status = rn__load_tensors(a, net, end, training, RN__STORE, is_new ? error : NULL);
     RN__FAIL_IF(status && !is_new, status, "%s failed midway: the net holds a part, load again",

@@ -252,6 +252,9 @@ static void check_sgd_form(rn_sgd form, rn_decay scope, int naive, double faster
         }
     }
     CHECK_INT(rn_update(net, 0.1, NULL), RN_BAD_ARGUMENT); /* no gradients since */
+    CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    rn_initialise(net);
+    CHECK_INT(rn_update(net, 0.1, NULL), RN_BAD_ARGUMENT); /* none of the new weights */
     free(w);
     free(v);
     net_free_batch(&batch);
@@ -1030,6 +1033,21 @@ static void check_refusals(void) {
     refuses(set("units", "-1"), "units is -1");
     for (i = 0; i < (int)(sizeof outside / sizeof outside[0]); i++)
         refuses(set(outside[i][0], outside[i][1]), outside[i][2]);
+    /* The limits themselves are allowed, though no float is just 0.999. */
+    desc = rn_cifar(20);
+    desc.dropout = desc.stochastic_depth = 0.999f, desc.crop_fraction = 0.01f;
+    desc.deviation[0] = 1e-6f;
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    refuses(set("dropout", "0.9991"), "dropout is 0.999");
+    /* Groups of images are those of batch norms alone. */
+    desc = rn_cifar(20);
+    desc.micro_batch = 8;
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    CHECK_INT(desc.bn_group, 8);
+    desc.norm = RN_NORM_GROUP;
+    desc.micro_batch = 6;
+    CHECK_INT(rn_resolve(&desc, NULL), RN_OK);
+    CHECK_INT(desc.bn_group, 0);
     /* 224 x 222 becomes 112 x 111 in the stem, which its pool may halve, but no convolution. */
     desc = rn_imagenet(18);
     desc.padding = RN_PADDING_SAME, desc.height = 224, desc.width = 222;
