@@ -125,7 +125,7 @@ static int begins_table(const ablation *a, int i) {
 static void print_study(const ablation *a) {
     const study *s = &a->study;
     const uint64_t steps = s->schedule.steps;
-    const int timed = s->variants[0].step > 0;
+    const int timed = is_timed(s);
     const double seconds = rest_seconds(s, 0, 0, s->seeds, steps);
     int i;
     for (i = 0; timed && i < PAPER_ROWS; i++) {

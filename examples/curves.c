@@ -102,7 +102,7 @@ int main(int count, char **words) {
     rn_data images, test;
     rn_error error;
     progress p;
-    int i;
+    int i, depth = 0;
     program = "curves";
     desc.threads = all_cores();
     for (; a.at < count; a.at++) {
@@ -122,12 +122,13 @@ int main(int count, char **words) {
         t = make_trainer(&desc, &r, RN_TRAINING, &images.source);
         t.net->schedule = choose_schedule(&r, steps_per_epoch(&t));
         if (!i) announce(&t);
+        depth = t.net->desc.depth; /* which follows from units, if those are given */
         if (!i) p = begin_progress(2 * t.net->schedule.steps);
         train(&t, every, log, &p, orders[i]);
         fclose(log);
         free_trainer(&t);
     }
     rn_data_free(&images);
-    draw(out, desc.depth, i);
+    draw(out, depth, i);
     return stopped ? 128 + stopped : finish();
 }

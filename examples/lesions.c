@@ -538,9 +538,27 @@ static void find_middle(const double *shares, int count, int ends[2]) {
 
 /* ---- words and pictures ---------------------------------------------------------------------- */
 
+/* The units whose loss costs most, the worst first. */
+static void tell_worst(const lesions *l) {
+    static char said[MOST_UNITS];
+    int i, k, worst;
+    printf("The worst:");
+    for (k = 0; k < 3; k++) {
+        for (i = 0, worst = -1; i < l->count; i++)
+            if (!said[i] && !isnan(l->unit_errors[i]) &&
+                (worst < 0 || l->unit_errors[i] > l->unit_errors[worst]))
+                worst = i;
+        if (worst < 0) break;
+        said[worst] = 1;
+        printf("%s layer%d.%d %+.2f", k ? "," : "", l->units[worst].of.stage,
+               l->units[worst].of.unit, l->unit_errors[worst] - l->intact[1]);
+    }
+    printf(".\n");
+}
+
 static void tell_units(const lesions *l) {
-    double *costs = (double *)allocate((size_t)l->count * sizeof *costs), limit;
-    int i, k, count = 0, dear = 0;
+    double *costs = (double *)allocate((size_t)l->count * sizeof *costs);
+    int i, count = 0, dear = 0;
     for (i = 0; i < l->count; i++) {
         if (isnan(l->unit_errors[i])) continue;
         costs[count] = l->unit_errors[i] - l->intact[1];
@@ -550,16 +568,9 @@ static void tell_units(const lesions *l) {
         const double middle = quantile(costs, count, 0.5); /* which sorts them */
         printf(
             "One unit left out costs %.2f points in the median, from %.2f to %.2f; more than one "
-            "point: %d of %d.\nThe worst:",
+            "point: %d of %d.\n",
             middle, costs[0], costs[count - 1], dear, count);
-        limit = costs[count > 3 ? count - 3 : 0];
-        for (i = k = 0; i < l->count && k < 3; i++) {
-            const rn_unit *u = &l->units[i].of;
-            if (!(l->unit_errors[i] - l->intact[1] >= limit)) continue;
-            printf("%s layer%d.%d %+.2f", k++ ? "," : "", u->stage, u->unit,
-                   l->unit_errors[i] - l->intact[1]);
-        }
-        printf(".\n");
+        tell_worst(l);
     }
     if (l->bypass)
         printf(
@@ -592,11 +603,20 @@ static void tell_paths(const lesions *l, const double *paths, const double *grad
            l->mean_norms[l->count + 1]);
 }
 
+/* An axis for these and the whole net's: up to the largest, since a few far above the others are
+   what a lesion is made to see. */
+static plot_axis error_axis(const lesions *l, const double *errors, int count) {
+    plot_axis axis = {"test error (%)", 0, 0, l->intact[1]};
+    for (int i = 0; i < count; i++) axis.most = fmax(axis.most, errors[i]);
+    axis.most *= 1.05;
+    return axis;
+}
+
 static void draw_sweep(plot *p, const lesions *l, const sweep *s, const char *title,
                        const char *label) {
-    const plot_axis x = {label, 0, 0, 0}, y = {"test error (%)", 0, 0, 0};
+    const plot_axis x = {label, 0, 0, 0};
     if (!s->count) return;
-    plot_panel(p, title, x, y);
+    plot_panel(p, title, x, error_axis(l, s->high, s->count));
     plot_band(p, "median and quartiles", s->size, s->low, s->high, s->count);
     plot_line(p, "median and quartiles", s->size, s->median, s->count);
     plot_guide(p, l->intact[1], "whole net");
@@ -618,7 +638,7 @@ static void draw_paths(plot *p, const lesions *l, const double *paths, const dou
 }
 
 static void draw_all(const lesions *l, const double *paths, const double *gradient) {
-    const plot_axis unit = {"unit, from the input on", 0, 0, 0}, y = {"test error (%)", 0, 0, 0};
+    const plot_axis unit = {"unit, from the input on", 0, 0, 0};
     const plot_axis tau = {"Kendall's tau of the order (1: the net's own)", 0, 0, 0};
     const char *path = path_in(l->m.out, "lesions.svg");
     double *number = (double *)allocate((size_t)l->count * sizeof *number);
@@ -629,13 +649,14 @@ static void draw_all(const lesions *l, const double *paths, const double *gradie
     snprintf(title, sizeof title, "%s, %.200s: lesions", name, l->weights);
     p = plot_begin(title, 2);
     for (i = 0; i < l->count; i++) number[i] = i + 1;
-    plot_panel(p, "One unit left out", unit, y);
+    plot_panel(p, "One unit left out", unit, error_axis(l, l->unit_errors, l->count));
     plot_points(p, "one net each", number, l->unit_errors, l->count);
     plot_guide(p, l->intact[1], "whole net");
     draw_sweep(p, l, &l->sets, "Units left out at random", "units left out");
     draw_sweep(p, l, &l->swaps, "Pairs of units swapped at random", "pairs swapped");
     if (l->swaps.count) {
-        plot_panel(p, "The same by what is left of the order", tau, y);
+        plot_panel(p, "The same by what is left of the order", tau,
+                   error_axis(l, l->swap_errors, l->swap_count));
         plot_points(p, "one net each", l->swap_taus, l->swap_errors, l->swap_count);
         plot_guide(p, l->intact[1], "whole net");
     }

@@ -1511,6 +1511,7 @@ static inline plot_scale plot_fit(const plot_axis *a, plot_extent *e, int with_m
     double margin;
     if (plot_is_given(a)) {
         s.least = plot_on_axis(a->log, a->least), s.most = plot_on_axis(a->log, a->most);
+        s.whole = s.whole && s.most - s.least >= 2; /* or there would be one tick at most */
         return s;
     }
     if (!e->count) {

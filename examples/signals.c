@@ -502,7 +502,8 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     rn_net *net;
     lab->next.net = find_label(lab, of->label);
     unfused.unfused = 1;
-    unfused.stochastic_depth = 0; /* all units are measured, also frozen ones */
+    /* In training mode all units are measured, also those that a step leaves out, or frozen ones. */
+    if (!lab->inference) unfused.stochastic_depth = 0;
     unfused.frozen_below = 0;
     net = rn_create(&unfused, (int)lab->images, lab->inference ? RN_INFERENCE : RN_TRAINING,
                     &large_pages, &error);

@@ -246,6 +246,13 @@ static inline int read_plan(study *s) {
     return 1;
 }
 
+/* Is it known how long a step of every net takes? */
+static inline int is_timed(const study *s) {
+    int i = 0;
+    while (i < s->variant_count && s->variants[i].step > 0) i++;
+    return i == s->variant_count;
+}
+
 static inline void write_plan(const study *s) {
     arguments a = {s->count, 1, s->words};
     char path[1000], temporary[1024], name[40], value[200];
@@ -472,8 +479,8 @@ static inline double failing_error(const study *s) {
 }
 
 /* What a step adds to the progress: seconds if they are measured, else multiply-adds. */
-static inline double step_weight(const variant *v) {
-    return v->step > 0 ? v->step : 1e-9 * v->macs;
+static inline double step_weight(const study *s, const variant *v) {
+    return is_timed(s) ? v->step : 1e-9 * v->macs;
 }
 
 /* Notes how a run ended, in its directory, too, which needs its checkpoint no more. */
@@ -497,7 +504,7 @@ static inline void end_run(study *s, const variant *v, outcome *o, const char *d
 static inline void train_one(study *s, variant *v, int k) {
     outcome *o = &v->runs[k];
     const double begun = seconds_now(), expected = run_seconds(s, v, o, s->schedule.steps);
-    const double weight = step_weight(v);
+    const double weight = step_weight(s, v);
     const double end = s->progress.done + weight * (double)(s->schedule.steps - o->steps);
     char directory[900], title[100];
     rn_desc desc = v->desc;
@@ -581,7 +588,7 @@ static inline void begin_runs(study *s) {
             const outcome *o = &s->variants[i].runs[k];
             if (!is_over(o))
                 s->progress.total +=
-                    step_weight(&s->variants[i]) * (double)(s->schedule.steps - o->steps);
+                    step_weight(s, &s->variants[i]) * (double)(s->schedule.steps - o->steps);
         }
 }
 

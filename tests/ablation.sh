@@ -191,6 +191,8 @@ check "the same length for other rows" study --rows "scale 0.5" --seeds 1 --out 
 check "has the same steps" grep "^1,scale 0.5,8,basic,one_cycle,$steps," timed/ablation.csv
 check "fewer seeds" study --rows identity --seeds 99 --time 1m --least 200 --plan --out plan
 check "it says so" says "has room for no more than [0-9]* of 99 seeds"
+check "rows are what they are called" study --table 1 --rows 5,7 --gate_bias -6 --seeds 1 --iterations 2 --out biased
+check "two nets, though a flag says one bias" says "^2 nets, 1 seed, "
 check "a plan trains nothing" sh -c '! ls plan/* 2>/dev/null'
 check "no time at all" fails 1 "What would fit: --time [0-9]*m" study --rows identity --time 1s --least 60000 --out no
 

@@ -117,6 +117,19 @@ plain() {
             plain/lesions.svg && grep ",whole,0,0,,1,.*,$error\$" plain/lesions.csv && [ "$(grep -c ',unit,1,' plain/lesions.csv)" = 3 ] &&
         ! grep ',layer[12].0,' plain/lesions.csv && grep 'a net without shortcuts has only one' plain.txt
 }
+# Of units that cost as much as others, too, the worst is told first.
+worst_first() {
+    # shellcheck disable=SC2086
+    ./lesions $net --images 7 --draws 0 --paths 0 $data --out few >few.txt || { cat few.txt; return 1; }
+    cat few.txt few/lesions.csv
+    told=$(sed -n 's/^The worst: \([^ ]*\) .*/\1/p' few.txt)
+    awk -F, -v told="$told" '$2 == "unit" { if ($8 > most) most = $8; if ($5 == told) its = $8 }
+        END { exit !(its == most && most > 0) }' few/lesions.csv
+}
+narrow() { # has more ticks than the one in the middle
+    # shellcheck disable=SC2086
+    ./landscape $net --points 3 --range 0.5 --images 60 $data --out narrow >out.txt && grep '>0.5</text>' narrow/landscape.svg
+}
 check "landscape trains two nets and goes around them" trains
 check "the same nets are there already" trains
 check "not with another rate" other "identity/last.ckpt was trained by other flags" "--lr 0.04"
@@ -130,6 +143,8 @@ check "two nets of one description, and the line between them" between
 check "lesions of a net with shortcuts" finds
 check "lesions that were stopped go on to the same bytes" lesions_go_on
 check "lesions of a plain net" plain
+check "the worst unit" worst_first
+check "a landscape of a small range" narrow
 check "lesions without weights" fails 2 "give the file of WEIGHTS" ./lesions
 check "weights that are not there" fails 1 "nowhere" ./lesions nowhere
 check "other pictures" fails 1 "cannot open ./cifar-10-batches-bin" ./lesions $net --dataset cifar10 --data .

@@ -93,6 +93,12 @@ check "apart" rows again/signals.csv:.half 0 gradient_norm 7 twins/signals.csv
 check "inference" signals --inference --weights run/best.safetensors --label trained --out infer
 check "values" rows trained "[0-9]*" x_norm 7 infer/signals.csv
 check "without gradients" rows trained "[0-9]*" gradient_norm 0 infer/signals.csv
+for p in 0 0.6; do
+    check "in inference" signals --inference --net "stochastic_depth=$p" --label net --out depth$p
+    sed -n 's/^"net",0,f_norm,layer1.0,1,//p' depth$p/signals.csv >f_norm$p
+done
+check "a unit counts as often as it is there" sh -c "paste f_norm0.6 f_norm0 | \
+    awk '{ d = \$1 / \$2 - 0.9; exit !(d < 1e-5 && d > -1e-5) }'" # the first of six is left out in a tenth of steps
 check "gates" signals --net "shortcut=exclusive_gate gate_bias=-6" --label gates --out gates
 check "norms that learned nothing are not drawn" untitled gates/signals.svg "Scales of norms.*"
 check "openings" says "openings of the gates of F: 0.0[01] in the mean"

@@ -147,11 +147,14 @@ static void systick_start(void) {
 
 uint64_t board_instructions(void) {
     uint32_t rounds, ticks;
+    uint64_t now;
     do { /* again if a round ended between the two readings */
         rounds = systick_rounds;
         ticks = SYSTICK_LAST - SYSTICK_VALUE;
     } while (rounds != systick_rounds || INTERRUPT_STATE & 1u << 26);
-    return (((uint64_t)rounds << 24) + ticks) * 1000000000u / BOARD_HERTZ;
+    now = ((uint64_t)rounds << 24) + ticks;
+    /* Of a second 10^9; seconds apart, for in one product 64 bits would be full after minutes. */
+    return now / BOARD_HERTZ * 1000000000u + now % BOARD_HERTZ * 1000000000u / BOARD_HERTZ;
 }
 
 /* ---- the stack ------------------------------------------------------------------------------- */
