@@ -114,6 +114,7 @@ static rn_desc draw_desc(uint64_t *state, int i) {
     if (desc.channels == 3) desc.channel_order = (rn_channel_order)pick(state, 2);
     for (c = 0; c < 3; c++) desc.mean[c] = 0.35f + 0.05f * (float)c;
     for (c = 0; c < 3; c++) desc.deviation[c] = 0.2f + 0.03f * (float)c;
+    desc.shortcut_scale = 0.3f, desc.residual_scale = 0.7f; /* which no float is exactly */
     desc.direct = 1;
     return desc;
 }

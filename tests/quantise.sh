@@ -14,6 +14,7 @@ cat >stretch.c <<END
 #define RESNET_IMPLEMENTATION
 #include "$root/resnet.h"
 #include <stdio.h>
+#include <stdlib.h>
 static float *find(rn_net *net, const char *name, ptrdiff_t *count) {
     rn_parameter p;
     if (!rn_find_parameter(net, name, &p)) exit(2);

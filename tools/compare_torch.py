@@ -160,7 +160,9 @@ def main():
         sys.exit("compare_torch.py: there is no tools/bench; make -C tools builds it")
     if a.tcmalloc and not ctypes.util.find_library("tcmalloc_minimal"):
         sys.exit("compare_torch.py: no tcmalloc here; install libtcmalloc-minimal4")
-    competitors = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(a.busy)]
+    # Each ends by itself when this process is no more, however that ended.
+    spin = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+    competitors = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(a.busy)]
     print(f"{a.threads} threads, instruction set {a.isa}, {a.rounds} rounds, {a.busy} competitors, images/s\n\n"
           "| net | mode | batch | resnet.h | PyTorch | ratio |\n|---|---|---|---|---|---|", flush=True)
     try:

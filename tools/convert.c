@@ -745,7 +745,7 @@ static void help(void) {
            "  --norm_groups N --bn_eps X --weight_standardisation 0 --stem imagenet\n"
            "  --resize A, --stride_on first, --padding same\n"
            "convert says which of them it assumed.\n");
-    exit(0);
+    exit(finish());
 }
 
 /* Fields that the tensors tell, all but the stem, of which they tell the kernel. */

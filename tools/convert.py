@@ -7,7 +7,7 @@ IN is what torch.save(model.state_dict(), IN) writes, in the zip form or the old
 dictionary that holds such a state under "state_dict", "model_state_dict", "model" or "net", or under --key.
 Only weights are loaded: a pickle may run any program, so whatever else it asks for is refused.
 Tensors come out in the order of IN, contiguous, with names, shapes and numbers as they are.
-Needs PyTorch 1.13 or later (Debian: python3-torch), nothing else.
+Needs PyTorch 1.13 or later and NumPy (Debian: python3-torch has both).
 """
 
 import argparse
@@ -154,9 +154,11 @@ def write(tensors, path):
             for tensor in tensors.values():
                 file.write(raw_bytes(tensor))
         os.replace(temporary, path)
-    except OSError as error:
+    except BaseException as error:
         if os.path.exists(temporary):
             os.remove(temporary)
+        if not isinstance(error, OSError):
+            raise
         stop(f"cannot write {path}: {error.strerror}")
     return 8 + len(text) + end
 

@@ -109,12 +109,16 @@ static inline void put_whole(emitter *e, size_t i, long number) {
     put_element(e, i, text);
 }
 
-/* So many digits that the same float comes out again. */
-static inline void put_float(emitter *e, size_t i, float number) {
+/* A float as C, with so many digits that the same comes out again. */
+static inline const char *c_float(emitter *e, float number) {
     char text[48];
     snprintf(text, sizeof text, "%.9g", (double)number);
     snprintf(text + strlen(text), 8, "%sf", strpbrk(text, ".e") ? "" : ".0");
-    put_element(e, i, text);
+    return keep(e, text);
+}
+
+static inline void put_float(emitter *e, size_t i, float number) {
+    put_element(e, i, c_float(e, number));
 }
 
 /* ---- where rows lie -------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* emit_c.c - writes a net as one C file that predicts: no libc but memcpy and memset, no allocator,
    no double, one static array whose size is known beforehand.
 
-   cc -O2 -fopenmp -o tools/emit_c tools/emit_c.c -lm && tools/emit_c --help
+   make -C tools emit_c && tools/emit_c --help
 
    lowered.h says what is left of a net for that, arena.h where its values lie, emit.h what the file
    looks like; emit_float.h and emit_int8.h write the layers. */

@@ -139,9 +139,9 @@ static inline void put_affine_row(emitter *e, int l) {
 static inline void put_add_row(emitter *e, int l) {
     const layer *of = &e->net->layers[l];
     if (has_factors(of))
-        put(e, "        add_scaled(%s, %.9g, %s, %.9g,\n                   %d, %d, %s);\n",
-            row_read(e, l, 0), (double)of->factors[0], row_read(e, l, 1), (double)of->factors[1],
-            of->relu, of->w * of->c, row_made(e, l));
+        put(e, "        add_scaled(%s, %s, %s, %s,\n                   %d, %d, %s);\n",
+            row_read(e, l, 0), c_float(e, of->factors[0]), row_read(e, l, 1),
+            c_float(e, of->factors[1]), of->relu, of->w * of->c, row_made(e, l));
     else
         put(e, "        add(%s, %s, %d, %d,\n            %s);\n", row_read(e, l, 0),
             row_read(e, l, 1), of->relu, of->w * of->c, row_made(e, l));

@@ -738,6 +738,7 @@ static void save(exporter *x, const char *weights, const char *path, int externa
              "%s would have %" PRIu64 " bytes, and an ONNX file has less than 2 GiB; with "
              "--external the weights lie in %s",
              path, w->bytes, beside);
+    aim_output(w->model, path); /* refused before any file is begun */
     if (external) open_output(&outs[0], beside);
     open_output(w->model, path);
     w->writing = 1;

@@ -136,7 +136,8 @@ static inline int read_unit(folded *x, int stage, int unit, int input) {
     if (has_entry(x, names[2], "weight", &entry))
         shortcut = read_convolution(x, names[2], input, stride, 0);
     if (x->net->layers[shortcut].c != x->net->layers[residual].c ||
-        x->net->layers[shortcut].h != x->net->layers[residual].h)
+        x->net->layers[shortcut].h != x->net->layers[residual].h ||
+        x->net->layers[shortcut].w != x->net->layers[residual].w)
         quit(1, "%s: the terms of %s have different shapes; is %s.weight missing?", x->path,
              names[3], names[2]);
     l = add_layer(x->net, LAYER_ADD, names[3], shortcut);

@@ -11,15 +11,20 @@ typedef struct output {
     const char *failed;                 /* what failed first; NULL: nothing */
 } output;
 
-static inline void open_output(output *out, const char *path) {
+/* Where it goes, refused where that cannot be; nothing is begun there. */
+static inline void aim_output(output *out, const char *path) {
     const char *fault = NULL;
-    rn_error error;
     if (strlen(path) > sizeof out->target - 5)
         quit(1, "a path of %zu characters is too long", strlen(path));
     strcpy(out->target, path);
     fault = rn__find_target(out->target, sizeof out->target - 4);
     if (fault) quit(1, "%s %s; write elsewhere", path, fault);
     snprintf(out->temporary, sizeof out->temporary, "%.1019s.tmp", out->target);
+}
+
+static inline void open_output(output *out, const char *path) {
+    rn_error error;
+    aim_output(out, path);
     check(rn__open(&out->file, out->temporary, 1, NULL, &error), &error);
     rn__keep_mode(out->target, out->temporary);
     out->failed = NULL;

@@ -22,6 +22,7 @@ typedef struct job {
     rn_desc desc;
     long test, layers, errors, threads; /* images to test; layers to print; images of the errors */
     long height, width;                 /* of a folded net's images; 0: not given */
+    int given;                          /* 1: the net in the file is in integers already */
 } job;
 
 /* ---- errors by layer ------------------------------------------------------------------------- */
@@ -98,7 +99,7 @@ static void print_remedy(const lowered *net, const ranked *r, range_rule rule) {
 }
 
 /* Names the first layer that breaks, where that comes from, and what to try. */
-static void print_first_broken(const lowered *net, const ranked *list, range_rule rule) {
+static void print_first_broken(const job *j, const lowered *net, const ranked *list) {
     int i, worst = 0, last = net->count - 1;
     for (i = 0; i < last && list[i].in_net >= BROKEN;) i++;
     if (i == last) {
@@ -109,15 +110,16 @@ static void print_first_broken(const lowered *net, const ranked *list, range_rul
            net->layers[list[i].layer].name);
     if (list[i].alone < WEAK) {
         printf(", by itself: it has %.1f dB alone.\n", list[i].alone);
-        print_remedy(net, &list[i], rule);
+        if (!j->given) print_remedy(net, &list[i], j->options.ranges);
         return;
     }
     for (worst = last = 0; last < i; last++)
         if (list[last].alone < list[worst].alone) worst = last;
     printf(", by the noise of those before it: alone it\nhas %.1f dB. The weakest of them is %s, "
-           "%.1f dB alone. ",
-           list[i].alone, net->layers[list[worst].layer].name, list[worst].alone);
-    print_remedy(net, &list[worst], rule);
+           "%.1f dB alone.%s",
+           list[i].alone, net->layers[list[worst].layer].name, list[worst].alone,
+           j->given ? "\n" : " ");
+    if (!j->given) print_remedy(net, &list[worst], j->options.ranges);
 }
 
 static void save_csv(const char *path, const lowered *net, const ranked *list) {
@@ -180,7 +182,7 @@ static void report_errors(const job *j, const evaluator *e, const rn_source *sou
     ranked *list = rank_layers(e->net, errors);
     printf("\n");
     print_ranks(e->net, list, j->layers);
-    print_first_broken(e->net, list, j->options.ranges);
+    print_first_broken(j, e->net, list);
     if (j->csv) {
         char *picture = picture_beside(j->csv);
         save_csv(j->csv, e->net, list);
@@ -203,14 +205,24 @@ static void report_accuracy(const job *j, const evaluator *e, const rn_source *s
            a.same / all, seconds_now() - begun);
 }
 
-static void run(job *j) {
+/* Where the file tells the ranges nothing is calibrated. */
+static void refuse_calibration(const char *weights, const arguments *a) {
+    static const char *const names[] = {"images", "ranges", "percentile"};
+    int i;
+    for (i = 0; i < 3; i++)
+        if (is_given(*a, names[i]))
+            quit(2, "%s is in integers already; leave --%s out", weights, names[i]);
+}
+
+static void run(job *j, const arguments *a) {
     lowered net = read_layers(j->weights, (int)j->height, (int)j->width, &j->desc, &j->options);
-    const int given = net.quantised;
     rn_data test;
     evaluator e;
+    j->given = net.quantised;
     j->options.threads = (int)j->threads;
+    if (j->given) refuse_calibration(j->weights, a);
     open_images(&test, &net, j->data, 0, &j->options);
-    if (given)
+    if (j->given)
         printf("%s is in integers already; \"float\" is what they stand for\n", j->weights);
     else
         calibrate(&net, j->data, &j->options);
@@ -270,6 +282,7 @@ int main(int count, char **words) {
     if (j.csv && !j.errors) quit(2, "--csv writes the errors by layer; leave --errors 0 out");
     if (j.csv && same_file(j.csv, j.weights))
         quit(2, "%s and %s are the same file, which would be lost", j.weights, j.csv);
-    run(&j);
+    if (j.csv) refuse_unwritable(j.csv);
+    run(&j, &a);
     return finish();
 }

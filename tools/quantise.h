@@ -443,7 +443,7 @@ static inline double largest_weight(const float_filters *f, int k, double *sum) 
 }
 
 /* A scale for each filter, by its largest number; but where that is next to nothing, of a channel
-   that gives a constant, so much that its bias stays below 2^30. */
+   that gives a constant, so much that its bias is 2^29. */
 static inline void quantise_weights(const lowered *net, layer *l, const float_filters *f) {
     const double in = (double)input_integers(net, l, 0)->scale;
     size_t t;
@@ -454,7 +454,7 @@ static inline void quantise_weights(const lowered *net, layer *l, const float_fi
     l->q.bias = (int32_t *)allocate((size_t)l->c * sizeof(int32_t));
     for (k = 0; k < l->c; k++) {
         double sum, bias = (double)f->bias[k];
-        const double by_bias = fabs(bias) / (in * 1073741824), none = 1e-30;
+        const double by_bias = fabs(bias) / (in * 536870912), none = 1e-30;
         double scale = largest_weight(f, k, &sum) / 127;
         scale = scale > by_bias ? scale : by_bias;
         l->q.weight_scale[k] = (float)(scale > none ? scale : 1);
