@@ -236,7 +236,6 @@ check "the output beside is the input" says 2 "large tensors would lie in model.
 check "no directory" says 1 "cannot open nowhere/model.onnx.tmp" weights nowhere/model.onnx
 check "the output is a directory" says 1 "out is no plain file" weights out
 check "with a file beside it" says 1 "out is no plain file" --external weights out
-check "which was not begun" [ ! -e out.data.tmp ]
 check "a net whose logits are not finite" says 1 "huge: " huge model.onnx
 check "one file alone" says 2 "name of a weights file" weights
 check "a third" says 2 "third: b" weights a b
