@@ -405,7 +405,7 @@ typedef struct rn_desc {
     int norm_groups;        /* of channels, for the two others; 32, or what divides all widths */
     double bn_eps;          /* 1e-5, inside the root, of any norm */
     double bn_momentum;     /* 0.1, the weight of the new value */
-    int bn_group;           /* images that share statistics; 0: the whole batch */
+    int bn_group;           /* of batch_norm: images that share statistics; 0: the whole batch */
     rn_sgd sgd;             /* torch */
     double momentum;        /* 0; rn_cifar and rn_imagenet write 0.9 */
     double weight_decay;    /* 0; rn_cifar and rn_imagenet write 1e-4 */
@@ -662,7 +662,8 @@ RNDEF size_t rn_bytes_over(const rn_desc *desc, int batch, const rn_memory *memo
                            rn_error *error);
 
 /* Draws all parameters again from desc.seed, sets running statistics to mean 0 and variance 1, and
-   clears velocity, step, epoch, cursor and trainer. A read-only net stays as it is. */
+   clears velocity, step, epoch, cursor and trainer; gradients are void, as after rn_load, for they
+   are those of other weights. A read-only net stays as it is. */
 RNDEF void rn_initialise(rn_net *net);
 
 typedef struct rn_result {
@@ -680,8 +681,9 @@ typedef struct rn_result {
 
    With desc.micro_batch, memory for that many images is enough: a batch goes through in parts whose
    gradients add up. BN's statistics are those of bn_group images, of which a part is a multiple
-   (bn_group 0 becomes micro_batch). Where the groups agree and parts are powers of two from 16 on,
-   the fast execution gives the bits of the whole batch, but for dropout's masks.
+   (bn_group 0 becomes micro_batch; other norms have none). Where the groups agree and parts are
+   powers of two from 16 on, the fast execution gives the bits of the whole batch, but for dropout's
+   masks.
 
    With desc.frozen_below (fine-tuning) nodes before net->first_trained do in training what they do
    in inference: BN by its running statistics, which stay, no dropout. Backward ends behind them:
@@ -1131,7 +1133,7 @@ RNDEF rn_files rn_files_in_memory(rn_mapping *file);
    either into a net of the same description, but for the size of images (nets are fully
    convolutional); for a checkpoint into a training net: everything, so that training goes on with
    the same bits. Tensors may stand in any order, but those that the net has not are refused (only
-   scalars of I64, as PyTorch's counts of batches, are not). It checks the whole file (bounds,
+   scalars of I64, and tensors NAME.num_batches_tracked, are not). It checks the whole file (bounds,
    names, shapes, CRC, numbers) before it changes anything, then reads it again to store it: if that
    fails the net holds a part, and the error says so. It takes no memory but some KB of stack. A
    read-only net it refuses. */
@@ -8323,7 +8325,7 @@ RN__FUNCTION void rn__make_coefficients(rn__coefficients *made, int c, const flo
         for (int i = 0; i < count; i++) made->scale[i] *= norm->factor;
         /* The fast sigmoid makes a number of a gate that is not finite: the scale shows it. */
         for (int i = 0; i < count && norm->gate; i++)
-            made->a[i] = norm->gate[first + i], made->scale[i] += made->a[i] - made->a[i];
+            if (rn__not_finite(made->a[i] = norm->gate[first + i])) made->scale[i] = made->a[i];
     }
 }
 

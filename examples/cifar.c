@@ -281,8 +281,9 @@ static void print_small(const rn_desc *whole, const recipe *r) {
 /* A file that a flag names, NULL without it, has to be writable before the work. One in --out does
    not need to have that directory yet. */
 static void refuse_result(const run *r, const char *path) {
-    const size_t length = strlen(r->out);
+    size_t length = strlen(r->out);
     if (!path) return;
+    while (length > 1 && r->out[length - 1] == '/') length--;
     if (!r->eval && !strncmp(path, r->out, length) && path[length] == '/') make_directory(r->out);
     refuse_unwritable(path);
 }

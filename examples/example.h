@@ -984,7 +984,7 @@ static inline void change_view(rn_tensor *images, int shift, int mirror) {
     int x;
     for (i = 0; shift && i < rows; i += h) {
         rn_real *to = images->data + i * w;
-        if (plane > by) /* else there is but one row */
+        if (plane > by) /* else no pixel stays */
             memmove(shift > 0 ? to + by : to, shift > 0 ? to : to + by,
                     (size_t)(plane - by) * sizeof *to);
         for (x = 0; x < w; x++) to[(edge ? plane - w : 0) + x] = 0;

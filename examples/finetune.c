@@ -21,7 +21,7 @@ static void help(const recipe *r) {
         "Trains the net in WEIGHTS (of tools/convert or cifar) for the classes of the pictures in\n"
         "DIR. After each epoch it is tested and written to OUT, with the classes' names, for\n"
         "predict. Its classifier begins anew. Each minute and at Ctrl-C, OUT.ckpt is written.\n"
-        "Both files of an earlier run are renamed to OUT.old and OUT.ckpt.old.\n\n"
+        "Both files of an earlier run that wrote OUT are renamed to NAME.old.\n\n"
         "  --frozen_below K    stem and stages below K stay as they are: 1 the stem alone, 5 all\n"
         "                      but the classifier, 0 nothing (4). The more stays, the less time,\n"
         "                      memory and pictures it takes.\n"
@@ -51,8 +51,25 @@ static void read_words(run *r, rn_desc *desc, arguments a) {
             quit(2, "there is no flag %s", a.words[a.at]);
     }
     if (given < 3) quit(2, "give WEIGHTS, DIR and OUT");
-    if (same_file(r->weights, r->out))
-        quit(2, "%s and %s are the same file, which would be lost", r->weights, r->out);
+}
+
+static void name_old(const char *path, char old[1010]) {
+    if (snprintf(old, 1010, "%s.old", path) >= 1010)
+        quit(1, "a path of %zu characters is too long", strlen(path));
+}
+
+/* Refuses weights that are where this run will write, or put aside what is there. */
+static void refuse_loss(const run *r) {
+    const char *const files[] = {r->out, r->checkpoint};
+    char old[1010];
+    int i, k;
+    for (i = 0; i < 2; i++) {
+        name_old(files[i], old);
+        for (k = 0; k < 2; k++)
+            if (same_file(r->weights, k ? old : files[i]))
+                quit(2, "%s and %s are the same file, which would be lost", r->weights,
+                     k ? old : files[i]);
+    }
 }
 
 /* That of the file, with other classes; and flags on top. */
@@ -64,6 +81,7 @@ static rn_desc choose_description(run *r, arguments a) {
     int told;
     read_words(r, &desc, a);
     snprintf(r->checkpoint, sizeof r->checkpoint, "%s.ckpt", r->out);
+    refuse_loss(r);
     r->recipe.net = r->resume ? r->checkpoint : r->weights;
     status = rn_load_desc(&desc, r->recipe.net, NULL, &error);
     if (status == RN_MISMATCH) quit(1, "%s, or convert it with tools/convert", error.text);
@@ -105,16 +123,26 @@ static void test_and_save(const run *r, trainer *t, const rn_source *test) {
            error_rate(t->correct, t->seen), result.loss, 100 - t->net->trainer.test_accuracy);
 }
 
+static int is_file(const struct stat *there) { return (there->st_mode & S_IFMT) == S_IFREG; }
+
+/* Refuses an output before the work that could not be written after it. */
+static void refuse_output(const char *path) {
+    struct stat there;
+    if (!stat(path, &there) && !is_file(&there))
+        quit(1, "%s is no plain file; write elsewhere", path);
+    refuse_unwritable(path);
+}
+
 /* Files of an earlier run that has tested a net are renamed to NAME.old, before training writes its
-   own. */
+   own. What a link leads to is written over. */
 static void put_aside_files(const run *r) {
     const char *const files[] = {r->checkpoint, r->out};
+    struct stat there;
     char old[1010];
-    int i, tested = is_there(r->out);
+    int i, tested = !lstat(r->out, &there) && is_file(&there);
     for (i = 0; i < 2 && tested; i++) {
-        if (!is_there(files[i])) continue;
-        if (snprintf(old, sizeof old, "%s.old", files[i]) >= (int)sizeof old)
-            quit(1, "a path of %zu characters is too long", strlen(files[i]));
+        if (lstat(files[i], &there) || !is_file(&there)) continue;
+        name_old(files[i], old);
         rename_file(files[i], old);
     }
 }
@@ -132,8 +160,8 @@ int main(int count, char **words) {
     r.recipe.epochs = 5;
     desc = choose_description(&r, (arguments){count, 1, words});
     open_sets(&r.recipe, &desc, &train, &test);
-    refuse_unwritable(r.out);
-    refuse_unwritable(r.checkpoint);
+    refuse_output(r.out);
+    refuse_output(r.checkpoint);
     t = make_trainer(&desc, &r.recipe, RN_TRAINING, &train.source);
     begin(&r, &t, checksum_sets(&train.source, &test.source));
     if (r.recipe.set == FOLDER) t.net->class_names = join_classes(&train);

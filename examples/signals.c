@@ -502,9 +502,9 @@ static void run_subject(laboratory *lab, const subject *of, const rn_desc *desc,
     rn_net *net;
     lab->next.net = find_label(lab, of->label);
     unfused.unfused = 1;
-    /* In training mode all units are measured, also those that a step leaves out, or frozen ones. */
-    if (!lab->inference) unfused.stochastic_depth = 0;
+    /* All units are measured, frozen ones, too, and those that a training step leaves out. */
     unfused.frozen_below = 0;
+    if (!lab->inference) unfused.stochastic_depth = 0;
     net = rn_create(&unfused, (int)lab->images, lab->inference ? RN_INFERENCE : RN_TRAINING,
                     &large_pages, &error);
     if (!net) check(error.status, &error);

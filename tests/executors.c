@@ -903,40 +903,6 @@ static void check_inference(const rn_desc *given, uint64_t seed) {
     free(got);
 }
 
-/* EvoNorm's v that is no number is noticed, though a sigmoid may make one of it. */
-static void check_gates(void) {
-    rn_desc desc =
-        net_desc(RN_FULL_PREACT, RN_BASIC, RN_SHORTCUT_IDENTITY, RN_RESIZE_AUTO, RN_STEM_CIFAR);
-    int isa, gates = 0;
-    desc.norm = RN_NORM_EVONORM_S0;
-    for (isa = 0; isa < ISAS; isa++) { /* 0: naive */
-        rn_net *net;
-        net_batch batch;
-        rn_parameter p;
-        desc.naive = !isa;
-        desc.isa = (rn_isa)isa;
-        if (!has_isa(desc.isa) || !(net = net_create(&desc, 2, RN_INFERENCE))) continue;
-        net_draw(net, 6);
-        batch = net_draw_batch(&net->desc, 2, 6);
-        memset(&p, 0, sizeof p);
-        while (rn_next_parameter(net, &p)) {
-            const rn_real v = p.data[0];
-            rn_real logits[16];
-            rn_error error = {RN_OK, ""};
-            if (p.role != RN_EVONORM_V) continue;
-            gates++;
-            p.data[0] = NAN;
-            CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, 2, logits, &error),
-                      RN_NOT_FINITE);
-            p.data[0] = v;
-            CHECK_INT(rn_predict(net, rn_workspace(net), batch.images, 2, logits, &error), RN_OK);
-        }
-        net_free_batch(&batch);
-        rn_destroy(net);
-    }
-    CHECK(gates > 0);
-}
-
 static void check_all_inference(void) {
     int order, shortcut, stem;
     for (order = 0; order < ORDERS; order++)
@@ -997,7 +963,6 @@ static void check_all(void) {
     check_all_writing();
     check_all_left_out();
     check_sentences();
-    check_gates();
     check_all_inference();
     check_depth();
     check_all_threads();

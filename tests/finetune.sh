@@ -97,6 +97,14 @@ check "a resumed run keeps its pictures" fails 2 "on other images than those of 
         ./finetune $base fewer twice.safetensors --resume"
 check "the given weights are kept" fails 2 "are the same file, which would be lost" \
     ./finetune "$base" pictures "./$base"
+kept() { # kept NAME: weights there are not given up for those of `whole`
+    cp "$base" "$1" && fails 2 "$1 and $1 are the same file" ./finetune "$1" pictures whole.safetensors && cmp "$base" "$1"
+}
+check "nor what was put aside" kept whole.safetensors.old
+check "nor a checkpoint that was" kept whole.safetensors.ckpt.old
+rm whole.safetensors.ckpt.old whole.safetensors.old
+mkdir directory
+check "a directory is no place" fails 1 "directory is no plain file" ./finetune "$base" pictures directory
 check "cifar trained on folders keeps their names" from_folders
 check "which have to be UTF-8" fails 1 "is not UTF-8, as files have names of classes; rename it" \
     sh -c 'mkdir latin && cp -r pictures/sandal "latin/$(printf "caf\\351")" && cp -r pictures/trousers latin &&

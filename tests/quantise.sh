@@ -108,6 +108,7 @@ check "over the net" says 2 "same file" copy --data "$data" --dataset idx --csv 
 check "which is still there" cmp $net copy
 check "into no directory" says 1 "none/table.csv" $net --data "$data" --dataset idx --test 5 \
     --csv none/table.csv
+check "before the work" sh -c '! grep "test images" said.txt'
 
 echo "quantise.sh: $checks checks, $failures failed"
 [ "$failures" = 0 ]

@@ -149,6 +149,7 @@ check "is there, and so is what it is to" sh -c '[ -L link ] && [ -s target ]'
 check "predictions into a directory that the run makes" train $small --iterations 1 --out new \
     --predictions new/predictions.txt
 check "are there" [ -s new/predictions.txt ]
+check "with a slash" train $small --iterations 1 --out newer/ --predictions newer/predictions.txt
 check "the log is drawn" grep -c ">learning rate</text>" predicting/log.svg
 check "of the run before, too" sh -c "./cifar --dataset idx --data data $small --iterations 1 \
     --out predicting >out.txt && [ -s predicting/log.svg.old ] && [ -s predicting/log.svg ]"

@@ -244,7 +244,8 @@ static void help(const job *j) {
            "of each layer.\n\n"
            "  --data DIR       holds the images, as for examples/cifar\n");
     print_calibration_options();
-    printf("  --test N         only N of the test images (all)\n"
+    printf("                   (a net that is in integers already takes none of the last three)\n"
+           "  --test N         only N of the test images (all)\n"
            "  --errors N       the errors by layer are those of N test images (%ld); 0: none\n"
            "  --layers N       so many layers are printed (%ld)\n"
            "  --csv FILE       all of them as a table, and beside it as a picture, NAME.svg\n"

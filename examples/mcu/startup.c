@@ -153,7 +153,8 @@ uint64_t board_instructions(void) {
         ticks = SYSTICK_LAST - SYSTICK_VALUE;
     } while (rounds != systick_rounds || INTERRUPT_STATE & 1u << 26);
     now = ((uint64_t)rounds << 24) + ticks;
-    /* Of a second 10^9; seconds apart, for in one product 64 bits would be full after minutes. */
+    /* In nanoseconds. Whole seconds and the rest apart: one product would overflow 64 bits after
+       minutes. */
     return now / BOARD_HERTZ * 1000000000u + now % BOARD_HERTZ * 1000000000u / BOARD_HERTZ;
 }
 
