@@ -92,6 +92,8 @@ for core in cortex-m4 cortex-m7; do
     check "$core: stack" at_most "$(told "$work/$core.out" stack)" 4095
 done
 
+check "footprint knows no other processor" fails 2 "there is no cortex_m4" "$root/tools/footprint" cortex_m4
+
 # Nets of every kind, by two builds on this computer.
 kinds() {
     ${CC:-cc} -std=c99 "$@" -o "$work/kinds" "$here/kinds.c" -lm && "$work/kinds"
