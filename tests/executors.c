@@ -378,6 +378,7 @@ static void check_budget(const rn_net *naive, record *r, const net_batch *batch)
     net->probe_user = r;
     CHECK_INT(rn_backpropagate(net, batch->images, batch->labels, naive->images, NULL, NULL),
               RN_OK);
+    CHECK(!memcmp(net->gradients, r->parameters, (size_t)net->trained_count * sizeof(rn_real)));
     for (i = 0; i < net->executor->count; i++) repeated += net->executor->operations[i].again;
     rn_destroy(net);
 }
@@ -730,10 +731,13 @@ static void spoil(void *user, rn_net *net, int i, int backward) {
               RN_OK);
 }
 
+static int asked; /* by the next one */
+
 static void refuse_in_forward(void *user, rn_net *net, int i, int backward) {
     const int bn2 = node_called(net, "layer1.0.bn2");
     rn_error error;
     if (backward || i != *(int *)user) return;
+    asked++;
     CHECK_INT(rn_read_value(net, i, rn_tensor_in(NULL, 1, 3, 7, 6), &error), RN_BAD_SHAPE);
     CHECK_TEXT(error.text, "rn_read_value: tensor is [1,3,7,6] and should be [4,3,7,6]");
     refuse(net, bn2, 0, "the value of layer1.0.bn2 (node");
@@ -762,6 +766,7 @@ static void check_sentences(void) {
     net->probe = refuse_in_forward;
     net->probe_user = &node;
     CHECK_INT(rn_backpropagate(net, batch.images, batch.labels, 4, NULL, NULL), RN_OK);
+    CHECK_INT(asked, 1);
     refuse(net, -1, 0, "node is -1 and should be 0 to");
     refuse(net, net->node_count, 1, "node is ");
     refuse(net, node_called(net, "layer1.0.add"), 0, "it is one step with layer1.0.relu");

@@ -761,6 +761,7 @@ static void test_flips_and_cuts(void) {
     f = disk_find(&d, "c");
     for (i = 0; i < f->bytes; i++) {
         f->data[i] ^= (unsigned char)(1 << i % 8);
+        memset(&error, 0, sizeof error);
         if (rn_load(other, "c", files, &error) == RN_OK) {
             loaded++;
             fprintf(stderr, "byte %d flipped, and yet loaded\n", (int)i);

@@ -286,7 +286,7 @@ static inline void net_free_batch(net_batch *batch) {
 static inline double net_largest(const rn_real *data, ptrdiff_t count) {
     double largest = 0;
     ptrdiff_t i;
-    for (i = 0; i < count; i++) largest = fmax(largest, fabs((double)data[i]));
+    for (i = 0; i < count; i++) largest = worse(largest, fabs((double)data[i]));
     return largest;
 }
 

@@ -141,6 +141,7 @@ static double logits_decibels(const lowered *net, const rn_source *source) {
 }
 
 static double least_decibels = 999;
+static int tested; /* nets */
 
 static void test_one_net(const rn_desc *desc, uint64_t seed) {
     rn_error error;
@@ -152,6 +153,7 @@ static void test_one_net(const rn_desc *desc, uint64_t seed) {
     double x;
     long differences;
     if (!from) return; /* not all combinations are nets */
+    tested++;
     net_draw(from, seed);
     net = lower_net(from);
     source = blot_source(&b, &net.layers[0], 40);
@@ -462,6 +464,7 @@ int main(void) {
     test_broken_layer();
     test_dead_channels();
     test_all_nets();
-    printf("quantise: the noisiest logits have %.1f dB\n", least_decibels);
+    CHECK(tested > 30);
+    printf("quantise: %d nets; the noisiest logits have %.1f dB\n", tested, least_decibels);
     return test_end("quantise");
 }

@@ -430,6 +430,7 @@ static void make_line(const net_case *c, rn_isa isa, const char *isa_name, table
     twin = c->twin ? find_line(made, c->twin, isa_name) : NULL;
     check_case(c, !twin || same_checksums(line->sums, twin->sums), __LINE__,
                "other bits than its twin");
+    check_case(c, twin || !c->twin || EVERY > 1, __LINE__, "no twin above it");
     made->count++;
 }
 

@@ -69,29 +69,35 @@ static void take_features(void) {
 
 static void freeze(void) { CHECK_INT(rn_freeze(net, NULL, &error), RN_OK); }
 
+#define OK(call) CHECK_INT(call, RN_OK)
+
 static void layers(void) {
+    static const int labels[3] = {0, 1, 2};
     rn_real *x = batch.images, *statistics = logits;
     rn_tensor image = rn_tensor_in(x, 1, 3, 8, 8), y = rn_tensor_in(logits + 64, 1, 3, 8, 8);
     rn_tensor f = rn_tensor_in(x + 300, 3, 3, 3, 3), df = rn_tensor_in(logits + 300, 3, 3, 3, 3);
     rn_tensor z = rn_tensor_in(x, 3, 3, 1, 1), dz = rn_tensor_in(logits + 400, 3, 3, 1, 1);
     rn_result result;
-    rn_conv2d_naive_forward(&y, &image, &f, NULL, 1, 1, &error);
-    rn_conv2d_naive_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, &error);
-    rn_conv2d_forward(&y, &image, &f, NULL, 1, 1, RN_ISA_AUTO, 1, text, sizeof text, &error);
-    rn_conv2d_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, RN_ISA_AUTO, 1,
-                       text + rn__gap(text), sizeof text - 64, &error);
-    rn_batch_norm_forward(&y, statistics, &image, x, x, 1e-5, 0, &error);
-    rn_batch_norm_backward(&y, logits, logits, &image, &image, x, x, 1e-5, 0, 0, &error);
-    rn_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error);
-    rn_zero_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error);
-    rn_group_norm_forward(&y, &image, x, x, 1e-5, 3, &error);
-    rn_group_norm_backward(&y, logits, logits, &image, &image, x, 1e-5, 3, 0, &error);
-    rn_evonorm_forward(&y, &image, x, x, x, 1e-5, 1, &error);
-    rn_evonorm_backward(&y, logits, logits, logits, &image, &image, x, x, 1e-5, 1, 0, &error);
-    rn_standardise_forward(&df, &f, 1e-8, &error);
-    rn_standardise_backward(&df, &df, &f, 1e-8, &error);
-    rn_softmax_cross_entropy_forward(&result, &z, batch.labels, NULL, &error);
-    rn_softmax_cross_entropy_backward(&dz, &z, batch.labels, 1, NULL, &error);
+    void *room = text + rn__gap(text);
+    const size_t bytes = sizeof text - 64;
+    const rn_real *w = x; /* for whatever has a value a channel */
+    OK(rn_conv2d_naive_forward(&y, &image, &f, NULL, 1, 1, &error));
+    OK(rn_conv2d_naive_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, &error));
+    OK(rn_conv2d_forward(&y, &image, &f, NULL, 1, 1, RN_ISA_AUTO, 1, room, bytes, &error));
+    OK(rn_conv2d_backward(&y, &df, NULL, &image, &image, &f, 1, 1, 0, RN_ISA_AUTO, 1, room, bytes,
+                          &error));
+    OK(rn_batch_norm_forward(&y, statistics, &image, w, w, 1e-5, 0, &error));
+    OK(rn_batch_norm_backward(&y, logits, logits, &image, &image, w, w, 1e-5, 0, 0, &error));
+    OK(rn_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error));
+    OK(rn_zero_max_pool_backward(&y, &image, &image, 1, 1, 0, 0, &error));
+    OK(rn_group_norm_forward(&y, &image, w, w, 1e-5, 3, &error));
+    OK(rn_group_norm_backward(&y, logits, logits, &image, &image, w, 1e-5, 3, 0, &error));
+    OK(rn_evonorm_forward(&y, &image, w, w, w, 1e-5, 1, &error));
+    OK(rn_evonorm_backward(&y, logits, logits, logits, &image, &image, w, w, 1e-5, 1, 0, &error));
+    OK(rn_standardise_forward(&df, &f, 1e-8, &error));
+    OK(rn_standardise_backward(&df, &df, &f, 1e-8, &error));
+    OK(rn_softmax_cross_entropy_forward(&result, &z, labels, NULL, &error));
+    OK(rn_softmax_cross_entropy_backward(&dz, &z, labels, 1, NULL, &error));
 }
 
 static const char path[] = "stack_test.safetensors"; /* in this folder, for a moment */
@@ -213,8 +219,8 @@ static void measure(const char *what) {
     int i;
     CHECK(none > 0);
     for (i = 1; i < calls_count; i++) {
-        const int bytes = taken(i) - none;
-        if (test_failed(bytes <= LIMIT, __FILE__, __LINE__))
+        const int all = taken(i), bytes = all - none;
+        if (test_failed(all > 0 && bytes <= LIMIT, __FILE__, __LINE__))
             fprintf(stderr, "%s, %s: %d bytes\n", calls[i].name, what, bytes);
     }
     CHECK(net != NULL);

@@ -172,6 +172,8 @@ static void check_depths(void) {
 static void check_counts(void) {
     rn_desc desc = rn_cifar(20);
     rn_net *net;
+    double macs = 0;
+    int i;
     desc.order = RN_ORIGINAL;
     net = net_create(&desc, 1, RN_INFERENCE);
     CHECK_INT(net->parameter_count, 269722); /* option A, 0.27 M */
@@ -186,6 +188,12 @@ static void check_counts(void) {
     desc.height = desc.width = 32;
     net = net_create(&desc, 1, RN_INFERENCE);
     CHECK_INT(net->parameter_count, 25557032); /* torchvision.models.resnet50 */
+    rn_destroy(net);
+    rn_set_dialect(&desc, RN_TORCHVISION);
+    desc.height = desc.width = 224;
+    net = net_create(&desc, 1, RN_INFERENCE);
+    for (i = 0; i < net->node_count; i++) macs += rn_node_macs(net, i);
+    CHECK_NEAR(macs, 4089184256, 0); /* as fvcore counts that net's, 4.09 G */
     rn_destroy(net);
 }
 
@@ -1656,7 +1664,7 @@ static void check_weighted(rn_net *net, const rn_source *source, int batches, rn
     const rn_loss loss = {net->desc.label_smoothing, weights};
     double sum = 0, all = 0;
     rn_result results[2], one;
-    int b, i;
+    int b, i, correct = 0;
     net->class_weights = weights;
     CHECK_OK(rn_recalibrate(net, source, batches, images, labels, results, NULL));
     for (b = 0; b < batches; b++) {
@@ -1669,8 +1677,10 @@ static void check_weighted(rn_net *net, const rn_source *source, int batches, rn
         for (i = 0; i < count; i++) weight += (double)weights[labels[i]];
         sum += weight * one.loss;
         all += weight;
+        correct += one.correct;
     }
     CHECK_NEAR(results[1].loss, sum / all, 1e-6);
+    CHECK_INT(results[1].correct, correct);
     net->class_weights = NULL;
 }
 

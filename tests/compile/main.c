@@ -20,7 +20,7 @@ static void draw(rn_real *images, int *labels) {
 static int use(rn_net *net, const rn_real *images, const int *labels) {
     rn_real logits[BATCH * 3];
     rn_error error;
-    int i;
+    int i, k;
 #ifndef RESNET_NO_TRAIN
     rn_result first = {0, 0}, last = {0, 0};
     if (rn_train_step(net, images, labels, BATCH, 0.05, &first, &error)) return 10;
@@ -31,7 +31,8 @@ static int use(rn_net *net, const rn_real *images, const int *labels) {
     (void)labels;
     if (rn_predict(net, rn_workspace(net), images, BATCH, logits, &error)) return 13;
     for (i = 0; i < BATCH; i++)
-        if (rn_argmax(logits + 3 * i, 3) < 0) return 14;
+        for (k = 0; k < 3; k++)
+            if (logits[3 * i + k] > logits[3 * i + rn_argmax(logits + 3 * i, 3)]) return 14;
     return rn_describe(net, room, ROOM) > 100 ? 0 : 15;
 }
 

@@ -60,9 +60,10 @@ static void predict(const rn_desc *desc, const char *name) {
     if (!net) return; /* what cannot be built: the same in both */
     scatter(net);
     for (int i = 0; i < BATCH * PIXELS; i++) images[i] = (rn_real)rn_normal(key, (uint64_t)i);
-    if (rn_predict(net, rn_workspace(net), images, BATCH, logits, &error) ||
-        rn_freeze(net, NULL, &error) ||
-        rn_predict(net, rn_workspace(net), images, BATCH, again, &error))
+    if (test_failed(!rn_predict(net, rn_workspace(net), images, BATCH, logits, &error) &&
+                        !rn_freeze(net, NULL, &error) &&
+                        !rn_predict(net, rn_workspace(net), images, BATCH, again, &error),
+                    __FILE__, __LINE__))
         fprintf(stderr, "%s: %s\n", name, error.text);
     CHECK(!memcmp(logits, again, sizeof logits));
     for (int i = 0; i < BATCH * CLASSES; i++) largest = fmax(largest, fabs((double)logits[i]));
