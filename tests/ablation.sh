@@ -181,15 +181,15 @@ fits() {
             exit !(nets == 2 && planned == seeds && steps >= 5 && step > 0 && needs <= 0.97 * time)
         }' "$1/study.txt"
 }
-check "a plan" study --rows identity,dropout --seeds 2 --time 8s --least 5 --out timed
+check "a plan" study --rows identity,dropout --seeds 2 --time 8s --least 5 --base_width 4 --out timed
 check "it fits" fits timed 8 2
 steps=$(sed -n "s/^steps=//p" timed/study.txt)
 check "all runs have its steps" awk -F, -v steps="$steps" \
     'NR > 1 { runs++ } NR > 1 && $6 != steps { exit 1 } END { if (!runs) exit 1 }' timed/ablation.csv
 check "its table" says "^identity *8 "
-check "the same length for other rows" study --rows "scale 0.5" --seeds 1 --out timed
+check "the same length for other rows" study --rows "scale 0.5" --seeds 1 --base_width 4 --out timed
 check "has the same steps" grep "^1,scale 0.5,8,basic,one_cycle,$steps," timed/ablation.csv
-check "fewer seeds" study --rows identity --seeds 99 --time 1m --least 200 --plan --out plan
+check "fewer seeds" study --rows identity --seeds 99 --time 1m --least 50 --plan --out plan
 check "it says so" says "has room for no more than [0-9]* of 99 seeds"
 check "rows are what they are called" study --table 1 --rows 5,7 --gate_bias -6 --seeds 1 --iterations 2 --out biased
 check "two nets, though a flag says one bias" says "^2 nets, 1 seed, "

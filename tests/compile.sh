@@ -227,7 +227,8 @@ with_cmake() {
     cmake -S "$work/cmake" -B "$work/cmake/build" && cmake --build "$work/cmake/build" &&
         learns "$work/cmake/build/program"
 }
-if command -v cmake >/dev/null; then check "and so it does by the lines for CMake" with_cmake; fi
+if command -v cmake >/dev/null; then check "and so it does by the lines for CMake" with_cmake
+else echo "compile: skipped the lines for CMake, for there is no cmake"; fi
 
 # ---- the text ------------------------------------------------------------------------------------
 

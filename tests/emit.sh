@@ -193,7 +193,10 @@ strict="-std=c99 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror -fsaniti
     -fno-sanitize-recover=all"
 echo 'int main(void) { return 0; }' >empty.c
 # shellcheck disable=SC2086
-${CC:-cc} $strict -o empty empty.c 2>/dev/null || strict="-std=c99"
+if ! ${CC:-cc} $strict -o empty empty.c 2>/dev/null; then
+    echo "emit: skipped warnings and sanitizers, which ${CC:-cc} has not"
+    strict="-std=c99"
+fi
 build() { # build NAME SOURCE...: with every warning, under the sanitizers
     name=$1
     shift

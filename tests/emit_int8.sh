@@ -177,7 +177,10 @@ warnings="-std=c99 -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror"
 sanitizers="-fsanitize=address,undefined -fno-sanitize-recover=all"
 echo 'int main(void) { return 0; }' >empty.c
 # shellcheck disable=SC2086
-${CC:-cc} $sanitizers -o empty empty.c 2>/dev/null || sanitizers=
+if ! ${CC:-cc} $sanitizers -o empty empty.c 2>/dev/null; then
+    echo "emit_int8: skipped the sanitizers, which ${CC:-cc} has not"
+    sanitizers=
+fi
 
 on_this_computer() { # on_this_computer PROGRAM NET WORD...
     program=$1 net=$2
@@ -187,7 +190,7 @@ on_this_computer() { # on_this_computer PROGRAM NET WORD...
         ./run "$@"
 }
 
-no_float() { ! arm-none-eabi-nm board.elf | grep -E '__aeabi_(f|d|.*2f|.*2d)'; }
+no_float() { arm-none-eabi-nm board.elf >symbols && ! grep -E '__aeabi_(f|d|.*2f|.*2d)' symbols; }
 on_board() { # on_board BOARD FLAG PROGRAM NET WORD...
     choose "$1"
     flag=$2 program=$3 net=$4
@@ -221,8 +224,8 @@ within_its_limits() {
         arm-none-eabi-gcc -O2 $target -c -o net.o published.c || return 1
     text=$(arm-none-eabi-size -A net.o | awk '/^.text/ { n += $2 } END { print n }')
     constants=$(arm-none-eabi-size -A net.o | awk '/^.rodata/ && !/test_/ { n += $2 } END { print n }')
-    echo "$instructions instructions, $text bytes of code, $constants of constants"
-    [ "$instructions" -le 32000000 ] && [ "$text" -le 12288 ] && [ "$constants" -le 81920 ]
+    echo "$instructions instructions, $stack bytes of stack, $text of code, $constants of constants"
+    [ "$instructions" -le 32000000 ] && [ "$stack" -le 1024 ] && [ "$text" -le 12288 ] && [ "$constants" -le 81920 ]
 }
 all_images() {
     ${CC:-cc} -O3 -o batch batch.c published.c &&
@@ -253,6 +256,7 @@ if [ -n "$tiny" ]; then
     fi
     for board in $boards; do
         check "published: on $board" published_on_board "$board" -O2 published
+        stack=$(sed -n 's/.*stack \([0-9]*\) bytes, .*/\1/p' "$work/log")
         instructions=$(sed -n 's/.* \([0-9]*\) instructions$/\1/p' "$work/log")
         [ "$board" != m4 ] || check "published: its limits" within_its_limits
         [ "$board" != m4 ] ||

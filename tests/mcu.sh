@@ -132,6 +132,8 @@ while [ $((high - low)) -gt 1 ]; do
     cut_at on_pc steps=4 save=1 cut_bytes=$at flash= >/dev/null || break
     if grep -q "^step 2" cut.txt; then high=$at; else low=$at; fi
 done
+check "the end of a checkpoint is found" [ $((high - low)) = 1 ]
+check "within those bounds" [ $low -gt 81920 ]
 for at in $((low - 9)) $((low - 4)) $((low - 1)) $low $high; do
     check "the power goes behind $at bytes, at the end of a checkpoint" cut_anywhere "$at"
 done
@@ -143,7 +145,9 @@ printf '\000\000\000\000' | dd of=chip bs=1 seek=$((81920 + 50000)) conv=notrunc
 check "a damaged checkpoint is refused, the older one loads" resumed on_pc 1 steps=4 save=1 flash=chip
 check "and the reason is told" grep "the checkpoint" resumed.txt
 check "another length of the run" sh -c './train_pc steps=5 flash=chip >out.txt; [ $? = 1 ] && grep "another steps=" out.txt'
-check "words that it does not know" sh -c '! ./train_pc stepps=1 && ! ./train_pc steps=x && ! ./train_pc steps='
+check "a word that it does not know" fails 1 "it takes steps=" ./train_pc stepps=1
+check "no number" fails 1 "the value should be a whole number" ./train_pc steps=x
+check "nothing at all" fails 1 "the value should be a whole number" ./train_pc steps=
 
 echo "mcu: $checks checks, $failures failed"
 [ "$failures" = 0 ]

@@ -84,6 +84,8 @@ for path in sys.argv[1:]:
     assert root.getElementsByTagName("title")[0].firstChild.data
     assert "Test error" in root.getElementsByTagName("desc")[0].firstChild.data or path == "one.svg"
 ' one.svg many.svg
+else
+    echo "plot: skipped reading by Python, which is not there"
 fi
 
 cat >figure.c <<END
@@ -102,11 +104,15 @@ if $cxx --version >/dev/null 2>&1; then
     # shellcheck disable=SC2086
     check "C++11 compiles plot.h" $cxx -x c++ -std=c++11 $warnings -o figure figure.c -lm
     check "and its figure is there" sh -c './figure && grep -F "<title>Figure</title>" figure.svg'
+else
+    echo "plot: skipped C++, for there is no $cxx"
 fi
 mingw=x86_64-w64-mingw32-gcc
 if $mingw --version >/dev/null 2>&1; then
     # shellcheck disable=SC2086
     check "MinGW compiles tools/plot" $mingw -std=c99 $warnings -o plot.exe "$root/tools/plot.c" -lm
+else
+    echo "plot: skipped Windows, for there is no $mingw"
 fi
 
 echo "plot.sh: $checks checks, $failures failed"

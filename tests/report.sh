@@ -34,7 +34,7 @@ refuses() {
     fails "$status" "$words" ./report --out no.html "$@" && [ ! -e no.html ] && [ ! -e no.html.tmp ]
 }
 has() { grep -q -e "$1" "${2:-page.html}"; }
-lacks() { ! grep -e "$1" "${2:-page.html}"; }
+lacks() { [ -s "${2:-page.html}" ] && ! grep -e "$1" "${2:-page.html}"; }
 # last COLUMN RUN: the last value of a column of a log
 last() { tail -1 "$2/log.csv" | cut -d, -f"$1"; }
 # well_formed PAGE: all elements end, ids are there once and links lead to them, tables have headers

@@ -58,9 +58,11 @@ trap 'hangs_up=1' HUP
 kill -s HUP $$
 trap - HUP
 for signal in "HUP 1" "INT 2" "USR1 10" "TERM 15"; do
-    [ "$signal" != "HUP 1" ] || [ "$hangs_up" ] || continue
+    case $signal in # what is not heard of here, or has another number than Linux's
+    "HUP 1") [ "$hangs_up" ] ;;
+    "USR1 10") [ "$(kill -l 10)" = USR1 ] ;;
+    esac || { echo "resume: skipped SIG${signal% *}, which does not come here as it should"; continue; }
     # shellcheck disable=SC2086
-    [ "$signal" != "USR1 10" ] || [ "$(kill -l 10)" = USR1 ] || continue # Linux's number
     check "SIG${signal% *} saves a checkpoint" signalled $signal
 done
 
@@ -122,7 +124,7 @@ check "the machine" goes_on "resumed at iteration 46 of 48; .* instead of 46" --
 
 # ---- flags that have nothing to say ----------------------------------------------------------------
 
-check "the values of a field" sh -c './cifar --help | grep -e "--naive  *0 or 1$"'
+check "the values of a field" sh -c './cifar --help >out.txt && grep -e "--naive  *0 or 1$" out.txt'
 check "two lengths" refuses 2 "give one of them" --epochs 1 --iterations 9 --out no
 check "two lengths, the other first" refuses 2 "give one of them" --iterations 9 --epochs 1 --out no
 check "--eval of another depth" refuses 2 "best.safetensors has depth 8" --eval run/best.safetensors --depth 20
@@ -194,10 +196,10 @@ stopped_fast() { # in a later epoch, nine steps each
     check "flags count more than a recipe" sh -c 'grep -q \"desc.base_width\":\"8\" fast/last.ckpt &&
         grep -q \"trainer.flip\":\"2\" fast/last.ckpt'
     check "no such recipe" refuses 2 "should be paper or fast" --recipe slow
-    check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 8 |
-        grep "^recipe fast: --depth 14 .*; flags given here count more$"'
+    check "flags of a recipe" sh -c './cifar --dataset idx --data data --describe --recipe fast --depth 8 >out.txt &&
+        grep "^recipe fast: --depth 14 .*; flags given here count more$" out.txt'
     check "a share held out" sh -c "./cifar --dataset idx --data data $small --iterations 1 --hold_out 5 \
-        --out held | grep '; 164 training, 41 test images'"
+        --out held >out.txt && grep '; 164 training, 41 test images' out.txt"
     check "the share is known" train --resume --out held --iterations 2
     check "another share" refuses 2 "has hold_out 5; leave --hold_out out" --resume --out held --hold_out 4
     mkdir odd
@@ -210,9 +212,10 @@ stopped_fast() { # in a later epoch, nine steps each
     check "a share of one" refuses 2 "no image to train on" $small --hold_out 1
     check "a share of none" refuses 2 "--hold_out 206 is more than the 205" $small --hold_out 206
 }
-check "a plan" sh -c "./cifar --plan --batch 8 --out planned | grep '^drawn as planned/plan.svg' && grep '<svg' planned/plan.svg"
-check "what the net of small images takes, too" sh -c "./cifar --describe --small_epochs 2 |
-    grep 'MB for the net of the first 2 epochs, on images of 16 x 16'"
+check "a plan" sh -c "./cifar --plan --batch 8 --out planned >out.txt && grep '^drawn as planned/plan.svg' out.txt &&
+    grep '<svg' planned/plan.svg"
+check "what the net of small images takes, too" sh -c "./cifar --describe --small_epochs 2 >out.txt &&
+    grep 'MB for the net of the first 2 epochs, on images of 16 x 16' out.txt"
 # shellcheck disable=SC2086
 check "a first epoch on small images" train $small --lr 1e-9 --small_epochs 1 --iterations 18 --out small
 check "is not the best one's, were its error lower" sh -c "./cifar --dataset idx --data data \
@@ -271,7 +274,7 @@ kept() { # kept FROM TO: the results of a run lie aside
 killed() {
     ./cifar --dataset idx --data "$root/examples/data" --depth 8 --out "$1" >out.txt 2>&1 &
     pid=$!
-    wait_for "$1/last.ckpt.old" && sleep 0.2 # it renames that last
+    wait_for "$1/last.ckpt.old" && wait_for "$1/log.csv" # the new one
     kill -9 $pid
     wait $pid 2>/dev/null
     pid=

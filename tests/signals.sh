@@ -125,9 +125,10 @@ check "too many tables" fails 2 "more than 6 files" signals $many
 check "more images than there are" fails 2 "there are 105" signals --images 200
 check "no table" fails 1 "is no signals.csv" signals --overlay data/train-labels-idx1-ubyte
 check "no file" fails 1 "cannot" signals --weights none.safetensors
+rm -f out.txt
 ./signals --data data --depth 14 --iterations 100000 --out stopped --images 8 >out.txt 2>&1 &
 pid=$!
-sleep 1
+wait_for out.txt # which tells what was measured before training
 kill -s INT $pid
 wait $pid
 status=$?

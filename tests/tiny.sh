@@ -334,7 +334,7 @@ tflite() {
     grep -e "$2" out.txt && [ "$(wc -l <out.txt)" = 1 ] && [ ! -e made ] && [ ! -e made.tmp ]
 }
 whole_tflite() {
-    $python tflite.py && $python "$root/tools/convert_tflite.py" net.tflite made | tee out.txt &&
+    $python tflite.py && $python "$root/tools/convert_tflite.py" net.tflite made >out.txt && cat out.txt &&
         grep "20 tensors of net.tflite, 3 stages; padded as SAME" out.txt && ./convert made out && cmp out out16
 }
 says() { # says WORDS COMMAND...: it fails, and says so
