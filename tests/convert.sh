@@ -171,6 +171,7 @@ cat >same.c <<END
 #define RESNET_IMPLEMENTATION
 #include "$root/resnet.h"
 #include <stdio.h>
+#include <string.h>
 /* Says how pictures come in, and ends with 0 if both files hold the same net, that aside. */
 int main(void) {
     static const char images[] = " mean deviation height width crop_fraction interpolation ";
