@@ -10641,7 +10641,8 @@ RNDEF rn_status rn_predict_probed(rn_net *net, const rn_real *images, int count,
 typedef struct rn__source_value {
     int end;    /* operations that run before */
     int alone;  /* then this convolution alone; -1: none */
-    int stored; /* the node, whose value is in memory then, that it begins with; 0: the images */
+    int stored; /* the node that it begins with, in memory then, or once `alone` is done; 0: the
+                   images */
 } rn__source_value;
 
 /* Is the value of operation k in memory when it is done? Not that of a convolution which goes on

@@ -538,7 +538,7 @@ static void find_middle(const double *shares, int count, int ends[2]) {
 
 /* ---- words and pictures ---------------------------------------------------------------------- */
 
-/* The units whose loss costs most, the worst first. */
+/* The units that cost most when they are left out, the worst first. */
 static void tell_worst(const lesions *l) {
     static char said[MOST_UNITS];
     int i, k, worst;
