@@ -11,6 +11,8 @@
 
 #include "nets.h"
 
+#include "count_work.h"
+
 enum { IMAGES = 32, STEPS = 8 };
 
 #define BOUND 2e-5 /* of values of whole nets, relative to the largest */
@@ -245,27 +247,12 @@ static void check_all_out(int order) {
 
 /* ---- work ------------------------------------------------------------------------------------ */
 
-static const rn__kernels *counted;
-static long long calls[2]; /* of the two kernels that convolve */
-
-static void count_rows(float *out, const rn__conv_rows *shape, const float *in, const float *weight,
-                       const float *bias) {
-    calls[0]++;
-    counted->conv_rows(out, shape, in, weight, bias);
-}
-
-static void count_weight(float *dw, const rn__outer_rows *shape, const float *x, const float *dy) {
-    calls[1]++;
-    counted->conv_weight(dw, shape, x, dy);
-}
-
 /* All units alike: each that is left out saves the same number of calls, forward and backward. */
 static void check_work(void) {
     enum { UNITS = 4 };
     rn_desc desc = deep(RN_FULL_PREACT, RN_BASIC, 0.9f), plain;
     net_batch batch = net_draw_batch(&desc, IMAGES, 1);
     long long all[2], unit[2];
-    rn__kernels kernels;
     int step, met[UNITS + 1] = {0}, without;
     rn_net *net;
     desc.direct = 1; /* all by conv_rows */
@@ -275,10 +262,7 @@ static void check_work(void) {
         plain.stochastic_depth = without == 2 ? desc.stochastic_depth : 0;
         plain.units[0] = without == 0 ? 1 : UNITS, plain.units[1] = 0;
         net = net_create(&plain, IMAGES, RN_TRAINING);
-        counted = net->executor->kernels;
-        kernels = *counted;
-        kernels.conv_rows = count_rows, kernels.conv_weight = count_weight;
-        net->executor->kernels = &kernels;
+        count_work(net);
         for (step = 0; step < (without == 2 ? 40 : 1); step++) {
             calls[0] = calls[1] = 0;
             CHECK_INT(rn_train_step(net, batch.images, batch.labels, IMAGES, 0.01, NULL, NULL), 0);
