@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Time resnet.h against PyTorch on this machine, alternating, and print the ratios.
 
-    tools/compare_torch.py                                all of the table in the README
+    tools/compare_torch.py                                all nets of the tables in the READMEs
     tools/compare_torch.py --net resnet20 --mode train --batch 128 --threads 2
 
 Needs tools/bench (make -C tools) and Debian's python3-torch. PyTorch runs at the best of its settings
