@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Time resnet.h against PyTorch on this machine, alternating, and print the ratios.
 
-    tools/compare_torch.py                                all nets of the tables in the READMEs
+    tools/compare_torch.py                                all that the READMEs compare, and ResNet-50's predictions
     tools/compare_torch.py --net resnet20 --mode train --batch 128 --threads 2
 
 Needs tools/bench (make -C tools) and Debian's python3-torch. PyTorch runs at the best of its settings
@@ -141,7 +141,7 @@ def compare(a, net, mode, batch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--net", choices=sorted(DEPTH_UNITS) + [f"{name}-original" for name in sorted(DEPTH_UNITS)],
-                        help="without it: the table")
+                        help="without it: all of them, one after the other")
     parser.add_argument("--mode", choices=("train", "infer"), default="train")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
