@@ -442,7 +442,7 @@ static void help(const study *s) {
     print_recipe(&s->recipe);
     printf("\nFields of the description, where rows do not differ in them:\n");
     print_fields();
-    exit(0);
+    exit(finish());
 }
 
 static void read_flags(ablation *all, int count, char **words) {

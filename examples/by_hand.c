@@ -43,11 +43,13 @@ int main(int argc, char **argv) {
     const double h = 1e-3; /* of the differences */
     double sum = 0;
     int label, at = 0; /* the strongest answer */
+    char *end = NULL;
+    const long number = argc > 1 ? strtol(argv[1], &end, 10) : 0; /* the image's */
     rn_desc desc = rn_cifar(8);
     rn_error error;
     rn_data data;
     plot *p;
-    if (argc > 1 && (argv[1][0] < '0' || argv[1][0] > '9'))
+    if (argc > 3 || (end && (*end || end == argv[1] || number < 0 || number > INT_MAX)))
         return puts(
                    "usage: by_hand [IMAGE [PICTURE.svg]]\n\nConvolves one of the 2,000 test images "
                    "in examples/data, in numbers."),
@@ -56,8 +58,7 @@ int main(int argc, char **argv) {
     desc.height = desc.width = SIZE; /* mean 0, deviation 1: pixels from 0 to 1 */
     if (rn_load_idx(&data, files[0], files[1], 10, NULL, NULL, &error) ||
         rn_resolve(&desc, &error) ||
-        rn_batch(&data.source, &desc, NULL, 0, argc > 1 ? atoi(argv[1]) : 0, 1, image, &label,
-                 &error))
+        rn_batch(&data.source, &desc, NULL, 0, (ptrdiff_t)number, 1, image, &label, &error))
         return fprintf(stderr, "by_hand: %s\n", error.text), 1;
     loss(&y, &x, &f);
     print_numbers("The image", image, SIZE);

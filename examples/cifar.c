@@ -76,8 +76,8 @@ static void help(const recipe *r) {
         "                      manifest.txt (command, data, compiler, machine), and for folders\n"
         "                      classes.txt, the names of the classes (out); those of an earlier\n"
         "                      run, and what signals, lesions and landscape measured of its net,\n"
-        "                      are renamed to NAME.old (an earlier .old is kept if that run\n"
-        "                      finished no epoch)\n"
+        "                      are renamed to NAME.old (if that run finished no epoch, its files\n"
+        "                      go, and those of an earlier one stay aside)\n"
         "  --resume            go on from DIR/last.ckpt, to the bits of a run never stopped: it\n"
         "                      knows all but where the data is (--dataset, --data); length, --lr,\n"
         "                      --schedule and what is of the machine (threads, naive, direct,\n"
@@ -101,7 +101,7 @@ static void help(const recipe *r) {
         "or a file says else; frozen_below leaves stages as they begin, which for weights that\n"
         "are trained already examples/finetune does):\n");
     print_fields();
-    exit(0);
+    exit(finish());
 }
 
 static void read_flags(run *r, rn_desc *desc, int count, char **words) {

@@ -17,12 +17,12 @@ static void help(const recipe *r, long every) {
            "same batches, and logs the training loss as it falls. Ctrl-C ends it.\n\n");
     print_recipe(r);
     printf("  --out DIR           gets full_preact.csv, original.csv and fig1.svg, their\n"
-           "                      picture (curves)\n"
+           "                      picture (curves); logs that are there are renamed to NAME.old\n"
            "  --every N           steps whose mean loss is a row of the log (%ld)\n\n"
            "Fields of the description (rn_desc in resnet.h), order apart:\n",
            every);
     print_fields();
-    exit(0);
+    exit(finish());
 }
 
 static void make_path(char path[1000], const char *directory, const char *name, const char *end) {
@@ -31,10 +31,12 @@ static void make_path(char path[1000], const char *directory, const char *name, 
 }
 
 static FILE *open_log(const char *directory, const char *name) {
-    char path[1000];
+    char path[1000], old[1000];
     FILE *log;
     make_directory(directory);
     make_path(path, directory, name, ".csv");
+    make_path(old, directory, name, ".csv.old");
+    if (is_there(path)) rename_file(path, old);
     log = fopen(path, "w");
     if (!log) quit(1, "cannot write %s: %s", path, strerror(errno));
     fprintf(log, "epoch,iteration,train_loss,train_error,test_loss,test_error\n");
@@ -116,11 +118,12 @@ int main(int count, char **words) {
     rn_data_free(&test);
     catch_signals();
     for (i = 0; i < 2 && !stopped; i++) {
-        FILE *log = open_log(out, orders[i]);
+        FILE *log;
         trainer t;
         check(rn_desc_set(&desc, "order", orders[i], &error), &error);
         t = make_trainer(&desc, &r, RN_TRAINING, &images.source);
         t.net->schedule = choose_schedule(&r, steps_per_epoch(&t));
+        log = open_log(out, orders[i]);
         if (!i) announce(&t);
         depth = t.net->desc.depth; /* which follows from units, if those are given */
         if (!i) p = begin_progress(2 * t.net->schedule.steps);

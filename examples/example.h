@@ -79,14 +79,23 @@ static inline void *allocate(size_t bytes) {
     return memory;
 }
 
-/* Opens a file that close_new will rename to path: what was there stays until it is whole. A
-   device, a pipe or a link is not to be replaced, and is written to under its own name. */
-static inline FILE *open_new(const char *path, char temporary[1024]) {
+/* Is what path names a plain file, or nothing yet? A device, a pipe or a link is not to be
+   replaced. */
+static inline int is_replaceable(const char *path) {
     struct stat there;
-    const int is_file = lstat(path, &there) != 0 || (there.st_mode & S_IFMT) == S_IFREG;
-    FILE *file;
-    if (snprintf(temporary, 1024, is_file ? "%s.tmp" : "%s", path) >= 1024)
+    return lstat(path, &there) != 0 || (there.st_mode & S_IFMT) == S_IFREG;
+}
+
+/* Where what path will hold is written first; what is not to be replaced, under its own name. */
+static inline void name_temporary(const char *path, char temporary[1024]) {
+    if (snprintf(temporary, 1024, is_replaceable(path) ? "%s.tmp" : "%s", path) >= 1024)
         quit(1, "a path of %zu characters is too long", strlen(path));
+}
+
+/* Opens a file that close_new will rename to path: what was there stays until it is whole. */
+static inline FILE *open_new(const char *path, char temporary[1024]) {
+    FILE *file;
+    name_temporary(path, temporary);
     file = fopen(temporary, "w");
     if (!file) quit(1, "cannot write %s: %s", temporary, strerror(errno));
     return file;
@@ -94,14 +103,15 @@ static inline FILE *open_new(const char *path, char temporary[1024]) {
 
 /* Refuses a path that cannot be written before the work whose results it is for. */
 static inline void refuse_unwritable(const char *path) {
+    char temporary[1024];
     struct stat there;
-    const int is_new = lstat(path, &there) != 0; /* a link is not, not even one to nothing */
     FILE *file;
     if (!stat(path, &there) && (there.st_mode & S_IFMT) == S_IFIFO)
         return; /* its reader would see it closed */
-    file = fopen(path, "a");
+    name_temporary(path, temporary);
+    file = fopen(temporary, "a");
     if (!file || fclose(file)) quit(1, "cannot write %s: %s", path, strerror(errno));
-    if (is_new) remove(path);
+    if (strcmp(temporary, path) != 0) remove(temporary);
 }
 
 /* Renames a file, also where another one has that name. */
@@ -113,8 +123,12 @@ static inline void rename_file(const char *from, const char *to) {
 }
 
 static inline void close_new(FILE *file, const char *temporary, const char *path) {
-    if (ferror(file) | fclose(file)) quit(1, "writing %s failed: is the disk full?", temporary);
-    if (strcmp(temporary, path) != 0) rename_file(temporary, path);
+    const int renames = strcmp(temporary, path) != 0;
+    if (ferror(file) | fclose(file)) {
+        if (renames) remove(temporary);
+        quit(1, "writing %s failed: is the disk full?", temporary);
+    }
+    if (renames) rename_file(temporary, path);
 }
 
 /* Makes a directory, or finds it there. */
@@ -204,11 +218,12 @@ static inline int has_switch(const arguments *a, const char *name, int *on) {
     return is;
 }
 
-/* 1 if the word is --name; then *value is its value. */
+/* 1 if the word is --name; then *value is its value, which begins with -- only behind '='. */
 static inline int has_text(arguments *a, const char *name, const char **value) {
     const char *equals = strchr(a->words[a->at], '=');
     if (!is_named(a, name)) return 0;
-    if (!equals && a->at + 1 >= a->count) quit(2, "--%s needs a value", name);
+    if (!equals && (a->at + 1 >= a->count || !strncmp(a->words[a->at + 1], "--", 2)))
+        quit(2, "--%s needs a value", name);
     *value = equals ? equals + 1 : a->words[++a->at];
     return 1;
 }
@@ -595,7 +610,7 @@ static inline void print_recipe(const recipe *r) {
     printf("  --epochs N          length");
     if (r->epochs) printf(" (%ld)", r->epochs);
     printf("\n  --iterations N      instead of --epochs, the length in steps");
-    if (!r->epochs) printf(" (%" PRIu64 ")", r->schedule.steps);
+    if (!r->epochs && r->schedule.steps) printf(" (%" PRIu64 ")", r->schedule.steps);
     printf(
         "\n  --lr X              largest learning rate (%g)\n"
         "  --schedule NAME     constant, steps, cosine or one_cycle (%s)\n"

@@ -32,7 +32,7 @@ static void help(const recipe *r) {
     printf("--data is DIR. Fields of the description, see rn_desc in resnet.h (those of the net's\n"
            "shape and of its input are as in WEIGHTS, momentum is 0.9, threads all cores):\n");
     print_fields();
-    exit(0);
+    exit(finish());
 }
 
 static void read_words(run *r, rn_desc *desc, arguments a) {
@@ -41,6 +41,7 @@ static void read_words(run *r, rn_desc *desc, arguments a) {
     for (a.at = 1; a.at < a.count; a.at++) {
         const char *word = a.words[a.at];
         if (is_help(&a)) help(&r->recipe);
+        if (is_named(&a, "data")) quit(2, "DIR is the data; leave --data out");
         if (strncmp(word, "--", 2) != 0 && given == 3)
             quit(2, "WEIGHTS, DIR and OUT are %s, %s and %s; what is %s?", *files[0], *files[1],
                  *files[2], word);
@@ -80,7 +81,9 @@ static rn_desc choose_description(run *r, arguments a) {
     rn_status status;
     int told;
     read_words(r, &desc, a);
-    snprintf(r->checkpoint, sizeof r->checkpoint, "%s.ckpt", r->out);
+    if (snprintf(r->checkpoint, sizeof r->checkpoint, "%s.ckpt", r->out) >=
+        (int)sizeof r->checkpoint)
+        quit(1, "a path of %zu characters is too long", strlen(r->out));
     refuse_loss(r);
     r->recipe.net = r->resume ? r->checkpoint : r->weights;
     status = rn_load_desc(&desc, r->recipe.net, NULL, &error);

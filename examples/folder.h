@@ -162,6 +162,7 @@ static inline int read_from_folder(void *user, ptrdiff_t index, uint8_t *pixels,
         f->kept += bytes;
     }
     if (f->read == f->count) return 0;
+    if (!f->read) f->progress = begin_progress((uint64_t)f->count);
     f->progress.done = (double)++f->read;
     show_progress(&f->progress, "reading pictures: %td of %td", f->read, f->count);
     if (f->read < f->count) return 0;
@@ -263,7 +264,6 @@ static inline void open_folder(rn_data *data, const rn_desc *desc, const char *d
     check_description(f->desc);
     rn_resolve(&f->desc, NULL);
     f->most = most;
-    f->progress = begin_progress((uint64_t)f->count);
     data->source.count = f->count;
     data->source.channels = f->desc.channels;
     data->source.height = f->desc.height, data->source.width = f->desc.width;

@@ -40,6 +40,8 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "hello: %s\n", error.text), 1;
     if (train.source.channels != 1 || train.source.height != 28 || train.source.width != 28)
         return fprintf(stderr, "hello: the images should have 28 x 28 pixels, in grey\n"), 1;
+    if (train.source.count < BATCH)
+        return fprintf(stderr, "hello: %d training images are the least\n", BATCH), 1;
     steps = (int)train.source.count / BATCH; /* an epoch */
     schedule = rn_make_schedule(RN_ONE_CYCLE, 0.1, (uint64_t)(EPOCHS * steps));
     for (i = 0; i < EPOCHS * steps && !error.status; i++) {

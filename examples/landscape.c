@@ -300,7 +300,7 @@ static void help(const landscape *l) {
            l->points, l->range, l->training.epochs, l->training.batch, l->desc.depth,
            l->training.schedule.learning_rate, rn_schedule_name(l->training.schedule.kind));
     print_measurement(&l->m, "training images, at equal distances");
-    exit(0);
+    exit(finish());
 }
 
 /* With --train, recipe and description come first, of which the measurement takes its data. */

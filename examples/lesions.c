@@ -703,7 +703,7 @@ static void help(const lesions *l) {
         "  --path_images N     training images that each goes with (%ld)\n",
         l->most, l->draws, l->paths, l->path_images);
     print_measurement(&l->m, "test images");
-    exit(0);
+    exit(finish());
 }
 
 static void read_words(lesions *l, int count, char **words) {

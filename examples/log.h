@@ -117,25 +117,26 @@ static inline void draw_log(const run_log *l) {
     fprintf(stderr, "%s: %s\n", program, error);
 }
 
-/* Renames the results of an earlier run, and what was measured of its net; but one that finished no
-   epoch makes way for those that are aside already. */
+/* Renames the results of an earlier run, and what was measured of nets; but what a run wrote that
+   finished no epoch, the first five, makes way for those that are aside already. */
 static inline void put_aside(const char *directory) {
+    enum { OWN = 5 };
     static const char *const names[] = {
-        "log.csv",     "best.safetensors",     "last.ckpt",     "manifest.txt", "log.svg",
-        "signals.csv", "signals.manifest.txt", "signals.svg",   "lesions.csv",  "lesions.svg",
-        "paths.csv",   "landscape.csv",        "landscape.svg", "classes.txt"};
+        "log.csv",          "last.ckpt",   "manifest.txt",         "log.svg",      "classes.txt",
+        "best.safetensors", "signals.csv", "signals.manifest.txt", "signals.svg",  "lesions.csv",
+        "lesions.svg",      "paths.csv",   "landscape.csv",        "landscape.svg"};
     FILE *log = fopen(path_in(directory, names[0]), "r");
     double step, error;
     int rename_it =
         !is_there(path_in(directory, "log.csv.old")) || (log && read_row(log, &step, &error));
     char old[1010];
     if (log) fclose(log);
-    rename_it |= is_there(path_in(directory, names[1]));
+    rename_it |= is_there(path_in(directory, "best.safetensors"));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const char *path = path_in(directory, names[i]);
         if (!is_there(path)) continue;
         snprintf(old, sizeof old, "%s.old", path);
-        if (rename_it)
+        if (rename_it || i >= OWN)
             rename_file(path, old);
         else if (remove(path))
             quit(1, "cannot remove %s: %s", path, strerror(errno));

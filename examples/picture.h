@@ -247,6 +247,7 @@ static inline pixmap read_stb(FILE *file, const char *path, const char *name) {
     if (!stbi_info_from_memory(data, bytes, &width, &height, &stored))
         quit(1, "%s is %s that is damaged, or of a kind not known here: %s", path, name,
              stbi_failure_reason());
+    if (height < 0 && height > -INT_MAX) height = -height; /* a BMP that begins at the top */
     wanted = stored < 3 ? 1 : 3;
     deep = stbi_is_16_bit_from_memory(data, bytes);
     m = make_pixmap(path, wanted, height, width);
@@ -276,7 +277,8 @@ static inline pixmap read_picture(FILE *file, const char *path, const unsigned c
     const file_kind *kind = find_kind(b);
     pixmap none = {0, 0, 0, -1, 0, NULL};
     if (b[0] == 'P' && b[1] >= '1' && b[1] <= '7' && (isspace(b[2]) || b[2] == '#')) {
-        fseek(file, 2, SEEK_SET);
+        if (fseek(file, 2, SEEK_SET))
+            quit(1, "%s cannot be read twice, as a pipe cannot; give a file", path);
         return read_pnm(file, path, b[1] - '0');
     }
     if (!kind) return none;

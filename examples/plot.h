@@ -28,6 +28,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
+#ifndef __cplusplus
+int lstat(const char *path, struct stat *there); /* -std=c99 hides it */
+#endif
+#endif
 
 typedef struct plot plot;
 
@@ -1947,14 +1953,25 @@ static inline void plot_free(plot *p) {
     free(p->series), free(p->grey.name), free(p->title), free(p);
 }
 
-/* Writes text to path by way of path.tmp; 0, or errno. */
+/* Is it a plain file, or nothing yet? A device, a pipe or a link is not to be replaced. */
+static inline int plot_is_replaceable(const char *path) {
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat there;
+    return lstat(path, &there) != 0 || S_ISREG(there.st_mode);
+#else
+    return (void)path, 1;
+#endif
+}
+
+/* Writes text to path, by way of path.tmp if that is replaced; 0, or errno. */
 static inline int plot_write(const char *path, const char *text) {
+    const int replaces = plot_is_replaceable(path);
     char *temporary = (char *)malloc(strlen(path) + 5);
     FILE *file;
     int error = temporary ? 0 : ENOMEM;
     if (error) return error;
     strcpy(temporary, path);
-    strcat(temporary, ".tmp");
+    if (replaces) strcat(temporary, ".tmp");
     errno = 0;
     file = fopen(temporary, "wb");
     if (!file) error = errno ? errno : EIO;
@@ -1963,8 +1980,8 @@ static inline int plot_write(const char *path, const char *text) {
 #ifdef _WIN32
     if (!error) remove(path); /* rename does not replace files there */
 #endif
-    if (!error && rename(temporary, path)) error = errno ? errno : EIO;
-    if (error && file) remove(temporary);
+    if (!error && replaces && rename(temporary, path)) error = errno ? errno : EIO;
+    if (error && replaces && file) remove(temporary);
     free(temporary);
     return error;
 }

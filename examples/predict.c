@@ -34,7 +34,7 @@ static void help(void) {
         "              that unit makes of the image; a name that is none lists all\n",
         has_stb_image ? "a PNG of 8 or 16 bits, a JPEG or a BMP"
                       : "(a PNG, JPEG or BMP, if built where stb_image is: Debian's libstb-dev)");
-    exit(0);
+    exit(finish());
 }
 
 /* ---- CIFAR and IDX --------------------------------------------------------------------------- */

@@ -75,7 +75,7 @@ static void help(const laboratory *lab) {
     print_fields();
     printf("\nfor example  signals --depth 56 --order original --net shortcut=identity \\\n"
            "                 --net \"shortcut=scale shortcut_scale=0.5\" --iterations 100\n");
-    exit(0);
+    exit(finish());
 }
 
 /* ---- rows ------------------------------------------------------------------------------------ */
@@ -145,6 +145,17 @@ static void read_rows(laboratory *lab, const char *path) {
         add_row(lab, signal, at, value);
     }
     fclose(file);
+}
+
+/* Ends the program now, and not after the measuring, for what cannot be drawn or written then. */
+static void check_ends(const laboratory *lab) {
+    laboratory *copy = (laboratory *)allocate(sizeof *copy);
+    *copy = *lab;
+    for (int i = 0; i < lab->count; i++) find_label(copy, lab->subjects[i].label);
+    for (int i = 0; i < lab->overlay_count; i++) read_rows(copy, lab->overlays[i]);
+    refuse_unwritable(path_in(lab->out, "signals.csv"));
+    free(copy->rows);
+    free(copy);
 }
 
 static int is_of(const row *r, int net, const char *signal) {
@@ -815,11 +826,12 @@ int main(int count, char **words) {
     static laboratory lab = {.out = "out", .images = 64, .every = 10};
     rn_desc desc = rn_cifar(20);
     program = "signals";
-    lab.recipe = make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_CONSTANT, 0.1, 1));
+    lab.recipe = make_recipe(IDX, "examples/data", 64, 2, rn_make_schedule(RN_CONSTANT, 0.1, 0));
     rn_set_dialect(&desc, RN_PAPER);
     desc.threads = all_cores();
     read_flags(&lab, &desc, count, words);
     make_directory(lab.out);
+    check_ends(&lab);
     catch_signals();
     if (lab.count) run_subjects(&lab, &desc, count, words);
     for (int i = 0; i < lab.overlay_count; i++) read_rows(&lab, lab.overlays[i]);

@@ -15,6 +15,7 @@ cat >theirs.c <<END
 #define RESNET_IMPLEMENTATION
 #include "$root/resnet.h"
 #include <stdio.h>
+#include <string.h>
 
 enum { AKAMASTER, TORCHVISION, KUANGLIU, PREACT, BIASED, TIMM, TIMM_GN = 6, TIMM_EVOS, TIMM_BIT };
 

@@ -251,6 +251,8 @@ check "no name of C" says 2 "should be a name of C" net00 out.c --name 2net
 check "too small an arena" says 1 "the least that is found" net00 out.c --arena 8
 check "one file" says 2 "same file" net00 net00
 check "no data" says 1 "cannot open nowhere" net00 out.c --int8 nowhere --dataset idx
+check "no directory, before it looks for data" says 1 "cannot write none/out.c" net00 none/out.c --int8 nowhere \
+    --dataset idx
 check "help" says 0 "^usage: emit_c" --help
 # folded OTHER BYTES: a file of that name, a folded net of zeros; in its JSON maybe another tensor; its
 # last bytes, octal

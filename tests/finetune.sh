@@ -95,6 +95,9 @@ check "a resumed run keeps its recipe" fails 2 "has pad 3; leave --pad out" \
 check "a resumed run keeps its pictures" fails 2 "on other images than those of --data fewer" \
     sh -c "cp -r pictures fewer && rm '$(echo "$last" | sed 's/^pictures/fewer/')' &&
         ./finetune $base fewer twice.safetensors --resume"
+check "two directories" fails 2 "DIR is the data; leave --data out" ./finetune "$base" pictures two --data pictures
+check "a name that leaves no room for .ckpt" fails 1 "a path of 996 characters is too long" \
+    ./finetune "$base" pictures "$(printf %0996d 0)"
 check "the given weights are kept" fails 2 "are the same file, which would be lost" \
     ./finetune "$base" pictures "./$base"
 kept() { # kept NAME: weights there are not given up for those of `whole`

@@ -124,13 +124,15 @@ for name in colour.png:PNG colour.jpg:JPEG colour.bmp:BMP; do
         "is a ${name#*:}; this program was built without stb_image: install it (Debian's libstb-dev)" \
         ./plain "$files/${name%:*}" "$files/colour.ppm"
 done
+check "a PPM from a pipe" refused 1 "/dev/stdin cannot be read twice" \
+    sh -c "cat '$files/colour.ppm' | ./plain /dev/stdin '$files/colour.ppm'"
 printf 'GIF89aaaaaaaaaaaaaaaaa' >a.gif
 check "a GIF" refused 1 'a.gif is a GIF; take what this writes: giftopnm < a.gif > NAME' ./plain a.gif a.gif
 printf 'RIFFaaaaWEBPVP8 aaaaaaa' >a.webp
 check "a WebP" refused 1 'a.webp is a WebP; .*: dwebp -ppm a.webp -o - > NAME' ./plain a.webp a.webp
 if [ -n "$stb" ]; then
     check "a PPM beside stb_image" says 0 ./stb "$files/colour.ppm" "$files/colour.ppm"
-    for name in colour.png colour.bmp deep.png; do
+    for name in colour.png colour.bmp top_down.bmp deep.png; do
         check "$name" says 0 ./stb "$files/$name" "$files/colour.ppm"
     done
     check "a PNG with a palette" says 0 ./stb "$files/palette.png" "$files/palette.ppm"

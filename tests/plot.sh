@@ -37,6 +37,9 @@ shows() { # shows PICTURE WORDS...
 
 check "one log" ./plot runs/identity/log.csv one.svg
 check "it shows training, test and the learning rate" shows one.svg identity training test "Learning rate" 'error (%)'
+ln -s target.svg link.svg
+check "into a link" ./plot runs/identity/log.csv link.svg
+check "which stays one" sh -c '[ -L link.svg ] && cmp one.svg target.svg && [ ! -e link.svg.tmp ]'
 check "several logs" ./plot --title 'Three & more' runs/identity/log.csv runs//scale//log.csv 'other/a & b/log.csv' \
     named.csv many.svg
 check "two without a title" ./plot runs/identity/log.csv named.csv untitled.svg

@@ -298,6 +298,10 @@ for name in hello tiny; do
     compile $name "$root/examples/$name.c" || exit 1
     helps 'Trains a ResNet-8' ./$name
 done
+# fewer pictures than a batch has
+idx train 49 few
+idx t10k 50 few
+check "too few pictures" fails 1 "50 training images are the least" ./hello few
 helps 'WEIGHTS IMAGE' ./predict
 if command -v python3 >/dev/null; then # -S: without numpy and torch
     helps 'Make and check golden files' python3 -S "$root/tools/golden.py"

@@ -106,6 +106,10 @@ check "two nets" says 2 "one net at a time" $net $net --data "$data"
 cp $net copy
 check "over the net" says 2 "same file" copy --data "$data" --dataset idx --csv copy
 check "which is still there" cmp $net copy
+mkfifo pipe
+check "into a pipe, before it computes" says 1 "pipe is no plain file; write elsewhere" $net --data "$data" \
+    --dataset idx --csv pipe
+check "nothing was computed" sh -c '! grep "test images" said.txt'
 check "into no directory" says 1 "none/table.csv" $net --data "$data" --dataset idx --test 5 \
     --csv none/table.csv
 check "before the work" sh -c '! grep "test images" said.txt'

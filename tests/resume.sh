@@ -283,9 +283,12 @@ killed() {
 cp -r better finished
 check "killed at once" killed finished
 check "the finished run lies aside" kept better finished
+echo measured >finished/landscape.csv
 # shellcheck disable=SC2086
 check "started afresh" train $small --out finished --iterations 9
 check "the finished run still lies aside" kept better finished
+check "and what was measured meanwhile" grep measured finished/landscape.csv.old
+check "a flag for a value" refuses 2 "--out needs a value" --out --resume
 echo measured >finished/lesions.csv
 cp -r finished second
 # shellcheck disable=SC2086

@@ -123,7 +123,8 @@ many=$(for i in 1 2 3 4 5 6 7; do echo --overlay two/signals.csv; done)
 # shellcheck disable=SC2086
 check "too many tables" fails 2 "more than 6 files" signals $many
 check "more images than there are" fails 2 "there are 105" signals --images 200
-check "no table" fails 1 "is no signals.csv" signals --overlay data/train-labels-idx1-ubyte
+check "no table" fails 1 "is no signals.csv" signals --net order=original --overlay data/train-labels-idx1-ubyte
+check "before anything was measured" sh -c '! grep units said'
 check "no file" fails 1 "cannot" signals --weights none.safetensors
 rm -f out.txt
 ./signals --data data --depth 14 --iterations 100000 --out stopped --images 8 >out.txt 2>&1 &

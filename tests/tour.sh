@@ -156,6 +156,11 @@ for change in $changes; do check "shorter $change" shorten "$change" "$tiny" 's/
 
 check "what it takes is built" sh -e "$work/text/0.sh"
 for n in $experiments end; do check "experiment $n" experiment "$n"; done
+cp -r tour/thousand thousand
+check "curves that cannot begin" fails 2 "pad is 32" examples/curves --dataset idx --data examples/data --depth 11 \
+    --pad 32 --out tour/thousand
+check "leave the earlier ones" diff -r thousand tour/thousand
+check "no number of an image" fails 2 "usage: by_hand" examples/by_hand 5x
 for change in $changes; do
     check "$change fits" fits "$change"
     check "$change" passes "$change"

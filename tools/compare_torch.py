@@ -156,6 +156,8 @@ def main():
     if a.worker:
         torch_worker(a)
         return
+    if a.rounds < 1:
+        parser.error("--rounds should be 1 or more")
     if not os.access(os.path.join(HERE, "bench"), os.X_OK):
         sys.exit("compare_torch.py: there is no tools/bench; make -C tools builds it")
     if a.tcmalloc and not ctypes.util.find_library("tcmalloc_minimal"):

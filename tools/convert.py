@@ -73,8 +73,11 @@ def load_weights(path):
 
 def load(path):
     """What the file holds, if that is weights alone."""
-    with open(path, "rb") as file:
-        begin = file.read(16)
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(16)
+    except OSError as error:
+        stop(f"cannot read {path}: {error.strerror}")
     if begin[8:9] == b"{":
         stop(f"{path} is safetensors already: give it to tools/convert")
     try:
@@ -146,6 +149,9 @@ def write(tensors, path):
                         "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    path = os.path.realpath(path)  # what a link leads to is replaced, and not the link
+    if os.path.exists(path) and not os.path.isfile(path):
+        stop(f"{path} is no plain file; write elsewhere")
     temporary = path + ".tmp"
     try:
         with open(temporary, "wb") as file:

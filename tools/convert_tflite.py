@@ -234,6 +234,9 @@ def write(tensors, path):
         end += len(parts[-1])
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    path = os.path.realpath(path)  # what a link leads to is replaced, and not the link
+    if os.path.exists(path) and not os.path.isfile(path):
+        stop(f"{path} is no plain file; write elsewhere")
     temporary = path + ".tmp"
     try:
         with open(temporary, "wb") as file:
@@ -264,6 +267,8 @@ def main():
         stop(f"{words.source} and {words.target} are the same file, which would be lost")
     try:
         tensors, net = convert(words.source)
+    except OSError as error:
+        stop(f"cannot read {words.source}: {error.strerror}")
     except (struct.error, LookupError, ValueError, OverflowError, RecursionError):
         stop(f"{words.source} is cut, damaged or of another form than TFLite's schema 3")
     write(tensors, words.target)

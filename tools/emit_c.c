@@ -154,6 +154,7 @@ int main(int count, char **words) {
     refuse_options(&j, &a);
     if (same_file(j.weights, j.to))
         quit(2, "%s and %s are the same file, which would be lost", j.weights, j.to);
+    refuse_output(j.to);
     emit(&j);
     return finish();
 }

@@ -30,6 +30,13 @@ static inline void open_output(output *out, const char *path) {
     out->failed = NULL;
 }
 
+/* Ends the program now, and not after the work, where that could not be. */
+static inline void refuse_output(const char *path) {
+    output out;
+    aim_output(&out, path);
+    refuse_unwritable(out.target);
+}
+
 static inline void write_output(output *out, const void *data, size_t bytes) {
     const rn_files *files = &out->file.files;
     if (!out->failed && files->write(files->user, out->file.file, data, bytes) != bytes)

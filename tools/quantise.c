@@ -283,7 +283,7 @@ int main(int count, char **words) {
     if (j.csv && !j.errors) quit(2, "--csv writes the errors by layer; leave --errors 0 out");
     if (j.csv && same_file(j.csv, j.weights))
         quit(2, "%s and %s are the same file, which would be lost", j.weights, j.csv);
-    if (j.csv) refuse_unwritable(j.csv);
+    if (j.csv) refuse_output(j.csv);
     run(&j, &a);
     return finish();
 }

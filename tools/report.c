@@ -35,7 +35,7 @@ static void help(void) {
         "lesions, landscape, and other pictures (.svg).\n\n"
         "  --out FILE          the page (report.html)\n"
         "  --title WORDS       its heading\n");
-    exit(0);
+    exit(finish());
 }
 
 /* ---- the directories ------------------------------------------------------------------------- */

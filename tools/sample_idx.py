@@ -67,8 +67,9 @@ def draw(labels, count):
     return sorted(taken)
 
 
-def sample(source, target, split, count):
-    """Write a sample of COUNT images and their labels of one SPLIT from folder SOURCE to TARGET."""
+def sample(source, split, count):
+    """Return the files of a sample of COUNT images and their labels of one SPLIT of folder SOURCE:
+    name and contents."""
     images_name = f"{split}-images-idx3-ubyte"
     labels_name = f"{split}-labels-idx1-ubyte"
     (total, rows, columns), images = read_idx(os.path.join(source, images_name), IMAGES_MAGIC, 3)
@@ -77,13 +78,10 @@ def sample(source, target, split, count):
         raise ValueError(f"{source}: {split} has {total} images, but {label_total} labels")
     taken = draw(labels, count)
     size = rows * columns
-    with open(os.path.join(target, images_name), "wb") as f:
-        f.write(struct.pack(">4I", IMAGES_MAGIC, count, rows, columns))
-        f.write(b"".join(images[i * size:(i + 1) * size] for i in taken))
-    with open(os.path.join(target, labels_name), "wb") as f:
-        f.write(struct.pack(">2I", LABELS_MAGIC, count))
-        f.write(bytes(labels[i] for i in taken))
     print(f"{split}: {count} of {total} images, {rows} x {columns}")
+    return [(images_name, struct.pack(">4I", IMAGES_MAGIC, count, rows, columns)
+             + b"".join(images[i * size:(i + 1) * size] for i in taken)),
+            (labels_name, struct.pack(">2I", LABELS_MAGIC, count) + bytes(labels[i] for i in taken))]
 
 
 def main():
@@ -99,9 +97,13 @@ def main():
     try:
         if os.path.realpath(args.source) == os.path.realpath(args.target):
             raise ValueError("the sample would overwrite the data set: name another target folder")
-        os.makedirs(args.target, exist_ok=True)
+        files = []  # all of them, before the first is written
         for split, count in zip(SPLITS, (args.train, args.test)):
-            sample(args.source, args.target, split, count)
+            files += sample(args.source, split, count)
+        os.makedirs(args.target, exist_ok=True)
+        for name, contents in files:
+            with open(os.path.join(args.target, name), "wb") as f:
+                f.write(contents)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         sys.exit(f"sample_idx.py: {error}")
 

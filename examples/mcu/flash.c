@@ -62,19 +62,10 @@ static void choose(selection *s, const char *directory, int train, int first, in
 
 /* ---- headers --------------------------------------------------------------------------------- */
 
-static FILE *begin_header(const char *path, char *other, size_t capacity) {
-    FILE *file;
-    snprintf(other, capacity, "%s.tmp", path);
-    file = fopen(other, "wb");
-    if (!file) quit(1, "cannot write %s: %s", other, strerror(errno));
+static FILE *begin_header(const char *path, char temporary[1024]) {
+    FILE *file = open_new(path, temporary);
     fprintf(file, "/* Made by flash.c. */\n#include <stdint.h>\n");
     return file;
-}
-
-static void end_header(FILE *file, const char *other, const char *path) {
-    const int failed = ferror(file);
-    if (fclose(file) || failed || rename(other, path))
-        quit(1, "cannot write %s: %s", path, strerror(errno));
 }
 
 static void write_bytes(FILE *file, const char *name, const uint8_t *bytes, size_t count) {
@@ -107,19 +98,19 @@ static void make_pictures(const char *directory, int first, int classes, int tra
     selection sets[2];
     rn_desc desc = rn_cifar(8);
     rn_error error;
-    char other[1024];
+    char temporary[1024];
     FILE *file;
     choose(&sets[0], directory, 1, first, classes, train);
     choose(&sets[1], directory, 0, first, classes, test);
     check(rn_measure(&desc, &sets[0].source, &error), &error);
-    file = begin_header(path, other, sizeof other);
+    file = begin_header(path, temporary);
     fprintf(file, "enum { PICTURE_SIZE = %d, CLASSES = %d, TRAIN_COUNT = %d, TEST_COUNT = %d };\n",
             SIZE, classes, (int)sets[0].source.count, (int)sets[1].source.count);
     fprintf(file, "#define PICTURE_MEAN %.9ef\n#define PICTURE_DEVIATION %.9ef\n",
             (double)desc.mean[0], (double)desc.deviation[0]);
     write_pictures(file, "train", &sets[0]);
     write_pictures(file, "test", &sets[1]);
-    end_header(file, other, path);
+    close_new(file, temporary, path);
 }
 
 /* ---- the trunk ------------------------------------------------------------------------------- */
@@ -164,7 +155,7 @@ static void make_trunk(const char *directory, const char *path) {
     rn_desc desc = describe_trunk();
     rn_error error;
     rn_net *net;
-    char other[1024], weights[1024];
+    char temporary[1024], weights[1024];
     uint8_t *bytes;
     size_t count;
     FILE *file;
@@ -180,9 +171,9 @@ static void make_trunk(const char *directory, const char *path) {
     if (!file) quit(1, "cannot read %s: %s", weights, strerror(errno));
     count = fread(bytes, 1, count, file);
     fclose(file);
-    file = begin_header(path, other, sizeof other);
+    file = begin_header(path, temporary);
     write_bytes(file, "trunk_file", bytes, count);
-    end_header(file, other, path);
+    close_new(file, temporary, path);
 }
 
 static const char usage[] =
