@@ -443,6 +443,11 @@ END
         cat out.txt
         grep -e "$words" out.txt && [ "$(wc -l <out.txt)" = 1 ] && [ ! -e made ] && [ ! -e made.tmp ]
     }
+    says_of_pipe() {
+        "$root/tools/convert.py" zip.pth pipe >out.txt 2>&1 && return 1
+        cat out.txt
+        grep -e "$1" out.txt && [ -p pipe ]
+    }
     check "make.py" $python make.py
     check "a state dict, zip form" writes zip.pth
     check "old form" writes old.pt
@@ -456,6 +461,8 @@ END
     check "a cut file" declines "cut.pth is cut, damaged" cut.pth
     check "safetensors" declines "is safetensors already" theirs
     check "not there" declines "nowhere is not there" nowhere
+    mkfifo pipe
+    check "to no pipe" says_of_pipe "pipe is no plain file; write elsewhere"
 fi
 
 echo "convert: $checks checks, $failures failed"

@@ -347,6 +347,12 @@ says() { # says WORDS COMMAND...: it fails, and says so
 if command -v $python >/dev/null; then
     cp theirs16 theirs
     check "a TFLite file" whole_tflite
+    cp made whole_made
+    rm made && ln -s led_to made
+    check "by a link" whole_tflite
+    check "which stays one" sh -c '[ -L made ] && cmp led_to whole_made'
+    mkfifo pipe
+    check "to no pipe" says "pipe is no plain file" $python "$root/tools/convert_tflite.py" net.tflite pipe
     check "is no safetensors" says "tools/convert_tflite.py net.tflite" ./convert net.tflite out
     check "of a mobile net" tflite kind "it holds DEPTHWISE_CONV_2D"
     check "without units" tflite plain "no ADD"
