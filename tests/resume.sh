@@ -288,7 +288,7 @@ echo measured >finished/landscape.csv
 check "started afresh" train $small --out finished --iterations 9
 check "the finished run still lies aside" kept better finished
 check "and what was measured meanwhile" grep measured finished/landscape.csv.old
-check "a flag for a value" refuses 2 "--out needs a value" --out --resume
+check "a flag for a value" refuses 2 "--out needs a value" --iterations 1 --out --resume
 echo measured >finished/lesions.csv
 cp -r finished second
 # shellcheck disable=SC2086
