@@ -1,5 +1,5 @@
-/* count_work.h - how often a net calls the kernels that convolve: its work, whatever the machine and
-   whatever else that does. With desc.direct = 1 these are all of its convolutions. */
+/* count_work.h - how often a net calls the kernels that convolve: its work, whatever the machine
+   and whatever else that does. With desc.direct = 1 these are all of its convolutions. */
 #ifndef COUNT_WORK_H
 #define COUNT_WORK_H
 
