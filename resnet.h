@@ -84,6 +84,8 @@
 
        RESNET_IMPLEMENTATION   one   compile the implementation here
        RESNET_STATIC           all   everything static: several private copies in one program
+       RNDEF                   all   what stands before public functions, default extern; say,
+                                     __declspec(dllexport)
        RESNET_REAL             all   scalar type, default float; double has the naive execution
                                      only; files that disagree do not link
        RESNET_MALLOC(bytes)    one   allocator when rn_memory names none; with RESNET_FREE(memory)
@@ -136,7 +138,7 @@
 #define RNDEF static __attribute__((unused))
 #elif defined(RESNET_STATIC)
 #define RNDEF static
-#else
+#elif !defined(RNDEF)
 #define RNDEF extern
 #endif
 

@@ -162,6 +162,9 @@ for compiler in $compilers; do
         check "$one: object" object whole || continue
         nm -g --defined-only "$work/whole.o" | awk '{print $NF}' | grep -v '^rn_[a-z]' >"$work/found"
         check "$one: every symbol starts with rn_" none "$work/found"
+        check "$one: object with RNDEF" object weak -O0 '-DRNDEF=extern __attribute__((weak))'
+        nm -g --defined-only "$work/weak.o" | awk '$2 != "W"' >"$work/found"
+        check "$one: RNDEF stands before every public function" none "$work/found"
         nm "$work/whole.o" | awk '$2 ~ /^[BbDdCcSs]$/' >"$work/found"
         check "$one: there are no variables" none "$work/found"
         nm -u "$work/whole.o" | awk '{print $NF}' | grep -E \

@@ -527,14 +527,6 @@ static void test_damaged_headers(void) {
 
 /* ---- weights and checkpoints ----------------------------------------------------------------- */
 
-/* All but the bytes between the members. */
-static int same_schedule(const rn_schedule *a, const rn_schedule *b) {
-    return a->kind == b->kind && !memcmp(&a->learning_rate, &b->learning_rate, sizeof(double)) &&
-           a->steps == b->steps && !memcmp(a->drops, b->drops, sizeof a->drops) &&
-           a->warmup_steps == b->warmup_steps &&
-           !memcmp(&a->warmup_rate, &b->warmup_rate, sizeof(double));
-}
-
 static void test_round_trip(void) {
     rn_desc desc = small_desc(), stored, resolved = desc;
     rn_net *net = trained_net(), *again, *weights, *predicting;
@@ -564,7 +556,7 @@ static void test_round_trip(void) {
     CHECK_INT(again->step, 3);
     CHECK_INT(again->epoch, 12345678901);
     CHECK_INT(again->cursor, 15);
-    CHECK(same_schedule(&again->schedule, &net->schedule));
+    CHECK(net_same_schedule(&again->schedule, &net->schedule));
     CHECK(!memcmp(&again->trainer, &net->trainer, sizeof net->trainer));
     train(net, 4); /* 3 + 4 steps either way */
     train(again, 4);

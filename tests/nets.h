@@ -206,6 +206,14 @@ static inline rn_net *net_create(const rn_desc *desc, int batch, rn_mode mode) {
     return net;
 }
 
+/* The same in all but the bytes between the members. */
+static inline int net_same_schedule(const rn_schedule *a, const rn_schedule *b) {
+    return a->kind == b->kind && !memcmp(&a->learning_rate, &b->learning_rate, sizeof(double)) &&
+           a->steps == b->steps && !memcmp(a->drops, b->drops, sizeof a->drops) &&
+           a->warmup_steps == b->warmup_steps &&
+           !memcmp(&a->warmup_rate, &b->warmup_rate, sizeof(double));
+}
+
 /* A stream of test's own. */
 static inline double net_number(uint64_t seed, uint64_t index) {
     rn_key key = {0, 99, 0};

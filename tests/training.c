@@ -850,7 +850,7 @@ static void resume(const rn_desc *given, const rn_data *data, int n, int m) {
         CHECK_INT(rest->step, whole->step);
         CHECK_INT(rest->epoch, whole->epoch);
         CHECK_INT(rest->cursor, whole->cursor);
-        CHECK(!memcmp(&rest->schedule, &whole->schedule, sizeof rest->schedule));
+        CHECK(net_same_schedule(&rest->schedule, &whole->schedule));
         CHECK_INT(rest->desc.seed, whole->desc.seed);
         for (i = 0; i < m; i++) {
             step_on_data(whole, &data->source);
