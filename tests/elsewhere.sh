@@ -11,18 +11,33 @@ here=$(cd "$(dirname "$0")" && pwd)
 warnings="-Wall -Wextra -Werror -Wno-unknown-pragmas" # no OpenMP here
 export WINEDEBUG=-all DISPLAY=
 
-# one NAME RUNNER COMPILER SOURCE [ARGUMENTS...]: builds a program and runs it
+# Compiled once for a system, and linked to most of its programs; see the Makefile.
+# implementation SYSTEM COMPILER FLAGS...
+implementation() {
+    object=$work/$1.o
+    shift
+    # shellcheck disable=SC2086
+    "$@" $warnings -std=c99 -O2 -DRESNET_IMPLEMENTATION -x c -c -o "$object" "$here/../resnet.h"
+}
+declared='-DRNDEF=extern inline __attribute__((gnu_inline))'
+
+# one NAME-SYSTEM RUNNER COMPILER SOURCE [ARGUMENTS...]: builds a program and runs it
 one() {
-    name=$1 runner=$2 compiler=$3 source=$4
+    name=$1 runner=$2 compiler="$3 $warnings -std=c99 -DREDUCED" source=$4 libraries="-lm -lpthread"
     shift 4
     [ "$runner" = - ] && runner=
     case "$name $1" in
-    *-aarch64*) optimise=-O2 ;; # as its users build it
-    *--help) optimise=-O0 ;;    # it only starts
-    *) optimise=-O1 ;;
+    *-aarch64*) whole=-O2 ;; # as its users build it
+    *--help) whole=-O0 ;;    # it only starts
+    data-* | kernels-* | planner-*) whole=-O1 ;;
+    *) whole= ;;
     esac
     # shellcheck disable=SC2086
-    $compiler $warnings -std=c99 $optimise -DREDUCED -o "$work/$name.exe" "$source" -lm -lpthread || return 1
+    if [ "$whole" ]; then $compiler $whole -o "$work/$name.exe" "$source" $libraries
+    else
+        $compiler -fsyntax-only "$source" &&
+            $compiler -w -O1 -fno-inline "$declared" -o "$work/$name.exe" "$source" "$work/${name##*-}.o" $libraries
+    fi || return 1
     timeout 600 $runner "$work/$name.exe" "$@"
 }
 
@@ -41,7 +56,8 @@ export WINEPREFIX="$work/wine" TMPDIR="$work"
 data="../examples/data"
 machines=0
 
-# system NAME RUNNER COMPILER FLAGS...: true if programs for it can be built, and its runner is there
+# system NAME RUNNER COMPILER FLAGS...: true if programs for it can be built, and its runner is there;
+# begins to build the implementation for NAME
 system() {
     what=$1 runner=$2
     shift 2
@@ -49,18 +65,19 @@ system() {
     if { [ "$runner" = - ] || command -v "$runner" >/dev/null; } &&
         "$@" -o "$work/try.exe" "$work/try.c" 2>/dev/null; then
         machines=$((machines + 1))
+        [ "$what" = aarch64 ] || implementation "$what" "$@" >"$work/$what.implementation" 2>&1 &
     else
-        echo "elsewhere: skipped $what, whose compiler or emulator is not installed"
+        echo "elsewhere: skipped those for $what, whose compiler or emulator is not installed"
         return 1
     fi
 }
 
 {
-    if system AArch64 qemu-aarch64 aarch64-linux-gnu-gcc -static >&2; then # first: it runs longest
+    if system aarch64 qemu-aarch64 aarch64-linux-gnu-gcc -static >&2; then # first: it runs longest
         arm="'aarch64-linux-gnu-gcc -static -Wpedantic -Wshadow -Wconversion'"
         echo "kernels-aarch64 qemu-aarch64 $arm kernels.c"
     fi
-    if system '32 bits' - gcc -m32 >&2; then
+    if system 32 - gcc -m32 >&2; then
         for test in layers files mapped data planner executors features; do
             echo "$test-32 - 'gcc -m32' $test.c"
         done
@@ -74,7 +91,7 @@ system() {
         echo "pictures-s390x qemu-s390x 's390x-linux-gnu-gcc -static' pictures.c pillow.safetensors"
         echo "golden-s390x qemu-s390x 's390x-linux-gnu-gcc -static' golden.c golden_files/single*"
     fi
-    if system Windows wine x86_64-w64-mingw32-gcc -static >&2; then
+    if system windows wine x86_64-w64-mingw32-gcc -static >&2; then
         wine cmd /c exit >/dev/null 2>&1 # makes its directory
         windows="wine 'x86_64-w64-mingw32-gcc -static'"
         for test in layers kernels executors plot; do
@@ -95,6 +112,8 @@ system() {
     fi
     [ $machines -gt 0 ] || echo "elsewhere: no other system's compiler is installed" >&2
 } >"$work/list"
+wait
+cat "$work"/*.implementation
 cd "$here" || exit 1
 sed "s|golden_files/\*.safetensors|$(echo golden_files/*.safetensors)|
      s|golden_files/single\*|$(echo golden_files/single*)|" "$work/list" |
