@@ -15,7 +15,7 @@ static void help(const recipe *r, long every) {
     printf("usage: curves [--flag VALUE | --flag=VALUE]...\n\n"
            "Trains ResNet-1001, full pre-activation and then original, from the same seed on the\n"
            "same batches, and logs the training loss as it falls. Ctrl-C ends it.\n\n");
-    print_recipe(r);
+    print_training(r);
     printf("  --out DIR           gets full_preact.csv, original.csv and fig1.svg, their\n"
            "                      picture (curves); logs that are there are renamed to NAME.old\n"
            "  --every N           steps whose mean loss is a row of the log (%ld)\n\n"
@@ -110,7 +110,7 @@ int main(int count, char **words) {
     for (; a.at < count; a.at++) {
         if (is_help(&a)) help(&r, every);
         if (!has_text(&a, "out", &out) && !has_whole(&a, "every", 1, 1000000, &every) &&
-            !has_recipe(&a, &r) && !has_field(&a, &desc))
+            !has_training(&a, &r) && !has_field(&a, &desc))
             quit(2, "there is no flag %s", words[a.at]);
     }
     check_description(desc);

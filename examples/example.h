@@ -566,7 +566,8 @@ static inline int has_data(arguments *a, recipe *r) {
            has_whole(a, "memory", 0, 1 << 20, &r->memory);
 }
 
-static inline int has_recipe(arguments *a, recipe *r) {
+/* The recipe but its last test, which not every program makes. */
+static inline int has_training(arguments *a, recipe *r) {
     rn_schedule_kind kind = RN_CONSTANT;
     const char *name;
     rn_error error;
@@ -587,11 +588,14 @@ static inline int has_recipe(arguments *a, recipe *r) {
     }
     return has_data(a, r) || has_number(a, "lr", 1e-12, 1e6, &r->learning_rate) ||
            has_whole(a, "pad", 0, 1000, &r->pad) || has_whole(a, "flip", 0, 2, &r->flip) ||
-           has_whole(a, "lookahead", 0, 1000000, &r->lookahead) ||
-           has_whole(a, "tta", 0, 2, &r->tta);
+           has_whole(a, "lookahead", 0, 1000000, &r->lookahead);
 }
 
-static inline void print_recipe(const recipe *r) {
+static inline int has_recipe(arguments *a, recipe *r) {
+    return has_training(a, r) || has_whole(a, "tta", 0, 2, &r->tta);
+}
+
+static inline void print_training(const recipe *r) {
     printf(
         "  --dataset NAME      cifar10, cifar100 (with --classes 20 its coarse labels), idx or\n"
         "                      folder (%s)\n"
@@ -618,11 +622,17 @@ static inline void print_recipe(const recipe *r) {
         "  --flip N            1: mirror half of the images; 2: alternating, each of them every\n"
         "                      other epoch (%ld)\n"
         "  --lookahead N       every N steps, such as 5, the weights go back part of the way to\n"
-        "                      slow ones: nearly none at first, three quarters at last (%ld)\n"
+        "                      slow ones: nearly none at first, three quarters at last (%ld)\n",
+        r->schedule.learning_rate, rn_schedule_name(r->schedule.kind), r->pad, r->flip,
+        r->lookahead);
+}
+
+static inline void print_recipe(const recipe *r) {
+    print_training(r);
+    printf(
         "  --tta N             the last test, or --eval, takes of each image the mean answer to\n"
         "                      1: it and its mirror image; 2: also both moved by a pixel (%ld)\n",
-        r->schedule.learning_rate, rn_schedule_name(r->schedule.kind), r->pad, r->flip,
-        r->lookahead, r->tta);
+        r->tta);
 }
 
 /* The recipe's schedule with what the flags say otherwise. */

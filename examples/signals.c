@@ -70,7 +70,7 @@ static void help(const laboratory *lab) {
         "  --inference         values alone, by running statistics as in prediction\n"
         "  --out DIR           (%s)\n",
         MOST_NETS, lab->images, lab->every, lab->out);
-    print_recipe(&lab->recipe);
+    print_training(&lab->recipe);
     printf("\nFields of the description (see rn_desc in resnet.h):\n");
     print_fields();
     printf("\nfor example  signals --depth 56 --order original --net shortcut=identity \\\n"
@@ -780,7 +780,7 @@ static void read_flags(laboratory *lab, rn_desc *desc, int count, char **words) 
         if (!has_subject(lab, &a) && !has_text(&a, "out", &lab->out) &&
             !has_whole(&a, "images", 2, 1 << 20, &lab->images) &&
             !has_whole(&a, "every", 1, 1000000000, &lab->every) &&
-            !has_switch(&a, "inference", &lab->inference) && !has_recipe(&a, &lab->recipe) &&
+            !has_switch(&a, "inference", &lab->inference) && !has_training(&a, &lab->recipe) &&
             !has_field(&a, desc))
             quit(2, "there is no flag %s", words[a.at]);
     }

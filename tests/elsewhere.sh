@@ -38,6 +38,7 @@ one() {
         $compiler -fsyntax-only "$source" &&
             $compiler -w -O1 -fno-inline "$declared" -o "$work/$name.exe" "$source" "$work/${name##*-}.o" $libraries
     fi || return 1
+    # shellcheck disable=SC2086
     timeout 600 $runner "$work/$name.exe" "$@"
 }
 

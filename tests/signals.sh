@@ -114,6 +114,7 @@ check "what was measured before is there" rows order=original 0 gradient_norm 7 
 # ---- what is refused, and Ctrl-C --------------------------------------------------------------------
 
 check "no such flag" fails 2 "there is no flag --nets" signals --nets a
+check "what tests nothing has no --tta" fails 2 "there is no flag --tta" signals --tta 1
 check "no such field" fails 2 "shortcuts" signals --net shortcuts=identity
 check "no value" fails 2 "FIELD=VALUE" signals --net shortcut
 check "one name twice" fails 2 "two nets are called" signals --net order=original --net order=original
