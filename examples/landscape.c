@@ -304,7 +304,7 @@ static void help(const landscape *l) {
 }
 
 /* With --train, recipe and description come first, of which the measurement takes its data. */
-static int has_training(landscape *l, arguments *a) {
+static int has_trained_net(landscape *l, arguments *a) {
     if (names_machine(a) || is_named(a, "seed")) return 0; /* of both */
     return has_recipe(a, &l->training) || has_field(a, &l->desc);
 }
@@ -320,7 +320,7 @@ static void read_words(landscape *l, int count, char **words) {
             quit(2, "one or two nets, but there is a third: %s", words[a.at]);
         if (words[a.at][0] != '-')
             snprintf(l->nets[l->count++].weights, sizeof l->nets[0].weights, "%s", words[a.at]);
-        else if (!is_flag(&a, "train") && !(l->trains && has_training(l, &a)) &&
+        else if (!is_flag(&a, "train") && !(l->trains && has_trained_net(l, &a)) &&
                  !has_whole(&a, "points", 3, MOST_POINTS, &l->points) &&
                  !has_number(&a, "range", 1e-6, 1e6, &l->range) && !has_measurement(&a, &l->m))
             quit(2, "there is no flag %s%s", words[a.at],
