@@ -306,6 +306,9 @@ static void help(const landscape *l) {
 /* With --train, recipe and description come first, of which the measurement takes its data. */
 static int has_trained_net(landscape *l, arguments *a) {
     if (names_machine(a) || is_named(a, "seed")) return 0; /* of both */
+    if (is_named(a, "shortcut") || is_named(a, "shortcut_scale"))
+        quit(2, "--train makes a net with identity shortcuts and one with none; leave %s out",
+             a->words[a->at]);
     return has_recipe(a, &l->training) || has_field(a, &l->desc);
 }
 

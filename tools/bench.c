@@ -627,6 +627,9 @@ static void read_arguments(arguments *a, settings *set) {
                    !has_switch(a, "layers", &set->layers) && !has_switch(a, "direct", &set->direct))
             quit(2, "unknown argument \"%s\"", a->words[a->at]);
     }
+    if (set->layers && (!set->train || set->save))
+        quit(2, "--layers times steps of training; leave --%s out",
+             set->save ? "save" : "mode infer");
 }
 
 /* Is the name one of those between the commas? */
