@@ -294,9 +294,8 @@ static void help(const landscape *l) {
            "none,\n"
            "                      into DIR/identity and DIR/plain; with it the flags of "
            "examples/cifar\n"
-           "                      for recipe and description count (%ld epochs at batch %ld, depth "
-           "%d,\n"
-           "                      learning rate %g by %s)\n",
+           "                      for recipe and description count, but for the shortcut (%ld\n"
+           "                      epochs at batch %ld, depth %d, learning rate %g by %s)\n",
            l->points, l->range, l->training.epochs, l->training.batch, l->desc.depth,
            l->training.schedule.learning_rate, rn_schedule_name(l->training.schedule.kind));
     print_measurement(&l->m, "training images, at equal distances");
@@ -306,7 +305,7 @@ static void help(const landscape *l) {
 /* With --train, recipe and description come first, of which the measurement takes its data. */
 static int has_trained_net(landscape *l, arguments *a) {
     if (names_machine(a) || is_named(a, "seed")) return 0; /* of both */
-    if (is_named(a, "shortcut") || is_named(a, "shortcut_scale"))
+    if (is_named(a, "shortcut") || is_named(a, "shortcut_scale") || is_named(a, "residual_scale"))
         quit(2, "--train makes a net with identity shortcuts and one with none; leave %s out",
              a->words[a->at]);
     return has_recipe(a, &l->training) || has_field(a, &l->desc);

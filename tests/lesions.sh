@@ -152,9 +152,11 @@ check "weights that are not there" fails 1 "nowhere" ./lesions nowhere
 check "other pictures" fails 1 "cannot open ./cifar-10-batches-bin" ./lesions $net --dataset cifar10 --data .
 check "an even grid" fails 2 "points is even" ./landscape $net --points 4
 check "a training's flag without it" fails 2 "give --train" ./landscape $net --lr 1
-check "a shortcut for both nets" fails 2 "identity shortcuts and one with none; leave --shortcut=conv out" \
-    ./landscape --train --shortcut=conv
-check "a factor for both nets" fails 2 "leave --shortcut_scale out" ./landscape --train --shortcut_scale 0.5
+check "a shortcut for both nets" fails 2 "identity shortcuts and one with none; leave --shortcut=conv1x1 out" \
+    ./landscape --train --shortcut=conv1x1
+for factor in shortcut_scale residual_scale; do
+    check "a $factor for both nets" fails 2 "leave --$factor out" ./landscape --train --$factor 0.5
+done
 check "help of lesions" fails 0 "usage: lesions" ./lesions --help
 check "help of landscape" fails 0 "usage: landscape" ./landscape --help
 
